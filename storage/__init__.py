@@ -1,0 +1,1 @@
+"""Everything durable, and the words that producer and workers share."""

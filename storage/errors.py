@@ -1,0 +1,104 @@
+"""Every error that nightsweep raises on purpose, under one base.
+
+    NightsweepError
+    ├── UsageError             the caller must change something (exit code 2)
+    │   └── SpecError          a sweep file with one or more problems
+    ├── ModelError             a model cannot be found, read or trusted
+    │   └── FingerprintError   the files are not those that were planned
+    ├── JobError               this one job cannot be painted; it would fail again
+    │   └── NonFiniteError     its latents or pixels are not numbers
+    ├── DeviceError            this worker cannot use its GPU
+    ├── LeaseLostError         another worker owns the job now
+    ├── QueueError             Redis cannot be reached or started (try again)
+    ├── DatabaseError          SQL cannot be reached or used (try again)
+    └── ImageStoreError        an image file cannot be written or read (try again)
+
+`retryable` says whether the same call may succeed later with nothing changed.
+A message states the rule, then the value, then the way out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class NightsweepError(Exception):
+    """The base of all errors that are nightsweep's own."""
+
+    #: The exit code of a command that ends with this error.
+    exit_code = 1
+    #: Whether the same call may succeed later with nothing changed.
+    retryable = False
+
+
+class UsageError(NightsweepError):
+    """The caller asked for something impossible; the message says what to change."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with a sweep file.
+
+    Attributes:
+        where: File and line, "sweep.yaml line 12", or the option, "--axis steps".
+        message: Rule, value and way out, as one sentence without a full stop.
+    """
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        """Give the problem as one line."""
+        return f"{self.where}: {self.message}"
+
+
+class SpecError(UsageError):
+    """A sweep file that cannot be run; all of its problems at once."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        """Join the problems, in the order of their lines, one a line."""
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class ModelError(NightsweepError):
+    """A model that cannot be found, read or loaded."""
+
+
+class FingerprintError(ModelError):
+    """A model whose files are not the ones that the sweep was planned with."""
+
+
+class JobError(NightsweepError):
+    """A job that cannot be painted and would fail again."""
+
+
+class NonFiniteError(JobError):
+    """A job whose latents or pixels hold NaN or infinity."""
+
+
+class DeviceError(NightsweepError):
+    """A device that was asked for and cannot be used."""
+
+
+class LeaseLostError(NightsweepError):
+    """A job that this worker no longer owns."""
+
+
+class QueueError(NightsweepError):
+    """Redis cannot be reached, started or written to."""
+
+    retryable = True
+
+
+class DatabaseError(NightsweepError):
+    """The SQL database cannot be reached or used."""
+
+    retryable = True
+
+
+class ImageStoreError(NightsweepError):
+    """An image file cannot be written or read."""
+
+    retryable = True

@@ -1,0 +1,64 @@
+"""The image files: `ab/cd/<key>.png` under one folder, each there whole or not at all.
+
+The folder may be shared between hosts; the database holds paths relative to it.
+"""
+
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.errors import ImageStoreError
+
+KEY = re.compile(r"[0-9a-f]{32}")
+
+
+def relative_path(key: str) -> str:
+    """Give the path of a job's image below the image folder.
+
+    Raises:
+        ValueError: `key` is not 32 hex digits, and so could be any path.
+    """
+    if not KEY.fullmatch(key):
+        msg = f"a key must be 32 hex digits, got {key!r}"
+        raise ValueError(msg)
+    return f"{key[:2]}/{key[2:4]}/{key}.png"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFolder:
+    """The folder that holds every image."""
+
+    root: Path
+
+    def path(self, key: str) -> Path:
+        """Give where the image of a job is, or will be."""
+        return self.root / relative_path(key)
+
+    def save(self, key: str, content: bytes) -> Path:
+        """Write an image so that a crash leaves all of it or nothing.
+
+        Writing the same key again replaces the file.
+
+        Raises:
+            ImageStoreError: The file cannot be written.
+        """
+        path = self.path(key)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError as exc:
+            with suppress(OSError):
+                temporary.unlink()
+            msg = (
+                f"Images must be writable, but {path} gives: {exc.strerror}; free "
+                "some disk space or set NIGHTSWEEP_IMAGES to another folder."
+            )
+            raise ImageStoreError(msg) from exc
+        return path

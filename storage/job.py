@@ -1,0 +1,171 @@
+"""A job: one image to make, all of its parameters, and the key that names it."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+#: Raised only when the meaning of an existing parameter changes: it makes every
+#: image again.
+IDENTITY_VERSION = 1
+
+#: Parameters outside the columns of a job, each with its neutral value. While a
+#: parameter has that value it is left out of the identity, so that adding one to
+#: this table changes no key that exists.
+EXTRAS: Mapping[str, Any] = {
+    "eta": 0.0,
+    "clip_skip": 0,
+    "strict": False,
+    "tag": "",
+}
+
+
+def canonical_json(value: object) -> str:
+    """Give the one JSON text of `value`: keys sorted, no spaces, UTF-8, no NaN."""
+    return json.dumps(
+        value,
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        allow_nan=False,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A set of weights, and where they were found.
+
+    Attributes:
+        fingerprint: Hash over the files that are loaded; the only part of this
+            record that decides a picture.
+        name: `builtin:shapes`, an absolute folder, or a Hub id such as `org/name`.
+        revision: Branch, tag or commit that was asked for; Hub models only.
+        variant: File variant such as `fp16`, or None.
+        commit: Commit that the revision stood for; Hub models only.
+        family: `sd`, `sdxl`, `sd3`, `flux`, or `other`.
+        embeds_guidance: Whether guidance is an input of the network (Flux-dev,
+            distilled UNets), so that a batch can hold one value only.
+    """
+
+    fingerprint: str
+    name: str
+    revision: str | None = None
+    variant: str | None = None
+    commit: str | None = None
+    family: str = "sd"
+    embeds_guidance: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One image to make.
+
+    Attributes:
+        model: The weights.
+        backend: `torch` or `flax`: their noise differs, so their pictures do.
+        dtype: `float32`, `float16` or `bfloat16`.
+        width: Pixels.
+        height: Pixels.
+        prompt: Text, as the tokenizer gets it.
+        negative_prompt: Text; empty for none.
+        seed: 0 to 2**63 - 1.
+        generator: Device of the random generator, `cpu` or `cuda`.
+        scheduler_class: Class name in diffusers, `DDIMScheduler`.
+        scheduler_options: Options that differ from what the class takes from the
+            model's own scheduler config; names to JSON values.
+        steps: 1 to 1000, as the user asked; the count of model evaluations is
+            another number.
+        guidance: Classifier-free guidance scale, 0 or more; 1 or less is none.
+        extras: Parameters of `EXTRAS` that are not neutral.
+    """
+
+    model: Model
+    backend: str = "torch"
+    dtype: str
+    width: int
+    height: int
+    prompt: str
+    negative_prompt: str = ""
+    seed: int = 0
+    generator: str = "cpu"
+    scheduler_class: str
+    scheduler_options: Mapping[str, Any] = field(default_factory=dict)
+    steps: int
+    guidance: float
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Bring the numbers into one form, so that 7 and 7.0 are one guidance.
+
+        Raises:
+            ValueError: An extra is unknown, or guidance is not finite.
+        """
+        unknown = set(self.extras) - set(EXTRAS)
+        if unknown:
+            msg = f"extras must be of {sorted(EXTRAS)}, got {sorted(unknown)}"
+            raise ValueError(msg)
+        if not math.isfinite(self.guidance):
+            msg = f"guidance must be finite, got {self.guidance}"
+            raise ValueError(msg)
+        kept = {
+            name: type(EXTRAS[name])(value)
+            for name, value in self.extras.items()
+            if value != EXTRAS[name]
+        }
+        object.__setattr__(self, "guidance", float(self.guidance) + 0.0)
+        object.__setattr__(self, "extras", kept)
+        object.__setattr__(self, "scheduler_options", dict(self.scheduler_options))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the picture, as a JSON object."""
+        return {
+            "v": IDENTITY_VERSION,
+            "model": self.model.fingerprint,
+            "backend": self.backend,
+            "dtype": self.dtype,
+            "width": self.width,
+            "height": self.height,
+            "prompt": self.prompt,
+            "negative_prompt": self.negative_prompt,
+            "seed": self.seed,
+            "generator": self.generator,
+            "scheduler": self.scheduler_class,
+            "scheduler_options": self.scheduler_options,
+            "steps": self.steps,
+            "guidance": self.guidance,
+            **self.extras,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """The job's name everywhere: 32 hex digits of the identity's SHA-256."""
+        return _digest(self.identity)
+
+    @cached_property
+    def group(self) -> str:
+        """16 hex digits, equal for jobs that one batch can hold."""
+        embedded = self.guidance if self.model.embeds_guidance else None
+        return _digest(
+            [
+                self.model.fingerprint,
+                self.backend,
+                self.dtype,
+                self.width,
+                self.height,
+                self.guidance > 1,
+                embedded,
+                self.parameter("strict"),
+            ]
+        )[:16]
+
+    def parameter(self, name: str) -> Any:
+        """Give the value of a parameter of `EXTRAS`, neutral where not set."""
+        return self.extras.get(name, EXTRAS[name])
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""Numbered changes to the schema, applied by Alembic."""

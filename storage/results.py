@@ -1,0 +1,159 @@
+"""What a finished job left: its file, its timings, where it was made."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from storage.database import Database, insert_into
+from storage.job import canonical_json
+from storage.schema import environments, jobs, results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """Where and with what an image was made.
+
+    Attributes:
+        gpu: Name of the GPU, or of the processor.
+        host: Host name.
+        details: Versions of torch, diffusers and so on, driver, thread count.
+    """
+
+    gpu: str
+    host: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Seconds that an image took, by phase.
+
+    Attributes:
+        queue_s: From submission to the claim; None where unknown.
+        load_s: Loading the model; 0 where it was resident.
+        encode_s: Encoding the prompts.
+        denoise_s: All model evaluations and scheduler steps.
+        decode_s: Latents to pixels.
+        save_s: PNG and file.
+    """
+
+    queue_s: float | None = None
+    load_s: float = 0.0
+    encode_s: float
+    denoise_s: float
+    decode_s: float
+    save_s: float
+
+    @property
+    def total_s(self) -> float:
+        """All phases but the queue and the load."""
+        return self.encode_s + self.denoise_s + self.decode_s + self.save_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A finished image.
+
+    Attributes:
+        path: Relative to the image folder.
+        size_bytes: Of the file.
+        pixel_sha256: Over the RGB bytes, row by row; the file's own bytes may
+            differ between versions of the PNG library.
+        batch_width: Images that shared the model's calls with it, itself included.
+        slot: Its row in that batch.
+        timings: Where the time went.
+        peak_bytes: Most GPU memory in use meanwhile; None on a CPU.
+        warm_up: Whether it was among the first after a load, so that its timings
+            say little.
+        finished_at: When its file was complete; ISO 8601, UTC.
+    """
+
+    path: str
+    size_bytes: int
+    pixel_sha256: str
+    batch_width: int = 1
+    slot: int = 0
+    timings: Timings
+    peak_bytes: int | None = None
+    warm_up: bool = False
+    finished_at: str
+
+
+def record_done(
+    database: Database,
+    done: Mapping[int, Result],
+    *,
+    worker: str,
+    environment: Environment,
+) -> set[int]:
+    """Mark jobs as done, each once, whoever holds its lease by now.
+
+    The image of a job is the same whoever made it; only the first to finish counts.
+
+    Returns:
+        The ids of `done` that were not done before.
+    """
+    with database.write() as connection:
+        environment_id = _environment_id(connection, environment)
+        first = {job_id for job_id in done if _finish(connection, job_id)}
+        rows = [
+            _row(job_id, result, worker=worker, environment_id=environment_id)
+            for job_id, result in done.items()
+            if job_id in first
+        ]
+        if rows:
+            connection.execute(sa.insert(results), rows)
+        return first
+
+
+def record_failure(database: Database, job_id: int, *, owner: str, error: str) -> None:
+    """Mark a job that `owner` holds as failed; `error` is the reason, one sentence."""
+    with database.write() as connection:
+        connection.execute(
+            sa.update(jobs)
+            .where(jobs.c.id == job_id, jobs.c.owner == owner, jobs.c.state == "leased")
+            .values(state="failed", owner=None, lease_until=None, error=error)
+        )
+
+
+def _finish(connection: Connection, job_id: int) -> bool:
+    statement = (
+        sa.update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.state != "done")
+        .values(state="done", owner=None, lease_until=None, error=None)
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def _row(
+    job_id: int, result: Result, *, worker: str, environment_id: int
+) -> dict[str, Any]:
+    row = asdict(result)
+    timings = row.pop("timings")
+    return {
+        "job_id": job_id,
+        "worker": worker,
+        "environment_id": environment_id,
+        "total_s": result.timings.total_s,
+        **timings,
+        **row,
+    }
+
+
+def _environment_id(connection: Connection, environment: Environment) -> int:
+    details = canonical_json(environment.details)
+    text = canonical_json([environment.gpu, environment.host, details])
+    row = {
+        "digest": hashlib.sha256(text.encode()).hexdigest()[:32],
+        "gpu": environment.gpu,
+        "host": environment.host,
+        "details": details,
+    }
+    statement = insert_into(connection, environments)
+    connection.execute(statement.on_conflict_do_nothing(), [row])
+    query = sa.select(environments.c.id).where(environments.c.digest == row["digest"])
+    return int(connection.execute(query).scalar_one())

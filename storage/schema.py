@@ -1,0 +1,283 @@
+"""The tables, as SQLAlchemy sees them, and the flat views that people query.
+
+Narrow fact rows, dimension tables for what repeats. Times are text, ISO 8601 in
+UTC with microseconds, so that they read and sort alike in every client; leases are
+seconds since 1970. The migrations make these tables; a test holds the two together.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    Join,
+    MetaData,
+    Select,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    select,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+#: What a job can be. `pending` with a NULL priority is wanted by no live sweep.
+JOB_STATES = ("pending", "leased", "done", "failed", "quarantined")
+#: What a sweep can be.
+SWEEP_STATES = ("active", "paused", "cancelled")
+
+#: 64 bits on a server, a plain rowid on SQLite.
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("fingerprint", String(32), nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("revision", Text),
+    Column("variant", Text),
+    Column("commit_sha", Text),
+    Column("family", Text, nullable=False),
+    Column("embeds_guidance", Boolean, nullable=False),
+)
+
+prompts = Table(
+    "prompts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("digest", String(32), nullable=False, unique=True),
+    Column("text", Text, nullable=False),
+    Column("negative", Text, nullable=False),
+    Column("template", Text),
+    Column("choices", Text),
+)
+
+schedulers = Table(
+    "schedulers",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("class_name", Text, nullable=False),
+    Column("options", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    UniqueConstraint("class_name", "options", "name"),
+)
+
+environments = Table(
+    "environments",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("digest", String(32), nullable=False, unique=True),
+    Column("gpu", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("details", Text, nullable=False),
+)
+
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("revision", Integer, nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("axes", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("created_at", String(32), nullable=False),
+    _one_of("state", SWEEP_STATES),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("key", String(32), nullable=False, unique=True),
+    Column("sweep_id", Id, ForeignKey("sweeps.id"), nullable=False),
+    Column("model_id", Id, ForeignKey("models.id"), nullable=False),
+    Column("prompt_id", Id, ForeignKey("prompts.id"), nullable=False),
+    Column("scheduler_id", Id, ForeignKey("schedulers.id"), nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("steps", Integer, nullable=False),
+    Column("guidance", Float, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("dtype", String(16), nullable=False),
+    Column("backend", String(16), nullable=False),
+    Column("generator", String(8), nullable=False),
+    Column("extras", Text, nullable=False),
+    Column("group_key", String(16), nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("evaluations", Integer, nullable=False),
+    Column("priority", Integer),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("owner", Text),
+    Column("lease_until", Float(53)),
+    Column("error", Text),
+    Column("created_at", String(32), nullable=False),
+    _one_of("state", JOB_STATES),
+)
+
+_runnable = text("state = 'pending' AND priority IS NOT NULL")
+Index(
+    "ix_jobs_runnable",
+    jobs.c.group_key,
+    jobs.c.priority,
+    jobs.c.position,
+    sqlite_where=_runnable,
+    postgresql_where=_runnable,
+)
+_leased = text("state = 'leased'")
+Index(
+    "ix_jobs_leased",
+    jobs.c.lease_until,
+    sqlite_where=_leased,
+    postgresql_where=_leased,
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("job_id", Id, ForeignKey("jobs.id"), primary_key=True, autoincrement=False),
+    Column("environment_id", Id, ForeignKey("environments.id"), nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("pixel_sha256", String(64), nullable=False),
+    Column("batch_width", Integer, nullable=False),
+    Column("slot", Integer, nullable=False),
+    Column("queue_s", Float(53)),
+    Column("load_s", Float(53), nullable=False),
+    Column("encode_s", Float(53), nullable=False),
+    Column("denoise_s", Float(53), nullable=False),
+    Column("decode_s", Float(53), nullable=False),
+    Column("save_s", Float(53), nullable=False),
+    Column("total_s", Float(53), nullable=False),
+    Column("peak_bytes", BigInteger),
+    Column("warm_up", Boolean, nullable=False),
+    Column("finished_at", String(32), nullable=False, index=True),
+)
+
+scores = Table(
+    "scores",
+    metadata,
+    Column("job_id", Id, ForeignKey("jobs.id"), primary_key=True),
+    Column("metric", String(64), primary_key=True),
+    Column("model", String(128), primary_key=True),
+    Column("value", Float(53), nullable=False),
+)
+
+sweep_jobs = Table(
+    "sweep_jobs",
+    metadata,
+    Column("sweep_id", Id, ForeignKey("sweeps.id"), primary_key=True),
+    Column("job_id", Id, ForeignKey("jobs.id"), primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("scheduler_label", Text),
+    Column("cell", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+)
+Index("ix_sweep_jobs_job_id", sweep_jobs.c.job_id)
+
+
+def select_images() -> Select[Any]:
+    """Give the query of the view `images`: one flat row per job."""
+    first = sweeps.alias("first_sweep")
+    return select(*_flat_columns(first.c.name)).select_from(
+        _facts().join(first, first.c.id == jobs.c.sweep_id)
+    )
+
+
+def select_sweep_images() -> Select[Any]:
+    """Give the query of the view `sweep_images`: one flat row per sweep and job."""
+    membership = [
+        sweep_jobs.c.position,
+        sweep_jobs.c.scheduler_label,
+        sweep_jobs.c.cell,
+    ]
+    return select(*_flat_columns(sweeps.c.name), *membership).select_from(
+        _facts()
+        .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
+        .join(sweeps, sweeps.c.id == sweep_jobs.c.sweep_id)
+    )
+
+
+def _facts() -> Join:
+    return (
+        jobs.join(models, models.c.id == jobs.c.model_id)
+        .join(prompts, prompts.c.id == jobs.c.prompt_id)
+        .join(schedulers, schedulers.c.id == jobs.c.scheduler_id)
+        .outerjoin(results, results.c.job_id == jobs.c.id)
+        .outerjoin(environments, environments.c.id == results.c.environment_id)
+    )
+
+
+def _flat_columns(sweep_name: ColumnElement[str]) -> list[ColumnElement[Any]]:
+    return [
+        jobs.c.key,
+        sweep_name.label("sweep"),
+        models.c.name.label("model"),
+        models.c.commit_sha.label("model_revision"),
+        models.c.fingerprint.label("model_fingerprint"),
+        prompts.c.text.label("prompt"),
+        prompts.c.negative.label("negative_prompt"),
+        prompts.c.template.label("prompt_template"),
+        jobs.c.seed,
+        schedulers.c.name.label("scheduler"),
+        schedulers.c.class_name.label("scheduler_class"),
+        schedulers.c.options.label("scheduler_options"),
+        jobs.c.steps,
+        jobs.c.guidance,
+        jobs.c.width,
+        jobs.c.height,
+        jobs.c.dtype,
+        jobs.c.backend,
+        jobs.c.generator,
+        jobs.c.extras,
+        jobs.c.state,
+        jobs.c.attempts,
+        jobs.c.error,
+        results.c.path,
+        results.c.size_bytes,
+        results.c.pixel_sha256,
+        jobs.c.evaluations,
+        results.c.batch_width,
+        results.c.slot,
+        results.c.queue_s,
+        results.c.load_s,
+        results.c.encode_s,
+        results.c.denoise_s,
+        results.c.decode_s,
+        results.c.save_s,
+        results.c.total_s,
+        results.c.peak_bytes,
+        results.c.warm_up,
+        environments.c.gpu,
+        environments.c.host,
+        results.c.worker,
+        results.c.finished_at,
+        jobs.c.created_at,
+    ]

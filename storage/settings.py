@@ -1,0 +1,163 @@
+"""Where everything lives: the settings, read from the environment.
+
+| variable | meaning | default |
+|---|---|---|
+| `NIGHTSWEEP_HOME` | state: database, embedded Redis, logs | `~/nightsweep` |
+| `NIGHTSWEEP_IMAGES` | image files; may be shared | `$NIGHTSWEEP_HOME/images` |
+| `NIGHTSWEEP_DATABASE_URL` | SQLAlchemy URL | SQLite in the state folder |
+| `NIGHTSWEEP_REDIS_URL` | Celery broker URL | the embedded Redis |
+| `NIGHTSWEEP_LEASE_S` | seconds after which silence frees a job | 90 |
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from storage.errors import UsageError
+
+#: Every environment variable that nightsweep reads, with its meaning.
+VARIABLES: Mapping[str, str] = {
+    "NIGHTSWEEP_HOME": "state: database, embedded Redis, logs (~/nightsweep)",
+    "NIGHTSWEEP_IMAGES": "image files; may be shared ($NIGHTSWEEP_HOME/images)",
+    "NIGHTSWEEP_DATABASE_URL": "SQLAlchemy URL (SQLite in the state folder)",
+    "NIGHTSWEEP_REDIS_URL": "Celery broker URL (the embedded Redis)",
+    "NIGHTSWEEP_LEASE_S": "seconds after which silence frees a job (90)",
+}
+
+#: Seconds that a lease and a message stay with a silent worker.
+LEASE_S = 90.0
+
+#: File systems on which SQLite's and Redis's locks cannot be trusted.
+NETWORK_FILESYSTEMS = frozenset(
+    (
+        *("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "9p", "davfs"),
+        *("ceph", "lustre", "gpfs", "beegfs", "glusterfs", "fuse.glusterfs"),
+        *("fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where state, images, database and queue are.
+
+    Attributes:
+        home: Absolute state folder, on a local disk.
+        images: Absolute image folder.
+        database_url: SQLAlchemy URL.
+        redis_url: Broker URL, or None for the embedded Redis.
+        lease_s: Seconds after which silence frees a job.
+    """
+
+    home: Path
+    images: Path
+    database_url: str
+    redis_url: str | None = None
+    lease_s: float = LEASE_S
+
+    @property
+    def database_path(self) -> Path | None:
+        """The SQLite file, or None for a database server."""
+        prefix = "sqlite:///"
+        if not self.database_url.startswith(prefix):
+            return None
+        return Path(self.database_url.removeprefix(prefix))
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the workers' log files."""
+        return self.home / "logs"
+
+    def make_home(self) -> None:
+        """Create the state folder, private to its owner.
+
+        Raises:
+            UsageError: The folder is on a network file system, or cannot be made.
+        """
+        refuse_network_filesystem(self.home)
+        try:
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.images.mkdir(parents=True, exist_ok=True)
+            self.logs.mkdir(mode=0o700, exist_ok=True)
+        except OSError as exc:
+            msg = (
+                f"The state folder must be writable: {exc.strerror}: {exc.filename}; "
+                "set NIGHTSWEEP_HOME (and NIGHTSWEEP_IMAGES) to folders of yours."
+            )
+            raise UsageError(msg) from exc
+
+
+def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from `environ`, by default the process's own.
+
+    Raises:
+        UsageError: A value cannot be used.
+    """
+    env = os.environ if environ is None else environ
+    home = _folder(env.get("NIGHTSWEEP_HOME") or "~/nightsweep")
+    images = _folder(env.get("NIGHTSWEEP_IMAGES") or str(home / "images"))
+    default_url = f"sqlite:///{home / 'nightsweep.db'}"
+    return Settings(
+        home=home,
+        images=images,
+        database_url=env.get("NIGHTSWEEP_DATABASE_URL") or default_url,
+        redis_url=env.get("NIGHTSWEEP_REDIS_URL") or None,
+        lease_s=_lease_s(env.get("NIGHTSWEEP_LEASE_S")),
+    )
+
+
+def refuse_network_filesystem(folder: Path) -> None:
+    """Refuse a state folder whose locks cannot be trusted.
+
+    Raises:
+        UsageError: The folder, or its nearest existing parent, is on a network
+            file system.
+    """
+    kind = filesystem_of(folder)
+    if kind in NETWORK_FILESYSTEMS:
+        msg = (
+            f"State must be on a local disk, but {folder} is on {kind}, where the "
+            "locks of SQLite and Redis cannot be trusted; set NIGHTSWEEP_HOME to a "
+            "local folder, and NIGHTSWEEP_IMAGES to the shared one if the images "
+            "should stay there."
+        )
+        raise UsageError(msg)
+
+
+def filesystem_of(folder: Path) -> str:
+    """Name the file system that holds `folder` or its nearest existing parent."""
+    import psutil
+
+    path = folder.absolute()
+    mounts = {Path(p.mountpoint): p.fstype for p in psutil.disk_partitions(all=True)}
+    for parent in (path, *path.parents):
+        if parent.exists():
+            real = parent.resolve()
+            return next(mounts[p] for p in (real, *real.parents) if p in mounts)
+    return ""
+
+
+def without_password(url: str) -> str:
+    """Give `url` with its password masked, for logs and messages."""
+    parts = urlsplit(url)
+    if not parts.password:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+
+
+def _folder(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def _lease_s(text: str | None) -> float:
+    try:
+        value = float(text) if text else LEASE_S
+    except ValueError:
+        value = 0.0
+    if value < 1:
+        msg = f"NIGHTSWEEP_LEASE_S must be seconds, 1 or more, got {text!r}."
+        raise UsageError(msg)
+    return value

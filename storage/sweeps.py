@@ -1,0 +1,206 @@
+"""Sweeps in SQL: submitted specs, and how far they are."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from storage.database import Database, utc_now
+from storage.schema import jobs, models, results, sweep_jobs, sweeps
+
+#: Priorities run from 0, first, to 9, last.
+NORMAL_PRIORITY = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """A submitted spec.
+
+    Attributes:
+        id: Row of the sweep.
+        name: Unique.
+        revision: 1, and one more for each changed spec under the same name.
+        spec: YAML text as submitted.
+        axes: Axis names to their values' labels, in display order.
+        state: `active`, `paused` or `cancelled`.
+        priority: 0, first, to 9, last.
+    """
+
+    id: int
+    name: str
+    revision: int
+    spec: str
+    axes: Mapping[str, Any]
+    state: str
+    priority: int
+
+
+def save_sweep(
+    database: Database,
+    name: str,
+    *,
+    spec: str,
+    axes: Mapping[str, Any],
+    priority: int = NORMAL_PRIORITY,
+) -> Sweep:
+    """Create a sweep, or give a known one a new revision if its spec changed.
+
+    A cancelled or paused sweep becomes active again.
+    """
+    values = {
+        "spec": spec,
+        # The order of the axes is the display order.
+        "axes": json.dumps(axes, ensure_ascii=False),
+        "state": "active",
+        "priority": priority,
+    }
+    with database.write() as connection:
+        row = _sweep_row(connection, name)
+        if row is None:
+            values |= {"name": name, "revision": 1, "created_at": utc_now()}
+            connection.execute(sa.insert(sweeps).values(values))
+        else:
+            values["revision"] = row.revision + (row.spec != spec)
+            connection.execute(
+                sa.update(sweeps).where(sweeps.c.id == row.id).values(values)
+            )
+        return _sweep(_sweep_row(connection, name))
+
+
+def retry(database: Database, sweep: Sweep) -> int:
+    """Make a sweep's failed and quarantined jobs pending again; give how many."""
+    members = sa.select(sweep_jobs.c.job_id).where(sweep_jobs.c.sweep_id == sweep.id)
+    with database.write() as connection:
+        return connection.execute(
+            sa.update(jobs)
+            .where(jobs.c.id.in_(members), jobs.c.state.in_(("failed", "quarantined")))
+            .values(state="pending", attempts=0, error=None)
+        ).rowcount
+
+
+def find_sweep(database: Database, name: str) -> Sweep | None:
+    """Give the sweep of that name, or None."""
+    with database.read() as connection:
+        row = _sweep_row(connection, name)
+        return _sweep(row) if row else None
+
+
+def list_sweeps(database: Database) -> list[Sweep]:
+    """Give every sweep, the oldest first."""
+    with database.read() as connection:
+        rows = connection.execute(sa.select(sweeps).order_by(sweeps.c.id))
+        return [_sweep(row) for row in rows]
+
+
+def count_states(database: Database, sweep: Sweep) -> dict[str, int]:
+    """Count a sweep's jobs by state; states without a job are left out."""
+    query = (
+        sa.select(jobs.c.state, sa.func.count())
+        .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
+        .where(sweep_jobs.c.sweep_id == sweep.id)
+        .group_by(jobs.c.state)
+    )
+    with database.read() as connection:
+        return dict(connection.execute(query).tuples().all())
+
+
+def runnable_keys(database: Database, *, limit: int) -> dict[str, list[str]]:
+    """Give up to `limit` keys that a worker may claim, by batch group."""
+    query = (
+        sa.select(jobs.c.group_key, jobs.c.key)
+        .where(sa.text("state = 'pending' AND priority IS NOT NULL"))
+        .order_by(jobs.c.priority, jobs.c.position)
+        .limit(limit)
+    )
+    groups: dict[str, list[str]] = {}
+    with database.read() as connection:
+        for group, key in connection.execute(query):
+            groups.setdefault(group, []).append(key)
+    return groups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What images of one kind cost so far, warm-ups left out.
+
+    Attributes:
+        evaluation_s: Seconds of a worker per evaluation of the model, all included.
+        image_bytes: Size of a file.
+    """
+
+    evaluation_s: float
+    image_bytes: float
+
+
+def measured_costs(database: Database) -> dict[tuple[str, str, int, int], Cost]:
+    """Give what past images cost, by model fingerprint, dtype, width and height."""
+    kind = (models.c.fingerprint, jobs.c.dtype, jobs.c.width, jobs.c.height)
+    seconds = sa.func.sum(results.c.total_s) / sa.func.sum(jobs.c.evaluations)
+    query = (
+        sa.select(*kind, seconds, sa.func.avg(results.c.size_bytes))
+        .join(jobs, jobs.c.model_id == models.c.id)
+        .join(results, results.c.job_id == jobs.c.id)
+        .where(~results.c.warm_up)
+        .group_by(*kind)
+    )
+    with database.read() as connection:
+        return {
+            tuple(row[:4]): Cost(evaluation_s=row[4], image_bytes=float(row[5]))
+            for row in connection.execute(query)
+        }
+
+
+def recent_rate(database: Database, sweep: Sweep, *, window_s: float = 60.0) -> float:
+    """Give the images a second that were finished for a sweep of late."""
+    since = datetime.now(UTC) - timedelta(seconds=window_s)
+    query = (
+        sa.select(sa.func.count())
+        .select_from(results)
+        .join(sweep_jobs, sweep_jobs.c.job_id == results.c.job_id)
+        .where(
+            sweep_jobs.c.sweep_id == sweep.id,
+            results.c.finished_at >= since.isoformat(timespec="microseconds"),
+        )
+    )
+    with database.read() as connection:
+        return float(connection.execute(query).scalar_one()) / window_s
+
+
+def failures(
+    database: Database, sweep: Sweep, *, limit: int = 3
+) -> list[tuple[str, int]]:
+    """Give the most frequent reasons for which a sweep's jobs failed, with counts."""
+    count = sa.func.count()
+    query = (
+        sa.select(jobs.c.error, count)
+        .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
+        .where(
+            sweep_jobs.c.sweep_id == sweep.id,
+            jobs.c.state.in_(("failed", "quarantined")),
+        )
+        .group_by(jobs.c.error)
+        .order_by(count.desc())
+        .limit(limit)
+    )
+    with database.read() as connection:
+        return list(connection.execute(query).tuples().all())
+
+
+def _sweep_row(connection: Connection, name: str) -> Any:
+    return connection.execute(sa.select(sweeps).where(sweeps.c.name == name)).first()
+
+
+def _sweep(row: Any) -> Sweep:
+    return Sweep(
+        id=row.id,
+        name=row.name,
+        revision=row.revision,
+        spec=row.spec,
+        axes=json.loads(row.axes),
+        state=row.state,
+        priority=row.priority,
+    )

@@ -1,0 +1,229 @@
+"""What a sweep wants: its jobs stored, its membership noted, their priority kept.
+
+Facts belong to jobs, wishes to membership: a job is runnable while any active sweep
+wants it, at the most urgent priority among them, and its `priority` column says so.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from storage.database import Database, insert_into, utc_now
+from storage.job import Job, canonical_json
+from storage.rows import job_row, model_row, prompt_digest
+from storage.schema import jobs, models, prompts, schedulers, sweep_jobs, sweeps
+from storage.sweeps import Sweep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A job as one sweep wants it.
+
+    Attributes:
+        job: What to make.
+        position: Place in the sweep's order of execution, from 0.
+        evaluations: Calls of the model that it takes.
+        scheduler_name: Canonical short name of the scheduler.
+        scheduler_label: The sweep's own name for it, or None.
+        template: Prompt before its choices were made, or None.
+        choices: The choices made in the template.
+        cell: Axis names to the labels of this job's values.
+    """
+
+    job: Job
+    position: int
+    evaluations: int
+    scheduler_name: str
+    scheduler_label: str | None = None
+    template: str | None = None
+    choices: Sequence[str] = ()
+    cell: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """What `add_jobs` found.
+
+    Attributes:
+        new: Jobs that did not exist before.
+        existing: States of the others, to their counts.
+        unmade: Those of the batch that wait to be made, new ones included.
+    """
+
+    new: int
+    existing: Mapping[str, int]
+    unmade: Sequence[Wish]
+
+
+def add_jobs(database: Database, sweep: Sweep, wishes: Sequence[Wish]) -> Added:
+    """Store a batch of jobs that do not exist yet, and note that `sweep` wants all.
+
+    Call it with a thousand or so at a time. Calling it again changes nothing.
+    """
+    with database.write() as connection:
+        keys = [wish.job.key for wish in wishes]
+        known = states_of(connection, keys)
+        fresh = [wish for wish in wishes if wish.job.key not in known]
+        if fresh:
+            _insert_jobs(connection, sweep, fresh)
+        _join_sweep(connection, sweep, wishes)
+        _want(connection, sweep, keys)
+    return Added(
+        new=len(fresh),
+        existing=Counter(known.values()),
+        unmade=[w for w in wishes if known.get(w.job.key, "pending") == "pending"],
+    )
+
+
+def drop_absent(database: Database, sweep: Sweep) -> int:
+    """Let the jobs go that an earlier revision wanted and this one does not.
+
+    Unfinished ones leave the sweep; those with an image stay. Gives how many left.
+    """
+    absent = sa.and_(
+        sweep_jobs.c.sweep_id == sweep.id, sweep_jobs.c.revision < sweep.revision
+    )
+    unfinished = sa.select(jobs.c.id).where(jobs.c.state != "done")
+    with database.write() as connection:
+        gone = list(
+            connection.execute(
+                sa.delete(sweep_jobs)
+                .where(absent, sweep_jobs.c.job_id.in_(unfinished))
+                .returning(sweep_jobs.c.job_id)
+            ).scalars()
+        )
+        for start in range(0, len(gone), 1000):
+            _rank(connection, gone[start : start + 1000])
+    return len(gone)
+
+
+def states_of(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
+    """Give the state of each of `keys` that exists."""
+    query = sa.select(jobs.c.key, jobs.c.state).where(jobs.c.key.in_(keys))
+    return dict(connection.execute(query).tuples().all())
+
+
+def _insert_jobs(connection: Connection, sweep: Sweep, wishes: Sequence[Wish]) -> None:
+    model_ids = _model_ids(connection, wishes)
+    prompt_ids = _prompt_ids(connection, wishes)
+    scheduler_ids = _scheduler_ids(connection, wishes)
+    now = utc_now()
+    rows = [
+        {
+            **job_row(wish.job),
+            "sweep_id": sweep.id,
+            "model_id": model_ids[wish.job.model.fingerprint],
+            "prompt_id": prompt_ids[prompt_digest(wish.job)],
+            "scheduler_id": scheduler_ids[_scheduler_key(wish)],
+            "position": wish.position,
+            "evaluations": wish.evaluations,
+            "state": "pending",
+            "attempts": 0,
+            "created_at": now,
+        }
+        for wish in wishes
+    ]
+    connection.execute(insert_into(connection, jobs).on_conflict_do_nothing(), rows)
+
+
+def _model_ids(connection: Connection, wishes: Sequence[Wish]) -> dict[str, int]:
+    rows = {wish.job.model.fingerprint: model_row(wish.job.model) for wish in wishes}
+    statement = insert_into(connection, models)
+    # A known model may have moved since: workers look where it was planned last.
+    moved = {name: statement.excluded[name] for name in ("name", "revision", "variant")}
+    statement = statement.on_conflict_do_update(
+        index_elements=["fingerprint"], set_=moved
+    )
+    connection.execute(statement, list(rows.values()))
+    query = sa.select(models.c.fingerprint, models.c.id)
+    found = connection.execute(query.where(models.c.fingerprint.in_(rows)))
+    return dict(found.tuples().all())
+
+
+def _prompt_ids(connection: Connection, wishes: Sequence[Wish]) -> dict[str, int]:
+    rows = {
+        prompt_digest(wish.job): {
+            "digest": prompt_digest(wish.job),
+            "text": wish.job.prompt,
+            "negative": wish.job.negative_prompt,
+            "template": wish.template,
+            "choices": canonical_json(list(wish.choices)) if wish.choices else None,
+        }
+        for wish in wishes
+    }
+    statement = insert_into(connection, prompts).on_conflict_do_nothing()
+    connection.execute(statement, list(rows.values()))
+    query = sa.select(prompts.c.digest, prompts.c.id)
+    found = connection.execute(query.where(prompts.c.digest.in_(rows)))
+    return dict(found.tuples().all())
+
+
+def _scheduler_ids(
+    connection: Connection, wishes: Sequence[Wish]
+) -> dict[tuple[str, str, str], int]:
+    keys = {_scheduler_key(wish) for wish in wishes}
+    names = ("class_name", "options", "name")
+    statement = insert_into(connection, schedulers).on_conflict_do_nothing()
+    connection.execute(statement, [dict(zip(names, key, strict=True)) for key in keys])
+    columns = schedulers.c
+    query = sa.select(columns.class_name, columns.options, columns.name, columns.id)
+    found = connection.execute(
+        query.where(columns.class_name.in_({key[0] for key in keys}))
+    )
+    return {(row[0], row[1], row[2]): row[3] for row in found}
+
+
+def _scheduler_key(wish: Wish) -> tuple[str, str, str]:
+    job = wish.job
+    options = canonical_json(job.scheduler_options)
+    return (job.scheduler_class, options, wish.scheduler_name)
+
+
+def _join_sweep(connection: Connection, sweep: Sweep, wishes: Sequence[Wish]) -> None:
+    keys = {wish.job.key: wish for wish in wishes}
+    query = sa.select(jobs.c.key, jobs.c.id).where(jobs.c.key.in_(keys))
+    rows = [
+        {
+            "sweep_id": sweep.id,
+            "job_id": job_id,
+            "position": keys[key].position,
+            "scheduler_label": keys[key].scheduler_label,
+            "cell": json.dumps(keys[key].cell, ensure_ascii=False),
+            "revision": sweep.revision,
+        }
+        for key, job_id in connection.execute(query)
+    ]
+    statement = insert_into(connection, sweep_jobs)
+    renewed = ("position", "scheduler_label", "cell", "revision")
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["sweep_id", "job_id"],
+            set_={name: statement.excluded[name] for name in renewed},
+        ),
+        rows,
+    )
+
+
+def _want(connection: Connection, sweep: Sweep, keys: Sequence[str]) -> None:
+    more_urgent = sa.or_(jobs.c.priority.is_(None), jobs.c.priority > sweep.priority)
+    connection.execute(
+        sa.update(jobs)
+        .where(jobs.c.key.in_(keys), jobs.c.state != "done", more_urgent)
+        .values(priority=sweep.priority)
+    )
+
+
+def _rank(connection: Connection, job_ids: Sequence[int]) -> None:
+    best = (
+        sa.select(sa.func.min(sweeps.c.priority))
+        .join(sweep_jobs, sweep_jobs.c.sweep_id == sweeps.c.id)
+        .where(sweep_jobs.c.job_id == jobs.c.id, sweeps.c.state == "active")
+        .scalar_subquery()
+    )
+    connection.execute(
+        sa.update(jobs).where(jobs.c.id.in_(job_ids)).values(priority=best)
+    )
