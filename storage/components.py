@@ -1,0 +1,190 @@
+"""Which files of a diffusers folder are loaded, told from their names alone.
+
+The rules are those of diffusers 0.42 and transformers 5 for a local folder.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from storage.errors import ModelError
+
+#: The file at the root of a pipeline that names its class and its components.
+INDEX = "model_index.json"
+
+#: Components that the workers do not load: a picture that a checker blacked out
+#: would falsify a comparison.
+SKIPPED_COMPONENTS = frozenset({"safety_checker", "feature_extractor"})
+
+_SCHEDULER_FILE = "scheduler_config.json"
+_VOCABULARY_FILES = (
+    "added_tokens.json",
+    "merges.txt",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "special_tokens_map.json",
+    "spiece.model",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "vocab.json",
+)
+_VOCABULARY_CLASSES = ("Tokenizer", "Processor", "FeatureExtractor")
+_COUNT = r"-\d{5}-of-(?P<total>\d{5})"
+_VARIANT_INFIX = r"/(?:diffusion_pytorch_)?model\.(\w+)(?:-\d.*)?\.safetensors$"
+
+
+def read_components(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Give the components that are loaded: name to (library, class).
+
+    Raises:
+        ModelError: The index names code of its own, or no pipeline class.
+    """
+    if not isinstance(index.get("_class_name"), str):
+        msg = (
+            f"{INDEX} must name a pipeline class of diffusers in `_class_name`, got"
+            f" {index.get('_class_name')!r}; code of a model's own is never run"
+        )
+        raise ModelError(msg)
+    return {
+        name: (entry[0], entry[1])
+        for name, entry in index.items()
+        if name not in SKIPPED_COMPONENTS and _is_component(name, entry)
+    }
+
+
+def loaded_files(
+    paths: Iterable[str], index: Mapping[str, Any], *, variant: str | None
+) -> tuple[str, ...]:
+    """Choose the files that `DiffusionPipeline.from_pretrained` reads.
+
+    That is, with `use_safetensors=True`, this `variant`, and None for the components
+    in `SKIPPED_COMPONENTS`: the index, and for each component its configuration or
+    vocabulary, and its safetensors: of the variant where there are such, else plain.
+
+    Args:
+        paths: All files of the model, relative, with `/`.
+        index: What model_index.json says.
+        variant: File variant such as `fp16`.
+
+    Returns:
+        Sorted paths.
+
+    Raises:
+        ModelError: A component has no safetensors, or lacks a file.
+    """
+    listed = set(paths)
+    chosen = [INDEX]
+    for name, kind in read_components(index).items():
+        prefix = f"{name}/"
+        here = {p.removeprefix(prefix) for p in listed if p.startswith(prefix)}
+        if f"{kind[0]}.py" in here:
+            msg = f"{prefix}{kind[0]}.py is code of the model's own, which is never run"
+            raise ModelError(msg)
+        chosen += [prefix + file for file in _choose_files(here, name, kind, variant)]
+    if variant and not any(_has_variant(file, variant) for file in chosen):
+        raise ModelError(_no_variant(listed, variant))
+    return tuple(sorted(chosen))
+
+
+def is_weights(file: str) -> bool:
+    """Say whether a loaded file is large and of no interest to a plan."""
+    return file.endswith(".safetensors")
+
+
+def _is_component(name: str, entry: object) -> bool:
+    # A component's name becomes a folder's name: only plain words are let through.
+    return (
+        isinstance(entry, list)
+        and len(entry) == 2
+        and all(isinstance(part, str) for part in entry)
+        and name.isidentifier()
+        and not name.startswith("_")
+    )
+
+
+def _choose_files(
+    here: set[str], component: str, kind: tuple[str, str], variant: str | None
+) -> list[str]:
+    """Choose among the files `here` of a component of this (library, class)."""
+    library, class_name = kind
+    if class_name.endswith("Scheduler"):
+        return _require(here, component, [_SCHEDULER_FILE])
+    if any(word in class_name for word in _VOCABULARY_CLASSES):
+        return [file for file in _VOCABULARY_FILES if file in here] or _require(
+            here, component, ["tokenizer_config.json"]
+        )
+    return _require(here, component, ["config.json"]) + _choose_weights(
+        here, component, library, variant=variant
+    )
+
+
+def _require(here: set[str], component: str, files: list[str]) -> list[str]:
+    for file in files:
+        if file not in here:
+            msg = f"{component}/{file} is missing; restore it from where the model came"
+            raise ModelError(msg)
+    return files
+
+
+def _choose_weights(
+    here: set[str], component: str, library: str, *, variant: str | None
+) -> list[str]:
+    is_transformers = library == "transformers"
+    stem = "model" if is_transformers else "diffusion_pytorch_model"
+    for infix in [f".{variant}", ""] if variant else [""]:
+        single = [f"{stem}{infix}.safetensors"]
+        shards = _list_shards(here, component, stem, infix)
+        # Where a folder has both, transformers takes the single file, diffusers not.
+        order = (single, shards) if is_transformers else (shards, single)
+        for files in order:
+            if files and files[0] in here:
+                return files
+    others = sorted(file for file in here if not file.endswith(".json"))
+    msg = (
+        f"{component} must have safetensors weights ({stem}.safetensors), found"
+        f" {', '.join(others) or 'none'}; save the model again with"
+        " `save_pretrained(folder, safe_serialization=True)`, or choose another"
+    )
+    raise ModelError(msg)
+
+
+def _list_shards(here: set[str], component: str, stem: str, infix: str) -> list[str]:
+    """Give the index and all shards, or nothing where there is no index."""
+    escaped = re.escape(infix)
+    for index, pattern in (
+        (
+            f"{stem}.safetensors.index{infix}.json",
+            f"{stem}{escaped}{_COUNT}.safetensors",
+        ),
+        # How diffusers wrote variants before 0.31.
+        (
+            f"{stem}.safetensors{infix}.index.json",
+            f"{stem}{_COUNT}{escaped}.safetensors",
+        ),
+    ):
+        if index not in here:
+            continue
+        found = [
+            match for file in sorted(here) if (match := re.fullmatch(pattern, file))
+        ]
+        if not found or len(found) != int(found[-1]["total"]):
+            msg = (
+                f"{component}/{index} needs all of its shards, found {len(found)};"
+                " fetch the model again"
+            )
+            raise ModelError(msg)
+        return [index, *(match.string for match in found)]
+    return []
+
+
+def _has_variant(file: str, variant: str) -> bool:
+    return f".{variant}." in file or f".{variant}-" in file
+
+
+def _no_variant(listed: set[str], variant: str) -> str:
+    found = {match[1] for file in listed if (match := re.search(_VARIANT_INFIX, file))}
+    return (
+        f"no component has safetensors of the variant {variant!r}; there is"
+        f" {', '.join(sorted(found)) or 'none'}: change `variant`, or leave it out"
+    )
