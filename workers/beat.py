@@ -1,0 +1,113 @@
+"""The beat: a thread that keeps a worker's message and leases while it works."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from celery import Celery
+
+from storage import claims
+from storage.database import Database
+from storage.errors import NightsweepError
+from storage.queue import translated
+
+log = logging.getLogger(__name__)
+
+#: Beats in the time after which silence frees a job.
+BEATS_PER_LEASE = 6
+
+
+class Beat:
+    """Tells Redis and SQL, every few seconds, that the work in hand goes on.
+
+    One per worker process; `held` is the set of job ids in hand.
+    """
+
+    def __init__(
+        self, app: Celery, database: Database, *, owner: str, lease_s: float
+    ) -> None:
+        """Take what the beat talks to; it starts with the first message.
+
+        Args:
+            app: Whose messages are kept.
+            database: Where the leases are.
+            owner: This worker's name in them.
+            lease_s: Seconds that a lease lasts.
+        """
+        self._app = app
+        self._database = database
+        self._owner = owner
+        self._lease_s = lease_s
+        self._lock = threading.Lock()
+        self._held: set[int] = set()
+        self._lost: set[int] = set()
+        self._healthy = True
+
+    @contextmanager
+    def during(self, delivery_tag: str | None) -> Iterator[None]:
+        """Beat while the block runs, for the message with that tag."""
+        ended = threading.Event()
+        thread = threading.Thread(
+            target=self._run, args=(delivery_tag, ended), name="beat", daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def hold(self, *ids: int) -> None:
+        """Keep the leases of these jobs too, from now on."""
+        with self._lock:
+            self._held.update(ids)
+
+    def let_go(self, *ids: int) -> None:
+        """Keep the leases of these jobs no more."""
+        with self._lock:
+            self._held.difference_update(ids)
+            self._lost.difference_update(ids)
+
+    def has_lost(self, job_id: int) -> bool:
+        """Tell whether somebody else was given a job that is in hand here."""
+        with self._lock:
+            return job_id in self._lost
+
+    def _run(self, delivery_tag: str | None, ended: threading.Event) -> None:
+        while True:
+            self._beat(delivery_tag)
+            if ended.wait(self._lease_s / BEATS_PER_LEASE):
+                return
+
+    def _beat(self, delivery_tag: str | None) -> None:
+        try:
+            if delivery_tag:
+                self._keep_message(delivery_tag)
+            self._keep_leases()
+        except NightsweepError as exc:
+            if self._healthy:
+                log.warning("The beat fails: %s", exc, extra={"action": "beat_failed"})
+            self._healthy = False
+        else:
+            if not self._healthy:
+                log.warning("The beat goes on.", extra={"action": "beat_resumed"})
+            self._healthy = True
+
+    def _keep_message(self, delivery_tag: str) -> None:
+        with translated(self._app), self._app.connection_for_write() as connection:
+            client: Any = connection.default_channel.client  # type: ignore[attr-defined]
+            client.zadd("unacked_index", {delivery_tag: time.time()}, xx=True)
+
+    def _keep_leases(self) -> None:
+        with self._lock:
+            held = set(self._held)
+        if not held:
+            return
+        kept = claims.renew(
+            self._database, owner=self._owner, ids=held, lease_s=self._lease_s
+        )
+        with self._lock:
+            self._lost |= (held - kept) & self._held

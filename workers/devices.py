@@ -1,0 +1,159 @@
+"""Which devices workers run on, decided before any of them starts.
+
+Run as a program, it prints what torch says of the GPUs, as JSON: the supervisor asks
+this way, so that it never imports torch itself.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.errors import DeviceError, UsageError
+
+#: A CPU worker per core, up to this many.
+MOST_CPU_WORKERS = 8
+#: Seconds that torch may take to be imported and to look for GPUs.
+PROBE_S = 180
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """What one worker process gets.
+
+    Attributes:
+        name: What people call the worker: `gpu0`, `cpu1`.
+        device: `cpu`, or `cuda:0`, counted among the visible ones.
+        visible: Value of CUDA_VISIBLE_DEVICES, or None to leave it alone.
+        threads: Torch threads on a CPU.
+    """
+
+    name: str
+    device: str
+    visible: str | None = None
+    threads: int = 1
+
+
+def choose_seats(
+    *, gpus: str | None = None, device: str | None = None, workers: int | None = None
+) -> list[Seat]:
+    """Give the seats for `nightsweep worker` with these options.
+
+    Args:
+        gpus: `all`, or indices divided by commas; None for all there are.
+        device: `cpu` to use no GPU.
+        workers: Processes on a CPU; None for what measures best, one a core with
+            one thread each.
+
+    Raises:
+        UsageError: The options contradict each other, or name no such GPU.
+        DeviceError: There is an NVIDIA GPU that torch cannot use.
+    """
+    if device == "cpu" and gpus:
+        msg = "--gpus and --device cpu exclude each other; give one of them."
+        raise UsageError(msg)
+    if device != "cpu" and (gpus or has_nvidia()):
+        if workers is not None:
+            msg = "--workers is for CPUs, one process serves one GPU; leave it out."
+            raise UsageError(msg)
+        return _gpu_seats(probe(), gpus or "all")
+    return _cpu_seats(workers)
+
+
+def has_nvidia() -> bool:
+    """Tell whether this machine shows an NVIDIA GPU that was not hidden on purpose."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return False
+    folder = Path("/proc/driver/nvidia/gpus")
+    return Path("/dev/nvidia0").exists() or (folder.is_dir() and any(folder.iterdir()))
+
+
+def probe() -> list[str]:
+    """Ask torch, in a process of its own, for the names of the visible GPUs.
+
+    Raises:
+        DeviceError: torch cannot use them; the message says why.
+    """
+    answer = subprocess.run(
+        [sys.executable, "-P", "-m", "workers.devices"],
+        capture_output=True,
+        text=True,
+        timeout=PROBE_S,
+        check=False,
+    )
+    try:
+        found = json.loads(answer.stdout)
+    except ValueError:
+        found = {"reason": (answer.stderr.strip().splitlines() or ["no answer"])[-1]}
+    names: list[str] = found.get("names", [])
+    if not names:
+        msg = (
+            "A GPU must be usable by torch, but this machine's is not: "
+            f"{found['reason']}; install the torch wheel for its driver, or choose "
+            "--device cpu."
+        )
+        raise DeviceError(msg)
+    return names
+
+
+def _gpu_seats(names: Sequence[str], gpus: str) -> list[Seat]:
+    visible = _visible(len(names))
+    chosen = range(len(names)) if gpus == "all" else _indices(gpus, len(names))
+    return [
+        Seat(name=f"gpu{index}", device="cuda:0", visible=visible[index])
+        for index in chosen
+    ]
+
+
+def _visible(count: int) -> list[str]:
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed:
+        return [part.strip() for part in listed.split(",")]
+    return [str(index) for index in range(count)]
+
+
+def _indices(gpus: str, count: int) -> list[int]:
+    try:
+        chosen = [int(part) for part in gpus.split(",")]
+    except ValueError:
+        chosen = [-1]
+    if not all(0 <= index < count for index in chosen):
+        msg = f"--gpus must be `all` or of 0 to {count - 1}, got {gpus!r}."
+        raise UsageError(msg)
+    return sorted(set(chosen))
+
+
+def _cpu_seats(workers: int | None) -> list[Seat]:
+    cores = len(os.sched_getaffinity(0)) if _has_affinity() else os.cpu_count() or 1
+    count = workers or min(cores, MOST_CPU_WORKERS)
+    threads = max(1, cores // count)
+    return [
+        Seat(name=f"cpu{index}", device="cpu", threads=threads)
+        for index in range(count)
+    ]
+
+
+def _has_affinity() -> bool:
+    return hasattr(os, "sched_getaffinity")  # Linux only
+
+
+def _describe() -> dict[str, object]:
+    import torch
+
+    if torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        return {"names": [torch.cuda.get_device_name(i) for i in range(count)]}
+    if torch.version.cuda is None:
+        return {"reason": f"torch {torch.__version__} is built for CPUs only"}
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except RuntimeError as exc:
+        return {"reason": str(exc)}
+    return {"reason": "torch finds no GPU"}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(_describe()))

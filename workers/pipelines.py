@@ -1,0 +1,136 @@
+"""The resident pipeline: loaded once, kept until a job wants another one."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
+
+from storage.errors import ModelError
+from storage.fingerprint import Digests, verify
+from storage.job import Job, Model
+from storage.models import Located, locate
+
+log = logging.getLogger(__name__)
+
+# Their bars are for a person at a terminal, not for a worker's log.
+diffusers_logging.disable_progress_bar()
+transformers_logging.disable_progress_bar()
+
+DTYPES: Mapping[str, torch.dtype] = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+
+#: Components that change no picture, or black one out, and are never loaded.
+LEFT_OUT = ("safety_checker", "feature_extractor")
+
+
+@dataclass(slots=True, kw_only=True)
+class Resident:
+    """A loaded pipeline.
+
+    Attributes:
+        pipe: The diffusers pipeline, on the device.
+        scheduler_config: The scheduler's config as it was loaded. Every job's
+            scheduler is built from this one, since options leak through others.
+        load_s: Seconds that loading took.
+        fresh: Whether nothing was painted with it yet.
+    """
+
+    pipe: Any
+    scheduler_config: Mapping[str, Any]
+    load_s: float
+    fresh: bool = True
+
+
+class Pipelines:
+    """Gives the pipeline of a job, and keeps the last one on the device."""
+
+    def __init__(self, device: str, *, digests: Path) -> None:
+        """Hold nothing yet.
+
+        Args:
+            device: `cpu`, `cuda:0` and so on.
+            digests: File that remembers the digests of weights, by size and time.
+        """
+        self.device = device
+        self._digests = digests
+        self._held: tuple[Model, str] | None = None
+        self._resident: Resident | None = None
+
+    def get(self, job: Job) -> Resident:
+        """Give the pipeline of a job, loading it if another one is held.
+
+        Raises:
+            ModelError: It cannot be found or loaded.
+            FingerprintError: Its files are not those that were planned.
+        """
+        wanted = (job.model, job.dtype)
+        if self._resident is None or self._held != wanted:
+            self._drop()
+            self._resident = self._load(job)
+            self._held = wanted
+        return self._resident
+
+    def _drop(self) -> None:
+        self._resident = self._held = None
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
+    def _load(self, job: Job) -> Resident:
+        started = time.perf_counter()
+        model = job.model
+        found = locate(
+            model.name,
+            revision=model.commit or model.revision,
+            variant=model.variant,
+            download=True,
+        )
+        verify(found, model.fingerprint, digests=Digests(self._digests))
+        pipe = load_pipeline(found, variant=model.variant, dtype=DTYPES[job.dtype])
+        config = dict(pipe.scheduler.config)
+        pipe.to(self.device)
+        load_s = time.perf_counter() - started
+        log.info(
+            "Loaded %s in %.1f s.",
+            model.name,
+            load_s,
+            extra={"action": "model_loaded"},
+        )
+        return Resident(pipe=pipe, scheduler_config=config, load_s=load_s)
+
+
+def load_pipeline(found: Located, *, variant: str | None, dtype: torch.dtype) -> Any:
+    """Load a pipeline from its folder: safetensors only, no code of the model's own.
+
+    Raises:
+        ModelError: diffusers cannot load it.
+    """
+    left_out = {name: None for name in LEFT_OUT if name in found.index}
+    if "requires_safety_checker" in found.index:
+        left_out["requires_safety_checker"] = False  # type: ignore[assignment]
+    try:
+        pipe = DiffusionPipeline.from_pretrained(
+            found.folder,
+            dtype=dtype,
+            variant=variant,
+            use_safetensors=True,
+            local_files_only=True,
+            **left_out,
+        )
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as exc:
+        msg = (
+            f"a model must load with diffusers, but {found.name} does not: {exc}; "
+            "check its files, or name another model"
+        )
+        raise ModelError(msg) from exc
+    pipe.set_progress_bar_config(disable=True)
+    return pipe

@@ -1,0 +1,128 @@
+"""One worker process: a Celery worker with a painter, started by the supervisor.
+
+python -P -m workers.process --name gpu0 --device cuda:0
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import warnings
+from importlib import import_module
+from logging.handlers import RotatingFileHandler
+from typing import Any
+
+import click
+from celery.exceptions import Reject, SecurityWarning
+
+from storage.database import open_database
+from storage.embedded import broker_url
+from storage.images import ImageFolder
+from storage.owners import my_name
+from storage.queue import make_app
+from storage.settings import Settings, read_settings
+from workers.beat import Beat
+from workers.painting import Painter
+from workers.pool import TaskPool
+from workers.tasks import register, should_stop
+from workers.turn import Turn
+
+log = logging.getLogger(__name__)
+
+#: Module and function that make the painter; the tests put a stand-in here.
+PAINTER = "workers.torch_painter:make_painter"
+LOG_BYTES = 10_000_000
+LOG_FILES = 3
+
+
+@click.command()
+@click.option("--name", required=True, help="What people call this worker.")
+@click.option("--device", required=True, help="cpu, cuda:0 and so on.")
+@click.option("--threads", default=1, show_default=True, help="Torch threads on a CPU.")
+def main(name: str, device: str, threads: int) -> None:
+    """Make jobs on one device until told to stop, or until the parent is gone."""
+    settings = read_settings()
+    settings.make_home()
+    _configure_logging(settings, name)
+    app = make_app(broker_url(settings), lease_s=settings.lease_s)
+    database = open_database(settings.database_url)
+    owner = my_name()
+    beat = Beat(app, database, owner=owner, lease_s=settings.lease_s)
+    turn = Turn(
+        database=database,
+        images=ImageFolder(settings.images),
+        painter=_make_painter(settings, device=device, threads=threads),
+        beat=beat,
+        owner=owner,
+        worker=name,
+        lease_s=settings.lease_s,
+        should_stop=should_stop,
+    )
+    register(app, turn, beat)
+    sys.exit(_serve(app, name))
+
+
+def _serve(app: Any, name: str) -> int:
+    worker = app.Worker(
+        hostname=f"{name}@{os.getpid()}",
+        pool=TaskPool,
+        concurrency=1,
+        loglevel="WARNING",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+    )
+    _end_with_parent()
+    log.info("Ready.", extra={"action": "worker_ready"})
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _make_painter(settings: Settings, *, device: str, threads: int) -> Painter:
+    where = os.environ.get("NIGHTSWEEP_PAINTER") or PAINTER
+    module, _, function = where.partition(":")
+    make = getattr(import_module(module), function)
+    painter: Painter = make(
+        device, threads=threads, digests=settings.home / "digests.json"
+    )
+    return painter
+
+
+def _end_with_parent() -> None:
+    """Stop warmly when standard input ends: the supervisor holds its other end."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return
+
+    def _wait() -> None:
+        while os.read(0, 4096):
+            pass
+        log.warning("The supervisor is gone.", extra={"action": "parent_gone"})
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=_wait, name="parent", daemon=True).start()
+
+
+def _configure_logging(settings: Settings, name: str) -> None:
+    file = RotatingFileHandler(
+        settings.logs / f"{name}.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES
+    )
+    file.setFormatter(
+        logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[file])
+    for package in ("workers", "storage"):
+        logging.getLogger(package).setLevel(logging.INFO)
+    # A hand-back is how a worker stops, not an error worth a traceback; and that a
+    # container runs as root is its own affair.
+    logging.getLogger("celery.app.trace").addFilter(_is_no_hand_back)
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+
+
+def _is_no_hand_back(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], Reject))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Repair: what Redis lost is sent again, what dead workers held is freed."""
+
+import logging
+
+from celery import Celery
+
+from storage import claims
+from storage.database import Database
+from storage.owners import is_dead
+from storage.queue import send, waiting
+from storage.sweeps import NORMAL_PRIORITY, runnable_keys
+
+log = logging.getLogger(__name__)
+
+#: Jobs named in the messages of one repair. A turn goes on by itself when they are
+#: done, so that these need to wake the workers only.
+WAKE_UP = 512
+
+
+def free_the_dead(database: Database) -> int:
+    """Free what workers hold that are silent for too long, or gone from this host."""
+    freed = claims.free_expired(database)
+    for owner in claims.leased_owners(database):
+        if is_dead(owner):
+            freed += claims.free_owner(database, owner, died=False)
+    if freed:
+        log.warning("Freed %d jobs.", freed, extra={"action": "jobs_freed"})
+    return freed
+
+
+def reconcile(database: Database, app: Celery) -> int:
+    """Free the dead's jobs, and wake the workers where work waits without a message.
+
+    Returns:
+        The number of messages sent.
+
+    Raises:
+        QueueError: Redis cannot be reached.
+        DatabaseError: SQL cannot be reached.
+    """
+    free_the_dead(database)
+    groups = runnable_keys(database, limit=WAKE_UP)
+    if not groups or waiting(app):
+        return 0
+    sent = send(app, groups, priority=NORMAL_PRIORITY)
+    log.info("Sent %d messages again.", sent, extra={"action": "resent"})
+    return sent

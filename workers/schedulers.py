@@ -1,0 +1,62 @@
+"""From a scheduler's name and options to a diffusers object."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from storage import schedulers
+from storage.errors import JobError
+
+
+def fetch_class(name: str) -> Any:
+    """Give a scheduler class of the installed diffusers.
+
+    Raises:
+        JobError: diffusers does not have it, or a package that it needs is missing.
+    """
+    found = getattr(importlib.import_module("diffusers"), name, None)
+    if found is None:
+        msg = f"a scheduler must be a class of diffusers, got {name}; update diffusers"
+        raise JobError(msg)
+    if not hasattr(found, "_get_init_keys"):
+        raise _missing_package(name)
+    return found
+
+
+def build(
+    class_name: str,
+    options: Mapping[str, Any],
+    *,
+    config: Mapping[str, Any],
+    seed: int,
+) -> Any:
+    """Make a fresh scheduler for one job.
+
+    Args:
+        class_name: Class in diffusers.
+        options: Of the job, on top of the config.
+        config: The model's original scheduler config, as it was loaded. Never that
+            of a scheduler made here: options would leak from job to job.
+        seed: Of the job; the noise of schedulers that draw their own follows it.
+
+    Raises:
+        JobError: diffusers refuses the options, or a package is missing.
+    """
+    made_by = fetch_class(class_name)
+    own = {"noise_sampler_seed": seed} if schedulers.takes_seed(class_name) else {}
+    try:
+        return made_by.from_config(config, **options, **own)
+    except ImportError as exc:
+        raise _missing_package(class_name) from exc
+    except (ValueError, NotImplementedError) as exc:
+        msg = f"{class_name} cannot be made with {dict(options)}: {exc}"
+        raise JobError(msg) from exc
+
+
+def _missing_package(class_name: str) -> JobError:
+    packages = " ".join(schedulers.CLASSES[class_name].requires) or "scipy"
+    msg = (
+        f"{class_name} needs a package that this worker lacks; run"
+        f" `pip install {packages}` where the worker runs"
+    )
+    return JobError(msg)
