@@ -1,0 +1,53 @@
+# Each target sets up what it needs. Only Python 3.11 or newer must be there.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: help demo setup lint test soak gpu clean
+
+help:
+	@echo "make demo    a first sweep with its picture, on any machine"
+	@echo "make setup   the development environment in $(VENV)"
+	@echo "make lint    formatting, rules, types and imports"
+	@echo "make test    the test suite (under ten minutes on two cores)"
+	@echo "make soak    the slow tests"
+	@echo "make gpu     the tests that need a CUDA device"
+
+demo: $(VENV)/.demo
+	$(BIN)/nightsweep run examples/first-sweep.yaml
+	@echo "The picture:"
+	@$(BIN)/nightsweep grid --sweep first-sweep
+
+setup: $(VENV)/.dev
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -m "not slow and not gpu" --cov --cov-report=term:skip-covered
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -m slow --timeout 3600
+
+gpu: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -m gpu tests/gpu
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "nightsweep needs Python 3.11 or newer; name one with PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install -q -c constraints.txt -e '.[torch]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install -q -c constraints.txt -e '.[torch,postgres,dev]'
+	@touch $@ $(VENV)/.demo
