@@ -1,0 +1,163 @@
+"""The names of schedulers: short ones, A1111's, other programs', and class names."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from storage import catalogue, scheduler_rules
+from storage.errors import UsageError
+from storage.scheduler_options import CLASSES, names_or
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scheduler:
+    """A scheduler as a spec names it.
+
+    Attributes:
+        class_name: Class in diffusers, `DDIMScheduler`.
+        options: Parameters for the class, on top of the model's own config.
+        extras: Parameters of the job that belong to the name, such as `eta`.
+    """
+
+    class_name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Name:
+    """A name of the catalogue: one line of the list of schedulers.
+
+    Attributes:
+        name: The canonical short name, `dpmpp_2m_karras`.
+        label: What A1111 calls it, `DPM++ 2M Karras`.
+        aliases: Other short names, such as `dpmpp_2m_k`.
+        class_name: Class in diffusers.
+        options: Options that the name stands for.
+        extras: Call parameters that the name stands for.
+        evaluations: Model evaluations for n steps, as a formula: `2n-1`.
+        is_deterministic: Whether its steps draw no noise.
+        requires: Packages to install beyond what diffusers needs.
+        family: `diffusion`, `flow` or `distilled`.
+        about: One line on the class.
+    """
+
+    name: str
+    label: str
+    aliases: tuple[str, ...]
+    class_name: str
+    options: Mapping[str, Any]
+    extras: Mapping[str, Any]
+    evaluations: str
+    is_deterministic: bool
+    requires: tuple[str, ...]
+    family: str
+    about: str
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """What the name stands for."""
+        return Scheduler(
+            class_name=self.class_name, options=self.options, extras=self.extras
+        )
+
+
+def _aliases(name: str) -> tuple[str, ...]:
+    stems = [other for other, meant in catalogue.ALIASES.items() if meant == name]
+    if name.endswith("_karras"):
+        plain = name.removesuffix("_karras")
+        others = [other for other, meant in catalogue.ALIASES.items() if meant == plain]
+        stems += [f"{other}_karras" for other in others]
+        stems += [f"{other}_k" for other in (plain, *others)]
+    return tuple(stems)
+
+
+def _name(row: catalogue.NameRow) -> Name:
+    of = CLASSES[row.class_name]
+    values = of.values(row.options, {})
+    beta = ("scipy",) if values.get("use_beta_sigmas") else ()
+    is_full_pndm = not values.get("skip_prk_steps", True)
+    eta = row.extras.get("eta", 0.0)
+    return Name(
+        name=row.name,
+        label=row.label,
+        aliases=_aliases(row.name),
+        class_name=row.class_name,
+        options=row.options,
+        extras=row.extras,
+        evaluations="n+9 (n+1 as PLMS)" if is_full_pndm else of.evaluations,
+        is_deterministic=not scheduler_rules.is_noisy(of, values, eta),
+        requires=tuple(dict.fromkeys((*of.requires, *beta))),
+        family="flow" if values.get("use_flow_sigmas") else of.family,
+        about=of.about,
+    )
+
+
+#: The catalogue by canonical short name, in the order of the table.
+NAMES: Mapping[str, Name] = {row.name: _name(row) for row in catalogue.NAMES}
+
+
+def _plain(name: str) -> str:
+    """Bring a name to the form in which names are compared."""
+    return re.sub(r"[^a-z0-9]", "", name.casefold().replace("++", "pp"))
+
+
+_BY_PLAIN: Mapping[str, Scheduler] = {
+    **{
+        _plain(text): Scheduler(class_name=name)
+        for name in CLASSES
+        for text in (name, name.removesuffix("Scheduler"))
+    },
+    **{
+        _plain(text): entry.scheduler
+        for entry in NAMES.values()
+        for text in (entry.name, entry.label, *entry.aliases)
+    },
+}
+_REFUSED: Mapping[str, str] = {
+    _plain(text): reason
+    for name, reason in catalogue.REFUSED.items()
+    for text in (name, name.removesuffix("Scheduler"))
+}
+
+
+def resolve(name: str, options: Mapping[str, Any] | None = None) -> Scheduler:
+    """Give the scheduler that a name stands for.
+
+    Args:
+        name: A short name, an A1111 name or a class name; case, spaces and
+            underscores do not matter.
+        options: Set on top of those that the name stands for.
+
+    Raises:
+        UsageError: The name is unknown, or known and not offered.
+    """
+    plain = _plain(name)
+    if plain in _REFUSED:
+        msg = f"scheduler {name!r} is not offered: {_REFUSED[plain]}"
+        raise UsageError(msg)
+    found = _BY_PLAIN.get(plain)
+    if found is None:
+        near = _nearest(name)
+        hint = f"did you mean {names_or(near)}? " if near else ""
+        msg = (
+            f"scheduler must be a name of the catalogue, got {name!r}; {hint}"
+            "`nightsweep schedulers` lists all"
+        )
+        raise UsageError(msg)
+    return Scheduler(
+        class_name=found.class_name,
+        options={**found.options, **(options or {})},
+        extras=dict(found.extras),
+    )
+
+
+def _nearest(name: str) -> list[str]:
+    plain = _plain(name)
+    by_plain = {_plain(text): text for text in (*CLASSES, *NAMES)}
+    labels = {_plain(entry.label): entry.name for entry in NAMES.values()}
+    known = by_plain | labels
+    near = difflib.get_close_matches(plain, known, n=3, cutoff=0.6)
+    return list(dict.fromkeys(known[each] for each in near))

@@ -1,0 +1,190 @@
+"""The scheduler catalogue: names, options, costs and what each class can do.
+
+This is the face of it. Behind it are the tables (`catalogue`), what an option takes
+(`scheduler_options`), names (`scheduler_names`), what may not be asked
+(`scheduler_rules`) and what steps cost (`scheduler_steps`).
+Nothing here imports diffusers; a test holds all of it against the real thing.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from storage import catalogue, scheduler_rules, scheduler_steps
+from storage.scheduler_names import NAMES, Name, Scheduler, resolve
+from storage.scheduler_options import CLASSES, Option, SchedulerClass, kind_of_model
+
+__all__ = [
+    "CLASSES",
+    "NAMES",
+    "Name",
+    "Option",
+    "Scheduler",
+    "SchedulerClass",
+    "check",
+    "check_steps",
+    "effective_options",
+    "evaluations",
+    "for_family",
+    "is_deterministic",
+    "resolve",
+    "rows",
+    "short_name",
+    "takes_eta",
+    "takes_seed",
+]
+
+
+def check(scheduler: Scheduler, *, config: Mapping[str, Any], family: str) -> list[str]:
+    """Say everything that is wrong with a scheduler for a model.
+
+    Args:
+        scheduler: As resolved.
+        config: The model's original scheduler config.
+        family: Of the model: `sd`, `sdxl`, `sd3`, `flux` or `other`.
+
+    Returns:
+        Sentences of rule, value and way out; empty when all is well.
+    """
+    return scheduler_rules.find_problems(_case(scheduler, config, family))
+
+
+def check_steps(
+    scheduler: Scheduler, *, config: Mapping[str, Any], steps: int
+) -> list[str]:
+    """Say why a scheduler that passed `check` cannot run this many steps."""
+    return scheduler_steps.find_problems(
+        CLASSES[scheduler.class_name], scheduler.options, config=config, steps=steps
+    )
+
+
+def _case(
+    scheduler: Scheduler, config: Mapping[str, Any], family: str
+) -> scheduler_rules.Case:
+    return scheduler_rules.Case(
+        of=CLASSES[scheduler.class_name],
+        options=scheduler.options,
+        extras=scheduler.extras,
+        config=config,
+        family=family,
+    )
+
+
+def effective_options(
+    scheduler: Scheduler, config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Give the options that count: those that change what the model's config gives.
+
+    Args:
+        scheduler: One that passed `check`.
+        config: The model's original scheduler config.
+
+    Returns:
+        Options in their one typed form, sorted by name. An option is dropped only
+        where it equals what `from_config(config)` uses without it, never because
+        it equals the class's default.
+    """
+    of = CLASSES[scheduler.class_name]
+    typed = {
+        name: of.options[name].typed(value)
+        for name, value in sorted(scheduler.options.items())
+    }
+    return {
+        name: value
+        for name, value in typed.items()
+        if value != of.inherited(name, config)
+    }
+
+
+def short_name(
+    class_name: str, options: Mapping[str, Any], extras: Mapping[str, Any]
+) -> str:
+    """Give the name to show: a canonical one, with the options that it lacks.
+
+    Args:
+        class_name: Class in diffusers.
+        options: As `effective_options` gives them.
+        extras: Of the job; only `eta` is a scheduler's.
+
+    Returns:
+        `dpmpp_2m_karras`, or such as `dpmpp_2m_karras(solver_order=1)`.
+    """
+    wanted = {**options, **{k: v for k, v in extras.items() if k == "eta" and v}}
+    best, covered = "", dict[str, Any]()
+    for entry in NAMES.values():
+        means = {**entry.scheduler.options, **entry.scheduler.extras}
+        fits = means.items() <= wanted.items()
+        if entry.scheduler.class_name != class_name or not fits:
+            continue
+        if not best or len(means) > len(covered):
+            best, covered = entry.name, means
+    rest = sorted(wanted.keys() - covered.keys())
+    if not rest:
+        return best
+    return f"{best}({', '.join(f'{each}={json.dumps(wanted[each])}' for each in rest)})"
+
+
+def evaluations(
+    class_name: str,
+    options: Mapping[str, Any],
+    *,
+    config: Mapping[str, Any],
+    steps: int,
+) -> int:
+    """Count the model evaluations, which are the length of the timesteps."""
+    return scheduler_steps.count_evaluations(
+        CLASSES[class_name], options, config=config, steps=steps
+    )
+
+
+def is_deterministic(
+    class_name: str,
+    options: Mapping[str, Any],
+    extras: Mapping[str, Any],
+    *,
+    config: Mapping[str, Any] | None = None,
+) -> bool:
+    """Whether the steps draw no noise, so that only the first latents are random."""
+    of = CLASSES[class_name]
+    values = of.values(options, config or {})
+    return not scheduler_rules.is_noisy(of, values, float(extras.get("eta", 0.0)))
+
+
+def takes_seed(class_name: str) -> bool:
+    """Whether the class seeds its own noise, and must be given the job's seed."""
+    return "noise_sampler_seed" in CLASSES[class_name].fixed
+
+
+def takes_eta(class_name: str) -> bool:
+    """Whether the class's step takes eta; others ignore it."""
+    return CLASSES[class_name].noise == "eta"
+
+
+def for_family(family: str, *, config: Mapping[str, Any]) -> list[str]:
+    """Give what `scheduler: all` means: each class that makes sense, once.
+
+    For diffusion models these are the classes that diffusers calls compatible,
+    without EDM and with SA-Solver, each with its own defaults; PNDM as PLMS where
+    the model's config does not say so already. Models distilled for LCM or TCD get
+    those two; flow-matching models get what their pipeline can drive.
+    """
+    names = catalogue.ALL[kind_of_model(family, config)]
+    if not config.get("skip_prk_steps"):
+        names = tuple("plms" if name == "pndm" else name for name in names)
+    return [
+        name
+        for name in names
+        if not check(NAMES[name].scheduler, config=config, family=family)
+    ]
+
+
+def rows(family: str | None = None) -> list[Name]:
+    """List the catalogue, for people.
+
+    Args:
+        family: `diffusion`, `flow` or `distilled`, or a model's (`sd`, `sdxl`,
+            `sd3`, `flux`); None for all.
+    """
+    kinds = {"sd": "diffusion", "sdxl": "diffusion", "sd3": "flow", "flux": "flow"}
+    wanted = kinds.get(family or "", family)
+    return [name for name in NAMES.values() if wanted in (None, name.family)]

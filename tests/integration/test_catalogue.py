@@ -1,0 +1,324 @@
+import inspect
+import itertools
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+diffusers = pytest.importorskip("diffusers")
+
+from diffusers.utils import dummy_torch_and_torchsde_objects as dummies  # noqa: E402
+
+from storage import schedulers  # noqa: E402
+from storage.errors import JobError  # noqa: E402
+from storage.schedulers import CLASSES, NAMES, Option, Scheduler  # noqa: E402
+from workers.schedulers import build, fetch_class  # noqa: E402
+
+pytestmark = [
+    # numpy 2 about torch's tensors, wherever a scheduler mixes the two.
+    pytest.mark.filterwarnings("ignore:__array__ impl.*copy:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:__array_wrap__ must:DeprecationWarning"),
+    # diffusers about DPM-Solver without the ++, which it still has.
+    pytest.mark.filterwarnings("ignore:.*algorithm_type.*dpmsolver.*:FutureWarning"),
+    # torchsde, when a sigma is rounded to just outside its Brownian interval.
+    pytest.mark.filterwarnings("ignore:Should have t[ab][<>]=:UserWarning"),
+]
+
+SD15 = {
+    "_class_name": "PNDMScheduler",
+    "_diffusers_version": "0.6.0",
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "clip_sample": False,
+    "num_train_timesteps": 1000,
+    "set_alpha_to_one": False,
+    "skip_prk_steps": True,
+    "steps_offset": 1,
+    "trained_betas": None,
+}
+SD3 = {
+    "_class_name": "FlowMatchEulerDiscreteScheduler",
+    "num_train_timesteps": 1000,
+    "shift": 3.0,
+}
+#: A config in which many keys differ from the defaults of the classes.
+RICH = {
+    **SD15,
+    "_class_name": "DPMSolverMultistepScheduler",
+    "clip_sample_range": 2.0,
+    "solver_order": 3,
+    "solver_type": "heun",
+    "algorithm_type": "sde-dpmsolver++",
+    "timestep_spacing": "trailing",
+    "use_karras_sigmas": True,
+    "final_sigmas_type": "sigma_min",
+    "thresholding": True,
+}
+
+
+def config_for(row: schedulers.Name) -> dict[str, Any]:
+    return SD3 if row.family == "flow" else SD15
+
+
+def family_for(row: schedulers.Name) -> str:
+    return "sd3" if row.family == "flow" else "sd"
+
+
+def run(
+    scheduler: Any, *, steps: int, eta: float = 0.0, noise_seed: int = 3
+) -> tuple[Any, int]:
+    """Denoise 4x4 latents, always the same, with a smooth stand-in for a network."""
+    moved = {"mu": 0.7} if scheduler.config.get("use_dynamic_shifting") else {}
+    scheduler.set_timesteps(steps, **moved)
+    first = torch.Generator().manual_seed(1)
+    latents, bias = torch.randn(2, 1, 4, 4, 4, generator=first)
+    latents = latents * getattr(scheduler, "init_noise_sigma", 1.0)
+    generator = torch.Generator().manual_seed(noise_seed)
+    given = {"eta": eta, "generator": generator}
+    accepted = inspect.signature(scheduler.step).parameters
+    given = {name: value for name, value in given.items() if name in accepted}
+    scale = getattr(scheduler, "scale_model_input", lambda latents, _: latents)
+    for timestep in scheduler.timesteps:
+        noise = torch.tanh(scale(latents, timestep)) + 0.1 * bias
+        stepped = scheduler.step(noise, timestep, latents, return_dict=False, **given)
+        latents = stepped[0]
+    return latents, len(scheduler.timesteps)
+
+
+def samples(option: Option) -> list[Any]:
+    """Give values of an option that are worth trying, its default not among them."""
+    own: dict[str, list[Any]] = {"sigma_min": [0.1], "sigma_max": [10.0]}
+    if option.kind == "bool":
+        values: list[Any] = [True, False]
+    elif option.choices:
+        values = list(option.choices)
+    elif option.kind == "int" and option.maximum == 3:
+        values = [1, 2, 3]
+    elif option.kind == "ints":
+        values = [[0, 1]]
+    else:
+        values = own.get(option.name, [100 if option.kind == "int" else 0.9])
+    return [value for value in values if value != option.default]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_catalogue_knows_every_option_of_a_class(name: str) -> None:
+    taken = list(inspect.signature(fetch_class(name).__init__).parameters)[1:]
+    of = CLASSES[name]
+    assert sorted([*of.options, *of.fixed]) == sorted(taken)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_catalogue_knows_every_default(name: str) -> None:
+    parameters = inspect.signature(fetch_class(name).__init__).parameters
+    for option in CLASSES[name].options.values():
+        default = parameters[option.name].default
+        assert option.default == default, option.name
+        assert type(option.default) is type(default), option.name
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_choices_are_those_that_diffusers_declares(name: str) -> None:
+    hints = inspect.signature(fetch_class(name).__init__).parameters
+    left_out = {"sample", "epsilon", "v_prediction", "fixed_large_log"}
+    left_out |= {"learned", "learned_range"}
+    for option in CLASSES[name].options.values():
+        declared = set(typing.get_args(hints[option.name].annotation))
+        if option.choices and all(isinstance(each, str) for each in declared):
+            assert not declared or set(option.choices) == declared - left_out
+
+
+def test_the_catalogue_covers_what_diffusers_calls_compatible() -> None:
+    compatible = {each.__name__ for each in diffusers.PNDMScheduler().compatibles}
+    assert compatible - {"EDMEulerScheduler"} <= set(CLASSES)
+
+
+def test_all_is_the_compatible_classes_without_edm_and_with_sa_solver() -> None:
+    compatible = {each.__name__ for each in diffusers.PNDMScheduler().compatibles}
+    names = schedulers.for_family("sd", config=SD15)
+    wanted = (compatible - {"EDMEulerScheduler"}) | {"SASolverScheduler"}
+    assert {NAMES[name].class_name for name in names} == wanted
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("steps", [1, 4, 20])
+def test_every_name_runs_and_costs_what_the_catalogue_says(
+    name: str, steps: int
+) -> None:
+    row, config = NAMES[name], config_for(NAMES[name])
+    if name == "pndm":
+        config = SD15 | {"skip_prk_steps": False} if steps >= 4 else SD15
+    assert schedulers.check(row.scheduler, config=config, family=family_for(row)) == []
+    assert schedulers.check_steps(row.scheduler, config=config, steps=steps) == []
+    made = build(row.class_name, row.options, config=config, seed=8)
+    latents, count = run(made, steps=steps, eta=row.extras.get("eta", 0.0))
+    assert torch.isfinite(latents).all()
+    assert count == schedulers.evaluations(
+        row.class_name, row.options, config=config, steps=steps
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_evaluations_are_the_length_of_the_timesteps(name: str) -> None:
+    row = NAMES[name]
+    for spacing in ("leading", "trailing"):
+        config = config_for(row) | {"timestep_spacing": spacing}
+        made = build(row.class_name, row.options, config=config, seed=0)
+        for steps in (1, 2, 3, 5, 7, 13, 33, 50, 61, 103):
+            if row.family == "distilled" and steps > 50:
+                continue
+            made.set_timesteps(steps)
+            counted = schedulers.evaluations(
+                row.class_name, row.options, config=config, steps=steps
+            )
+            assert counted == len(made.timesteps), (spacing, steps)
+
+
+def test_pndm_with_its_runge_kutta_start_fails_below_four_steps() -> None:
+    made = build("PNDMScheduler", {"skip_prk_steps": False}, config=SD15, seed=0)
+    with pytest.raises(ValueError, match="broadcast"):
+        made.set_timesteps(3)
+
+
+@pytest.mark.parametrize("config", [SD15, RICH, SD3], ids=["sd15", "rich", "sd3"])
+@pytest.mark.parametrize("name", CLASSES)
+def test_what_is_inherited_is_what_from_config_gives(
+    name: str, config: dict[str, Any]
+) -> None:
+    config = _understood(name, config)
+    made = build(name, {}, config=config, seed=0)
+    for option in CLASSES[name].options:
+        assert CLASSES[name].inherited(option, config) == made.config[option], option
+
+
+@pytest.mark.parametrize("config", [SD15, RICH, SD3], ids=["sd15", "rich", "sd3"])
+@pytest.mark.parametrize("name", CLASSES)
+def test_an_option_is_dropped_only_where_from_config_gives_it_anyway(
+    name: str, config: dict[str, Any]
+) -> None:
+    config = _understood(name, config)
+    plain = build(name, {}, config=config, seed=0).config
+    for option in CLASSES[name].options.values():
+        for value in [option.default, *samples(option)]:
+            scheduler = Scheduler(class_name=name, options={option.name: value})
+            kept = schedulers.effective_options(scheduler, config)
+            assert (not kept) is bool(plain[option.name] == value), (option, value)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_options_that_pass_the_checks_run_and_are_finite(name: str) -> None:
+    tried = 0
+    for options, config, family in _combinations(name):
+        scheduler = Scheduler(class_name=name, options=options)
+        if schedulers.check(scheduler, config=config, family=family):
+            continue
+        made = build(name, options, config=config, seed=8)
+        for steps in (1, 4, 20):
+            if schedulers.check_steps(scheduler, config=config, steps=steps):
+                continue
+            latents, count = run(made, steps=steps)
+            assert torch.isfinite(latents).all(), (options, steps)
+            assert count == schedulers.evaluations(
+                name, options, config=config, steps=steps
+            )
+            tried += 1
+    assert tried
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_determinism_is_what_the_catalogue_says(name: str) -> None:
+    row = NAMES[name]
+    eta = row.extras.get("eta", 0.0)
+    drawn = [
+        run(
+            build(row.class_name, row.options, config=config_for(row), seed=seed),
+            steps=6,
+            eta=eta,
+            noise_seed=seed,
+        )[0]
+        for seed in (1, 2)
+    ]
+    assert torch.equal(*drawn) is row.is_deterministic
+
+
+def test_a_seed_of_the_job_decides_the_noise_of_dpm_solver_sde() -> None:
+    first, again, other = (
+        run(build("DPMSolverSDEScheduler", {}, config=SD15, seed=seed), steps=4)[0]
+        for seed in (8, 8, 9)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_options_do_not_leak_from_one_scheduler_to_the_next() -> None:
+    build("EulerDiscreteScheduler", {"use_karras_sigmas": True}, config=SD15, seed=0)
+    made = build("DPMSolverMultistepScheduler", {}, config=SD15, seed=0)
+    assert made.config.use_karras_sigmas is False
+
+
+@pytest.mark.parametrize(
+    "algorithm", ["deis", "dpmsolver++", "sde-dpmsolver++", "sde-dpmsolver"]
+)
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_config_that_a_class_cannot_read_is_refused(
+    name: str, algorithm: str
+) -> None:
+    config = SD15 | {"algorithm_type": algorithm, "final_sigmas_type": "sigma_min"}
+    plain = Scheduler(class_name=name)
+    found = schedulers.check(plain, config=config, family="other")
+    try:
+        build(name, {}, config=config, seed=0)
+    except JobError:
+        assert "cannot be made from a model's config" in "".join(found)
+    else:
+        assert "cannot be made" not in "".join(found)
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        diffusers, "DPMSolverSDEScheduler", dummies.DPMSolverSDEScheduler
+    )
+    with pytest.raises(JobError, match="pip install torchsde"):
+        build("DPMSolverSDEScheduler", {}, config=SD15, seed=0)
+
+
+def test_a_class_that_diffusers_lacks_is_a_job_error() -> None:
+    with pytest.raises(JobError, match="must be a class of diffusers, got NoScheduler"):
+        fetch_class("NoScheduler")
+
+
+def test_options_that_diffusers_refuses_are_a_job_error() -> None:
+    both = {"use_karras_sigmas": True, "use_beta_sigmas": True}
+    with pytest.raises(JobError, match="Only one of"):
+        build("EulerDiscreteScheduler", both, config=SD15, seed=0)
+
+
+def _understood(name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Leave out an algorithm type that makes some classes raise."""
+    if name not in ("SASolverScheduler", "DEISMultistepScheduler"):
+        return config
+    return {key: each for key, each in config.items() if key != "algorithm_type"}
+
+
+def _combinations(
+    name: str,
+) -> Iterator[tuple[dict[str, Any], dict[str, Any], str]]:
+    """Give every single option and every pair for the classes that are quick."""
+    of = CLASSES[name]
+    values = [(each, v) for each, o in of.options.items() for v in samples(o)]
+    is_slow = name.startswith("KDPM2") or name in ("DPMSolverSDEScheduler",)
+    sizes = (0, 1) if is_slow else (0, 1, 2)
+    chosen = [c for size in sizes for c in itertools.combinations(values, size)]
+    for pairs in chosen:
+        if len(dict(pairs)) < len(pairs):
+            continue
+        if of.family == "flow":
+            yield dict(pairs), SD3, "sd3"
+        else:
+            yield dict(pairs), SD15, "sd"
+        if "use_flow_sigmas" in of.options:
+            flow = dict(NAMES["flow_unipc"].options)
+            yield flow | dict(pairs), SD3, "sd3"
