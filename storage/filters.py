@@ -1,4 +1,4 @@
-"""What is asked of the images: filters, their text form, and the pages of answers."""
+"""What is asked of the images: filters, and the answers page by page."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,6 +10,8 @@ from sqlalchemy.engine import Connection
 
 from storage.database import Database
 from storage.errors import UsageError
+from storage.ranges import Numbers, Range
+from storage.schedulers import resolve, short_name
 from storage.schema import (
     JOB_STATES,
     jobs,
@@ -24,26 +26,8 @@ from storage.schema import (
 
 #: Rows that one page of an answer holds.
 PAGE = 1000
-
-_RANGE = re.compile(r"(?P<low>[^.]*(?:\.\d+)?)\.\.(?P<high>.*)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Range:
-    """Numbers from `low` to `high`, both included; None is open."""
-
-    low: float | None
-    high: float | None
-
-    def __contains__(self, value: float) -> bool:
-        """Tell whether a number is in the range."""
-        return (self.low is None or value >= self.low) and (
-            self.high is None or value <= self.high
-        )
-
-
-#: What a number may be asked for: any of these.
-Numbers = Sequence[float | Range]
+#: Keys that a message names where several begin alike.
+LISTED = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +38,15 @@ class Filter:
         sweep: Members of this sweep, whoever made them first.
         keys: Whole keys or their beginnings.
         model: Part of the model's name.
-        prompt: Part of the prompt, upper and lower case alike.
-        schedulers: Short names, class names, or the sweep's own labels.
+        prompt: Part of the prompt; a to z and A to Z are alike.
+        schedulers: Names of the catalogue, class names for every variant of a
+            class, or, where a sweep is named, its own labels.
         steps: Numbers or ranges.
         seed: Numbers or ranges.
         guidance: Numbers or ranges.
         states: Job states.
+        is_current: Only what the newest revision of `sweep` wants; an image that
+            an earlier one made stays in the sweep.
     """
 
     sweep: str | None = None
@@ -71,24 +58,17 @@ class Filter:
     seed: Numbers = ()
     guidance: Numbers = ()
     states: Sequence[str] = ()
+    is_current: bool = False
 
 
-def parse_numbers(text: str, *, name: str) -> list[float | Range]:
-    """Read `4`, `4,8`, `10..20`, `..8` or `30..`, as the options write them.
-
-    Raises:
-        UsageError: The text is none of these.
-    """
-    return [_parse_number(part.strip(), name=name) for part in text.split(",")]
-
-
-def parse_states(text: str) -> list[str]:
-    """Read job states, divided by commas.
+def read_states(asked: str | Sequence[str]) -> list[str]:
+    """Read job states: a list, or one text, divided by commas.
 
     Raises:
         UsageError: A state does not exist.
     """
-    states = [part.strip() for part in text.split(",")]
+    given = asked.split(",") if isinstance(asked, str) else asked
+    states = [state.strip() for state in given]
     for state in states:
         if state not in JOB_STATES:
             msg = f"state must be one of {', '.join(JOB_STATES)}, got {state!r}."
@@ -101,44 +81,61 @@ def find(
 ) -> Iterator[dict[str, Any]]:
     """Give the rows of the view `images`, or of `sweep_images` where a sweep is named.
 
-    They come in order of execution, page by page, so that a million rows need no
+    They come as they were submitted, page by page, so that a million rows need no
     memory; columns are those of the view, in its order.
 
     Raises:
-        UsageError: The sweep does not exist.
+        UsageError: The sweep, a scheduler or a key cannot exist.
     """
-    after: tuple[int, int] | None = None
+    with database.read() as connection:
+        conditions = list(_conditions(connection, which))
+    query, job_id = select_images(), jobs.c.id
+    if which.sweep:
+        # By the job as it is in the membership: its index gives sweep and order.
+        query, job_id = select_sweep_images(), sweep_jobs.c.job_id
+    query = query.add_columns(job_id.label("_id")).where(*conditions).order_by(job_id)
+    after = 0
     left = limit
     while left is None or left > 0:
         size = PAGE if left is None else min(PAGE, left)
         with database.read() as connection:
-            rows = connection.execute(_page(connection, which, after, size)).all()
+            page = query.where(job_id > after).limit(size)
+            rows = connection.execute(page).all()
         for row in rows:
             shown = dict(row._mapping)
-            after = (shown.pop("_order"), shown.pop("_id"))
+            after = shown.pop("_id")
             yield shown
         if len(rows) < size:
             return
         left = None if left is None else left - len(rows)
 
 
-def _page(
-    connection: Connection,
-    which: Filter,
-    after: tuple[int, int] | None,
-    size: int,
-) -> sa.Select[Any]:
-    if which.sweep:
-        query, order = select_sweep_images(), sweep_jobs.c.position
-        query = query.where(sweep_jobs.c.sweep_id == _sweep_id(connection, which))
-    else:
-        query, order = select_images(), jobs.c.position
-    query = query.add_columns(order.label("_order"), jobs.c.id.label("_id"))
-    for condition in _conditions(connection, which):
-        query = query.where(condition)
-    if after:
-        query = query.where(sa.tuple_(order, jobs.c.id) > sa.tuple_(*after))
-    return query.order_by(order, jobs.c.id).limit(size)
+def find_one(database: Database, key: str) -> dict[str, Any]:
+    """Give the row of the view `images` for a key, or for the beginning of one.
+
+    Raises:
+        UsageError: No key begins so, or several do.
+    """
+    found = list(find(database, Filter(keys=[key]), limit=LISTED + 1))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        msg = f"key must be a job's, got {key!r}; `nightsweep find` lists the keys."
+        raise UsageError(msg)
+    keys = [str(row["key"]) for row in found[:LISTED]]
+    more = ", and more" if len(found) > LISTED else ""
+    msg = (
+        f"key must begin as one job's only, but {key!r} begins several: "
+        f"{', '.join(keys)}{more}; give more of its digits."
+    )
+    raise UsageError(msg)
+
+
+def find_memberships(database: Database, key: str) -> list[dict[str, Any]]:
+    """Give the rows of the view `sweep_images` for a whole key, oldest sweep first."""
+    query = select_sweep_images().where(jobs.c.key == key).order_by(sweeps.c.id)
+    with database.read() as connection:
+        return [dict(row._mapping) for row in connection.execute(query)]
 
 
 def _sweep_id(connection: Connection, which: Filter) -> int:
@@ -155,10 +152,12 @@ def _conditions(
     connection: Connection, which: Filter
 ) -> Iterator[sa.ColumnElement[bool]]:
     # Names are looked up first, so that the large table is searched by numbers.
+    if which.sweep:
+        yield sweep_jobs.c.sweep_id == _sweep_id(connection, which)
+    if which.is_current:
+        yield sweep_jobs.c.revision == sweeps.c.revision
     if which.keys:
-        yield sa.or_(
-            *(jobs.c.key.startswith(key, autoescape=True) for key in which.keys)
-        )
+        yield sa.or_(*map(_begins, which.keys))
     if which.model:
         named = models.c.name.icontains(which.model, autoescape=True)
         yield jobs.c.model_id.in_(_ids(connection, models, named))
@@ -175,15 +174,48 @@ def _conditions(
             yield sa.or_(*(_matches(jobs.c[column], number) for number in numbers))
 
 
+def _begins(key: str) -> sa.ColumnElement[bool]:
+    digits = key.strip().lower()
+    if not re.fullmatch(r"[0-9a-f]{1,32}", digits):
+        msg = (
+            f"key must be 1 to 32 hex digits, got {key!r}; `nightsweep find` lists "
+            "the keys."
+        )
+        raise UsageError(msg)
+    # A range, which an index serves, and not LIKE, which it does not.
+    return sa.and_(jobs.c.key >= digits, jobs.c.key < f"{digits}g")
+
+
 def _made_by(connection: Connection, which: Filter) -> sa.ColumnElement[bool]:
-    columns = schedulers.c
-    named = sa.or_(
-        columns.name.in_(which.schedulers), columns.class_name.in_(which.schedulers)
+    made_by: list[sa.ColumnElement[bool]] = []
+    for name in which.schedulers:
+        known = _scheduler_ids(connection, name)
+        made_by.append(jobs.c.scheduler_id.in_(known))
+        if which.sweep and _is_label(connection, which, name):
+            made_by.append(sweep_jobs.c.scheduler_label == name)
+        elif not known:
+            resolve(name)  # refuses a name that nothing has
+    return sa.or_(*made_by)
+
+
+def _is_label(connection: Connection, which: Filter, name: str) -> bool:
+    query = sa.select(sweep_jobs.c.job_id).where(
+        sweep_jobs.c.sweep_id == _sweep_id(connection, which),
+        sweep_jobs.c.scheduler_label == name,
     )
-    made_by = jobs.c.scheduler_id.in_(_ids(connection, schedulers, named))
-    if which.sweep:
-        return sa.or_(made_by, sweep_jobs.c.scheduler_label.in_(which.schedulers))
-    return made_by
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def _scheduler_ids(connection: Connection, name: str) -> list[int]:
+    names = [name]
+    try:
+        meant = resolve(name)
+        names.append(short_name(meant.class_name, meant.options, meant.extras))
+    except UsageError:
+        pass  # a short name with options, such as `ddim(clip_sample=true)`
+    columns = schedulers.c
+    named = sa.or_(columns.name.in_(names), columns.class_name == name)
+    return _ids(connection, schedulers, named)
 
 
 def _ids(
@@ -198,24 +230,3 @@ def _matches(column: sa.Column[Any], number: float | Range) -> sa.ColumnElement[
     low = sa.true() if number.low is None else column >= number.low
     high = sa.true() if number.high is None else column <= number.high
     return sa.and_(low, high)
-
-
-def _parse_number(text: str, *, name: str) -> float | Range:
-    found = _RANGE.fullmatch(text)
-    try:
-        if not found:
-            return _number(text)
-        low, high = found["low"], found["high"]
-        return Range(
-            low=_number(low) if low else None, high=_number(high) if high else None
-        )
-    except ValueError:
-        msg = (
-            f"{name} must be a number or a range such as 10..20, ..8 or 30.., "
-            f"divided by commas; got {text!r}."
-        )
-        raise UsageError(msg) from None
-
-
-def _number(text: str) -> float:
-    return int(text) if re.fullmatch(r"\d+", text) else float(text)

@@ -167,5 +167,31 @@ class Job:
         return self.extras.get(name, EXTRAS[name])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedJob:
+    """A job, and its place in a sweep.
+
+    Attributes:
+        job: The image to make.
+        position: From 0, in the order of execution.
+        evaluations: How often the model is called.
+        scheduler_name: The canonical short name.
+        scheduler_label: The sweep's own name for the scheduler, or None.
+        template: The prompt before its choices were made; None where it has none.
+        choices: What was chosen for each of the braces.
+        cell: Axis name to the label of its value, in the order of display. The
+            choices of a prompt's braces follow as `prompt.1`, `prompt.2`.
+    """
+
+    job: Job
+    position: int
+    evaluations: int
+    scheduler_name: str
+    scheduler_label: str | None = None
+    template: str | None = None
+    choices: tuple[str, ...] = ()
+    cell: Mapping[str, str] = field(default_factory=dict)
+
+
 def _digest(value: object) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:32]

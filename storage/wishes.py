@@ -7,41 +7,16 @@ wants it, at the most urgent priority among them, and its `priority` column says
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.database import Database, insert_into, utc_now
-from storage.job import Job, canonical_json
+from storage.job import PlannedJob, canonical_json
 from storage.rows import job_row, model_row, prompt_digest
 from storage.schema import jobs, models, prompts, schedulers, sweep_jobs, sweeps
 from storage.sweeps import Sweep
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """A job as one sweep wants it.
-
-    Attributes:
-        job: What to make.
-        position: Place in the sweep's order of execution, from 0.
-        evaluations: Calls of the model that it takes.
-        scheduler_name: Canonical short name of the scheduler.
-        scheduler_label: The sweep's own name for it, or None.
-        template: Prompt before its choices were made, or None.
-        choices: The choices made in the template.
-        cell: Axis names to the labels of this job's values.
-    """
-
-    job: Job
-    position: int
-    evaluations: int
-    scheduler_name: str
-    scheduler_label: str | None = None
-    template: str | None = None
-    choices: Sequence[str] = ()
-    cell: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,26 +31,26 @@ class Added:
 
     new: int
     existing: Mapping[str, int]
-    unmade: Sequence[Wish]
+    unmade: Sequence[PlannedJob]
 
 
-def add_jobs(database: Database, sweep: Sweep, wishes: Sequence[Wish]) -> Added:
+def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) -> Added:
     """Store a batch of jobs that do not exist yet, and note that `sweep` wants all.
 
     Call it with a thousand or so at a time. Calling it again changes nothing.
     """
     with database.write() as connection:
-        keys = [wish.job.key for wish in wishes]
+        keys = [one.job.key for one in planned]
         known = states_of(connection, keys)
-        fresh = [wish for wish in wishes if wish.job.key not in known]
+        fresh = [one for one in planned if one.job.key not in known]
         if fresh:
             _insert_jobs(connection, sweep, fresh)
-        _join_sweep(connection, sweep, wishes)
+        _join_sweep(connection, sweep, planned)
         _want(connection, sweep, keys)
     return Added(
         new=len(fresh),
         existing=Counter(known.values()),
-        unmade=[w for w in wishes if known.get(w.job.key, "pending") == "pending"],
+        unmade=[w for w in planned if known.get(w.job.key, "pending") == "pending"],
     )
 
 
@@ -107,31 +82,33 @@ def states_of(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
     return dict(connection.execute(query).tuples().all())
 
 
-def _insert_jobs(connection: Connection, sweep: Sweep, wishes: Sequence[Wish]) -> None:
-    model_ids = _model_ids(connection, wishes)
-    prompt_ids = _prompt_ids(connection, wishes)
-    scheduler_ids = _scheduler_ids(connection, wishes)
+def _insert_jobs(
+    connection: Connection, sweep: Sweep, planned: Sequence[PlannedJob]
+) -> None:
+    model_ids = _model_ids(connection, planned)
+    prompt_ids = _prompt_ids(connection, planned)
+    scheduler_ids = _scheduler_ids(connection, planned)
     now = utc_now()
     rows = [
         {
-            **job_row(wish.job),
+            **job_row(one.job),
             "sweep_id": sweep.id,
-            "model_id": model_ids[wish.job.model.fingerprint],
-            "prompt_id": prompt_ids[prompt_digest(wish.job)],
-            "scheduler_id": scheduler_ids[_scheduler_key(wish)],
-            "position": wish.position,
-            "evaluations": wish.evaluations,
+            "model_id": model_ids[one.job.model.fingerprint],
+            "prompt_id": prompt_ids[prompt_digest(one.job)],
+            "scheduler_id": scheduler_ids[_scheduler_key(one)],
+            "position": one.position,
+            "evaluations": one.evaluations,
             "state": "pending",
             "attempts": 0,
             "created_at": now,
         }
-        for wish in wishes
+        for one in planned
     ]
     connection.execute(insert_into(connection, jobs).on_conflict_do_nothing(), rows)
 
 
-def _model_ids(connection: Connection, wishes: Sequence[Wish]) -> dict[str, int]:
-    rows = {wish.job.model.fingerprint: model_row(wish.job.model) for wish in wishes}
+def _model_ids(connection: Connection, planned: Sequence[PlannedJob]) -> dict[str, int]:
+    rows = {one.job.model.fingerprint: model_row(one.job.model) for one in planned}
     statement = insert_into(connection, models)
     # A known model may have moved since: workers look where it was planned last.
     moved = {name: statement.excluded[name] for name in ("name", "revision", "variant")}
@@ -144,16 +121,18 @@ def _model_ids(connection: Connection, wishes: Sequence[Wish]) -> dict[str, int]
     return dict(found.tuples().all())
 
 
-def _prompt_ids(connection: Connection, wishes: Sequence[Wish]) -> dict[str, int]:
+def _prompt_ids(
+    connection: Connection, planned: Sequence[PlannedJob]
+) -> dict[str, int]:
     rows = {
-        prompt_digest(wish.job): {
-            "digest": prompt_digest(wish.job),
-            "text": wish.job.prompt,
-            "negative": wish.job.negative_prompt,
-            "template": wish.template,
-            "choices": canonical_json(list(wish.choices)) if wish.choices else None,
+        prompt_digest(one.job): {
+            "digest": prompt_digest(one.job),
+            "text": one.job.prompt,
+            "negative": one.job.negative_prompt,
+            "template": one.template,
+            "choices": canonical_json(list(one.choices)) if one.choices else None,
         }
-        for wish in wishes
+        for one in planned
     }
     statement = insert_into(connection, prompts).on_conflict_do_nothing()
     connection.execute(statement, list(rows.values()))
@@ -163,9 +142,9 @@ def _prompt_ids(connection: Connection, wishes: Sequence[Wish]) -> dict[str, int
 
 
 def _scheduler_ids(
-    connection: Connection, wishes: Sequence[Wish]
+    connection: Connection, planned: Sequence[PlannedJob]
 ) -> dict[tuple[str, str, str], int]:
-    keys = {_scheduler_key(wish) for wish in wishes}
+    keys = {_scheduler_key(one) for one in planned}
     names = ("class_name", "options", "name")
     statement = insert_into(connection, schedulers).on_conflict_do_nothing()
     connection.execute(statement, [dict(zip(names, key, strict=True)) for key in keys])
@@ -177,14 +156,16 @@ def _scheduler_ids(
     return {(row[0], row[1], row[2]): row[3] for row in found}
 
 
-def _scheduler_key(wish: Wish) -> tuple[str, str, str]:
-    job = wish.job
+def _scheduler_key(one: PlannedJob) -> tuple[str, str, str]:
+    job = one.job
     options = canonical_json(job.scheduler_options)
-    return (job.scheduler_class, options, wish.scheduler_name)
+    return (job.scheduler_class, options, one.scheduler_name)
 
 
-def _join_sweep(connection: Connection, sweep: Sweep, wishes: Sequence[Wish]) -> None:
-    keys = {wish.job.key: wish for wish in wishes}
+def _join_sweep(
+    connection: Connection, sweep: Sweep, planned: Sequence[PlannedJob]
+) -> None:
+    keys = {one.job.key: one for one in planned}
     query = sa.select(jobs.c.key, jobs.c.id).where(jobs.c.key.in_(keys))
     rows = [
         {

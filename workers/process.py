@@ -111,7 +111,11 @@ def _configure_logging(settings: Settings, name: str) -> None:
     file.setFormatter(
         logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     )
-    logging.basicConfig(level=logging.WARNING, handlers=[file])
+    # What ends a worker is told to the supervisor too.
+    loud = logging.StreamHandler()
+    loud.setLevel(logging.ERROR)
+    loud.setFormatter(logging.Formatter(f"%(levelname)s {name}: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[file, loud])
     for package in ("workers", "storage"):
         logging.getLogger(package).setLevel(logging.INFO)
     # A hand-back is how a worker stops, not an error worth a traceback; and that a

@@ -1,0 +1,86 @@
+"""The root command: names to commands, each loaded only when it is called."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+from storage.errors import NightsweepError
+
+#: Command name to the module and the click command in it.
+COMMANDS: Mapping[str, str] = {
+    "run": "producer.run:run",
+    "plan": "producer.plan:plan",
+    "submit": "producer.submit:submit_command",
+    "worker": "workers.cli:worker",
+    "status": "producer.watch:status",
+    "find": "producer.find:find",
+    "show": "producer.find:show",
+    "grid": "producer.contact_sheet_command:grid",
+    "schedulers": "producer.schedulers:schedulers",
+    "down": "producer.down:down",
+}
+
+
+class _Failure(click.ClickException):
+    """An error of ours, as click shows it: the sentence, and the right exit code."""
+
+    def __init__(self, error: NightsweepError) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_code  # type: ignore[misc]
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, and maps our errors."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        """Name the commands, in the order in which people meet them."""
+        return list(COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        """Import a command."""
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(
+        self, context: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run a command, and show an error of ours as one sentence."""
+        try:
+            return super().invoke(context)
+        except NightsweepError as exc:
+            raise _Failure(exc) from exc
+
+
+#: What `nightsweep --help` says of each command; a test holds it to their own help.
+SUMMARIES: Mapping[str, str] = {
+    "run": "Make a whole sweep on this machine.",
+    "plan": "Say what a sweep would make; write nothing.",
+    "submit": "Put a sweep into the queue, for workers anywhere.",
+    "worker": "Serve the queue with this machine's GPUs, or its CPU.",
+    "status": "Say how far every sweep is.",
+    "find": "List images by their parameters.",
+    "show": "Show all that is known of one image.",
+    "grid": "Draw one labelled contact sheet of a sweep.",
+    "schedulers": "List the schedulers and their names.",
+    "down": "Stop the embedded Redis; its queue stays.",
+}
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    epilog="Example: nightsweep run examples/first-sweep.yaml",
+)
+@click.version_option(package_name="nightsweep")
+def cli() -> None:
+    """Make every image of a grid of diffusion settings, and ask about them."""

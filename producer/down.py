@@ -1,0 +1,19 @@
+"""The command `nightsweep down`."""
+
+import click
+
+from storage.embedded import stop
+from storage.settings import read_settings
+
+
+@click.command(epilog="Example: nightsweep down")
+def down() -> None:
+    """Stop the embedded Redis; its queue stays, and the next command starts it.
+
+    Images, database and unmade jobs are left as they are.
+    """
+    settings = read_settings()
+    if settings.home.exists() and stop(settings):
+        click.echo("The embedded Redis is stopped; its queue is kept.", err=True)
+    else:
+        click.echo(f"No embedded Redis runs for {settings.home}.", err=True)

@@ -1,0 +1,221 @@
+"""The command `nightsweep plan`: what a sweep would make; it writes nothing."""
+
+import json
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from producer.expand import Expansion, read_jobs
+from producer.models import describe
+from producer.submit import BATCH, Source, batches, spec_options
+from producer.watch import duration
+from storage.database import open_for_reading
+from storage.fingerprint import Digests
+from storage.job import Job, PlannedJob
+from storage.settings import Settings, read_settings
+from storage.sweeps import Cost, measured_costs
+from storage.wishes import states_of
+
+#: Bytes of a PNG per pixel, for a model of which no image is there yet.
+PIXEL_BYTES = 2.0
+#: Values of an axis that are listed; more are counted.
+LISTED = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a sweep would make.
+
+    Attributes:
+        sweep: Its name.
+        total: Images that it wants.
+        new: Those that do not exist in any form.
+        existing: States of the others, to their counts.
+        evaluations: Calls of the model for all that is not done.
+        worker_s: Seconds of one worker, or None where nothing like it was timed.
+        disk_bytes: Size of the files to come, about.
+        free_bytes: What is free where they go.
+        axes: Axis names to the labels of their values.
+        schedulers: What each scheduler of the file stands for.
+        warnings: Sentences.
+    """
+
+    sweep: str
+    total: int
+    new: int
+    existing: Mapping[str, int]
+    evaluations: int
+    worker_s: float | None
+    disk_bytes: int
+    free_bytes: int
+    axes: Mapping[str, Sequence[str]]
+    schedulers: Sequence[Mapping[str, Any]]
+    warnings: Sequence[str]
+
+    @property
+    def to_make(self) -> int:
+        """Images that submitting the sweep would make."""
+        return self.new + self.existing.get("pending", 0)
+
+
+def make_plan(
+    source: Source,
+    *,
+    sets: Sequence[str] = (),
+    axes: Sequence[str] = (),
+    settings: Settings,
+) -> Plan:
+    """Plan a sweep file, writing nothing.
+
+    Raises:
+        SpecError: The file has mistakes.
+    """
+    digests = Digests(settings.home / "digests.json", readonly=True)
+    expansion = read_jobs(
+        source, partial(describe, digests=digests), sets=sets, axes=axes
+    )
+    return _Tally(settings).plan(expansion)
+
+
+class _Tally:
+    """Counts the jobs of an expansion against what the database holds."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._database = open_for_reading(settings.database_url)
+        self._costs = measured_costs(self._database) if self._database else {}
+        self._states: Counter[str] = Counter()
+        self._schedulers: dict[tuple[str, str], dict[str, Any]] = {}
+        self._evaluations = 0
+        self._worker_s = 0.0
+        self._is_timed = True
+        self._bytes = 0.0
+
+    def plan(self, expansion: Expansion) -> Plan:
+        """Count every job."""
+        for one, state in self._with_states(expansion):
+            self._states[state] += 1
+            self._note_scheduler(one)
+            if state != "done":
+                self._evaluations += one.evaluations
+                self._estimate(one)
+        new = self._states.pop("new", 0)
+        return Plan(
+            sweep=expansion.spec.name,
+            total=expansion.count,
+            new=new,
+            existing=dict(self._states),
+            evaluations=self._evaluations,
+            worker_s=self._worker_s if self._is_timed else None,
+            disk_bytes=round(self._bytes),
+            free_bytes=_free_bytes(self._settings.images),
+            axes=expansion.axis_labels,
+            schedulers=list(self._schedulers.values()),
+            warnings=(*expansion.duplicates, *expansion.warnings),
+        )
+
+    def _with_states(self, expansion: Expansion) -> Iterator[tuple[PlannedJob, str]]:
+        for batch in batches(expansion.jobs(), BATCH):
+            states: dict[str, str] = {}
+            if self._database:
+                with self._database.read() as connection:
+                    states = states_of(connection, [one.job.key for one in batch])
+            for one in batch:
+                yield one, states.get(one.job.key, "new")
+
+    def _note_scheduler(self, one: PlannedJob) -> None:
+        label = one.scheduler_label or one.scheduler_name
+        self._schedulers.setdefault(
+            (label, one.scheduler_name),
+            {
+                "label": label,
+                "name": one.scheduler_name,
+                "class": one.job.scheduler_class,
+                "options": dict(one.job.scheduler_options),
+            },
+        )
+
+    def _estimate(self, one: PlannedJob) -> None:
+        job = one.job
+        cost = self._cost(job)
+        pixels = job.width * job.height
+        self._bytes += cost.image_bytes if cost else pixels * PIXEL_BYTES
+        if cost:
+            self._worker_s += cost.evaluation_s * one.evaluations
+        else:
+            self._is_timed = False
+
+    def _cost(self, job: Job) -> Cost | None:
+        kind = (job.model.fingerprint, job.dtype, job.width, job.height)
+        return self._costs.get(kind)
+
+
+@click.command(epilog="Example: nightsweep plan examples/first-sweep.yaml")
+@spec_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def plan(spec: str, sets: Sequence[str], axes: Sequence[str], *, as_json: bool) -> None:
+    """Say what a sweep would make, what exists, and what it would cost.
+
+    SPEC is a YAML file, or - for standard input. Nothing is written: no row, no
+    message, no file.
+    """
+    source: Source = "-" if spec == "-" else Path(spec)
+    made = make_plan(source, sets=sets, axes=axes, settings=read_settings())
+    for warning in made.warnings:
+        click.echo(f"Warning: {warning}.", err=True)
+    if as_json or not sys.stdout.isatty():
+        click.echo(json.dumps(asdict(made), ensure_ascii=False))
+    else:
+        click.echo("\n".join(_describe(made)))
+
+
+def _describe(plan: Plan) -> Iterator[str]:
+    yield f"{plan.sweep}: {plan.total:,} images"
+    for name, labels in plan.axes.items():
+        shown = ", ".join(labels[:LISTED])
+        more = f", and {len(labels) - LISTED} more" if len(labels) > LISTED else ""
+        yield f"  {name:<12} {len(labels):>5}  {shown}{more}"
+    yield ""
+    exist = plan.total - plan.new
+    states = ", ".join(f"{count:,} {state}" for state, count in plan.existing.items())
+    yield f"New          {plan.new:,}"
+    yield f"Exist        {exist:,}" + (f" ({states})" if states else "")
+    yield f"Evaluations  {plan.evaluations:,} calls of the model"
+    yield f"Time         {_describe_time(plan)}"
+    yield f"Disk         {size(plan.disk_bytes)} of {size(plan.free_bytes)} free"
+    yield ""
+    yield "Schedulers"
+    for one in plan.schedulers:
+        options = ", ".join(f"{name}={value}" for name, value in one["options"].items())
+        yield f"  {one['label']:<20} {one['class']}({options})"
+
+
+def _describe_time(plan: Plan) -> str:
+    if not plan.to_make:
+        return "none, all of it exists"
+    if plan.worker_s is None:
+        return "unknown: nothing of this model and size was timed here yet"
+    hours = plan.worker_s / 3600
+    one, eight = duration(plan.worker_s), duration(plan.worker_s / 8)
+    return f"{one} on one worker, {eight} on eight ({hours:.2g} GPU-hours)"
+
+
+def size(count: float) -> str:
+    """Give bytes as people say them: `812 kB`, `3.1 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.3g} TB"
+
+
+def _free_bytes(folder: Path) -> int:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(there).free

@@ -1,0 +1,175 @@
+"""The command `nightsweep run`: a whole sweep on this machine, to the end."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from producer.progress import progress_shown
+from producer.submit import describe_submission, retry_option, spec_options, submit
+from producer.watch import Standing, duration, standing
+from storage import sweeps
+from storage.database import Database, open_database
+from storage.settings import Settings, read_settings
+from storage.sweeps import Sweep
+
+#: Seconds between two looks at the database.
+LOOK_S = 0.5
+#: Deaths in a row of every worker after which `run` gives up.
+GIVE_UP_AFTER = 4
+#: Lines of the workers' log that are shown when they fail.
+LOG_LINES = 6
+#: Exit code of a command that Ctrl-C ended.
+INTERRUPTED = 130
+
+
+@click.command(epilog="Example: nightsweep run examples/first-sweep.yaml")
+@spec_options
+@click.option("--gpus", metavar="all|0,1", help="GPUs to use.  [default: all]")
+@click.option("--device", type=click.Choice(["cpu"]), help="Use no GPU.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    help="Processes on a CPU.  [default: one a core, 8 at the most]",
+)
+@retry_option
+def run(
+    spec: str,
+    sets: Sequence[str],
+    axes: Sequence[str],
+    *,
+    retry_failed: bool,
+    **worker_options: Any,
+) -> None:
+    """Make a whole sweep on this machine.
+
+    SPEC is a YAML file, or - for standard input. Starts Redis and one worker per GPU
+    where needed, shows progress, and ends with the last image. Ctrl-C stops cleanly;
+    running it again goes on. What exists already is not made again.
+    """
+    settings = read_settings()
+    done = submit(spec, sets=sets, axes=axes, retry_failed=retry_failed)
+    for warning in done.warnings:
+        click.echo(f"Warning: {warning}.", err=True)
+    for line in describe_submission(done):
+        click.echo(line, err=True)
+    database = open_database(settings.database_url)
+    before = standing(database, done.sweep)
+    crew = _Crew(settings, worker_options)
+    started = time.monotonic()
+    if before.unmade:
+        with crew.at_work():
+            after = _follow(database, done.sweep, crew)
+    else:
+        after = before
+    _report(settings, before, after, seconds=time.monotonic() - started)
+    for reason, count in sweeps.failures(database, done.sweep):
+        click.echo(f"{count:,} failed: {reason}", err=True)
+    sys.exit(_conclude(spec, after, crew))
+
+
+class _Crew:
+    """The workers of this machine, as one process that supervises them."""
+
+    def __init__(self, settings: Settings, options: Mapping[str, Any]) -> None:
+        self._log = settings.logs / "supervisor.log"
+        self._options = [
+            part
+            for name, value in options.items()
+            if value is not None
+            for part in (f"--{name}", str(value))
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.interrupted = False
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Start the workers; end them with the block, or with this process.
+
+        Ctrl-C hands unfinished jobs back; a second one ends the workers at once.
+        """
+        before = signal.signal(signal.SIGINT, self._interrupt)
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
+                [
+                    *(sys.executable, "-P", "-m", "nightsweep", "worker"),
+                    *("--end-with-parent", "--give-up-after", str(GIVE_UP_AFTER)),
+                    *self._options,
+                ],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            yield
+        finally:
+            if self._process.poll() is None:
+                self._process.terminate()
+            self._process.wait()
+            signal.signal(signal.SIGINT, before)
+
+    def is_over(self) -> bool:
+        """Tell whether the workers ended of themselves."""
+        return self._process is not None and self._process.poll() is not None
+
+    def last_words(self) -> str:
+        """Give the end of the workers' log: why they ended."""
+        if not self._log.exists():
+            return ""
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return "\n".join(lines[-LOG_LINES:])
+
+    def _interrupt(self, *_args: object) -> None:
+        if not self.interrupted:
+            click.echo(
+                "\nStopping; finished images are kept. Ctrl-C again stops at once.",
+                err=True,
+            )
+        self.interrupted = True
+        if self._process is not None:
+            self._process.terminate()
+
+
+def _follow(database: Database, sweep: Sweep, crew: _Crew) -> Standing:
+    """Show progress until the sweep is made, or nobody works on it any more."""
+    now = standing(database, sweep)
+    with progress_shown(now) as show:
+        while now.unmade and not crew.interrupted and not crew.is_over():
+            time.sleep(LOOK_S)
+            now = standing(database, sweep)
+            show(now)
+    return now
+
+
+def _report(
+    settings: Settings, before: Standing, after: Standing, *, seconds: float
+) -> None:
+    made = after.done - before.done
+    if made:
+        click.echo(
+            f"Made {made:,} images in {duration(seconds)} "
+            f"({made / seconds:.2f} images/s, model loading included).",
+            err=True,
+        )
+    elif not before.unmade:
+        click.echo("Nothing was left to make.", err=True)
+    click.echo(f"Images:   {settings.images}", err=True)
+    click.echo(f"Database: {settings.database_path or 'see the URL'}", err=True)
+    click.echo(f"Look:     nightsweep grid --sweep {after.sweep}", err=True)
+
+
+def _conclude(spec: str, after: Standing, crew: _Crew) -> int:
+    """Say what to do next, if anything, and give the exit code."""
+    if crew.interrupted and after.unmade:
+        click.echo(f"{after.unmade:,} are unmade; go on with: nightsweep run {spec}")
+        return INTERRUPTED
+    if after.unmade:
+        click.echo(f"The workers ended before the sweep did:\n{crew.last_words()}")
+        return 1
+    return 1 if after.failed or after.quarantined else 0

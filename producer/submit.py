@@ -1,0 +1,217 @@
+"""Submitting a sweep: rows first, then messages, a thousand jobs at a time."""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from producer.expand import Expansion, read_jobs
+from producer.models import describe
+from storage import sweeps, wishes
+from storage.database import Database, open_database
+from storage.embedded import broker_url
+from storage.fingerprint import Digests
+from storage.job import PlannedJob
+from storage.queue import make_app, send
+from storage.settings import Settings, read_settings
+from storage.sweeps import NORMAL_PRIORITY, Sweep
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+#: Jobs in one transaction, and in one round of messages.
+BATCH = 1000
+
+#: A sweep file, or `-` for standard input.
+Source = Path | Literal["-"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """What a submission did.
+
+    Attributes:
+        sweep: The sweep, with its revision.
+        total: Jobs that the sweep wants.
+        new: Those that did not exist before.
+        existing: States of the others, to their counts.
+        dropped: Unfinished jobs of an earlier revision that left the sweep.
+        retried: Failed ones that are tried again.
+        warnings: Sentences for the person who submitted.
+    """
+
+    sweep: Sweep
+    total: int
+    new: int
+    existing: dict[str, int]
+    dropped: int
+    retried: int
+    warnings: tuple[str, ...]
+
+    @property
+    def failed(self) -> int:
+        """Jobs that failed before, and are not tried again."""
+        before = self.existing.get("failed", 0) + self.existing.get("quarantined", 0)
+        return before - self.retried
+
+
+def submit(
+    source: str | Source,
+    *,
+    sets: Sequence[str] = (),
+    axes: Sequence[str] = (),
+    settings: Settings | None = None,
+    retry_failed: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+) -> Submitted:
+    """Submit a sweep file; safe to repeat, and to break off at any moment.
+
+    Args:
+        source: A YAML or JSON file, or `-` for standard input.
+        sets: Values of `--set`, such as `base.width=768`.
+        axes: Values of `--axis`, such as `steps=8,12,20`.
+        settings: Where to; by default what the environment says.
+        retry_failed: Whether jobs that failed before are tried again.
+        progress: Called with the jobs stored so far, and all.
+
+    Raises:
+        SpecError: The file has mistakes; nothing was stored.
+        DatabaseError: SQL cannot be reached.
+        QueueError: Redis cannot be reached; repeat the call when it is back.
+    """
+    where = settings or read_settings()
+    path: Source = "-" if source == "-" else Path(source)
+    where.make_home()
+    digests = Digests(where.home / "digests.json")
+    expansion = read_jobs(
+        path, partial(describe, digests=digests), sets=sets, axes=axes
+    )
+    digests.save()
+    app = make_app(broker_url(where), lease_s=where.lease_s)
+    database = open_database(where.database_url)
+    return _Submission(database, app, progress).run(expansion, retry=retry_failed)
+
+
+class _Submission:
+    """One submission, under way."""
+
+    def __init__(
+        self,
+        database: Database,
+        app: "Celery",
+        progress: Callable[[int, int], object] | None,
+    ) -> None:
+        self._database = database
+        self._app = app
+        self._progress = progress or (lambda _done, _all: None)
+
+    def run(self, expansion: Expansion, *, retry: bool) -> Submitted:
+        """Store and send every job."""
+        spec = expansion.spec
+        sweep = sweeps.save_sweep(
+            self._database, spec.name, spec=spec.text, axes=expansion.axis_labels
+        )
+        retried = sweeps.retry(self._database, sweep) if retry else 0
+        new, existing = 0, Counter[str]()
+        for batch in batches(expansion.jobs(), BATCH):
+            added = wishes.add_jobs(self._database, sweep, batch)
+            send(self._app, _by_group(added.unmade), priority=NORMAL_PRIORITY)
+            new += added.new
+            existing.update(added.existing)
+            self._progress(batch[-1].position + 1, expansion.count)
+        return Submitted(
+            sweep=sweep,
+            total=expansion.count,
+            new=new,
+            existing=dict(existing),
+            dropped=wishes.drop_absent(self._database, sweep),
+            retried=retried,
+            warnings=(*expansion.duplicates, *expansion.warnings),
+        )
+
+
+def batches(planned: Iterable[PlannedJob], size: int) -> Iterable[list[PlannedJob]]:
+    """Cut jobs into lists of `size`; the last may be shorter."""
+    source = iter(planned)
+    while batch := list(itertools.islice(source, size)):
+        yield batch
+
+
+def describe_submission(done: Submitted) -> list[str]:
+    """Say in sentences what a submission did."""
+    sweep = done.sweep
+    made = done.existing.get("done", 0)
+    revision = f" (revision {sweep.revision})" if sweep.revision > 1 else ""
+    lines = [
+        f"{sweep.name}{revision}: {done.total:,} images, {done.new:,} new, "
+        f"{made:,} made already."
+    ]
+    if done.dropped:
+        lines.append(f"{done.dropped:,} unmade images left the sweep: -{done.dropped}.")
+    if done.retried:
+        lines.append(f"{done.retried:,} failed ones are tried again.")
+    if done.failed > 0:
+        lines.append(
+            f"{done.failed:,} failed before; add --retry-failed to try them again."
+        )
+    return lines
+
+
+def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the argument and options that name a sweep."""
+    decorators = (
+        click.argument("spec", type=str),
+        click.option(
+            "--set",
+            "sets",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Change a value of the file: --set base.width=768. Repeatable.",
+        ),
+        click.option(
+            "--axis",
+            "axes",
+            multiple=True,
+            metavar="NAME=VALUES",
+            help="Replace or add an axis: --axis steps=8,12,20. Repeatable.",
+        ),
+    )
+    for decorate in reversed(decorators):
+        command = decorate(command)
+    return command
+
+
+retry_option = click.option(
+    "--retry-failed", is_flag=True, help="Try the jobs again that failed before."
+)
+
+
+@click.command("submit", epilog="Example: nightsweep submit sweep.yaml")
+@spec_options
+@retry_option
+def submit_command(
+    spec: str, sets: Sequence[str], axes: Sequence[str], *, retry_failed: bool
+) -> None:
+    """Put a sweep into the queue, for workers anywhere.
+
+    SPEC is a YAML file, or - for standard input. Jobs that exist already are not
+    made again. Submitting again is safe, also after an interruption.
+    """
+    done = submit(spec, sets=sets, axes=axes, retry_failed=retry_failed)
+    for warning in done.warnings:
+        click.echo(f"Warning: {warning}.", err=True)
+    for line in describe_submission(done):
+        click.echo(line, err=True)
+    click.echo(done.sweep.name)
+
+
+def _by_group(planned: Iterable[PlannedJob]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for one in planned:
+        groups.setdefault(one.job.group, []).append(one.job.key)
+    return groups

@@ -1,0 +1,275 @@
+"""The store, for notebooks and scripts: find images, open them, ask in SQL.
+
+>>> from nightsweep import Store
+>>> store = Store()
+>>> rows = store.find(sweep="first-sweep", scheduler="ddim", steps="10..20")
+>>> store.image(rows[0]["key"]).show()
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from storage import filters, sweeps
+from storage.database import Database, open_for_reading
+from storage.errors import ImageStoreError, UsageError
+from storage.filters import Filter
+from storage.images import ImageFolder
+from storage.ranges import Asked, read_numbers
+from storage.schema import environments, jobs, results, scores
+from storage.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class Store:
+    """Everything that was made, to be asked; it never changes anything.
+
+    Each question opens the database anew, so that its answer is as it is now, also
+    where there was no database before. Without one, the answers are empty.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        """Take the settings, by default those of the environment.
+
+        Raises:
+            UsageError: A setting cannot be used.
+        """
+        self.settings = settings or read_settings()
+        self._is_closed = False
+
+    def __enter__(self) -> Self:
+        """Give the store itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the store."""
+        self.close()
+
+    def close(self) -> None:
+        """Refuse further questions; nothing stays open between them anyway."""
+        self._is_closed = True
+
+    def find(  # noqa: PLR0913  what can be asked is its interface
+        self,
+        *,
+        sweep: str | None = None,
+        scheduler: str | Sequence[str] | None = None,
+        steps: Asked = None,
+        seed: Asked = None,
+        guidance: Asked = None,
+        prompt: str | None = None,
+        model: str | None = None,
+        state: str | Sequence[str] | None = None,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Give rows of the view `images`; of `sweep_images` where a sweep is named.
+
+        Args:
+            sweep: Members of this sweep.
+            scheduler: A name or several, as a spec has them.
+            steps: 20, [8, 20], "8,20" or "10..20".
+            seed: The same.
+            guidance: The same.
+            prompt: Part of the prompt.
+            model: Part of the model's name.
+            state: `pending`, `leased`, `done`, `failed` or `quarantined`; or several.
+            limit: Most rows to give.
+
+        Raises:
+            UsageError: The sweep, a scheduler or a state does not exist, or a number
+                cannot be read.
+            DatabaseError: The database cannot be read.
+        """
+        which = Filter(
+            sweep=sweep,
+            schedulers=[scheduler] if isinstance(scheduler, str) else scheduler or (),
+            steps=read_numbers(steps, name="steps"),
+            seed=read_numbers(seed, name="seed"),
+            guidance=read_numbers(guidance, name="guidance"),
+            prompt=prompt,
+            model=model,
+            states=filters.read_states(state) if state else (),
+        )
+        return list(self.stream(which, limit=limit))
+
+    def stream(
+        self, which: Filter, *, limit: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Give the rows that `find` gives one at a time, for answers of any length.
+
+        Raises:
+            UsageError: The sweep, a scheduler or a key cannot exist.
+            DatabaseError: The database cannot be read.
+        """
+        with self._reading() as database:
+            if database:
+                yield from filters.find(database, which, limit=limit)
+
+    def show(self, key: str) -> dict[str, Any]:
+        """Give all that is known of one image.
+
+        Args:
+            key: Its key, or the beginning of it.
+
+        Returns:
+            The row of the view `images`, and: `file`, the absolute path or None;
+            `sweeps`, its memberships, each with `sweep`, `position`,
+            `scheduler_label` and `cell`; `scores`, each with `metric`, `model` and
+            `value`; `environment`, versions and the like by name.
+
+        Raises:
+            UsageError: No key begins so, or several do.
+        """
+        with self._one(key) as (database, row):
+            file = self.settings.images / row["path"] if row["path"] else None
+            return {
+                **row,
+                "file": str(file) if file else None,
+                "sweeps": _memberships(database, row["key"]),
+                **_made_with(database, row["key"]),
+            }
+
+    def path(self, key: str) -> Path:
+        """Give where the image of a job is, or will be.
+
+        Raises:
+            UsageError: No key begins so, or several do.
+        """
+        with self._one(key) as (_, row):
+            key = row["key"]
+        return ImageFolder(self.settings.images).path(key)
+
+    def image(self, key: str) -> "Image.Image":
+        """Open an image as RGB, with all of its pixels read.
+
+        Args:
+            key: Its key, or the beginning of it.
+
+        Raises:
+            UsageError: No key begins so, several do, or the image is not made yet.
+            ImageStoreError: The file is gone or damaged.
+        """
+        with self._one(key) as (_, row):
+            state, path, error = row["state"], row["path"], row["error"]
+        if state != "done":
+            reason = f" ({error})" if error else ""
+            msg = (
+                f"an image must be done to be opened, but {key} is {state}{reason}; "
+                "`nightsweep status` says how far its sweep is."
+            )
+            raise UsageError(msg)
+        return open_image(self.settings.images / path)
+
+    def sweeps(self) -> list[dict[str, Any]]:
+        """Give every sweep, oldest first: its spec, its axes, its jobs by state."""
+        with self._reading() as database:
+            if not database:
+                return []
+            return [
+                {**asdict(each), "jobs": sweeps.count_states(database, each)}
+                for each in sweeps.list_sweeps(database)
+            ]
+
+    def sql(self, query: str) -> list[dict[str, Any]]:
+        """Give the rows of a query over the views `images` and `sweep_images`.
+
+        Nothing can be written. Without a database there are no rows.
+
+        Raises:
+            UsageError: The query is not SQL that reads.
+            DatabaseError: The database cannot be read.
+        """
+        with self._reading() as database:
+            return _run_query(database, query) if database else []
+
+    @contextmanager
+    def _one(self, key: str) -> Iterator[tuple[Database, dict[str, Any]]]:
+        with self._reading() as database:
+            if database is None:
+                msg = f"key must be a job's, got {key!r}; there is no database yet."
+                raise UsageError(msg)
+            yield database, filters.find_one(database, key)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Database | None]:
+        if self._is_closed:
+            msg = "a store must be open to be asked, but this is closed; make another."
+            raise UsageError(msg)
+        database = open_for_reading(self.settings.database_url)
+        try:
+            yield database
+        finally:
+            if database:
+                database.close()
+
+
+def open_image(path: Path) -> "Image.Image":
+    """Open an image file as RGB, with all of its pixels read.
+
+    Raises:
+        ImageStoreError: The file is gone or damaged.
+    """
+    # Imported here: most questions open no image.
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except OSError as exc:
+        msg = (
+            f"an image must be a readable file, but {path} gives: {exc}; is "
+            "NIGHTSWEEP_IMAGES the folder that the workers write to?"
+        )
+        raise ImageStoreError(msg) from exc
+
+
+def _memberships(database: Database, key: str) -> list[dict[str, Any]]:
+    rows = filters.find_memberships(database, key)
+    names = ("sweep", "position", "scheduler_label")
+    return [
+        {**{name: row[name] for name in names}, "cell": json.loads(row["cell"])}
+        for row in rows
+    ]
+
+
+def _made_with(database: Database, key: str) -> dict[str, Any]:
+    job_id = sa.select(jobs.c.id).where(jobs.c.key == key).scalar_subquery()
+    details = (
+        sa.select(environments.c.details)
+        .join(results, results.c.environment_id == environments.c.id)
+        .where(results.c.job_id == job_id)
+    )
+    columns = (scores.c.metric, scores.c.model, scores.c.value)
+    scored = sa.select(*columns).where(scores.c.job_id == job_id)
+    with database.read() as connection:
+        found = connection.execute(scored.order_by(scores.c.metric))
+        return {
+            "scores": [dict(row._mapping) for row in found],
+            "environment": json.loads(connection.execute(details).scalar() or "{}"),
+        }
+
+
+def _run_query(database: Database, query: str) -> list[dict[str, Any]]:
+    with database.read() as connection:
+        if not database.is_sqlite:  # SQLite's file is opened for reading only
+            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+        # As it stands: neither `:name` nor `%` is a parameter here.
+        plain = connection.execution_options(no_parameters=True)
+        try:
+            answer = plain.exec_driver_sql(query)
+            return [dict(row) for row in answer.mappings()]
+        except (DBAPIError, sa.exc.ResourceClosedError) as exc:
+            reason = exc.orig if isinstance(exc, DBAPIError) else "it gives no rows"
+            msg = (
+                f"query must be one SQL statement that reads, got {query!r} "
+                f"({reason}); the views are images and sweep_images."
+            )
+            raise UsageError(msg) from exc
