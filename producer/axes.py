@@ -1,0 +1,210 @@
+"""The values of an axis: scalars, lists, ranges, files, names and bundles."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yaml.nodes import MappingNode, Node, SequenceNode
+
+from producer.choices import optional_text, read_model, read_scheduler
+from producer.parameters import NUMBERS, PARAMETERS, PARSERS, Prompt, SchedulerChoice
+from producer.problems import Place, Problems, nearest, shown
+from producer.prompts import expand_prompt, read_prompt_file, sample_prompts
+from producer.ranges import read_integer, read_range
+from producer.yamltext import fields, items, place_of, text_of
+from storage.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One point of an axis: the parameters that it sets.
+
+    Attributes:
+        sets: Parameter to value, in the order written.
+        place: Where it was written.
+        label: The sweep's own name for it, where it gave one.
+    """
+
+    sets: Mapping[str, Any]
+    place: Place
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """A named list of values, in the order in which they are shown.
+
+    Attributes:
+        name: A parameter, or any name where all values are bundles.
+        parameters: All that any of the values sets.
+        values: At least one.
+        place: Where it was written.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    values: tuple[Value, ...]
+    place: Place
+
+    def labelled(self, label: str) -> Value | None:
+        """Give the value that the sweep itself called `label`."""
+        return next((v for v in self.values if v.label == label), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueReader:
+    """Reads values; knows where files are, and how many values are too many.
+
+    Attributes:
+        folder: What relative paths are relative to.
+        limit: The most jobs that the sweep may have, so the most values too.
+        problems: Where mistakes inside a value are noted.
+    """
+
+    folder: Path
+    limit: int
+    problems: Problems
+
+    def read_axis(self, name: str, node: Node) -> Axis:
+        """Read all values of the axis `name`; wrong ones become problems.
+
+        Raises:
+            UsageError: The axis has no values, or its name can hold bundles only.
+        """
+        entries = items(node)
+        if not entries:
+            msg = (
+                f"an axis must have at least one value, got an empty list for {name}; "
+                "add values or remove the axis"
+            )
+            raise UsageError(msg)
+        if name not in PARAMETERS and not all(map(_is_bundle, entries)):
+            hint = nearest(name, PARAMETERS)
+            msg = (
+                f"an axis must be named for a parameter, got `{shown(name)}`; {hint} "
+                "(only an axis of `{label, set}` bundles may have any name)"
+            )
+            raise UsageError(msg)
+        values: list[Value] = []
+        for entry in entries:
+            with self.problems.at(place_of(entry)):
+                values += self._read_entry(name, entry)
+        self._check_labels(values)
+        names = dict.fromkeys(key for value in values for key in value.sets)
+        return Axis(
+            name=name,
+            parameters=tuple(names) or (name,),
+            values=tuple(values),
+            place=place_of(node),
+        )
+
+    def read_one(self, parameter: str, node: Node, *, what: str) -> Any:
+        """Read the single value of a parameter.
+
+        Raises:
+            UsageError: It is wrong, or several values.
+        """
+        if isinstance(node, SequenceNode):
+            got = "a list"
+        else:
+            first, *others = self.read_values(parameter, node)
+            if not others and not is_all(first):
+                return first
+            got = f"{len(others) + 1} values" if others else "all"
+        msg = f"{parameter} must be one value in {what}, got {got}; move it to `axes`"
+        raise UsageError(msg)
+
+    def read_values(self, parameter: str, node: Node) -> list[Any]:
+        """Read one entry of a list of values; a range or a prompt gives several.
+
+        Raises:
+            UsageError: It is wrong.
+        """
+        if parameter == "prompt":
+            return list(self._read_prompts(node))
+        if parameter == "model":
+            return [read_model(node, self.problems)]
+        if parameter == "scheduler":
+            return [read_scheduler(node, self.problems)]
+        if isinstance(node, MappingNode) and parameter in NUMBERS:
+            return read_range(parameter, node, self.problems, limit=self.limit)
+        return [PARSERS[parameter](text_of(node, what=parameter))]
+
+    def _read_entry(self, name: str, node: Node) -> list[Value]:
+        place = place_of(node)
+        if _is_bundle(node):
+            return [self._read_bundle(name, node)]
+        return [
+            Value({name: value}, place, getattr(value, "label", None))
+            for value in self.read_values(name, node)
+        ]
+
+    def _read_bundle(self, name: str, node: Node) -> Value:
+        entry = fields(node, self.problems, what="a bundle", known=("label", "set"))
+        sets: dict[str, Any] = {}
+        inner = fields(
+            entry["set"], self.problems, what="`set` of a bundle", known=PARAMETERS
+        )
+        for parameter, child in inner.items():
+            with self.problems.at(place_of(child)):
+                sets[parameter] = self.read_one(parameter, child, what="a bundle")
+        if not inner or (name in PARAMETERS and name not in inner):
+            needed = name if name in PARAMETERS else "at least one parameter"
+            msg = (
+                f"a bundle of the axis {name} must set {needed}, got "
+                f"{', '.join(inner) or 'nothing'}; name it under `set`"
+            )
+            raise UsageError(msg)
+        return Value(sets, place_of(node), optional_text(entry, "label"))
+
+    def _check_labels(self, values: list[Value]) -> None:
+        used: set[str] = set()
+        for value in values:
+            if value.label in used:
+                self.problems.add(
+                    value.place,
+                    f"a label must be used once in an axis, got {value.label} again; "
+                    "rename one of the two",
+                )
+            if value.label is not None:
+                used.add(value.label)
+
+    def _read_prompts(self, node: Node) -> list[Prompt]:
+        if not isinstance(node, MappingNode):
+            return expand_prompt(text_of(node, what="prompt"), limit=self.limit)
+        if all(key.value != "file" for key, _ in node.value):
+            msg = (
+                "a prompt must be a text or {file: prompts.txt}, got a mapping without "
+                "`file`; put quotes around a text that starts with a brace"
+            )
+            raise UsageError(msg)
+        known = ("file", "sample", "sample_seed")
+        entry = fields(node, self.problems, what="a prompt file", known=known)
+        prompts = read_prompt_file(
+            self.folder / Path(text_of(entry["file"], what="file")).expanduser(),
+            place=place_of(entry["file"]),
+            problems=self.problems,
+            limit=self.limit,
+        )
+        if "sample" not in entry:
+            return prompts
+        count = read_integer(entry["sample"], "sample", low=1, high=10**9)
+        return sample_prompts(prompts, count, seed=_read_sample_seed(entry))
+
+
+def _is_bundle(node: Node) -> bool:
+    return isinstance(node, MappingNode) and any(
+        k.value == "set" for k, _ in node.value
+    )
+
+
+def _read_sample_seed(entry: Mapping[str, Node]) -> int:
+    if "sample_seed" not in entry:
+        return 0
+    return read_integer(entry["sample_seed"], "sample_seed", low=0, high=2**63 - 1)
+
+
+def is_all(value: object) -> bool:
+    """Say whether a value is `scheduler: all`, which stands for several."""
+    return isinstance(value, SchedulerChoice) and value.scheduler is None

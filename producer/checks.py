@@ -1,0 +1,84 @@
+"""What only the model can tell: sizes, schedulers and steps that it cannot do."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+from producer.cells import Cell, combinations
+from producer.grid import Grid
+from producer.problems import Place, Problems, shown
+from producer.resolution import PlannedScheduler
+from storage import schedulers
+
+
+def check_grid(grid: Grid, places: Mapping[str, Place], problems: Problems) -> None:
+    """Note everything that a model cannot do, of the cells that are not excluded.
+
+    Args:
+        grid: The cells of one model.
+        places: Where each parameter of `base` was written.
+        problems: Where it is noted.
+    """
+    for cell, parameter, message in _find_problems(grid):
+        place = cell.place_of(parameter) or places.get(parameter, grid.model.place)
+        problems.add(place, message)
+
+
+def find_cut_prompts(grid: Grid, places: Mapping[str, Place]) -> Iterator[str]:
+    """Give a warning for each prompt whose end the model never reads.
+
+    Raises:
+        ModelError: The tokenizer's files cannot be read.
+    """
+    told: set[str] = set()
+    for parameter in ("prompt", "negative_prompt"):
+        for cell in combinations(grid, parameter):
+            value = cell.parameters[parameter]
+            text = value if isinstance(value, str) else value.text
+            if text in told:
+                continue
+            told.add(text)
+            warning = grid.card.warn_of_cut(text)
+            if warning:
+                place = cell.place_of(parameter) or places[parameter]
+                yield f"{place}: {parameter} {shown(text)!r}: {warning}"
+
+
+def _find_problems(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
+    """Give a cell, the parameter that is wrong in it, and what is wrong."""
+    card = grid.card
+    for cell in combinations(grid, "width"):
+        for message in card.check_size(cell.parameters["width"], card.height):
+            yield cell, "width", message
+    for cell in combinations(grid, "height"):
+        for message in card.check_size(card.width, cell.parameters["height"]):
+            yield cell, "height", message
+    for cell in combinations(grid, "scheduler", "eta"):
+        for message in _find_scheduler_problems(grid, cell):
+            yield cell, "scheduler", message
+    for cell in combinations(grid, "scheduler", "steps"):
+        scheduler: PlannedScheduler = cell.parameters["scheduler"]
+        if not scheduler.problems:
+            for message in schedulers.check_steps(
+                scheduler.asked,
+                config=card.scheduler_config,
+                steps=cell.parameters["steps"],
+            ):
+                yield cell, "steps", message
+
+
+def _find_scheduler_problems(grid: Grid, cell: Cell) -> list[str]:
+    scheduler: PlannedScheduler = cell.parameters["scheduler"]
+    eta = cell.parameters["eta"]
+    if scheduler.problems or eta is None:
+        return list(scheduler.problems)
+    own = scheduler.asked.extras.get("eta", eta)
+    if own != eta:
+        return [
+            f"eta must be set once, got {own:g} from the scheduler {scheduler.written} "
+            f"and {eta:g} from `eta`; use another scheduler or leave out `eta`"
+        ]
+    return schedulers.check(
+        dataclasses.replace(scheduler.asked, extras={"eta": eta}),
+        config=grid.card.scheduler_config,
+        family=grid.card.model.family,
+    )

@@ -1,0 +1,90 @@
+"""Models and schedulers as a sweep writes them: a name, or a mapping."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from yaml.nodes import MappingNode, Node, ScalarNode
+
+from producer.parameters import ModelChoice, SchedulerChoice
+from producer.problems import Problems
+from producer.yamltext import fields, is_quoted, text_of
+from storage import schedulers
+from storage.errors import UsageError
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_NUMBER = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_WORDS = {"true": True, "false": False, "null": None}
+
+
+def read_model(node: Node, problems: Problems) -> ModelChoice:
+    """Read a model: its name, or `{id, revision, variant, label}`.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if not isinstance(node, MappingNode):
+        return ModelChoice(name=text_of(node, what="model").strip())
+    known = ("id", "revision", "variant", "label")
+    entry = fields(node, problems, what="a model", known=known)
+    if "id" not in entry:
+        msg = "a model must have an id, got a mapping without `id`; add it"
+        raise UsageError(msg)
+    return ModelChoice(
+        name=text_of(entry["id"], what="id").strip(),
+        revision=optional_text(entry, "revision"),
+        variant=optional_text(entry, "variant"),
+        label=optional_text(entry, "label"),
+    )
+
+
+def read_scheduler(node: Node, problems: Problems) -> SchedulerChoice:
+    """Read a scheduler: its name, `all`, or `{class, options, label}`.
+
+    Raises:
+        UsageError: It is none of these, or the catalogue has no such name.
+    """
+    if not isinstance(node, MappingNode):
+        name = text_of(node, what="scheduler").strip()
+        found = None if name == "all" else schedulers.resolve(name, {})
+        return SchedulerChoice(scheduler=found, written=name)
+    known = ("class", "options", "label")
+    entry = fields(node, problems, what="a scheduler", known=known)
+    if "class" not in entry:
+        msg = "a scheduler must have a class, got a mapping without `class`; add it"
+        raise UsageError(msg)
+    options = {}
+    if "options" in entry:
+        options = fields(entry["options"], problems, what="`options`")
+    name = text_of(entry["class"], what="class").strip()
+    given = {option: _json_value(child) for option, child in options.items()}
+    return SchedulerChoice(
+        scheduler=schedulers.resolve(name, given),
+        label=optional_text(entry, "label"),
+        written=name,
+    )
+
+
+def optional_text(entry: Mapping[str, Node], key: str) -> str | None:
+    """Give the text under `key`, or None where there is no such key.
+
+    Raises:
+        UsageError: It is no text.
+    """
+    return text_of(entry[key], what=key).strip() if key in entry else None
+
+
+def _json_value(node: Node) -> Any:
+    """Give an option's value as JSON would: numbers, true, false, null, else text."""
+    if isinstance(node, MappingNode):
+        return {key.value: _json_value(child) for key, child in node.value}
+    if not isinstance(node, ScalarNode):
+        return [_json_value(child) for child in node.value]
+    text = str(node.value)
+    if is_quoted(node):
+        return text
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if _NUMBER.fullmatch(text) else text

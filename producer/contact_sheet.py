@@ -1,0 +1,257 @@
+"""Drawing a contact sheet: panels of labelled rows and columns of images."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+from PIL.ImageFont import FreeTypeFont
+
+from producer.lettering import choose_typeface, wrap
+from storage.errors import ImageStoreError
+from storage.store import open_image
+
+#: Pixels that no side of a sheet exceeds by much.
+LARGEST_SIDE = 12_000
+#: Width to height that a sheet of several panels comes near to: a screen's.
+ASPECT = 1.5
+#: Pixels between two cells.
+GAP = 6
+
+_MARGIN = 32
+_PANEL_GAP = 30
+_NARROWEST = 560
+_PAPER, _INK, _GREY = "#fbfbfa", "#1c1c1e", "#6b6b70"
+#: State to the colours of the field and its word, where there is no image.
+_FIELDS = {
+    "failed": ("#fdeceA", "#b3261e"),
+    "quarantined": ("#fdeceA", "#b3261e"),
+    "file missing": ("#fdeceA", "#b3261e"),
+    "leased": ("#eaf1fb", "#3a5f9a"),
+    "pending": ("#eeeeec", "#77777c"),
+}
+_NO_FIELD = ("#f6f6f4", "#b5b5b8")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What is at one place: an image's file, or the word that stands for it."""
+
+    state: str
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A block of rows and columns with its own title; `cells` is row by row."""
+
+    title: str
+    cells: Sequence[Sequence[Cell]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """One page, ready to draw.
+
+    Attributes:
+        title: The first line.
+        notes: The line below it: what all images have in common.
+        row_labels: One for each row of each panel; one empty text for none.
+        col_labels: One for each column of each panel; one empty text for none.
+        panels: In the order of reading.
+        cell_px: Width and height of each image.
+    """
+
+    title: str
+    notes: str
+    row_labels: Sequence[str]
+    col_labels: Sequence[str]
+    panels: Sequence[Panel]
+    cell_px: tuple[int, int]
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """Every text on it."""
+        titles = (panel.title for panel in self.panels)
+        return chain((self.title, self.notes), self.row_labels, self.col_labels, titles)
+
+
+def draw_sheet(sheet: Sheet) -> Image.Image:
+    """Draw a sheet as an RGB image."""
+    return _Drawing(sheet).draw()
+
+
+class _Drawing:
+    """One sheet on the way: its fonts, its wrapped texts, its measures in pixels."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        self.sheet = sheet
+        self.typeface = choose_typeface(sheet.texts)
+        self.cell_w, self.cell_h = sheet.cell_px
+        size = min(max(self.cell_w // 9, 14), 24)
+        self.label_font = self.typeface.font(size)
+        self.panel_font = self.typeface.font(round(size * 1.15))
+        self.title_font = self.typeface.font(round(size * 1.8))
+        self._measure_panel()
+        self._arrange_panels()
+        self._measure_head()
+
+    def _measure_panel(self) -> None:
+        sheet, font = self.sheet, self.label_font
+        rows, cols = len(sheet.row_labels), len(sheet.col_labels)
+        self.panel_w = cols * (self.cell_w + GAP) - GAP
+        longest = max(
+            font.getlength(self.typeface.legible(each)) for each in sheet.row_labels
+        )
+        self.left = min(math.ceil(longest), max(round(1.5 * self.cell_w), 200))
+        self.row_texts = [
+            self._wrap(
+                each, font, width_px=self.left, most_lines=self.cell_h // _line(font)
+            )
+            for each in sheet.row_labels
+        ]
+        self.left += 14 if self.left else 0
+        self.col_texts = [
+            self._wrap(each, font, width_px=self.cell_w, most_lines=4)
+            for each in sheet.col_labels
+        ]
+        self.panel_texts = [
+            self._wrap(each.title, self.panel_font, width_px=self.panel_w, most_lines=5)
+            for each in sheet.panels
+        ]
+        self.title_h = _height(self.panel_texts, self.panel_font)
+        self.cols_h = _height(self.col_texts, font)
+        self.cells_h = rows * (self.cell_h + GAP) - GAP
+        self.panel_h = self.title_h + self.cols_h + self.cells_h
+
+    def _arrange_panels(self) -> None:
+        """Choose how many panels stand side by side."""
+        count = len(self.sheet.panels)
+        self.across = min(range(1, count + 1), key=self._badness)
+        down = math.ceil(count / self.across)
+        self.body_w = self._across_px(self.across)
+        self.body_h = down * (self.panel_h + _PANEL_GAP) - _PANEL_GAP
+
+    def _badness(self, across: int) -> tuple[bool, float]:
+        down = math.ceil(len(self.sheet.panels) / across)
+        width, height = self._across_px(across), down * (self.panel_h + _PANEL_GAP)
+        is_over = max(width, height) > LARGEST_SIDE
+        return is_over, abs(math.log(width / height / ASPECT))
+
+    def _across_px(self, across: int) -> int:
+        return self.left + across * (self.panel_w + _PANEL_GAP) - _PANEL_GAP
+
+    def _measure_head(self) -> None:
+        width = max(self.body_w, _NARROWEST)
+        self.width = width + 2 * _MARGIN
+        self.title_text = self._wrap(
+            self.sheet.title, self.title_font, width_px=width, most_lines=2
+        )
+        self.notes_text = self._wrap(
+            self.sheet.notes, self.label_font, width_px=width, most_lines=4
+        )
+        self.notes_y = _MARGIN + len(self.title_text) * _line(self.title_font) + 4
+        notes_h = len(self.notes_text) * _line(self.label_font)
+        self.body_y = self.notes_y + notes_h + 22
+        self.height = self.body_y + self.body_h + _MARGIN
+
+    def draw(self) -> Image.Image:
+        self.image = Image.new("RGB", (self.width, self.height), _PAPER)
+        self.pen = ImageDraw.Draw(self.image)
+        self._write(self.title_text, (_MARGIN, _MARGIN), self.title_font)
+        self._write(
+            self.notes_text, (_MARGIN, self.notes_y), self.label_font, ink=_GREY
+        )
+        for number, panel in enumerate(self.sheet.panels):
+            down, across = divmod(number, self.across)
+            x = _MARGIN + self.left + across * (self.panel_w + _PANEL_GAP)
+            y = self.body_y + down * (self.panel_h + _PANEL_GAP)
+            self._draw_panel(panel, self.panel_texts[number], x, y)
+            if across == 0:
+                self._draw_row_labels(y + self.title_h + self.cols_h)
+        return self.image
+
+    def _draw_panel(self, panel: Panel, title: list[str], x: int, y: int) -> None:
+        self._write(title, (x, y), self.panel_font)
+        y += self.title_h
+        for number, text in enumerate(self.col_texts):
+            # The lines end above the images, however many they are.
+            missing = self.cols_h - _height([text], self.label_font)
+            at = (x + number * (self.cell_w + GAP), y + missing)
+            self._write(text, at, self.label_font, ink=_GREY)
+        y += self.cols_h
+        for down, row in enumerate(panel.cells):
+            for across, cell in enumerate(row):
+                at = (x + across * (self.cell_w + GAP), y + down * (self.cell_h + GAP))
+                self._draw_cell(cell, at)
+
+    def _draw_row_labels(self, y: int) -> None:
+        for number, text in enumerate(self.row_texts):
+            spare = self.cell_h - len(text) * _line(self.label_font)
+            at = (_MARGIN, y + number * (self.cell_h + GAP) + spare // 2)
+            self._write(text, at, self.label_font)
+
+    def _draw_cell(self, cell: Cell, at: tuple[int, int]) -> None:
+        if cell.path is None:
+            self._draw_field(cell.state, at)
+            return
+        try:
+            picture = open_image(cell.path)
+        except ImageStoreError:
+            self._draw_field("file missing", at)
+            return
+        picture = _fitted(picture, (self.cell_w, self.cell_h))
+        x = at[0] + (self.cell_w - picture.width) // 2
+        y = at[1] + (self.cell_h - picture.height) // 2
+        self.image.paste(picture, (x, y))
+
+    def _draw_field(self, word: str, at: tuple[int, int]) -> None:
+        field, ink = _FIELDS.get(word, _NO_FIELD)
+        x, y = at
+        box = (x, y, x + self.cell_w - 1, y + self.cell_h - 1)
+        self.pen.rectangle(box, fill=field)
+        centre = (x + self.cell_w / 2, y + self.cell_h / 2)
+        lines = wrap(word, self.label_font, width_px=self.cell_w - 8, most_lines=3)
+        self.pen.multiline_text(
+            centre, "\n".join(lines), ink, self.label_font, anchor="mm", align="center"
+        )
+
+    def _wrap(
+        self, text: str, font: FreeTypeFont, *, width_px: int, most_lines: int
+    ) -> list[str]:
+        return wrap(
+            self.typeface.legible(text),
+            font,
+            width_px=width_px,
+            most_lines=max(most_lines, 1),
+        )
+
+    def _write(
+        self,
+        lines: Sequence[str],
+        at: tuple[int, int],
+        font: FreeTypeFont,
+        *,
+        ink: str = _INK,
+    ) -> None:
+        for number, line in enumerate(lines):
+            self.pen.text((at[0], at[1] + number * _line(font)), line, ink, font)
+
+
+def _line(font: FreeTypeFont) -> int:
+    return round(font.size * 1.25)
+
+
+def _height(texts: Sequence[Sequence[str]], font: FreeTypeFont) -> int:
+    lines = max(map(len, texts))
+    return lines * _line(font) + 6 if lines else 0
+
+
+def _fitted(image: Image.Image, box: tuple[int, int]) -> Image.Image:
+    scale = min(box[0] / image.width, box[1] / image.height)
+    if scale == 1:
+        return image
+    size = (max(round(image.width * scale), 1), max(round(image.height * scale), 1))
+    return image.resize(size, Image.Resampling.LANCZOS)

@@ -1,0 +1,201 @@
+"""Spec to jobs: every cell of the sweep, in the order of execution, one at a time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from producer import cells, checks
+from producer.grid import Grid
+from producer.grids import Describe, build_grids
+from producer.models import ModelCard
+from producer.parameters import Prompt
+from producer.problems import Problems
+from producer.resolution import PlannedScheduler, make_job
+from producer.spec import Spec, parse_spec
+from storage import schedulers
+from storage.job import Job, PlannedJob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expansion:
+    """All jobs of a spec, not yet made.
+
+    Attributes:
+        spec: The sweep.
+        grids: Its cells, one grid a model, in the order of execution.
+        count: The number of jobs, all different.
+        duplicates: Sentences that name values of an axis that give the same jobs.
+        warnings: Sentences about prompts that are cut, what could not be checked,
+            and exclusions that match nothing.
+    """
+
+    spec: Spec
+    grids: tuple[Grid, ...]
+    count: int
+    duplicates: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def models(self) -> list[ModelCard]:
+        """The models, each once, in the order of execution."""
+        cards = {grid.card.model.fingerprint: grid.card for grid in self.grids}
+        return list(cards.values())
+
+    @property
+    def axis_labels(self) -> dict[str, list[str]]:
+        """The axes in the order of display, each with the labels of its values."""
+        labels: dict[str, dict[str, None]] = {}
+        for grid in self.grids:
+            for block in grid.blocks:
+                for axis, points in zip(grid.axes, block.points, strict=True):
+                    shown = (point.label for point in points.values())
+                    labels.setdefault(axis.name, {}).update(dict.fromkeys(shown))
+        return {name: list(known) for name, known in labels.items()}
+
+    def jobs(self) -> Iterator[PlannedJob]:
+        """Make the jobs one at a time, in the order of execution.
+
+        Models are outermost, then seeds, then prompts: one seed and one prompt over
+        every combination of the other axes, then the next.
+        """
+        position = 0
+        for grid in self.grids:
+            planner = _JobPlanner(grid)
+            for cell in cells.walk(grid):
+                yield planner.plan(cell, position)
+                position += 1
+
+
+def read_jobs(
+    source: Path | Literal["-"],
+    describe: Describe,
+    *,
+    sets: Sequence[str] = (),
+    axes: Sequence[str] = (),
+) -> Expansion:
+    """Read a sweep file and expand it; problems of both kinds are told together.
+
+    Args:
+        source: A YAML or JSON file, or `-` for standard input.
+        describe: What finds a model: `producer.models.describe`.
+        sets: Values of `--set`.
+        axes: Values of `--axis`.
+
+    Raises:
+        SpecError: With everything that is wrong, in the order of the lines.
+    """
+    problems = Problems()
+    spec = parse_spec(source, sets=sets, axes=axes, problems=problems)
+    return _expand(spec, describe, problems)
+
+
+def expand(spec: Spec, describe: Describe) -> Expansion:
+    """Expand a spec to its jobs.
+
+    Args:
+        spec: From `producer.spec.read_spec`.
+        describe: What finds a model: `producer.models.describe`.
+
+    Raises:
+        SpecError: With everything that the models cannot do.
+    """
+    return _expand(spec, describe, Problems())
+
+
+def _expand(spec: Spec, describe: Describe, problems: Problems) -> Expansion:
+    grids, copies = build_grids(spec, describe, problems)
+    _check_size(spec, grids, problems)
+    for grid in grids:
+        checks.check_grid(grid, spec.places, problems)
+    problems.check()
+    count = sum(map(cells.count, grids))
+    if not count:
+        problems.add(
+            spec.place, "a sweep must have a job, got none: `exclude` matches all of it"
+        )
+        problems.check()
+    return Expansion(
+        spec=spec,
+        grids=grids,
+        count=count,
+        duplicates=tuple(dict.fromkeys(_list_duplicates(grids, copies))),
+        warnings=tuple(dict.fromkeys(_list_warnings(spec, grids))),
+    )
+
+
+class _JobPlanner:
+    """Makes the jobs of one grid; remembers what is the same for many of them."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._card = grid.card
+        self._axes = [axis.name for axis in grid.axes]
+        self._names: dict[tuple[str, Any], str] = {}
+        self._evaluations: dict[tuple[str, int], int] = {}
+
+    def plan(self, cell: cells.Cell, position: int) -> PlannedJob:
+        """Make the job of a cell."""
+        job = make_job(cell.parameters, self._card)
+        scheduler: PlannedScheduler = cell.parameters["scheduler"]
+        prompt: Prompt = cell.parameters["prompt"]
+        points = zip(self._axes, cell.points, strict=True)
+        labels = {name: point.label for name, point in points}
+        for number, chosen in enumerate(prompt.choices, start=1):
+            labels[f"prompt.{number}"] = chosen
+        return PlannedJob(
+            job=job,
+            position=position,
+            cell=labels,
+            scheduler_label=scheduler.label,
+            scheduler_name=self._name(scheduler, job),
+            evaluations=self._count(scheduler, job.steps),
+            template=prompt.template,
+            choices=prompt.choices,
+        )
+
+    def _name(self, scheduler: PlannedScheduler, job: Job) -> str:
+        key = (scheduler.token, job.parameter("eta"))
+        if key not in self._names:
+            self._names[key] = scheduler.short_name(job.extras)
+        return self._names[key]
+
+    def _count(self, scheduler: PlannedScheduler, steps: int) -> int:
+        key = (scheduler.token, steps)
+        if key not in self._evaluations:
+            self._evaluations[key] = schedulers.evaluations(
+                scheduler.asked.class_name,
+                scheduler.options,
+                config=self._card.scheduler_config,
+                steps=steps,
+            )
+        return self._evaluations[key]
+
+
+def _check_size(spec: Spec, grids: Sequence[Grid], problems: Problems) -> None:
+    total = sum(block.size for grid in grids for block in grid.blocks)
+    if total > spec.max_jobs:
+        sizes = " x ".join(
+            f"{len(axis.points)} {axis.name}" for axis in grids[0].axes if axis.points
+        )
+        problems.add(
+            spec.place,
+            f"a sweep must have at most {spec.max_jobs} jobs (limits.max_jobs), got "
+            f"{total} ({sizes}); name fewer values or raise the limit",
+        )
+
+
+def _list_duplicates(grids: Sequence[Grid], copies: Sequence[str]) -> Iterator[str]:
+    yield from copies
+    for grid in grids:
+        for axis in grid.axes:
+            yield from axis.duplicates
+
+
+def _list_warnings(spec: Spec, grids: Sequence[Grid]) -> Iterator[str]:
+    for grid in grids:
+        for sentence in grid.card.unchecked:
+            yield f"{grid.card.model.name}: {sentence}"
+        yield from checks.find_cut_prompts(grid, spec.places)
+    for index, entry in enumerate(spec.exclude):
+        if all(grid.excluded[index] is None for grid in grids):
+            yield f"{entry.place}: this entry of exclude matches nothing"

@@ -1,0 +1,223 @@
+"""The commands `nightsweep find` and `nightsweep show`: asking for images."""
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+from producer.tables import (
+    Column,
+    json_option,
+    plain,
+    wants_json,
+    write_json,
+    write_table,
+)
+from storage.filters import Filter, read_states
+from storage.ranges import read_numbers
+from storage.schema import JOB_STATES
+from storage.store import Store
+
+#: Rows that a table shows where no limit is given.
+TABLE_ROWS = 200
+
+#: What `show` groups; every other column follows under "other".
+GROUPS: Mapping[str, Sequence[str]] = {
+    "what": (
+        *("prompt", "negative_prompt", "prompt_template", "model", "model_revision"),
+        *("model_fingerprint", "width", "height", "dtype", "backend"),
+    ),
+    "how": (
+        *("scheduler", "scheduler_class", "scheduler_options", "steps", "guidance"),
+        *("seed", "generator", "extras", "evaluations"),
+    ),
+    "state": ("state", "attempts", "error", "created_at", "finished_at"),
+    "seconds": (
+        *("queue_s", "load_s", "encode_s", "denoise_s", "decode_s", "save_s"),
+        *("total_s", "warm_up"),
+    ),
+    "where": (
+        *("file", "size_bytes", "pixel_sha256", "gpu", "host", "worker"),
+        *("batch_width", "slot", "peak_bytes"),
+    ),
+}
+
+
+def _text(row: Mapping[str, Any], name: str) -> str:
+    value = row[name]
+    return "" if value is None else str(value)
+
+
+COLUMNS = (
+    Column(name="key", read=lambda row: row["key"][:8]),
+    Column(name="prompt", read=lambda row: row["prompt"], narrowest=16),
+    Column(
+        name="scheduler",
+        read=lambda row: row.get("scheduler_label") or row["scheduler"],
+        narrowest=12,
+    ),
+    Column(name="steps", read=lambda row: _text(row, "steps"), is_number=True),
+    Column(name="guidance", read=lambda row: f"{row['guidance']:g}", is_number=True),
+    Column(name="seed", read=lambda row: _text(row, "seed"), is_number=True),
+    Column(name="state", read=lambda row: row["state"]),
+    Column(
+        name="seconds",
+        read=lambda row: "" if row["total_s"] is None else f"{row['total_s']:.2f}",
+        is_number=True,
+    ),
+    Column(name="path", read=lambda row: _text(row, "path"), is_optional=True),
+)
+
+
+@click.command(
+    epilog="Example: nightsweep find --sweep first-sweep --scheduler ddim --steps 8..20"
+)
+@click.option(
+    "--sweep", metavar="NAME", help="Images of this sweep.  [default: of all]"
+)
+@click.option(
+    "--scheduler",
+    "schedulers",
+    metavar="NAME",
+    multiple=True,
+    help="Any name that a spec takes, a class name for all its variants, or, with "
+    "--sweep, the sweep's own label. Repeatable.",
+)
+@click.option("--steps", metavar="N|LOW..HIGH", help="Numbers or ranges: 4,8 or 10..20")
+@click.option("--seed", metavar="N|LOW..HIGH", help="Numbers or ranges: 7 or ..99")
+@click.option(
+    "--guidance", metavar="N|LOW..HIGH", help="Numbers or ranges: 2.5 or 3..7.5"
+)
+@click.option("--prompt", metavar="TEXT", help="Part of the prompt.")
+@click.option("--model", metavar="TEXT", help="Part of the model's name.")
+@click.option(
+    "--state",
+    metavar="STATE",
+    help=f"{', '.join(JOB_STATES[:-1])} or {JOB_STATES[-1]}; several with commas.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    help=f"Most rows to show.  [default: all, {TABLE_ROWS} in a table]",
+)
+@json_option
+def find(*, limit: int | None, as_json: bool, **asked: Any) -> None:
+    """List images by their parameters.
+
+    Conditions join by "and". A table for people, JSON lines with the columns of the
+    view `images` (with --sweep, of `sweep_images`) for programs. Paths are relative
+    to the image folder, $NIGHTSWEEP_IMAGES.
+    """
+    which = _read_filter(asked)
+    with Store() as store:
+        rows = store.stream(which, limit=limit)
+        if wants_json(asked=as_json):
+            count = write_json(rows)
+            _say_count(store, count, is_cut=count == limit)
+        else:
+            _show_table(store, rows, limit or TABLE_ROWS)
+
+
+@click.command(epilog="Example: nightsweep show 4b0cf3fc")
+@click.argument("key")
+@json_option
+def show(key: str, *, as_json: bool) -> None:
+    """Show all that is known of one image.
+
+    KEY is an image's key, or the beginning of it; `nightsweep find` lists them.
+    """
+    with Store() as store:
+        known = store.show(key)
+    if wants_json(asked=as_json):
+        write_json([known])
+    else:
+        click.echo("\n".join(describe_image(known)))
+
+
+def describe_image(known: Mapping[str, Any]) -> Iterator[str]:
+    """Give what `Store.show` gives as lines for people, grouped."""
+    yield f"key  {known['key']}"
+    lists = ("key", "sweep", "path", "sweeps", "scores", "environment")
+    grouped = {name for names in GROUPS.values() for name in names}
+    other = [name for name in known if name not in grouped and name not in lists]
+    for title, names in {**GROUPS, "other": other}.items():
+        yield from _describe_group(title, {name: known[name] for name in names})
+    yield from _describe_group("environment", known["environment"])
+    scores = {
+        f"{each['metric']} ({each['model']})": each["value"] for each in known["scores"]
+    }
+    yield from _describe_group("scores", scores)
+    yield from _describe_group("sweeps", dict(map(_place, known["sweeps"])))
+
+
+def _describe_group(title: str, values: Mapping[str, Any]) -> Iterator[str]:
+    lines = {name: _shown(value) for name, value in values.items()}
+    lines = {name: text for name, text in lines.items() if text}
+    if lines:
+        yield ""
+        yield title
+        width = max(map(len, lines))
+        for name, text in lines.items():
+            yield f"  {name:<{width}}  {text}"
+
+
+def _shown(value: object) -> str:
+    if value is None or value in ("", "{}", "[]"):
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict | list):
+        return plain(json.dumps(value, ensure_ascii=False))
+    return plain(str(value))
+
+
+def _score(score: Mapping[str, Any]) -> tuple[str, float]:
+    return f"{score['metric']} ({score['model']})", score["value"]
+
+
+def _place(membership: Mapping[str, Any]) -> tuple[str, str]:
+    cell = ", ".join(f"{axis} {label}" for axis, label in membership["cell"].items())
+    number = f"number {membership['position'] + 1:,}"
+    return membership["sweep"], f"{number}: {cell}" if cell else number
+
+
+def _read_filter(asked: Mapping[str, Any]) -> Filter:
+    return Filter(
+        sweep=asked["sweep"],
+        schedulers=asked["schedulers"],
+        steps=read_numbers(asked["steps"], name="--steps"),
+        seed=read_numbers(asked["seed"], name="--seed"),
+        guidance=read_numbers(asked["guidance"], name="--guidance"),
+        prompt=asked["prompt"],
+        model=asked["model"],
+        states=read_states(asked["state"]) if asked["state"] else (),
+    )
+
+
+def _show_table(store: Store, rows: Iterator[dict[str, Any]], limit: int) -> None:
+    shown = list(itertools.islice(rows, limit))
+    if shown:
+        write_table(shown, COLUMNS)
+    _say_count(store, len(shown), is_cut=len(shown) == limit)
+
+
+def _say_count(store: Store, count: int, *, is_cut: bool) -> None:
+    if not count:
+        click.echo(f"No image matches; {_name_sweeps(store)}.", err=True)
+    elif is_cut:
+        click.echo(f"The first {count:,} images; --limit gives more.", err=True)
+    else:
+        click.echo(f"{count:,} image{'s' if count > 1 else ''}.", err=True)
+
+
+def _name_sweeps(store: Store) -> str:
+    counts = [
+        f"{each['name']} ({sum(each['jobs'].values()):,})" for each in store.sweeps()
+    ]
+    if not counts:
+        return "nothing was submitted yet: `nightsweep run SPEC` makes a sweep"
+    return f"the sweeps are {', '.join(counts)}"

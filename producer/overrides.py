@@ -1,0 +1,110 @@
+"""Command-line options that change a spec: `--set base.width=768`, `--axis steps=8,12`.
+
+They change the tree of YAML nodes, so that their values are read by the same rules as
+the file's, and the changed spec can be written out and stored.
+"""
+
+from collections.abc import Sequence
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode
+
+from producer.problems import Place, Problems, nearest, shown
+from producer.yamltext import compose
+from storage.errors import SpecError, UsageError
+
+_TEXT = "tag:yaml.org,2002:str"
+_MAPPING = "tag:yaml.org,2002:map"
+#: What `--set` may lead into; every other key of a spec is set as a whole.
+_SECTIONS = ("base", "axes", "limits")
+
+
+def apply_options(
+    root: MappingNode, *, sets: Sequence[str], axes: Sequence[str], problems: Problems
+) -> None:
+    """Change the tree as the options say; wrong options become problems.
+
+    Args:
+        root: The whole spec; changed in place.
+        sets: Of the form `base.width=768`; the value is YAML.
+        axes: Of the form `steps=8,12,20`; the values are the items of a YAML list.
+        problems: Where mistakes are noted, each at its option.
+    """
+    for option in sets:
+        _apply(root, f"--set {option}", problems, is_axis=False)
+    for option in axes:
+        _apply(root, f"--axis {option}", problems, is_axis=True)
+
+
+def write_out(root: Node, *, sets: Sequence[str], axes: Sequence[str]) -> str:
+    """Give the changed tree as YAML, under a comment that names the options."""
+    options = [f"--set {each}" for each in sets] + [f"--axis {each}" for each in axes]
+    head = "".join(f"# {' '.join(option.split())}\n" for option in options)
+    return head + str(yaml.serialize(root, allow_unicode=True))
+
+
+def _apply(
+    root: MappingNode, option: str, problems: Problems, *, is_axis: bool
+) -> None:
+    place = Place(option, 0, 0, "")
+    try:
+        path, text = _split(option, is_axis=is_axis)
+        _put(root, path, _read(text, option, is_axis=is_axis))
+    except SpecError as error:
+        for problem in error.problems:
+            problems.add(place, problem.message)
+    except UsageError as error:
+        problems.add(place, str(error))
+
+
+def _split(option: str, *, is_axis: bool) -> tuple[list[str], str]:
+    flag, _, assignment = option.partition(" ")
+    name, equals, text = assignment.partition("=")
+    if not equals or not name.strip():
+        example = "steps=8,12,20" if is_axis else "base.width=768"
+        msg = f"{flag} must be of the form {example}, got {shown(assignment)}; add `=`"
+        raise UsageError(msg)
+    if is_axis:
+        return ["axes", name.strip()], text
+    path = [part.strip() for part in name.split(".")]
+    if len(path) > 1 and path[0] not in _SECTIONS:
+        msg = (
+            f"--set must lead into {', '.join(_SECTIONS)}, got {shown(name)}; "
+            f"{nearest(path[0], _SECTIONS)}"
+        )
+        raise UsageError(msg)
+    return path, text
+
+
+def _read(text: str, option: str, *, is_axis: bool) -> Node:
+    if is_axis and not text.lstrip().startswith("["):
+        text = f"[{text}]"
+    node = compose(text, source=option)
+    if node is not None:
+        return node
+    mark = yaml.Mark(option, 0, 0, 0, None, 0)
+    return ScalarNode(_TEXT, "", mark, mark, style='"')
+
+
+def _put(root: MappingNode, path: list[str], node: Node) -> None:
+    *parents, last = path
+    target = root
+    for name in parents:
+        child = next((value for key, value in target.value if key.value == name), None)
+        if child is None:
+            child = MappingNode(_MAPPING, [], node.start_mark, node.end_mark)
+            _assign(target, name, child)
+        if not isinstance(child, MappingNode):
+            msg = f"`{name}` must be a mapping, got something else in the file; mend it"
+            raise UsageError(msg)
+        target = child
+    _assign(target, last, node)
+
+
+def _assign(target: MappingNode, name: str, node: Node) -> None:
+    for index, (key, _) in enumerate(target.value):
+        if key.value == name:
+            target.value[index] = (key, node)
+            return
+    key = ScalarNode(_TEXT, name, node.start_mark, node.end_mark)
+    target.value.append((key, node))

@@ -1,0 +1,179 @@
+"""The parameters of a job: what each may be, read from its written text."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from producer.problems import listed, nearest, shown
+from storage.errors import UsageError
+from storage.schedulers import Scheduler
+
+#: Reads one parameter's text; raises UsageError with rule, value and way out.
+Parser = Callable[[str], Any]
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
+_NUMBER = re.compile(
+    r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt as the tokenizer gets it, and how it came about.
+
+    Attributes:
+        text: Without braces, and without white space at its ends.
+        template: The text with its `{a|b}`; None where it had no choices.
+        choices: What was chosen for each of the template's braces, in their order.
+    """
+
+    text: str
+    template: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelChoice:
+    """A model as a sweep names it; `label` is the sweep's own name for it."""
+
+    name: str
+    revision: str | None = None
+    variant: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerChoice:
+    """A scheduler as a sweep names it.
+
+    Attributes:
+        scheduler: Class and options; None for `all`, which the model decides.
+        label: The sweep's own name for it.
+        written: The name that stands in the sweep.
+    """
+
+    scheduler: Scheduler | None
+    label: str | None = None
+    written: str = ""
+
+
+def integer(name: str, low: int, high: int) -> Parser:
+    """Make the parser of whole numbers from `low` to `high`."""
+
+    def parse(text: str) -> int:
+        rule = f"{name} must be an integer from {low} to {high}, got {shown(text)}"
+        if not _INTEGER.fullmatch(text):
+            msg = f"{rule}; write it in digits"
+            raise UsageError(msg)
+        if not low <= int(text) <= high:
+            msg = f"{rule}; choose one in that range"
+            raise UsageError(msg)
+        return int(text)
+
+    return parse
+
+
+def number(name: str, low: float, high: float) -> Parser:
+    """Make the parser of numbers from `low` to `high`."""
+
+    def parse(text: str) -> float:
+        rule = f"{name} must be a number from {low:g} to {high:g}, got {shown(text)}"
+        if not _NUMBER.fullmatch(text):
+            msg = f"{rule}; write it in digits"
+            raise UsageError(msg)
+        if not low <= Decimal(text) <= high:
+            msg = f"{rule}; choose one in that range"
+            raise UsageError(msg)
+        return float(text)
+
+    return parse
+
+
+def choice(name: str, *words: str) -> Parser:
+    """Make the parser of one of a few words."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            rule = f"{name} must be one of {listed(words)}, got {shown(text)}"
+            msg = f"{rule}; {nearest(text, words, cutoff=0.5)}"
+            raise UsageError(msg)
+        return text
+
+    return parse
+
+
+def parse_flag(text: str) -> bool:
+    """Read `true` or `false`, and nothing else."""
+    if text not in ("true", "false"):
+        msg = f"strict must be true or false, got {shown(text)}; write one of the two"
+        raise UsageError(msg)
+    return text == "true"
+
+
+def parse_step(text: str) -> Decimal:
+    """Read the step of a range, which may be negative."""
+    if not _NUMBER.fullmatch(text):
+        msg = f"step must be a number, got {shown(text)}; write it in digits"
+        raise UsageError(msg)
+    return Decimal(text)
+
+
+def parse_text(text: str) -> str:
+    """Read a text as written, without the white space at its ends."""
+    return text.strip()
+
+
+def parse_tag(text: str) -> str:
+    """Read a free tag of at most 64 characters."""
+    if len(text) > 64:
+        msg = f"tag must have at most 64 characters, got {len(text)}; shorten it"
+        raise UsageError(msg)
+    return text
+
+
+def parse_backend(text: str) -> str:
+    """Read the back end; there is one."""
+    if text != "torch":
+        msg = f"backend must be torch, got {shown(text)}; no other is built in yet"
+        raise UsageError(msg)
+    return text
+
+
+#: Parameters written as one value, with the parser of each. `prompt`, `model` and
+#: `scheduler` have forms of their own.
+PARSERS: Mapping[str, Parser] = {
+    "negative_prompt": parse_text,
+    "seed": integer("seed", 0, 2**63 - 1),
+    "steps": integer("steps", 1, 1000),
+    "guidance": number("guidance", 0, 100),
+    "width": integer("width", 8, 16384),
+    "height": integer("height", 8, 16384),
+    "dtype": choice("dtype", "float32", "float16", "bfloat16"),
+    "generator": choice("generator", "cpu", "cuda"),
+    "eta": number("eta", 0, 1),
+    "clip_skip": integer("clip_skip", 0, 12),
+    "strict": parse_flag,
+    "tag": parse_tag,
+    "backend": parse_backend,
+}
+
+#: Parameters that a range such as `{start, stop, step}` may give.
+INTEGERS = frozenset({"seed", "steps", "width", "height", "clip_skip"})
+NUMBERS = INTEGERS | {"guidance", "eta"}
+
+#: Every parameter, in the order in which help lists them.
+PARAMETERS = ("model", "prompt", *PARSERS, "scheduler")
+
+
+def shown_as(value: object) -> str:
+    """Give a parameter's value as grids and tables show it: 7.0 as `7`."""
+    if isinstance(value, Prompt):
+        return value.text
+    if isinstance(value, ModelChoice):
+        parts = (value.name, value.revision, value.variant)
+        return value.label or "@".join(part for part in parts if part)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.12g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,156 @@
+"""The points of an axis for one model: values made complete, each meaning once."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from producer.axes import Axis, Value, is_all
+from producer.models import ModelCard
+from producer.parameters import PARAMETERS, shown_as
+from producer.problems import Place, shown
+from producer.resolution import (
+    PlannedScheduler,
+    all_schedulers,
+    plan_scheduler,
+    resolve,
+    token_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of an axis, complete: it sets all of the axis' parameters.
+
+    Attributes:
+        sets: Parameter to resolved value.
+        token: Equal for points of the axis that give the same jobs.
+        label: What grids and tables show.
+        place: Where it was written.
+    """
+
+    sets: Mapping[str, Any]
+    token: Any
+    label: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridAxis:
+    """An axis for one model.
+
+    Attributes:
+        name: The axis.
+        parameters: What each of its points sets.
+        points: By token, in the order in which they are shown.
+        labels: The sweep's own label of a value to its point's token.
+        duplicates: Sentences that name two values that give the same jobs.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    points: Mapping[Any, Point]
+    labels: Mapping[str, Any]
+    duplicates: tuple[str, ...]
+
+
+def resolve_axis(
+    axis: Axis, values: Sequence[Value], *, base: Mapping[str, Any], card: ModelCard
+) -> GridAxis:
+    """Make the points of an axis; of values that mean the same the first is kept.
+
+    Args:
+        axis: The axis.
+        values: Those of its values that are for this model.
+        base: Every parameter, resolved, for what a value leaves open.
+        card: The model.
+    """
+    points: dict[Any, Point] = {}
+    labels: dict[str, Any] = {}
+    duplicates = []
+    for value in _spelt_out(values, card):
+        point = make_point(axis.name, axis.parameters, value, base=base, card=card)
+        first = points.setdefault(point.token, point)
+        if first is not point:
+            duplicates.append(
+                f"{axis.name}: {_written(first)} and {_written(point)} give the same "
+                f"jobs ({first.place}, {point.place})"
+            )
+        if value.label is not None:
+            labels[value.label] = point.token
+    return GridAxis(
+        name=axis.name,
+        parameters=axis.parameters,
+        points=points,
+        labels=labels,
+        duplicates=tuple(duplicates),
+    )
+
+
+def make_point(
+    name: str,
+    parameters: tuple[str, ...],
+    value: Value,
+    *,
+    base: Mapping[str, Any],
+    card: ModelCard,
+) -> Point:
+    """Make a point that sets all of an axis' parameters.
+
+    Args:
+        name: The axis.
+        parameters: What its points set.
+        value: What sets some of them.
+        base: Every parameter, resolved, for the others.
+        card: The model.
+    """
+    sets: Mapping[str, Any] = value.sets
+    if len(parameters) > 1 or "scheduler" in sets:
+        sets = resolve(
+            {name: value.sets.get(name, base[name]) for name in parameters}, card
+        )
+    tokens = tuple(token_of(sets[parameter]) for parameter in parameters)
+    return Point(
+        sets=sets,
+        token=tokens if len(tokens) > 1 else tokens[0],
+        label=value.label or _label(name, [*value.sets], sets),
+        place=value.place,
+    )
+
+
+def _spelt_out(values: Sequence[Value], card: ModelCard) -> Iterator[Value]:
+    """Give the values, with `all` as every scheduler that the axis does not name."""
+    choices = [value.sets.get("scheduler") for value in values]
+    if not any(map(is_all, choices)):
+        yield from values
+        return
+    given = {
+        plan_scheduler(choice, card).token
+        for choice in choices
+        if choice is not None and not is_all(choice)
+    }
+    for value, choice in zip(values, choices, strict=True):
+        if not is_all(choice):
+            yield value
+            continue
+        for each in all_schedulers(card):
+            token = plan_scheduler(each, card).token
+            if token not in given:
+                given.add(token)
+                yield Value({"scheduler": each}, value.place)
+
+
+def _label(name: str, given: Iterable[str], sets: Mapping[str, Any]) -> str:
+    if name in PARAMETERS:
+        return _shown(sets[name])
+    return ", ".join(f"{each}={_shown(sets[each])}" for each in given)
+
+
+def _shown(value: object) -> str:
+    return value.name if isinstance(value, PlannedScheduler) else shown_as(value)
+
+
+def _written(point: Point) -> str:
+    scheduler = point.sets.get("scheduler")
+    if isinstance(scheduler, PlannedScheduler) and point.label == scheduler.name:
+        return shown(scheduler.label or scheduler.written)
+    return shown(point.label)

@@ -1,0 +1,95 @@
+"""Problems of a sweep file: gathered, placed, told at once."""
+
+import difflib
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from storage.errors import Problem, SpecError, UsageError
+
+#: Longest piece of a wrong value that a message repeats, in characters.
+_SHOWN_LENGTH = 60
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where something was written; sorts as a reader meets it, options last.
+
+    Attributes:
+        option: The command-line option that it comes from; empty for the file.
+        line: From 1.
+        column: From 1.
+        source: Name of the file, or `standard input`.
+    """
+
+    option: str
+    line: int
+    column: int
+    source: str
+
+    def __str__(self) -> str:
+        """Name the place as messages do, `sweep.yaml line 12`."""
+        return self.option or f"{self.source} line {self.line}"
+
+
+class Problems:
+    """Everything found wrong with one spec, to be told at once."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._found: dict[tuple[Place, str], None] = {}
+
+    def add(self, place: Place, message: str) -> None:
+        """Note that `message` is wrong at `place`; a repetition counts once."""
+        self._found[place, message] = None
+
+    @contextmanager
+    def at(self, place: Place) -> Iterator[None]:
+        """Turn a UsageError raised inside into a problem at `place`."""
+        try:
+            yield
+        except UsageError as error:
+            self.add(place, str(error))
+
+    def check(self) -> None:
+        """Do nothing where all is well.
+
+        Raises:
+            SpecError: With every problem, in the order of their lines.
+        """
+        if self._found:
+            raise SpecError(
+                [
+                    Problem(where=str(place), message=message)
+                    for place, message in sorted(self._found)
+                ]
+            )
+
+
+def shown(value: object) -> str:
+    """Give a wrong value as a message repeats it: short, and never empty."""
+    text = str(value)
+    if len(text) > _SHOWN_LENGTH:
+        text = text[:_SHOWN_LENGTH] + "…"
+    return text or "nothing"
+
+
+def nearest(name: str, known: Collection[str], *, cutoff: float = 0.6) -> str:
+    """Give the way out of a misspelt name: the nearest one, else all of them.
+
+    Args:
+        name: As written.
+        known: The names that there are.
+        cutoff: How alike they must be, 0 to 1.
+    """
+    lower = {word.lower(): word for word in known}
+    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=cutoff)
+    if close:
+        return f"did you mean `{lower[close[0]]}`?"
+    return f"known are {listed(known)}"
+
+
+def listed(words: Iterable[str]) -> str:
+    """Join words for a sentence: `a, b and c`."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,157 @@
+"""Prompts: choices in braces, and files of prompts."""
+
+import hashlib
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from producer.parameters import Prompt
+from producer.problems import Place, Problems, shown
+from storage.errors import UsageError
+
+#: A doubled brace, choices in braces, or a brace that is neither.
+_BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*\|[^{}]*)\}|[{}]")
+
+
+def expand_prompt(text: str, *, limit: int) -> list[Prompt]:
+    """Write out every combination of a prompt's choices.
+
+    `{a|b}` stands for a and for b, as written between the bars; a choice may be
+    empty. `{{` and `}}` stand for the braces themselves. Braces cannot be nested.
+
+    Args:
+        text: The prompt as written. White space at its ends is dropped.
+        limit: How many prompts are too many, before any is made.
+
+    Returns:
+        At least one prompt; the last choice varies fastest.
+
+    Raises:
+        UsageError: A brace stands alone, or there are more than `limit` prompts.
+    """
+    text = text.strip()
+    parts = list(_split(text))
+    count = 1
+    for part in parts:
+        count *= len(part)
+    if count > limit:
+        msg = (
+            f"a prompt's choices must give at most {limit} prompts (limits.max_jobs), "
+            f"got {count}; write fewer choices or raise the limit"
+        )
+        raise UsageError(msg)
+    is_template = any(len(part) > 1 for part in parts)
+    return [
+        Prompt(
+            "".join(chosen).strip(),
+            text if is_template else None,
+            tuple(c for c, part in zip(chosen, parts, strict=True) if len(part) > 1),
+        )
+        for chosen in itertools.product(*parts)
+    ]
+
+
+def read_prompt_file(
+    file: Path, *, place: Place, problems: Problems, limit: int
+) -> list[Prompt]:
+    """Read a file of prompts: one a line, blank lines and `#` comments skipped.
+
+    Args:
+        file: UTF-8 text.
+        place: Where the spec names the file.
+        problems: Where lines that cannot be read are noted, by their own number.
+        limit: How many prompts are too many.
+
+    Raises:
+        UsageError: The file cannot be read, or holds no prompts.
+    """
+    prompts: list[Prompt] = []
+    for line_number, line in enumerate(_read_lines(file), start=1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            try:
+                prompts += expand_prompt(line, limit=limit)
+            except UsageError as error:
+                problems.add(place, f"{file.name} line {line_number}: {error}")
+        _check_count(len(prompts), file, limit)
+    if not prompts:
+        msg = (
+            f"a prompt file must hold at least one prompt, got none in {file}; "
+            "write one prompt a line"
+        )
+        raise UsageError(msg)
+    return prompts
+
+
+def sample_prompts(prompts: list[Prompt], count: int, *, seed: int) -> list[Prompt]:
+    """Choose `count` prompts, the same ones everywhere and always.
+
+    Each prompt draws a number from its own text and the seed, so that a line added to
+    a long file changes at most one of the chosen.
+
+    Raises:
+        UsageError: There are fewer prompts than that.
+    """
+    if count > len(prompts):
+        msg = (
+            f"sample must be at most the number of prompts, {len(prompts)}, got "
+            f"{count}; lower or remove it"
+        )
+        raise UsageError(msg)
+    drawn = sorted(
+        range(len(prompts)), key=lambda index: _draw(prompts[index].text, seed)
+    )
+    return [prompts[index] for index in sorted(drawn[:count])]
+
+
+def _draw(text: str, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed}\n{text}".encode()).digest()
+
+
+def _split(text: str) -> Iterator[tuple[str, ...]]:
+    """Cut a prompt into fixed texts (tuples of one) and choices (of several)."""
+    end = 0
+    for match in _BRACES.finditer(text):
+        yield (text[end : match.start()],)
+        end = match.end()
+        yield _choices(match, text)
+    yield (text[end:],)
+
+
+def _choices(match: re.Match[str], text: str) -> tuple[str, ...]:
+    if match[1] is not None:
+        return tuple(match[1].split("|"))
+    if match[0] in ("{{", "}}"):
+        return (match[0][0],)
+    msg = (
+        "braces in a prompt must hold choices such as {cat|dog}, not nested, got "
+        f"{shown(text)}; write {{{{ and }}}} for braces that are meant as such"
+    )
+    raise UsageError(msg)
+
+
+def _check_count(count: int, file: Path, limit: int) -> None:
+    if count > limit:
+        msg = (
+            f"a prompt file must give at most {limit} prompts (limits.max_jobs), got "
+            f"more from {file.name}; shorten it or raise the limit"
+        )
+        raise UsageError(msg)
+
+
+def _read_lines(file: Path) -> list[str]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeError as error:
+        msg = f"a prompt file must be UTF-8 text, got {file}; save it as UTF-8"
+        raise UsageError(msg) from error
+    except OSError as error:
+        msg = (
+            f"a prompt file must be a file that can be read, got {file} "
+            f"({error.strerror}); check the path"
+        )
+        raise UsageError(msg) from error
+    if "\0" in text:
+        msg = f"a prompt file must be text, got the character NUL in {file}; remove it"
+        raise UsageError(msg)
+    return text.split("\n")

@@ -1,0 +1,153 @@
+"""What the values of a spec mean for one model: defaults, schedulers, identities."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from producer.models import ModelCard
+from producer.parameters import ModelChoice, Prompt, SchedulerChoice
+from storage import schedulers
+from storage.errors import UsageError
+from storage.job import EXTRAS, Job, canonical_json
+from storage.schedulers import Scheduler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedScheduler:
+    """A scheduler as one model's jobs have it.
+
+    Attributes:
+        asked: Class and options, as the sweep says.
+        options: Those options that change what the model's config gives.
+        token: Text that is equal for schedulers that do the same.
+        label: The sweep's own name for it.
+        written: The name that stands in the sweep.
+        problems: Why this model cannot use it, one sentence each.
+    """
+
+    asked: Scheduler
+    options: Mapping[str, Any]
+    token: str
+    label: str | None
+    written: str
+    problems: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name to show: the sweep's own, else the canonical short name."""
+        return self.label or self.short_name(self.asked.extras)
+
+    def short_name(self, extras: Mapping[str, Any]) -> str:
+        """Give the canonical short name of a job with these extras."""
+        if self.problems:
+            return self.asked.class_name
+        return schedulers.short_name(self.asked.class_name, self.options, extras)
+
+
+def plan_scheduler(choice: SchedulerChoice, card: ModelCard) -> PlannedScheduler:
+    """Work out what a scheduler does on a model.
+
+    Args:
+        choice: What the sweep says; None in it stands for the model's own scheduler.
+        card: The model.
+
+    Returns:
+        The scheduler, with what is wrong about it. Nothing is raised, since the cells
+        that have it may all be excluded.
+    """
+    asked, problems = _look_up(choice, card)
+    options = asked.options
+    if not problems:
+        options = schedulers.effective_options(asked, card.scheduler_config)
+    token = canonical_json([asked.class_name, options, dict(asked.extras)])
+    return PlannedScheduler(
+        asked=asked,
+        options=options,
+        token=token,
+        label=choice.label,
+        written=choice.written or asked.class_name,
+        problems=tuple(problems),
+    )
+
+
+def all_schedulers(card: ModelCard) -> list[SchedulerChoice]:
+    """Give every scheduler that makes sense for a model."""
+    family, config = card.model.family, card.scheduler_config
+    return [
+        SchedulerChoice(scheduler=schedulers.resolve(name, {}))
+        for name in schedulers.for_family(family, config=config)
+    ]
+
+
+def defaults(card: ModelCard) -> dict[str, Any]:
+    """Give what a parameter is where the spec says nothing.
+
+    None stands for not set: a scheduler of the model's own, an eta of none.
+    """
+    return {
+        "backend": "torch",
+        "dtype": card.dtype_default,
+        "width": card.width,
+        "height": card.height,
+        "prompt": Prompt(""),
+        "negative_prompt": "",
+        "seed": 0,
+        "generator": "cpu",
+        "scheduler": SchedulerChoice(scheduler=None),
+        "steps": 20,
+        "guidance": card.guidance_default,
+        **dict.fromkeys(EXTRAS),
+    }
+
+
+def resolve(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
+    """Put the planned scheduler in place of the one that the sweep names."""
+    resolved = dict(parameters)
+    choice = resolved.get("scheduler")
+    if isinstance(choice, SchedulerChoice):
+        resolved["scheduler"] = plan_scheduler(choice, card)
+    return resolved
+
+
+def token_of(value: object) -> Any:
+    """Give something hashable that is equal for values that mean the same."""
+    if isinstance(value, Prompt):
+        return value.text
+    if isinstance(value, PlannedScheduler):
+        return value.token
+    if isinstance(value, ModelChoice):
+        return (value.name, value.revision, value.variant)
+    return value
+
+
+def make_job(parameters: Mapping[str, Any], card: ModelCard) -> Job:
+    """Make the job that a complete set of resolved parameters describes."""
+    scheduler: PlannedScheduler = parameters["scheduler"]
+    extras = {name: parameters[name] for name in EXTRAS if parameters[name] is not None}
+    return Job(
+        model=card.model,
+        backend=parameters["backend"],
+        dtype=parameters["dtype"],
+        width=parameters["width"],
+        height=parameters["height"],
+        prompt=parameters["prompt"].text,
+        negative_prompt=parameters["negative_prompt"],
+        seed=parameters["seed"],
+        generator=parameters["generator"],
+        scheduler_class=scheduler.asked.class_name,
+        scheduler_options=scheduler.options,
+        steps=parameters["steps"],
+        guidance=parameters["guidance"],
+        extras={**extras, **scheduler.asked.extras},
+    )
+
+
+def _look_up(choice: SchedulerChoice, card: ModelCard) -> tuple[Scheduler, list[str]]:
+    config, family = card.scheduler_config, card.model.family
+    if choice.scheduler is not None:
+        asked = choice.scheduler
+        return asked, schedulers.check(asked, config=config, family=family)
+    try:
+        return schedulers.resolve(card.scheduler_class, {}), []
+    except UsageError as error:
+        return Scheduler(class_name=card.scheduler_class), [str(error)]

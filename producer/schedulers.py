@@ -1,0 +1,101 @@
+"""The command `nightsweep schedulers`: the catalogue, for people and programs."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from producer.tables import Column, json_option, wants_json, write_json, write_table
+from storage.schedulers import Name, check, rows, short_name
+
+
+def _describe_options(row: Mapping[str, Any]) -> str:
+    given = {**row["options"], **row["extras"]}
+    return " ".join(f"{name}={json.dumps(value)}" for name, value in given.items())
+
+
+COLUMNS = (
+    Column(name="name", read=lambda row: row["name"] + (" *" if row["is_own"] else "")),
+    Column(
+        name="other names",
+        read=lambda row: ", ".join((row["label"], *row["aliases"])),
+        narrowest=12,
+    ),
+    Column(
+        name="class",
+        read=lambda row: row["class"].removesuffix("Scheduler"),
+        is_optional=True,
+    ),
+    Column(name="evaluations", read=lambda row: row["evaluations"], narrowest=11),
+    Column(name="noise", read=lambda row: "" if row["deterministic"] else "yes"),
+    Column(name="needs", read=lambda row: " ".join(row["needs"])),
+    Column(name="family", read=lambda row: row["family"], is_optional=True),
+    Column(name="options", read=_describe_options, narrowest=20, is_optional=True),
+)
+
+
+@click.command(epilog="Example: nightsweep schedulers --model builtin:shapes")
+@click.option(
+    "--model",
+    metavar="MODEL",
+    help="Only those that this model can use: builtin:shapes, a folder, or a Hub id.  "
+    "[default: the whole catalogue]",
+)
+@json_option
+def schedulers(model: str | None, *, as_json: bool) -> None:
+    """List the schedulers and their names.
+
+    A spec takes each of the names, or a class with options. Evaluations are the
+    model's calls for n steps; noise says which draw it at every step.
+    """
+    listed = list_schedulers(model)
+    if wants_json(asked=as_json):
+        write_json(listed)
+        return
+    write_table(listed, COLUMNS)
+    if model:
+        click.echo(f"{len(listed)} fit {model}; * is its own.", err=True)
+
+
+def list_schedulers(model: str | None = None) -> list[dict[str, Any]]:
+    """Give the catalogue as rows, or the part of it that fits a model.
+
+    Args:
+        model: As a spec names it; None for the whole catalogue.
+
+    Raises:
+        ModelError: The model cannot be found or read.
+    """
+    if model is None:
+        return [_row(name, is_own=False) for name in rows()]
+    # Imported here: it reads tokenizers and the Hub's cache.
+    from producer.models import describe
+
+    card = describe(model, base_dir=Path.cwd())
+    own = short_name(card.scheduler_class, {}, {})
+    return [
+        _row(name, is_own=name.name == own)
+        for name in rows()
+        if not check(
+            name.scheduler, config=card.scheduler_config, family=card.model.family
+        )
+    ]
+
+
+def _row(name: Name, *, is_own: bool) -> dict[str, Any]:
+    return {
+        "name": name.name,
+        "label": name.label,
+        "aliases": list(name.aliases),
+        "class": name.class_name,
+        "options": dict(name.options),
+        "extras": dict(name.extras),
+        "evaluations": name.evaluations,
+        "deterministic": name.is_deterministic,
+        "needs": list(name.requires),
+        "family": name.family,
+        "about": name.about,
+        "is_own": is_own,
+    }

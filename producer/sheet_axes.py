@@ -1,0 +1,194 @@
+"""Which axis of a sweep goes where on a contact sheet."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from storage.errors import UsageError
+
+#: Axes in the order in which they are chosen for the columns, and, from the other
+#: end, for the rows; axes of other names stand where "" does.
+COLUMNS_FIRST = ("steps", "guidance", "seed", "", "scheduler", "prompt")
+ROWS_FIRST = ("scheduler", "prompt", "", "guidance", "seed", "steps")
+#: Values beyond which a single varying axis makes panels instead of one line.
+LONGEST_LINE = 8
+
+#: Axis names to the labels of their values, both in the order of display.
+Labels = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Which axis goes where.
+
+    Attributes:
+        rows: Axis down the left, or None.
+        cols: Axis along the top, or None.
+        panels: Axes of which each combination has a panel of its own.
+        labels: What is shown of these axes.
+        fixed: Other axes with their only value.
+    """
+
+    rows: str | None
+    cols: str | None
+    panels: tuple[str, ...]
+    labels: Labels
+    fixed: Mapping[str, str]
+
+
+def choose_axes(
+    labels: Labels, *, rows: str | None = None, cols: str | None = None
+) -> Layout:
+    """Choose what goes where; what varies beyond rows and columns makes panels.
+
+    Args:
+        labels: The axes, narrowed to what is to be shown.
+        rows: Axis for the rows; None for the best one left.
+        cols: Axis for the columns; None for the best one left.
+
+    Raises:
+        UsageError: An axis is unknown, or is to be both.
+    """
+    for option, name in (("--rows", rows), ("--cols", cols)):
+        if name is not None:
+            check_axis(name, labels, option=option)
+    if rows is not None and rows == cols:
+        msg = f"--rows and --cols must be two axes, got {rows!r} for both."
+        raise UsageError(msg)
+    free = [
+        name for name in labels if len(labels[name]) > 1 and name not in (rows, cols)
+    ]
+    is_line = rows is None and cols is None and len(free) == 1
+    if is_line and len(labels[free[0]]) > LONGEST_LINE:
+        return _layout(labels, rows=None, cols=None, panels=free)
+    if cols is None and free:
+        cols = _first(free, COLUMNS_FIRST)
+        free.remove(cols)
+    if rows is None and free:
+        rows = _first(free, ROWS_FIRST)
+        free.remove(rows)
+    return _layout(labels, rows=rows, cols=cols, panels=free)
+
+
+def narrow(labels: Labels, fixes: Iterable[str]) -> dict[str, list[str]]:
+    """Keep what `--fix` names: `steps=20`, or part of a label, `prompt=fox`.
+
+    Several of one axis keep all of them.
+
+    Raises:
+        UsageError: A text is not of this form, or its axis or value is unknown.
+    """
+    kept: dict[str, set[str]] = {}
+    for fix in fixes:
+        name, equals, text = (part.strip() for part in fix.partition("="))
+        if not equals:
+            msg = f"--fix must be AXIS=VALUE such as steps=20, got {fix!r}."
+            raise UsageError(msg)
+        check_axis(name, labels, option="--fix")
+        kept.setdefault(name, set()).update(_matches(name, text, labels[name]))
+    return {
+        name: [each for each in known if name not in kept or each in kept[name]]
+        for name, known in labels.items()
+    }
+
+
+def add_parts(
+    labels: Labels, cells: Iterable[Mapping[str, str]]
+) -> dict[str, list[str]]:
+    """Add the parts of axes that only cells know, such as `prompt.1`."""
+    found: dict[str, dict[str, None]] = {
+        name: dict.fromkeys(known) for name, known in labels.items()
+    }
+    for cell in cells:
+        for name in cell.keys() - labels.keys():
+            found.setdefault(name, {})[cell[name]] = None
+    return {
+        name: list(found[name]) for name in (*labels, *sorted(found.keys() - labels))
+    }
+
+
+def pick_parts(labels: Labels, named: Iterable[str]) -> dict[str, Sequence[str]]:
+    """Keep an axis or its parts: the parts only where one of them is named.
+
+    `prompt.1` and `prompt.2` say together what `prompt` says.
+    """
+    split = {whole for name in named if (whole := whole_of(name, labels))}
+    return {
+        name: known
+        for name, known in labels.items()
+        if (whole_of(name, labels) or "") in (split or {""}) and name not in split
+    }
+
+
+def whole_of(name: str, labels: Labels) -> str | None:
+    """Give the axis that `name` is a part of, or None."""
+    whole = name.rpartition(".")[0]
+    return whole if whole in labels else None
+
+
+def check_axis(name: str, labels: Labels, *, option: str) -> None:
+    """Refuse an axis that the sweep does not have.
+
+    Raises:
+        UsageError: With the nearest name.
+    """
+    if name in labels:
+        return
+    near = difflib.get_close_matches(name, labels, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    known = ", ".join(labels) or "none, it is one image"
+    msg = f"{option} must name an axis of the sweep ({known}), got {name!r}; {hint}"
+    raise UsageError(msg.rstrip("; ") + ("" if hint else "."))
+
+
+def named(axis: str, label: str) -> str:
+    """Give a label that says what it is: `steps 20`, but `ddim` alone."""
+    return f"{axis} {label}" if _number(label) is not None else label
+
+
+def _layout(
+    labels: Labels, *, rows: str | None, cols: str | None, panels: Sequence[str]
+) -> Layout:
+    shown = [name for name in (rows, cols, *panels) if name is not None]
+    return Layout(
+        rows=rows,
+        cols=cols,
+        panels=tuple(panels),
+        labels={name: labels[name] for name in shown},
+        fixed={
+            name: known[0]
+            for name, known in labels.items()
+            if name not in shown and known
+        },
+    )
+
+
+def _first(names: Sequence[str], order: Sequence[str]) -> str:
+    def place(name: str) -> int:
+        return order.index(name if name in order else "")
+
+    return min(names, key=place)
+
+
+def _matches(axis: str, text: str, labels: Sequence[str]) -> list[str]:
+    if text in labels:
+        return [text]
+    number = _number(text)
+    if number is not None:
+        found = [each for each in labels if _number(each) == number]
+    else:
+        found = [each for each in labels if text and text.casefold() in each.casefold()]
+    if found:
+        return found
+    near = difflib.get_close_matches(text, labels, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    known = ", ".join(labels[:12]) + (", ..." if len(labels) > 12 else "")
+    msg = f"--fix must name a value of {axis} ({known}), got {text!r}{hint}"
+    raise UsageError(msg)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

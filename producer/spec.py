@@ -1,0 +1,298 @@
+"""The sweep file: YAML to a spec in which every value is known to be good.
+
+What only a model can tell (sizes, schedulers that fit it) is left to
+`producer.expand`. Problems are gathered and told at once.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+from yaml.nodes import MappingNode, Node
+
+from producer.axes import Axis, ValueReader
+from producer.conditions import Entry, read_entries
+from producer.overrides import apply_options, write_out
+from producer.parameters import PARAMETERS, choice, integer
+from producer.problems import Place, Problems, shown
+from producer.yamltext import compose, fields, items, place_of, read_source, text_of
+from storage.errors import Problem, SpecError, UsageError
+
+#: Jobs that a sweep may have where it sets no `limits.max_jobs`: a typing error in a
+#: range should not fill the disk.
+MAX_JOBS = 100_000
+#: The most that `limits.max_jobs` may be.
+LARGEST_MAX_JOBS = 10_000_000
+#: Disk space to leave free where a sweep sets no `limits.min_free`.
+MIN_FREE_BYTES = 1_000_000_000
+#: Scores that can be asked for.
+SCORES = ("clip",)
+
+_KEYS = (
+    *("version", "name", "base", "axes", "exclude", "include", "scores", "limits"),
+)
+_REQUIRED = ("model", "prompt")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_AXIS_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_ -]{0,63}")
+_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(MB|GB|TB)")
+_UNIT_BYTES = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """A sweep as its file says it.
+
+    Attributes:
+        name: The sweep's name.
+        text: The YAML, as given, or as changed by options.
+        folder: What relative paths are relative to.
+        base: Parameters that are the same for every job, unless an axis sets them.
+        places: Where each parameter of `base` was written.
+        axes: In the order in which they are shown.
+        exclude: Cells to leave out.
+        include: Cells to add.
+        scores: Metrics to compute, names of `SCORES`.
+        max_jobs: The most jobs that the sweep may have.
+        min_free_bytes: Disk space that must stay free.
+        place: The start of the file.
+    """
+
+    name: str
+    text: str
+    folder: Path
+    base: Mapping[str, Any]
+    places: Mapping[str, Place]
+    axes: tuple[Axis, ...]
+    exclude: tuple[Entry, ...]
+    include: tuple[Entry, ...]
+    scores: tuple[str, ...]
+    max_jobs: int
+    min_free_bytes: int
+    place: Place
+
+
+def read_spec(
+    source: Path | Literal["-"], *, sets: Sequence[str] = (), axes: Sequence[str] = ()
+) -> Spec:
+    """Read a sweep file.
+
+    Args:
+        source: A YAML or JSON file, or `-` for standard input.
+        sets: Values of `--set`, such as `base.width=768`.
+        axes: Values of `--axis`, such as `steps=8,12,20`.
+
+    Raises:
+        SpecError: With everything that is wrong, in the order of the lines.
+    """
+    problems = Problems()
+    spec = parse_spec(source, sets=sets, axes=axes, problems=problems)
+    problems.check()
+    return spec
+
+
+def parse_spec(
+    source: Path | Literal["-"],
+    *,
+    sets: Sequence[str] = (),
+    axes: Sequence[str] = (),
+    problems: Problems,
+) -> Spec:
+    """Read what can be read of a sweep file; the rest becomes problems.
+
+    Raises:
+        SpecError: The file cannot be read as YAML at all.
+    """
+    name, text = read_source(source)
+    root = compose(text, source=name)
+    if not isinstance(root, MappingNode):
+        raise SpecError([Problem(where=name, message=_no_mapping(root))])
+    if sets or axes:
+        apply_options(root, sets=sets, axes=axes, problems=problems)
+        text = write_out(root, sets=sets, axes=axes)
+    folder = Path.cwd() if source == "-" else Path(source).resolve().parent
+    place = Place("", 1, 1, name)
+    return _Parser(root, problems, place).parse(text=text, folder=folder)
+
+
+class _Parser:
+    """Reads the sections of one spec, each on its own."""
+
+    def __init__(self, root: MappingNode, problems: Problems, place: Place) -> None:
+        self._sections = fields(root, problems, what="a sweep file", known=_KEYS)
+        self._problems = problems
+        self._place = place
+
+    def parse(self, *, text: str, folder: Path) -> Spec:
+        """Read all sections; what is wrong is left out, and noted."""
+        self._check_version()
+        max_jobs, min_free_bytes = self._read_limits()
+        reader = ValueReader(folder=folder, limit=max_jobs, problems=self._problems)
+        base = self._read_base(reader)
+        axes = self._read_axes(reader)
+        self._check_required(base, axes)
+        return Spec(
+            name=self._read_name(),
+            text=text,
+            folder=folder,
+            base=base,
+            places={key: place_of(node) for key, node in self._fields("base")},
+            axes=axes,
+            exclude=self._read_entries("exclude", axes, reader),
+            include=self._read_entries("include", axes, reader),
+            scores=self._read_scores(),
+            max_jobs=max_jobs,
+            min_free_bytes=min_free_bytes,
+            place=self._place,
+        )
+
+    def _fields(
+        self, section: str, known: Sequence[str] | None = None
+    ) -> Iterator[tuple[str, Node]]:
+        node = self._sections.get(section)
+        if node is not None:
+            with self._problems.at(place_of(node)):
+                found = fields(node, self._problems, what=f"`{section}`", known=known)
+                yield from found.items()
+
+    def _check_version(self) -> None:
+        node = self._sections.get("version")
+        if node is not None:
+            with self._problems.at(place_of(node)):
+                _parse_version(text_of(node, what="version"))
+
+    def _read_name(self) -> str:
+        node = self._sections.get("name")
+        if node is None:
+            self._problems.add(
+                self._place,
+                "a sweep must have a name, got none; add a line such as "
+                "`name: my-sweep`",
+            )
+            return ""
+        try:
+            return _parse_name(text_of(node, what="name"))
+        except UsageError as error:
+            self._problems.add(place_of(node), str(error))
+            return ""
+
+    def _read_limits(self) -> tuple[int, int]:
+        max_jobs, min_free_bytes = MAX_JOBS, MIN_FREE_BYTES
+        for key, node in self._fields("limits", ("max_jobs", "min_free")):
+            with self._problems.at(place_of(node)):
+                text = text_of(node, what=key)
+                if key == "max_jobs":
+                    max_jobs = integer(key, 1, LARGEST_MAX_JOBS)(text)
+                else:
+                    min_free_bytes = _parse_size(text)
+        return max_jobs, min_free_bytes
+
+    def _read_base(self, reader: ValueReader) -> dict[str, Any]:
+        base: dict[str, Any] = {}
+        for parameter, node in self._fields("base", PARAMETERS):
+            with self._problems.at(place_of(node)):
+                base[parameter] = reader.read_one(parameter, node, what="`base`")
+        return base
+
+    def _read_axes(self, reader: ValueReader) -> tuple[Axis, ...]:
+        axes: list[Axis] = []
+        for name, node in self._fields("axes"):
+            with self._problems.at(place_of(node)):
+                _check_axis_name(name)
+                axis = reader.read_axis(name, node)
+                _check_overlap(axis, axes)
+                if axis.values:
+                    axes.append(axis)
+        return tuple(axes)
+
+    def _check_required(self, base: Mapping[str, Any], axes: Sequence[Axis]) -> None:
+        sections = [self._sections.get(name) for name in ("base", "axes")]
+        if any(node and not isinstance(node, MappingNode) for node in sections):
+            return
+        written = {key.value for node in sections if node for key, _ in node.value}
+        for parameter in _REQUIRED:
+            setting = [axis for axis in axes if parameter in axis.parameters]
+            lacking = [
+                v for axis in setting for v in axis.values if parameter not in v.sets
+            ]
+            if parameter in written or (setting and not lacking):
+                continue
+            self._problems.add(
+                lacking[0].place if lacking else self._place,
+                f"a sweep must have a {parameter}, got none; add `{parameter}` to "
+                "`base` or to `axes`",
+            )
+
+    def _read_entries(
+        self, section: str, axes: Sequence[Axis], reader: ValueReader
+    ) -> tuple[Entry, ...]:
+        if section not in self._sections:
+            return ()
+        node = self._sections[section]
+        return read_entries(section, node, axes=axes, reader=reader)
+
+    def _read_scores(self) -> tuple[str, ...]:
+        scores: dict[str, None] = {}
+        parse = choice("a score", *SCORES)
+        for node in (
+            items(self._sections["scores"]) if "scores" in self._sections else ()
+        ):
+            with self._problems.at(place_of(node)):
+                scores[parse(text_of(node, what="a score"))] = None
+        return tuple(scores)
+
+
+def _no_mapping(root: Node | None) -> str:
+    got = "an empty file"
+    if root is not None:
+        got = "a list" if isinstance(root.value, list) else "a single value"
+    return (
+        f"a sweep file must be a mapping with name, base and axes, got {got}; start "
+        "from examples/first-sweep.yaml"
+    )
+
+
+def _parse_version(text: str) -> None:
+    if text != "1":
+        msg = f"version must be 1, got {shown(text)}; this nightsweep reads no other"
+        raise UsageError(msg)
+
+
+def _parse_name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        msg = (
+            "name must be 1 to 64 letters, digits, dots, hyphens or underscores and "
+            f"start with a letter or digit, got {shown(text)}; it is a name, not a path"
+        )
+        raise UsageError(msg)
+    return text
+
+
+def _parse_size(text: str) -> int:
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        msg = f"min_free must be a size such as 20 GB, got {shown(text)}; add MB or GB"
+        raise UsageError(msg)
+    return int(Decimal(match[1]) * _UNIT_BYTES[match[2]])
+
+
+def _check_axis_name(name: str) -> None:
+    if not _AXIS_NAME.fullmatch(name):
+        msg = (
+            "the name of an axis must be 1 to 64 letters, digits, blanks, hyphens or "
+            f"underscores and start with a letter, got {shown(name)}; rename it"
+        )
+        raise UsageError(msg)
+
+
+def _check_overlap(axis: Axis, others: Sequence[Axis]) -> None:
+    for other in others:
+        for parameter in axis.parameters:
+            if parameter in other.parameters:
+                msg = (
+                    f"a parameter must be set by one axis, got {parameter} in "
+                    f"`{other.name}` and in `{axis.name}`; remove it from one"
+                )
+                raise UsageError(msg)

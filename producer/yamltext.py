@@ -1,0 +1,250 @@
+"""YAML as it was written: nodes with their text and line, and gathered problems.
+
+YAML turns `no` into false, `1:30` into 90 and `1e-3` into a text. Here every scalar
+stays the text that stands in the file, and the parameter that it is for decides what
+it means. JSON is read by the same code, since it is YAML too.
+"""
+
+import sys
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from producer.problems import Place, Problems, nearest, shown
+from storage.errors import Problem, SpecError, UsageError
+
+_PLAIN_KINDS = "str", "int", "float", "bool", "null", "timestamp", "map", "seq"
+#: What plain YAML and JSON are made of; any other tag asks for a Python object.
+_PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in _PLAIN_KINDS)
+
+_QUOTES_HINT = (
+    "check the indentation, and put quotes around a text that holds one of "
+    "the characters : # { [ * & @ %"
+)
+
+
+def place_of(node: Node) -> Place:
+    """Give the place where `node` starts."""
+    mark = node.start_mark
+    option = mark.name if mark.name.startswith("--") else ""
+    return Place(option, mark.line + 1, mark.column + 1, mark.name)
+
+
+def read_source(source: Path | Literal["-"]) -> tuple[str, str]:
+    """Read a spec's text.
+
+    Args:
+        source: A file, or `-` for standard input.
+
+    Returns:
+        The name that messages use, and the text.
+
+    Raises:
+        SpecError: There is no such file, or it is not UTF-8 text.
+    """
+    name = "standard input" if source == "-" else Path(source).name
+    try:
+        return name, _read_bytes(source).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        message = (
+            f"a sweep file must be UTF-8 text, got byte 0x{byte:02x} at offset "
+            f"{error.start}; save it as UTF-8"
+        )
+    except OSError as error:
+        message = (
+            f"a sweep file must be a file that can be read, got {source} "
+            f"({error.strerror}); check the path"
+        )
+    raise SpecError([Problem(where=name, message=message)])
+
+
+def compose(text: str, *, source: str) -> Node | None:
+    """Read YAML text to nodes; None where it holds nothing but comments.
+
+    Args:
+        text: YAML or JSON.
+        source: Name of the file, or the command-line option that holds the text.
+
+    Raises:
+        SpecError: The text is not YAML, or holds what a spec never needs: tags,
+            double keys, an alias inside itself.
+    """
+    try:
+        loader = yaml.SafeLoader(text)
+        loader.name = source
+        root: Node | None = loader.get_single_node()
+    except (yaml.YAMLError, RecursionError) as error:
+        raise SpecError([_syntax_problem(error, source=source)]) from error
+    if root is not None:
+        problems = Problems()
+        _check_tree(root, problems, above=(), seen=set())
+        problems.check()
+    return root
+
+
+def text_of(node: Node, *, what: str) -> str:
+    """Give the text of a scalar as it was written.
+
+    Raises:
+        UsageError: It is a list or a mapping, or no value was written.
+    """
+    if not isinstance(node, ScalarNode):
+        kind = "list" if isinstance(node, SequenceNode) else "mapping"
+        msg = f"{what} must be a single value here, got a {kind}; write one value"
+        raise UsageError(msg)
+    if not node.value and not is_quoted(node):
+        msg = f'{what} must have a value, got nothing; write one, or "" for no text'
+        raise UsageError(msg)
+    return str(node.value)
+
+
+def is_quoted(node: ScalarNode) -> bool:
+    """Say whether a scalar was written in quotes or as a block of text."""
+    return bool(node.style)
+
+
+def fields(
+    node: Node, problems: Problems, *, what: str, known: Collection[str] | None = None
+) -> dict[str, Node]:
+    """Give a mapping's entries; unknown keys become problems and are left out.
+
+    Args:
+        node: A mapping.
+        problems: Where unknown keys are noted.
+        what: How messages call the mapping.
+        known: The keys it may have; None for any.
+
+    Raises:
+        UsageError: `node` is no mapping.
+    """
+    if not isinstance(node, MappingNode):
+        kind = "list" if isinstance(node, SequenceNode) else "single value"
+        msg = f"{what} must be a mapping such as `name: value`, got a {kind}"
+        raise UsageError(msg)
+    found = {}
+    for key, value in node.value:
+        if known is None or key.value in known:
+            found[key.value] = value
+        else:
+            problems.add(place_of(key), unknown_key(key.value, known, what=what))
+    return found
+
+
+def unknown_key(name: str, known: Collection[str], *, what: str) -> str:
+    """Say that `what` has no key of this name, and which is nearest."""
+    if "|" in name:
+        return (
+            f"{what} has no key `{shown(name)}`; a text that starts with a brace "
+            "needs quotes around it"
+        )
+    return f"{what} has no key `{shown(name)}`; {nearest(name, known)}"
+
+
+def items(node: Node) -> list[Node]:
+    """Give the entries of a list; a single value stands for a list of one."""
+    return list(node.value) if isinstance(node, SequenceNode) else [node]
+
+
+def _read_bytes(source: Path | Literal["-"]) -> bytes:
+    if source == "-":
+        return sys.stdin.buffer.read()
+    return Path(source).read_bytes()
+
+
+def _syntax_problem(error: Exception, *, source: str) -> Problem:
+    if isinstance(error, RecursionError):
+        message = "a sweep file must be nested a few levels deep, got hundreds"
+        return Problem(where=source, message=message)
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        where = f"{source} line {error.problem_mark.line + 1}"
+        return Problem(where=where, message=_syntax_message(str(error.problem)))
+    reason = getattr(error, "reason", "unreadable text")
+    character = getattr(error, "character", 0)
+    message = (
+        f"a sweep file must be printable text, got character 0x{character:02x} "
+        f"({reason}); save it as plain text"
+    )
+    return Problem(where=source, message=message)
+
+
+def _syntax_message(problem: str) -> str:
+    if r"'\t'" in problem:
+        return "YAML is indented with spaces, got a tab; replace tabs by spaces"
+    if "another document" in problem or "document start" in problem:
+        return "a sweep file must hold one YAML document, got more; split the file"
+    if "end of stream" in problem:
+        return "a text in quotes must end, got the end of the file; close the quotes"
+    return f"the file must be valid YAML, got an error ({problem}); {_QUOTES_HINT}"
+
+
+def _check_tree(
+    node: Node, problems: Problems, *, above: tuple[int, ...], seen: set[int]
+) -> None:
+    """Note what a spec never needs; each node is visited once, aliased or not."""
+    if id(node) in above:
+        problems.add(
+            place_of(node), "an alias must not stand inside itself; write the value out"
+        )
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    _check_tag(node, problems)
+    if isinstance(node, ScalarNode):
+        _check_text(node, problems)
+        return
+    if isinstance(node, MappingNode):
+        _check_keys(node, problems)
+    for child in _children(node):
+        _check_tree(child, problems, above=(*above, id(node)), seen=seen)
+
+
+def _children(node: Node) -> Iterator[Node]:
+    if isinstance(node, MappingNode):
+        for key, value in node.value:
+            yield key
+            yield value
+    else:
+        yield from node.value
+
+
+def _check_tag(node: Node, problems: Problems) -> None:
+    if node.tag not in _PLAIN_TAGS:
+        problems.add(
+            place_of(node),
+            f"a sweep file must be plain YAML, got tag {shown(node.tag)}; remove it",
+        )
+
+
+def _check_keys(node: MappingNode, problems: Problems) -> None:
+    first: dict[str, int] = {}
+    for key, _ in node.value:
+        if not isinstance(key, ScalarNode):
+            problems.add(
+                place_of(key),
+                "a key must be a single word, got a list or a mapping; "
+                "put quotes around a text that starts with { or [",
+            )
+        elif key.value in first:
+            problems.add(
+                place_of(key),
+                f"a key must appear once, got `{shown(key.value)}` again (first on "
+                f"line {first[key.value]}); remove one of the two",
+            )
+        else:
+            first[key.value] = place_of(key).line
+
+
+def _check_text(node: ScalarNode, problems: Problems) -> None:
+    """Join the surrogate pairs that JSON escapes make; refuse what SQL cannot hold."""
+    try:
+        node.value = node.value.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        problems.add(
+            place_of(node), "a text must be valid Unicode, got half a surrogate pair"
+        )
+    if "\0" in node.value:
+        problems.add(place_of(node), "a text must not hold the character NUL")

@@ -1,0 +1,516 @@
+"""What a wrong sweep file is told: rule, value, way out, all at once."""
+
+from pathlib import Path
+
+import pytest
+
+from producer.expand import read_jobs
+from producer.spec import read_spec
+from storage.errors import SpecError
+from tests.unit.cards import describe_fake, write_axes, write_spec
+
+TEN_MISTAKES = """\
+name: ../elsewhere
+base:
+  model: builtin:shapes
+  widht: 512
+  strict: yes
+axes:
+  prompt: "a {cat|dog in fog"
+  seed: [8, 1:30]
+  scheduler: [ddim, dpmpp_2n]
+  stpes: [8, 12]
+exclude: [{sede: 8}]
+scores: [clpi]
+limits: {max_jobs: lots}
+"""
+
+
+def problems_of(file: Path, *, sets: tuple[str, ...] = ()) -> list[str]:
+    with pytest.raises(SpecError) as caught:
+        read_spec(file, sets=sets)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_ten_mistakes_give_ten_messages_in_the_order_of_their_lines(
+    tmp_path: Path,
+) -> None:
+    problems = problems_of(write_spec(tmp_path, TEN_MISTAKES))
+
+    assert problems == [
+        "sweep.yaml line 1: name must be 1 to 64 letters, digits, dots, hyphens or "
+        "underscores and start with a letter or digit, got ../elsewhere; it is a "
+        "name, not a path",
+        "sweep.yaml line 4: `base` has no key `widht`; did you mean `width`?",
+        "sweep.yaml line 5: strict must be true or false, got yes; write one of the "
+        "two",
+        "sweep.yaml line 7: braces in a prompt must hold choices such as {cat|dog}, "
+        "not nested, got a {cat|dog in fog; write {{ and }} for braces that are meant "
+        "as such",
+        "sweep.yaml line 8: seed must be an integer from 0 to 9223372036854775807, "
+        "got 1:30; write it in digits",
+        "sweep.yaml line 9: scheduler must be a name of the catalogue, got "
+        "'dpmpp_2n'; did you mean dpmpp_2s, dpmpp_2m or dpmpp_2m_lu? `nightsweep "
+        "schedulers` lists all",
+        "sweep.yaml line 10: an axis must be named for a parameter, got `stpes`; did "
+        "you mean `steps`? (only an axis of `{label, set}` bundles may have any name)",
+        "sweep.yaml line 11: an entry of exclude has no key `sede`; did you mean "
+        "`seed`?",
+        "sweep.yaml line 12: a score must be one of clip, got clpi; did you mean "
+        "`clip`?",
+        "sweep.yaml line 13: max_jobs must be an integer from 1 to 10000000, got "
+        "lots; write it in digits",
+    ]
+
+
+def test_what_only_the_model_can_tell_is_told_with_the_rest(tmp_path: Path) -> None:
+    file = write_spec(
+        tmp_path,
+        "name: s\n"
+        "base: {model: 'builtin:shapes', prompt: a}\n"
+        "axes:\n"
+        "  steps: [0]\n"
+        "  width: [64, 515]\n"
+        "  scheduler:\n"
+        "    - {class: ddim, options: {use_karras_sigmas: true}}\n"
+        "    - flow_euler\n"
+        "    - {class: dpmpp_2m, options: {solver_order: 4}}\n",
+    )
+
+    with pytest.raises(SpecError) as caught:
+        read_jobs(file, describe_fake)
+
+    assert str(caught.value).splitlines() == [
+        "sweep.yaml line 4: steps must be an integer from 1 to 1000, got 0; choose one "
+        "in that range",
+        "sweep.yaml line 5: `width` has to be divisible by 8 but is 515; use 512 or "
+        "520",
+        "sweep.yaml line 7: DDIMScheduler has no option `use_karras_sigmas` and would "
+        "ignore it, got true; leave it out",
+        "sweep.yaml line 8: FlowMatchEulerDiscreteScheduler is for flow-matching "
+        "models, and this one is not; use euler, heun or dpmpp_2m",
+        "sweep.yaml line 9: `solver_order` of DPMSolverMultistepScheduler must be a "
+        "whole number from 1 to 3, got 4",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "",
+            "sweep.yaml: a sweep file must be a mapping with name, base and axes, got "
+            "an empty file; start from examples/first-sweep.yaml",
+        ),
+        (
+            "# only a comment\n",
+            "sweep.yaml: a sweep file must be a mapping with name, base and axes, got "
+            "an empty file; start from examples/first-sweep.yaml",
+        ),
+        (
+            "- a\n- b\n",
+            "sweep.yaml: a sweep file must be a mapping with name, base and axes, got "
+            "a list; start from examples/first-sweep.yaml",
+        ),
+        (
+            "name: x\nbase:\n\tmodel: m\n",
+            "sweep.yaml line 3: YAML is indented with spaces, got a tab; replace tabs "
+            "by spaces",
+        ),
+        (
+            "name: a: b\n",
+            "sweep.yaml line 1: the file must be valid YAML, got an error (mapping "
+            "values are not allowed here); check the indentation, and put quotes "
+            "around a text that holds one of the characters : # { [ * & @ %",
+        ),
+        (
+            'name: "x\n',
+            "sweep.yaml line 2: a text in quotes must end, got the end of the file; "
+            "close the quotes",
+        ),
+        (
+            "name: x\n---\nname: y\n",
+            "sweep.yaml line 2: a sweep file must hold one YAML document, got more; "
+            "split the file",
+        ),
+        (
+            "name: x\nname: y\n",
+            "sweep.yaml line 2: a key must appear once, got `name` again (first on "
+            "line 1); remove one of the two",
+        ),
+        (
+            "name: !!python/name:os.system x\n",
+            "sweep.yaml line 1: a sweep file must be plain YAML, got tag "
+            "tag:yaml.org,2002:python/name:os.system; remove it",
+        ),
+        (
+            "name: &a [*a]\n",
+            "sweep.yaml line 1: an alias must not stand inside itself; write the value "
+            "out",
+        ),
+        (
+            "a\0b",
+            "sweep.yaml: a sweep file must be printable text, got character 0x00 "
+            "(special characters are not allowed); save it as plain text",
+        ),
+        (
+            "name: " + "[" * 5000,
+            "sweep.yaml: a sweep file must be nested a few levels deep, got hundreds",
+        ),
+        (
+            'name: "\\ud83d"\n',
+            "sweep.yaml line 1: a text must be valid Unicode, got half a surrogate "
+            "pair",
+        ),
+        (
+            'name: "\\0"\n',
+            "sweep.yaml line 1: a text must not hold the character NUL",
+        ),
+        (
+            "{[a]: 1}\n",
+            "sweep.yaml line 1: a key must be a single word, got a list or a mapping; "
+            "put quotes around a text that starts with { or [",
+        ),
+    ],
+)
+def test_a_file_that_is_no_spec_gets_one_sentence(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    assert problems_of(write_spec(tmp_path, text)) == [message]
+
+
+def test_a_missing_file_gets_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "none.yaml"
+
+    assert problems_of(file) == [
+        f"none.yaml: a sweep file must be a file that can be read, got {file} (No such "
+        "file or directory); check the path"
+    ]
+
+
+def test_a_binary_file_gets_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "picture.yaml"
+    file.write_bytes(b"\x89PNG\r\n")
+
+    assert problems_of(file) == [
+        "picture.yaml: a sweep file must be UTF-8 text, got byte 0x89 at offset 0; "
+        "save it as UTF-8"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        (
+            "{steps: []}",
+            "an axis must have at least one value, got an empty list for steps; add "
+            "values or remove the axis",
+        ),
+        (
+            "{steps: 8.0}",
+            "steps must be an integer from 1 to 1000, got 8.0; write it in digits",
+        ),
+        (
+            "{steps: [[8]]}",
+            "steps must be a single value here, got a list; write one value",
+        ),
+        (
+            "{seed: -1}",
+            "seed must be an integer from 0 to 9223372036854775807, got -1; choose one "
+            "in that range",
+        ),
+        (
+            "{seed: 9223372036854775808}",
+            "seed must be an integer from 0 to 9223372036854775807, got "
+            "9223372036854775808; choose one in that range",
+        ),
+        (
+            "{seed: }",
+            'seed must have a value, got nothing; write one, or "" for no text',
+        ),
+        (
+            "{seed: {start: 0, count: 1000000000}}",
+            "a range of seed must have at most 100000 values (limits.max_jobs), got "
+            "1000000000; take fewer or raise the limit",
+        ),
+        (
+            "{seed: {start: 0, stop: 4, count: 2}}",
+            "a range of seed must have start, and stop or count, got start, stop, "
+            "count; write {start: 0, stop: 8, step: 2} or {start: 0, count: 4}",
+        ),
+        (
+            "{seed: {start: 0, stop: 4, step: 0.5}}",
+            "step of seed must be an integer, got 0.5; round it",
+        ),
+        (
+            "{guidance: {start: 0, stop: 4, step: fast}}",
+            "step must be a number, got fast; write it in digits",
+        ),
+        (
+            "{guidance: 101}",
+            "guidance must be a number from 0 to 100, got 101; choose one in that "
+            "range",
+        ),
+        (
+            "{guidance: .inf}",
+            "guidance must be a number from 0 to 100, got .inf; write it in digits",
+        ),
+        (
+            "{guidance: {start: 3, stop: 9, step: -2}}",
+            "step of guidance must lead from 3 to 9, got -2; change its sign or its "
+            "value",
+        ),
+        (
+            "{dtype: fp16}",
+            "dtype must be one of float32, float16 and bfloat16, got fp16; did you "
+            "mean `float16`?",
+        ),
+        (
+            "{dtype: int8}",
+            "dtype must be one of float32, float16 and bfloat16, got int8; known are "
+            "float32, float16 and bfloat16",
+        ),
+        (
+            "{backend: flax}",
+            "backend must be torch, got flax; no other is built in yet",
+        ),
+        (
+            f"{{tag: {'x' * 65}}}",
+            "tag must have at most 64 characters, got 65; shorten it",
+        ),
+        (
+            "{prompt: {cat|dog}}",
+            "a prompt must be a text or {file: prompts.txt}, got a mapping without "
+            "`file`; put quotes around a text that starts with a brace",
+        ),
+        (
+            "{prompt: {file: none.txt}}",
+            "a prompt file must be a file that can be read, got {folder}/none.txt (No "
+            "such file or directory); check the path",
+        ),
+        (
+            "{scheduler: {options: {}}}",
+            "a scheduler must have a class, got a mapping without `class`; add it",
+        ),
+        (
+            "{model: {revision: main}}",
+            "a model must have an id, got a mapping without `id`; add it",
+        ),
+        (
+            "{size: [{label: a, set: {}}]}",
+            "a bundle of the axis size must set at least one parameter, got nothing; "
+            "name it under `set`",
+        ),
+        (
+            "{steps: [{label: a, set: {width: 64}}]}",
+            "a bundle of the axis steps must set steps, got width; name it under `set`",
+        ),
+        (
+            "{size: [{set: {width: [64, 72]}}]}",
+            "width must be one value in a bundle, got a list; move it to `axes`",
+        ),
+        (
+            "{size: [{set: {width: 64}, lable: a}]}",
+            "a bundle has no key `lable`; did you mean `label`?",
+        ),
+        (
+            "{size: [{set: {width: 64}, label: a}, {set: {width: 72}, label: a}]}",
+            "a label must be used once in an axis, got a again; rename one of the two",
+        ),
+        (
+            "{steps: 8, pair: [{set: {steps: 4, guidance: 1}}]}",
+            "a parameter must be set by one axis, got steps in `steps` and in `pair`; "
+            "remove it from one",
+        ),
+        (
+            "{size.x: [{set: {width: 64}}]}",
+            "the name of an axis must be 1 to 64 letters, digits, blanks, hyphens or "
+            "underscores and start with a letter, got size.x; rename it",
+        ),
+    ],
+)
+def test_a_wrong_axis_is_told_what_to_change(
+    tmp_path: Path, axes: str, message: str
+) -> None:
+    expected = message.replace("{folder}", str(tmp_path))
+
+    assert problems_of(write_axes(tmp_path, axes)) == [f"sweep.yaml line 3: {expected}"]
+
+
+@pytest.mark.parametrize(
+    ("rest", "message"),
+    [
+        (
+            "exclude: [{size: large}]",
+            "size must be one of its labels, got large; known are small",
+        ),
+        (
+            "exclude: [{}]",
+            "an entry of exclude must name at least one parameter, got none; name one",
+        ),
+        (
+            "include: [{scheduler: all}]",
+            "a scheduler must be named here, got all; write a name such as ddim",
+        ),
+        (
+            "include: [steps]",
+            "an entry of include must be a mapping such as `name: value`, got a single "
+            "value",
+        ),
+        (
+            "limits: {min_free: 20}",
+            "min_free must be a size such as 20 GB, got 20; add MB or GB",
+        ),
+        (
+            "limits: 5",
+            "`limits` must be a mapping such as `name: value`, got a single value",
+        ),
+        ("version: 2", "version must be 1, got 2; this nightsweep reads no other"),
+        ("exlude: []", "a sweep file has no key `exlude`; did you mean `exclude`?"),
+    ],
+)
+def test_a_wrong_section_is_told_what_to_change(
+    tmp_path: Path, rest: str, message: str
+) -> None:
+    file = write_axes(tmp_path, "{size: [{label: small, set: {width: 64}}]}", rest=rest)
+
+    assert problems_of(file) == [f"sweep.yaml line 4: {message}"]
+
+
+def test_a_base_that_is_no_mapping_is_told_once(tmp_path: Path) -> None:
+    assert problems_of(write_spec(tmp_path, "name: s\nbase: [1]\n")) == [
+        "sweep.yaml line 2: `base` must be a mapping such as `name: value`, got a list"
+    ]
+
+
+def test_a_spec_needs_a_name_a_model_and_a_prompt(tmp_path: Path) -> None:
+    assert problems_of(write_spec(tmp_path, "base: {seed: 1}\n")) == [
+        "sweep.yaml line 1: a sweep must have a model, got none; add `model` to `base` "
+        "or to `axes`",
+        "sweep.yaml line 1: a sweep must have a name, got none; add a line such as "
+        "`name: my-sweep`",
+        "sweep.yaml line 1: a sweep must have a prompt, got none; add `prompt` to "
+        "`base` or to `axes`",
+    ]
+
+
+def test_a_bundle_without_the_prompt_that_nothing_else_gives_is_named(
+    tmp_path: Path,
+) -> None:
+    text = (
+        "name: s\nbase: {model: m}\naxes:\n  what:\n"
+        "    - {label: a, set: {prompt: a cat}}\n    - {label: b, set: {seed: 1}}\n"
+    )
+
+    assert problems_of(write_spec(tmp_path, text)) == [
+        "sweep.yaml line 6: a sweep must have a prompt, got none; add `prompt` to "
+        "`base` or to `axes`"
+    ]
+
+
+def test_several_values_in_base_belong_in_an_axis(tmp_path: Path) -> None:
+    text = (
+        "name: s\nbase:\n  model: m\n  prompt: 'a {cat|dog}'\n  steps: [8, 12]\n"
+        "  scheduler: all\n"
+    )
+
+    assert problems_of(write_spec(tmp_path, text)) == [
+        "sweep.yaml line 4: prompt must be one value in `base`, got 2 values; move it "
+        "to `axes`",
+        "sweep.yaml line 5: steps must be one value in `base`, got a list; move it to "
+        "`axes`",
+        "sweep.yaml line 6: scheduler must be one value in `base`, got all; move it to "
+        "`axes`",
+    ]
+
+
+def test_a_wrong_line_of_a_prompt_file_is_named_by_its_own_number(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "p.txt").write_text("a cat\n\na } dog\n", encoding="utf-8")
+
+    assert problems_of(write_axes(tmp_path, "{prompt: {file: p.txt}}")) == [
+        "sweep.yaml line 3: p.txt line 3: braces in a prompt must hold choices such as "
+        "{cat|dog}, not nested, got a } dog; write {{ and }} for braces that are meant "
+        "as such"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"# none\n\n", "a prompt file must hold at least one prompt, got none in {f}; "
+         "write one prompt a line"),
+        (b"\xff", "a prompt file must be UTF-8 text, got {f}; save it as UTF-8"),
+        (b"a\0b", "a prompt file must be text, got the character NUL in {f}; remove "
+         "it"),
+        (b"a\nb\n", "sample must be at most the number of prompts, 2, got 3; lower or "
+         "remove it"),
+        (b"{0|1|2|3|4} {0|1|2|3|4} {0|1|2|3|4} {0|1|2|3|4} {0|1|2|3|4}",
+         "p.txt line 1: a prompt's choices must give at most 1000 prompts "
+         "(limits.max_jobs), got 3125; write fewer choices or raise the limit"),
+        (b"{0|1|2|3|4} {0|1|2|3|4} {0|1|2|3|4} {0|1|2|3}\n" * 3,
+         "a prompt file must give at most 1000 prompts (limits.max_jobs), got more "
+         "from p.txt; shorten it or raise the limit"),
+    ],
+)  # fmt: skip
+def test_a_prompt_file_that_cannot_be_used_is_refused(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    file = tmp_path / "p.txt"
+    file.write_bytes(content)
+    axes = "{prompt: {file: p.txt, sample: 3}}"
+
+    spec = write_axes(tmp_path, axes, rest="limits: {max_jobs: 1000}")
+
+    expected = message.replace("{f}", str(file))
+    assert f"sweep.yaml line 3: {expected}" in problems_of(spec)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("base.widht=8", "`base` has no key `widht`; did you mean `width`?"),
+        ("base.width=wide", "width must be an integer from 8 to 16384, got wide; write "
+         "it in digits"),
+        ("width", "--set must be of the form base.width=768, got width; add `=`"),
+        ("bsae.width=8", "--set must lead into base, axes, limits, got bsae.width; did "
+         "you mean `base`?"),
+        ("base.prompt={a", "the file must be valid YAML, got an error (expected ',' or "
+         "'}', but got '<stream end>'); check the indentation, and put quotes around a "
+         "text that holds one of the characters : # { [ * & @ %"),
+        ("base.prompt.text=a", "`prompt` must be a mapping, got something else in the "
+         "file; mend it"),
+    ],
+)  # fmt: skip
+def test_a_wrong_option_is_named_as_it_was_typed(
+    tmp_path: Path, option: str, message: str
+) -> None:
+    file = write_axes(tmp_path, "{steps: 8}")
+
+    assert problems_of(file, sets=(option,)) == [f"--set {option}: {message}"]
+
+
+def test_a_sweep_beyond_its_limit_says_how_large_it_is(tmp_path: Path) -> None:
+    axes = "{seed: {start: 0, count: 30}, steps: [4, 8]}"
+    file = write_axes(tmp_path, axes, rest="limits: {max_jobs: 50}")
+
+    with pytest.raises(SpecError) as caught:
+        read_jobs(file, describe_fake)
+
+    assert str(caught.value) == (
+        "sweep.yaml line 1: a sweep must have at most 50 jobs (limits.max_jobs), got "
+        "60 (30 seed x 2 steps); name fewer values or raise the limit"
+    )
+
+
+def test_an_exclusion_of_everything_is_refused(tmp_path: Path) -> None:
+    file = write_axes(tmp_path, "{steps: [4, 8]}", rest="exclude: [{steps: [4, 8]}]")
+
+    with pytest.raises(SpecError) as caught:
+        read_jobs(file, describe_fake)
+
+    assert str(caught.value) == (
+        "sweep.yaml line 1: a sweep must have a job, got none: `exclude` matches all "
+        "of it"
+    )
