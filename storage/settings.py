@@ -7,13 +7,16 @@
 | `NIGHTSWEEP_DATABASE_URL` | SQLAlchemy URL | SQLite in the state folder |
 | `NIGHTSWEEP_REDIS_URL` | Celery broker URL | the embedded Redis |
 | `NIGHTSWEEP_LEASE_S` | seconds after which silence frees a job | 90 |
+| `NIGHTSWEEP_GPUS` | GPUs that `worker` serves | all |
+| `NIGHTSWEEP_WORKERS` | processes of `worker` on a CPU | one a core, 8 at most |
 """
 
+import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from storage.errors import UsageError
 
@@ -24,6 +27,8 @@ VARIABLES: Mapping[str, str] = {
     "NIGHTSWEEP_DATABASE_URL": "SQLAlchemy URL (SQLite in the state folder)",
     "NIGHTSWEEP_REDIS_URL": "Celery broker URL (the embedded Redis)",
     "NIGHTSWEEP_LEASE_S": "seconds after which silence frees a job (90)",
+    "NIGHTSWEEP_GPUS": "GPUs that `worker` serves (all)",
+    "NIGHTSWEEP_WORKERS": "processes of `worker` on a CPU (one a core, 8 at most)",
 }
 
 #: Seconds that a lease and a message stay with a silent worker.
@@ -130,26 +135,30 @@ def filesystem_of(folder: Path) -> str:
     """Name the file system that holds `folder` or its nearest existing parent."""
     import psutil
 
-    path = folder.absolute()
+    real = folder.resolve()
     mounts = {Path(p.mountpoint): p.fstype for p in psutil.disk_partitions(all=True)}
-    for parent in (path, *path.parents):
-        if parent.exists():
-            real = parent.resolve()
-            return next(mounts[p] for p in (real, *real.parents) if p in mounts)
-    return ""
+    return next((mounts[p] for p in (real, *real.parents) if p in mounts), "")
 
 
 def without_password(url: str) -> str:
-    """Give `url` with its password masked, for logs and messages."""
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+    """Give `url`, well formed or not, with its password masked, for logs and messages.
+
+    A password that holds a `/` or `@` unquoted is what spoils many a URL, so
+    everything up to the last `@` is masked.
+    """
+    masked = re.sub(r"(://[^:@/]*):.*@", r"\1:***@", url)
+    return re.sub(r"([?&]password)=[^&]*", r"\1=***", masked)
 
 
 def _folder(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as exc:  # no HOME, as in many a container
+        msg = (
+            f"Folders must have a home directory to begin with, but {text} has none; "
+            "set NIGHTSWEEP_HOME (and NIGHTSWEEP_IMAGES) to absolute paths."
+        )
+        raise UsageError(msg) from exc
 
 
 def _lease_s(text: str | None) -> float:
@@ -157,7 +166,7 @@ def _lease_s(text: str | None) -> float:
         value = float(text) if text else LEASE_S
     except ValueError:
         value = 0.0
-    if value < 1:
+    if not 1 <= value < math.inf:
         msg = f"NIGHTSWEEP_LEASE_S must be seconds, 1 or more, got {text!r}."
         raise UsageError(msg)
     return value

@@ -67,8 +67,8 @@ def has_nvidia() -> bool:
     """Tell whether this machine shows an NVIDIA GPU that was not hidden on purpose."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return False
-    folder = Path("/proc/driver/nvidia/gpus")
-    return Path("/dev/nvidia0").exists() or (folder.is_dir() and any(folder.iterdir()))
+    places = (("/dev", "nvidia[0-9]*"), ("/proc/driver/nvidia/gpus", "*"))
+    return any(any(Path(folder).glob(names)) for folder, names in places)
 
 
 def probe() -> list[str]:

@@ -39,8 +39,10 @@ def reconcile(database: Database, app: Celery) -> int:
         DatabaseError: SQL cannot be reached.
     """
     free_the_dead(database)
+    if waiting(app):
+        return 0
     groups = runnable_keys(database, limit=WAKE_UP)
-    if not groups or waiting(app):
+    if not groups:
         return 0
     sent = send(app, groups, priority=NORMAL_PRIORITY)
     log.info("Sent %d messages again.", sent, extra={"action": "resent"})

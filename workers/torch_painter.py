@@ -20,6 +20,9 @@ from workers.painting import Painting
 from workers.pipelines import Pipelines, Resident
 from workers.schedulers import build
 
+#: Torch's own default for this machine, which a plain script runs with.
+OWN_THREADS = torch.get_num_threads()
+
 
 class TorchPainter:
     """A painter with one resident pipeline on one device."""
@@ -33,8 +36,7 @@ class TorchPainter:
                 picture, so it is recorded, and strict jobs use torch's own default.
             digests: File that remembers the digests of weights.
         """
-        self._own_threads = torch.get_num_threads()
-        self._threads = threads if device == "cpu" else self._own_threads
+        self._threads = threads if device == "cpu" else OWN_THREADS
         torch.set_num_threads(self._threads)
         self._pipelines = Pipelines(device, digests=digests)
         self.device = device
@@ -65,7 +67,7 @@ class TorchPainter:
     @contextmanager
     def _exact(self, job: Job) -> Iterator[None]:
         if self.device == "cpu" and job.parameter("strict"):
-            torch.set_num_threads(self._own_threads)
+            torch.set_num_threads(OWN_THREADS)
             try:
                 yield
             finally:

@@ -16,16 +16,6 @@ from storage.errors import JobError  # noqa: E402
 from storage.schedulers import CLASSES, NAMES, Option, Scheduler  # noqa: E402
 from workers.schedulers import build, fetch_class  # noqa: E402
 
-pytestmark = [
-    # numpy 2 about torch's tensors, wherever a scheduler mixes the two.
-    pytest.mark.filterwarnings("ignore:__array__ impl.*copy:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:__array_wrap__ must:DeprecationWarning"),
-    # diffusers about DPM-Solver without the ++, which it still has.
-    pytest.mark.filterwarnings("ignore:.*algorithm_type.*dpmsolver.*:FutureWarning"),
-    # torchsde, when a sigma is rounded to just outside its Brownian interval.
-    pytest.mark.filterwarnings("ignore:Should have t[ab][<>]=:UserWarning"),
-]
-
 SD15 = {
     "_class_name": "PNDMScheduler",
     "_diffusers_version": "0.6.0",

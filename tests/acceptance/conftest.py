@@ -1,0 +1,101 @@
+"""One warm worker for all acceptance tests, with a state folder of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage.embedded import stop
+from storage.settings import read_settings
+
+#: Seconds that a sweep of a test may take on a busy machine.
+PATIENCE_S = 240
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A state folder, and the command line that works on it."""
+
+    home: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("NIGHTSWEEP_")}
+        return {**kept, "NIGHTSWEEP_HOME": str(self.home)}
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-P", "-m", "nightsweep", *words]
+
+    def cli(
+        self, *words: str, code: int = 0, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end and check its exit code."""
+        done = subprocess.run(
+            self.command(*words),
+            env=self.env,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def find(self, *words: str) -> list[dict[str, Any]]:
+        """Ask `find --json` and read its lines."""
+        lines = self.cli("find", "--json", *words).stdout.splitlines()
+        return [json.loads(line) for line in lines]
+
+    def finish(self, sweep: str) -> dict[str, Any]:
+        """Wait until nothing of a sweep is left to make."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            said = self.cli("status", "--json", "--sweep", sweep).stdout
+            standing: dict[str, Any] = json.loads(said)
+            if not standing["pending"] + standing["leased"]:
+                return standing
+            time.sleep(0.3)
+        pytest.fail(f"{sweep} did not end: {standing}")
+
+    def make(self, text: str, folder: Path) -> dict[str, Any]:
+        """Submit the text of a sweep file and wait for its end."""
+        file = folder / "sweep.yaml"
+        file.write_text(text)
+        return self.finish(self.cli("submit", str(file)).stdout.strip())
+
+    def close(self) -> None:
+        stop(read_settings({"NIGHTSWEEP_HOME": str(self.home)}))
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Give a bench whose queue is served by one CPU worker with the demo model."""
+    bench = Bench(tmp_path_factory.mktemp("warm") / "home")
+    command = bench.command("worker", "--device", "cpu", "--workers", "1")
+    with subprocess.Popen(
+        [*command, "--end-with-parent"],
+        env=bench.env,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as worker:
+        yield bench
+        worker.terminate()
+        worker.wait(60)
+    bench.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """Give a bench of the test's own; nothing serves its queue."""
+    made = Bench(tmp_path / "own")
+    yield made
+    if made.home.exists():
+        made.close()

@@ -1,0 +1,53 @@
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from storage.database import Database, open_database
+from storage.schema import JOB_STATES, select_images, select_sweep_images
+from storage.settings import Settings
+
+PAGE = (Path(__file__).parents[2] / "docs" / "querying.md").read_text()
+QUERIES = re.findall(r"^```sql\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+
+
+def documented(view: str) -> list[str]:
+    section = PAGE.partition(f"## The columns of `{view}`\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE)
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    database = open_database(settings.database_url)
+    yield database
+    database.close()
+
+
+def test_the_page_names_every_column_of_images_in_its_order() -> None:
+    assert documented("images") == select_images().selected_columns.keys()
+
+
+def test_the_page_names_every_column_of_sweep_images_in_its_order() -> None:
+    every = [*documented("images"), *documented("sweep_images")]
+    assert every == select_sweep_images().selected_columns.keys()
+
+
+def test_the_page_gives_every_column_a_meaning_and_a_unit() -> None:
+    rows = re.findall(r"^\| `\w+` \|.*$", PAGE, flags=re.MULTILINE)
+    assert all(len(re.findall(r"(?<!\\)\| [^|\s]", row)) == 3 for row in rows)
+
+
+def test_the_page_names_every_state() -> None:
+    row = re.findall(r"^\| `state` \|.*$", PAGE, flags=re.MULTILINE)[0]
+    assert all(f"`{state}`" in row for state in JOB_STATES)
+
+
+def test_the_page_has_queries() -> None:
+    assert len(QUERIES) >= 5
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_every_query_of_the_page_runs(query: str, database: Database) -> None:
+    with database.read() as connection:
+        assert connection.exec_driver_sql(query).all() == []
