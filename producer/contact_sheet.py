@@ -26,9 +26,9 @@ _NARROWEST = 560
 _PAPER, _INK, _GREY = "#fbfbfa", "#1c1c1e", "#6b6b70"
 #: State to the colours of the field and its word, where there is no image.
 _FIELDS = {
-    "failed": ("#fdeceA", "#b3261e"),
-    "quarantined": ("#fdeceA", "#b3261e"),
-    "file missing": ("#fdeceA", "#b3261e"),
+    "failed": ("#fdecea", "#b3261e"),
+    "quarantined": ("#fdecea", "#b3261e"),
+    "file missing": ("#fdecea", "#b3261e"),
     "leased": ("#eaf1fb", "#3a5f9a"),
     "pending": ("#eeeeec", "#77777c"),
 }
@@ -90,10 +90,9 @@ class _Drawing:
         self.sheet = sheet
         self.typeface = choose_typeface(sheet.texts)
         self.cell_w, self.cell_h = sheet.cell_px
-        size = min(max(self.cell_w // 9, 14), 24)
+        size = min(max(self.cell_w // 7, 15), 24)
         self.label_font = self.typeface.font(size)
-        self.panel_font = self.typeface.font(round(size * 1.15))
-        self.title_font = self.typeface.font(round(size * 1.8))
+        self.panel_font = self.typeface.font(round(size * 1.2))
         self._measure_panel()
         self._arrange_panels()
         self._measure_head()
@@ -135,10 +134,12 @@ class _Drawing:
         self.body_h = down * (self.panel_h + _PANEL_GAP) - _PANEL_GAP
 
     def _badness(self, across: int) -> tuple[bool, float]:
-        down = math.ceil(len(self.sheet.panels) / across)
+        count = len(self.sheet.panels)
+        down = math.ceil(count / across)
         width, height = self._across_px(across), down * (self.panel_h + _PANEL_GAP)
         is_over = max(width, height) > LARGEST_SIDE
-        return is_over, abs(math.log(width / height / ASPECT))
+        empty = 1 - count / (across * down)
+        return is_over, abs(math.log(width / height / ASPECT)) + 1.5 * empty
 
     def _across_px(self, across: int) -> int:
         return self.left + across * (self.panel_w + _PANEL_GAP) - _PANEL_GAP
@@ -146,15 +147,19 @@ class _Drawing:
     def _measure_head(self) -> None:
         width = max(self.body_w, _NARROWEST)
         self.width = width + 2 * _MARGIN
+        # Both are to be read where a large sheet is seen as a whole.
+        size = round(min(max(width / 50, 1.7 * self.label_font.size), 72))
+        self.title_font = self.typeface.font(size)
+        self.notes_font = self.typeface.font(round(size * 0.58))
         self.title_text = self._wrap(
             self.sheet.title, self.title_font, width_px=width, most_lines=2
         )
         self.notes_text = self._wrap(
-            self.sheet.notes, self.label_font, width_px=width, most_lines=4
+            self.sheet.notes, self.notes_font, width_px=width, most_lines=4
         )
         self.notes_y = _MARGIN + len(self.title_text) * _line(self.title_font) + 4
-        notes_h = len(self.notes_text) * _line(self.label_font)
-        self.body_y = self.notes_y + notes_h + 22
+        notes_h = len(self.notes_text) * _line(self.notes_font)
+        self.body_y = self.notes_y + notes_h + 24
         self.height = self.body_y + self.body_h + _MARGIN
 
     def draw(self) -> Image.Image:
@@ -162,7 +167,7 @@ class _Drawing:
         self.pen = ImageDraw.Draw(self.image)
         self._write(self.title_text, (_MARGIN, _MARGIN), self.title_font)
         self._write(
-            self.notes_text, (_MARGIN, self.notes_y), self.label_font, ink=_GREY
+            self.notes_text, (_MARGIN, self.notes_y), self.notes_font, ink=_GREY
         )
         for number, panel in enumerate(self.sheet.panels):
             down, across = divmod(number, self.across)

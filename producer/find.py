@@ -209,7 +209,8 @@ def _say_count(store: Store, count: int, *, is_cut: bool) -> None:
     if not count:
         click.echo(f"No image matches; {_name_sweeps(store)}.", err=True)
     elif is_cut:
-        click.echo(f"The first {count:,} images; --limit gives more.", err=True)
+        more = "a larger --limit shows more, if there are any"
+        click.echo(f"The first {count:,} images; {more}.", err=True)
     else:
         click.echo(f"{count:,} image{'s' if count > 1 else ''}.", err=True)
 

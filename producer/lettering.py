@@ -8,7 +8,7 @@ from PIL import ImageFont
 from PIL.ImageFont import FreeTypeFont
 
 #: What Pillow's own typeface has beyond ASCII.
-BUILTIN_EXTRAS = frozenset("…·“”‘’")
+BUILTIN_EXTRAS = frozenset("…·“”")
 #: Typefaces to look for on the system where a text has other letters.
 SYSTEM_TYPEFACES = (
     *("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf"),
@@ -35,13 +35,13 @@ class Typeface:
         text = " ".join(text.split())
         if self.file:
             return text
-        bare = unicodedata.normalize("NFKD", text.replace("×", "x"))
+        bare = unicodedata.normalize("NFKD", text)
         letters = (each for each in bare if not unicodedata.combining(each))
         return "".join(each if _is_builtin(each) else "?" for each in letters)
 
 
 def choose_typeface(texts: Iterable[str]) -> Typeface:
-    """Choose Pillow's own typeface where it has every letter, else one of the system."""
+    """Choose Pillow's own where it has every letter, else one of the system."""
     if all(map(_is_builtin, "".join(texts))):
         return Typeface(None)
     for file in SYSTEM_TYPEFACES:
@@ -82,10 +82,12 @@ def wrap(
 def _split_long_words(text: str, font: FreeTypeFont, width_px: float) -> Iterator[str]:
     for word in text.split():
         rest = word
-        while font.getlength(rest) > width_px and len(rest) > 1:
+        while len(rest) > 1 and font.getlength(rest) > width_px:
             end = len(rest) - 1
             while end > 1 and font.getlength(rest[:end]) > width_px:
                 end -= 1
+            # `dpmpp_2m_karras` breaks behind an underscore, where there is one.
+            end = max(rest.rfind(mark, 0, end) + 1 for mark in "_-/.,=") or end
             yield rest[:end]
             rest = rest[end:]
         yield rest

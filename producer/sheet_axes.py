@@ -70,7 +70,7 @@ def choose_axes(
     return _layout(labels, rows=rows, cols=cols, panels=free)
 
 
-def narrow(labels: Labels, fixes: Iterable[str]) -> dict[str, list[str]]:
+def narrow(labels: Labels, fixes: Iterable[str]) -> dict[str, Sequence[str]]:
     """Keep what `--fix` names: `steps=20`, or part of a label, `prompt=fox`.
 
     Several of one axis keep all of them.
@@ -94,30 +94,27 @@ def narrow(labels: Labels, fixes: Iterable[str]) -> dict[str, list[str]]:
 
 def add_parts(
     labels: Labels, cells: Iterable[Mapping[str, str]]
-) -> dict[str, list[str]]:
+) -> dict[str, Sequence[str]]:
     """Add the parts of axes that only cells know, such as `prompt.1`."""
-    found: dict[str, dict[str, None]] = {
-        name: dict.fromkeys(known) for name, known in labels.items()
-    }
+    parts: dict[str, dict[str, None]] = {}
     for cell in cells:
         for name in cell.keys() - labels.keys():
-            found.setdefault(name, {})[cell[name]] = None
-    return {
-        name: list(found[name]) for name in (*labels, *sorted(found.keys() - labels))
-    }
+            parts.setdefault(name, {})[cell[name]] = None
+    return {**labels, **{name: list(parts[name]) for name in sorted(parts)}}
 
 
-def pick_parts(labels: Labels, named: Iterable[str]) -> dict[str, Sequence[str]]:
-    """Keep an axis or its parts: the parts only where one of them is named.
+def pick_parts(labels: Labels, asked: Iterable[str]) -> dict[str, Sequence[str]]:
+    """Keep an axis, or its parts where one of them is asked for.
 
     `prompt.1` and `prompt.2` say together what `prompt` says.
     """
-    split = {whole for name in named if (whole := whole_of(name, labels))}
-    return {
-        name: known
-        for name, known in labels.items()
-        if (whole_of(name, labels) or "") in (split or {""}) and name not in split
-    }
+    split = {whole_of(name, labels) for name in asked}
+
+    def is_kept(name: str) -> bool:
+        whole = whole_of(name, labels)
+        return whole in split if whole else name not in split
+
+    return {name: known for name, known in labels.items() if is_kept(name)}
 
 
 def whole_of(name: str, labels: Labels) -> str | None:
@@ -135,10 +132,10 @@ def check_axis(name: str, labels: Labels, *, option: str) -> None:
     if name in labels:
         return
     near = difflib.get_close_matches(name, labels, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    known = ", ".join(labels) or "none, it is one image"
-    msg = f"{option} must name an axis of the sweep ({known}), got {name!r}; {hint}"
-    raise UsageError(msg.rstrip("; ") + ("" if hint else "."))
+    hint = f"; did you mean {near[0]}?" if near else "."
+    known = ", ".join(labels) or "it has none"
+    msg = f"{option} must name an axis of the sweep ({known}), got {name!r}{hint}"
+    raise UsageError(msg)
 
 
 def named(axis: str, label: str) -> str:

@@ -140,12 +140,12 @@ def find_memberships(database: Database, key: str) -> list[dict[str, Any]]:
 
 def _sweep_id(connection: Connection, which: Filter) -> int:
     query = sa.select(sweeps.c.name, sweeps.c.id)
-    known = dict(connection.execute(query).tuples().all())
+    known = {row.name: int(row.id) for row in connection.execute(query)}
     if which.sweep not in known:
         names = ", ".join(sorted(known)) or "none yet"
         msg = f"sweep must be one that was submitted ({names}), got {which.sweep!r}."
         raise UsageError(msg)
-    return int(known[which.sweep])
+    return known[which.sweep]
 
 
 def _conditions(

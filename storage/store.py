@@ -223,7 +223,7 @@ def open_image(path: Path) -> "Image.Image":
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
-    except OSError as exc:
+    except (OSError, SyntaxError) as exc:  # Pillow's word for a broken PNG
         msg = (
             f"an image must be a readable file, but {path} gives: {exc}; is "
             "NIGHTSWEEP_IMAGES the folder that the workers write to?"

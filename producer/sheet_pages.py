@@ -1,0 +1,230 @@
+"""From the images of a sweep and a layout to the pages of a contact sheet."""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from producer.contact_sheet import GAP, LARGEST_SIDE, Cell, Panel, Sheet
+from producer.sheet_axes import Layout, named
+from storage.errors import UsageError
+
+#: Pages beyond which a sheet says nothing at a glance.
+MOST_PAGES = 40
+#: Pixels that the images of one page may take, margins aside.
+LARGEST_AREA = 40_000_000
+
+# What labels, titles and margins take of a side, at the most.
+_ALLOWANCE = 1_200
+
+#: Where the cells of a panel come from: labels of the panel axes, row and column.
+Place = tuple[tuple[str, ...], str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """An image of a sweep, made or not.
+
+    Attributes:
+        cell: Axis names to labels.
+        state: Of the job.
+        path: Absolute path of the file, or None.
+        facts: Parameters by name; those that a page's images share are noted on it.
+    """
+
+    cell: Mapping[str, str]
+    state: str
+    path: Path | None
+    facts: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Pages:
+    """A contact sheet: its pages, and how its cells stand.
+
+    Attributes:
+        sheets: One for each page.
+        states: State to the count of images shown.
+        hidden: Images for whose place another one is shown, or that have no place.
+    """
+
+    sheets: list[Sheet]
+    states: dict[str, int] = field(default_factory=dict)
+    hidden: int = 0
+
+
+def make_pages(title: str, pictures: Sequence[Picture], layout: Layout) -> Pages:
+    """Put images in their places, on as few pages as they fit.
+
+    Args:
+        title: Name of the sweep.
+        pictures: At least one.
+        layout: Which axis goes where.
+
+    Raises:
+        UsageError: There would be too many pages.
+    """
+    placed: dict[Place, Picture] = {}
+    for picture in pictures:
+        place = _place_of(picture, layout)
+        if place is not None:
+            placed.setdefault(place, picture)
+    cell_px = choose_cell_px(pictures, count=len(placed))
+    plans = list(_plan_pages(placed, layout, cell_px))
+    if len(plans) > MOST_PAGES:
+        msg = (
+            f"a contact sheet must have at most {MOST_PAGES} pages, got {len(plans)}; "
+            "show less with --fix, such as --fix seed=0, or other --rows and --cols."
+        )
+        raise UsageError(msg)
+    composer = _Composer(title, placed, layout, cell_px)
+    pages = Pages([composer.compose(*plan) for plan in plans])
+    if len(plans) > 1:
+        pages.sheets = list(_numbered(pages.sheets))
+    for picture in placed.values():
+        pages.states[picture.state] = pages.states.get(picture.state, 0) + 1
+    pages.hidden = len(pictures) - len(placed)
+    return pages
+
+
+def choose_cell_px(pictures: Sequence[Picture], *, count: int) -> tuple[int, int]:
+    """Choose the width and height of a cell: small images larger, large ones smaller.
+
+    Small images grow by a whole factor, so that their pixels stay even.
+    """
+    width = max(picture.facts["width"] for picture in pictures)
+    height = max(picture.facts["height"] for picture in pictures)
+    side = max(width, height)
+    if side < 128:
+        factor = float(max((192 if count <= 48 else 128) // side, 1))
+    else:
+        wanted = 384 if count <= 24 else 256 if count <= 200 else 192
+        factor = min(wanted / side, 1)
+    return max(round(width * factor), 1), max(round(height * factor), 1)
+
+
+Plan = tuple[Sequence[tuple[str, ...]], Sequence[str], Sequence[str]]
+
+
+def _plan_pages(
+    placed: Mapping[Place, Picture], layout: Layout, cell_px: tuple[int, int]
+) -> Iterator[Plan]:
+    """Give panels, rows and columns of each page."""
+    occupied = {place[0] for place in placed}
+    every = itertools.product(*(layout.labels[axis] for axis in layout.panels))
+    panels = [panel for panel in every if panel in occupied]
+    rows = layout.labels[layout.rows] if layout.rows else [""]
+    cols = layout.labels[layout.cols] if layout.cols else [""]
+    width, height = cell_px[0] + GAP, cell_px[1] + GAP
+    room = LARGEST_SIDE - _ALLOWANCE
+    col_parts = _split(cols, room // width)
+    most_rows = LARGEST_AREA // (len(col_parts[0]) * width * height)
+    row_parts = _split(rows, min(room // height, most_rows))
+    panel_w, panel_h = len(col_parts[0]) * width, len(row_parts[0]) * height + 80
+    most = (room // (panel_w + 30)) * (room // (panel_h + 30))
+    most = min(most, LARGEST_AREA // (panel_w * panel_h))
+    yield from itertools.product(_split(panels, most), row_parts, col_parts)
+
+
+def _split(values: Sequence[Any], most: int) -> list[Sequence[Any]]:
+    """Split into as few parts as it takes, about equally long."""
+    parts = math.ceil(len(values) / max(most, 1))
+    size = math.ceil(len(values) / parts)
+    return [values[start : start + size] for start in range(0, len(values), size)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Composer:
+    """Makes the sheets of one set of images."""
+
+    title: str
+    placed: Mapping[Place, Picture]
+    layout: Layout
+    cell_px: tuple[int, int]
+
+    def compose(
+        self,
+        panels: Sequence[tuple[str, ...]],
+        rows: Sequence[str],
+        cols: Sequence[str],
+    ) -> Sheet:
+        shown = [
+            self.placed[place]
+            for place in itertools.product(panels, rows, cols)
+            if place in self.placed
+        ]
+        return Sheet(
+            title=self.title,
+            notes="  ·  ".join(_notes(shown, self.layout)),
+            row_labels=[_named(self.layout.rows, row) for row in rows],
+            col_labels=[_named(self.layout.cols, col) for col in cols],
+            panels=[self._panel(panel, rows, cols) for panel in panels],
+            cell_px=self.cell_px,
+        )
+
+    def _panel(
+        self, panel: tuple[str, ...], rows: Sequence[str], cols: Sequence[str]
+    ) -> Panel:
+        labels = zip(self.layout.panels, panel, strict=True)
+        cells = [[self._cell((panel, row, col)) for col in cols] for row in rows]
+        return Panel("  ·  ".join(named(*each) for each in labels), cells)
+
+    def _cell(self, place: Place) -> Cell:
+        picture = self.placed.get(place)
+        if picture is None:
+            return Cell("not in the sweep")
+        return Cell(picture.state, picture.path)
+
+
+def _place_of(picture: Picture, layout: Layout) -> Place | None:
+    cell = picture.cell
+    axes = (*layout.panels, layout.rows, layout.cols)
+    if any(axis is not None and axis not in cell for axis in axes):
+        return None
+    return (
+        tuple(cell[axis] for axis in layout.panels),
+        cell[layout.rows] if layout.rows else "",
+        cell[layout.cols] if layout.cols else "",
+    )
+
+
+def _named(axis: str | None, label: str) -> str:
+    return named(axis, label) if axis else ""
+
+
+def _notes(shown: Sequence[Picture], layout: Layout) -> Iterator[str]:
+    """Say what the images of a page have in common, and how many are not made."""
+    common = _common_facts(shown)
+    if "model" in common:
+        yield Path(common["model"]).name
+    if "width" in common and "height" in common:
+        yield f"{common['width']} x {common['height']}"
+    if common.get("prompt") and "prompt" not in layout.labels:
+        yield f"“{common['prompt']}”"
+    for name in ("scheduler", "steps", "guidance", "seed"):
+        if name in common and name not in layout.labels:
+            yield named(
+                name, f"{common[name]:g}" if name == "guidance" else str(common[name])
+            )
+    for axis, label in layout.fixed.items():
+        if axis.partition(".")[0] not in common:
+            yield named(axis, label)
+    made = sum(picture.state == "done" for picture in shown)
+    if made < len(shown):
+        yield f"{made:,} of {len(shown):,} images made"
+
+
+def _common_facts(shown: Sequence[Picture]) -> dict[str, Any]:
+    first = shown[0].facts if shown else {}
+    return {
+        name: value
+        for name, value in first.items()
+        if all(picture.facts[name] == value for picture in shown)
+    }
+
+
+def _numbered(sheets: Sequence[Sheet]) -> Iterator[Sheet]:
+    for number, sheet in enumerate(sheets, start=1):
+        yield replace(sheet, title=f"{sheet.title}  ·  page {number} of {len(sheets)}")

@@ -1,0 +1,182 @@
+"""`nightsweep run`: to the end, whatever happens to it on the way."""
+
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from storage.embedded import is_running
+from storage.models import BUILTIN_FOLDERS
+from storage.settings import read_settings
+from tests.acceptance.conftest import PATIENCE_S, Bench
+
+JOBS = 24
+SWEEP = """
+name: night
+base: {model: "builtin:shapes", prompt: "a blue star on a yellow background"}
+axes:
+  seed: {start: 0, count: 6}
+  scheduler: [pndm, ddim]
+  steps: [6, 10]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "night.yaml"
+    path.write_text(SWEEP)
+    return path
+
+
+def start(bench: Bench, file: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        bench.command("run", str(file), "--device", "cpu", "--workers", "1"),
+        env=bench.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def done(bench: Bench) -> int:
+    path = bench.home / "nightsweep.db"
+    if not path.exists():
+        return 0
+    with sqlite3.connect(path, timeout=30) as connection:
+        try:
+            row = connection.execute("SELECT count(*) FROM results").fetchone()
+        except sqlite3.OperationalError:  # the tables are being made
+            row = (0,)
+    connection.close()
+    return int(row[0])
+
+
+def wait_for(bench: Bench, images: int) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while done(bench) < images:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def workers_of(bench: Bench) -> list[psutil.Process]:
+    """Find the supervisor and the workers of a state folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()
+            home = process.environ().get("NIGHTSWEEP_HOME")
+        except psutil.Error:
+            continue
+        is_ours = "workers.process" in words or "worker" in words
+        if home == str(bench.home) and is_ours:
+            found.append(process)
+    return found
+
+
+def server_of(bench: Bench) -> psutil.Process:
+    """Find the embedded Redis of a state folder."""
+    return next(
+        process
+        for process in psutil.process_iter(["name"])
+        if process.info["name"] == "redis-server"
+        and process.cwd() == str(bench.home / "redis")
+    )
+
+
+def check_whole(bench: Bench) -> None:
+    """Every image is there once, and nothing is in anybody's hands."""
+    with sqlite3.connect(bench.home / "nightsweep.db") as connection:
+        states = connection.execute(
+            "SELECT state, count(*) FROM jobs GROUP BY state"
+        ).fetchall()
+        paths = {row[0] for row in connection.execute("SELECT path FROM results")}
+    connection.close()
+    assert states == [("done", JOBS)]
+    images = bench.home / "images"
+    files = {str(p.relative_to(images)) for p in images.rglob("*") if p.is_file()}
+    assert paths == files
+    assert len(paths) == JOBS
+
+
+def test_run_goes_to_the_end_and_then_has_nothing_to_do(
+    bench: Bench, file: Path
+) -> None:
+    words = ("run", str(file), "--device", "cpu", "--workers", "1")
+    first = bench.cli(*words).stderr
+    assert f"{JOBS} images, {JOBS} new, 0 made already." in first
+    assert f"Made {JOBS} images in" in first
+    check_whole(bench)
+    second = bench.cli(*words).stderr
+    assert f"{JOBS} images, 0 new, {JOBS} made already." in second
+    assert "Nothing was left to make." in second
+    assert not workers_of(bench)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_run_that_is_ended_half_way_goes_on_where_it_was(
+    bench: Bench, file: Path, number: signal.Signals
+) -> None:
+    with start(bench, file) as run:
+        wait_for(bench, 3)
+        run.send_signal(number)
+        said, _ = run.communicate(timeout=PATIENCE_S)
+    if number == signal.SIGINT:
+        assert run.returncode == 130
+        assert "go on with: nightsweep run" in said
+    psutil.wait_procs(workers_of(bench), timeout=30)
+    assert not workers_of(bench)
+    assert is_running(read_settings({"NIGHTSWEEP_HOME": str(bench.home)}))
+    made = done(bench)
+    assert 3 <= made < JOBS
+    bench.cli("run", str(file), "--device", "cpu", "--workers", "1")
+    check_whole(bench)
+
+
+def test_a_host_that_is_lost_whole_loses_no_image(bench: Bench, file: Path) -> None:
+    with start(bench, file) as run:
+        wait_for(bench, 3)
+        redis = server_of(bench)
+        for process in workers_of(bench):
+            process.kill()
+        redis.kill()
+        run.kill()
+        run.communicate(timeout=PATIENCE_S)
+    psutil.wait_procs(workers_of(bench), timeout=30)
+    bench.cli("run", str(file), "--device", "cpu", "--workers", "1")
+    check_whole(bench)
+
+
+def test_a_worker_that_dies_is_started_again(bench: Bench, file: Path) -> None:
+    with start(bench, file) as run:
+        wait_for(bench, 3)
+        for process in workers_of(bench):
+            if "workers.process" in process.cmdline():
+                process.kill()
+        run.communicate(timeout=PATIENCE_S)
+    assert run.returncode == 0
+    check_whole(bench)
+
+
+def test_a_model_that_changed_since_it_was_planned_fails_no_job(
+    bench: Bench, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(BUILTIN_FOLDERS["builtin:shapes"], model)
+    file = tmp_path / "local.yaml"
+    file.write_text(SWEEP.replace("builtin:shapes", str(model)))
+    bench.cli("submit", str(file))
+    weights = model / "vae" / "diffusion_pytorch_model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    words = ("worker", "--device", "cpu", "--workers", "1", "--give-up-after", "2")
+    said = bench.cli(*words, code=1).stderr
+    assert "must have the files that were planned" in said
+    rows = bench.find("--sweep", "night")
+    assert {(row["state"], row["attempts"]) for row in rows} == {("pending", 0)}

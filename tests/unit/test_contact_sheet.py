@@ -1,0 +1,419 @@
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from producer.cli import cli
+from producer.contact_sheet import GAP, LARGEST_SIDE, Cell, Panel, Sheet, draw_sheet
+from producer.contact_sheet_command import lay_out
+from producer.lettering import Typeface, choose_typeface, wrap
+from producer.sheet_axes import add_parts, choose_axes, narrow, pick_parts
+from producer.sheet_pages import MOST_PAGES
+from storage.errors import UsageError
+from storage.job import PlannedJob
+from storage.store import Store
+from tests.unit.filled_store import AXES, PROMPTS, filled, finish, plan, submit
+
+LABELS = {
+    "prompt": ["a fox", "a cat in fog"],
+    "seed": ["0", "1"],
+    "scheduler": ["ddim", "euler"],
+    "steps": ["8", "20"],
+}
+
+
+@pytest.fixture
+def store(tmp_path):
+    settings, planned = filled(tmp_path)
+    return Store(settings), planned
+
+
+def run(tmp_path, *arguments):
+    environ = {"NIGHTSWEEP_HOME": str(tmp_path)}
+    return CliRunner(env=environ).invoke(cli, ["grid", *arguments])
+
+
+def sheet_of(cells, **changes):
+    values = {
+        "title": "night",
+        "notes": "shapes",
+        "row_labels": [f"row {n}" for n in range(len(cells))],
+        "col_labels": [f"col {n}" for n in range(len(cells[0]))],
+        "panels": [Panel("", cells)],
+        "cell_px": (64, 64),
+    }
+    return Sheet(**{**values, **changes})
+
+
+def colours(image):
+    return {colour for _, colour in image.getcolors(maxcolors=1 << 24)}
+
+
+@pytest.mark.parametrize(
+    ("names", "rows", "cols", "panels"),
+    [
+        ("prompt seed scheduler steps", "scheduler", "steps", ("prompt", "seed")),
+        ("prompt scheduler", "prompt", "scheduler", ()),
+        ("scheduler steps", "scheduler", "steps", ()),
+        ("prompt seed", "prompt", "seed", ()),
+        ("prompt steps", "prompt", "steps", ()),
+        ("scheduler", None, "scheduler", ()),
+        ("", None, None, ()),
+    ],
+)
+def test_axes_are_chosen_for_what_is_best_compared(names, rows, cols, panels):
+    layout = choose_axes({name: LABELS[name] for name in names.split()})
+
+    assert (layout.rows, layout.cols, layout.panels) == (rows, cols, panels)
+
+
+def test_axes_that_are_asked_for_are_taken_and_the_rest_makes_panels():
+    layout = choose_axes(LABELS, rows="prompt", cols="scheduler")
+
+    assert (layout.rows, layout.cols) == ("prompt", "scheduler")
+    assert layout.panels == ("seed", "steps")
+
+
+def test_one_long_axis_is_a_wall_of_panels_and_a_short_one_a_line():
+    long = choose_axes({"seed": [str(n) for n in range(20)]})
+    short = choose_axes({"seed": ["0", "1"]})
+
+    assert (long.rows, long.cols, long.panels) == (None, None, ("seed",))
+    assert (short.rows, short.cols, short.panels) == (None, "seed", ())
+
+
+def test_an_axis_with_one_value_is_noted_not_drawn():
+    layout = choose_axes({**LABELS, "steps": ["20"]})
+
+    assert layout.fixed == {"steps": "20"}
+    assert "steps" not in layout.labels
+
+
+@pytest.mark.parametrize(
+    ("fix", "axis", "kept"),
+    [
+        ("steps=20", "steps", ["20"]),
+        ("steps = 20.0", "steps", ["20"]),
+        ("prompt=FOG", "prompt", ["a cat in fog"]),
+        ("prompt=a", "prompt", LABELS["prompt"]),
+    ],
+)
+def test_fix_keeps_a_value_or_those_that_hold_the_text(fix, axis, kept):
+    assert narrow(LABELS, [fix])[axis] == kept
+
+
+def test_fix_twice_keeps_both_values():
+    labels = {"steps": ["4", "8", "20"]}
+
+    assert narrow(labels, ["steps=20", "steps=4"]) == {"steps": ["4", "20"]}
+
+
+@pytest.mark.parametrize(
+    ("fix", "says"),
+    [
+        ("steps", r"AXIS=VALUE such as steps=20, got 'steps'"),
+        (
+            "step=20",
+            r"axis of the sweep \(prompt, .*\), got 'step'; did you mean steps",
+        ),
+        ("steps=9", r"value of steps \(8, 20\), got '9'"),
+        ("scheduler=eular", r"got 'eular'; did you mean 'euler'"),
+        ("steps=", r"value of steps"),
+    ],
+)
+def test_a_wrong_fix_is_refused_with_the_way_out(fix, says):
+    with pytest.raises(UsageError, match=says):
+        narrow(LABELS, [fix])
+
+
+def test_one_axis_cannot_be_rows_and_columns():
+    with pytest.raises(UsageError, match="two axes, got 'steps' for both"):
+        choose_axes(LABELS, rows="steps", cols="steps")
+
+
+def test_a_misspelt_axis_is_refused_with_the_nearest_name():
+    with pytest.raises(
+        UsageError, match=r"--rows .* got 'promt'; did you mean prompt\?"
+    ):
+        choose_axes(LABELS, rows="promt")
+
+
+def test_the_parts_of_a_prompt_are_axes_only_where_they_are_asked_for():
+    cells = [
+        {"prompt": f"{animal} in {where}", "prompt.1": animal, "prompt.2": where}
+        for animal in ("fox", "cat")
+        for where in ("fog", "snow")
+    ]
+    whole = {"prompt": [cell["prompt"] for cell in cells], "steps": ["8", "20"]}
+    labels = add_parts(whole, cells)
+
+    assert pick_parts(labels, ["steps"]) == whole
+    assert pick_parts(labels, ["prompt.1"]) == {
+        "steps": ["8", "20"],
+        "prompt.1": ["fox", "cat"],
+        "prompt.2": ["fog", "snow"],
+    }
+
+
+def test_a_sheet_holds_every_image_in_its_place(tmp_path):
+    fills = [["red", "lime"], ["blue", "yellow"]]
+    cells = [[], []]
+    for down, row in enumerate(fills):
+        for colour in row:
+            path = tmp_path / f"{colour}.png"
+            Image.new("RGB", (64, 64), colour).save(path)
+            cells[down].append(Cell("done", path))
+
+    image = draw_sheet(sheet_of(cells))
+
+    first = _place_of((255, 0, 0), image)
+    step = 64 + GAP
+    assert image.getpixel((first[0] + step, first[1])) == (0, 255, 0)
+    assert image.getpixel((first[0], first[1] + step)) == (0, 0, 255)
+    assert image.getpixel((first[0] + step, first[1] + step)) == (255, 255, 0)
+
+
+def test_images_grow_and_shrink_into_their_cells_and_keep_their_shape(tmp_path):
+    path = tmp_path / "wide.png"
+    Image.new("RGB", (16, 8), "red").save(path)
+
+    image = draw_sheet(sheet_of([[Cell("done", path)]]))
+
+    reds = [image.getpixel((x, y)) for x, y in _area(image)].count((255, 0, 0))
+    assert reds == 64 * 32
+
+
+def test_an_image_whose_file_is_gone_is_a_field_that_says_so(tmp_path):
+    gone = Cell("done", tmp_path / "gone.png")
+
+    assert draw_sheet(sheet_of([[gone]])).tobytes() == (
+        draw_sheet(sheet_of([[Cell("file missing")]])).tobytes()
+    )
+
+
+def test_fields_without_an_image_differ_by_their_state():
+    states = ("pending", "leased", "failed", "not in the sweep")
+
+    drawings = {draw_sheet(sheet_of([[Cell(state)]])).tobytes() for state in states}
+
+    assert len(drawings) == len(states)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 24, 60])
+def test_panels_are_laid_out_near_the_shape_of_a_screen(count):
+    cells = [[Cell("pending")] * 2] * 2
+    panels = [Panel(f"seed {n}", cells) for n in range(count)]
+
+    image = draw_sheet(sheet_of(cells, panels=panels))
+
+    assert count < 7 or 0.5 < image.width / image.height < 3
+
+
+def test_long_labels_are_wrapped_and_never_widen_a_column():
+    cells = [[Cell("pending")] * 2]
+    long = "a very long prompt " * 30
+
+    plain = draw_sheet(sheet_of(cells, row_labels=["x" * 15]))
+    wrapped = draw_sheet(sheet_of(cells, row_labels=[long], col_labels=[long, "b"]))
+
+    assert wrapped.width <= plain.width + 200
+    assert wrapped.height < plain.height + 200
+
+
+def test_lines_fit_their_width_and_the_rest_is_an_ellipsis():
+    font = Typeface(None).font(16)
+    text = "a photo of a fox in dpmpp_2m_sde_karras_and_more fog"
+
+    every = wrap(text, font, width_px=90, most_lines=20)
+    some = wrap(text, font, width_px=90, most_lines=2)
+
+    assert max(font.getlength(line) for line in every) <= 90
+    assert "".join(every).replace(" ", "") == text.replace(" ", "")
+    assert len(some) == 2
+    assert some[1].endswith("…")
+    assert wrap("", font, width_px=90, most_lines=2) == []
+    assert wrap("abc", font, width_px=1, most_lines=9) == ["a", "b", "c"]
+
+
+def test_letters_that_the_typeface_lacks_are_written_with_others():
+    assert choose_typeface(["a fox", "8 · “x”…"]) == Typeface(None)
+    assert Typeface(None).legible("a  café\n猫 fox") == "a cafe ? fox"
+
+
+def test_a_sweep_is_laid_out_from_what_varied_in_it(store):
+    pages = lay_out(store[0], "shapes")
+    (sheet,) = pages.sheets
+
+    assert sheet.title == "shapes"
+    assert sheet.row_labels == ["ddim", "dpmpp_2m_karras"]
+    assert sheet.col_labels == ["steps 2", "steps 20"]
+    assert [panel.title for panel in sheet.panels] == list(PROMPTS)
+    assert sheet.cell_px == (192, 192)
+    states = [cell.state for row in sheet.panels[1].cells for cell in row]
+    assert states == ["done", "done", "failed", "pending"]
+    assert pages.states == {"done": 6, "failed": 1, "pending": 1}
+    for part in ("builtin:shapes", "64 x 64", "guidance 2.5", "seed 0", "6 of 8"):
+        assert part in sheet.notes
+    assert "steps" not in sheet.notes
+
+
+def test_what_is_fixed_is_noted_and_leaves_two_axes(store):
+    (sheet,) = lay_out(store[0], "shapes", fixes=["steps=20"]).sheets
+
+    assert (len(sheet.row_labels), len(sheet.col_labels)) == (2, 2)
+    assert sheet.row_labels == list(PROMPTS)
+    assert "steps 20" in sheet.notes
+
+
+def test_a_cell_that_no_job_fills_is_not_in_the_sweep(store):
+    opened, _ = store
+    planned = plan({"scheduler": ["ddim", "pndm"], "steps": [3, 5]})
+    submit(opened.settings, "gap", planned[:3])
+
+    (sheet,) = lay_out(opened, "gap").sheets
+
+    assert sheet.panels[0].cells[1][1] == Cell("not in the sweep")
+
+
+def test_images_of_an_earlier_revision_are_not_shown(store):
+    opened, _ = store
+    submit(opened.settings, "shapes", plan({**AXES, "steps": [20]}))
+
+    (sheet,) = lay_out(opened, "shapes").sheets
+
+    assert sheet.col_labels == ["ddim", "dpmpp_2m_karras"]
+    assert "steps 20" in sheet.notes
+
+
+def test_the_parts_of_a_prompt_make_rows_and_columns(store):
+    opened, _ = store
+    words = [
+        (colour, ground) for colour in ("red", "green") for ground in ("blue", "pink")
+    ]
+    planned = []
+    for number, (colour, ground) in enumerate(words):
+        text = f"a {colour} circle on a {ground} background"
+        (one,) = plan({"prompt": [text]})
+        parts = {**one.cell, "prompt.1": colour, "prompt.2": ground}
+        planned.append(_changed(one, cell=parts, position=number))
+    submit(opened.settings, "parts", planned)
+
+    (sheet,) = lay_out(opened, "parts", rows="prompt.1", cols="prompt.2").sheets
+    (whole,) = lay_out(opened, "parts").sheets
+
+    assert (sheet.row_labels, sheet.col_labels) == (["red", "green"], ["blue", "pink"])
+    assert len(sheet.panels) == 1
+    assert len(whole.col_labels) == 4
+
+
+def test_images_that_share_a_place_are_counted(store):
+    opened, _ = store
+    planned = [_changed(one, cell={}) for one in plan({"seed": [5, 6, 7]})]
+    submit(opened.settings, "same", planned)
+
+    pages = lay_out(opened, "same")
+
+    assert pages.hidden == 2
+    assert pages.states == {"pending": 1}
+
+
+def test_a_large_sweep_is_paged_and_no_page_is_too_large(store):
+    opened, _ = store
+    planned = plan(
+        {"seed": range(100, 220), "steps": range(1, 31)}, width=512, height=512
+    )
+    submit(opened.settings, "large", planned[:1800])
+    submit(opened.settings, "large", planned)
+
+    pages = lay_out(opened, "large", rows="seed", cols="steps")
+
+    assert 1 < len(pages.sheets) <= MOST_PAGES
+    assert sum(len(sheet.row_labels) for sheet in pages.sheets) == 120
+    for number, sheet in enumerate(pages.sheets, start=1):
+        assert sheet.title == f"large  ·  page {number} of {len(pages.sheets)}"
+        width, height = sheet.cell_px
+        assert len(sheet.col_labels) * (width + GAP) < LARGEST_SIDE
+        assert len(sheet.row_labels) * (height + GAP) < LARGEST_SIDE
+
+
+def test_too_many_pages_are_refused_with_the_way_out(store, monkeypatch):
+    monkeypatch.setattr("producer.sheet_pages.LARGEST_AREA", 20_000)
+    monkeypatch.setattr("producer.sheet_pages.MOST_PAGES", 3)
+
+    with pytest.raises(UsageError, match=r"at most 3 pages, got .* --fix"):
+        lay_out(store[0], "shapes")
+
+
+def test_too_many_images_are_refused_with_the_way_out(store, monkeypatch):
+    monkeypatch.setattr("producer.contact_sheet_command.MOST_IMAGES", 7)
+
+    with pytest.raises(UsageError, match=r"at most 7 images, .* --fix"):
+        lay_out(store[0], "shapes")
+    assert lay_out(store[0], "shapes", fixes=["steps=2"]) is not None
+
+
+def test_the_command_writes_a_picture_and_prints_its_path(tmp_path, store):
+    result = run(tmp_path, "--sweep", "shapes")
+    path = tmp_path / "grids" / "shapes.png"
+
+    assert result.exit_code == 0
+    assert result.stdout == f"{path}\n"
+    assert result.stderr == "1 page, 6 of 8 images made (1 failed, 1 pending).\n"
+    with Image.open(path) as image:
+        assert {(0, 0, 255), (255, 192, 203)} <= colours(image.convert("RGB"))
+
+
+def test_the_command_numbers_the_files_of_several_pages(tmp_path, store, monkeypatch):
+    monkeypatch.setattr("producer.sheet_pages.LARGEST_AREA", 200_000)
+    out = tmp_path / "new" / "night.png"
+
+    result = run(tmp_path, "--sweep", "shapes", "--out", str(out))
+
+    assert result.stdout.splitlines() == [
+        str(out.with_name("night-1.png")),
+        str(out.with_name("night-2.png")),
+    ]
+    for line in result.stdout.splitlines():
+        with Image.open(line) as image:
+            assert image.format == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--sweep", "shape"], 2, "submitted (shapes), got 'shape'"),
+        (["--sweep", "shapes", "--rows", "promt"], 2, "did you mean prompt?"),
+        (["--sweep", "shapes", "--fix", "steps=3"], 2, "value of steps (2, 20)"),
+        (["--sweep", "shapes", "--out", "x.jpg"], 2, "must end in .png"),
+        (["--sweep", "shapes", "--out", "/dev/null/x.png"], 1, "--out"),
+        ([], 2, "--sweep"),
+    ],
+)
+def test_what_the_command_cannot_use_is_one_sentence(
+    tmp_path, store, arguments, code, says
+):
+    result = run(tmp_path, *arguments)
+
+    assert result.exit_code == code
+    assert says in result.stderr
+
+
+def test_a_sweep_that_is_made_since_shows_its_images(store):
+    opened, planned = store
+    finish(opened.settings, planned[7:])
+
+    pages = lay_out(opened, "shapes")
+
+    assert pages.states == {"done": 7, "failed": 1}
+
+
+def _changed(one, **changes):
+    values = {name: getattr(one, name) for name in PlannedJob.__dataclass_fields__}
+    return PlannedJob(**{**values, **changes})
+
+
+def _area(image):
+    return ((x, y) for y in range(image.height) for x in range(image.width))
+
+
+def _place_of(colour, image):
+    return next(place for place in _area(image) if image.getpixel(place) == colour)

@@ -1,0 +1,186 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from storage.errors import ImageStoreError, UsageError
+from storage.store import Store
+from tests.unit.filled_store import filled, make_settings, paint, plan, submit
+
+
+@pytest.fixture
+def store(tmp_path):
+    settings, planned = filled(tmp_path)
+    with Store(settings) as opened:
+        yield opened, planned
+
+
+def test_images_are_found_by_what_a_notebook_writes(store):
+    opened, _ = store
+
+    assert len(opened.find()) == 8
+    assert len(opened.find(sweep="shapes", scheduler="ddim", steps="10..20")) == 2
+    assert len(opened.find(scheduler=["ddim", "DPM++ 2M Karras"], steps=[2, 20])) == 8
+    assert len(opened.find(prompt="star", guidance=2.5, seed=0, state="done")) == 2
+    assert len(opened.find(model="builtin", state=["done", "failed"])) == 7
+    assert len(opened.find(limit=3)) == 3
+
+
+def test_an_image_opens_as_rgb_by_the_beginning_of_its_key(store):
+    opened, planned = store
+    key = planned[0].job.key
+
+    image = opened.image(key[:16])
+
+    assert image.mode == "RGB"
+    assert image.tobytes() == paint(planned[0].job).tobytes()
+    assert opened.path(key[:16]).name == f"{key}.png"
+    assert opened.path(key).is_file()
+
+
+def test_an_image_that_is_not_made_is_refused_with_the_reason(store):
+    opened, planned = store
+
+    with pytest.raises(UsageError, match=r"failed \(latents are NaN\)"):
+        opened.image(planned[6].job.key)
+    with pytest.raises(UsageError, match=r"pending; `nightsweep status`"):
+        opened.image(planned[7].job.key)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no picture", "cut"])
+def test_a_file_that_is_gone_or_damaged_is_one_clear_error(store, content):
+    opened, planned = store
+    path = opened.path(planned[0].job.key)
+    whole = path.read_bytes()
+    path.unlink()
+    if content is not None:
+        path.write_bytes(whole[:150] if content == "cut" else content)
+
+    with pytest.raises(ImageStoreError, match="NIGHTSWEEP_IMAGES"):
+        opened.image(planned[0].job.key)
+
+
+def test_all_that_is_known_of_an_image_is_shown(store):
+    opened, planned = store
+    submit(opened.settings, "later", planned[:1])
+
+    known = opened.show(planned[0].job.key[:16])
+
+    assert known["scheduler_class"] == "DDIMScheduler"
+    assert known["file"] == str(opened.path(planned[0].job.key))
+    assert known["environment"] == {"torch": "2.13.0"}
+    assert known["scores"] == []
+    assert [each["sweep"] for each in known["sweeps"]] == ["shapes", "later"]
+    assert known["sweeps"][0]["cell"]["steps"] == "2"
+    assert json.loads(json.dumps(known)) == known
+
+
+def test_an_image_that_is_not_made_is_shown_without_a_file(store):
+    opened, planned = store
+
+    known = opened.show(planned[7].job.key)
+
+    assert known["file"] is None
+    assert known["environment"] == {}
+    assert known["state"] == "pending"
+
+
+def test_sweeps_tell_their_axes_and_how_far_they_are(store):
+    (sweep,) = store[0].sweeps()
+
+    assert sweep["name"] == "shapes"
+    assert sweep["axes"]["steps"] == ["2", "20"]
+    assert sweep["jobs"] == {"done": 6, "failed": 1, "pending": 1}
+
+
+def test_the_views_are_asked_in_sql(store):
+    opened, _ = store
+    query = "SELECT scheduler, count(*) AS n FROM images WHERE prompt LIKE '%star%' "
+
+    rows = opened.sql(query + "AND state != ':x' GROUP BY 1 ORDER BY 1")
+
+    assert rows == [
+        {"scheduler": "ddim", "n": 2},
+        {"scheduler": "dpmpp_2m_karras", "n": 2},
+    ]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("DELETE FROM jobs", "DROP VIEW images", "SELECT nothing FROM images"),
+        *("", "SELECT 1; DELETE FROM jobs"),
+    ],
+)
+def test_what_is_no_reading_query_is_refused_and_changes_nothing(store, query):
+    opened, _ = store
+
+    with pytest.raises(UsageError, match="one SQL statement that reads"):
+        opened.sql(query)
+
+    assert len(opened.find()) == 8
+
+
+def test_without_a_database_answers_are_empty_and_none_is_made(tmp_path):
+    settings = make_settings(tmp_path)
+    opened = Store(settings)
+
+    assert opened.find(sweep="any") == []
+    assert opened.sweeps() == []
+    assert opened.sql("SELECT * FROM images") == []
+    with pytest.raises(UsageError, match="no database yet"):
+        opened.show("abc")
+    assert not settings.database_path.exists()
+
+
+def test_an_open_store_sees_a_database_that_comes_later(tmp_path):
+    settings = make_settings(tmp_path)
+    opened = Store(settings)
+    before = opened.find()
+
+    submit(settings, "late", plan({"seed": [1, 2]}))
+
+    assert before == []
+    assert len(opened.find()) == 2
+
+
+def test_a_closed_store_answers_nothing(store):
+    opened, _ = store
+    opened.close()
+
+    with pytest.raises(UsageError, match="closed"):
+        opened.find()
+
+
+def test_the_image_folder_may_be_elsewhere(store, tmp_path):
+    opened, planned = store
+    moved = tmp_path / "shared"
+    opened.settings.images.rename(moved)
+    environ = {"NIGHTSWEEP_HOME": str(tmp_path), "NIGHTSWEEP_IMAGES": str(moved)}
+    code = (
+        "from nightsweep import Store; s = Store(); "
+        f"i = s.image({planned[0].job.key!r}); "
+        "import sys; assert 'torch' not in sys.modules; print(i.size)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.stdout, done.stderr) == ("(64, 64)\n", "")
+
+
+def test_an_image_keeps_no_file_open(store):
+    opened, planned = store
+
+    image = opened.image(planned[0].job.key)
+    opened.path(planned[0].job.key).unlink()
+
+    assert isinstance(image, Image.Image)
+    assert image.getpixel((0, 0)) == (0, 0, 255)

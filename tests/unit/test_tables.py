@@ -1,0 +1,208 @@
+import io
+import json
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from producer.cli import cli
+from producer.find import COLUMNS, describe_image
+from producer.schedulers import COLUMNS as SCHEDULER_COLUMNS
+from producer.schedulers import list_schedulers
+from producer.tables import Column, fit_widths, plain, shorten, write_table
+from storage.schedulers import NAMES
+from storage.store import Store
+from tests.unit.filled_store import filled, make_settings
+
+
+@pytest.fixture
+def store(tmp_path):
+    settings, planned = filled(tmp_path)
+    return Store(settings), planned
+
+
+def run(tmp_path, *arguments):
+    environ = {"NIGHTSWEEP_HOME": str(tmp_path)}
+    return CliRunner(env=environ).invoke(cli, arguments, catch_exceptions=False)
+
+
+def drawn(rows, columns, width):
+    out = io.StringIO()
+    console = Console(file=out, width=width, markup=False, highlight=False, emoji=False)
+    write_table(rows, columns, console=console)
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("width", [80, 100, 140, 200])
+def test_a_table_of_images_fits_the_terminal(store, width):
+    lines = drawn(store[0].find(), COLUMNS, width)
+
+    assert len(lines) == 9
+    assert max(map(len, lines)) <= width
+    assert lines[1].startswith(store[1][0].job.key[:8])
+    assert lines[1].split()[-1].endswith(".png") == (width > 125)
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_the_catalogue_fits_the_terminal_and_cuts_no_name(width):
+    lines = drawn(list_schedulers(), SCHEDULER_COLUMNS, width)
+
+    assert max(map(len, lines)) <= width
+    assert [line.split()[0] for line in lines[1:]] == list(NAMES)
+
+
+def test_a_text_is_cut_in_its_middle():
+    assert shorten("a red circle on a blue background", 16) == "a red c…ckground"
+    assert shorten("short", 5) == "short"
+
+
+def test_optional_columns_go_first_and_the_rest_shares_what_is_spare():
+    columns = [
+        Column(name="id", read=str),
+        Column(name="text", read=str, narrowest=8),
+        Column(name="path", read=str, is_optional=True),
+    ]
+    texts = {"id": ["12345678"], "text": ["x" * 30], "path": ["y" * 20]}
+
+    assert fit_widths(columns, texts, width=100) == {"id": 8, "text": 30, "path": 20}
+    assert fit_widths(columns, texts, width=44) == {"id": 8, "text": 12, "path": 20}
+    assert fit_widths(columns, texts, width=36) == {"id": 8, "text": 26}
+
+
+def test_what_users_wrote_is_shown_as_it_is_but_for_control_characters():
+    rows = [{"text": "[red]a[/red]\n:smile: \x1b[31mb"}]
+
+    lines = drawn(rows, [Column(name="text", read=lambda row: row["text"])], 80)
+
+    assert lines[1] == "[red]a[/red] :smile:  [31mb"
+    assert plain("a\tb\x07") == "a b "
+
+
+def test_find_writes_json_lines_with_the_columns_of_the_view_where_it_is_piped(
+    tmp_path, store
+):
+    result = run(
+        tmp_path, "find", "--scheduler", "DPM++ 2M Karras", "--steps", "10..20"
+    )
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+
+    assert result.exit_code == 0
+    assert result.stderr == "2 images.\n"
+    assert rows == store[0].find(scheduler="dpmpp_2m_karras", steps=20)
+
+
+def test_find_shows_a_table_on_a_terminal(tmp_path, store, monkeypatch):
+    monkeypatch.setattr("producer.find.wants_json", lambda asked: asked)
+
+    result = run(tmp_path, "find", "--limit", "3")
+
+    assert result.stdout.splitlines()[0].split()[:2] == ["key", "prompt"]
+    assert len(result.stdout.splitlines()) == 4
+    assert (
+        result.stderr
+        == "The first 3 images; a larger --limit shows more, if there are any.\n"
+    )
+
+
+def test_find_names_the_sweeps_where_nothing_matches(tmp_path, store):
+    result = run(tmp_path, "find", "--seed", "77")
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "No image matches; the sweeps are shapes (8).\n"
+
+
+def test_find_says_how_to_begin_where_there_is_no_database(tmp_path):
+    make_settings(tmp_path)
+
+    result = run(tmp_path, "find")
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "`nightsweep run SPEC`" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--sweep", "shape", "submitted (shapes)"),
+        ("--scheduler", "ddimm", "did you mean"),
+        ("--steps", "many", "--steps must be a number or a range"),
+        ("--state", "made", "state must be one of"),
+        ("--limit", "0", "x>=1"),
+    ],
+)
+def test_what_find_cannot_use_is_one_sentence_and_exit_code_2(
+    tmp_path, store, option, value, says
+):
+    result = run(tmp_path, "find", option, value)
+
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+def test_show_writes_what_the_store_knows(tmp_path, store):
+    opened, planned = store
+    key = planned[0].job.key
+
+    result = run(tmp_path, "show", key[:20])
+
+    assert json.loads(result.stdout) == opened.show(key)
+
+
+def test_show_groups_what_is_known_for_people(store):
+    opened, planned = store
+
+    lines = list(describe_image(opened.show(planned[0].job.key)))
+
+    titles = [line for line in lines if line and not line.startswith(" ")]
+    assert titles[0] == f"key  {planned[0].job.key}"
+    assert titles[1:] == [
+        *("what", "how", "state", "seconds", "where", "environment", "sweeps")
+    ]
+    assert any(
+        line.split() == ["file", str(opened.path(planned[0].job.key))] for line in lines
+    )
+    assert any(line.split() == ["warm_up", "no"] for line in lines)
+    assert lines[-1].startswith("  shapes  number 1: prompt a red circle")
+
+
+def test_show_says_why_an_image_failed(store):
+    opened, planned = store
+
+    lines = list(describe_image(opened.show(planned[6].job.key)))
+
+    assert any(line.split(maxsplit=1) == ["error", "latents are NaN"] for line in lines)
+    assert not any(line.startswith("  file") for line in lines)
+
+
+def test_show_refuses_an_unknown_key_with_exit_code_2(tmp_path, store):
+    result = run(tmp_path, "show", "0" * 32)
+
+    assert result.exit_code == 2
+    assert "`nightsweep find` lists the keys" in result.stderr
+
+
+def test_the_catalogue_is_json_where_it_is_piped(tmp_path):
+    result = run(tmp_path, "schedulers")
+    rows = {row["name"]: row for row in map(json.loads, result.stdout.splitlines())}
+
+    assert list(rows) == list(NAMES)
+    assert rows["dpmpp_2m_karras"]["label"] == "DPM++ 2M Karras"
+    assert rows["dpmpp_2m_karras"]["options"] == {"use_karras_sigmas": True}
+    assert rows["heun"]["evaluations"] == "2n-1"
+    assert rows["euler_a"]["deterministic"] is False
+    assert not any(row["is_own"] for row in rows.values())
+
+
+def test_a_model_has_the_schedulers_that_fit_and_its_own_is_marked():
+    rows = {row["name"]: row for row in list_schedulers("builtin:shapes")}
+
+    assert 10 < len(rows) < len(NAMES)
+    assert {row["family"] for row in rows.values()} == {"diffusion", "distilled"}
+    assert [name for name, row in rows.items() if row["is_own"]] == ["pndm"]
+
+
+def test_an_unknown_model_is_refused_with_exit_code_1(tmp_path):
+    result = run(tmp_path, "schedulers", "--model", "builtin:nothing")
+
+    assert result.exit_code == 1
+    assert "builtin:nothing" in result.stderr
