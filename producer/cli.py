@@ -17,7 +17,7 @@ COMMANDS: Mapping[str, str] = {
     "status": "producer.watch:status",
     "find": "producer.find:find",
     "show": "producer.find:show",
-    "grid": "producer.contact_sheet_command:grid",
+    "grid": "producer.grid:grid",
     "schedulers": "producer.schedulers:schedulers",
     "down": "producer.down:down",
 }

@@ -1,208 +1,199 @@
-"""The grid of one model: axes with resolved values, what is left out, what is added.
+"""The command `nightsweep grid`: a contact sheet of a sweep."""
 
-A grid is never written out: its cells are the product of its axes, and what
-`exclude` leaves out is, for some of the axes, a set of their values.
-`producer.cells` walks it.
-"""
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import itertools
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+import click
 
-from producer.axes import Axis, Value
-from producer.conditions import Condition, Entry
-from producer.models import ModelCard
-from producer.parameters import PARAMETERS, shown_as
-from producer.points import GridAxis, Point, make_point, resolve_axis
-from producer.problems import Place
-from producer.resolution import defaults, resolve, token_of
-from producer.spec import Spec
+from producer.sheet.axes import Labels, add_parts, choose_axes, narrow, pick_parts
+from storage.errors import ImageStoreError, UsageError
+from storage.filters import Filter
+from storage.store import Store
 
-#: By the index of an axis, the tokens of its points that an exclusion names.
-Exclusion = Mapping[int, frozenset[Any]]
+if TYPE_CHECKING:
+    from producer.sheet.pages import Pages, Picture
+
+#: Images beyond which no sheet is made.
+MOST_IMAGES = 50_000
+
+_FACTS = ("model", "width", "height", "prompt", "steps", "guidance", "seed")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """A product of points: a model's whole grid, or one entry of `include`.
+@click.command(
+    epilog="Example: nightsweep grid --sweep first-sweep --rows prompt --cols scheduler"
+)
+@click.option("--sweep", metavar="NAME", required=True, help="The sweep to draw.")
+@click.option(
+    "--rows", metavar="AXIS", help="Axis down the left.  [default: a varying one]"
+)
+@click.option(
+    "--cols", metavar="AXIS", help="Axis along the top.  [default: a varying one]"
+)
+@click.option(
+    "--fix",
+    "fixes",
+    metavar="AXIS=VALUE",
+    multiple=True,
+    help="Show only this value of an axis, or values with this part: steps=20, "
+    "prompt=fox. Repeatable.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="PNG file to write.  [default: $NIGHTSWEEP_HOME/grids/SWEEP.png]",
+)
+def grid(
+    sweep: str,
+    rows: str | None,
+    cols: str | None,
+    fixes: Sequence[str],
+    out: Path | None,
+) -> None:
+    """Draw one labelled contact sheet of a sweep.
 
-    Attributes:
-        base: Every parameter, as it is where no axis sets it.
-        base_token: Equal for blocks whose parameters outside all axes are equal.
-        points: For each axis of the grid, its points by token.
-        is_extra: Whether it comes from `include`.
+    Axes that vary beyond rows and columns get a panel for each of their values. The
+    parts of a prompt, the choices of its braces, are the axes prompt.1, prompt.2 and
+    so on. What does not fit on one page makes several files. Prints their paths.
     """
+    if out is not None and out.suffix.lower() != ".png":
+        msg = f"--out must end in .png, got {str(out)!r}."
+        raise UsageError(msg)
+    with Store() as store:
+        file = out or store.settings.home / "grids" / f"{sweep}.png"
+        pages = lay_out(store, sweep, rows=rows, cols=cols, fixes=fixes)
+    if pages is None:
+        click.echo(f"{sweep} has no such image; show more with fewer --fix.", err=True)
+        return
+    for path in save_pages(pages, file):
+        click.echo(path)
+    click.echo(_summary(pages), err=True)
 
-    base: Mapping[str, Any]
-    base_token: tuple[Any, ...]
-    points: tuple[Mapping[Any, Point], ...]
-    is_extra: bool
 
-    @property
-    def size(self) -> int:
-        """The number of cells, excluded ones and repetitions too."""
-        return math.prod(map(len, self.points))
+def lay_out(
+    store: Store,
+    sweep: str,
+    *,
+    rows: str | None = None,
+    cols: str | None = None,
+    fixes: Sequence[str] = (),
+) -> "Pages | None":
+    """Give the pages of a sweep's contact sheet, or None where no image is left.
 
+    Args:
+        store: Where the sweep is.
+        sweep: Its name.
+        rows: Axis down the left; None for the best one.
+        cols: Axis along the top; None for the best one.
+        fixes: As `--fix` takes them.
 
-class Grid:
-    """The cells of one model.
-
-    Attributes:
-        card: The model.
-        model: The value that names it.
-        axes: In the order in which they are shown.
-        blocks: The product of all axes, unless only `include` asks for this model;
-            then what `include` adds.
-        excluded: One for each entry of `exclude`; None where it can match nothing.
+    Raises:
+        UsageError: The sweep, an axis or a value does not exist, or it is too large.
     """
+    # Imported here: Pillow is not needed to refuse a wrong name.
+    from producer.sheet.pages import make_pages
 
-    def __init__(
-        self, spec: Spec, card: ModelCard, model: Value, *, is_main: bool
-    ) -> None:
-        """Resolve the axes of `spec` for one model.
+    known = _axes_of(store, sweep)
+    early = [fix for fix in fixes if fix.partition("=")[0].strip() in known]
+    pictures = _read_pictures(store, sweep, narrow(known, early))
+    if not pictures:
+        return None
+    labels = add_parts(known, (picture.cell for picture in pictures))
+    labels = narrow(labels, fixes)
+    pictures = [each for each in pictures if _is_shown(each.cell, labels)]
+    if not pictures:
+        return None
+    asked = [fix.partition("=")[0].strip() for fix in fixes]
+    asked += [axis for axis in (rows, cols) if axis is not None]
+    layout = choose_axes(pick_parts(labels, asked), rows=rows, cols=cols)
+    return make_pages(sweep, pictures, layout)
 
-        Args:
-            spec: The sweep.
-            card: The model.
-            model: The value that names it, with what else that value sets.
-            is_main: Whether the axes ask for it, not only `include`.
-        """
-        self.card = card
-        self.model = model
-        self._given = {**spec.base, **model.sets}
-        self._base = resolve({**defaults(card), **self._given}, card)
-        self.axes = tuple(
-            resolve_axis(axis, _values_of(axis, model), base=self._base, card=card)
-            for axis in spec.axes
-        )
-        self._loose = [name for name in PARAMETERS if self._setter_of(name) is None]
-        self.excluded = tuple(map(self._compile, spec.exclude))
-        whole = tuple(axis.points for axis in self.axes)
-        self.blocks = [self._block({}, whole, is_extra=False)] if is_main else []
 
-    @property
-    def token(self) -> tuple[Any, ...]:
-        """Equal for two models of a sweep that give the same jobs."""
-        settings = (self._base[name] for name in PARAMETERS if name != "model")
-        return (self.card.model.fingerprint, *map(token_of, settings))
+def save_pages(pages: "Pages", file: Path) -> list[Path]:
+    """Draw and write each page; several are numbered, sheet-1.png.
 
-    @property
-    def label(self) -> str:
-        """What the sweep calls the model."""
-        return self.model.label or shown_as(self._given["model"])
+    Raises:
+        ImageStoreError: A file cannot be written.
+    """
+    from producer.sheet.drawing import draw_sheet
 
-    def axis_of(self, key: str) -> int | None:
-        """Give the index of the axis of that name, else of the one that sets it."""
-        names = [axis.name for axis in self.axes]
-        return names.index(key) if key in names else self._setter_of(key)
-
-    def include(self, entry: Entry) -> None:
-        """Add the cells that an entry of `include` names."""
-        options = [
-            list(self._options(condition))
-            for condition in entry.conditions
-            if not self._names_model(condition)
-        ]
-        for chosen in itertools.product(*options):
-            settings = {key: value for each in chosen for key, value in each.items()}
-            loose = {key: settings[key] for key in settings if key in self._loose}
-            points = tuple(
-                self._included(axis, settings, entry.place) for axis in self.axes
+    count = len(pages.sheets)
+    digits = len(str(count))
+    paths = []
+    for number, sheet in enumerate(pages.sheets, start=1):
+        numbered = file.with_stem(f"{file.stem}-{number:0{digits}}")
+        path = numbered if count > 1 else file
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draw_sheet(sheet).save(path, "PNG")
+        except OSError as exc:
+            msg = (
+                f"a contact sheet must be writable, but {path} gives: {exc}; "
+                "name another file with --out."
             )
-            self.blocks.append(self._block(loose, points, is_extra=True))
+            raise ImageStoreError(msg) from exc
+        paths.append(path)
+    return paths
 
-    def excludes(self, tokens: Mapping[int, Any]) -> bool:
-        """Say whether an entry of `exclude` matches points of some of the axes.
 
-        Args:
-            tokens: By the index of an axis, the token of a point of it.
-        """
-        return any(
-            all(
-                axis in tokens and tokens[axis] in named for axis, named in each.items()
+def _axes_of(store: Store, sweep: str) -> Labels:
+    known = {each["name"]: each["axes"] for each in store.sweeps()}
+    if sweep not in known:
+        names = ", ".join(sorted(known)) or "none yet"
+        msg = f"--sweep must be one that was submitted ({names}), got {sweep!r}."
+        raise UsageError(msg)
+    axes: Labels = known[sweep]
+    return axes
+
+
+def _read_pictures(store: Store, sweep: str, labels: Labels) -> "list[Picture]":
+    pictures = []
+    for row in store.stream(Filter(sweep=sweep, is_current=True)):
+        cell = json.loads(row["cell"])
+        if not _is_shown(cell, labels):
+            continue
+        pictures.append(_picture(row, cell, store.settings.images))
+        if len(pictures) > MOST_IMAGES:
+            msg = (
+                f"a contact sheet must have at most {MOST_IMAGES:,} images, "
+                f"{sweep} has more; show less with --fix, such as --fix seed=0."
             )
-            for each in self.excluded
-            if each is not None
+            raise UsageError(msg)
+    return pictures
+
+
+def _picture(
+    row: Mapping[str, Any], cell: Mapping[str, str], images: Path
+) -> "Picture":
+    from producer.sheet.pages import Picture
+
+    name = row["scheduler_label"] or row["scheduler"]
+    return Picture(
+        cell=cell,
+        state=row["state"],
+        path=images / row["path"] if row["path"] else None,
+        facts={**{fact: row[fact] for fact in _FACTS}, "scheduler": name},
+    )
+
+
+def _is_shown(cell: Mapping[str, str], labels: Labels) -> bool:
+    return all(label in labels.get(axis, (label,)) for axis, label in cell.items())
+
+
+def _summary(pages: "Pages") -> str:
+    total = sum(pages.states.values())
+    made = pages.states.get("done", 0)
+    count = len(pages.sheets)
+    text = f"{count} page{'s' if count > 1 else ''}, {made:,} of {total:,} images made"
+    others = [
+        f"{n:,} {state}" for state, n in sorted(pages.states.items()) if state != "done"
+    ]
+    if others:
+        text += f" ({', '.join(others)})"
+    if pages.hidden:
+        text += (
+            f"; {pages.hidden:,} more have no place of their own here: "
+            "--fix chooses which are shown"
         )
-
-    def _setter_of(self, parameter: str) -> int | None:
-        setting = (i for i, a in enumerate(self.axes) if parameter in a.parameters)
-        return next(setting, None)
-
-    def _names_model(self, condition: Condition) -> bool:
-        axis = self._setter_of("model")
-        is_axis = axis is not None and condition.key == self.axes[axis].name
-        return is_axis or condition.key == "model"
-
-    def _block(
-        self,
-        loose: Mapping[str, Any],
-        points: tuple[Mapping[Any, Point], ...],
-        *,
-        is_extra: bool,
-    ) -> Block:
-        base = {**self._base, **loose}
-        token = tuple(token_of(base[name]) for name in self._loose)
-        return Block(base=base, base_token=token, points=points, is_extra=is_extra)
-
-    def _compile(self, entry: Entry) -> Exclusion | None:
-        exclusion: dict[int, frozenset[Any]] = {}
-        for condition in entry.conditions:
-            wanted = {token_of(sets[condition.key]) for sets in self._values(condition)}
-            index = self.axis_of(condition.key)
-            if index is None:
-                if token_of(self._base[condition.key]) not in wanted:
-                    return None
-                continue
-            named = self._matching(self.axes[index], condition, wanted)
-            exclusion[index] = exclusion.get(index, named) & named
-        return exclusion if all(exclusion.values()) else None
-
-    def _values(self, condition: Condition) -> Iterator[dict[str, Any]]:
-        for value in condition.values:
-            yield resolve({condition.key: value}, self.card)
-
-    def _matching(
-        self, axis: GridAxis, condition: Condition, wanted: set[Any]
-    ) -> frozenset[Any]:
-        by_label = {
-            axis.labels[each] for each in condition.labels if each in axis.labels
-        }
-        by_value = {
-            point.token
-            for point in axis.points.values()
-            if wanted and token_of(point.sets[condition.key]) in wanted
-        }
-        return frozenset(by_label | by_value)
-
-    def _options(self, condition: Condition) -> Iterator[Mapping[str, Any]]:
-        """Give what a condition of `include` sets, one after the other."""
-        index = self.axis_of(condition.key)
-        if index is not None:
-            axis = self.axes[index]
-            for label in condition.labels:
-                yield axis.points[axis.labels[label]].sets
-        yield from self._values(condition)
-
-    def _included(
-        self, axis: GridAxis, settings: Mapping[str, Any], place: Place
-    ) -> Mapping[Any, Point]:
-        """Give the points of an axis that an entry of `include` stands for."""
-        own = {name: settings[name] for name in axis.parameters if name in settings}
-        if not own and not {"seed", "prompt"}.isdisjoint(axis.parameters):
-            return axis.points
-        is_given = all(name in self._given for name in axis.parameters)
-        first = next(iter(axis.points.values()))
-        fill = self._base if is_given else first.sets
-        sets = {name: own.get(name, fill[name]) for name in axis.parameters}
-        point = make_point(
-            axis.name, axis.parameters, Value(sets, place), base=sets, card=self.card
-        )
-        return {point.token: axis.points.get(point.token, point)}
-
-
-def _values_of(axis: Axis, model: Value) -> tuple[Value, ...]:
-    """Give the values of an axis for one model: all, or where it sets models that."""
-    return (model,) if "model" in axis.parameters else axis.values
+    return f"{text}."

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from producer.expand import Expansion, read_jobs
+from producer.expansion.expand import Expansion, read_jobs
 from producer.models import describe
 from producer.submit import BATCH, Source, batches, spec_options
 from producer.watch import duration

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from producer.expand import Expansion, read_jobs
+from producer.expansion.expand import Expansion, read_jobs
 from producer.models import describe
 from storage import sweeps, wishes
 from storage.database import Database, open_database

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from producer.expand import read_jobs
-from producer.spec import read_spec
+from producer.expansion.expand import read_jobs
+from producer.spec.sweepfile import read_spec
 from storage.errors import SpecError
 from tests.unit.cards import describe_fake, write_axes, write_spec
 

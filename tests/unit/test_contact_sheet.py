@@ -3,11 +3,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 from producer.cli import cli
-from producer.contact_sheet import GAP, LARGEST_SIDE, Cell, Panel, Sheet, draw_sheet
-from producer.contact_sheet_command import lay_out
-from producer.lettering import Typeface, choose_typeface, wrap
-from producer.sheet_axes import add_parts, choose_axes, narrow, pick_parts
-from producer.sheet_pages import MOST_PAGES
+from producer.grid import lay_out
+from producer.sheet.axes import add_parts, choose_axes, narrow, pick_parts
+from producer.sheet.drawing import GAP, LARGEST_SIDE, Cell, Panel, Sheet, draw_sheet
+from producer.sheet.lettering import Typeface, choose_typeface, wrap
+from producer.sheet.pages import MOST_PAGES
 from storage.errors import UsageError
 from storage.job import PlannedJob
 from storage.store import Store
@@ -336,15 +336,15 @@ def test_a_large_sweep_is_paged_and_no_page_is_too_large(store):
 
 
 def test_too_many_pages_are_refused_with_the_way_out(store, monkeypatch):
-    monkeypatch.setattr("producer.sheet_pages.LARGEST_AREA", 20_000)
-    monkeypatch.setattr("producer.sheet_pages.MOST_PAGES", 3)
+    monkeypatch.setattr("producer.sheet.pages.LARGEST_AREA", 20_000)
+    monkeypatch.setattr("producer.sheet.pages.MOST_PAGES", 3)
 
     with pytest.raises(UsageError, match=r"at most 3 pages, got .* --fix"):
         lay_out(store[0], "shapes")
 
 
 def test_too_many_images_are_refused_with_the_way_out(store, monkeypatch):
-    monkeypatch.setattr("producer.contact_sheet_command.MOST_IMAGES", 7)
+    monkeypatch.setattr("producer.grid.MOST_IMAGES", 7)
 
     with pytest.raises(UsageError, match=r"at most 7 images, .* --fix"):
         lay_out(store[0], "shapes")
@@ -363,7 +363,7 @@ def test_the_command_writes_a_picture_and_prints_its_path(tmp_path, store):
 
 
 def test_the_command_numbers_the_files_of_several_pages(tmp_path, store, monkeypatch):
-    monkeypatch.setattr("producer.sheet_pages.LARGEST_AREA", 200_000)
+    monkeypatch.setattr("producer.sheet.pages.LARGEST_AREA", 200_000)
     out = tmp_path / "new" / "night.png"
 
     result = run(tmp_path, "--sweep", "shapes", "--out", str(out))

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from producer.expand import Expansion, expand, read_jobs
-from producer.spec import read_spec
+from producer.expansion.expand import Expansion, expand, read_jobs
+from producer.spec.sweepfile import read_spec
 from producer.tokens import ClipTokens
 from storage.errors import ModelError, SpecError
 from storage.job import PlannedJob

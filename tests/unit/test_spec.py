@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from producer.axes import Axis
-from producer.parameters import Prompt
-from producer.spec import MAX_JOBS, MIN_FREE_BYTES, Spec, read_spec
+from producer.spec.axes import Axis
+from producer.spec.parameters import Prompt
+from producer.spec.sweepfile import MAX_JOBS, MIN_FREE_BYTES, Spec, read_spec
 from tests.unit.cards import write_axes, write_spec
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode
 
-from producer.problems import Place, Problems, nearest, shown
-from producer.yamltext import compose
+from producer.spec.problems import Place, Problems, nearest, shown
+from producer.spec.yamltext import compose
 from storage.errors import SpecError, UsageError
 
 _TEXT = "tag:yaml.org,2002:str"

@@ -6,10 +6,10 @@ from typing import Any
 
 from yaml.nodes import Node, ScalarNode
 
-from producer.axes import Axis, ValueReader, is_all
-from producer.parameters import PARAMETERS
-from producer.problems import Place, nearest, shown
-from producer.yamltext import fields, items, place_of, text_of
+from producer.spec.axes import Axis, ValueReader, is_all
+from producer.spec.parameters import PARAMETERS
+from producer.spec.problems import Place, nearest, shown
+from producer.spec.yamltext import fields, items, place_of, text_of
 from storage.errors import UsageError
 
 

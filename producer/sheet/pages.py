@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from producer.contact_sheet import GAP, LARGEST_SIDE, Cell, Panel, Sheet
-from producer.sheet_axes import Layout, named
+from producer.sheet.axes import Layout, named
+from producer.sheet.drawing import GAP, LARGEST_SIDE, Cell, Panel, Sheet
 from storage.errors import UsageError
 
 #: Pages beyond which a sheet says nothing at a glance.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from producer.problems import listed, nearest, shown
+from producer.spec.problems import listed, nearest, shown
 from storage.errors import UsageError
 from storage.schedulers import Scheduler
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from yaml.nodes import MappingNode, Node, ScalarNode
 
-from producer.parameters import ModelChoice, SchedulerChoice
-from producer.problems import Problems
-from producer.yamltext import fields, is_quoted, text_of
+from producer.spec.parameters import ModelChoice, SchedulerChoice
+from producer.spec.problems import Problems
+from producer.spec.yamltext import fields, is_quoted, text_of
 from storage import schedulers
 from storage.errors import UsageError
 

@@ -1,7 +1,7 @@
 """The sweep file: YAML to a spec in which every value is known to be good.
 
 What only a model can tell (sizes, schedulers that fit it) is left to
-`producer.expand`. Problems are gathered and told at once.
+`producer.expansion.expand`. Problems are gathered and told at once.
 """
 
 import re
@@ -13,12 +13,19 @@ from typing import Any, Literal
 
 from yaml.nodes import MappingNode, Node
 
-from producer.axes import Axis, ValueReader
-from producer.conditions import Entry, read_entries
-from producer.overrides import apply_options, write_out
-from producer.parameters import PARAMETERS, choice, integer
-from producer.problems import Place, Problems, shown
-from producer.yamltext import compose, fields, items, place_of, read_source, text_of
+from producer.spec.axes import Axis, ValueReader
+from producer.spec.conditions import Entry, read_entries
+from producer.spec.overrides import apply_options, write_out
+from producer.spec.parameters import PARAMETERS, choice, integer
+from producer.spec.problems import Place, Problems, shown
+from producer.spec.yamltext import (
+    compose,
+    fields,
+    items,
+    place_of,
+    read_source,
+    text_of,
+)
 from storage.errors import Problem, SpecError, UsageError
 
 #: Jobs that a sweep may have where it sets no `limits.max_jobs`: a typing error in a

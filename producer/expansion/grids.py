@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from producer.axes import Value
-from producer.conditions import Entry
-from producer.grid import Grid
+from producer.expansion.grid import Grid
 from producer.models import ModelCard
-from producer.parameters import ModelChoice
-from producer.problems import Problems
-from producer.spec import Spec
+from producer.spec.axes import Value
+from producer.spec.conditions import Entry
+from producer.spec.parameters import ModelChoice
+from producer.spec.problems import Problems
+from producer.spec.sweepfile import Spec
 from storage.errors import ModelError, UsageError
 
 #: Finds a model and reads what it says of itself: `producer.models.describe`, or a

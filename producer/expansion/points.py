@@ -4,17 +4,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from producer.axes import Axis, Value, is_all
-from producer.models import ModelCard
-from producer.parameters import PARAMETERS, shown_as
-from producer.problems import Place, shown
-from producer.resolution import (
+from producer.expansion.resolution import (
     PlannedScheduler,
     all_schedulers,
     plan_scheduler,
     resolve,
     token_of,
 )
+from producer.models import ModelCard
+from producer.spec.axes import Axis, Value, is_all
+from producer.spec.parameters import PARAMETERS, shown_as
+from producer.spec.problems import Place, shown
 
 
 @dataclass(frozen=True, slots=True)

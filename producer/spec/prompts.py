@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from producer.parameters import Prompt
-from producer.problems import Place, Problems, shown
+from producer.spec.parameters import Prompt
+from producer.spec.problems import Place, Problems, shown
 from storage.errors import UsageError
 
 #: A doubled brace, choices in braces, or a brace that is neither.

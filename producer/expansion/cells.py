@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from producer.grid import Block, Grid
-from producer.points import Point
-from producer.problems import Place
+from producer.expansion.grid import Block, Grid
+from producer.expansion.points import Point
+from producer.spec.problems import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

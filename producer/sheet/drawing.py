@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 from PIL.ImageFont import FreeTypeFont
 
-from producer.lettering import choose_typeface, wrap
+from producer.sheet.lettering import choose_typeface, wrap
 from storage.errors import ImageStoreError
 from storage.store import open_image
 

@@ -7,12 +7,18 @@ from typing import Any
 
 from yaml.nodes import MappingNode, Node, SequenceNode
 
-from producer.choices import optional_text, read_model, read_scheduler
-from producer.parameters import NUMBERS, PARAMETERS, PARSERS, Prompt, SchedulerChoice
-from producer.problems import Place, Problems, nearest, shown
-from producer.prompts import expand_prompt, read_prompt_file, sample_prompts
-from producer.ranges import read_integer, read_range
-from producer.yamltext import fields, items, place_of, text_of
+from producer.spec.choices import optional_text, read_model, read_scheduler
+from producer.spec.parameters import (
+    NUMBERS,
+    PARAMETERS,
+    PARSERS,
+    Prompt,
+    SchedulerChoice,
+)
+from producer.spec.problems import Place, Problems, nearest, shown
+from producer.spec.prompts import expand_prompt, read_prompt_file, sample_prompts
+from producer.spec.ranges import read_integer, read_range
+from producer.spec.yamltext import fields, items, place_of, text_of
 from storage.errors import UsageError
 
 

@@ -3,10 +3,10 @@
 import dataclasses
 from collections.abc import Iterator, Mapping
 
-from producer.cells import Cell, combinations
-from producer.grid import Grid
-from producer.problems import Place, Problems, shown
-from producer.resolution import PlannedScheduler
+from producer.expansion.cells import Cell, combinations
+from producer.expansion.grid import Grid
+from producer.expansion.resolution import PlannedScheduler
+from producer.spec.problems import Place, Problems, shown
 from storage import schedulers
 
 

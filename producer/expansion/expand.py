@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from producer import cells, checks
-from producer.grid import Grid
-from producer.grids import Describe, build_grids
+from producer.expansion import cells, checks
+from producer.expansion.grid import Grid
+from producer.expansion.grids import Describe, build_grids
+from producer.expansion.resolution import PlannedScheduler, make_job
 from producer.models import ModelCard
-from producer.parameters import Prompt
-from producer.problems import Problems
-from producer.resolution import PlannedScheduler, make_job
-from producer.spec import Spec, parse_spec
+from producer.spec.parameters import Prompt
+from producer.spec.problems import Problems
+from producer.spec.sweepfile import Spec, parse_spec
 from storage import schedulers
 from storage.job import Job, PlannedJob
 
@@ -94,7 +94,7 @@ def expand(spec: Spec, describe: Describe) -> Expansion:
     """Expand a spec to its jobs.
 
     Args:
-        spec: From `producer.spec.read_spec`.
+        spec: From `producer.spec.sweepfile.read_spec`.
         describe: What finds a model: `producer.models.describe`.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import Literal
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from producer.problems import Place, Problems, nearest, shown
+from producer.spec.problems import Place, Problems, nearest, shown
 from storage.errors import Problem, SpecError, UsageError
 
 _PLAIN_KINDS = "str", "int", "float", "bool", "null", "timestamp", "map", "seq"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from producer.models import ModelCard
-from producer.parameters import ModelChoice, Prompt, SchedulerChoice
+from producer.spec.parameters import ModelChoice, Prompt, SchedulerChoice
 from storage import schedulers
 from storage.errors import UsageError
 from storage.job import EXTRAS, Job, canonical_json

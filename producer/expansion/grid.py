@@ -1,0 +1,208 @@
+"""The grid of one model: axes with resolved values, what is left out, what is added.
+
+A grid is never written out: its cells are the product of its axes, and what
+`exclude` leaves out is, for some of the axes, a set of their values.
+`producer.expansion.cells` walks it.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from producer.expansion.points import GridAxis, Point, make_point, resolve_axis
+from producer.expansion.resolution import defaults, resolve, token_of
+from producer.models import ModelCard
+from producer.spec.axes import Axis, Value
+from producer.spec.conditions import Condition, Entry
+from producer.spec.parameters import PARAMETERS, shown_as
+from producer.spec.problems import Place
+from producer.spec.sweepfile import Spec
+
+#: By the index of an axis, the tokens of its points that an exclusion names.
+Exclusion = Mapping[int, frozenset[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A product of points: a model's whole grid, or one entry of `include`.
+
+    Attributes:
+        base: Every parameter, as it is where no axis sets it.
+        base_token: Equal for blocks whose parameters outside all axes are equal.
+        points: For each axis of the grid, its points by token.
+        is_extra: Whether it comes from `include`.
+    """
+
+    base: Mapping[str, Any]
+    base_token: tuple[Any, ...]
+    points: tuple[Mapping[Any, Point], ...]
+    is_extra: bool
+
+    @property
+    def size(self) -> int:
+        """The number of cells, excluded ones and repetitions too."""
+        return math.prod(map(len, self.points))
+
+
+class Grid:
+    """The cells of one model.
+
+    Attributes:
+        card: The model.
+        model: The value that names it.
+        axes: In the order in which they are shown.
+        blocks: The product of all axes, unless only `include` asks for this model;
+            then what `include` adds.
+        excluded: One for each entry of `exclude`; None where it can match nothing.
+    """
+
+    def __init__(
+        self, spec: Spec, card: ModelCard, model: Value, *, is_main: bool
+    ) -> None:
+        """Resolve the axes of `spec` for one model.
+
+        Args:
+            spec: The sweep.
+            card: The model.
+            model: The value that names it, with what else that value sets.
+            is_main: Whether the axes ask for it, not only `include`.
+        """
+        self.card = card
+        self.model = model
+        self._given = {**spec.base, **model.sets}
+        self._base = resolve({**defaults(card), **self._given}, card)
+        self.axes = tuple(
+            resolve_axis(axis, _values_of(axis, model), base=self._base, card=card)
+            for axis in spec.axes
+        )
+        self._loose = [name for name in PARAMETERS if self._setter_of(name) is None]
+        self.excluded = tuple(map(self._compile, spec.exclude))
+        whole = tuple(axis.points for axis in self.axes)
+        self.blocks = [self._block({}, whole, is_extra=False)] if is_main else []
+
+    @property
+    def token(self) -> tuple[Any, ...]:
+        """Equal for two models of a sweep that give the same jobs."""
+        settings = (self._base[name] for name in PARAMETERS if name != "model")
+        return (self.card.model.fingerprint, *map(token_of, settings))
+
+    @property
+    def label(self) -> str:
+        """What the sweep calls the model."""
+        return self.model.label or shown_as(self._given["model"])
+
+    def axis_of(self, key: str) -> int | None:
+        """Give the index of the axis of that name, else of the one that sets it."""
+        names = [axis.name for axis in self.axes]
+        return names.index(key) if key in names else self._setter_of(key)
+
+    def include(self, entry: Entry) -> None:
+        """Add the cells that an entry of `include` names."""
+        options = [
+            list(self._options(condition))
+            for condition in entry.conditions
+            if not self._names_model(condition)
+        ]
+        for chosen in itertools.product(*options):
+            settings = {key: value for each in chosen for key, value in each.items()}
+            loose = {key: settings[key] for key in settings if key in self._loose}
+            points = tuple(
+                self._included(axis, settings, entry.place) for axis in self.axes
+            )
+            self.blocks.append(self._block(loose, points, is_extra=True))
+
+    def excludes(self, tokens: Mapping[int, Any]) -> bool:
+        """Say whether an entry of `exclude` matches points of some of the axes.
+
+        Args:
+            tokens: By the index of an axis, the token of a point of it.
+        """
+        return any(
+            all(
+                axis in tokens and tokens[axis] in named for axis, named in each.items()
+            )
+            for each in self.excluded
+            if each is not None
+        )
+
+    def _setter_of(self, parameter: str) -> int | None:
+        setting = (i for i, a in enumerate(self.axes) if parameter in a.parameters)
+        return next(setting, None)
+
+    def _names_model(self, condition: Condition) -> bool:
+        axis = self._setter_of("model")
+        is_axis = axis is not None and condition.key == self.axes[axis].name
+        return is_axis or condition.key == "model"
+
+    def _block(
+        self,
+        loose: Mapping[str, Any],
+        points: tuple[Mapping[Any, Point], ...],
+        *,
+        is_extra: bool,
+    ) -> Block:
+        base = {**self._base, **loose}
+        token = tuple(token_of(base[name]) for name in self._loose)
+        return Block(base=base, base_token=token, points=points, is_extra=is_extra)
+
+    def _compile(self, entry: Entry) -> Exclusion | None:
+        exclusion: dict[int, frozenset[Any]] = {}
+        for condition in entry.conditions:
+            wanted = {token_of(sets[condition.key]) for sets in self._values(condition)}
+            index = self.axis_of(condition.key)
+            if index is None:
+                if token_of(self._base[condition.key]) not in wanted:
+                    return None
+                continue
+            named = self._matching(self.axes[index], condition, wanted)
+            exclusion[index] = exclusion.get(index, named) & named
+        return exclusion if all(exclusion.values()) else None
+
+    def _values(self, condition: Condition) -> Iterator[dict[str, Any]]:
+        for value in condition.values:
+            yield resolve({condition.key: value}, self.card)
+
+    def _matching(
+        self, axis: GridAxis, condition: Condition, wanted: set[Any]
+    ) -> frozenset[Any]:
+        by_label = {
+            axis.labels[each] for each in condition.labels if each in axis.labels
+        }
+        by_value = {
+            point.token
+            for point in axis.points.values()
+            if wanted and token_of(point.sets[condition.key]) in wanted
+        }
+        return frozenset(by_label | by_value)
+
+    def _options(self, condition: Condition) -> Iterator[Mapping[str, Any]]:
+        """Give what a condition of `include` sets, one after the other."""
+        index = self.axis_of(condition.key)
+        if index is not None:
+            axis = self.axes[index]
+            for label in condition.labels:
+                yield axis.points[axis.labels[label]].sets
+        yield from self._values(condition)
+
+    def _included(
+        self, axis: GridAxis, settings: Mapping[str, Any], place: Place
+    ) -> Mapping[Any, Point]:
+        """Give the points of an axis that an entry of `include` stands for."""
+        own = {name: settings[name] for name in axis.parameters if name in settings}
+        if not own and not {"seed", "prompt"}.isdisjoint(axis.parameters):
+            return axis.points
+        is_given = all(name in self._given for name in axis.parameters)
+        first = next(iter(axis.points.values()))
+        fill = self._base if is_given else first.sets
+        sets = {name: own.get(name, fill[name]) for name in axis.parameters}
+        point = make_point(
+            axis.name, axis.parameters, Value(sets, place), base=sets, card=self.card
+        )
+        return {point.token: axis.points.get(point.token, point)}
+
+
+def _values_of(axis: Axis, model: Value) -> tuple[Value, ...]:
+    """Give the values of an axis for one model: all, or where it sets models that."""
+    return (model,) if "model" in axis.parameters else axis.values

@@ -1,0 +1,1 @@
+"""Contact sheets: which axes go where, pages, and the drawing."""

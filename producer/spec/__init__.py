@@ -1,0 +1,1 @@
+"""The sweep file: YAML to a spec in which every value is known to be good."""
