@@ -14,7 +14,7 @@ import click
 
 from producer.expansion.expand import Expansion, read_jobs
 from producer.models import describe
-from producer.submit import BATCH, Source, batches, spec_options
+from producer.options import Source, spec_options
 from producer.watch import duration
 from storage.database import open_for_reading
 from storage.fingerprint import Digests
@@ -23,6 +23,8 @@ from storage.settings import Settings, read_settings
 from storage.sweeps import Cost, measured_costs
 from storage.wishes import states_of
 
+#: Jobs that are looked up in one query.
+BATCH = 1000
 #: Bytes of a PNG per pixel, for a model of which no image is there yet.
 PIXEL_BYTES = 2.0
 #: Values of an axis that are listed; more are counted.
@@ -122,7 +124,7 @@ class _Tally:
         )
 
     def _with_states(self, expansion: Expansion) -> Iterator[tuple[PlannedJob, str]]:
-        for batch in batches(expansion.jobs(), BATCH):
+        for batch in expansion.batches(BATCH):
             states: dict[str, str] = {}
             if self._database:
                 with self._database.read() as connection:

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
+from producer.options import retry_option, spec_options
 from producer.progress import progress_shown
-from producer.submit import describe_submission, retry_option, spec_options, submit
+from producer.submit import describe_submission, submit
 from producer.watch import Standing, duration, standing
 from storage import sweeps
 from storage.database import Database, open_database

@@ -1,17 +1,17 @@
 """Submitting a sweep: rows first, then messages, a thousand jobs at a time."""
 
-import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from producer.expansion.expand import Expansion, read_jobs
 from producer.models import describe
+from producer.options import Source, retry_option, spec_options
 from storage import sweeps, wishes
 from storage.database import Database, open_database
 from storage.embedded import broker_url
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 #: Jobs in one transaction, and in one round of messages.
 BATCH = 1000
-
-#: A sweep file, or `-` for standard input.
-Source = Path | Literal["-"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +115,7 @@ class _Submission:
         )
         retried = sweeps.retry(self._database, sweep) if retry else 0
         new, existing = 0, Counter[str]()
-        for batch in batches(expansion.jobs(), BATCH):
+        for batch in expansion.batches(BATCH):
             added = wishes.add_jobs(self._database, sweep, batch)
             send(self._app, _by_group(added.unmade), priority=NORMAL_PRIORITY)
             new += added.new
@@ -133,13 +130,6 @@ class _Submission:
             retried=retried,
             warnings=(*expansion.duplicates, *expansion.warnings),
         )
-
-
-def batches(planned: Iterable[PlannedJob], size: int) -> Iterable[list[PlannedJob]]:
-    """Cut jobs into lists of `size`; the last may be shorter."""
-    source = iter(planned)
-    while batch := list(itertools.islice(source, size)):
-        yield batch
 
 
 def describe_submission(done: Submitted) -> list[str]:
@@ -160,35 +150,6 @@ def describe_submission(done: Submitted) -> list[str]:
             f"{done.failed:,} failed before; add --retry-failed to try them again."
         )
     return lines
-
-
-def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the argument and options that name a sweep."""
-    decorators = (
-        click.argument("spec", type=str),
-        click.option(
-            "--set",
-            "sets",
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="Change a value of the file: --set base.width=768. Repeatable.",
-        ),
-        click.option(
-            "--axis",
-            "axes",
-            multiple=True,
-            metavar="NAME=VALUES",
-            help="Replace or add an axis: --axis steps=8,12,20. Repeatable.",
-        ),
-    )
-    for decorate in reversed(decorators):
-        command = decorate(command)
-    return command
-
-
-retry_option = click.option(
-    "--retry-failed", is_flag=True, help="Try the jobs again that failed before."
-)
 
 
 @click.command("submit", epilog="Example: nightsweep submit sweep.yaml")

@@ -66,8 +66,9 @@ def worker(
     settings = read_settings()
     settings.make_home()
     logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
     )
+    logging.getLogger("workers").setLevel(logging.INFO)
     app = make_app(broker_url(settings), lease_s=settings.lease_s)
     database = open_database(settings.database_url)
     supervisor = Supervisor(

@@ -11,13 +11,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from storage.errors import DeviceError, UsageError
 
 #: A CPU worker per core, up to this many.
 MOST_CPU_WORKERS = 8
 #: Seconds that torch may take to be imported and to look for GPUs.
-PROBE_S = 180
+PROBE_S = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,17 +78,7 @@ def probe() -> list[str]:
     Raises:
         DeviceError: torch cannot use them; the message says why.
     """
-    answer = subprocess.run(
-        [sys.executable, "-P", "-m", "workers.devices"],
-        capture_output=True,
-        text=True,
-        timeout=PROBE_S,
-        check=False,
-    )
-    try:
-        found = json.loads(answer.stdout)
-    except ValueError:
-        found = {"reason": (answer.stderr.strip().splitlines() or ["no answer"])[-1]}
+    found = _ask_torch()
     names: list[str] = found.get("names", [])
     if not names:
         msg = (
@@ -97,6 +88,22 @@ def probe() -> list[str]:
         )
         raise DeviceError(msg)
     return names
+
+
+def _ask_torch() -> dict[str, Any]:
+    command = [sys.executable, "-P", "-m", "workers.devices"]
+    try:
+        answer = subprocess.run(  # noqa: S603 - our own module
+            command, capture_output=True, text=True, timeout=PROBE_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return {"reason": f"torch gave no answer in {PROBE_S} s"}
+    try:
+        found: dict[str, Any] = json.loads(answer.stdout)
+    except ValueError:
+        lines = answer.stderr.strip().splitlines()
+        return {"reason": lines[-1] if lines else "torch gave no answer"}
+    return found
 
 
 def _gpu_seats(names: Sequence[str], gpus: str) -> list[Seat]:

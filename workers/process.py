@@ -18,6 +18,7 @@ from celery.exceptions import Reject, SecurityWarning
 
 from storage.database import open_database
 from storage.embedded import broker_url
+from storage.errors import NightsweepError, UsageError
 from storage.images import ImageFolder
 from storage.owners import my_name
 from storage.queue import make_app
@@ -45,6 +46,14 @@ def main(name: str, device: str, threads: int) -> None:
     settings = read_settings()
     settings.make_home()
     _configure_logging(settings, name)
+    try:
+        sys.exit(_work(settings, name, device=device, threads=threads))
+    except NightsweepError as exc:
+        log.error("%s", exc, extra={"action": "worker_unfit"})  # noqa: TRY400
+        sys.exit(exc.exit_code)
+
+
+def _work(settings: Settings, name: str, *, device: str, threads: int) -> int:
     app = make_app(broker_url(settings), lease_s=settings.lease_s)
     database = open_database(settings.database_url)
     owner = my_name()
@@ -60,7 +69,7 @@ def main(name: str, device: str, threads: int) -> None:
         should_stop=should_stop,
     )
     register(app, turn, beat)
-    sys.exit(_serve(app, name))
+    return _serve(app, name)
 
 
 def _serve(app: Any, name: str) -> int:
@@ -83,7 +92,14 @@ def _serve(app: Any, name: str) -> int:
 def _make_painter(settings: Settings, *, device: str, threads: int) -> Painter:
     where = os.environ.get("NIGHTSWEEP_PAINTER") or PAINTER
     module, _, function = where.partition(":")
-    make = getattr(import_module(module), function)
+    try:
+        make = getattr(import_module(module), function)
+    except ModuleNotFoundError as exc:
+        msg = (
+            f"A worker needs the GPU packages, but {exc.name} is not installed; run "
+            "`pip install 'nightsweep[torch]'`."
+        )
+        raise UsageError(msg) from exc
     painter: Painter = make(
         device, threads=threads, digests=settings.home / "digests.json"
     )

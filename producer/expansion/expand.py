@@ -1,5 +1,6 @@
 """Spec to jobs: every cell of the sweep, in the order of execution, one at a time."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,12 @@ class Expansion:
             for cell in cells.walk(grid):
                 yield planner.plan(cell, position)
                 position += 1
+
+    def batches(self, size: int) -> Iterator[list[PlannedJob]]:
+        """Make the jobs in lists of `size`; the last may be shorter."""
+        jobs = self.jobs()
+        while batch := list(itertools.islice(jobs, size)):
+            yield batch
 
 
 def read_jobs(

@@ -1,0 +1,39 @@
+"""Options that several commands share, and what they name."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+#: A sweep file, or `-` for standard input.
+Source = Path | Literal["-"]
+
+
+def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the argument and options that name a sweep."""
+    decorators = (
+        click.argument("spec", type=str),
+        click.option(
+            "--set",
+            "sets",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Change a value of the file: --set base.width=768. Repeatable.",
+        ),
+        click.option(
+            "--axis",
+            "axes",
+            multiple=True,
+            metavar="NAME=VALUES",
+            help="Replace or add an axis: --axis steps=8,12,20. Repeatable.",
+        ),
+    )
+    for decorate in reversed(decorators):
+        command = decorate(command)
+    return command
+
+
+retry_option = click.option(
+    "--retry-failed", is_flag=True, help="Try the jobs again that failed before."
+)
