@@ -1,5 +1,6 @@
 """The root command: names to commands, each loaded only when it is called."""
 
+import difflib
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -45,6 +46,15 @@ class LazyGroup(click.Group):
         module, _, attribute = COMMANDS[name].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or name the one that is spelt most like it."""
+        near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+        if args[0] not in COMMANDS and near:
+            context.fail(f"No such command {args[0]!r}; did you mean {near[0]!r}?")
+        return super().resolve_command(context, args)
 
     def format_commands(
         self, context: click.Context, formatter: click.HelpFormatter

@@ -8,9 +8,10 @@ from storage.settings import read_settings
 
 @click.command(epilog="Example: nightsweep down")
 def down() -> None:
-    """Stop the embedded Redis; its queue stays, and the next command starts it.
+    """Stop the embedded Redis; its queue stays.
 
-    Images, database and unmade jobs are left as they are.
+    The next command that needs it starts it again. Images, database and unmade jobs
+    are left as they are.
     """
     settings = read_settings()
     if settings.home.exists() and stop(settings):

@@ -163,10 +163,11 @@ class _Tally:
 @spec_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def plan(spec: str, sets: Sequence[str], axes: Sequence[str], *, as_json: bool) -> None:
-    """Say what a sweep would make, what exists, and what it would cost.
+    """Say what a sweep would make; write nothing.
 
-    SPEC is a YAML file, or - for standard input. Nothing is written: no row, no
-    message, no file.
+    SPEC is a YAML file, or - for standard input. Counts what is new and what exists,
+    estimates time and disk from images that were timed here, and shows what each
+    scheduler stands for. No row, no message, no file is written.
     """
     source: Source = "-" if spec == "-" else Path(spec)
     made = make_plan(source, sets=sets, axes=axes, settings=read_settings())

@@ -97,7 +97,7 @@ def duration(seconds: float | None) -> str:
 @click.option("--watch", is_flag=True, help="Look again every two seconds.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, one a sweep.")
 def status(sweep: str | None, *, watch: bool, as_json: bool) -> None:
-    """Say how far every sweep is: what waits, runs, is done or failed.
+    """Say how far every sweep is.
 
     It reads SQL only, so it answers while Redis or the workers are away.
     """

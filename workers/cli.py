@@ -57,10 +57,10 @@ def worker(
     *,
     end_with_parent: bool,
 ) -> None:
-    """Serve the queue with this machine's GPUs, or its CPU, until told to stop.
+    """Serve the queue with this machine's GPUs, or its CPU.
 
-    Ctrl-C hands unfinished jobs back and keeps every finished image. Logs are in
-    $NIGHTSWEEP_HOME/logs.
+    It goes on until told to stop: Ctrl-C hands unfinished jobs back and keeps every
+    finished image. Logs are in $NIGHTSWEEP_HOME/logs.
     """
     seats = choose_seats(gpus=gpus, device=device, workers=workers)
     settings = read_settings()

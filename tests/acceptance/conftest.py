@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ class Bench:
     """A state folder, and the command line that works on it."""
 
     home: Path
+    extra: dict[str, str] = field(default_factory=dict)
 
     @property
     def env(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("NIGHTSWEEP_")}
-        return {**kept, "NIGHTSWEEP_HOME": str(self.home)}
+        return {**kept, "NIGHTSWEEP_HOME": str(self.home), **self.extra}
 
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-P", "-m", "nightsweep", *words]

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 
 from PIL import Image
 
+from storage.models import BUILTIN_FOLDERS
 from tests.acceptance.conftest import Bench
 
 SWEEP = """
@@ -133,3 +135,44 @@ def test_show_and_grid_work_on_what_was_made(warm: Bench, tmp_path: Path) -> Non
     assert warm.cli("grid", *words, "--out", str(sheet)).stdout.strip() == str(sheet)
     with Image.open(sheet) as image:
         assert image.width > 128
+
+
+def test_a_moved_model_makes_nothing_again_and_a_changed_one_everything(
+    warm: Bench, tmp_path: Path
+) -> None:
+    warm.make(sweep("moved", "ddim", "2, 3"), tmp_path)
+    copy = tmp_path / "copy of the model"
+    shutil.copytree(BUILTIN_FOLDERS["builtin:shapes"], copy)
+    (copy / "README.md").write_text("Renamed, and with a page of its own.")
+    file = tmp_path / "moved.yaml"
+    file.write_text(sweep("moved", "ddim", "2, 3").replace("builtin:shapes", f"{copy}"))
+    # The default size, dtype and guidance of the built-in model are its own.
+    options = ("--set", "base.dtype=float32", "--set", "base.guidance=2.5")
+    plan = json.loads(warm.cli("plan", "--json", str(file), *options).stdout)
+    assert (plan["new"], plan["existing"]) == (0, {"done": 2})
+    weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    plan = json.loads(warm.cli("plan", "--json", str(file), *options).stdout)
+    assert plan["new"] == 2
+
+
+def test_a_model_of_the_hub_is_made_from_its_cache_without_the_network(
+    bench: Bench, tmp_path: Path
+) -> None:
+    hub = tmp_path / "hub"
+    commit = "c" * 40
+    snapshot = hub / "models--org--shapes" / "snapshots" / commit
+    shutil.copytree(BUILTIN_FOLDERS["builtin:shapes"], snapshot)
+    refs = hub / "models--org--shapes" / "refs"
+    refs.mkdir()
+    (refs / "main").write_text(commit)
+    file = tmp_path / "hub.yaml"
+    file.write_text(sweep("hub", "ddim", "2").replace("builtin:shapes", "org/shapes"))
+    bench.extra.update(HF_HUB_CACHE=str(hub), HF_HUB_OFFLINE="1")
+    options = ("--set", "base.dtype=float32", "--device", "cpu", "--workers", "1")
+    bench.cli("run", str(file), *options)
+    row = bench.find("--sweep", "hub")[0]
+    assert (row["state"], row["model"]) == ("done", "org/shapes")
+    assert row["model_revision"] == commit

@@ -1,0 +1,86 @@
+"""The command line: every command has help, an example, and a summary that is true."""
+
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import nightsweep
+from producer.cli import COMMANDS, SUMMARIES, cli
+from storage.settings import VARIABLES
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(cli)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        yield name, command
+
+
+def options() -> list[tuple[str, click.Option]]:
+    return [
+        (name, option)
+        for name, command in commands()
+        for option in command.params
+        if isinstance(option, click.Option)
+    ]
+
+
+def test_the_summaries_are_the_first_lines_of_the_commands_help() -> None:
+    own = {name: (command.help or "").splitlines()[0] for name, command in commands()}
+    assert own == dict(SUMMARIES)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_commands_help_ends_in_an_example(name: str) -> None:
+    said = CliRunner().invoke(cli, [name, "--help"])
+    assert said.exit_code == 0, said.output
+    last = said.output.strip().splitlines()[-1]
+    assert last.strip().startswith("Example: nightsweep")
+
+
+@pytest.mark.parametrize(("name", "option"), options())
+def test_every_option_has_help(name: str, option: click.Option) -> None:
+    assert option.help, f"{name} {option.opts}"
+
+
+def test_every_variable_of_an_option_is_in_the_table_of_settings() -> None:
+    used = {option.envvar for _, option in options() if option.envvar}
+    assert used <= set(VARIABLES)
+
+
+def test_a_command_has_at_most_one_argument() -> None:
+    for name, command in commands():
+        arguments = [p for p in command.params if isinstance(p, click.Argument)]
+        assert len(arguments) <= 1, name
+
+
+def test_an_unknown_command_is_bad_usage() -> None:
+    said = CliRunner().invoke(cli, ["statsu"])
+    assert said.exit_code == 2
+    assert "status" in said.output
+
+
+def test_our_errors_are_one_sentence_with_their_exit_code(tmp_path) -> None:
+    said = CliRunner().invoke(cli, ["plan", str(tmp_path / "missing.yaml")])
+    assert said.exit_code == 2
+    assert "missing.yaml" in said.output
+    assert "Traceback" not in said.output
+
+
+def test_the_module_gives_its_public_names() -> None:
+    assert nightsweep.Store.__name__ == "Store"
+    assert callable(nightsweep.submit)
+    assert nightsweep.__version__
+    with pytest.raises(AttributeError, match="no attribute 'Sture'"):
+        nightsweep.Sture  # noqa: B018 - the look-up is the test
+
+
+def test_a_folder_of_the_same_name_is_refused(tmp_path, monkeypatch) -> None:
+    other = type(nightsweep)("workers")
+    other.__path__ = [str(tmp_path / "workers")]
+    monkeypatch.setitem(nightsweep.sys.modules, "workers", other)
+    with pytest.raises(ImportError, match="needs its own package 'workers'"):
+        nightsweep._check_packages()
