@@ -91,7 +91,7 @@ class _Tally:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._database = open_for_reading(settings.database_url)
+        self._database = open_for_reading(settings.database_url, leave_no_trace=True)
         self._costs = measured_costs(self._database) if self._database else {}
         self._states: Counter[str] = Counter()
         self._schedulers: dict[tuple[str, str], dict[str, Any]] = {}

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from storage.database import Database, clock
 from storage.job import Job
 from storage.rows import job_columns, job_from_row
-from storage.schema import jobs
+from storage.schema import LEASED, RUNNABLE, jobs
 
 #: Deaths of a worker, alone with a job, after which the job is set aside.
 MAX_ATTEMPTS = 3
@@ -83,9 +83,7 @@ def renew(
     database: Database, *, owner: str, ids: Iterable[int], lease_s: float
 ) -> set[int]:
     """Lengthen the leases of `ids` and give those that `owner` still has."""
-    mine = sa.and_(
-        jobs.c.id.in_(list(ids)), jobs.c.owner == owner, jobs.c.state == "leased"
-    )
+    mine = sa.and_(jobs.c.id.in_(list(ids)), jobs.c.owner == owner, LEASED)
     with database.write() as connection:
         until = clock(connection) + lease_s
         connection.execute(sa.update(jobs).where(mine).values(lease_until=until))
@@ -126,7 +124,7 @@ def free_owner(database: Database, owner: str, *, died: bool) -> int:
 
 def leased_owners(database: Database) -> set[str]:
     """Name every worker that owns a job now."""
-    query = sa.select(jobs.c.owner).where(jobs.c.state == "leased").distinct()
+    query = sa.select(jobs.c.owner).where(LEASED).distinct()
     with database.read() as connection:
         return set(connection.execute(query).scalars())
 
@@ -136,7 +134,7 @@ def _lock_runnable(
 ) -> Sequence[Any]:
     query = (
         sa.select(jobs.c.id, jobs.c.attempts)
-        .where(wanted, sa.text("state = 'pending' AND priority IS NOT NULL"))
+        .where(wanted, RUNNABLE)
         .order_by(jobs.c.priority, jobs.c.position)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -164,17 +162,17 @@ def _free(
     values: dict[str, Any] = {"state": "pending", "owner": None, "lease_until": None}
     if not counted:
         values["attempts"] = jobs.c.attempts - 1
-    leased = sa.and_(which, jobs.c.state == "leased")
-    return connection.execute(sa.update(jobs).where(leased).values(values)).rowcount
+    statement = sa.update(jobs).where(which, LEASED).values(values)
+    return connection.execute(statement).rowcount
 
 
 def _quarantine(connection: Connection, mine: sa.ColumnElement[bool]) -> None:
     reason = (
         f"its worker died {MAX_ATTEMPTS} times while it was being made; see the "
-        "worker's log, then `nightsweep submit` the sweep again to retry it"
+        "worker's log, then submit the sweep again with --retry-failed"
     )
     connection.execute(
         sa.update(jobs)
-        .where(mine, jobs.c.state == "leased", jobs.c.attempts >= MAX_ATTEMPTS)
+        .where(mine, LEASED, jobs.c.attempts >= MAX_ATTEMPTS)
         .values(state="quarantined", owner=None, lease_until=None, error=reason)
     )

@@ -1,19 +1,23 @@
 """The SQL database: connections, transactions, and the schema brought up to date."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import Any, Literal
+from urllib.parse import quote, unquote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
 from storage.errors import DatabaseError, UsageError
 from storage.settings import refuse_network_filesystem, without_password
+
+#: How SQLite's files are opened: to write, to read beside writers, or untouched.
+Mode = Literal["writing", "reading", "closed"]
 
 #: The newest migration; a test holds it to `storage/migrations/versions`.
 HEAD = "0001"
@@ -67,32 +71,43 @@ def open_database(url: str) -> Database:
     """Open the database at `url`, creating or upgrading its schema where needed.
 
     Raises:
-        UsageError: The URL or its driver cannot be used.
+        UsageError: The URL or its driver cannot be used, or the database was made
+            by a newer nightsweep.
         DatabaseError: The server or file cannot be reached.
     """
     database = Database(_make_engine(url))
-    if current_revision(database) != HEAD:
+    revision = current_revision(database)
+    _refuse_newer(database, revision)
+    if revision != HEAD:
         _migrate(database)
     return database
 
 
-def open_for_reading(url: str) -> Database | None:
-    """Open an existing database without creating or changing anything.
+def open_for_reading(url: str, *, leave_no_trace: bool = False) -> Database | None:
+    """Open an existing database without creating or changing anything in it.
 
     Returns None where there is no database yet.
 
+    Args:
+        url: Where it is.
+        leave_no_trace: Not to touch SQLite's files at all, not even the two that a
+            reader makes and removes. What others write meanwhile may go unseen, so
+            it is for one short look.
+
     Raises:
-        DatabaseError: The database cannot be read, or its schema is another one.
+        UsageError: The database was made by a newer nightsweep.
+        DatabaseError: The database cannot be read, or its schema is an older one.
     """
     path = _sqlite_path(url)
-    if path is not None:
-        if not path.exists():
-            return None
-        url = _read_only_url(path)
-    database = Database(_make_engine(url, read_only=True))
+    if path is not None and not path.exists():
+        return None
+    is_closed = leave_no_trace or (path is not None and not os.access(path, os.W_OK))
+    database = Database(_make_engine(url, mode="closed" if is_closed else "reading"))
     revision = current_revision(database)
     if revision is None:
+        database.close()
         return None
+    _refuse_newer(database, revision)
     if revision != HEAD:
         msg = (
             f"The database must have schema {HEAD}, but has {revision}; run any "
@@ -139,14 +154,15 @@ def insert_into(connection: Connection, table: sa.Table) -> Any:
     return postgresql.insert(table)
 
 
-def _make_engine(url: str, *, read_only: bool = False) -> Engine:
+def _make_engine(url: str, *, mode: Mode = "writing") -> Engine:
     path = _sqlite_path(url)
     try:
         if path is None:
             return sa.create_engine(url, pool_pre_ping=True)
-        if not read_only:
+        if mode == "writing":
             refuse_network_filesystem(path.parent)
-        engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+        where = _sqlite_url(path, mode)
+        engine = sa.create_engine(where, connect_args={"timeout": BUSY_TIMEOUT_S})
     except (sa.exc.ArgumentError, ImportError) as exc:
         msg = (
             "NIGHTSWEEP_DATABASE_URL must be a SQLAlchemy URL whose driver is "
@@ -155,17 +171,19 @@ def _make_engine(url: str, *, read_only: bool = False) -> Engine:
             "nightsweep[postgres]."
         )
         raise UsageError(msg) from exc
-    _prepare_sqlite(engine, read_only=read_only)
+    _prepare_sqlite(engine, mode)
     return engine
 
 
-def _prepare_sqlite(engine: Engine, *, read_only: bool) -> None:
+def _prepare_sqlite(engine: Engine, mode: Mode) -> None:
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # transactions are begun below, by hand
-        if not read_only:
+        if mode == "writing":
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
+        else:
+            connection.execute("PRAGMA query_only=ON")
         connection.execute("PRAGMA foreign_keys=ON")
 
     @sa.event.listens_for(engine, "begin")
@@ -175,16 +193,32 @@ def _prepare_sqlite(engine: Engine, *, read_only: bool) -> None:
 
 
 def _sqlite_path(url: str) -> Path | None:
+    # As it stands: a `%` or `?` in a folder's name is nothing but that.
     prefix = "sqlite:///"
     return Path(url.removeprefix(prefix)) if url.startswith(prefix) else None
 
 
-def _read_only_url(path: Path) -> str:
-    # A read-only connection to a WAL database would leave -wal and -shm files
-    # behind; with no -wal file there is no writer, and the file is complete.
-    idle = not path.with_name(path.name + "-wal").exists()
-    suffix = "&immutable=1" if idle else ""
-    return f"sqlite:///file:{quote(str(path))}?mode=ro{suffix}&uri=true"
+def _sqlite_url(path: Path, mode: Mode) -> sa.URL:
+    if mode == "writing":
+        return sa.URL.create("sqlite", database=str(path))
+    query = {"mode": "rw", "uri": "true"}
+    if mode == "closed":
+        # A connection that may not write would leave -wal and -shm files behind;
+        # with no -wal file there is no writer, and the file is complete.
+        is_idle = not path.with_name(path.name + "-wal").exists()
+        query = {"mode": "ro", "uri": "true"} | ({"immutable": "1"} if is_idle else {})
+    return sa.URL.create("sqlite", database=f"file:{quote(str(path))}", query=query)
+
+
+def _refuse_newer(database: Database, revision: str | None) -> None:
+    if revision is not None and revision > HEAD:
+        where = _shown(database.engine)
+        msg = (
+            f"The database must have a schema of up to {HEAD}, which this nightsweep "
+            f"knows, but {where} has {revision}; install a newer nightsweep, or set "
+            "NIGHTSWEEP_HOME or NIGHTSWEEP_DATABASE_URL to another place."
+        )
+        raise UsageError(msg)
 
 
 def _migrate(database: Database) -> None:
@@ -208,18 +242,23 @@ def _migrate(database: Database) -> None:
 def _translated(engine: Engine) -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError) as exc:
-        raise _unreachable(engine, exc) from exc
     except DBAPIError as exc:
-        if exc.connection_invalidated:
-            raise _unreachable(engine, exc) from exc
-        raise
+        ours = isinstance(exc, (DataError, IntegrityError, ProgrammingError))
+        if ours and not exc.connection_invalidated:
+            raise  # a mistake in nightsweep, and not the server's or the disk's
+        raise _unreachable(engine, exc) from exc
 
 
 def _unreachable(engine: Engine, exc: DBAPIError) -> DatabaseError:
-    where = engine.url.render_as_string(hide_password=True)
     msg = (
-        f"The database must be reachable and writable, but {where} says: {exc.orig}; "
-        "check NIGHTSWEEP_DATABASE_URL, the disk and the server."
+        "The database must be reachable and writable, but "
+        f"{_shown(engine)} says: {exc.orig}; check NIGHTSWEEP_DATABASE_URL, the disk "
+        "and the server."
     )
     return DatabaseError(msg)
+
+
+def _shown(engine: Engine) -> str:
+    if engine.dialect.name == "sqlite":
+        return unquote(str(engine.url.database).removeprefix("file:"))
+    return engine.url.render_as_string(hide_password=True)

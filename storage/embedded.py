@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote
 
 from storage.errors import QueueError
 from storage.settings import Settings
@@ -43,14 +45,18 @@ def broker_url(settings: Settings) -> str:
         return settings.redis_url
     with _locked(settings):
         path = socket_path(settings)
-        if not _answers(path):
-            _start(settings, path)
+        if path.parent != settings.home / "redis":
+            _make_private(path.parent)
+        # One that listens and is busy, loading its queue perhaps, is waited for: two
+        # servers would spoil the file that they share.
+        server = None if _is_listening(path) else _start(settings, path)
+        _wait_for(settings, path, server)
     return socket_url(settings)
 
 
 def socket_url(settings: Settings) -> str:
     """Give the URL of the embedded server, running or not."""
-    return f"redis+socket://{socket_path(settings)}?virtual_host=0"
+    return f"redis+socket://{quote(str(socket_path(settings)))}?virtual_host=0"
 
 
 def socket_path(settings: Settings) -> Path:
@@ -59,8 +65,9 @@ def socket_path(settings: Settings) -> Path:
     if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
         return path
     name = sha256(os.fsencode(settings.home)).hexdigest()[:16]
-    folder = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    return Path(folder) / f"nightsweep-{os.getuid()}-{name}" / "redis.sock"
+    # Not XDG_RUNTIME_DIR: that goes when its user logs out, for the night perhaps.
+    folder = Path(tempfile.gettempdir()) / f"nightsweep-{os.getuid()}-{name}"
+    return folder / "redis.sock"
 
 
 def is_running(settings: Settings) -> bool:
@@ -80,7 +87,7 @@ def stop(settings: Settings) -> bool:
             return False
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + START_S
-        while _answers(socket_path(settings)):
+        while _is_listening(socket_path(settings)):
             if time.monotonic() > deadline:
                 msg = f"The embedded Redis (process {pid}) must stop, but does not."
                 raise QueueError(msg)
@@ -145,9 +152,20 @@ def _locked(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _start(settings: Settings, path: Path) -> None:
+def _make_private(folder: Path) -> None:
+    # It is in /tmp, where somebody else could have been first.
+    folder.mkdir(mode=0o700, exist_ok=True)
+    seen = folder.lstat()
+    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.getuid():
+        msg = (
+            f"The folder of the embedded Redis must be your own, but {folder} is not; "
+            "remove it, or set NIGHTSWEEP_HOME to a shorter path."
+        )
+        raise QueueError(msg)
+
+
+def _start(settings: Settings, path: Path) -> "subprocess.Popen[bytes]":
     folder = settings.home / "redis"
-    path.parent.mkdir(mode=0o700, exist_ok=True)
     config = folder / "redis.conf"
     config.write_text(
         "port 0\n"
@@ -159,7 +177,7 @@ def _start(settings: Settings, path: Path) -> None:
         'save ""\n'
         "maxmemory-policy noeviction\n"
     )
-    server = subprocess.Popen(  # noqa: S603 - a path that find_server found
+    return subprocess.Popen(  # noqa: S603 - a path that find_server found
         [find_server(), config],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -167,15 +185,32 @@ def _start(settings: Settings, path: Path) -> None:
         start_new_session=True,
         cwd=folder,
     )
+
+
+def _wait_for(
+    settings: Settings, path: Path, server: "subprocess.Popen[bytes] | None"
+) -> None:
     deadline = time.monotonic() + START_S
     while not _answers(path):
-        if server.poll() is not None or time.monotonic() > deadline:
+        ended = server is not None and server.poll() is not None
+        if ended or time.monotonic() > deadline:
             msg = (
-                "The embedded Redis must start, but did not; "
-                f"{folder / 'redis.log'} says why."
+                "The embedded Redis must start and answer, but does not; "
+                f"{settings.home / 'redis' / 'redis.log'} says why."
             )
             raise QueueError(msg)
         time.sleep(0.005)
+    if server is not None:
+        server.returncode = 0  # it outlives this process on purpose: no warning
+
+
+def _is_listening(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(str(path))
+        except OSError:
+            return False
+        return True
 
 
 def _answers(path: Path) -> bool:

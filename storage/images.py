@@ -5,6 +5,7 @@ The folder may be shared between hosts; the database holds paths relative to it.
 
 import os
 import re
+import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,8 @@ class ImageFolder:
             ImageStoreError: The file cannot be written.
         """
         path = self.path(key)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        # Chance, not the process id: containers that share a folder share those.
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
@@ -53,6 +55,7 @@ class ImageFolder:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
+            _sync_folder(path.parent)
         except OSError as exc:
             with suppress(OSError):
                 temporary.unlink()
@@ -62,3 +65,13 @@ class ImageFolder:
             )
             raise ImageStoreError(msg) from exc
         return path
+
+
+def _sync_folder(folder: Path) -> None:
+    # So that the name survives a power failure, too: SQL will say that it is there.
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems cannot
+            os.fsync(opened)
+    finally:
+        os.close(opened)

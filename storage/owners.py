@@ -5,14 +5,13 @@ import socket
 
 import psutil
 
-#: The start time of one process can be read as seconds that differ by one or two.
+#: The start of one process can be read as seconds that differ by one or two.
 CLOCK_SLACK_S = 3
 
 
 def my_name() -> str:
-    """Name this process: host, id, start time, `night3:4711:1790000000`."""
-    started = int(psutil.Process().create_time())
-    return f"{process_name(os.getpid())}:{started}"
+    """Name this process: host, id, second of its start, `night3:4711:5025`."""
+    return f"{process_name(os.getpid())}:{_started_s(psutil.Process())}"
 
 
 def process_name(pid: int) -> str:
@@ -29,9 +28,17 @@ def is_dead(owner: str) -> bool:
     if host != socket.gethostname():
         return False
     try:
-        seen = psutil.Process(int(pid)).create_time()
-        return abs(seen - int(started)) > CLOCK_SLACK_S
+        process = psutil.Process(int(pid))
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        return abs(_started_s(process) - int(started)) > CLOCK_SLACK_S
     except psutil.NoSuchProcess:
         return True
     except (ValueError, psutil.AccessDenied):
         return False
+
+
+def _started_s(process: psutil.Process) -> int:
+    # Since the boot: the time of day moves when a clock is set, and would make the
+    # living look dead.
+    return int(process.create_time() - psutil.boot_time())

@@ -100,10 +100,25 @@ def waiting(app: Celery) -> int:
     Raises:
         QueueError: Redis could not be reached.
     """
-    with translated(app), app.connection_for_read() as connection:
-        client: Any = connection.default_channel.client  # type: ignore[attr-defined]
-        names = [QUEUE if not n else f"{QUEUE}\x06\x16{n}" for n in PRIORITY_STEPS]
+    names = [QUEUE if not n else f"{QUEUE}\x06\x16{n}" for n in PRIORITY_STEPS]
+    with redis_client(app) as client:
         return sum(client.llen(name) for name in names)
+
+
+@contextmanager
+def redis_client(app: Celery) -> Iterator[Any]:
+    """Reach Redis itself, soon or not at all; keys get their prefix.
+
+    It is for those who ask again later and have other things to do meanwhile: a
+    sender would try for a minute.
+
+    Raises:
+        QueueError: Redis could not be reached.
+    """
+    soon = {"connect_retries_timeout": 1}
+    with translated(app), app.connection_for_read(transport_options=soon) as connection:
+        channel: Any = connection.default_channel
+        yield channel.client
 
 
 @contextmanager

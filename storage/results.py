@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from storage.database import Database, insert_into
 from storage.job import canonical_json
-from storage.schema import environments, jobs, results
+from storage.schema import LEASED, environments, jobs, results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,7 @@ def record_failure(database: Database, job_id: int, *, owner: str, error: str) -
     with database.write() as connection:
         connection.execute(
             sa.update(jobs)
-            .where(jobs.c.id == job_id, jobs.c.owner == owner, jobs.c.state == "leased")
+            .where(jobs.c.id == job_id, jobs.c.owner == owner, LEASED)
             .values(state="failed", owner=None, lease_until=None, error=error)
         )
 

@@ -141,21 +141,24 @@ jobs = Table(
     _one_of("state", JOB_STATES),
 )
 
-_runnable = text("state = 'pending' AND priority IS NOT NULL")
+#: The conditions of the two partial indexes. SQLite uses one only where the query
+#: says it in the same words, with no parameter in place of the state.
+RUNNABLE = text("state = 'pending' AND priority IS NOT NULL")
+LEASED = text("state = 'leased'")
+
 Index(
     "ix_jobs_runnable",
     jobs.c.group_key,
     jobs.c.priority,
     jobs.c.position,
-    sqlite_where=_runnable,
-    postgresql_where=_runnable,
+    sqlite_where=RUNNABLE,
+    postgresql_where=RUNNABLE,
 )
-_leased = text("state = 'leased'")
 Index(
     "ix_jobs_leased",
     jobs.c.lease_until,
-    sqlite_where=_leased,
-    postgresql_where=_leased,
+    sqlite_where=LEASED,
+    postgresql_where=LEASED,
 )
 
 results = Table(

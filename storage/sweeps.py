@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.database import Database, utc_now
-from storage.schema import jobs, models, results, sweep_jobs, sweeps
+from storage.database import Database, insert_into, utc_now
+from storage.schema import RUNNABLE, jobs, models, results, sweep_jobs, sweeps
 
 #: Priorities run from 0, first, to 9, last.
 NORMAL_PRIORITY = 5
@@ -58,16 +58,17 @@ def save_sweep(
         "state": "active",
         "priority": priority,
     }
+    changed = sa.case((sweeps.c.spec != spec, 1), else_=0)
     with database.write() as connection:
-        row = _sweep_row(connection, name)
-        if row is None:
-            values |= {"name": name, "revision": 1, "created_at": utc_now()}
-            connection.execute(sa.insert(sweeps).values(values))
-        else:
-            values["revision"] = row.revision + (row.spec != spec)
-            connection.execute(
-                sa.update(sweeps).where(sweeps.c.id == row.id).values(values)
+        # One statement, so that two producers may submit the same sweep at once.
+        connection.execute(
+            insert_into(connection, sweeps)
+            .values(name=name, revision=1, created_at=utc_now(), **values)
+            .on_conflict_do_update(
+                index_elements=["name"],
+                set_={**values, "revision": sweeps.c.revision + changed},
             )
+        )
         return _sweep(_sweep_row(connection, name))
 
 
@@ -105,14 +106,14 @@ def count_states(database: Database, sweep: Sweep) -> dict[str, int]:
         .group_by(jobs.c.state)
     )
     with database.read() as connection:
-        return dict(connection.execute(query).tuples().all())
+        return dict(connection.execute(query).all())
 
 
 def runnable_keys(database: Database, *, limit: int) -> dict[str, list[str]]:
     """Give up to `limit` keys that a worker may claim, by batch group."""
     query = (
         sa.select(jobs.c.group_key, jobs.c.key)
-        .where(sa.text("state = 'pending' AND priority IS NOT NULL"))
+        .where(RUNNABLE)
         .order_by(jobs.c.priority, jobs.c.position)
         .limit(limit)
     )
@@ -187,7 +188,7 @@ def failures(
         .limit(limit)
     )
     with database.read() as connection:
-        return list(connection.execute(query).tuples().all())
+        return list(connection.execute(query).all())
 
 
 def _sweep_row(connection: Connection, name: str) -> Any:

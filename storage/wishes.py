@@ -18,6 +18,9 @@ from storage.rows import job_row, model_row, prompt_digest
 from storage.schema import jobs, models, prompts, schedulers, sweep_jobs, sweeps
 from storage.sweeps import Sweep
 
+#: Jobs that leave a sweep in one transaction.
+STEP = 1000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Added:
@@ -43,10 +46,10 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
         keys = [one.job.key for one in planned]
         known = states_of(connection, keys)
         fresh = [one for one in planned if one.job.key not in known]
+        model_ids = _model_ids(connection, planned)
         if fresh:
-            _insert_jobs(connection, sweep, fresh)
-        _join_sweep(connection, sweep, planned)
-        _want(connection, sweep, keys)
+            _insert_jobs(connection, sweep, fresh, model_ids=model_ids)
+        _rank(connection, _join_sweep(connection, sweep, planned))
     return Added(
         new=len(fresh),
         existing=Counter(known.values()),
@@ -59,33 +62,50 @@ def drop_absent(database: Database, sweep: Sweep) -> int:
 
     Unfinished ones leave the sweep; those with an image stay. Gives how many left.
     """
-    absent = sa.and_(
-        sweep_jobs.c.sweep_id == sweep.id, sweep_jobs.c.revision < sweep.revision
-    )
-    unfinished = sa.select(jobs.c.id).where(jobs.c.state != "done")
-    with database.write() as connection:
-        gone = list(
-            connection.execute(
-                sa.delete(sweep_jobs)
-                .where(absent, sweep_jobs.c.job_id.in_(unfinished))
-                .returning(sweep_jobs.c.job_id)
-            ).scalars()
-        )
-        for start in range(0, len(gone), 1000):
-            _rank(connection, gone[start : start + 1000])
-    return len(gone)
+    left = last = 0
+    while True:
+        # Step by step, so that no worker waits long for the database.
+        with database.write() as connection:
+            gone = _absent(connection, sweep, after=last)
+            if not gone:
+                return left
+            mine = sweep_jobs.c.sweep_id == sweep.id
+            leave = sa.delete(sweep_jobs).where(mine, sweep_jobs.c.job_id.in_(gone))
+            connection.execute(leave)
+            _rank(connection, gone)
+        left += len(gone)
+        last = gone[-1]
 
 
 def states_of(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
     """Give the state of each of `keys` that exists."""
     query = sa.select(jobs.c.key, jobs.c.state).where(jobs.c.key.in_(keys))
-    return dict(connection.execute(query).tuples().all())
+    return dict(connection.execute(query).all())
+
+
+def _absent(connection: Connection, sweep: Sweep, *, after: int) -> list[int]:
+    query = (
+        sa.select(sweep_jobs.c.job_id)
+        .join(jobs, jobs.c.id == sweep_jobs.c.job_id)
+        .where(
+            sweep_jobs.c.sweep_id == sweep.id,
+            sweep_jobs.c.job_id > after,
+            sweep_jobs.c.revision < sweep.revision,
+            jobs.c.state != "done",
+        )
+        .order_by(sweep_jobs.c.job_id)
+        .limit(STEP)
+    )
+    return list(connection.execute(query).scalars())
 
 
 def _insert_jobs(
-    connection: Connection, sweep: Sweep, planned: Sequence[PlannedJob]
+    connection: Connection,
+    sweep: Sweep,
+    planned: Sequence[PlannedJob],
+    *,
+    model_ids: Mapping[str, int],
 ) -> None:
-    model_ids = _model_ids(connection, planned)
     prompt_ids = _prompt_ids(connection, planned)
     scheduler_ids = _scheduler_ids(connection, planned)
     now = utc_now()
@@ -111,14 +131,15 @@ def _model_ids(connection: Connection, planned: Sequence[PlannedJob]) -> dict[st
     rows = {one.job.model.fingerprint: model_row(one.job.model) for one in planned}
     statement = insert_into(connection, models)
     # A known model may have moved since: workers look where it was planned last.
-    moved = {name: statement.excluded[name] for name in ("name", "revision", "variant")}
+    where = ("name", "revision", "variant", "commit_sha")
+    moved = {name: statement.excluded[name] for name in where}
     statement = statement.on_conflict_do_update(
         index_elements=["fingerprint"], set_=moved
     )
-    connection.execute(statement, list(rows.values()))
+    connection.execute(statement, [rows[key] for key in sorted(rows)])
     query = sa.select(models.c.fingerprint, models.c.id)
     found = connection.execute(query.where(models.c.fingerprint.in_(rows)))
-    return dict(found.tuples().all())
+    return dict(found.all())
 
 
 def _prompt_ids(
@@ -135,16 +156,16 @@ def _prompt_ids(
         for one in planned
     }
     statement = insert_into(connection, prompts).on_conflict_do_nothing()
-    connection.execute(statement, list(rows.values()))
+    connection.execute(statement, [rows[key] for key in sorted(rows)])
     query = sa.select(prompts.c.digest, prompts.c.id)
     found = connection.execute(query.where(prompts.c.digest.in_(rows)))
-    return dict(found.tuples().all())
+    return dict(found.all())
 
 
 def _scheduler_ids(
     connection: Connection, planned: Sequence[PlannedJob]
 ) -> dict[tuple[str, str, str], int]:
-    keys = {_scheduler_key(one) for one in planned}
+    keys = sorted({_scheduler_key(one) for one in planned})
     names = ("class_name", "options", "name")
     statement = insert_into(connection, schedulers).on_conflict_do_nothing()
     connection.execute(statement, [dict(zip(names, key, strict=True)) for key in keys])
@@ -164,7 +185,7 @@ def _scheduler_key(one: PlannedJob) -> tuple[str, str, str]:
 
 def _join_sweep(
     connection: Connection, sweep: Sweep, planned: Sequence[PlannedJob]
-) -> None:
+) -> list[int]:
     keys = {one.job.key: one for one in planned}
     query = sa.select(jobs.c.key, jobs.c.id).where(jobs.c.key.in_(keys))
     rows = [
@@ -187,18 +208,11 @@ def _join_sweep(
         ),
         rows,
     )
-
-
-def _want(connection: Connection, sweep: Sweep, keys: Sequence[str]) -> None:
-    more_urgent = sa.or_(jobs.c.priority.is_(None), jobs.c.priority > sweep.priority)
-    connection.execute(
-        sa.update(jobs)
-        .where(jobs.c.key.in_(keys), jobs.c.state != "done", more_urgent)
-        .values(priority=sweep.priority)
-    )
+    return [row["job_id"] for row in rows]
 
 
 def _rank(connection: Connection, job_ids: Sequence[int]) -> None:
+    """Give each job the most urgent priority of the active sweeps that want it."""
     best = (
         sa.select(sa.func.min(sweeps.c.priority))
         .join(sweep_jobs, sweep_jobs.c.sweep_id == sweeps.c.id)
@@ -206,5 +220,11 @@ def _rank(connection: Connection, job_ids: Sequence[int]) -> None:
         .scalar_subquery()
     )
     connection.execute(
-        sa.update(jobs).where(jobs.c.id.in_(job_ids)).values(priority=best)
+        sa.update(jobs)
+        .where(
+            jobs.c.id.in_(job_ids),
+            jobs.c.state != "done",
+            jobs.c.priority.is_distinct_from(best),
+        )
+        .values(priority=best)
     )

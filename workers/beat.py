@@ -3,16 +3,15 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from celery import Celery
 
 from storage import claims
 from storage.database import Database
 from storage.errors import NightsweepError
-from storage.queue import translated
+from storage.queue import redis_client
 
 log = logging.getLogger(__name__)
 
@@ -83,23 +82,26 @@ class Beat:
                 return
 
     def _beat(self, delivery_tag: str | None) -> None:
+        # Each by itself: leases are kept while Redis is away, and the other way round.
+        said = self._try(lambda: self._keep_message(delivery_tag))
+        kept = self._try(self._keep_leases)
+        if said and kept and not self._healthy:
+            log.warning("The beat goes on.", extra={"action": "beat_resumed"})
+        self._healthy = said and kept
+
+    def _try(self, act: Callable[[], None]) -> bool:
         try:
-            if delivery_tag:
-                self._keep_message(delivery_tag)
-            self._keep_leases()
+            act()
         except NightsweepError as exc:
             if self._healthy:
                 log.warning("The beat fails: %s", exc, extra={"action": "beat_failed"})
-            self._healthy = False
-        else:
-            if not self._healthy:
-                log.warning("The beat goes on.", extra={"action": "beat_resumed"})
-            self._healthy = True
+            return False
+        return True
 
-    def _keep_message(self, delivery_tag: str) -> None:
-        with translated(self._app), self._app.connection_for_write() as connection:
-            client: Any = connection.default_channel.client  # type: ignore[attr-defined]
-            client.zadd("unacked_index", {delivery_tag: time.time()}, xx=True)
+    def _keep_message(self, delivery_tag: str | None) -> None:
+        if delivery_tag:
+            with redis_client(self._app) as client:
+                client.zadd("unacked_index", {delivery_tag: time.time()}, xx=True)
 
     def _keep_leases(self) -> None:
         with self._lock:

@@ -171,7 +171,7 @@ def test_the_dockerfile_copies_what_is_there_and_not_ignored() -> None:
 def test_the_dockerfile_copies_every_package_and_module() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     parts = project["tool"]["setuptools"]
-    wanted = {name.partition(".")[0] for name in parts["packages"]}
+    wanted = {name.rstrip("*") for name in parts["packages"]["find"]["include"]}
     copied = " ".join(instructions("COPY"))
     assert all(f"{name} {name}" in copied for name in wanted)
     assert all(f"{module}.py" in copied for module in parts["py-modules"])

@@ -5,27 +5,7 @@ from typing import Any
 
 import pytest
 
-from storage.job import Job, Model
-
-SHAPES = Model(fingerprint="0" * 32, name="builtin:shapes")
-
-
-def make_job(**changes: Any) -> Job:
-    return replace(
-        Job(
-            model=SHAPES,
-            dtype="float16",
-            width=512,
-            height=512,
-            prompt="a cat",
-            seed=8,
-            scheduler_class="DDIMScheduler",
-            steps=20,
-            guidance=7.5,
-        ),
-        **changes,
-    )
-
+from tests.builders import SHAPES, make_job
 
 #: Frozen: a change here makes every image of every user again.
 GOLDEN: list[tuple[dict[str, Any], str]] = [

@@ -1,0 +1,101 @@
+"""Short ways to the jobs, sweeps and results that tests need."""
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage import claims
+from storage.claims import Claim
+from storage.database import Database
+from storage.job import Job, Model, PlannedJob
+from storage.results import Environment, Result, Timings
+from storage.schema import jobs
+from storage.sweeps import NORMAL_PRIORITY, Sweep, save_sweep
+from storage.wishes import add_jobs
+
+SHAPES = Model(fingerprint="0" * 32, name="builtin:shapes")
+ENVIRONMENT = Environment(gpu="CPU", host="night3", details={"torch": "2.13.0"})
+
+
+def make_job(**changes: Any) -> Job:
+    """Make a job; `changes` are fields of `Job`."""
+    return replace(
+        Job(
+            model=SHAPES,
+            dtype="float16",
+            width=512,
+            height=512,
+            prompt="a cat",
+            seed=8,
+            scheduler_class="DDIMScheduler",
+            steps=20,
+            guidance=7.5,
+        ),
+        **changes,
+    )
+
+
+def make_planned(**changes: Any) -> PlannedJob:
+    """Make a planned job; `changes` are fields of `PlannedJob` or of `Job`."""
+    names = {field.name for field in fields(PlannedJob)}
+    of_job = {name: changes.pop(name) for name in set(changes) - names}
+    planned = PlannedJob(
+        job=make_job(**of_job), position=0, evaluations=20, scheduler_name="ddim"
+    )
+    return replace(planned, **changes)
+
+
+def plan_seeds(*seeds: int, **changes: Any) -> list[PlannedJob]:
+    """Make a planned job for each seed, in that order of execution."""
+    return [
+        make_planned(seed=seed, position=position, **changes)
+        for position, seed in enumerate(seeds)
+    ]
+
+
+def submit(
+    database: Database,
+    planned: Sequence[PlannedJob],
+    *,
+    name: str = "night",
+    spec: str = "one",
+    priority: int = NORMAL_PRIORITY,
+) -> Sweep:
+    """Store a sweep and its jobs."""
+    sweep = save_sweep(database, name, spec=spec, axes={}, priority=priority)
+    add_jobs(database, sweep, planned)
+    return sweep
+
+
+def take(database: Database, owner: str = "host:1:1", **changes: Any) -> list[Claim]:
+    """Claim jobs of the group of `make_job`; `changes` are arguments of `claim`."""
+    values = {"lease_s": 90.0, "limit": 4, "group": make_job().group}
+    return claims.claim(database, owner=owner, **{**values, **changes})
+
+
+def job_rows(database: Database) -> Sequence[Any]:
+    """Read the table of jobs, in the order of its rows."""
+    with database.read() as connection:
+        return connection.execute(sa.select(jobs).order_by(jobs.c.id)).all()
+
+
+def states(database: Database) -> dict[int, str]:
+    """Give the state of each job by its seed."""
+    return {row.seed: row.state for row in job_rows(database)}
+
+
+def make_result(**changes: Any) -> Result:
+    """Make a result; `changes` are fields of `Result`."""
+    timings = Timings(
+        queue_s=1.5, encode_s=0.25, denoise_s=0.5, decode_s=0.125, save_s=0.125
+    )
+    result = Result(
+        path="ab/cd/abcd.png",
+        size_bytes=1000,
+        pixel_sha256="0" * 64,
+        timings=timings,
+        finished_at="2026-01-02T03:04:05.678901+00:00",
+    )
+    return replace(result, **changes)

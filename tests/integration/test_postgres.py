@@ -1,0 +1,293 @@
+"""PostgreSQL: the same tables, views, claims and results as on SQLite."""
+
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from psycopg import sql
+
+from storage import claims
+from storage.database import (
+    HEAD,
+    Database,
+    current_revision,
+    open_database,
+    open_for_reading,
+)
+from storage.errors import DatabaseError
+from storage.results import record_done, record_failure
+from storage.schema import metadata, select_images, select_sweep_images
+from storage.sweeps import (
+    Cost,
+    count_states,
+    failures,
+    measured_costs,
+    recent_rate,
+    retry,
+    runnable_keys,
+)
+from storage.wishes import drop_absent
+from tests.builders import (
+    ENVIRONMENT,
+    SHAPES,
+    job_rows,
+    make_job,
+    make_planned,
+    make_result,
+    plan_seeds,
+    states,
+    submit,
+    take,
+)
+from tests.unit.test_job import GOLDEN
+
+#: Its programs refuse to run as root; the system's user for it, or any other.
+USERS = ("postgres", "nobody")
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Give the folder of a PostgreSQL server's socket."""
+    programs = _programs()
+    if programs is None:
+        reason = "there is no PostgreSQL server; install the package postgresql"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    folder = tempfile.mkdtemp()  # not in pytest's, which is closed to other users
+    user = _user()
+    shutil.chown(folder, user)
+    data = f"{folder}/data"
+    as_user: dict[str, Any] = {"user": user, "cwd": folder}
+    initdb = [
+        str(programs / "initdb"),
+        "--no-sync",
+        "-A",
+        "trust",
+        "-U",
+        "me",
+        "-D",
+        data,
+    ]
+    subprocess.run(initdb, check=True, capture_output=True, **as_user)
+    process = subprocess.Popen(
+        [programs / "postgres", "-D", data, "-k", folder, "-h", "", "-F"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **as_user,
+    )
+    try:
+        while not _answers(folder):
+            assert process.poll() is None
+        yield folder
+    finally:
+        process.send_signal(signal.SIGINT)  # its fast way to end
+        process.wait()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def url(server: str) -> str:
+    """Give the URL of a new database."""
+    name = f"t{next(NUMBERS)}"
+    with psycopg.connect(host=server, user="me", dbname="postgres") as connection:
+        connection.autocommit = True
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return f"postgresql+psycopg://me@/{name}?host={server}"
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    opened = open_database(url)
+    yield opened
+    opened.close()
+
+
+def _programs() -> Path | None:
+    # Debian keeps initdb off the PATH.
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    found = [Path(text).parent for text in [shutil.which("initdb")] if text]
+    return next(iter(found + folders), None)
+
+
+def _user() -> str | int:
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    if os.getuid() == 0:
+        return next(name for name in USERS if name in known)
+    return os.getuid()
+
+
+def _answers(folder: str) -> bool:
+    try:
+        psycopg.connect(host=folder, user="me", dbname="postgres").close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def in_threads(*acts: Any) -> None:
+    """Do all at once; raise the first error of any."""
+    errors: list[BaseException] = []
+    start = threading.Barrier(len(acts))
+
+    def do(act: Any) -> None:
+        start.wait()
+        try:
+            act()
+        except BaseException as exc:  # noqa: BLE001 - raised below
+            errors.append(exc)
+
+    threads = [threading.Thread(target=do, args=(act,)) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def done(database: Database, *ids: int) -> set[int]:
+    made = {job_id: make_result() for job_id in ids}
+    return record_done(database, made, worker="cpu0", environment=ENVIRONMENT)
+
+
+def test_the_migrations_make_the_schema_and_the_views(database: Database) -> None:
+    assert current_revision(database) == HEAD
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+        for view, query in (
+            ("images", select_images()),
+            ("sweep_images", select_sweep_images()),
+        ):
+            everything = sa.select(sa.text("*")).select_from(sa.table(view))
+            shown = list(connection.execute(everything).keys())
+            assert shown == list(connection.execute(query).keys())
+
+
+def test_a_new_database_may_be_opened_by_several_at_once(url: str) -> None:
+    in_threads(*[lambda: open_database(url).close()] * 3)
+    reader = open_for_reading(url)
+    assert reader is not None
+    reader.close()
+
+
+def test_an_empty_database_is_none_to_a_reader(url: str) -> None:
+    assert open_for_reading(url) is None
+
+
+def test_a_server_that_is_away_is_named_without_its_password() -> None:
+    url = "postgresql+psycopg://me:geheim@127.0.0.1:1/db"
+    with pytest.raises(
+        DatabaseError, match=r"must be reachable and writable, but postgresql\+"
+    ) as caught:
+        open_database(url)
+    assert "geheim" not in str(caught.value)
+
+
+def test_golden_jobs_come_back_with_the_same_keys(database: Database) -> None:
+    planned = [make_planned(**changes) for changes, _ in GOLDEN]
+    submit(database, planned)
+    keys = [one.job.key for one in planned]
+    found: set[str] = set()
+    while taken := take(database, limit=9, group=None, keys=keys):
+        found.update(claim.job.key for claim in taken)
+    assert found == set(keys)
+
+
+def test_a_job_goes_its_way(database: Database) -> None:
+    sweep = submit(database, plan_seeds(1, 2, 3, 4))
+    one, two, three = take(database, limit=3)
+    assert [claim.job.seed for claim in (one, two, three)] == [1, 2, 3]
+    assert claims.renew(
+        database, owner="host:1:1", ids=[one.id, two.id], lease_s=90
+    ) == {one.id, two.id}
+    assert done(database, one.id) == {one.id}
+    assert done(database, one.id) == set()
+    record_failure(database, two.id, owner="host:1:1", error="latents are NaN")
+    claims.hand_back(database, owner="host:1:1", ids=[three.id])
+    assert states(database) == {1: "done", 2: "failed", 3: "pending", 4: "pending"}
+    assert count_states(database, sweep) == {"done": 1, "failed": 1, "pending": 2}
+    assert failures(database, sweep) == [("latents are NaN", 1)]
+    assert retry(database, sweep) == 1
+
+
+def test_the_view_shows_a_finished_image(database: Database) -> None:
+    submit(database, plan_seeds(1))
+    (claim,) = take(database)
+    done(database, claim.id)
+    with database.read() as connection:
+        row = connection.execute(sa.text("SELECT * FROM images")).mappings().one()
+    assert (row["key"], row["sweep"]) == (make_job(seed=1).key, "night")
+    assert (row["state"], row["gpu"], row["total_s"]) == ("done", "CPU", 1.0)
+    assert row["finished_at"] == "2026-01-02T03:04:05.678901+00:00"
+
+
+def test_what_a_plan_asks_is_answered(database: Database) -> None:
+    sweep = submit(database, plan_seeds(1, 2))
+    done(database, *(claim.id for claim in take(database, limit=1)))
+    kind = (SHAPES.fingerprint, "float16", 512, 512)
+    cost = Cost(evaluation_s=0.05, image_bytes=1000)
+    assert measured_costs(database) == {kind: cost}
+    assert recent_rate(database, sweep) == 0
+    assert runnable_keys(database, limit=9) == {
+        make_job().group: [make_job(seed=2).key]
+    }
+
+
+def test_the_silent_and_the_dead_are_freed(database: Database) -> None:
+    submit(database, plan_seeds(1, 2, 3))
+    take(database, "h_1:1:1", lease_s=-1, limit=1)
+    take(database, "h_1:12:1", limit=1)
+    take(database, "hx1:12:1", limit=1)
+    assert claims.free_expired(database) == 1
+    assert claims.free_owner(database, "h_1:12:", died=True) == 1
+    assert claims.leased_owners(database) == {"hx1:12:1"}
+    assert [row.attempts for row in job_rows(database)] == [0, 1, 1]
+
+
+def test_unmade_jobs_of_an_older_spec_leave(database: Database) -> None:
+    submit(database, plan_seeds(1, 2))
+    done(database, *(claim.id for claim in take(database, limit=1)))
+    sweep = submit(database, plan_seeds(3), spec="two")
+    assert sweep.revision == 2
+    assert drop_absent(database, sweep) == 1
+    assert [row.priority for row in job_rows(database)] == [5, None, 5]
+
+
+def test_claimers_at_the_same_time_never_share_a_job(database: Database) -> None:
+    submit(database, plan_seeds(*range(120)))
+    taken: list[int] = []
+
+    def work() -> None:
+        while found := take(database, f"h:{threading.get_ident()}:1", limit=3):
+            taken.extend(claim.job.seed for claim in found)
+
+    in_threads(*[work] * 4)
+    assert sorted(taken) == list(range(120))
+
+
+def test_producers_at_the_same_time_do_not_block_each_other(
+    database: Database,
+) -> None:
+    planned = plan_seeds(*range(300))
+    in_threads(
+        lambda: submit(database, planned),
+        lambda: submit(database, planned[::-1]),
+        lambda: submit(database, planned[::-1], name="other"),
+    )
+    assert states(database) == dict.fromkeys(range(300), "pending")

@@ -1,0 +1,151 @@
+"""Repair: nothing waits for a worker that is gone, or for a message that was lost."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from celery import Celery
+from redis import Redis
+
+from storage.claims import MAX_ATTEMPTS
+from storage.database import Database, open_database
+from storage.embedded import broker_url, socket_path, stop
+from storage.errors import QueueError
+from storage.owners import my_name
+from storage.queue import make_app, send, waiting
+from storage.results import record_done
+from storage.settings import Settings
+from tests.builders import (
+    ENVIRONMENT,
+    job_rows,
+    make_planned,
+    make_result,
+    plan_seeds,
+    states,
+    submit,
+    take,
+)
+from workers.reconcile import free_the_dead, reconcile
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    opened = open_database(settings.database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Celery]:
+    made = make_app(broker_url(settings))
+    yield made
+    made.close()
+    stop(settings)
+
+
+@pytest.fixture
+def other() -> Iterator["subprocess.Popen[str]"]:
+    """Give another process of this host, which waits."""
+    code = "from storage.owners import my_name; print(my_name(), flush=True); input()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        yield process
+        process.kill()
+
+
+def name_of(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_a_silent_workers_job_is_freed(database: Database) -> None:
+    submit(database, plan_seeds(1, 2))
+    take(database, "elsewhere:1:1", lease_s=-1, limit=1)
+    take(database, "elsewhere:2:2", limit=1)
+    assert free_the_dead(database) == 1
+    assert states(database) == {1: "pending", 2: "leased"}
+
+
+def test_a_dead_worker_of_this_host_is_not_waited_for(
+    database: Database, other: "subprocess.Popen[str]"
+) -> None:
+    submit(database, plan_seeds(1, 2))
+    take(database, name_of(other), limit=1)
+    take(database, my_name(), limit=1)
+    assert free_the_dead(database) == 0
+    other.kill()
+    other.wait()
+    assert free_the_dead(database) == 1
+    assert states(database) == {1: "pending", 2: "leased"}
+
+
+def test_repair_never_sets_a_job_aside(database: Database) -> None:
+    submit(database, plan_seeds(1))
+    for _ in range(MAX_ATTEMPTS + 1):
+        take(database, "elsewhere:1:1", lease_s=-1)
+        assert free_the_dead(database) == 1
+    assert [(row.state, row.attempts) for row in job_rows(database)] == [("pending", 0)]
+
+
+def test_jobs_without_a_message_get_one(database: Database, app: Celery) -> None:
+    submit(database, [*plan_seeds(1, 2), make_planned(seed=3, width=768)])
+    assert reconcile(database, app) == 2
+    assert waiting(app) == 2
+
+
+def test_while_messages_wait_none_is_sent(database: Database, app: Celery) -> None:
+    submit(database, plan_seeds(1, 2))
+    send(app, {"group": ["0" * 32]}, priority=9)
+    assert reconcile(database, app) == 0
+    assert waiting(app) == 1
+
+
+def test_repeated_repair_sends_no_more(database: Database, app: Celery) -> None:
+    submit(database, plan_seeds(1, 2))
+    assert [reconcile(database, app) for _ in range(3)] == [1, 0, 0]
+
+
+def test_what_redis_lost_is_sent_again(
+    database: Database, app: Celery, settings: Settings
+) -> None:
+    submit(database, plan_seeds(1, 2))
+    reconcile(database, app)
+    with Redis(unix_socket_path=str(socket_path(settings))) as client:
+        client.flushall()
+    assert reconcile(database, app) == 1
+    assert waiting(app) == 1
+
+
+def test_a_freed_job_gets_a_message_at_once(database: Database, app: Celery) -> None:
+    submit(database, plan_seeds(1))
+    take(database, "elsewhere:1:1", lease_s=-1)
+    assert reconcile(database, app) == 1
+
+
+def test_where_nothing_is_left_to_do_nothing_is_sent(
+    database: Database, app: Celery
+) -> None:
+    submit(database, plan_seeds(1, 2))
+    one, _ = take(database)
+    record_done(
+        database, {one.id: make_result()}, worker="cpu0", environment=ENVIRONMENT
+    )
+    assert reconcile(database, app) == 0
+    assert waiting(app) == 0
+
+
+def test_the_dead_are_freed_though_redis_is_away(
+    database: Database, app: Celery, settings: Settings
+) -> None:
+    submit(database, plan_seeds(1))
+    take(database, "elsewhere:1:1", lease_s=-1)
+    stop(settings)
+    with pytest.raises(QueueError, match="Redis must be reachable"):
+        reconcile(database, app)
+    assert states(database) == {1: "pending"}

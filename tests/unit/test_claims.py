@@ -1,0 +1,249 @@
+"""Claims: no job is made by two workers, and none is forgotten."""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from storage import claims
+from storage.claims import MAX_ATTEMPTS, Claim
+from storage.database import Database, open_database
+from storage.schema import jobs
+from storage.settings import Settings
+from storage.sweeps import runnable_keys
+from tests.builders import (
+    job_rows,
+    make_job,
+    make_planned,
+    plan_seeds,
+    states,
+    submit,
+    take,
+)
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    opened = open_database(settings.database_url)
+    yield opened
+    opened.close()
+
+
+def seeds(taken: list[Claim]) -> list[int]:
+    return [claim.job.seed for claim in taken]
+
+
+def die(database: Database, *wanted: int, times: int = 1) -> None:
+    """Let a worker die that many times with the jobs of these seeds."""
+    keys = [make_job(seed=seed).key for seed in wanted]
+    for _ in range(times):
+        claims.claim(database, owner="host:9:9", lease_s=90, limit=9, keys=keys)
+        claims.free_owner(database, "host:9:", died=True)
+
+
+def test_the_most_urgent_come_first_then_the_first_in_order(database: Database) -> None:
+    submit(database, plan_seeds(1, 2), name="later", priority=7)
+    submit(database, plan_seeds(3, 4), name="sooner", priority=2)
+    assert seeds(take(database)) == [3, 4, 1, 2]
+
+
+def test_a_claim_carries_the_job_as_it_was_planned(database: Database) -> None:
+    planned = make_planned(prompt="ein Kätzchen", extras={"eta": 0.5})
+    submit(database, [planned])
+    (claim,) = take(database)
+    assert claim.job == planned.job
+    assert claim.attempts == 1
+
+
+def test_no_more_than_the_limit_are_taken(database: Database) -> None:
+    submit(database, plan_seeds(1, 2, 3))
+    assert seeds(take(database, limit=2)) == [1, 2]
+    assert seeds(take(database, limit=2)) == [3]
+    assert take(database) == []
+
+
+def test_only_jobs_of_the_group_are_taken(database: Database) -> None:
+    submit(database, [*plan_seeds(1), make_planned(seed=2, width=768)])
+    assert seeds(take(database)) == [1]
+
+
+def test_only_the_jobs_that_are_named_are_taken(database: Database) -> None:
+    submit(database, plan_seeds(1, 2, 3))
+    keys = [make_job(seed=3).key, make_job(seed=1).key, "0" * 32]
+    assert seeds(take(database, group=None, keys=keys)) == [1, 3]
+
+
+def test_naming_nothing_takes_nothing(database: Database) -> None:
+    submit(database, plan_seeds(1))
+    assert take(database, group=None) == []
+
+
+def test_the_group_of_keys_is_that_of_those_that_exist(database: Database) -> None:
+    submit(database, plan_seeds(1))
+    keys = ["0" * 32, make_job(seed=1).key]
+    assert claims.group_of(database, keys) == make_job().group
+    assert claims.group_of(database, ["0" * 32]) is None
+
+
+def test_a_job_that_no_sweep_wants_is_never_taken(database: Database) -> None:
+    submit(database, plan_seeds(1))
+    with database.write() as connection:
+        connection.execute(sa.update(jobs).values(priority=None))
+    assert take(database) == []
+    assert take(database, group=None, keys=[make_job(seed=1).key]) == []
+
+
+def test_a_job_whose_worker_died_comes_alone(database: Database) -> None:
+    submit(database, plan_seeds(1, 2, 3))
+    die(database, 1)
+    assert seeds(take(database)) == [1]
+    assert seeds(take(database)) == [2, 3]
+
+
+def test_what_stands_before_such_a_job_is_taken_without_it(database: Database) -> None:
+    submit(database, plan_seeds(1, 2, 3, 4))
+    die(database, 3)
+    assert seeds(take(database)) == [1, 2]
+    assert seeds(take(database)) == [3]
+    assert seeds(take(database)) == [4]
+
+
+def test_claimers_at_the_same_time_never_share_a_job(settings: Settings) -> None:
+    database = open_database(settings.database_url)
+    submit(database, plan_seeds(*range(120)))
+    taken: dict[str, list[int]] = {}
+    start = threading.Barrier(4)
+
+    def work(owner: str) -> None:
+        own = open_database(settings.database_url)
+        start.wait()
+        while found := take(own, owner, limit=3):
+            taken.setdefault(owner, []).extend(seeds(found))
+        own.close()
+
+    threads = [threading.Thread(target=work, args=(f"h:{n}:1",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(itertools.chain(*taken.values())) == list(range(120))
+    owned = {row.seed: row.owner for row in job_rows(database)}
+    assert owned == {seed: owner for owner in taken for seed in taken[owner]}
+    database.close()
+
+
+def test_renewing_tells_which_jobs_are_still_held(database: Database) -> None:
+    submit(database, plan_seeds(1, 2))
+    one, other = take(database, "host:1:1", limit=1) + take(database, "host:2:2")
+    kept = claims.renew(
+        database, owner="host:1:1", ids=[one.id, other.id], lease_s=1000
+    )
+    assert kept == {one.id}
+    first, second = job_rows(database)
+    assert first.lease_until > second.lease_until
+
+
+def test_a_renewed_lease_does_not_expire(database: Database) -> None:
+    submit(database, plan_seeds(1))
+    (claim,) = take(database, lease_s=-1)
+    claims.renew(database, owner="host:1:1", ids=[claim.id], lease_s=90)
+    assert claims.free_expired(database) == 0
+
+
+def test_a_job_that_was_handed_back_counts_no_attempt(database: Database) -> None:
+    submit(database, plan_seeds(1, 2))
+    one, other = take(database)
+    claims.hand_back(database, owner="host:1:1", ids=[one.id])
+    assert states(database) == {1: "pending", 2: "leased"}
+    assert seeds(take(database)) == [1]
+    assert [row.attempts for row in job_rows(database)] == [1, 1]
+    assert other.attempts == 1
+
+
+def test_nobody_hands_back_the_job_of_another(database: Database) -> None:
+    submit(database, plan_seeds(1))
+    (claim,) = take(database, "host:1:1")
+    claims.hand_back(database, owner="host:2:2", ids=[claim.id])
+    assert states(database) == {1: "leased"}
+
+
+def test_silence_frees_a_job_and_counts_no_attempt(database: Database) -> None:
+    submit(database, plan_seeds(1, 2))
+    take(database, "host:1:1", limit=1, lease_s=-1)
+    take(database, "host:2:2", limit=1)
+    assert claims.free_expired(database) == 1
+    (first, second) = job_rows(database)
+    assert (first.state, first.owner, first.attempts) == ("pending", None, 0)
+    assert (second.state, second.owner) == ("leased", "host:2:2")
+
+
+def test_three_deaths_set_a_job_aside(database: Database) -> None:
+    submit(database, plan_seeds(1, 2))
+    die(database, 1, times=MAX_ATTEMPTS - 1)
+    assert states(database) == {1: "pending", 2: "pending"}
+    die(database, 1)
+    assert states(database) == {1: "quarantined", 2: "pending"}
+    assert job_rows(database)[0].error == (
+        "its worker died 3 times while it was being made; see the worker's log, then "
+        "submit the sweep again with --retry-failed"
+    )
+    assert seeds(take(database)) == [2]
+
+
+def test_ends_that_are_no_deaths_never_set_a_job_aside(database: Database) -> None:
+    submit(database, plan_seeds(1))
+    for _ in range(MAX_ATTEMPTS + 1):
+        take(database, "host:1:1")
+        assert claims.free_owner(database, "host:1:1", died=False) == 1
+    assert [(row.state, row.attempts) for row in job_rows(database)] == [("pending", 0)]
+
+
+def test_a_process_frees_its_own_jobs_only(database: Database) -> None:
+    submit(database, plan_seeds(1, 2, 3))
+    for owner in ("h_1:12:5", "h_1:123:5", "hx1:12:5"):
+        take(database, owner, limit=1)
+    assert claims.free_owner(database, "h_1:12:", died=True) == 1
+    assert states(database) == {1: "pending", 2: "leased", 3: "leased"}
+
+
+def test_everybody_who_holds_a_job_is_named_once(database: Database) -> None:
+    submit(database, plan_seeds(1, 2, 3, 4))
+    take(database, "host:1:1", limit=2)
+    take(database, "host:2:2", limit=1)
+    assert claims.leased_owners(database) == {"host:1:1", "host:2:2"}
+
+
+@pytest.mark.parametrize(
+    ("act", "index"),
+    [
+        (take, "ix_jobs_runnable (group_key=?"),
+        (lambda database: runnable_keys(database, limit=9), "ix_jobs_runnable"),
+        (claims.free_expired, "ix_jobs_leased (lease_until<?)"),
+        (claims.leased_owners, "ix_jobs_leased"),
+        (
+            lambda database: claims.free_owner(database, "host:1:", died=True),
+            "ix_jobs_leased",
+        ),
+    ],
+)
+def test_what_workers_ask_all_the_time_reads_no_finished_job(
+    database: Database, act: Callable[[Database], object], index: str
+) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    @sa.event.listens_for(database.engine, "before_cursor_execute")
+    def _note(_connection: Any, _cursor: Any, statement: str, *rest: Any) -> None:
+        if statement.startswith(("SELECT", "UPDATE")):
+            asked.append((statement, rest[0]))
+
+    act(database)
+    statements = list(asked)
+    with database.read() as connection:
+        for statement, parameters in statements:
+            plan = connection.exec_driver_sql(
+                f"EXPLAIN QUERY PLAN {statement}", parameters
+            )
+            assert index in "\n".join(row.detail for row in plan)

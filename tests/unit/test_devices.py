@@ -1,0 +1,166 @@
+"""Seats: which device each worker gets, and which wishes are refused."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from storage.errors import DeviceError, UsageError
+from workers import devices
+from workers.devices import Seat, choose_seats, has_nvidia, probe
+
+#: What stands in for torch in the process that looks for GPUs.
+TORCH = """
+__version__ = "2.13.0"
+class version:
+    cuda = {built_for!r}
+class cuda:
+    is_available = staticmethod(lambda: {names!r} != [])
+    device_count = staticmethod(lambda: len({names!r}))
+    get_device_name = staticmethod(lambda index: {names!r}[index])
+    @staticmethod
+    def init():
+        raise RuntimeError("The NVIDIA driver on your system is too old")
+"""
+
+
+@pytest.fixture(autouse=True)
+def _every_gpu_is_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@pytest.fixture
+def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_torch(tmp_path, monkeypatch, names=["H200", "H200"], built_for="12.8")
+    monkeypatch.setattr(devices, "has_nvidia", lambda: True)
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "has_nvidia", lambda: False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(6)))
+
+
+def install_torch(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    names: list[str],
+    built_for: str | None,
+) -> None:
+    text = TORCH.format(names=names, built_for=built_for)
+    (folder / "torch.py").write_text(text)
+    root = Path(devices.__file__).parents[1]
+    monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{root}")
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_each_gpu_gets_one_worker_that_sees_no_other() -> None:
+    assert choose_seats() == [
+        Seat(name="gpu0", device="cuda:0", visible="0"),
+        Seat(name="gpu1", device="cuda:0", visible="1"),
+    ]
+    assert choose_seats(gpus="all") == choose_seats()
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_some_gpus_may_be_chosen() -> None:
+    assert [seat.visible for seat in choose_seats(gpus="1")] == ["1"]
+    assert [seat.visible for seat in choose_seats(gpus="1, 0,1")] == ["0", "1"]
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_gpus_count_among_the_visible_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-5f")
+    assert [seat.visible for seat in choose_seats()] == ["3", "GPU-5f"]
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize("gpus", ["2", "0,2", "-1", "first", ","])
+def test_a_gpu_that_is_not_there_is_refused(gpus: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        choose_seats(gpus=gpus)
+    assert str(caught.value) == f"--gpus must be `all` or of 0 to 1, got {gpus!r}."
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_one_process_serves_one_gpu() -> None:
+    with pytest.raises(UsageError, match="--workers is for CPUs, one process serves"):
+        choose_seats(workers=2)
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_a_gpu_may_be_left_alone() -> None:
+    seats = choose_seats(device="cpu", workers=1)
+    assert [(seat.name, seat.device) for seat in seats] == [("cpu0", "cpu")]
+
+
+def test_no_gpu_and_some_gpus_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match="--gpus and --device cpu exclude each other"):
+        choose_seats(gpus="0", device="cpu")
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_cpu_gets_one_worker_a_core_with_one_thread() -> None:
+    seats = choose_seats()
+    assert [seat.name for seat in seats] == [f"cpu{n}" for n in range(6)]
+    assert {(seat.device, seat.threads, seat.visible) for seat in seats} == {
+        ("cpu", 1, None)
+    }
+
+
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize(("workers", "threads"), [(1, 6), (2, 3), (4, 1), (9, 1)])
+def test_fewer_workers_share_the_cores(workers: int, threads: int) -> None:
+    seats = choose_seats(workers=workers)
+    assert [seat.threads for seat in seats] == [threads] * workers
+
+
+@pytest.mark.parametrize("hidden", ["", "-1"])
+def test_a_gpu_that_is_hidden_on_purpose_is_none(
+    hidden: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    assert not has_nvidia()
+
+
+@pytest.mark.parametrize(
+    ("built_for", "reason"),
+    [
+        (None, "torch 2.13.0 is built for CPUs only"),
+        ("12.8", "The NVIDIA driver on your system is too old"),
+    ],
+)
+def test_a_gpu_that_torch_cannot_use_is_refused_with_the_reason(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    built_for: str | None,
+    reason: str,
+) -> None:
+    install_torch(tmp_path, monkeypatch, names=[], built_for=built_for)
+    monkeypatch.setattr(devices, "has_nvidia", lambda: True)
+    with pytest.raises(DeviceError) as caught:
+        choose_seats()
+    assert str(caught.value) == (
+        f"A GPU must be usable by torch, but this machine's is not: {reason}; install "
+        "the torch wheel for its driver, or choose --device cpu."
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("raise ImportError('libcudart.so.12: not found')", "libcudart.so.12"),
+        ("import os; os.abort()", "no answer"),
+        ("import time; time.sleep(60)", "torch gave no answer in 0.5 s"),
+    ],
+)
+def test_a_torch_that_breaks_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, reason: str
+) -> None:
+    install_torch(tmp_path, monkeypatch, names=[], built_for=None)
+    (tmp_path / "torch.py").write_text(code)
+    if "sleep" in code:
+        monkeypatch.setattr(devices, "PROBE_S", 0.5)
+    with pytest.raises(DeviceError, match=reason):
+        probe()

@@ -1,0 +1,171 @@
+"""Sweeps: revisions, counts, costs, and reasons of failure."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from storage.database import Database, open_database, utc_now
+from storage.results import record_done, record_failure
+from storage.schema import sweeps as table
+from storage.settings import Settings
+from storage.sweeps import (
+    Cost,
+    count_states,
+    failures,
+    find_sweep,
+    list_sweeps,
+    measured_costs,
+    recent_rate,
+    runnable_keys,
+    save_sweep,
+)
+from tests.builders import (
+    ENVIRONMENT,
+    SHAPES,
+    make_job,
+    make_planned,
+    make_result,
+    plan_seeds,
+    submit,
+    take,
+)
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    opened = open_database(settings.database_url)
+    yield opened
+    opened.close()
+
+
+def test_a_new_sweep_has_the_first_revision(database: Database) -> None:
+    sweep = save_sweep(database, "night", spec="one", axes={"steps": ["8", "20"]})
+    assert (sweep.revision, sweep.state, sweep.priority) == (1, "active", 5)
+    assert find_sweep(database, "night") == sweep
+
+
+def test_the_same_spec_is_the_same_revision(database: Database) -> None:
+    first = save_sweep(database, "night", spec="one", axes={})
+    assert save_sweep(database, "night", spec="one", axes={}) == first
+
+
+def test_each_changed_spec_is_a_revision(database: Database) -> None:
+    first = save_sweep(database, "night", spec="one", axes={})
+    second = save_sweep(database, "night", spec="two", axes={})
+    third = save_sweep(database, "night", spec="one", axes={})
+    assert (second.id, second.revision, second.spec) == (first.id, 2, "two")
+    assert third.revision == 3
+
+
+@pytest.mark.parametrize("state", ["paused", "cancelled"])
+def test_a_sweep_that_was_stopped_is_active_again(
+    database: Database, state: str
+) -> None:
+    save_sweep(database, "night", spec="one", axes={})
+    with database.write() as connection:
+        connection.execute(sa.update(table).values(state=state))
+    assert save_sweep(database, "night", spec="one", axes={}).state == "active"
+
+
+def test_the_order_of_the_axes_is_kept(database: Database) -> None:
+    axes = {"steps": ["8"], "prompt": ["ein Kätzchen"], "guidance": ["7"]}
+    save_sweep(database, "night", spec="one", axes=axes)
+    found = find_sweep(database, "night")
+    assert found is not None
+    assert list(found.axes) == ["steps", "prompt", "guidance"]
+    assert found.axes == axes
+
+
+def test_producers_may_submit_one_sweep_at_once(settings: Settings) -> None:
+    open_database(settings.database_url).close()
+    found = []
+
+    def work() -> None:
+        own = open_database(settings.database_url)
+        found.append(submit(own, plan_seeds(*range(50))))
+        own.close()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {(sweep.id, sweep.revision) for sweep in found} == {(1, 1)}
+
+
+def test_an_unknown_sweep_is_none(database: Database) -> None:
+    assert find_sweep(database, "night") is None
+
+
+def test_sweeps_are_listed_from_the_oldest(database: Database) -> None:
+    for name in ("b", "a"):
+        save_sweep(database, name, spec="one", axes={})
+    assert [sweep.name for sweep in list_sweeps(database)] == ["b", "a"]
+
+
+def test_states_are_counted_by_membership(database: Database) -> None:
+    one = submit(database, plan_seeds(1, 2, 3), name="one")
+    other = submit(database, plan_seeds(3, 4), name="other")
+    take(database, limit=1)
+    assert count_states(database, one) == {"leased": 1, "pending": 2}
+    assert count_states(database, other) == {"pending": 2}
+
+
+def test_runnable_keys_come_by_group_in_order(database: Database) -> None:
+    wide = make_planned(seed=9, width=768)
+    submit(database, [*plan_seeds(1, 2), wide], priority=7)
+    submit(database, plan_seeds(3), name="sooner", priority=1)
+    take(database, limit=1, group=None, keys=[make_job(seed=1).key])
+    assert runnable_keys(database, limit=9) == {
+        make_job().group: [make_job(seed=3).key, make_job(seed=2).key],
+        wide.job.group: [wide.job.key],
+    }
+    assert sum(map(len, runnable_keys(database, limit=2).values())) == 2
+
+
+def test_costs_are_measured_by_model_and_size_without_warm_ups(
+    database: Database,
+) -> None:
+    submit(database, plan_seeds(1, 2, 3))
+    first, second, third = take(database)
+    done = {
+        first.id: make_result(warm_up=True, size_bytes=9_000_000),
+        second.id: make_result(size_bytes=1000),
+        third.id: make_result(size_bytes=3000),
+    }
+    record_done(database, done, worker="cpu0", environment=ENVIRONMENT)
+    # A second each, and 20 evaluations.
+    kind = (SHAPES.fingerprint, "float16", 512, 512)
+    cost = Cost(evaluation_s=0.05, image_bytes=2000)
+    assert measured_costs(database) == {kind: cost}
+
+
+def test_without_an_image_no_cost_is_known(database: Database) -> None:
+    submit(database, plan_seeds(1))
+    assert measured_costs(database) == {}
+
+
+def test_the_rate_counts_what_was_finished_of_late(database: Database) -> None:
+    sweep = submit(database, plan_seeds(1, 2, 3))
+    submit(database, plan_seeds(4), name="other")
+    one, two, three, four = take(database)
+    done = {job.id: make_result(finished_at=utc_now()) for job in (one, two, four)}
+    record_done(
+        database,
+        {**done, three.id: make_result(finished_at="2001-01-01T00:00:00.000000+00:00")},
+        worker="cpu0",
+        environment=ENVIRONMENT,
+    )
+    assert recent_rate(database, sweep, window_s=1000) == 2 / 1000
+
+
+def test_the_most_frequent_reasons_come_first(database: Database) -> None:
+    sweep = submit(database, plan_seeds(1, 2, 3, 4))
+    for claim, reason in zip(
+        take(database), ("black", "NaN", "NaN", "huge"), strict=True
+    ):
+        record_failure(database, claim.id, owner="host:1:1", error=reason)
+    assert failures(database, sweep, limit=1) == [("NaN", 2)]
+    assert dict(failures(database, sweep)) == {"NaN": 2, "black": 1, "huge": 1}

@@ -1,0 +1,266 @@
+"""Wishes: overlapping sweeps share their jobs, and each job knows who wants it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from storage import sweeps
+from storage.database import Database, open_database
+from storage.results import record_done, record_failure
+from storage.rows import job_columns, job_from_row
+from storage.schema import models, prompts, schedulers, sweep_jobs
+from storage.schema import sweeps as sweeps_table
+from storage.settings import Settings
+from storage.sweeps import Sweep, count_states, save_sweep
+from storage.wishes import STEP, add_jobs, drop_absent
+from tests.builders import (
+    ENVIRONMENT,
+    SHAPES,
+    job_rows,
+    make_job,
+    make_planned,
+    make_result,
+    plan_seeds,
+    states,
+    submit,
+    take,
+)
+from tests.unit.test_job import GOLDEN
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    opened = open_database(settings.database_url)
+    yield opened
+    opened.close()
+
+
+def finish(database: Database, *wanted: int) -> None:
+    keys = [make_job(seed=seed).key for seed in wanted]
+    done = {one.id: make_result() for one in take(database, group=None, keys=keys)}
+    assert len(done) == len(wanted)
+    record_done(database, done, worker="cpu0", environment=ENVIRONMENT)
+
+
+def members(database: Database, sweep: Sweep) -> list[int]:
+    query = sa.text("SELECT seed FROM sweep_images WHERE sweep = :name ORDER BY seed")
+    with database.read() as connection:
+        return list(connection.execute(query, {"name": sweep.name}).scalars())
+
+
+def priorities(database: Database) -> dict[int, int | None]:
+    return {row.seed: row.priority for row in job_rows(database)}
+
+
+@pytest.mark.parametrize(("changes", "key"), GOLDEN)
+def test_a_golden_job_is_built_from_its_row_with_the_same_key(
+    database: Database, changes: dict[str, Any], key: str
+) -> None:
+    planned = make_planned(**changes)
+    submit(database, [planned])
+    with database.read() as connection:
+        row = connection.execute(job_columns()).one()
+    assert job_from_row(row) == planned.job
+    assert job_from_row(row).key == row.key == key
+
+
+def test_all_golden_jobs_live_side_by_side(database: Database) -> None:
+    submit(database, [make_planned(**changes) for changes, _ in GOLDEN])
+    with database.read() as connection:
+        found = [job_from_row(row).key for row in connection.execute(job_columns())]
+    assert sorted(found) == sorted(key for _, key in GOLDEN)
+
+
+def test_a_model_is_built_from_its_row_in_full(database: Database) -> None:
+    model = replace(
+        SHAPES,
+        name="org/name",
+        revision="main",
+        variant="fp16",
+        commit="c" * 40,
+        family="flux",
+        embeds_guidance=True,
+    )
+    submit(database, [make_planned(model=model)])
+    assert take(database, group=make_job(model=model).group)[0].job.model == model
+
+
+def test_adding_jobs_again_changes_nothing(database: Database) -> None:
+    planned = plan_seeds(1, 2)
+    sweep = submit(database, planned)
+    before = job_rows(database)
+    added = add_jobs(database, sweep, planned)
+    assert job_rows(database) == before
+    assert members(database, sweep) == [1, 2]
+    assert (added.new, added.existing) == (0, {"pending": 2})
+    assert added.unmade == planned
+
+
+def test_sweeps_that_overlap_share_their_jobs(database: Database) -> None:
+    one = submit(database, plan_seeds(1, 2), name="one")
+    other = save_sweep(database, "other", spec="two", axes={})
+    added = add_jobs(database, other, plan_seeds(2, 3))
+    assert (added.new, added.existing) == (1, {"pending": 1})
+    assert states(database) == {1: "pending", 2: "pending", 3: "pending"}
+    assert members(database, one) == [1, 2]
+    assert members(database, other) == [2, 3]
+
+
+def test_what_repeats_is_stored_once(database: Database) -> None:
+    submit(database, plan_seeds(1, 2, 3), name="one")
+    submit(database, plan_seeds(3, 4, prompt="a dog"), name="other")
+    with database.read() as connection:
+        counts = [
+            connection.execute(sa.select(sa.func.count()).select_from(table)).scalar()
+            for table in (models, schedulers, prompts)
+        ]
+    assert counts == [1, 1, 2]
+
+
+def test_every_state_of_a_known_job_is_counted(database: Database) -> None:
+    planned = plan_seeds(1, 2, 3, 4)
+    sweep = submit(database, planned)
+    finish(database, 1)
+    one, *_ = take(database, limit=2)
+    record_failure(database, one.id, owner="host:1:1", error="latents are NaN")
+    added = add_jobs(database, sweep, [*planned, *plan_seeds(5)])
+    assert added.new == 1
+    assert added.existing == {"done": 1, "failed": 1, "leased": 1, "pending": 1}
+    assert [one.job.seed for one in added.unmade] == [4, 5]
+
+
+def test_the_first_sweep_that_asked_is_shown(database: Database) -> None:
+    submit(database, plan_seeds(1), name="first")
+    submit(database, plan_seeds(1, 2), name="second")
+    with database.read() as connection:
+        query = sa.text("SELECT seed, sweep FROM images ORDER BY seed")
+        assert connection.execute(query).all() == [(1, "first"), (2, "second")]
+
+
+def test_what_varied_is_kept_in_order_of_display(database: Database) -> None:
+    cell = {"steps": "20", "prompt": "ein Kätzchen"}
+    submit(database, [make_planned(cell=cell, scheduler_label="mine", position=7)])
+    query = sa.text("SELECT cell, scheduler_label, position FROM sweep_images")
+    with database.read() as connection:
+        row = connection.execute(query).one()
+    assert row == ('{"steps": "20", "prompt": "ein Kätzchen"}', "mine", 7)
+
+
+def test_the_sweeps_own_name_for_a_scheduler_may_change(database: Database) -> None:
+    submit(database, [make_planned(scheduler_label="old")])
+    submit(database, [make_planned(scheduler_label="new")], spec="two")
+    with database.read() as connection:
+        found = connection.execute(sa.select(sweep_jobs.c.scheduler_label)).scalars()
+        assert list(found) == ["new"]
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        {"name": "/models/copy", "revision": None, "commit": None},
+        {"name": "org/copy", "revision": "v2", "variant": "fp16", "commit": "d" * 40},
+    ],
+)
+def test_a_model_that_moved_makes_nothing_again_and_is_found(
+    database: Database, moved: dict[str, Any]
+) -> None:
+    model = replace(SHAPES, name="org/name", revision="main", commit="c" * 40)
+    sweep = submit(database, plan_seeds(1, model=model))
+    copy = replace(model, **moved)
+    added = add_jobs(database, sweep, plan_seeds(1, model=copy))
+    assert (added.new, added.existing) == (0, {"pending": 1})
+    assert [claim.job.model for claim in take(database)] == [copy]
+
+
+def test_a_job_is_as_urgent_as_the_most_urgent_of_its_sweeps(
+    database: Database,
+) -> None:
+    submit(database, plan_seeds(1, 2), name="one", priority=5)
+    submit(database, plan_seeds(2, 3), name="other", priority=2)
+    submit(database, plan_seeds(3, 4), name="third", priority=8)
+    assert priorities(database) == {1: 5, 2: 2, 3: 2, 4: 8}
+
+
+def test_a_sweep_may_become_less_urgent(database: Database) -> None:
+    submit(database, plan_seeds(1, 2), name="one", priority=2)
+    submit(database, plan_seeds(2), name="other", priority=4)
+    submit(database, plan_seeds(1, 2), name="one", priority=7)
+    assert priorities(database) == {1: 7, 2: 4}
+
+
+def test_a_cancelled_sweep_wants_nothing(database: Database) -> None:
+    submit(database, plan_seeds(1, 2), name="one", priority=2)
+    with database.write() as connection:
+        connection.execute(sa.update(sweeps_table).values(state="cancelled"))
+    submit(database, plan_seeds(2), name="other", priority=7)
+    assert priorities(database)[2] == 7
+
+
+def test_a_changed_spec_lets_its_unmade_jobs_go_and_keeps_images(
+    database: Database,
+) -> None:
+    submit(database, plan_seeds(1, 2, 3))
+    finish(database, 1)
+    sweep = submit(database, plan_seeds(3, 4), spec="two")
+    assert drop_absent(database, sweep) == 1
+    assert members(database, sweep) == [1, 3, 4]
+    assert states(database)[2] == "pending"
+    assert {claim.job.seed for claim in take(database)} == {3, 4}
+
+
+def test_what_another_sweep_wants_stays_runnable(database: Database) -> None:
+    submit(database, plan_seeds(1, 2), name="one", priority=2)
+    submit(database, plan_seeds(1), name="other", priority=7)
+    changed = submit(database, plan_seeds(3), name="one", spec="two", priority=2)
+    assert drop_absent(database, changed) == 2
+    assert priorities(database) == {1: 7, 2: None, 3: 2}
+
+
+def test_a_job_that_was_let_go_can_be_wanted_again(database: Database) -> None:
+    submit(database, plan_seeds(1))
+    drop_absent(database, submit(database, plan_seeds(2), spec="two"))
+    again = save_sweep(database, "night", spec="one", axes={})
+    added = add_jobs(database, again, plan_seeds(1))
+    assert (added.new, len(added.unmade)) == (0, 1)
+    assert priorities(database)[1] == 5
+
+
+def test_an_unchanged_sweep_lets_nothing_go(database: Database) -> None:
+    submit(database, plan_seeds(1, 2))
+    sweep = submit(database, plan_seeds(1, 2))
+    assert drop_absent(database, sweep) == 0
+    assert members(database, sweep) == [1, 2]
+
+
+def test_thousands_of_jobs_can_be_let_go(database: Database) -> None:
+    planned = plan_seeds(*range(2 * STEP + 2))
+    first = save_sweep(database, "night", spec="one", axes={})
+    for start in range(0, len(planned), STEP):
+        add_jobs(database, first, planned[start : start + STEP])
+    finish(database, 0, STEP + 1)
+    sweep = submit(database, planned[:1], spec="two")
+    assert drop_absent(database, sweep) == 2 * STEP
+    assert members(database, sweep) == [0, STEP + 1]
+    assert take(database) == []
+    assert count_states(database, sweep) == {"done": 2}
+
+
+def test_failed_jobs_are_tried_again_when_asked(database: Database) -> None:
+    sweep = submit(database, plan_seeds(1, 2))
+    one, _ = take(database)
+    record_failure(database, one.id, owner="host:1:1", error="latents are NaN")
+    assert sweeps.retry(database, sweep) == 1
+    (row, _) = job_rows(database)
+    assert (row.state, row.error, row.attempts) == ("pending", None, 0)
+
+
+def test_the_failed_jobs_of_other_sweeps_are_left_alone(database: Database) -> None:
+    submit(database, plan_seeds(1), name="one")
+    (claim,) = take(database)
+    record_failure(database, claim.id, owner="host:1:1", error="latents are NaN")
+    other = submit(database, plan_seeds(2), name="other")
+    assert sweeps.retry(database, other) == 0
+    assert states(database)[1] == "failed"
