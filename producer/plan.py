@@ -27,8 +27,6 @@ from storage.wishes import states_of
 BATCH = 1000
 #: Bytes of a PNG per pixel, for a model of which no image is there yet.
 PIXEL_BYTES = 2.0
-#: Values of an axis that are listed; more are counted.
-LISTED = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +118,21 @@ class _Tally:
             free_bytes=_free_bytes(self._settings.images),
             axes=expansion.axis_labels,
             schedulers=list(self._schedulers.values()),
-            warnings=(*expansion.duplicates, *expansion.warnings),
+            warnings=(
+                *expansion.duplicates,
+                *expansion.warnings,
+                *self._full(expansion),
+            ),
         )
+
+    def _full(self, expansion: Expansion) -> Iterator[str]:
+        free, kept = _free_bytes(self._settings.images), expansion.spec.min_free_bytes
+        if self._bytes > free - kept:
+            yield (
+                f"the images need about {size(self._bytes)}, and {size(free)} is free "
+                f"where {size(kept)} should stay so (limits.min_free); make room, or "
+                "set NIGHTSWEEP_IMAGES to a larger disk"
+            )
 
     def _with_states(self, expansion: Expansion) -> Iterator[tuple[PlannedJob, str]]:
         for batch in expansion.batches(BATCH):
@@ -182,9 +193,9 @@ def plan(spec: str, sets: Sequence[str], axes: Sequence[str], *, as_json: bool) 
 def _describe(plan: Plan) -> Iterator[str]:
     yield f"{plan.sweep}: {plan.total:,} images"
     for name, labels in plan.axes.items():
-        shown = ", ".join(labels[:LISTED])
-        more = f", and {len(labels) - LISTED} more" if len(labels) > LISTED else ""
-        yield f"  {name:<12} {len(labels):>5}  {shown}{more}"
+        line = f"  {name:<12} {len(labels):>5}  {', '.join(labels)}"
+        width = shutil.get_terminal_size().columns
+        yield line if len(line) <= width else line[: width - 1] + "…"
     yield ""
     exist = plan.total - plan.new
     states = ", ".join(f"{count:,} {state}" for state, count in plan.existing.items())

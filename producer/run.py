@@ -1,5 +1,6 @@
 """The command `nightsweep run`: a whole sweep on this machine, to the end."""
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def run(
     _report(settings, before, after, seconds=time.monotonic() - started)
     for reason, count in sweeps.failures(database, done.sweep):
         click.echo(f"{count:,} failed: {reason}", err=True)
-    sys.exit(_conclude(spec, after, crew))
+    sys.exit(_conclude(after, crew))
 
 
 class _Crew:
@@ -165,12 +166,14 @@ def _report(
     click.echo(f"Look:     nightsweep grid --sweep {after.sweep}", err=True)
 
 
-def _conclude(spec: str, after: Standing, crew: _Crew) -> int:
+def _conclude(after: Standing, crew: _Crew) -> int:
     """Say what to do next, if anything, and give the exit code."""
     if crew.interrupted and after.unmade:
-        click.echo(f"{after.unmade:,} are unmade; go on with: nightsweep run {spec}")
+        again = shlex.join(["nightsweep", *sys.argv[1:]])
+        click.echo(f"{after.unmade:,} are unmade; go on with: {again}", err=True)
         return INTERRUPTED
     if after.unmade:
-        click.echo(f"The workers ended before the sweep did:\n{crew.last_words()}")
+        click.echo("The workers ended before the sweep did:", err=True)
+        click.echo(crew.last_words(), err=True)
         return 1
     return 1 if after.failed or after.quarantined else 0

@@ -38,7 +38,7 @@ class Standing:
         failed: Jobs that failed; `nightsweep find --state failed` says why.
         quarantined: Jobs that killed their worker, again and again.
         images_per_s: Of the last minute.
-        eta_s: Seconds until the end at that rate; None where nothing moves.
+        eta_s: Seconds until the end at that rate; None where nobody works on it.
     """
 
     sweep: str
@@ -73,7 +73,7 @@ def standing(database: Database, sweep: Sweep) -> Standing:
         failed=counts.get("failed", 0),
         quarantined=counts.get("quarantined", 0),
         images_per_s=round(rate, 3),
-        eta_s=round(unmade / rate, 1) if rate and unmade else None,
+        eta_s=round(unmade / rate, 1) if rate and counts.get("leased") else None,
     )
 
 

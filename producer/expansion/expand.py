@@ -199,6 +199,8 @@ def _list_duplicates(grids: Sequence[Grid], copies: Sequence[str]) -> Iterator[s
 
 
 def _list_warnings(spec: Spec, grids: Sequence[Grid]) -> Iterator[str]:
+    if spec.scores:
+        yield f"scores: {', '.join(spec.scores)} is noted, but not computed yet"
     for grid in grids:
         for sentence in grid.card.unchecked:
             yield f"{grid.card.model.name}: {sentence}"

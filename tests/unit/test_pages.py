@@ -1,0 +1,79 @@
+"""What the pages show is true: their sweeps can be read, their commands exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from producer.cli import COMMANDS, cli
+from producer.spec.parameters import PARAMETERS
+from producer.spec.sweepfile import read_spec
+from storage.settings import VARIABLES
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
+]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / page).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def sweeps() -> list[tuple[str, str]]:
+    return [
+        (page, block)
+        for page in ("README.md", "docs/spec.md")
+        for block in blocks(page, "yaml")
+    ]
+
+
+def commands() -> list[tuple[str, list[str]]]:
+    """Every `nightsweep ...` line of a console or shell block."""
+    found = []
+    for page in PAGES:
+        for language in ("console", "sh", "bash"):
+            for line in "\n".join(blocks(page, language)).splitlines():
+                words = shlex.split(line.removeprefix("$ "), comments=True)
+                names = [Path(word).name for word in words]
+                if "nightsweep" in names and line.startswith("$ "):
+                    found.append((page, words[names.index("nightsweep") + 1 :]))
+    return found
+
+
+@pytest.mark.parametrize(("page", "text"), sweeps())
+def test_a_sweep_on_a_page_can_be_read(page: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(text)
+    assert read_spec(file).axes
+
+
+@pytest.mark.parametrize(("page", "words"), commands())
+def test_a_command_on_a_page_has_these_options(page: str, words: list[str]) -> None:
+    command = cli.get_command(click.Context(cli), words[0])
+    assert command is not None, words
+    command.make_context(words[0], words[1:], resilient_parsing=False)
+
+
+def test_the_readme_names_every_command_and_setting() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert [name for name in COMMANDS if f"`nightsweep {name}" not in text] == []
+    assert [name for name in VARIABLES if f"| `{name}` |" not in text] == []
+
+
+def test_the_page_on_specs_names_every_parameter() -> None:
+    text = (ROOT / "docs/spec.md").read_text()
+    hidden = {"backend"}  # there is one
+    missing = [p for p in PARAMETERS if f"`{p}`" not in text and p not in hidden]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
+        assert (ROOT / page).parent.joinpath(target).exists(), target
