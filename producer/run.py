@@ -113,7 +113,7 @@ class _Crew:
         finally:
             if self._process.poll() is None:
                 self._process.terminate()
-            self._process.wait()
+            self._process.communicate()  # waits, and closes the pipe
             signal.signal(signal.SIGINT, before)
 
     def is_over(self) -> bool:

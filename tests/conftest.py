@@ -5,7 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from celery import Celery
 
+from storage.database import Database, open_database
+from storage.embedded import broker_url, stop
+from storage.queue import make_app
 from storage.settings import Settings, read_settings
 
 
@@ -23,3 +27,20 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
     made = read_settings({"NIGHTSWEEP_HOME": str(tmp_path / "home")})
     made.make_home()
     return made
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    """Give a new SQLite database in the state folder."""
+    opened = open_database(settings.database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Celery]:
+    """Give a Celery app on an embedded Redis of the test's own."""
+    made = make_app(broker_url(settings))
+    yield made
+    made.close()
+    stop(settings)

@@ -112,6 +112,7 @@ class Supervisor:
         wait_s = min(BACK_OFF_S * 2 ** (worker.deaths - 1), MOST_BACK_OFF_S)
         worker.not_before = time.monotonic() + wait_s
         worker.process = None
+        _close(process)
         log.error(
             "Worker %s ended with code %s; it starts again in %.0f s.",
             worker.seat.name,
@@ -152,6 +153,7 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 worker.process.wait()
+            _close(worker.process)
 
     def _signal_all(self, number: int) -> None:
         for worker in self._workers:
@@ -172,3 +174,8 @@ def _start(worker: _Worker) -> None:
         command, env=env, stdin=subprocess.PIPE, start_new_session=True
     )
     worker.started = time.monotonic()
+
+
+def _close(process: "subprocess.Popen[bytes]") -> None:
+    if process.stdin:
+        process.stdin.close()

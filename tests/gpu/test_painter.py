@@ -1,0 +1,103 @@
+"""The painter on a GPU: exact under `strict`, timed, and clear when memory ends."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+
+from storage.errors import JobError
+from storage.job import Job
+from storage.models import BUILTIN_FOLDERS
+from tests.integration.test_painter import go_on, make_job
+from workers.devices import choose_seats, probe
+from workers.painting import Painting
+from workers.pipelines import DTYPES
+from workers.schedulers import build
+from workers.torch_painter import TorchPainter
+
+NAMES = ("pndm", "ddim", "lms", "dpmpp_2m_karras", "euler_a", "dpmpp_sde", "unipc")
+
+
+@pytest.fixture(scope="module")
+def painter(tmp_path_factory: pytest.TempPathFactory) -> TorchPainter:
+    digests = tmp_path_factory.mktemp("digests") / "digests.json"
+    return TorchPainter("cuda:0", threads=1, digests=digests)
+
+
+def plain(job: Job) -> Any:
+    """Make one image as a plain diffusers script does on a GPU."""
+    pipe = DiffusionPipeline.from_pretrained(
+        BUILTIN_FOLDERS["builtin:shapes"],
+        dtype=DTYPES[job.dtype],
+        use_safetensors=True,
+    ).to("cuda")
+    pipe.set_progress_bar_config(disable=True)
+    pipe.scheduler = build(
+        job.scheduler_class,
+        job.scheduler_options,
+        config=dict(pipe.scheduler.config),
+        seed=job.seed,
+    )
+    return pipe(
+        job.prompt,
+        num_inference_steps=job.steps,
+        guidance_scale=job.guidance,
+        generator=torch.Generator(job.generator).manual_seed(job.seed),
+    ).images[0]
+
+
+def paint(painter: TorchPainter, job: Job) -> Painting:
+    return painter.paint(job, check=go_on)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("generator", ["cpu", "cuda"])
+def test_a_strict_image_is_that_of_a_plain_script(
+    painter: TorchPainter, dtype: str, generator: str
+) -> None:
+    job = make_job(steps=4, dtype=dtype, generator=generator)
+    assert paint(painter, job).image.tobytes() == plain(job).tobytes()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_kind_of_scheduler_is_exact_in_half_precision(
+    painter: TorchPainter, name: str
+) -> None:
+    job = make_job(name, steps=4, dtype="float16")
+    assert paint(painter, job).image.tobytes() == plain(job).tobytes()
+
+
+def test_memory_is_measured_and_the_gpu_is_named(painter: TorchPainter) -> None:
+    painting = paint(painter, make_job(steps=2))
+    assert painting.peak_bytes
+    assert painting.peak_bytes > 10_000_000
+    assert painter.environment.gpu == torch.cuda.get_device_name(0)
+    assert painter.environment.details["cuda"]
+
+
+def test_a_job_too_large_for_the_memory_fails_alone(
+    painter: TorchPainter, tmp_path: Path
+) -> None:
+    torch.cuda.set_per_process_memory_fraction(0.001)
+    try:
+        with pytest.raises(JobError, match="must fit into the GPU's memory"):
+            paint(painter, make_job(steps=2, width=4096, height=4096))
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    after = paint(painter, make_job(steps=2))
+    fresh = TorchPainter("cuda:0", threads=1, digests=tmp_path / "digests.json")
+    assert after.image.tobytes() == paint(fresh, make_job(steps=2)).image.tobytes()
+
+
+def test_seeds_differ_between_generators(painter: TorchPainter) -> None:
+    on_cpu = paint(painter, make_job(steps=2)).image.tobytes()
+    on_gpu = paint(painter, replace(make_job(steps=2), generator="cuda"))
+    assert on_gpu.image.tobytes() != on_cpu
+
+
+def test_a_gpu_gets_a_seat() -> None:
+    assert probe()
+    assert choose_seats(gpus="0")[0].device == "cuda:0"
