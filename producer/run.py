@@ -62,6 +62,9 @@ def run(
         click.echo(line, err=True)
     database = open_database(settings.database_url)
     before = standing(database, done.sweep)
+    others = sweeps.count_unmade(database) - before.unmade
+    if before.unmade and others:
+        click.echo(f"{others:,} images of other sweeps wait too, in turn.", err=True)
     crew = _Crew(settings, worker_options)
     started = time.monotonic()
     if before.unmade:
@@ -140,11 +143,14 @@ class _Crew:
 
 def _follow(database: Database, sweep: Sweep, crew: _Crew) -> Standing:
     """Show progress until the sweep is made, or nobody works on it any more."""
-    now = standing(database, sweep)
+    now, took_s = standing(database, sweep), 0.0
     with progress_shown(now) as show:
         while now.unmade and not crew.interrupted and not crew.is_over():
-            time.sleep(LOOK_S)
+            # A look at a million jobs takes a while: a tenth of the time at most.
+            time.sleep(max(LOOK_S, 10 * took_s))
+            began = time.monotonic()
             now = standing(database, sweep)
+            took_s = time.monotonic() - began
             show(now)
     return now
 

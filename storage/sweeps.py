@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.database import Database, insert_into, utc_now
-from storage.schema import RUNNABLE, jobs, models, results, sweep_jobs, sweeps
+from storage.schema import LEASED, RUNNABLE, jobs, models, results, sweep_jobs, sweeps
 
 #: Priorities run from 0, first, to 9, last.
 NORMAL_PRIORITY = 5
@@ -107,6 +107,13 @@ def count_states(database: Database, sweep: Sweep) -> dict[str, int]:
     )
     with database.read() as connection:
         return dict(connection.execute(query).all())
+
+
+def count_unmade(database: Database) -> int:
+    """Count the jobs that wait for a worker or are in the hands of one."""
+    query = sa.select(sa.func.count()).where(sa.or_(RUNNABLE, LEASED))
+    with database.read() as connection:
+        return int(connection.execute(query.select_from(jobs)).scalar_one())
 
 
 def runnable_keys(database: Database, *, limit: int) -> dict[str, list[str]]:

@@ -1,6 +1,7 @@
 """Where an image was made: names and versions that a result records."""
 
 import platform
+import re
 import socket
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,6 +25,7 @@ def describe_environment(device: str, threads: int) -> Environment:
     details = {name: _version(name) for name in PACKAGES}
     details["python"] = platform.python_version()
     details["cuda"] = str(torch.version.cuda) if on_gpu else ""
+    details["driver"] = _driver() if on_gpu else ""
     details["threads"] = str(threads)
     gpu = torch.cuda.get_device_name(device) if on_gpu else _processor()
     return Environment(gpu=gpu, host=socket.gethostname(), details=details)
@@ -34,6 +36,14 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
+
+
+def _driver() -> str:
+    info = Path("/proc/driver/nvidia/version")
+    found = re.search(
+        r"\b\d+\.\d+(\.\d+)?\b", info.read_text() if info.exists() else ""
+    )
+    return found[0] if found else ""
 
 
 def _processor() -> str:

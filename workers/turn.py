@@ -100,9 +100,20 @@ class Turn:
                 left.discard(claim.id)
                 self.beat.let_go(claim.id)
         finally:
-            if left:
-                claims.hand_back(self.database, owner=self.owner, ids=left)
-                self.beat.let_go(*left)
+            # Let go first: a lease that nobody renews ends, whatever comes of this.
+            self.beat.let_go(*left)
+            self._hand_back(left)
+
+    def _hand_back(self, ids: set[int]) -> None:
+        try:
+            claims.hand_back(self.database, owner=self.owner, ids=ids)
+        except NightsweepError as exc:
+            log.warning(
+                "%d jobs wait for their leases to end: %s",
+                len(ids),
+                exc,
+                extra={"action": "hand_back_failed"},
+            )
 
     def _make(self, claim: Claim) -> None:
         claimed_at = datetime.now(UTC)

@@ -1,0 +1,115 @@
+"""How far a sweep is, in numbers and in words."""
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from producer.cli import cli
+from producer.plan import size
+from producer.progress import progress_shown
+from producer.watch import Standing, _table, duration, standing
+from storage.claims import claim
+from storage.database import Database
+from storage.results import record_done, record_failure
+from tests.builders import ENVIRONMENT, make_result, plan_seeds, submit, take
+
+
+def make_standing(**changes: object) -> Standing:
+    values = {
+        "sweep": "night",
+        "state": "active",
+        "total": 10,
+        "pending": 4,
+        "leased": 2,
+        "done": 3,
+        "failed": 1,
+        "quarantined": 0,
+        "images_per_s": 0.5,
+        "eta_s": 12.0,
+    }
+    return Standing(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (42, "42 s"),
+        (420, "7 min"),
+        (12_000, "3 h 20 min"),
+        (190_000, "2 d 4 h"),
+    ],
+)
+def test_seconds_are_said_as_people_say_them(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (812_000, "812 kB"),
+        (3.1e9, "3.1 GB"),
+        (2e15, "2,000 TB"),
+    ],
+)
+def test_bytes_are_said_as_people_say_them(count: float, text: str) -> None:
+    assert size(count) == text
+
+
+def test_a_standing_counts_every_state(database: Database) -> None:
+    sweep = submit(database, plan_seeds(0, 1, 2, 3))
+    first, second, _ = take(database, limit=3)
+    record_done(
+        database, {first.id: make_result()}, worker="cpu0", environment=ENVIRONMENT
+    )
+    record_failure(database, second.id, owner="host:1:1", error="it is bad")
+    now = standing(database, sweep)
+    assert (now.total, now.pending, now.leased) == (4, 1, 1)
+    assert (now.done, now.failed, now.quarantined) == (1, 1, 0)
+    assert now.unmade == 2
+    assert claim(database, owner="o", lease_s=9, limit=9, keys=[first.job.key]) == []
+
+
+def test_the_table_names_paused_sweeps_and_hosts() -> None:
+    console = Console(width=100, record=True, file=None, quiet=True)
+    console.quiet = False
+    with console.capture() as captured:
+        table = _table([make_standing(state="paused")], {"night3:1:2", "night4:1:2"})
+        console.print(table)
+    text = captured.get()
+    assert "night (paused)" in text
+    assert "2 workers are at work on night3, night4." in text
+    with console.capture() as captured:
+        console.print(_table([], set()))
+    assert "No worker is at work." in captured.get()
+
+
+def test_progress_for_a_log_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with progress_shown(make_standing()) as show:
+        show(make_standing())
+        show(make_standing(done=4))
+        show(make_standing(pending=0, leased=0, done=9))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("night: 4 of 10")
+    assert lines[-1].startswith("night: 10 of 10")
+    assert "1 failed" in lines[-1]
+    assert len(lines) == 2
+
+
+def test_status_before_the_first_sweep_says_how_to_start() -> None:
+    said = CliRunner().invoke(cli, ["status"])
+    assert said.exit_code == 2
+    assert "start with `nightsweep run`" in said.output
+
+
+def test_status_of_an_unknown_sweep_names_those_that_exist(database: Database) -> None:
+    submit(database, plan_seeds(0))
+    said = CliRunner().invoke(cli, ["status", "--sweep", "nihgt"])
+    assert said.exit_code == 2
+    assert "sweep must be one that was submitted (night), got 'nihgt'." in said.output
