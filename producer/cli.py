@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from producer.options import INTERRUPTED
 from storage.errors import NightsweepError
 
 #: Command name to the module and the click command in it.
@@ -69,6 +70,9 @@ class LazyGroup(click.Group):
             return super().invoke(context)
         except NightsweepError as exc:
             raise _Failure(exc) from exc
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted; the same command goes on from here.", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 #: What `nightsweep --help` says of each command; a test holds it to their own help.

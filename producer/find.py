@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -52,20 +53,30 @@ def _text(row: Mapping[str, Any], name: str) -> str:
 
 COLUMNS = (
     Column(name="key", read=lambda row: row["key"][:8]),
-    Column(name="prompt", read=lambda row: row["prompt"], narrowest=16),
+    Column(name="prompt", read=lambda row: row["prompt"], narrowest=12),
     Column(
         name="scheduler",
         read=lambda row: row.get("scheduler_label") or row["scheduler"],
-        narrowest=12,
     ),
     Column(name="steps", read=lambda row: _text(row, "steps"), is_number=True),
-    Column(name="guidance", read=lambda row: f"{row['guidance']:g}", is_number=True),
-    Column(name="seed", read=lambda row: _text(row, "seed"), is_number=True),
+    Column(
+        name="seed",
+        read=lambda row: _text(row, "seed"),
+        is_number=True,
+        is_optional=True,
+    ),
+    Column(
+        name="guidance",
+        read=lambda row: f"{row['guidance']:g}",
+        is_number=True,
+        is_optional=True,
+    ),
     Column(name="state", read=lambda row: row["state"]),
     Column(
         name="seconds",
         read=lambda row: "" if row["total_s"] is None else f"{row['total_s']:.2f}",
         is_number=True,
+        is_optional=True,
     ),
     Column(name="path", read=lambda row: _text(row, "path"), is_optional=True),
 )
@@ -139,6 +150,7 @@ def show(key: str, *, as_json: bool) -> None:
 def describe_image(known: Mapping[str, Any]) -> Iterator[str]:
     """Give what `Store.show` gives as lines for people, grouped."""
     yield f"key  {known['key']}"
+    known = {**known, "file": _describe_file(known["file"])}
     lists = ("key", "sweep", "path", "sweeps", "scores", "environment")
     grouped = {name for names in GROUPS.values() for name in names}
     other = [name for name in known if name not in grouped and name not in lists]
@@ -175,8 +187,9 @@ def _shown(value: object) -> str:
     return plain(str(value))
 
 
-def _score(score: Mapping[str, Any]) -> tuple[str, float]:
-    return f"{score['metric']} ({score['model']})", score["value"]
+def _describe_file(file: str | None) -> str | None:
+    is_gone = file is not None and not Path(file).is_file()
+    return f"{file} (file missing)" if is_gone else file
 
 
 def _place(membership: Mapping[str, Any]) -> tuple[str, str]:

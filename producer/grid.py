@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from producer.sheet.axes import Labels, add_parts, choose_axes, narrow, pick_parts
+from producer.spec.problems import listed, shown
 from storage.errors import ImageStoreError, UsageError
 from storage.filters import Filter
 from storage.store import Store
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 #: Images beyond which no sheet is made.
 MOST_IMAGES = 50_000
+#: What stands for the state of an image that was made, and whose file is gone.
+FILE_MISSING = "file missing"
 
+# Texts that a warning names; the rest is counted.
+_MOST_NAMED = 3
 _FACTS = ("model", "width", "height", "prompt", "steps", "guidance", "seed")
 
 
@@ -60,6 +65,11 @@ def grid(
     if out is not None and out.suffix.lower() != ".png":
         msg = f"--out must end in .png, got {str(out)!r}."
         raise UsageError(msg)
+    if out is not None and not out.parent.is_dir():
+        msg = (
+            f"--out must lie in a folder that exists, got {str(out)!r}; make it first."
+        )
+        raise UsageError(msg)
     with Store() as store:
         file = out or store.settings.home / "grids" / f"{sweep}.png"
         pages = lay_out(store, sweep, rows=rows, cols=cols, fixes=fixes)
@@ -69,6 +79,13 @@ def grid(
     for path in save_pages(pages, file):
         click.echo(path)
     click.echo(_summary(pages), err=True)
+    if illegible := _find_illegible(pages):
+        click.echo(
+            "Warning: no typeface of this machine has all letters of "
+            f"{listed(illegible)}; `?` stands for them; install one that has them, "
+            "such as Noto Sans CJK.",
+            err=True,
+        )
 
 
 def lay_out(
@@ -137,6 +154,15 @@ def save_pages(pages: "Pages", file: Path) -> list[Path]:
     return paths
 
 
+def _find_illegible(pages: "Pages") -> list[str]:
+    from producer.sheet.lettering import find_illegible
+
+    texts = find_illegible(text for sheet in pages.sheets for text in sheet.texts)
+    named = [f'"{shown(text)}"' for text in texts[:_MOST_NAMED]]
+    more = len(texts) - len(named)
+    return [*named, f"{more:,} more"] if more else named
+
+
 def _axes_of(store: Store, sweep: str) -> Labels:
     known = {each["name"]: each["axes"] for each in store.sweeps()}
     if sweep not in known:
@@ -169,10 +195,12 @@ def _picture(
     from producer.sheet.pages import Picture
 
     name = row["scheduler_label"] or row["scheduler"]
+    path = images / row["path"] if row["path"] else None
+    is_gone = path is not None and not path.is_file()
     return Picture(
         cell=cell,
-        state=row["state"],
-        path=images / row["path"] if row["path"] else None,
+        state=FILE_MISSING if is_gone else row["state"],
+        path=None if is_gone else path,
         facts={**{fact: row[fact] for fact in _FACTS}, "scheduler": name},
     )
 
@@ -183,11 +211,15 @@ def _is_shown(cell: Mapping[str, str], labels: Labels) -> bool:
 
 def _summary(pages: "Pages") -> str:
     total = sum(pages.states.values())
-    made = pages.states.get("done", 0)
+    made, gone = pages.states.get("done", 0), pages.states.get(FILE_MISSING, 0)
     count = len(pages.sheets)
     text = f"{count} page{'s' if count > 1 else ''}, {made:,} of {total:,} images made"
+    if gone:
+        text += f", {gone:,} file{'s' if gone > 1 else ''} missing"
     others = [
-        f"{n:,} {state}" for state, n in sorted(pages.states.items()) if state != "done"
+        f"{n:,} {state}"
+        for state, n in sorted(pages.states.items())
+        if state not in ("done", FILE_MISSING)
     ]
     if others:
         text += f" ({', '.join(others)})"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from producer.spec.problems import shown
 from producer.tokens import ClipTokens
 from storage.components import read_components
 from storage.errors import ModelError
@@ -46,6 +47,8 @@ class ModelCard:
         guidance_default: Guidance where a spec says nothing.
         size_bytes: Of the files that are loaded.
         tokens: The CLIP tokenizer, or None where the model has none.
+        text_layers: Layers of the text encoder, of the shorter where CLIP has two;
+            None where it is not stated.
         unchecked: Sentences about what could not be read.
     """
 
@@ -61,6 +64,7 @@ class ModelCard:
     size_bytes: int
     tokens: ClipTokens | None
     unchecked: tuple[str, ...]
+    text_layers: int | None = None
 
     def check_size(self, width: int, height: int) -> list[str]:
         """Say in one sentence each what is wrong with a size in pixels."""
@@ -69,6 +73,20 @@ class ModelCard:
             problem
             for name, value in sides
             if (problem := _check_side(name, value, self.factor))
+        ]
+
+    def check_clip_skip(self, skipped: int) -> list[str]:
+        """Say in one sentence what is wrong with `clip_skip`, if anything is."""
+        if self.text_layers is None:
+            return []
+        # Pipelines with several encoders take the last layer but one to begin with.
+        is_later = self.model.family in ("sdxl", "sd3")
+        most = self.text_layers - is_later
+        if skipped <= most:
+            return []
+        return [
+            f"clip_skip must be 0 to {most} for a text encoder of {self.text_layers}"
+            f" layers, got {skipped}; lower it"
         ]
 
     def count_tokens(self, text: str) -> int | None:
@@ -98,7 +116,7 @@ class ModelCard:
         reader = "CLIP, though not T5," if _has_t5(self.model.family) else "CLIP"
         return (
             f"{reader} reads {self.tokens.limit} tokens of a prompt but this has"
-            f" {self.tokens.count(text)}; what falls off: {lost!r}"
+            f' {self.tokens.count(text)}; what falls off: "{shown(lost)}"'
         )
 
 
@@ -158,6 +176,7 @@ def _make_card(model: Model, located: Located, configs: Configs) -> ModelCard:
         guidance_default=2.5 if is_own else 7.5,
         size_bytes=located.size_bytes,
         tokens=tokens,
+        text_layers=_read_text_layers(configs),
         unchecked=_list_unchecked(
             model.family, has_size=size is not None, has_clip=tokens is not None
         ),
@@ -167,7 +186,7 @@ def _make_card(model: Model, located: Located, configs: Configs) -> ModelCard:
 def _read_configs(located: Located) -> Configs:
     return {
         part: read_json(located.folder / file)
-        for part in ("unet", "transformer", "vae")
+        for part in ("unet", "transformer", "vae", "text_encoder", "text_encoder_2")
         if (file := f"{part}/config.json") in located.files
     }
 
@@ -215,6 +234,12 @@ def _read_size(family: str, configs: Configs) -> tuple[int, int] | None:
         height, width = latents
         return int(width) * factor, int(height) * factor
     return None
+
+
+def _read_text_layers(configs: Configs) -> int | None:
+    encoders = [configs.get(part, {}) for part in ("text_encoder", "text_encoder_2")]
+    layers = [encoder.get("num_hidden_layers") for encoder in encoders]
+    return min((each for each in layers if isinstance(each, int)), default=None)
 
 
 def _embeds_guidance(configs: Configs) -> bool:

@@ -1,13 +1,22 @@
 """Options that several commands share, and what they name."""
 
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
+#: Exit code of a command that Ctrl-C ended.
+INTERRUPTED = 130
 #: A sweep file, or `-` for standard input.
 Source = Path | Literal["-"]
+
+
+def program() -> str:
+    """Give the words that call this program: its name, or its path where not known."""
+    return "nightsweep" if shutil.which("nightsweep") else sys.argv[0]
 
 
 def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:

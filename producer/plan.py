@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 
+from producer.amounts import duration, free_bytes, images, size
 from producer.expansion.expand import Expansion, read_jobs
 from producer.models import describe
 from producer.options import Source, spec_options
-from producer.watch import duration
 from storage.database import open_for_reading
 from storage.fingerprint import Digests
 from storage.job import Job, PlannedJob
@@ -103,7 +103,7 @@ class _Tally:
         for one, state in self._with_states(expansion):
             self._states[state] += 1
             self._note_scheduler(one)
-            if state != "done":
+            if state in ("new", "pending", "leased"):
                 self._evaluations += one.evaluations
                 self._estimate(one)
         new = self._states.pop("new", 0)
@@ -115,7 +115,7 @@ class _Tally:
             evaluations=self._evaluations,
             worker_s=self._worker_s if self._is_timed else None,
             disk_bytes=round(self._bytes),
-            free_bytes=_free_bytes(self._settings.images),
+            free_bytes=free_bytes(self._settings.images),
             axes=expansion.axis_labels,
             schedulers=list(self._schedulers.values()),
             warnings=(
@@ -126,7 +126,7 @@ class _Tally:
         )
 
     def _full(self, expansion: Expansion) -> Iterator[str]:
-        free, kept = _free_bytes(self._settings.images), expansion.spec.min_free_bytes
+        free, kept = free_bytes(self._settings.images), expansion.spec.min_free_bytes
         if self._bytes > free - kept:
             yield (
                 f"the images need about {size(self._bytes)}, and {size(free)} is free "
@@ -191,7 +191,7 @@ def plan(spec: str, sets: Sequence[str], axes: Sequence[str], *, as_json: bool) 
 
 
 def _describe(plan: Plan) -> Iterator[str]:
-    yield f"{plan.sweep}: {plan.total:,} images"
+    yield f"{plan.sweep}: {images(plan.total)}"
     for name, labels in plan.axes.items():
         line = f"  {name:<12} {len(labels):>5}  {', '.join(labels)}"
         width = shutil.get_terminal_size().columns
@@ -219,17 +219,3 @@ def _describe_time(plan: Plan) -> str:
     hours = plan.worker_s / 3600
     one, eight = duration(plan.worker_s), duration(plan.worker_s / 8)
     return f"{one} on one worker, {eight} on eight ({hours:.2g} GPU-hours)"
-
-
-def size(count: float) -> str:
-    """Give bytes as people say them: `812 kB`, `3.1 GB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:,.0f} TB"
-
-
-def _free_bytes(folder: Path) -> int:
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    return shutil.disk_usage(there).free

@@ -8,12 +8,18 @@ from contextlib import contextmanager
 
 import click
 
-from producer.watch import Standing, duration
+from producer.amounts import duration
+from producer.tables import shorten
+from producer.watch import Standing
 
 #: Seconds between two lines where standard error is no terminal.
 LINE_S = 10.0
 #: Seconds over which the rate is taken.
 WINDOW_S = 30.0
+#: Characters of a sweep's name beside a bar, which needs the room.
+NAME_WIDTH = 24
+
+_LOADING = "loading the model"
 
 
 @contextmanager
@@ -25,17 +31,21 @@ def progress_shown(first: Standing) -> Iterator[Callable[[Standing], None]]:
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.table import Column
 
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),  # the only one that gives way on a narrow terminal
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[pace]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         ended = first.total - first.unmade
         task = progress.add_task(
-            first.sweep, total=first.total, completed=ended, pace=pace.text(first)
+            shorten(first.sweep, NAME_WIDTH),
+            total=first.total,
+            completed=ended,
+            pace=pace.text(first),
         )
 
         def show(now: Standing) -> None:
@@ -60,7 +70,7 @@ class _Pace:
         then, done = self._seen[0]
         rate = (now.done - done) / (moment - then) if moment > then else 0.0
         if not rate:
-            return "loading the model" if not now.done else ""
+            return _LOADING if not now.done else ""
         parts = [f"{rate:.2f} images/s", f"{duration(now.unmade / rate)} left"]
         failed = now.failed + now.quarantined
         return " · ".join([*parts, f"{failed:,} failed"] if failed else parts)
@@ -72,6 +82,7 @@ class _Lines:
     def __init__(self, pace: _Pace) -> None:
         self._pace = pace
         self._said = 0.0
+        self._has_told_loading = False
 
     def __call__(self, now: Standing) -> None:
         """Say how far it is, if the last line is old enough."""
@@ -80,4 +91,7 @@ class _Lines:
         self._said = time.monotonic()
         ended = now.total - now.unmade
         pace = self._pace.text(now)
+        if pace == _LOADING:
+            pace = "" if self._has_told_loading else pace
+            self._has_told_loading = True
         click.echo(f"{now.sweep}: {ended:,} of {now.total:,} {pace}".rstrip(), err=True)

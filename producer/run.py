@@ -11,23 +11,25 @@ from typing import Any
 
 import click
 
-from producer.options import retry_option, spec_options
+from producer.amounts import duration, images
+from producer.options import INTERRUPTED, program, retry_option, spec_options
 from producer.progress import progress_shown
 from producer.submit import describe_submission, submit
-from producer.watch import Standing, duration, standing
+from producer.watch import Standing, standing
 from storage import sweeps
 from storage.database import Database, open_database
+from storage.errors import DatabaseError
 from storage.settings import Settings, read_settings
 from storage.sweeps import Sweep
 
 #: Seconds between two looks at the database.
 LOOK_S = 0.5
+#: Seconds between two looks at a database that is away.
+OUTAGE_S = 5.0
 #: Deaths in a row of every worker after which `run` gives up.
 GIVE_UP_AFTER = 4
 #: Lines of the workers' log that are shown when they fail.
 LOG_LINES = 6
-#: Exit code of a command that Ctrl-C ended.
-INTERRUPTED = 130
 
 
 @click.command(epilog="Example: nightsweep run examples/first-sweep.yaml")
@@ -64,7 +66,7 @@ def run(
     before = standing(database, done.sweep)
     others = sweeps.count_unmade(database) - before.unmade
     if before.unmade and others:
-        click.echo(f"{others:,} images of other sweeps wait too, in turn.", err=True)
+        click.echo(f"{images(others)} of other sweeps wait too, in turn.", err=True)
     crew = _Crew(settings, worker_options)
     started = time.monotonic()
     if before.unmade:
@@ -149,9 +151,17 @@ def _follow(database: Database, sweep: Sweep, crew: _Crew) -> Standing:
             # A look at a million jobs takes a while: a tenth of the time at most.
             time.sleep(max(LOOK_S, 10 * took_s))
             began = time.monotonic()
-            now = standing(database, sweep)
+            try:
+                now = standing(database, sweep)
+            except DatabaseError as exc:
+                # The workers wait for it too; the night goes on when it is back.
+                click.echo(f"Waiting: {exc}", err=True)
+                time.sleep(OUTAGE_S)
+                continue
             took_s = time.monotonic() - began
             show(now)
+            if not now.leased and sum(now.blocked.values()) >= now.unmade:
+                break  # nothing is left but what no worker here can make
     return now
 
 
@@ -161,7 +171,7 @@ def _report(
     made = after.done - before.done
     if made:
         click.echo(
-            f"Made {made:,} images in {duration(seconds)} "
+            f"Made {images(made)} in {duration(seconds)} "
             f"({made / seconds:.2f} images/s, model loading included).",
             err=True,
         )
@@ -169,17 +179,27 @@ def _report(
         click.echo("Nothing was left to make.", err=True)
     click.echo(f"Images:   {settings.images}", err=True)
     click.echo(f"Database: {settings.database_path or 'see the URL'}", err=True)
-    click.echo(f"Look:     nightsweep grid --sweep {after.sweep}", err=True)
+    if not settings.redis_url:
+        click.echo(f"Redis:    stays, until `{program()} down`", err=True)
+    click.echo(f"Look:     {program()} grid --sweep {after.sweep}", err=True)
 
 
 def _conclude(after: Standing, crew: _Crew) -> int:
-    """Say what to do next, if anything, and give the exit code."""
-    if crew.interrupted and after.unmade:
-        again = shlex.join(["nightsweep", *sys.argv[1:]])
-        click.echo(f"{after.unmade:,} are unmade; go on with: {again}", err=True)
-        return INTERRUPTED
-    if after.unmade:
+    """Say what failed and what to do next, and give the exit code."""
+    failed = after.failed + after.quarantined
+    if failed:
+        click.echo(
+            f"{images(failed)} failed; `{program()} find --sweep {after.sweep} --state "
+            "failed,quarantined` lists them, --retry-failed tries them again.",
+            err=True,
+        )
+    if not after.unmade:
+        return 1 if failed else 0
+    for reason, count in after.blocked.items():
+        click.echo(f"{images(count)} cannot be made here: {reason}", err=True)
+    if not crew.interrupted and after.unmade > sum(after.blocked.values()):
         click.echo("The workers ended before the sweep did:", err=True)
         click.echo(crew.last_words(), err=True)
-        return 1
-    return 1 if after.failed or after.quarantined else 0
+    again = shlex.join([program(), *sys.argv[1:]])
+    click.echo(f"{images(after.unmade)} unmade; go on with: {again}", err=True)
+    return INTERRUPTED if crew.interrupted else 1

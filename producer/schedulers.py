@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from producer.tables import Column, json_option, wants_json, write_json, write_table
+from storage.errors import ModelError, UsageError
 from storage.schedulers import Name, check, rows, short_name
 
 
@@ -21,17 +22,21 @@ COLUMNS = (
     Column(
         name="other names",
         read=lambda row: ", ".join((row["label"], *row["aliases"])),
-        narrowest=12,
+        folds_at=", ",
     ),
     Column(
         name="class",
         read=lambda row: row["class"].removesuffix("Scheduler"),
         is_optional=True,
     ),
-    Column(name="evaluations", read=lambda row: row["evaluations"], narrowest=11),
-    Column(name="noise", read=lambda row: "" if row["deterministic"] else "yes"),
-    Column(name="needs", read=lambda row: " ".join(row["needs"])),
-    Column(name="family", read=lambda row: row["family"], is_optional=True),
+    Column(name="evaluations", read=lambda row: row["evaluations"], folds_at=" "),
+    Column(
+        name="noise",
+        read=lambda row: "" if row["deterministic"] else "yes",
+        is_optional=True,
+    ),
+    Column(name="needs", read=lambda row: " ".join(row["needs"]), is_optional=True),
+    Column(name="family", read=lambda row: row["family"]),
     Column(name="options", read=_describe_options, narrowest=20, is_optional=True),
 )
 
@@ -50,7 +55,10 @@ def schedulers(model: str | None, *, as_json: bool) -> None:
     A spec takes each of the names, or a class with options. Evaluations are the
     model's calls for n steps; noise says which draw it at every step.
     """
-    listed = list_schedulers(model)
+    try:
+        listed = list_schedulers(model)
+    except ModelError as error:
+        raise UsageError(str(error)) from error
     if wants_json(asked=as_json):
         write_json(listed)
         return

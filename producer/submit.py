@@ -1,7 +1,8 @@
 """Submitting a sweep: rows first, then messages, a thousand jobs at a time."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,15 +10,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from producer.amounts import free_bytes, images, size
 from producer.expansion.expand import Expansion, read_jobs
 from producer.models import describe
 from producer.options import Source, retry_option, spec_options
+from producer.spec.sweepfile import Spec
 from storage import sweeps, wishes
 from storage.database import Database, open_database
 from storage.embedded import broker_url
 from storage.fingerprint import Digests
 from storage.job import PlannedJob
-from storage.queue import make_app, send
+from storage.queue import make_app, redis_client, send
 from storage.settings import Settings, read_settings
 from storage.sweeps import NORMAL_PRIORITY, Sweep
 
@@ -89,9 +92,13 @@ def submit(
         path, partial(describe, digests=digests), sets=sets, axes=axes
     )
     digests.save()
-    app = make_app(broker_url(where), lease_s=where.lease_s)
     database = open_database(where.database_url)
-    return _Submission(database, app, progress).run(expansion, retry=retry_failed)
+    app = make_app(broker_url(where), lease_s=where.lease_s)
+    with closing(database), closing(app):
+        with redis_client(app) as client:
+            client.ping()  # before a row is written, and soon
+        submission = _Submission(database, app, where.images, progress)
+        return submission.run(expansion, retry=retry_failed)
 
 
 class _Submission:
@@ -101,23 +108,28 @@ class _Submission:
         self,
         database: Database,
         app: "Celery",
+        images: Path,
         progress: Callable[[int, int], object] | None,
     ) -> None:
         self._database = database
         self._app = app
+        self._images = images
         self._progress = progress or (lambda _done, _all: None)
 
     def run(self, expansion: Expansion, *, retry: bool) -> Submitted:
         """Store and send every job."""
         spec = expansion.spec
         sweep = sweeps.save_sweep(
-            self._database, spec.name, spec=spec.text, axes=expansion.axis_labels
+            self._database,
+            spec.name,
+            spec=spec.text,
+            axes=expansion.axis_labels,
+            fingerprints=[card.model.fingerprint for card in expansion.models],
         )
-        retried = sweeps.retry(self._database, sweep) if retry else 0
         new, existing = 0, Counter[str]()
         for batch in expansion.batches(BATCH):
             added = wishes.add_jobs(self._database, sweep, batch)
-            send(self._app, _by_group(added.unmade), priority=NORMAL_PRIORITY)
+            self._send(_by_group(added.unmade))
             new += added.new
             existing.update(added.existing)
             self._progress(batch[-1].position + 1, expansion.count)
@@ -127,9 +139,26 @@ class _Submission:
             new=new,
             existing=dict(existing),
             dropped=wishes.drop_absent(self._database, sweep),
-            retried=retried,
-            warnings=(*expansion.duplicates, *expansion.warnings),
+            retried=self._retry(sweep) if retry else 0,
+            warnings=(*expansion.duplicates, *expansion.warnings, *self._full(spec)),
         )
+
+    def _full(self, spec: Spec) -> Iterator[str]:
+        free = free_bytes(self._images)
+        if free < spec.min_free_bytes:
+            yield (
+                f"{size(free)} is free where images go, and "
+                f"{size(spec.min_free_bytes)} should stay so (limits.min_free); make "
+                "room, or set NIGHTSWEEP_IMAGES to a larger disk"
+            )
+
+    def _retry(self, sweep: Sweep) -> int:
+        again = sweeps.retry(self._database, sweep)
+        self._send(again)
+        return sum(map(len, again.values()))
+
+    def _send(self, groups: Mapping[str, Sequence[str]]) -> None:
+        send(self._app, groups, priority=NORMAL_PRIORITY)
 
 
 def describe_submission(done: Submitted) -> list[str]:
@@ -138,16 +167,16 @@ def describe_submission(done: Submitted) -> list[str]:
     made = done.existing.get("done", 0)
     revision = f" (revision {sweep.revision})" if sweep.revision > 1 else ""
     lines = [
-        f"{sweep.name}{revision}: {done.total:,} images, {done.new:,} new, "
+        f"{sweep.name}{revision}: {images(done.total)}, {done.new:,} new, "
         f"{made:,} made already."
     ]
     if done.dropped:
-        lines.append(f"{done.dropped:,} unmade images left the sweep: -{done.dropped}.")
+        lines.append(f"{images(done.dropped)} that were unmade left the sweep.")
     if done.retried:
-        lines.append(f"{done.retried:,} failed ones are tried again.")
+        lines.append(f"{images(done.retried)} that failed are tried again.")
     if done.failed > 0:
         lines.append(
-            f"{done.failed:,} failed before; add --retry-failed to try them again."
+            f"{images(done.failed)} failed before; add --retry-failed to try again."
         )
     return lines
 

@@ -33,6 +33,8 @@ class Column:
         is_number: Whether it stands at the right.
         narrowest: Characters to which it may be cut; None where it never is.
         is_optional: Whether it goes where the line is too short for all.
+        folds_at: What it may be broken at into several lines, ", " or " "; None where
+            it may not.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Column:
     is_number: bool = False
     narrowest: int | None = None
     is_optional: bool = False
+    folds_at: str | None = None
 
 
 def wants_json(*, asked: bool) -> bool:
@@ -78,16 +81,22 @@ def write_table(
     out = console or Console(markup=False, highlight=False, emoji=False)
     texts = {each.name: [_line(each, row) for row in rows] for each in columns}
     widths = fit_widths(columns, texts, width=out.width)
-    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    # Too long a line goes on at the terminal's edge: what is to be copied stays whole.
+    table = Table(
+        box=None,
+        pad_edge=False,
+        padding=(0, GAP, 0, 0),
+        width=max(_line_length(widths), 1),
+    )
     shown = [each for each in columns if each.name in widths]
     for each in shown:
         table.add_column(
             each.name, justify="right" if each.is_number else "left", no_wrap=True
         )
     for number in range(len(rows)):
-        cells = (shorten(texts[each.name][number], widths[each.name]) for each in shown)
+        cells = (_fitted(each, texts[each.name][number], widths) for each in shown)
         table.add_row(*map(Text, cells))
-    out.print(table)
+    out.print(table, crop=False)
 
 
 def fit_widths(
@@ -96,15 +105,11 @@ def fit_widths(
     """Give the characters that each column has in a line of `width`.
 
     Optional columns that do not fit are left out, the last first. What is spare then
-    goes to the columns that may be cut, again to the last first.
+    goes to the columns that may be cut or folded, again to the last first. Where all
+    of that is not enough, the line is longer than `width`.
     """
-    natural = {
-        each.name: max(map(len, (each.name, *texts[each.name]))) for each in columns
-    }
-    widths = {
-        each.name: min(natural[each.name], each.narrowest or natural[each.name])
-        for each in columns
-    }
+    natural = {each.name: _widest(each.name, *texts[each.name]) for each in columns}
+    widths = {each.name: _narrowest(each, texts[each.name]) for each in columns}
     for each in reversed(columns):
         if each.is_optional and _line_length(widths) > width:
             del widths[each.name]
@@ -115,12 +120,24 @@ def fit_widths(
 
 
 def shorten(text: str, width: int) -> str:
-    """Cut a text to `width` characters, in its middle: sweeps differ at the ends."""
-    if len(text) <= width:
+    """Cut the end of a text that is wider than `width` columns of a terminal."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) <= width:
         return text
-    head = (width - 1) // 2
-    tail = width - 1 - head
-    return f"{text[:head]}…{text[len(text) - tail :]}"
+    return f"{set_cell_size(text, width - 1).rstrip()}…"
+
+
+def fold(text: str, width: int, *, mark: str) -> str:
+    """Break a text into lines of at most `width`, behind `mark`: ", " or a blank."""
+    first, *rest = _pieces(text, mark)
+    lines = [first]
+    for piece in rest:
+        if _widest(f"{lines[-1]} {piece}") <= width:
+            lines[-1] += f" {piece}"
+        else:
+            lines.append(piece)
+    return "\n".join(lines)
 
 
 def plain(text: str) -> str:
@@ -130,6 +147,33 @@ def plain(text: str) -> str:
 
 def _line(column: Column, row: Mapping[str, Any]) -> str:
     return plain(column.read(row))
+
+
+def _fitted(column: Column, text: str, widths: Mapping[str, int]) -> str:
+    width = widths[column.name]
+    if column.folds_at:
+        return fold(text, width, mark=column.folds_at)
+    return shorten(text, width)
+
+
+def _narrowest(column: Column, texts: Sequence[str]) -> int:
+    natural = _widest(column.name, *texts)
+    if column.folds_at:
+        pieces = (each for text in texts for each in _pieces(text, column.folds_at))
+        return _widest(column.name, *pieces)
+    return min(natural, column.narrowest or natural)
+
+
+def _pieces(text: str, mark: str) -> list[str]:
+    *parts, last = text.split(mark)
+    return [*(part + mark.rstrip() for part in parts), last]
+
+
+def _widest(*texts: str) -> int:
+    """Give the columns of a terminal that the widest text takes."""
+    from rich.cells import cell_len
+
+    return max(map(cell_len, texts))
 
 
 def _line_length(widths: Mapping[str, int]) -> int:

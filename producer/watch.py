@@ -3,17 +3,20 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import click
 
+from producer.amounts import duration, images
 from storage import sweeps
+from storage.blocks import blocked_jobs
 from storage.claims import leased_owners
 from storage.database import Database, open_for_reading
 from storage.errors import UsageError
+from storage.owners import host_of
 from storage.settings import read_settings
 from storage.sweeps import Sweep
 
@@ -39,6 +42,7 @@ class Standing:
         quarantined: Jobs that killed their worker, again and again.
         images_per_s: Of the last minute.
         eta_s: Seconds until the end at that rate; None where nobody works on it.
+        blocked: What holds unmade jobs up, to how many they are.
     """
 
     sweep: str
@@ -51,6 +55,7 @@ class Standing:
     quarantined: int
     images_per_s: float
     eta_s: float | None
+    blocked: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def unmade(self) -> int:
@@ -74,22 +79,8 @@ def standing(database: Database, sweep: Sweep) -> Standing:
         quarantined=counts.get("quarantined", 0),
         images_per_s=round(rate, 3),
         eta_s=round(unmade / rate, 1) if rate and counts.get("leased") else None,
+        blocked=blocked_jobs(database, sweep),
     )
-
-
-def duration(seconds: float | None) -> str:
-    """Give seconds as people say them: `42 s`, `7 min`, `3 h 20 min`, `2 d 4 h`."""
-    if seconds is None:
-        return "-"
-    if seconds < 100:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min"
-    return f"{hours // 24} d {hours % 24} h"
 
 
 @click.command(epilog="Example: nightsweep status --watch")
@@ -166,7 +157,11 @@ def _table(standings: list[Standing], owners: set[str]) -> "Table":
     from rich.table import Table
 
     columns = ("images", "done", "running", "waiting", "failed", "images/s", "left")
-    table = Table("sweep", box=None, caption=_workers(owners), caption_justify="left")
+    notes = [_workers(owners)]
+    for one in standings:
+        for reason, count in one.blocked.items():
+            notes.append(f"{one.sweep}: {images(count)} held up: {reason}")
+    table = Table("sweep", box=None, caption="\n".join(notes), caption_justify="left")
     for column in columns:
         table.add_column(column, justify="right")
     for one in standings:
@@ -181,7 +176,7 @@ def _table(standings: list[Standing], owners: set[str]) -> "Table":
 def _workers(owners: set[str]) -> str:
     if not owners:
         return "No worker is at work."
-    hosts = sorted({owner.split(":")[0] for owner in owners})
+    hosts = sorted(set(map(host_of, owners)))
     workers = "1 worker is" if len(owners) == 1 else f"{len(owners)} workers are"
     return f"{workers} at work on {', '.join(hosts)}."
 

@@ -17,7 +17,9 @@ from storage.rows import job_columns, job_from_row
 from storage.schema import LEASED, RUNNABLE, jobs
 
 #: Deaths of a worker, alone with a job, after which the job is set aside.
-MAX_ATTEMPTS = 3
+MAX_DEATHS = 3
+#: Added to the position of a job whose worker died: it waits behind its group's rest.
+BEHIND = 10**12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,19 +109,26 @@ def free_expired(database: Database) -> int:
 
 
 def free_owner(database: Database, owner: str, *, died: bool) -> int:
-    """Free the jobs of a worker that is gone; give how many.
+    """Free the jobs of a worker that is gone; give how many it held.
 
     Args:
         database: Where the jobs are.
         owner: Its name, or the beginning that `owners.process_name` gives.
-        died: Whether it died of its own while its supervisor lived. Then the
-            attempt counts, and a job that reached `MAX_ATTEMPTS` is quarantined.
+        died: Whether it died of its own while its supervisor lived. Then its jobs
+            wait behind the others of their group, to be claimed one by one; one
+            that was alone with `MAX_DEATHS` such deaths is quarantined.
     """
+    mine = jobs.c.owner.startswith(owner, autoescape=True)
     with database.write() as connection:
-        mine = jobs.c.owner.startswith(owner, autoescape=True)
-        if died:
-            _quarantine(connection, mine)
-        return _free(connection, mine, counted=died)
+        if not died:
+            return _free(connection, mine)
+        query = sa.select(jobs.c.id, jobs.c.deaths).where(mine, LEASED)
+        held = connection.execute(query).all()
+        if len(held) == 1:
+            _count_death(connection, held[0].id, held[0].deaths + 1)
+        suspects = {"attempts": jobs.c.attempts, "position": jobs.c.position + BEHIND}
+        _free(connection, mine, **suspects)
+        return len(held)
 
 
 def leased_owners(database: Database) -> set[str]:
@@ -156,23 +165,24 @@ def _read_claims(connection: Connection, ids: Sequence[int]) -> list[Claim]:
     ]
 
 
-def _free(
-    connection: Connection, which: sa.ColumnElement[bool], *, counted: bool = False
-) -> int:
-    values: dict[str, Any] = {"state": "pending", "owner": None, "lease_until": None}
-    if not counted:
-        values["attempts"] = jobs.c.attempts - 1
-    statement = sa.update(jobs).where(which, LEASED).values(values)
+def _free(connection: Connection, which: sa.ColumnElement[bool], **changes: Any) -> int:
+    values: dict[str, Any] = {
+        "state": "pending",
+        "owner": None,
+        "lease_until": None,
+        "attempts": jobs.c.attempts - 1,
+    }
+    statement = sa.update(jobs).where(which, LEASED).values({**values, **changes})
     return connection.execute(statement).rowcount
 
 
-def _quarantine(connection: Connection, mine: sa.ColumnElement[bool]) -> None:
-    reason = (
-        f"its worker died {MAX_ATTEMPTS} times while it was being made; see the "
-        "worker's log, then submit the sweep again with --retry-failed"
-    )
-    connection.execute(
-        sa.update(jobs)
-        .where(mine, LEASED, jobs.c.attempts >= MAX_ATTEMPTS)
-        .values(state="quarantined", owner=None, lease_until=None, error=reason)
-    )
+def _count_death(connection: Connection, job_id: int, deaths: int) -> None:
+    values: dict[str, Any] = {"deaths": deaths}
+    if deaths >= MAX_DEATHS:
+        reason = (
+            f"its worker died {deaths} times with this job alone; see the worker's "
+            "log, then submit the sweep again with --retry-failed"
+        )
+        values |= {"state": "quarantined", "error": reason}
+        values |= {"owner": None, "lease_until": None}
+    connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(values))

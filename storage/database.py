@@ -194,8 +194,16 @@ def _prepare_sqlite(engine: Engine, mode: Mode) -> None:
 
 def _sqlite_path(url: str) -> Path | None:
     # As it stands: a `%` or `?` in a folder's name is nothing but that.
-    prefix = "sqlite:///"
-    return Path(url.removeprefix(prefix)) if url.startswith(prefix) else None
+    if not url.startswith("sqlite:"):
+        return None
+    path = url.removeprefix("sqlite:///")
+    if path in (url, "", ":memory:"):
+        msg = (
+            "NIGHTSWEEP_DATABASE_URL must name a file that every command can open, "
+            f"sqlite:////folder/file.db, got {url!r}."
+        )
+        raise UsageError(msg)
+    return Path(path)
 
 
 def _sqlite_url(path: Path, mode: Mode) -> sa.URL:

@@ -3,12 +3,12 @@
     NightsweepError
     ├── UsageError             the caller must change something (exit code 2)
     │   └── SpecError          a sweep file with one or more problems
-    ├── ModelError             a model cannot be found, read or trusted
-    │   └── FingerprintError   the files are not those that were planned
+    ├── UnfitError             this worker cannot make jobs of this kind; others may
+    │   └── ModelError         a model cannot be found, read or trusted
+    │       └── FingerprintError   the files are not those that were planned
     ├── JobError               this one job cannot be painted; it would fail again
     │   └── NonFiniteError     its latents or pixels are not numbers
-    ├── DeviceError            this worker cannot use its GPU
-    ├── LeaseLostError         another worker owns the job now
+    ├── DeviceError            the device is of no more use to this process
     ├── QueueError             Redis cannot be reached or started (try again)
     ├── DatabaseError          SQL cannot be reached or used (try again)
     └── ImageStoreError        an image file cannot be written or read (try again)
@@ -62,7 +62,11 @@ class SpecError(UsageError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-class ModelError(NightsweepError):
+class UnfitError(NightsweepError):
+    """A kind of job that this worker cannot make, through no fault of the job."""
+
+
+class ModelError(UnfitError):
     """A model that cannot be found, read or loaded."""
 
 
@@ -80,10 +84,6 @@ class NonFiniteError(JobError):
 
 class DeviceError(NightsweepError):
     """A device that was asked for and cannot be used."""
-
-
-class LeaseLostError(NightsweepError):
-    """A job that this worker no longer owns."""
 
 
 class QueueError(NightsweepError):

@@ -156,6 +156,7 @@ class Job:
                 self.dtype,
                 self.width,
                 self.height,
+                self.generator,
                 self.guidance > 1,
                 embedded,
                 self.parameter("strict"),

@@ -115,7 +115,7 @@ def redis_client(app: Celery) -> Iterator[Any]:
     Raises:
         QueueError: Redis could not be reached.
     """
-    soon = {"connect_retries_timeout": 1}
+    soon = {"connect_retries_timeout": 1, "socket_timeout": 5}
     with translated(app), app.connection_for_read(transport_options=soon) as connection:
         channel: Any = connection.default_channel
         yield channel.client

@@ -65,6 +65,7 @@ class Result:
             differ between versions of the PNG library.
         batch_width: Images that shared the model's calls with it, itself included.
         slot: Its row in that batch.
+        evaluations: Calls of the model, counted.
         timings: Where the time went.
         peak_bytes: Most GPU memory in use meanwhile; None on a CPU.
         warm_up: Whether it was among the first after a load, so that its timings
@@ -77,6 +78,7 @@ class Result:
     pixel_sha256: str
     batch_width: int = 1
     slot: int = 0
+    evaluations: int
     timings: Timings
     peak_bytes: int | None = None
     warm_up: bool = False

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    func,
     select,
     text,
 )
@@ -102,6 +103,7 @@ sweeps = Table(
     Column("id", Id, primary_key=True),
     Column("name", String(64), nullable=False, unique=True),
     Column("revision", Integer, nullable=False),
+    Column("digest", String(32), nullable=False),
     Column("spec", Text, nullable=False),
     Column("axes", Text, nullable=False),
     Column("state", String(16), nullable=False),
@@ -134,6 +136,7 @@ jobs = Table(
     Column("priority", Integer),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False),
+    Column("deaths", Integer, nullable=False),
     Column("owner", Text),
     Column("lease_until", Float(53)),
     Column("error", Text),
@@ -172,6 +175,7 @@ results = Table(
     Column("pixel_sha256", String(64), nullable=False),
     Column("batch_width", Integer, nullable=False),
     Column("slot", Integer, nullable=False),
+    Column("evaluations", Integer, nullable=False),
     Column("queue_s", Float(53)),
     Column("load_s", Float(53), nullable=False),
     Column("encode_s", Float(53), nullable=False),
@@ -182,6 +186,16 @@ results = Table(
     Column("peak_bytes", BigInteger),
     Column("warm_up", Boolean, nullable=False),
     Column("finished_at", String(32), nullable=False, index=True),
+)
+
+#: Groups that a worker could not make, through no fault of their jobs.
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("group_key", String(16), primary_key=True),
+    Column("worker", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", String(32), nullable=False),
 )
 
 scores = Table(
@@ -266,7 +280,7 @@ def _flat_columns(sweep_name: ColumnElement[str]) -> list[ColumnElement[Any]]:
         results.c.path,
         results.c.size_bytes,
         results.c.pixel_sha256,
-        jobs.c.evaluations,
+        func.coalesce(results.c.evaluations, jobs.c.evaluations).label("evaluations"),
         results.c.batch_width,
         results.c.slot,
         results.c.queue_s,

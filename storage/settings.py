@@ -31,6 +31,9 @@ VARIABLES: Mapping[str, str] = {
     "NIGHTSWEEP_WORKERS": "processes of `worker` on a CPU (one a core, 8 at most)",
 }
 
+#: What a broker's URL may begin with.
+REDIS_SCHEMES = ("redis://", "rediss://", "redis+socket://", "sentinel://")
+
 #: Seconds that a lease and a message stay with a silent worker.
 LEASE_S = 90.0
 
@@ -101,14 +104,16 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         UsageError: A value cannot be used.
     """
     env = os.environ if environ is None else environ
-    home = _folder(env.get("NIGHTSWEEP_HOME") or "~/nightsweep")
-    images = _folder(env.get("NIGHTSWEEP_IMAGES") or str(home / "images"))
+    home = _folder("NIGHTSWEEP_HOME", env.get("NIGHTSWEEP_HOME") or "~/nightsweep")
+    images = _folder(
+        "NIGHTSWEEP_IMAGES", env.get("NIGHTSWEEP_IMAGES") or str(home / "images")
+    )
     default_url = f"sqlite:///{home / 'nightsweep.db'}"
     return Settings(
         home=home,
         images=images,
         database_url=env.get("NIGHTSWEEP_DATABASE_URL") or default_url,
-        redis_url=env.get("NIGHTSWEEP_REDIS_URL") or None,
+        redis_url=_redis_url(env.get("NIGHTSWEEP_REDIS_URL")),
         lease_s=_lease_s(env.get("NIGHTSWEEP_LEASE_S")),
     )
 
@@ -150,15 +155,30 @@ def without_password(url: str) -> str:
     return re.sub(r"([?&]password)=[^&]*", r"\1=***", masked)
 
 
-def _folder(text: str) -> Path:
+def _folder(variable: str, text: str) -> Path:
     try:
-        return Path(text).expanduser().absolute()
+        folder = Path(text).expanduser().absolute()
     except RuntimeError as exc:  # no HOME, as in many a container
         msg = (
             f"Folders must have a home directory to begin with, but {text} has none; "
             "set NIGHTSWEEP_HOME (and NIGHTSWEEP_IMAGES) to absolute paths."
         )
         raise UsageError(msg) from exc
+    if folder.is_file():
+        msg = f"{variable} must be a folder, but {folder} is a file; name another."
+        raise UsageError(msg)
+    return folder
+
+
+def _redis_url(text: str | None) -> str | None:
+    if text and not text.startswith(REDIS_SCHEMES):
+        msg = (
+            f"NIGHTSWEEP_REDIS_URL must begin with {' or '.join(REDIS_SCHEMES)}, got "
+            f"{without_password(text)!r}; redis://:PASSWORD@HOST:6379/0 is the usual "
+            "form, and none at all starts the embedded one."
+        )
+        raise UsageError(msg)
+    return text or None
 
 
 def _lease_s(text: str | None) -> float:

@@ -1,7 +1,8 @@
 """Sweeps in SQL: submitted specs, and how far they are."""
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.database import Database, insert_into, utc_now
+from storage.job import canonical_json
 from storage.schema import LEASED, RUNNABLE, jobs, models, results, sweep_jobs, sweeps
 
 #: Priorities run from 0, first, to 9, last.
@@ -45,20 +47,25 @@ def save_sweep(
     *,
     spec: str,
     axes: Mapping[str, Any],
+    fingerprints: Sequence[str] = (),
     priority: int = NORMAL_PRIORITY,
 ) -> Sweep:
-    """Create a sweep, or give a known one a new revision if its spec changed.
+    """Create a sweep, or give a known one a new revision if what it wants changed.
 
-    A cancelled or paused sweep becomes active again.
+    That is the spec, the values of its axes (a file of prompts may have changed), or
+    its models, by their fingerprints. A cancelled or paused sweep becomes active
+    again.
     """
+    wanted = canonical_json([spec, axes, *fingerprints])
     values = {
+        "digest": hashlib.sha256(wanted.encode()).hexdigest()[:32],
         "spec": spec,
         # The order of the axes is the display order.
         "axes": json.dumps(axes, ensure_ascii=False),
         "state": "active",
         "priority": priority,
     }
-    changed = sa.case((sweeps.c.spec != spec, 1), else_=0)
+    changed = sa.case((sweeps.c.digest != values["digest"], 1), else_=0)
     with database.write() as connection:
         # One statement, so that two producers may submit the same sweep at once.
         connection.execute(
@@ -72,15 +79,23 @@ def save_sweep(
         return _sweep(_sweep_row(connection, name))
 
 
-def retry(database: Database, sweep: Sweep) -> int:
-    """Make a sweep's failed and quarantined jobs pending again; give how many."""
+def retry(database: Database, sweep: Sweep) -> dict[str, list[str]]:
+    """Make a sweep's failed and quarantined jobs pending again.
+
+    Gives their keys by batch group, for the messages that follow.
+    """
     members = sa.select(sweep_jobs.c.job_id).where(sweep_jobs.c.sweep_id == sweep.id)
+    groups: dict[str, list[str]] = {}
     with database.write() as connection:
-        return connection.execute(
+        again = connection.execute(
             sa.update(jobs)
             .where(jobs.c.id.in_(members), jobs.c.state.in_(("failed", "quarantined")))
-            .values(state="pending", attempts=0, error=None)
-        ).rowcount
+            .values(state="pending", attempts=0, deaths=0, error=None)
+            .returning(jobs.c.group_key, jobs.c.key)
+        )
+        for group, key in again:
+            groups.setdefault(group, []).append(key)
+    return groups
 
 
 def find_sweep(database: Database, name: str) -> Sweep | None:

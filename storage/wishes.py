@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -18,6 +19,8 @@ from storage.rows import job_row, model_row, prompt_digest
 from storage.schema import jobs, models, prompts, schedulers, sweep_jobs, sweeps
 from storage.sweeps import Sweep
 
+#: Names the advisory lock under which a producer adds jobs on PostgreSQL.
+ADD_LOCK = 7_326_118
 #: Jobs that leave a sweep in one transaction.
 STEP = 1000
 
@@ -43,6 +46,10 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
     Call it with a thousand or so at a time. Calling it again changes nothing.
     """
     with database.write() as connection:
+        if not database.is_sqlite:
+            # One producer at a time, as on SQLite: two that add the same jobs in
+            # another order would wait for each other for ever.
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADD_LOCK)))
         keys = [one.job.key for one in planned]
         known = states_of(connection, keys)
         fresh = [one for one in planned if one.job.key not in known]
@@ -120,6 +127,7 @@ def _insert_jobs(
             "evaluations": one.evaluations,
             "state": "pending",
             "attempts": 0,
+            "deaths": 0,
             "created_at": now,
         }
         for one in planned
@@ -129,17 +137,20 @@ def _insert_jobs(
 
 def _model_ids(connection: Connection, planned: Sequence[PlannedJob]) -> dict[str, int]:
     rows = {one.job.model.fingerprint: model_row(one.job.model) for one in planned}
-    statement = insert_into(connection, models)
-    # A known model may have moved since: workers look where it was planned last.
-    where = ("name", "revision", "variant", "commit_sha")
-    moved = {name: statement.excluded[name] for name in where}
-    statement = statement.on_conflict_do_update(
-        index_elements=["fingerprint"], set_=moved
-    )
+    statement = insert_into(connection, models).on_conflict_do_nothing()
     connection.execute(statement, [rows[key] for key in sorted(rows)])
-    query = sa.select(models.c.fingerprint, models.c.id)
-    found = connection.execute(query.where(models.c.fingerprint.in_(rows)))
-    return dict(found.all())
+    query = sa.select(models).where(models.c.fingerprint.in_(rows))
+    known = connection.execute(query).all()
+    for row in known:
+        if _is_gone(row.name):
+            where = sa.update(models).where(models.c.id == row.id)
+            connection.execute(where.values(rows[row.fingerprint]))
+    return {row.fingerprint: row.id for row in known}
+
+
+def _is_gone(name: str) -> bool:
+    # A folder that was moved: workers shall look where it was planned last.
+    return Path(name).is_absolute() and not Path(name).exists()
 
 
 def _prompt_ids(
@@ -205,6 +216,8 @@ def _join_sweep(
         statement.on_conflict_do_update(
             index_elements=["sweep_id", "job_id"],
             set_={name: statement.excluded[name] for name in renewed},
+            # A slower producer of an older revision takes nothing back.
+            where=sweep_jobs.c.revision <= statement.excluded.revision,
         ),
         rows,
     )

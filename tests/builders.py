@@ -94,6 +94,7 @@ def make_result(**changes: Any) -> Result:
     result = Result(
         path="ab/cd/abcd.png",
         size_bytes=1000,
+        evaluations=20,
         pixel_sha256="0" * 64,
         timings=timings,
         finished_at="2026-01-02T03:04:05.678901+00:00",

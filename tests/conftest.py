@@ -14,11 +14,16 @@ from storage.settings import Settings, read_settings
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in list(os.environ):
         if name.startswith("NIGHTSWEEP_"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("NIGHTSWEEP_HOME", str(tmp_path / "home"))
+    home = tmp_path / "home"
+    monkeypatch.setenv("NIGHTSWEEP_HOME", str(home))
+    yield
+    # A Redis that a command or a worker of the test started outlives both.
+    if (home / "redis").is_dir():
+        stop(read_settings({"NIGHTSWEEP_HOME": str(home)}))
 
 
 @pytest.fixture

@@ -83,8 +83,8 @@ class Beat:
 
     def _beat(self, delivery_tag: str | None) -> None:
         # Each by itself: leases are kept while Redis is away, and the other way round.
-        said = self._try(lambda: self._keep_message(delivery_tag))
         kept = self._try(self._keep_leases)
+        said = self._try(lambda: self._keep_message(delivery_tag))
         if said and kept and not self._healthy:
             log.warning("The beat goes on.", extra={"action": "beat_resumed"})
         self._healthy = said and kept

@@ -7,6 +7,7 @@ import sys
 import threading
 
 import click
+from click.core import ParameterSource
 
 from storage.database import open_database
 from storage.embedded import broker_url
@@ -60,8 +61,11 @@ def worker(
     """Serve the queue with this machine's GPUs, or its CPU.
 
     It goes on until told to stop: Ctrl-C hands unfinished jobs back and keeps every
-    finished image. Logs are in $NIGHTSWEEP_HOME/logs.
+    finished image, a second one stops at once. Logs are in $NIGHTSWEEP_HOME/logs.
     """
+    context = click.get_current_context()
+    if device and context.get_parameter_source("gpus") is ParameterSource.ENVIRONMENT:
+        gpus = None  # an option that was given beats a variable that was set
     seats = choose_seats(gpus=gpus, device=device, workers=workers)
     settings = read_settings()
     settings.make_home()
@@ -71,19 +75,38 @@ def worker(
     logging.getLogger("workers").setLevel(logging.INFO)
     app = make_app(broker_url(settings), lease_s=settings.lease_s)
     database = open_database(settings.database_url)
+
+    def repair() -> None:
+        broker_url(settings)  # the embedded server may have died, or been stopped
+        reconcile(database, app)
+
     supervisor = Supervisor(
         seats,
         database=database,
-        repair=lambda: reconcile(database, app),
+        repair=repair,
         give_up_after=give_up_after,
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: supervisor.stop())
+    _obey_signals(supervisor)
     if end_with_parent:
         threading.Thread(target=_wait_for_end, args=(supervisor,), daemon=True).start()
     shown = ", ".join(seat.name for seat in seats)
     click.echo(f"Serving with {shown}; logs in {settings.logs}.", err=True)
     sys.exit(supervisor.run())
+
+
+def _obey_signals(supervisor: Supervisor) -> None:
+    asked = 0
+
+    def obey(*_args: object) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            supervisor.stop()
+        else:
+            supervisor.stop_at_once()
+
+    signal.signal(signal.SIGINT, obey)
+    signal.signal(signal.SIGTERM, obey)
 
 
 def _wait_for_end(supervisor: Supervisor) -> None:

@@ -92,9 +92,16 @@ def probe() -> list[str]:
 
 def _ask_torch() -> dict[str, Any]:
     command = [sys.executable, "-P", "-m", "workers.devices"]
+    # GPUs are counted as nvidia-smi counts them, here and in the workers.
+    env = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **os.environ}
     try:
         answer = subprocess.run(  # noqa: S603 - our own module
-            command, capture_output=True, text=True, timeout=PROBE_S, check=False
+            command,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=PROBE_S,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return {"reason": f"torch gave no answer in {PROBE_S} s"}

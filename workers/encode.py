@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
@@ -23,7 +24,7 @@ def encode_png(image: Image, job: Job) -> bytes:
     """
     info = PngInfo()
     info.add_text("parameters", describe(job))
-    record = {**job.identity, "key": job.key, "model_name": job.model.name}
+    record = {**job.identity, "key": job.key, "model_name": _model_name(job)}
     info.add_text("nightsweep", json.dumps(record, ensure_ascii=False))
     out = io.BytesIO()
     image.save(out, "PNG", compress_level=COMPRESS_LEVEL, pnginfo=info)
@@ -47,7 +48,7 @@ def describe(job: Job) -> str:
         "Seed": job.seed,
         "Size": f"{job.width}x{job.height}",
         "Model hash": job.model.fingerprint[:10],
-        "Model": job.model.name,
+        "Model": _model_name(job),
     }
     if job.parameter("clip_skip"):
         facts["Clip skip"] = job.parameter("clip_skip")
@@ -61,6 +62,12 @@ def _sampler(job: Job) -> str:
     # Where the web UI has a name for it, that one.
     name = short_name(job.scheduler_class, job.scheduler_options, job.extras)
     return NAMES[name].label if name in NAMES else name
+
+
+def _model_name(job: Job) -> str:
+    # Images are passed on: where a folder lies is nobody's business.
+    folder = Path(job.model.name)
+    return folder.name if folder.is_absolute() else job.model.name
 
 
 def _quoted(value: object) -> str:

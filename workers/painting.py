@@ -20,6 +20,7 @@ class Painting:
 
     Attributes:
         image: RGB, of the job's width and height.
+        environment: Where and with what it was painted.
         evaluations: Calls of the model, counted.
         load_s: Seconds to load the model; 0 where it was resident.
         encode_s: Seconds from the start to the first call of the model.
@@ -30,6 +31,7 @@ class Painting:
     """
 
     image: Image
+    environment: Environment
     evaluations: int
     load_s: float = 0.0
     encode_s: float = 0.0
@@ -42,20 +44,18 @@ class Painting:
 class Painter(Protocol):
     """Makes the picture of a job, and knows neither Celery nor SQL."""
 
-    @property
-    def environment(self) -> Environment:
-        """Where and with what it paints."""
-
     def paint(self, job: Job, *, check: Callable[[], None]) -> Painting:
         """Paint one job.
 
         Args:
             job: What to paint.
-            check: Called after each step; it raises `StoppedError` to end the
-                work at once.
+            check: Called before each call of the model; it raises `StoppedError`
+                to end the work at once.
 
         Raises:
             JobError: This job cannot be painted, now or later.
-            ModelError: The model cannot be loaded.
+            UnfitError: This worker cannot paint jobs of this kind, others may: a
+                model that cannot be loaded (`ModelError`), too little memory for it,
+                a device or a package that is missing.
             DeviceError: The device is of no more use to this process.
         """

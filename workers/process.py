@@ -23,6 +23,7 @@ from storage.images import ImageFolder
 from storage.owners import my_name
 from storage.queue import make_app
 from storage.settings import Settings, read_settings
+from workers.acks import LateAcks
 from workers.beat import Beat
 from workers.painting import Painter
 from workers.pool import TaskPool
@@ -73,6 +74,7 @@ def _work(settings: Settings, name: str, *, device: str, threads: int) -> int:
 
 
 def _serve(app: Any, name: str) -> int:
+    app.steps["consumer"].add(LateAcks)
     worker = app.Worker(
         hostname=f"{name}@{os.getpid()}",
         pool=TaskPool,
@@ -134,9 +136,10 @@ def _configure_logging(settings: Settings, name: str) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[file, loud])
     for package in ("workers", "storage"):
         logging.getLogger(package).setLevel(logging.INFO)
-    # A hand-back is how a worker stops, not an error worth a traceback; and that a
-    # container runs as root is its own affair.
+    # A hand-back is how a worker stops, and a late acknowledgement is made up for:
+    # no errors worth a traceback. That a container runs as root is its own affair.
     logging.getLogger("celery.app.trace").addFilter(_is_no_hand_back)
+    logging.getLogger("celery.worker.request").setLevel(logging.CRITICAL + 1)
     warnings.filterwarnings("ignore", category=SecurityWarning)
 
 

@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from storage import schedulers
-from storage.errors import JobError
+from storage.errors import JobError, UnfitError
 
 
 def fetch_class(name: str) -> Any:
     """Give a scheduler class of the installed diffusers.
 
     Raises:
-        JobError: diffusers does not have it, or a package that it needs is missing.
+        JobError: diffusers does not have it.
+        UnfitError: A package that it needs is missing here.
     """
     found = getattr(importlib.import_module("diffusers"), name, None)
     if found is None:
@@ -40,7 +41,8 @@ def build(
         seed: Of the job; the noise of schedulers that draw their own follows it.
 
     Raises:
-        JobError: diffusers refuses the options, or a package is missing.
+        JobError: diffusers refuses the options.
+        UnfitError: A package that it needs is missing here.
     """
     made_by = fetch_class(class_name)
     own = {"noise_sampler_seed": seed} if schedulers.takes_seed(class_name) else {}
@@ -53,10 +55,10 @@ def build(
         raise JobError(msg) from exc
 
 
-def _missing_package(class_name: str) -> JobError:
+def _missing_package(class_name: str) -> UnfitError:
     packages = " ".join(schedulers.CLASSES[class_name].requires) or "scipy"
     msg = (
         f"{class_name} needs a package that this worker lacks; run"
         f" `pip install {packages}` where the worker runs"
     )
-    return JobError(msg)
+    return UnfitError(msg)

@@ -2,10 +2,8 @@
 
 import logging
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from storage.database import Database
 from storage.errors import NightsweepError
 from storage.owners import process_name
 from workers.devices import Seat
+from workers.tasks import EXIT_UNFIT
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +33,8 @@ STOP_S = 60.0
 WORKER_ENVIRONMENT = {
     # Idle OpenMP threads that spin would take the cores from other workers.
     "OMP_WAIT_POLICY": "PASSIVE",
+    # GPUs are counted as nvidia-smi counts them.
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
     # What transformers misses is of no use here: torchvision, for one.
     "TRANSFORMERS_VERBOSITY": "error",
 }
@@ -45,6 +46,7 @@ class _Worker:
     process: "subprocess.Popen[bytes] | None" = None
     started: float = 0.0
     deaths: int = 0
+    in_vain: int = 0
     not_before: float = 0.0
 
 
@@ -75,25 +77,31 @@ class Supervisor:
         self._database = database
         self._repair = repair
         self._give_up_after = give_up_after
-        self._stopping = threading.Event()
+        self._stopping = False
+        self._hurried = False
         self._broken = False
 
     def stop(self) -> None:
-        """Ask for the end; a second time, end the workers at once."""
-        if self._stopping.is_set():
-            self._signal_all(signal.SIGKILL)
-        self._stopping.set()
+        """Ask for the end: workers hand their jobs back and keep what is finished.
+
+        It only notes the wish, so that a signal handler may call it at any moment.
+        """
+        self._stopping = True
+
+    def stop_at_once(self) -> None:
+        """End the workers without waiting for them; their jobs are freed."""
+        self._stopping = self._hurried = True
 
     def run(self) -> int:
         """Keep the workers alive until `stop`; give the exit code."""
         repaired = -REPAIR_S
-        while not self._stopping.is_set() and not self._is_hopeless():
+        while not self._stopping and not self._is_hopeless():
             for worker in self._workers:
                 self._tend(worker)
             if time.monotonic() - repaired >= REPAIR_S:
                 self._try_repair()
                 repaired = time.monotonic()
-            self._stopping.wait(TICK_S)
+            time.sleep(TICK_S)
         self._end_all()
         return 1 if self._is_hopeless() else 0
 
@@ -107,12 +115,15 @@ class Supervisor:
         process = worker.process
         if process is None:
             return
-        alive_s = time.monotonic() - worker.started
-        worker.deaths = 1 if alive_s > HEALTHY_S else worker.deaths + 1
+        _close(process)
+        worker.process = None
+        held = self._free(process)
+        worker.deaths = 1 if _was_healthy(worker) else worker.deaths + 1
+        # Jobs that kill are set aside in the end; a worker that dies with none in
+        # hand will die again.
+        worker.in_vain = 0 if held or _was_healthy(worker) else worker.in_vain + 1
         wait_s = min(BACK_OFF_S * 2 ** (worker.deaths - 1), MOST_BACK_OFF_S)
         worker.not_before = time.monotonic() + wait_s
-        worker.process = None
-        _close(process)
         log.error(
             "Worker %s ended with code %s; it starts again in %.0f s.",
             worker.seat.name,
@@ -120,13 +131,17 @@ class Supervisor:
             wait_s,
             extra={"action": "worker_died"},
         )
+        self._try_repair()
+
+    def _free(self, process: "subprocess.Popen[bytes]") -> int:
+        """Free what a dead worker held; give how many jobs that were."""
+        owner = process_name(process.pid) + ":"
+        died = process.returncode not in (0, EXIT_UNFIT)
         try:
-            claims.free_owner(
-                self._database, process_name(process.pid) + ":", died=True
-            )
+            return claims.free_owner(self._database, owner, died=died)
         except NightsweepError as exc:
             log.warning("%s", exc, extra={"action": "free_failed"})
-        self._try_repair()
+            return 0
 
     def _try_repair(self) -> None:
         try:
@@ -140,25 +155,26 @@ class Supervisor:
 
     def _is_hopeless(self) -> bool:
         limit = self._give_up_after
-        return limit is not None and all(w.deaths >= limit for w in self._workers)
+        return limit is not None and all(w.in_vain >= limit for w in self._workers)
 
     def _end_all(self) -> None:
-        self._signal_all(signal.SIGTERM)
+        alive = [w.process for w in self._workers if w.process is not None]
+        for process in alive:
+            process.terminate()
         deadline = time.monotonic() + STOP_S
-        for worker in self._workers:
-            if worker.process is None:
-                continue
-            try:
-                worker.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                worker.process.kill()
-                worker.process.wait()
-            _close(worker.process)
+        while any(process.poll() is None for process in alive):
+            if self._hurried or time.monotonic() > deadline:
+                for process in alive:
+                    process.kill()
+                    process.wait()
+                    self._free(process)
+            time.sleep(TICK_S / 4)
+        for process in alive:
+            _close(process)
 
-    def _signal_all(self, number: int) -> None:
-        for worker in self._workers:
-            if worker.process is not None and worker.process.poll() is None:
-                worker.process.send_signal(number)
+
+def _was_healthy(worker: _Worker) -> bool:
+    return time.monotonic() - worker.started > HEALTHY_S
 
 
 def _start(worker: _Worker) -> None:

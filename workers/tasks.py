@@ -8,7 +8,7 @@ from celery import Celery
 from celery.exceptions import Reject
 from celery.worker import state
 
-from storage.errors import DeviceError, ModelError
+from storage.errors import DeviceError
 from storage.images import KEY
 from storage.queue import CHUNK, MAKE
 from workers.beat import Beat
@@ -17,7 +17,7 @@ from workers.turn import Turn
 
 log = logging.getLogger(__name__)
 
-#: Exit code of a worker whose model or device failed: it starts again after a while.
+#: Exit code of a worker whose device failed: it starts again after a while.
 EXIT_UNFIT = 3
 
 
@@ -52,7 +52,7 @@ def _take(turn: Turn, keys: list[str]) -> None:
         turn.take(keys)
     except StoppedError as exc:
         raise _handed_back() from exc
-    except (ModelError, DeviceError) as exc:
+    except DeviceError as exc:
         log.error("%s", exc, extra={"action": "worker_unfit"})  # noqa: TRY400 - a sentence
         state.should_stop = EXIT_UNFIT  # type: ignore[assignment]
         raise _handed_back() from exc

@@ -1,20 +1,17 @@
 """Painting with torch: one job at a time, through an unmodified diffusers pipeline."""
 
 import inspect
-import math
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from storage.errors import DeviceError, JobError, NonFiniteError
+from storage.errors import JobError, NonFiniteError, UnfitError
 from storage.job import Job
-from storage.results import Environment
 from workers.environment import describe_environment
 from workers.painting import Painting
 from workers.pipelines import Pipelines, Resident
@@ -36,44 +33,48 @@ class TorchPainter:
                 picture, so it is recorded, and strict jobs use torch's own default.
             digests: File that remembers the digests of weights.
         """
-        self._threads = threads if device == "cpu" else OWN_THREADS
-        torch.set_num_threads(self._threads)
-        self._pipelines = Pipelines(device, digests=digests)
         self.device = device
-        self.environment: Environment = describe_environment(device, self._threads)
+        self._pipelines = Pipelines(device, digests=digests)
+        plain = threads if device == "cpu" else OWN_THREADS
+        self._threads = {False: plain, True: OWN_THREADS}
+        self._environments = {
+            strict: describe_environment(device, count)
+            for strict, count in self._threads.items()
+        }
 
     def paint(self, job: Job, *, check: Callable[[], None]) -> Painting:
         """Paint one job; see `workers.painting.Painter`."""
-        resident = self._pipelines.get(job)
-        load_s, resident.load_s = resident.load_s, 0.0
-        warm_up, resident.fresh = resident.fresh, False
-        with self._exact(job), _device_errors():
+        self._require_generator(job)
+        strict = bool(job.parameter("strict"))
+        torch.set_num_threads(self._threads[strict])
+        with self._pipelines.lend(job) as resident:
             clock = _Clock(resident.pipe, self.device, check)
             pixels = _denoise(resident, job, clock)
-            done = time.perf_counter()
-        if not np.isfinite(pixels).all():
-            raise NonFiniteError(_NON_FINITE)
+            if not np.isfinite(pixels).all():
+                raise NonFiniteError(_NON_FINITE)
+            image = resident.pipe.numpy_to_pil(pixels)[0]
+        # Only here, so that a job that is stopped leaves them to the next one.
+        load_s, resident.load_s = resident.load_s, 0.0
+        warm_up, resident.fresh = resident.fresh, False
         return Painting(
-            image=resident.pipe.image_processor.numpy_to_pil(pixels)[0],
+            image=image,
+            environment=self._environments[strict],
             evaluations=clock.evaluations,
             load_s=load_s,
             encode_s=clock.denoising - clock.started,
             denoise_s=clock.denoised - clock.denoising,
-            decode_s=done - clock.denoised,
+            decode_s=clock.ended - clock.denoised,
             warm_up=warm_up,
             peak_bytes=_peak_bytes(self.device),
         )
 
-    @contextmanager
-    def _exact(self, job: Job) -> Iterator[None]:
-        if self.device == "cpu" and job.parameter("strict"):
-            torch.set_num_threads(OWN_THREADS)
-            try:
-                yield
-            finally:
-                torch.set_num_threads(self._threads)
-        else:
-            yield
+    def _require_generator(self, job: Job) -> None:
+        if job.generator == "cuda" and not self.device.startswith("cuda"):
+            msg = (
+                "this worker has no CUDA device for `generator: cuda`; start a worker "
+                "on a GPU, or use `generator: cpu`, which is the same everywhere"
+            )
+            raise UnfitError(msg)
 
 
 _NON_FINITE = (
@@ -84,6 +85,7 @@ _NON_FINITE = (
 
 
 def _denoise(resident: Resident, job: Job, clock: "_Clock") -> Any:
+    """Give the pixels: (1, height, width, 3), float32, 0 to 1, on the CPU."""
     pipe = resident.pipe
     pipe.scheduler = build(
         job.scheduler_class,
@@ -91,28 +93,37 @@ def _denoise(resident: Resident, job: Job, clock: "_Clock") -> Any:
         config=resident.scheduler_config,
         seed=job.seed,
     )
+    taken = frozenset(inspect.signature(pipe.__call__).parameters)
+    given = _optional(pipe, job, taken)
+    if "callback_on_step_end" in taken:
+        given["callback_on_step_end"] = clock.step_end
     device = "cpu" if job.generator == "cpu" else pipe.device
     with clock:
         return pipe(
             job.prompt,
-            negative_prompt=job.negative_prompt,
             num_inference_steps=job.steps,
             guidance_scale=job.guidance,
             width=job.width,
             height=job.height,
             generator=torch.Generator(device).manual_seed(job.seed),
             output_type="np",
-            callback_on_step_end=clock.step_end,
-            **_optional(pipe, job),
+            **given,
         ).images
 
 
-def _optional(pipe: Any, job: Job) -> dict[str, Any]:
-    """Give the arguments that only some pipelines take, where the job sets them."""
-    wanted = {"eta": job.parameter("eta"), "clip_skip": job.parameter("clip_skip")}
+def _optional(pipe: Any, job: Job, taken: frozenset[str]) -> dict[str, Any]:
+    """Give the arguments that only some pipelines take, where the job sets them.
+
+    An empty negative prompt is left out, as in a plain script: SDXL takes zeros for
+    none at all, but encodes an empty one.
+    """
+    wanted = {
+        "negative_prompt": job.negative_prompt,
+        "eta": job.parameter("eta"),
+        "clip_skip": job.parameter("clip_skip"),
+    }
     wanted = {name: value for name, value in wanted.items() if value}
-    taken = inspect.signature(pipe.__call__).parameters
-    for name in wanted.keys() - taken.keys():
+    for name in wanted.keys() - taken:
         msg = (
             f"{name} must be neutral for {type(pipe).__name__}, which has no such input"
         )
@@ -121,37 +132,52 @@ def _optional(pipe: Any, job: Job) -> dict[str, Any]:
 
 
 class _Clock:
-    """Marks when denoising begins and ends, and counts the calls of the model."""
+    """Marks when denoising begins and ends, and counts the calls of the model.
+
+    Attributes:
+        evaluations: Calls of the model.
+        started: When the pipeline was called; seconds, like the other times.
+        denoising: When the model was first called; `started` if that is not seen.
+        denoised: When the last step ended; `ended` if the pipeline does not say.
+        ended: When the pipeline returned.
+    """
 
     def __init__(self, pipe: Any, device: str, check: Callable[[], None]) -> None:
         self.evaluations = 0
-        self.denoising = self.denoised = math.nan
-        self._network = getattr(pipe, "unet", None) or pipe.transformer
+        self._network = getattr(pipe, "unet", None) or getattr(
+            pipe, "transformer", None
+        )
         self._on_gpu = device.startswith("cuda")
         self._check = check
-        self.started = time.perf_counter()
+        self._last_step: float | None = None
 
     def __enter__(self) -> "_Clock":
         if self._on_gpu:
             torch.cuda.reset_peak_memory_stats()
-        self._hook = self._network.register_forward_pre_hook(self._count)
+        if self._network is not None:
+            self._hook = self._network.register_forward_pre_hook(self._count)
+        self.started = self.denoising = time.perf_counter()
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self._hook.remove()
+        self.ended = time.perf_counter()
+        self.denoised = self._last_step or self.ended
+        if self._network is not None:
+            self._hook.remove()
 
     def step_end(
         self, pipe: Any, step: int, _timestep: object, tensors: dict[str, Any]
     ) -> dict[str, Any]:
         """Take note of the end of a step, as diffusers' callback."""
-        self._check()
         if step + 1 == len(pipe.scheduler.timesteps):
-            self.denoised = self._now()
+            self._last_step = self._now()
             if not torch.isfinite(tensors["latents"]).all():
                 raise NonFiniteError(_NON_FINITE)
         return tensors
 
     def _count(self, *_args: object) -> None:
+        # Here rather than in `step_end`, which not every pipeline calls.
+        self._check()
         if not self.evaluations:
             self.denoising = self._now()
         self.evaluations += 1
@@ -160,20 +186,6 @@ class _Clock:
         if self._on_gpu:
             torch.cuda.synchronize()
         return time.perf_counter()
-
-
-@contextmanager
-def _device_errors() -> Iterator[None]:
-    try:
-        yield
-    except torch.OutOfMemoryError as exc:
-        torch.cuda.empty_cache()
-        msg = f"the job must fit into the GPU's memory, but does not: {exc}"
-        raise JobError(msg) from exc
-    except torch.AcceleratorError as exc:
-        # After such an error every later call of this process fails too.
-        msg = f"the GPU must answer, but says: {exc}"
-        raise DeviceError(msg) from exc
 
 
 def _peak_bytes(device: str) -> int | None:

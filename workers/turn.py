@@ -8,14 +8,21 @@ or the time is up. So it matters little how a sweep was cut into messages.
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from storage import claims
+from storage import blocks, claims
 from storage.claims import Claim
 from storage.database import Database, utc_now
-from storage.errors import DeviceError, JobError, ModelError, NightsweepError
+from storage.errors import (
+    DatabaseError,
+    DeviceError,
+    JobError,
+    NightsweepError,
+    UnfitError,
+)
 from storage.images import ImageFolder, relative_path
 from storage.results import Result, Timings, record_done, record_failure
 from workers.beat import Beat
@@ -28,6 +35,10 @@ log = logging.getLogger(__name__)
 CLAIM = 4
 #: Seconds after which a turn ends, to let other groups and more urgent jobs in.
 TURN_S = 600.0
+#: Seconds for which a worker leaves a group alone that it could not make.
+ASIDE_S = 60.0
+#: Unforeseen errors in a row after which a worker no longer trusts its device.
+MOST_SURPRISES = 3
 #: Seconds between attempts while the disk or the database is away.
 PAUSE_S = 2.0
 
@@ -57,22 +68,42 @@ class Turn:
     worker: str
     lease_s: float
     should_stop: Callable[[], bool]
+    _aside: dict[str, float] = field(default_factory=dict)
+    _surprises: int = 0
+    _group: str = ""
 
     def take(self, keys: Sequence[str]) -> None:
         """Make the jobs of `keys`, then others of their group.
 
+        A group that this worker cannot make is set aside for a while: its jobs go
+        back, people are told why, and the next message is another group's.
+
         Raises:
             StoppedError: The worker was asked to end; unmade jobs went back.
-            ModelError: The model cannot be loaded; unmade jobs went back.
             DeviceError: The device is of no more use; unmade jobs went back.
         """
         group = self._patiently(lambda: claims.group_of(self.database, keys))
+        if not group or self._aside.get(group, 0.0) > time.monotonic():
+            return
+        self._group = group
+        try:
+            self._make_group(group, keys)
+        except UnfitError as exc:
+            self._set_aside(group, str(exc))
+
+    def _make_group(self, group: str, keys: Sequence[str]) -> None:
         ends = time.monotonic() + TURN_S
-        while group and time.monotonic() < ends:
+        while time.monotonic() < ends:
             taken = self._claim(keys=keys) or self._claim(group=group)
             if not taken:
                 return
             self._make_all(taken)
+            self._patiently(lambda: blocks.lift(self.database, group))
+
+    def _set_aside(self, group: str, reason: str) -> None:
+        log.error("%s", reason, extra={"action": "group_blocked"})
+        self._aside[group] = time.monotonic() + ASIDE_S
+        self._tell(reason)
 
     def _claim(
         self, *, keys: Sequence[str] = (), group: str | None = None
@@ -105,6 +136,8 @@ class Turn:
             self._hand_back(left)
 
     def _hand_back(self, ids: set[int]) -> None:
+        if not ids:
+            return
         try:
             claims.hand_back(self.database, owner=self.owner, ids=ids)
         except NightsweepError as exc:
@@ -119,7 +152,8 @@ class Turn:
         claimed_at = datetime.now(UTC)
         try:
             painting = self.painter.paint(claim.job, check=self._check)
-        except (StoppedError, ModelError, DeviceError):
+            self._keep(claim, painting, claimed_at)
+        except (StoppedError, UnfitError, DeviceError):
             raise
         except JobError as exc:
             self._fail(claim, str(exc))
@@ -127,9 +161,19 @@ class Turn:
             log.exception(
                 "Job %s failed.", claim.job.key, extra={"action": "job_failed"}
             )
-            self._fail(claim, f"{type(exc).__name__}: {exc}")
+            self._distrust(claim, f"{type(exc).__name__}: {exc}")
         else:
-            self._keep(claim, painting, claimed_at)
+            self._surprises = 0
+
+    def _distrust(self, claim: Claim, error: str) -> None:
+        # One unforeseen error may be the job's fault; a row of them is the machine's.
+        self._surprises += 1
+        if self._surprises >= MOST_SURPRISES:
+            msg = (
+                f"{self._surprises} jobs in a row failed unforeseen, the last: {error}"
+            )
+            raise DeviceError(msg)
+        self._fail(claim, error)
 
     def _keep(self, claim: Claim, painting: Painting, claimed_at: datetime) -> None:
         # File, then row: a row that says "done" has its picture.
@@ -140,6 +184,7 @@ class Turn:
             path=relative_path(job.key),
             size_bytes=len(content),
             pixel_sha256=pixel_sha256(painting.image),
+            evaluations=painting.evaluations,
             timings=Timings(
                 queue_s=_seconds_since(claim.created_at, claimed_at),
                 load_s=painting.load_s,
@@ -157,7 +202,7 @@ class Turn:
                 self.database,
                 {claim.id: result},
                 worker=self.worker,
-                environment=self.painter.environment,
+                environment=painting.environment,
             )
         )
         log.info("Stored %s.", job.key, extra={"action": "job_stored"})
@@ -190,6 +235,7 @@ class Turn:
                     raise
                 if not warned:
                     log.warning("Waiting: %s", exc, extra={"action": "outage_began"})
+                    self._tell(f"waiting: {exc}")
                 warned = True
                 self._check()
                 time.sleep(PAUSE_S)
@@ -197,6 +243,11 @@ class Turn:
                 if warned:
                     log.warning("Going on.", extra={"action": "outage_ended"})
                 return answer
+
+    def _tell(self, reason: str) -> None:
+        """Note for people what holds the group in hand up; lifted with its images."""
+        with suppress(DatabaseError):
+            blocks.block(self.database, self._group, worker=self.worker, reason=reason)
 
 
 def _seconds_since(then: str, now: datetime) -> float:

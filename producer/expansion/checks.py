@@ -1,7 +1,8 @@
 """What only the model can tell: sizes, schedulers and steps that it cannot do."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from producer.expansion.cells import Cell, combinations
 from producer.expansion.grid import Grid
@@ -40,18 +41,21 @@ def find_cut_prompts(grid: Grid, places: Mapping[str, Place]) -> Iterator[str]:
             warning = grid.card.warn_of_cut(text)
             if warning:
                 place = cell.place_of(parameter) or places[parameter]
-                yield f"{place}: {parameter} {shown(text)!r}: {warning}"
+                yield f'{place}: {parameter} "{shown(text)}": {warning}'
 
 
 def _find_problems(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
     """Give a cell, the parameter that is wrong in it, and what is wrong."""
     card = grid.card
-    for cell in combinations(grid, "width"):
-        for message in card.check_size(cell.parameters["width"], card.height):
-            yield cell, "width", message
-    for cell in combinations(grid, "height"):
-        for message in card.check_size(card.width, cell.parameters["height"]):
-            yield cell, "height", message
+    checks: Mapping[str, Callable[[Any], list[str]]] = {
+        "width": lambda width: card.check_size(width, card.height),
+        "height": lambda height: card.check_size(card.width, height),
+        "clip_skip": lambda skipped: card.check_clip_skip(skipped or 0),
+    }
+    for parameter, check in checks.items():
+        for cell in combinations(grid, parameter):
+            for message in check(cell.parameters[parameter]):
+                yield cell, parameter, message
     for cell in combinations(grid, "scheduler", "eta"):
         for message in _find_scheduler_problems(grid, cell):
             yield cell, "scheduler", message

@@ -140,6 +140,8 @@ def check_axis(name: str, labels: Labels, *, option: str) -> None:
 
 def named(axis: str, label: str) -> str:
     """Give a label that says what it is: `steps 20`, but `ddim` alone."""
+    if not label:
+        return f"(empty {axis.replace('_', ' ')})"
     return f"{axis} {label}" if _number(label) is not None else label
 
 

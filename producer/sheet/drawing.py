@@ -62,6 +62,7 @@ class Sheet:
         col_labels: One for each column of each panel; one empty text for none.
         panels: In the order of reading.
         cell_px: Width and height of each image.
+        run: Panels in a row that belong together: they stay on one line if they can.
     """
 
     title: str
@@ -70,6 +71,7 @@ class Sheet:
     col_labels: Sequence[str]
     panels: Sequence[Panel]
     cell_px: tuple[int, int]
+    run: int = 1
 
     @property
     def texts(self) -> Iterator[str]:
@@ -139,7 +141,14 @@ class _Drawing:
         width, height = self._across_px(across), down * (self.panel_h + _PANEL_GAP)
         is_over = max(width, height) > LARGEST_SIDE
         empty = 1 - count / (across * down)
-        return is_over, abs(math.log(width / height / ASPECT)) + 1.5 * empty
+        shape = abs(math.log(width / height / ASPECT))
+        return is_over, shape + 1.5 * empty + self._raggedness(across)
+
+    def _raggedness(self, across: int) -> float:
+        """Say how badly runs of panels are broken: not, into equal parts, anyhow."""
+        if across % self.sheet.run == 0:
+            return 0
+        return 0.7 if self.sheet.run % across == 0 else 1.5
 
     def _across_px(self, across: int) -> int:
         return self.left + across * (self.panel_w + _PANEL_GAP) - _PANEL_GAP

@@ -1,5 +1,6 @@
 """Text on pictures: a typeface that has the letters, and lines that fit a width."""
 
+import functools
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from dataclasses import dataclass
 from PIL import ImageFont
 from PIL.ImageFont import FreeTypeFont
 
+#: What stands between two texts on one line.
+SEPARATOR = "  ·  "
 #: What Pillow's own typeface has beyond ASCII.
 BUILTIN_EXTRAS = frozenset("…·“”")
 #: Typefaces to look for on the system where a text has other letters.
@@ -14,6 +17,11 @@ SYSTEM_TYPEFACES = (
     *("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf"),
     *("Arial Unicode.ttf", "arial.ttf", "LiberationSans-Regular.ttf"),
 )
+
+
+# Unicode categories of marks without a width, and a letter that is none.
+_MARKS = frozenset({"Mn", "Me", "Cf"})
+_NO_LETTER = "\U0010fffd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +38,44 @@ class Typeface:
         assert isinstance(font, FreeTypeFont)  # noqa: S101  as Pillow promises
         return font
 
+    def has(self, letter: str) -> bool:
+        """Tell whether it has a glyph for a letter."""
+        return _has_glyph(self.file, letter) if self.file else _is_builtin(letter)
+
     def legible(self, text: str) -> str:
-        """Give a text in letters that the typeface has: é becomes e, 猫 becomes ?."""
-        text = " ".join(text.split())
-        if self.file:
-            return text
-        bare = unicodedata.normalize("NFKD", text)
-        letters = (each for each in bare if not unicodedata.combining(each))
-        return "".join(each if _is_builtin(each) else "?" for each in letters)
+        """Give a text in letters that it has: é may become e, 猫 become ?."""
+        spelt = (self._spell(each) for each in " ".join(text.split()))
+        return "".join("?" if each is None else each for each in spelt)
+
+    def lacks(self, text: str) -> int:
+        """Count the different letters of a text that it has nothing like."""
+        return sum(self._spell(each) is None for each in set("".join(text.split())))
+
+    def _spell(self, letter: str) -> str | None:
+        if self.has(letter):
+            return letter
+        bare = unicodedata.normalize("NFKD", letter)
+        # Accents, and the marks that join or colour emoji, have no width of their own.
+        kept = [each for each in bare if unicodedata.category(each) not in _MARKS]
+        return "".join(kept) if all(map(self.has, kept)) else None
 
 
 def choose_typeface(texts: Iterable[str]) -> Typeface:
-    """Choose Pillow's own where it has every letter, else one of the system."""
-    if all(map(_is_builtin, "".join(texts))):
-        return Typeface(None)
-    for file in SYSTEM_TYPEFACES:
-        try:
-            ImageFont.truetype(file, 10)
-        except OSError:
-            continue
-        return Typeface(file)
-    return Typeface(None)
+    """Choose Pillow's own where it has every letter, else the best of the system."""
+    text = "".join(set("".join(texts)))
+    own = Typeface(None)
+    if all(map(own.has, text)):
+        return own
+    found = [Typeface(file) for file in SYSTEM_TYPEFACES if _load(file)]
+    return min([*found, own], key=lambda typeface: typeface.lacks(text))
+
+
+def find_illegible(texts: Iterable[str]) -> list[str]:
+    """Give those texts of a sheet that no one typeface here can write."""
+    parts = (part for text in texts for part in text.split(SEPARATOR))
+    every = list(dict.fromkeys(parts))
+    typeface = choose_typeface(every)
+    return [text for text in every if typeface.lacks(text)]
 
 
 def wrap(
@@ -91,6 +116,24 @@ def _split_long_words(text: str, font: FreeTypeFont, width_px: float) -> Iterato
             yield rest[:end]
             rest = rest[end:]
         yield rest
+
+
+@functools.cache
+def _load(file: str) -> FreeTypeFont | None:
+    try:
+        return ImageFont.truetype(file, 16)
+    except OSError:
+        return None
+
+
+@functools.cache
+def _has_glyph(file: str, letter: str) -> bool:
+    """Compare a letter with what the typeface draws for one that nobody has."""
+    font = _load(file)
+    if font is None or letter.isspace():
+        return font is not None
+    drawn, missing = font.getmask(letter), font.getmask(_NO_LETTER)
+    return (drawn.size, bytes(drawn)) != (missing.size, bytes(missing))
 
 
 def _is_builtin(letter: str) -> bool:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from producer.sheet.axes import Layout, named
 from producer.sheet.drawing import GAP, LARGEST_SIDE, Cell, Panel, Sheet
+from producer.sheet.lettering import SEPARATOR
 from storage.errors import UsageError
 
 #: Pages beyond which a sheet says nothing at a glance.
@@ -125,13 +127,24 @@ def _plan_pages(
     panel_w, panel_h = len(col_parts[0]) * width, len(row_parts[0]) * height + 80
     most = (room // (panel_w + 30)) * (room // (panel_h + 30))
     most = min(most, LARGEST_AREA // (panel_w * panel_h))
-    yield from itertools.product(_split(panels, most), row_parts, col_parts)
+    run = _run_of(panels)
+    panel_parts = _split(panels, most, run=run if run <= most else 1)
+    yield from itertools.product(panel_parts, row_parts, col_parts)
 
 
-def _split(values: Sequence[Any], most: int) -> list[Sequence[Any]]:
-    """Split into as few parts as it takes, about equally long."""
-    parts = math.ceil(len(values) / max(most, 1))
-    size = math.ceil(len(values) / parts)
+def _run_of(panels: Sequence[tuple[str, ...]]) -> int:
+    """Give how many panels in a row differ in their last axis alone; 1 if it varies."""
+    counts = Counter(panel[:-1] for panel in panels)
+    lengths = set(counts.values())
+    return lengths.pop() if len(counts) > 1 and len(lengths) == 1 else 1
+
+
+def _split(values: Sequence[Any], most: int, *, run: int = 1) -> list[Sequence[Any]]:
+    """Split into as few parts as it takes, about equally long, in multiples of run."""
+    most = max(most // run, 1)
+    runs = math.ceil(len(values) / run)
+    parts = math.ceil(runs / most)
+    size = math.ceil(runs / parts) * run
     return [values[start : start + size] for start in range(0, len(values), size)]
 
 
@@ -157,11 +170,12 @@ class _Composer:
         ]
         return Sheet(
             title=self.title,
-            notes="  ·  ".join(_notes(shown, self.layout)),
+            notes=SEPARATOR.join(_notes(shown, self.layout)),
             row_labels=[_named(self.layout.rows, row) for row in rows],
             col_labels=[_named(self.layout.cols, col) for col in cols],
             panels=[self._panel(panel, rows, cols) for panel in panels],
             cell_px=self.cell_px,
+            run=_run_of(panels),
         )
 
     def _panel(
@@ -169,7 +183,7 @@ class _Composer:
     ) -> Panel:
         labels = zip(self.layout.panels, panel, strict=True)
         cells = [[self._cell((panel, row, col)) for col in cols] for row in rows]
-        return Panel("  ·  ".join(named(*each) for each in labels), cells)
+        return Panel(SEPARATOR.join(named(*each) for each in labels), cells)
 
     def _cell(self, place: Place) -> Cell:
         picture = self.placed.get(place)
@@ -227,4 +241,6 @@ def _common_facts(shown: Sequence[Picture]) -> dict[str, Any]:
 
 def _numbered(sheets: Sequence[Sheet]) -> Iterator[Sheet]:
     for number, sheet in enumerate(sheets, start=1):
-        yield replace(sheet, title=f"{sheet.title}  ·  page {number} of {len(sheets)}")
+        yield replace(
+            sheet, title=f"{sheet.title}{SEPARATOR}page {number} of {len(sheets)}"
+        )

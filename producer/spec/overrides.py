@@ -4,11 +4,13 @@ They change the tree of YAML nodes, so that their values are read by the same ru
 the file's, and the changed spec can be written out and stored.
 """
 
+import re
 from collections.abc import Sequence
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode
 
+from producer.spec.parameters import PARAMETERS
 from producer.spec.problems import Place, Problems, nearest, shown
 from producer.spec.yamltext import compose
 from storage.errors import SpecError, UsageError
@@ -17,6 +19,10 @@ _TEXT = "tag:yaml.org,2002:str"
 _MAPPING = "tag:yaml.org,2002:map"
 #: What `--set` may lead into; every other key of a spec is set as a whole.
 _SECTIONS = ("base", "axes", "limits")
+#: Axes whose values hold commas, so that those separate values inside brackets only.
+_TEXT_AXES = ("prompt", "negative_prompt")
+# A list, a text in quotes, a prompt file or a bundle; `{red|green} fox` is a text.
+_YAML_VALUE = re.compile(r"""\s*(\[|"|'|\{\s*(file|label|set)\s*:)""")
 
 
 def apply_options(
@@ -28,6 +34,7 @@ def apply_options(
         root: The whole spec; changed in place.
         sets: Of the form `base.width=768`; the value is YAML.
         axes: Of the form `steps=8,12,20`; the values are the items of a YAML list.
+            A prompt is one text, commas and all; a list of them is in brackets.
         problems: Where mistakes are noted, each at its option.
     """
     for option in sets:
@@ -49,7 +56,12 @@ def _apply(
     place = Place(option, 0, 0, "")
     try:
         path, text = _split(option, is_axis=is_axis)
-        _put(root, path, _read(text, option, is_axis=is_axis))
+        is_text = is_axis and path[-1] in _TEXT_AXES
+        if is_text and not _YAML_VALUE.match(text):
+            node: Node = _literal(text.strip(), option)
+        else:
+            node = _read(text, option, is_list=is_axis)
+        _put(root, path, node)
     except SpecError as error:
         for problem in error.problems:
             problems.add(place, problem.message)
@@ -67,6 +79,12 @@ def _split(option: str, *, is_axis: bool) -> tuple[list[str], str]:
     if is_axis:
         return ["axes", name.strip()], text
     path = [part.strip() for part in name.split(".")]
+    if len(path) == 1 and path[0] in PARAMETERS:
+        msg = (
+            f"--set must lead into {', '.join(_SECTIONS)}, got {shown(name)}; did you "
+            f"mean `base.{path[0]}`?"
+        )
+        raise UsageError(msg)
     if len(path) > 1 and path[0] not in _SECTIONS:
         msg = (
             f"--set must lead into {', '.join(_SECTIONS)}, got {shown(name)}; "
@@ -76,14 +94,16 @@ def _split(option: str, *, is_axis: bool) -> tuple[list[str], str]:
     return path, text
 
 
-def _read(text: str, option: str, *, is_axis: bool) -> Node:
-    if is_axis and not text.lstrip().startswith("["):
+def _read(text: str, option: str, *, is_list: bool) -> Node:
+    if is_list and not text.lstrip().startswith("["):
         text = f"[{text}]"
     node = compose(text, source=option)
-    if node is not None:
-        return node
+    return node if node is not None else _literal("", option)
+
+
+def _literal(text: str, option: str) -> ScalarNode:
     mark = yaml.Mark(option, 0, 0, 0, None, 0)
-    return ScalarNode(_TEXT, "", mark, mark, style='"')
+    return ScalarNode(_TEXT, text, mark, mark, style='"')
 
 
 def _put(root: MappingNode, path: list[str], node: Node) -> None:

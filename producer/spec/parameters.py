@@ -10,6 +10,9 @@ from producer.spec.problems import listed, nearest, shown
 from storage.errors import UsageError
 from storage.schedulers import Scheduler
 
+#: How a range is written elsewhere, such as `find --seed 0..199`.
+_DOTTED = re.compile(r"([0-9.]+?)\.\.([0-9.]+)")
+
 #: Reads one parameter's text; raises UsageError with rule, value and way out.
 Parser = Callable[[str], Any]
 
@@ -65,7 +68,7 @@ def integer(name: str, low: int, high: int) -> Parser:
     def parse(text: str) -> int:
         rule = f"{name} must be an integer from {low} to {high}, got {shown(text)}"
         if not _INTEGER.fullmatch(text):
-            msg = f"{rule}; write it in digits"
+            msg = f"{rule}; {_suggest_digits(text)}"
             raise UsageError(msg)
         if not low <= int(text) <= high:
             msg = f"{rule}; choose one in that range"
@@ -81,7 +84,7 @@ def number(name: str, low: float, high: float) -> Parser:
     def parse(text: str) -> float:
         rule = f"{name} must be a number from {low:g} to {high:g}, got {shown(text)}"
         if not _NUMBER.fullmatch(text):
-            msg = f"{rule}; write it in digits"
+            msg = f"{rule}; {_suggest_digits(text)}"
             raise UsageError(msg)
         if not low <= Decimal(text) <= high:
             msg = f"{rule}; choose one in that range"
@@ -165,6 +168,18 @@ NUMBERS = INTEGERS | {"guidance", "eta"}
 
 #: Every parameter, in the order in which help lists them.
 PARAMETERS = ("model", "prompt", *PARSERS, "scheduler")
+
+
+def _suggest_digits(text: str) -> str:
+    dotted = _DOTTED.fullmatch(text)
+    if dotted is None:
+        return "write it in digits"
+    start, stop = dotted.groups()
+    way_out = f"write a range as {{start: {start}, stop: {stop}}}"
+    if start.isdigit() and stop.isdigit() and int(start) <= int(stop):
+        count = int(stop) - int(start) + 1
+        way_out += f" or {{start: {start}, count: {count}}}"
+    return way_out
 
 
 def shown_as(value: object) -> str:

@@ -67,8 +67,8 @@ class Problems:
 
 
 def shown(value: object) -> str:
-    """Give a wrong value as a message repeats it: short, and never empty."""
-    text = str(value)
+    """Give a value as a message repeats it: short, on one line, and never empty."""
+    text = " ".join(str(value).split("\n"))
     if len(text) > _SHOWN_LENGTH:
         text = text[:_SHOWN_LENGTH] + "…"
     return text or "nothing"
@@ -82,11 +82,15 @@ def nearest(name: str, known: Collection[str], *, cutoff: float = 0.6) -> str:
         known: The names that there are.
         cutoff: How alike they must be, 0 to 1.
     """
+    close = closest(name, known, cutoff=cutoff)
+    return f"did you mean `{close}`?" if close else f"known are {listed(known)}"
+
+
+def closest(name: str, known: Collection[str], *, cutoff: float = 0.6) -> str | None:
+    """Give the known name that a misspelt one is taken for, or None."""
     lower = {word.lower(): word for word in known}
     close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=cutoff)
-    if close:
-        return f"did you mean `{lower[close[0]]}`?"
-    return f"known are {listed(known)}"
+    return lower[close[0]] if close else None
 
 
 def listed(words: Iterable[str]) -> str:

@@ -13,6 +13,9 @@ from storage.errors import UsageError
 #: A doubled brace, choices in braces, or a brace that is neither.
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*\|[^{}]*)\}|[{}]")
 
+# `{{word}}`, or an opening one alone; a closing one alone may end two choices.
+_PLAIN_BRACES = re.compile(r"\{\{[^{}]*\}\}|\{\{")
+
 
 def expand_prompt(text: str, *, limit: int) -> list[Prompt]:
     """Write out every combination of a prompt's choices.
@@ -123,11 +126,20 @@ def _choices(match: re.Match[str], text: str) -> tuple[str, ...]:
         return tuple(match[1].split("|"))
     if match[0] in ("{{", "}}"):
         return (match[0][0],)
-    msg = (
-        "braces in a prompt must hold choices such as {cat|dog}, not nested, got "
-        f"{shown(text)}; write {{{{ and }}}} for braces that are meant as such"
-    )
-    raise UsageError(msg)
+    raise UsageError(_say_of_brace(match[0], text))
+
+
+def _say_of_brace(brace: str, text: str) -> str:
+    single = _PLAIN_BRACES.sub("", text)
+    if brace == "}":
+        wrong, way_out = "a `}` has no `{` before it", "write }} for a plain brace"
+    elif single.count("{") > single.count("}"):
+        wrong = "a `{` is not closed"
+        way_out = "write `}` behind the choices, or {{ for a plain brace"
+    else:
+        wrong = "braces in a prompt must hold choices such as {cat|dog}, not nested"
+        way_out = "write {{ and }} for braces that are meant as such"
+    return f"{wrong}, got {shown(text)}; {way_out}"
 
 
 def _check_count(count: int, file: Path, limit: int) -> None:

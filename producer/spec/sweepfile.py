@@ -22,6 +22,7 @@ from producer.spec.yamltext import (
     compose,
     fields,
     items,
+    meant,
     place_of,
     read_source,
     text_of,
@@ -131,6 +132,8 @@ class _Parser:
         self._sections = fields(root, problems, what="a sweep file", known=_KEYS)
         self._problems = problems
         self._place = place
+        #: Sections that were meant, as far as one can tell, by unknown keys.
+        self._misspelt = meant(root, _KEYS)
 
     def parse(self, *, text: str, folder: Path) -> Spec:
         """Read all sections; what is wrong is left out, and noted."""
@@ -172,6 +175,8 @@ class _Parser:
 
     def _read_name(self) -> str:
         node = self._sections.get("name")
+        if node is None and "name" in self._misspelt:
+            return ""
         if node is None:
             self._problems.add(
                 self._place,
@@ -218,7 +223,11 @@ class _Parser:
         sections = [self._sections.get(name) for name in ("base", "axes")]
         if any(node and not isinstance(node, MappingNode) for node in sections):
             return
+        if not self._misspelt.isdisjoint(("base", "axes")):
+            return
         written = {key.value for node in sections if node for key, _ in node.value}
+        for node in sections:
+            written |= meant(node, PARAMETERS)
         for parameter in _REQUIRED:
             setting = [axis for axis in axes if parameter in axis.parameters]
             lacking = [

@@ -13,7 +13,7 @@ from typing import Literal
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from producer.spec.problems import Place, Problems, nearest, shown
+from producer.spec.problems import Place, Problems, closest, nearest, shown
 from storage.errors import Problem, SpecError, UsageError
 
 _PLAIN_KINDS = "str", "int", "float", "bool", "null", "timestamp", "map", "seq"
@@ -142,6 +142,14 @@ def unknown_key(name: str, known: Collection[str], *, what: str) -> str:
             "needs quotes around it"
         )
     return f"{what} has no key `{shown(name)}`; {nearest(name, known)}"
+
+
+def meant(node: Node | None, known: Collection[str]) -> set[str]:
+    """Give the known keys that the unknown ones of a mapping are taken for."""
+    if not isinstance(node, MappingNode):
+        return set()
+    unknown = [key.value for key, _ in node.value if key.value not in known]
+    return {near for name in unknown if (near := closest(str(name), known))}
 
 
 def items(node: Node) -> list[Node]:

@@ -78,9 +78,12 @@ class Bench:
 
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """Give a bench whose queue is served by one CPU worker with the demo model."""
+    """Give a bench whose queue is served by CPU workers with the demo model.
+
+    Two of one thread each, so that strict jobs must ask for torch's own number.
+    """
     bench = Bench(tmp_path_factory.mktemp("warm") / "home")
-    command = bench.command("worker", "--device", "cpu", "--workers", "1")
+    command = bench.command("worker", "--device", "cpu", "--workers", "2")
     with subprocess.Popen(
         [*command, "--end-with-parent"],
         env=bench.env,

@@ -175,8 +175,32 @@ def test_a_model_that_changed_since_it_was_planned_fails_no_job(
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    words = ("worker", "--device", "cpu", "--workers", "1", "--give-up-after", "2")
-    said = bench.cli(*words, code=1).stderr
+    # Another sweep goes on beside it, to its end.
+    other = tmp_path / "other.yaml"
+    other.write_text(SWEEP.replace("night", "other").replace("count: 6", "count: 1"))
+    bench.cli("run", str(other), "--device", "cpu", "--workers", "1")
+    said = bench.cli("status", "--json", "--sweep", "night").stdout
     assert "must have the files that were planned" in said
     rows = bench.find("--sweep", "night")
     assert {(row["state"], row["attempts"]) for row in rows} == {("pending", 0)}
+    # Submitted again, with the files as they are now, it is made, and the old jobs go.
+    options = ("--axis", "seed=0", "--device", "cpu", "--workers", "1")
+    bench.cli("run", str(file), *options)
+    rows = bench.find("--sweep", "night")
+    assert {row["state"] for row in rows} == {"done"}
+    assert len(rows) == 4
+
+
+def test_one_ctrl_c_hands_back_and_leaves_nothing_in_hand(
+    bench: Bench, file: Path
+) -> None:
+    with start(bench, file) as run:
+        wait_for(bench, 3)
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=PATIENCE_S)
+    with sqlite3.connect(bench.home / "nightsweep.db") as connection:
+        query = "SELECT count(*) FROM jobs WHERE state='leased' OR deaths > 0"
+        assert connection.execute(query).fetchone() == (0,)
+        query = "SELECT max(attempts) FROM jobs WHERE state='pending'"
+        assert connection.execute(query).fetchone() == (0,)
+    connection.close()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 
-from storage.errors import JobError
+from storage.errors import JobError, UnfitError
 from storage.job import Job
 from storage.models import BUILTIN_FOLDERS
 from tests.integration.test_painter import go_on, make_job
@@ -74,8 +74,8 @@ def test_memory_is_measured_and_the_gpu_is_named(painter: TorchPainter) -> None:
     painting = paint(painter, make_job(steps=2))
     assert painting.peak_bytes
     assert painting.peak_bytes > 10_000_000
-    assert painter.environment.gpu == torch.cuda.get_device_name(0)
-    assert painter.environment.details["cuda"]
+    assert painting.environment.gpu == torch.cuda.get_device_name(0)
+    assert painting.environment.details["cuda"]
 
 
 def test_a_job_too_large_for_the_memory_fails_alone(
@@ -83,13 +83,25 @@ def test_a_job_too_large_for_the_memory_fails_alone(
 ) -> None:
     torch.cuda.set_per_process_memory_fraction(0.001)
     try:
-        with pytest.raises(JobError, match="must fit into the GPU's memory"):
+        with pytest.raises(JobError, match="the job must fit into this GPU's"):
             paint(painter, make_job(steps=2, width=4096, height=4096))
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     after = paint(painter, make_job(steps=2))
     fresh = TorchPainter("cuda:0", threads=1, digests=tmp_path / "digests.json")
     assert after.image.tobytes() == paint(fresh, make_job(steps=2)).image.tobytes()
+
+
+def test_a_model_too_large_for_the_memory_is_not_the_jobs_fault(tmp_path: Path) -> None:
+    small = TorchPainter("cuda:0", threads=1, digests=tmp_path / "digests.json")
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(0.0)
+    try:
+        with pytest.raises(UnfitError, match="the model must fit into this GPU's"):
+            paint(small, make_job(steps=2))
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert paint(small, make_job(steps=2)).warm_up
 
 
 def test_seeds_differ_between_generators(painter: TorchPainter) -> None:

@@ -12,7 +12,7 @@ diffusers = pytest.importorskip("diffusers")
 from diffusers.utils import dummy_torch_and_torchsde_objects as dummies  # noqa: E402
 
 from storage import schedulers  # noqa: E402
-from storage.errors import JobError  # noqa: E402
+from storage.errors import JobError, UnfitError  # noqa: E402
 from storage.schedulers import CLASSES, NAMES, Option, Scheduler  # noqa: E402
 from workers.schedulers import build, fetch_class  # noqa: E402
 
@@ -271,7 +271,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         diffusers, "DPMSolverSDEScheduler", dummies.DPMSolverSDEScheduler
     )
-    with pytest.raises(JobError, match="pip install torchsde"):
+    with pytest.raises(UnfitError, match="pip install torchsde"):
         build("DPMSolverSDEScheduler", {}, config=SD15, seed=0)
 
 

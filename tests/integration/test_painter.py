@@ -1,5 +1,9 @@
 """The torch painter: what a job's picture depends on, and what it does not."""
 
+import json
+import math
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -7,16 +11,26 @@ from itertools import pairwise, permutations
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
+import torch
 
 from producer.models import describe
 from storage import schedulers
-from storage.errors import FingerprintError, ModelError, NonFiniteError
+from storage.errors import (
+    DeviceError,
+    FingerprintError,
+    JobError,
+    ModelError,
+    NonFiniteError,
+    UnfitError,
+)
 from storage.job import Job
 from tests import script
+from tests.tiny_pipelines import make_sdxl
 from workers.painting import StoppedError
-from workers.torch_painter import TorchPainter
+from workers.torch_painter import OWN_THREADS, TorchPainter
 
 PROMPT = "a green square on a white background"
 #: Names whose options would leak into the next scheduler if anything could.
@@ -57,6 +71,20 @@ def go_on() -> None:
 def painter(tmp_path_factory: pytest.TempPathFactory) -> TorchPainter:
     digests = tmp_path_factory.mktemp("digests") / "digests.json"
     return TorchPainter("cpu", threads=1, digests=digests)
+
+
+@pytest.fixture(scope="module")
+def sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_sdxl(tmp_path_factory.mktemp("models") / "sdxl")
+
+
+def failing(error: Exception) -> Callable[[], None]:
+    """Make a check that raises `error` from inside the pipeline."""
+
+    def check() -> None:
+        raise error
+
+    return check
 
 
 def pixels(painter: TorchPainter, job: Job, check: Callable[[], None] = go_on) -> bytes:
@@ -105,13 +133,25 @@ def test_no_scheduler_of_the_catalogue_depends_on_the_one_before(
     check_tour(painter, tuple(row.name for row in schedulers.rows("sd")))
 
 
+@pytest.mark.parametrize("threads", [1, OWN_THREADS + 1])
 def test_one_thread_or_two_is_all_that_strict_changes_on_a_cpu(
-    painter: TorchPainter,
+    tmp_path: Path, threads: int
 ) -> None:
-    strict = painter.paint(make_job(steps=4), check=go_on).image
-    loose = painter.paint(make_job(steps=4, extras={}), check=go_on).image
-    difference = np.abs(np.asarray(strict, int) - np.asarray(loose, int))
-    assert difference.max() <= 1
+    painter = TorchPainter("cpu", threads=threads, digests=tmp_path / "digests.json")
+    seen: set[int] = set()
+
+    def look() -> None:
+        seen.add(torch.get_num_threads())
+
+    strict = painter.paint(make_job(steps=4), check=look)
+    assert seen == {OWN_THREADS}
+    seen.clear()
+    loose = painter.paint(make_job(steps=4, extras={}), check=look)
+    assert seen == {threads}
+    assert strict.environment.details["threads"] == str(OWN_THREADS)
+    assert loose.environment.details["threads"] == str(threads)
+    difference = np.asarray(strict.image, int) - np.asarray(loose.image, int)
+    assert np.abs(difference).max() <= 1
 
 
 def test_evaluations_are_counted_and_timed(painter: TorchPainter) -> None:
@@ -131,6 +171,15 @@ def test_only_the_first_image_after_a_load_is_a_warm_up(tmp_path: Path) -> None:
     assert second.load_s == 0
 
 
+def test_a_stopped_job_leaves_load_and_warm_up_to_the_next(tmp_path: Path) -> None:
+    fresh = TorchPainter("cpu", threads=1, digests=tmp_path / "digests.json")
+    with pytest.raises(StoppedError):
+        fresh.paint(make_job(), check=failing(StoppedError()))
+    painting = fresh.paint(make_job(), check=go_on)
+    assert painting.warm_up
+    assert painting.load_s > 0
+
+
 def test_the_negative_prompt_and_guidance_change_the_picture(
     painter: TorchPainter,
 ) -> None:
@@ -140,7 +189,7 @@ def test_the_negative_prompt_and_guidance_change_the_picture(
     assert pixels(painter, make_job(seed=9)) != plain
 
 
-def test_a_stop_takes_effect_at_the_end_of_a_step(painter: TorchPainter) -> None:
+def test_a_stop_takes_effect_before_the_next_step(painter: TorchPainter) -> None:
     steps = 0
 
     def stop() -> None:
@@ -173,9 +222,104 @@ def test_a_model_whose_files_changed_is_refused(painter: TorchPainter) -> None:
 def test_a_model_that_is_not_there_is_not_the_jobs_fault(
     painter: TorchPainter, tmp_path: Path
 ) -> None:
-    model = replace(card().model, name=str(tmp_path / "gone"))
+    model = replace(card().model, name=str(tmp_path / "gone"), fingerprint="0" * 32)
     with pytest.raises(ModelError):
         painter.paint(make_job(model=model), check=go_on)
+
+
+def test_the_same_files_under_another_name_are_not_loaded_again(
+    painter: TorchPainter, tmp_path: Path
+) -> None:
+    painter.paint(make_job(), check=go_on)
+    model = replace(card().model, name=str(tmp_path / "moved"))
+    assert painter.paint(make_job(model=model), check=go_on).load_s == 0
+
+
+def change_vae(folder: Path) -> None:
+    file = folder / "vae" / "config.json"
+    config = json.loads(file.read_text()) | {"latent_channels": 8}
+    file.write_text(json.dumps(config))
+
+
+def change_text_encoder(folder: Path) -> None:
+    file = folder / "text_encoder" / "config.json"
+    config = json.loads(file.read_text()) | {"intermediate_size": 64}
+    file.write_text(json.dumps(config))
+
+
+def truncate_vae(folder: Path) -> None:
+    file = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    os.truncate(file, file.stat().st_size // 2)
+
+
+@pytest.mark.parametrize("damage", [change_vae, change_text_encoder, truncate_vae])
+def test_a_model_that_diffusers_cannot_load_is_not_the_jobs_fault(
+    painter: TorchPainter,
+    sdxl: Path,
+    tmp_path: Path,
+    damage: Callable[[Path], None],
+) -> None:
+    folder = tmp_path / "sdxl"
+    shutil.copytree(sdxl, folder)
+    damage(folder)
+    model = describe(str(folder), base_dir=Path()).model
+    with pytest.raises(ModelError, match="must load with diffusers"):
+        painter.paint(make_job(model=model), check=go_on)
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (torch.OutOfMemoryError("full"), JobError),
+        (torch.AcceleratorError("lost"), DeviceError),
+        (RuntimeError("other"), RuntimeError),
+    ],
+)
+def test_after_an_error_of_the_pipeline_it_is_loaded_anew(
+    painter: TorchPainter, raised: Exception, told: type[Exception]
+) -> None:
+    painter.paint(make_job(), check=go_on)
+    with pytest.raises(told, match=str(raised)):
+        painter.paint(make_job(), check=failing(raised))
+    assert painter.paint(make_job(), check=go_on).load_s > 0
+
+
+def test_a_job_that_cannot_be_painted_leaves_the_model_where_it_is(
+    painter: TorchPainter,
+) -> None:
+    painter.paint(make_job(), check=go_on)
+    both = {"use_karras_sigmas": True, "use_beta_sigmas": True}
+    with pytest.raises(JobError, match="Only one of"):
+        painter.paint(make_job("euler", scheduler_options=both), check=go_on)
+    assert painter.paint(make_job(), check=go_on).load_s == 0
+
+
+def test_noise_of_a_gpu_is_not_made_on_a_cpu(painter: TorchPainter) -> None:
+    with pytest.raises(UnfitError, match="no CUDA device for `generator: cuda`"):
+        painter.paint(make_job(generator="cuda"), check=go_on)
+
+
+def test_a_pipeline_that_calls_nobody_back_is_stopped_and_timed(
+    painter: TorchPainter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = diffusers.StableDiffusionPipeline
+    whole = kind.__call__
+    usual = pixels(painter, make_job())
+
+    def call(self: Any, prompt: str, **others: Any) -> Any:
+        return whole(self, prompt, **others)
+
+    monkeypatch.setattr(kind, "__call__", call)
+    painting = painter.paint(make_job(), check=go_on)
+    assert painting.image.tobytes() == usual
+    assert painting.evaluations == 2
+    phases = (painting.encode_s, painting.denoise_s, painting.decode_s)
+    assert all(math.isfinite(phase) for phase in phases)
+    assert painting.decode_s == 0
+    with pytest.raises(StoppedError):
+        painter.paint(make_job(), check=failing(StoppedError()))
+    with pytest.raises(JobError, match="negative_prompt must be neutral"):
+        painter.paint(make_job(negative_prompt="a red circle"), check=go_on)
 
 
 def test_half_precision_and_another_size_work(painter: TorchPainter) -> None:
@@ -186,7 +330,38 @@ def test_half_precision_and_another_size_work(painter: TorchPainter) -> None:
 
 
 def test_the_environment_names_versions_and_threads(painter: TorchPainter) -> None:
-    details = painter.environment.details
-    assert details["torch"].startswith("2.")
-    assert details["threads"] == "1"
-    assert painter.environment.gpu.startswith("CPU")
+    environment = painter.paint(make_job(extras={}), check=go_on).environment
+    assert environment.details["torch"].startswith("2.")
+    assert environment.details["threads"] == "1"
+    assert environment.gpu.startswith("CPU")
+
+
+def plain_sdxl(folder: Path, job: Job, **call: Any) -> bytes:
+    """Make one image as a plain diffusers script does."""
+    torch.set_num_threads(script.THREADS)
+    pipe, config = script.load(folder)
+    made_by = getattr(diffusers, job.scheduler_class)
+    pipe.scheduler = made_by.from_config(config, **job.scheduler_options)
+    image = pipe(
+        job.prompt,
+        num_inference_steps=job.steps,
+        guidance_scale=job.guidance,
+        generator=torch.Generator("cpu").manual_seed(job.seed),
+        **call,
+    ).images[0]
+    return bytes(image.tobytes())
+
+
+@pytest.mark.parametrize("name", ["ddim", "euler", "dpmpp_2m"])
+def test_sdxl_without_a_negative_prompt_is_that_of_a_plain_script(
+    painter: TorchPainter, sdxl: Path, name: str
+) -> None:
+    model = describe(str(sdxl), base_dir=Path()).model
+    assert model.family == "sdxl"
+    job = make_job(name, steps=3, model=model)
+    without = pixels(painter, job)
+    assert without == plain_sdxl(sdxl, job)
+    # An empty text is something else to SDXL than none.
+    assert without != plain_sdxl(sdxl, job, negative_prompt="")
+    job = replace(job, negative_prompt="red")
+    assert pixels(painter, job) == plain_sdxl(sdxl, job, negative_prompt="red")

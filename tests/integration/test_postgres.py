@@ -223,7 +223,7 @@ def test_a_job_goes_its_way(database: Database) -> None:
     assert states(database) == {1: "done", 2: "failed", 3: "pending", 4: "pending"}
     assert count_states(database, sweep) == {"done": 1, "failed": 1, "pending": 2}
     assert failures(database, sweep) == [("latents are NaN", 1)]
-    assert retry(database, sweep) == 1
+    assert sum(map(len, retry(database, sweep).values())) == 1
 
 
 def test_the_view_shows_a_finished_image(database: Database) -> None:
@@ -257,7 +257,7 @@ def test_the_silent_and_the_dead_are_freed(database: Database) -> None:
     assert claims.free_expired(database) == 1
     assert claims.free_owner(database, "h_1:12:", died=True) == 1
     assert claims.leased_owners(database) == {"hx1:12:1"}
-    assert [row.attempts for row in job_rows(database)] == [0, 1, 1]
+    assert {row.seed: row.attempts for row in job_rows(database)} == {1: 0, 2: 1, 3: 1}
 
 
 def test_unmade_jobs_of_an_older_spec_leave(database: Database) -> None:

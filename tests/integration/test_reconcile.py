@@ -8,7 +8,7 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from storage.claims import MAX_ATTEMPTS
+from storage.claims import MAX_DEATHS
 from storage.database import Database, open_database
 from storage.embedded import broker_url, socket_path, stop
 from storage.errors import QueueError
@@ -87,7 +87,7 @@ def test_a_dead_worker_of_this_host_is_not_waited_for(
 
 def test_repair_never_sets_a_job_aside(database: Database) -> None:
     submit(database, plan_seeds(1))
-    for _ in range(MAX_ATTEMPTS + 1):
+    for _ in range(MAX_DEATHS + 1):
         take(database, "elsewhere:1:1", lease_s=-1)
         assert free_the_dead(database) == 1
     assert [(row.state, row.attempts) for row in job_rows(database)] == [("pending", 0)]

@@ -12,7 +12,7 @@ from celery import Celery
 from click.testing import CliRunner
 
 from producer.cli import cli
-from storage.claims import MAX_ATTEMPTS
+from storage.claims import MAX_DEATHS
 from storage.database import Database
 from storage.errors import DatabaseError
 from storage.queue import send
@@ -95,14 +95,14 @@ def test_a_job_that_kills_its_worker_is_set_aside_and_the_others_are_made(
 ) -> None:
     bad = make_planned(seed=0, prompt="die", **SMALL)
     submit(database, [bad, *plan_seeds(1, 2, 3, 4, 5, **SMALL)])
-    serving()
+    serving(give_up_after=2)
     wait_until(lambda: "quarantined" in states(database).values())
     wait_until(lambda: "pending" not in states(database).values())
     wait_until(lambda: "leased" not in states(database).values())
     assert states(database) == {0: "quarantined", **dict.fromkeys(range(1, 6), "done")}
     row = job_rows(database)[0]
-    assert row.attempts == MAX_ATTEMPTS
-    assert "died 3 times" in row.error
+    assert row.deaths == MAX_DEATHS
+    assert "died 3 times with this job alone" in row.error
 
 
 def test_a_worker_that_is_killed_gives_its_jobs_to_the_next(
@@ -149,6 +149,78 @@ def _terminate_when_made(database: Database) -> None:
     psutil.Process().terminate()
 
 
+def test_a_stop_hands_back_what_takes_longer_than_a_moment(
+    serving: Callable[..., Supervisor], database: Database
+) -> None:
+    submit(database, plan_seeds(*range(8), **{**SMALL, "steps": 300}))
+    made = serving()
+    wait_until(lambda: "leased" in states(database).values())
+    made.stop()
+    made.stop()  # a second wish for the same is no hurry
+    wait_until(lambda: not children())
+    assert "leased" not in states(database).values()
+    assert {row.attempts for row in job_rows(database)} <= {0, 1}
+    assert all(row.attempts == 0 for row in job_rows(database) if row.state != "done")
+
+
+def test_a_stop_at_once_waits_for_nobody_and_loses_nothing(
+    serving: Callable[..., Supervisor], database: Database
+) -> None:
+    submit(database, plan_seeds(0, prompt="deaf", **{**SMALL, "steps": 3000}))
+    made = serving()
+    wait_until(lambda: "leased" in states(database).values())
+    made.stop()
+    made.stop_at_once()
+    wait_until(lambda: not children())
+    wait_until(lambda: states(database) == {0: "pending"})
+
+
+def test_a_redis_that_dies_is_started_again_and_the_work_goes_on(
+    settings: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        "name: two-groups\n"
+        "base: {model: 'builtin:shapes', prompt: a cat, steps: 15}\n"
+        "axes: {width: [8, 16], seed: {start: 0, count: 12}}\n"
+    )
+    threading.Thread(target=kill_redis_when, args=(settings, 3)).start()
+    words = ["run", str(file), "--device", "cpu", "--workers", "1"]
+    said = CliRunner().invoke(cli, words)
+    assert said.exit_code == 0, said.output
+    assert "Made 24 images in" in said.output
+
+
+def kill_redis_when(settings: Settings, made: int) -> None:
+    wait_until(lambda: len(list(settings.images.rglob("*.png"))) >= made)
+    for process in psutil.process_iter(["name"]):
+        with suppress(psutil.Error):
+            if process.info["name"] == "redis-server" and process.cwd() == str(
+                settings.home / "redis"
+            ):
+                process.kill()
+
+
+def test_what_no_worker_can_make_ends_the_run_with_its_reason(
+    settings: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        "name: half\n"
+        "base: {model: 'builtin:shapes', steps: 2}\n"
+        "axes: {case: [{label: bad, set: {prompt: unfit, width: 8}}, "
+        "{label: good, set: {prompt: a cat, width: 16}}]}\n"
+    )
+    words = ["run", str(file), "--device", "cpu", "--workers", "1"]
+    said = CliRunner().invoke(cli, words)
+    assert said.exit_code == 1, said.output
+    assert "Made 1 image in" in said.output
+    assert "1 image cannot be made here: the model must be there" in said.output
+    assert "1 image unmade; go on with: " in said.output
+    status = CliRunner().invoke(cli, ["status"])
+    assert '"blocked": {"the model must be there, but is not": 1}' in status.output
+
+
 def test_run_makes_a_sweep_and_reports_failures(
     settings: Settings, tmp_path: Path
 ) -> None:
@@ -164,11 +236,12 @@ def test_run_makes_a_sweep_and_reports_failures(
     assert "mixed: 6 images, 6 new, 0 made already." in said.output
     assert "Made 3 images in" in said.output
     assert "3 failed: this job must fail, and does" in said.output
+    assert "find --sweep mixed --state failed,quarantined` lists them" in said.output
     again = CliRunner().invoke(cli, words)
     assert again.exit_code == 1
-    assert "3 failed before; add --retry-failed" in again.output
+    assert "3 images failed before; add --retry-failed" in again.output
     retried = CliRunner().invoke(cli, [*words, "--retry-failed"])
-    assert "3 failed ones are tried again." in retried.output
+    assert "3 images that failed are tried again." in retried.output
     assert retried.exit_code == 1
     status = CliRunner().invoke(cli, ["status"])
     assert '"done": 3' in status.output

@@ -12,6 +12,7 @@ from celery.exceptions import Reject
 from celery.worker import state
 from PIL import Image
 
+from storage.blocks import blocked_jobs
 from storage.database import Database
 from storage.images import ImageFolder
 from storage.settings import Settings
@@ -29,7 +30,7 @@ from workers import turn as turn_module
 from workers.beat import Beat
 from workers.painting import StoppedError
 from workers.tasks import EXIT_UNFIT, _take, register, should_stop
-from workers.turn import CLAIM, Turn
+from workers.turn import CLAIM, MOST_SURPRISES, Turn
 
 OWNER = "host:7:7"
 SMALL = {"width": 8, "height": 8, "steps": 1}
@@ -119,19 +120,37 @@ def test_a_stop_hands_unmade_jobs_back_without_counting_an_attempt(
     assert [row.attempts for row in job_rows(database)] == [1, 0, 0]
 
 
-def test_a_model_that_cannot_be_loaded_counts_against_no_job(
-    make_turn: Callable[..., Turn], database: Database, monkeypatch: pytest.MonkeyPatch
+def test_a_group_that_cannot_be_made_is_set_aside_and_counts_against_no_job(
+    make_turn: Callable[..., Turn], database: Database
 ) -> None:
     bad = make_planned(seed=0, prompt="unfit", **SMALL)
-    submit(database, [bad, *plan_seeds(1, **SMALL)])
+    sweep = submit(database, [bad, *plan_seeds(1, **SMALL)])
+    painter = StandIn()
+    turn = make_turn(painter=painter)
+    turn.take(keys_of(database))
+    turn.take(keys_of(database))
+    assert len(painter.painted) == 1
+    assert states(database) == {0: "pending", 1: "pending"}
+    assert {row.attempts for row in job_rows(database)} == {0}
+    reason = "the model must be there, but is not"
+    assert blocked_jobs(database, sweep) == {reason: 2}
+    make_turn().take(keys_of(database)[1:])
+    assert states(database)[1] == "done"
+
+
+def test_errors_in_a_row_are_the_machines_and_end_the_worker(
+    make_turn: Callable[..., Turn], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(database, plan_seeds(*range(5), prompt="raise", **SMALL))
     monkeypatch.setattr(state, "should_stop", None)
     with pytest.raises(Reject) as caught:
         _take(make_turn(), keys_of(database))
     assert caught.value.requeue
     assert state.should_stop == EXIT_UNFIT
     assert should_stop()
-    assert states(database) == {0: "pending", 1: "pending"}
-    assert {row.attempts for row in job_rows(database)} == {0}
+    found = list(states(database).values())
+    assert found.count("failed") == MOST_SURPRISES - 1
+    assert found.count("pending") == 6 - MOST_SURPRISES
 
 
 def test_a_stopped_turn_gives_its_message_back(
@@ -150,16 +169,20 @@ def test_a_full_disk_is_waited_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(turn_module, "PAUSE_S", 0.05)
-    submit(database, plan_seeds(0, **SMALL))
+    sweep = submit(database, plan_seeds(0, **SMALL))
     shutil.rmtree(settings.images)
     settings.images.write_text("a file where the folder should be")
     work = threading.Thread(target=make_turn().take, args=(keys_of(database),))
     work.start()
     time.sleep(0.3)
     assert states(database) == {0: "leased"}
+    assert "waiting: Images must be writable" in next(
+        iter(blocked_jobs(database, sweep))
+    )
     settings.images.unlink()
     work.join(10)
     assert states(database) == {0: "done"}
+    assert blocked_jobs(database, sweep) == {}
 
 
 def test_an_outage_can_be_stopped(

@@ -141,6 +141,7 @@ def _save(folder: ImageFolder, job: Job) -> Result:
     return Result(
         path=relative_path(job.key),
         size_bytes=len(out.getvalue()),
+        evaluations=job.steps,
         pixel_sha256=hashlib.sha256(picture.tobytes()).hexdigest(),
         timings=Timings(
             queue_s=1.5, encode_s=0.25, denoise_s=0.5, decode_s=0.125, save_s=0.125

@@ -1,5 +1,6 @@
 """What a wrong sweep file is told: rule, value, way out, all at once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from producer.expansion.expand import read_jobs
 from producer.spec.sweepfile import read_spec
 from storage.errors import SpecError
+from tests.unit import cards
 from tests.unit.cards import describe_fake, write_axes, write_spec
 
 TEN_MISTAKES = """\
@@ -44,9 +46,8 @@ def test_ten_mistakes_give_ten_messages_in_the_order_of_their_lines(
         "sweep.yaml line 4: `base` has no key `widht`; did you mean `width`?",
         "sweep.yaml line 5: strict must be true or false, got yes; write one of the "
         "two",
-        "sweep.yaml line 7: braces in a prompt must hold choices such as {cat|dog}, "
-        "not nested, got a {cat|dog in fog; write {{ and }} for braces that are meant "
-        "as such",
+        "sweep.yaml line 7: a `{` is not closed, got a {cat|dog in fog; write `}` "
+        "behind the choices, or {{ for a plain brace",
         "sweep.yaml line 8: seed must be an integer from 0 to 9223372036854775807, "
         "got 1:30; write it in digits",
         "sweep.yaml line 9: scheduler must be a name of the catalogue, got "
@@ -252,6 +253,16 @@ def test_a_binary_file_gets_one_sentence(tmp_path: Path) -> None:
             "range",
         ),
         (
+            "{seed: 0..199}",
+            "seed must be an integer from 0 to 9223372036854775807, got 0..199; write "
+            "a range as {start: 0, stop: 199} or {start: 0, count: 200}",
+        ),
+        (
+            "{guidance: 2.5..7.5}",
+            "guidance must be a number from 0 to 100, got 2.5..7.5; write a range as "
+            "{start: 2.5, stop: 7.5}",
+        ),
+        (
             "{guidance: .inf}",
             "guidance must be a number from 0 to 100, got .inf; write it in digits",
         ),
@@ -394,6 +405,61 @@ def test_a_spec_needs_a_name_a_model_and_a_prompt(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "name: s\nbase: {model: m, promt: p}\n",
+            "sweep.yaml line 2: `base` has no key `promt`; did you mean `prompt`?",
+        ),
+        (
+            "name: s\nbsae: {model: m, prompt: p}\n",
+            "sweep.yaml line 2: a sweep file has no key `bsae`; did you mean `base`?",
+        ),
+        (
+            "nmae: s\nbase: {model: m, prompt: p}\n",
+            "sweep.yaml line 1: a sweep file has no key `nmae`; did you mean `name`?",
+        ),
+    ],
+)
+def test_what_a_misspelt_key_leaves_open_is_not_told_as_well(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    assert problems_of(write_spec(tmp_path, text)) == [message]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "says"),
+    [
+        ("a {red circle", "a `{` is not closed"),
+        ("a {red|green circle {x|y}", "a `{` is not closed"),
+        ("a red} circle", "a `}` has no `{` before it"),
+        ("a {red} circle", "braces in a prompt must hold choices such as {cat|dog}"),
+        ("a {red|{a|b}}", "braces in a prompt must hold choices such as {cat|dog}"),
+    ],
+)
+def test_a_wrong_brace_is_named(tmp_path: Path, prompt: str, says: str) -> None:
+    (problem,) = problems_of(write_axes(tmp_path, f"{{prompt: '{prompt}'}}"))
+
+    assert says in problem
+
+
+def test_more_clip_skip_than_the_text_encoder_has_layers_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = replace(cards.CARD, text_layers=4)
+    monkeypatch.setattr(cards, "CARDS", {"builtin:shapes": card})
+    file = write_axes(tmp_path, "{clip_skip: [0, 4, 5]}")
+
+    with pytest.raises(SpecError) as caught:
+        read_jobs(file, describe_fake)
+
+    assert str(caught.value) == (
+        "sweep.yaml line 3: clip_skip must be 0 to 4 for a text encoder of 4 layers, "
+        "got 5; lower it"
+    )
+
+
 def test_a_bundle_without_the_prompt_that_nothing_else_gives_is_named(
     tmp_path: Path,
 ) -> None:
@@ -430,9 +496,8 @@ def test_a_wrong_line_of_a_prompt_file_is_named_by_its_own_number(
     (tmp_path / "p.txt").write_text("a cat\n\na } dog\n", encoding="utf-8")
 
     assert problems_of(write_axes(tmp_path, "{prompt: {file: p.txt}}")) == [
-        "sweep.yaml line 3: p.txt line 3: braces in a prompt must hold choices such as "
-        "{cat|dog}, not nested, got a } dog; write {{ and }} for braces that are meant "
-        "as such"
+        "sweep.yaml line 3: p.txt line 3: a `}` has no `{` before it, got a } dog; "
+        "write }} for a plain brace"
     ]
 
 
@@ -473,6 +538,8 @@ def test_a_prompt_file_that_cannot_be_used_is_refused(
         ("base.widht=8", "`base` has no key `widht`; did you mean `width`?"),
         ("base.width=wide", "width must be an integer from 8 to 16384, got wide; write "
          "it in digits"),
+        ("steps=8", "--set must lead into base, axes, limits, got steps; did you mean "
+         "`base.steps`?"),
         ("width", "--set must be of the form base.width=768, got width; add `=`"),
         ("bsae.width=8", "--set must lead into base, axes, limits, got bsae.width; did "
          "you mean `base`?"),

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from storage import claims
-from storage.claims import MAX_ATTEMPTS, Claim
+from storage.claims import MAX_DEATHS, Claim
 from storage.database import Database, open_database
 from storage.schema import jobs
 from storage.settings import Settings
@@ -96,19 +96,11 @@ def test_a_job_that_no_sweep_wants_is_never_taken(database: Database) -> None:
     assert take(database, group=None, keys=[make_job(seed=1).key]) == []
 
 
-def test_a_job_whose_worker_died_comes_alone(database: Database) -> None:
+def test_a_job_whose_worker_died_comes_last_and_alone(database: Database) -> None:
     submit(database, plan_seeds(1, 2, 3))
     die(database, 1)
-    assert seeds(take(database)) == [1]
     assert seeds(take(database)) == [2, 3]
-
-
-def test_what_stands_before_such_a_job_is_taken_without_it(database: Database) -> None:
-    submit(database, plan_seeds(1, 2, 3, 4))
-    die(database, 3)
-    assert seeds(take(database)) == [1, 2]
-    assert seeds(take(database)) == [3]
-    assert seeds(take(database)) == [4]
+    assert seeds(take(database)) == [1]
 
 
 def test_claimers_at_the_same_time_never_share_a_job(settings: Settings) -> None:
@@ -180,22 +172,41 @@ def test_silence_frees_a_job_and_counts_no_attempt(database: Database) -> None:
     assert (second.state, second.owner) == ("leased", "host:2:2")
 
 
-def test_three_deaths_set_a_job_aside(database: Database) -> None:
+def test_three_deaths_alone_set_a_job_aside(database: Database) -> None:
     submit(database, plan_seeds(1, 2))
-    die(database, 1, times=MAX_ATTEMPTS - 1)
+    die(database, 1, times=MAX_DEATHS - 1)
     assert states(database) == {1: "pending", 2: "pending"}
     die(database, 1)
     assert states(database) == {1: "quarantined", 2: "pending"}
     assert job_rows(database)[0].error == (
-        "its worker died 3 times while it was being made; see the worker's log, then "
+        "its worker died 3 times with this job alone; see the worker's log, then "
         "submit the sweep again with --retry-failed"
     )
     assert seeds(take(database)) == [2]
 
 
+def test_a_death_in_company_sets_nothing_aside(database: Database) -> None:
+    submit(database, plan_seeds(1, 2, 3))
+    assert len(take(database, "host:1:1")) == 3
+    assert claims.free_owner(database, "host:1:1", died=True) == 3
+    assert {(row.attempts, row.deaths) for row in job_rows(database)} == {(1, 0)}
+
+
+def test_jobs_of_a_worker_that_died_come_last_and_one_by_one(
+    database: Database,
+) -> None:
+    submit(database, plan_seeds(1, 2))
+    take(database, "host:1:1")
+    claims.free_owner(database, "host:1:1", died=True)
+    submit(database, plan_seeds(1, 2, 3, 4))
+    assert seeds(take(database)) == [3, 4]
+    assert seeds(take(database)) == [1]
+    assert seeds(take(database)) == [2]
+
+
 def test_ends_that_are_no_deaths_never_set_a_job_aside(database: Database) -> None:
     submit(database, plan_seeds(1))
-    for _ in range(MAX_ATTEMPTS + 1):
+    for _ in range(MAX_DEATHS + 1):
         take(database, "host:1:1")
         assert claims.free_owner(database, "host:1:1", died=False) == 1
     assert [(row.state, row.attempts) for row in job_rows(database)] == [("pending", 0)]

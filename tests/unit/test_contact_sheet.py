@@ -4,10 +4,25 @@ from PIL import Image
 
 from producer.cli import cli
 from producer.grid import lay_out
-from producer.sheet.axes import add_parts, choose_axes, narrow, pick_parts
-from producer.sheet.drawing import GAP, LARGEST_SIDE, Cell, Panel, Sheet, draw_sheet
-from producer.sheet.lettering import Typeface, choose_typeface, wrap
-from producer.sheet.pages import MOST_PAGES
+from producer.sheet.axes import add_parts, choose_axes, named, narrow, pick_parts
+from producer.sheet.drawing import (
+    GAP,
+    LARGEST_SIDE,
+    Cell,
+    Panel,
+    Sheet,
+    _Drawing,
+    draw_sheet,
+)
+from producer.sheet.lettering import (
+    SYSTEM_TYPEFACES,
+    Typeface,
+    _load,
+    choose_typeface,
+    find_illegible,
+    wrap,
+)
+from producer.sheet.pages import MOST_PAGES, _split
 from storage.errors import UsageError
 from storage.job import PlannedJob
 from storage.store import Store
@@ -239,6 +254,71 @@ def test_letters_that_the_typeface_lacks_are_written_with_others():
     assert Typeface(None).legible("a  café\n猫 fox") == "a cafe ? fox"
 
 
+def test_what_no_typeface_can_write_is_named(monkeypatch):
+    monkeypatch.setattr("producer.sheet.lettering.SYSTEM_TYPEFACES", ())
+
+    assert find_illegible(["a fox", "café", "猫  ·  seed 0", "猫  ·  seed 1"]) == ["猫"]
+
+
+def test_letters_that_a_typeface_of_the_system_lacks_are_known():
+    faces = [Typeface(file) for file in SYSTEM_TYPEFACES if _load(file)]
+
+    for face in faces:
+        assert face.has("a")
+        assert face.lacks("\U0010fffd") == 1
+        assert face.legible("a \U0010fffd") == "a ?"
+
+
+def test_an_empty_value_is_named_by_its_axis():
+    assert named("prompt", "") == "(empty prompt)"
+    assert named("negative_prompt", "") == "(empty negative prompt)"
+
+
+@pytest.mark.parametrize(("outer", "inner"), [(3, 2), (5, 3), (2, 5), (7, 4)])
+def test_the_panels_of_one_prompt_stay_on_one_line(outer, inner):
+    cells = [[Cell("pending")]]
+    panels = [Panel(f"seed {n}", cells) for n in range(outer * inner)]
+    sheet = sheet_of(cells, panels=panels, run=inner)
+
+    assert _Drawing(sheet).across % inner == 0
+
+
+def test_a_sheet_knows_which_panels_belong_together(store):
+    opened, _ = store
+    submit(opened.settings, "runs", plan({**AXES, "seed": [1, 2, 3]}))
+
+    (sheet,) = lay_out(opened, "runs").sheets
+
+    assert (len(sheet.panels), sheet.run) == (6, 3)
+
+
+def test_pages_end_where_a_run_of_panels_ends():
+    assert list(map(len, _split(range(14), 5, run=2))) == [4, 4, 4, 2]
+    assert list(map(len, _split(range(14), 5))) == [5, 5, 4]
+
+
+def test_a_file_that_is_gone_is_counted(tmp_path, store):
+    opened, planned = store
+    opened.path(planned[0].job.key).unlink()
+
+    result = run(tmp_path, "--sweep", "shapes")
+
+    assert result.stderr == (
+        "1 page, 5 of 8 images made, 1 file missing (1 failed, 1 pending).\n"
+    )
+
+
+def test_the_command_warns_of_letters_that_it_cannot_write(
+    tmp_path, store, monkeypatch
+):
+    monkeypatch.setattr("producer.sheet.lettering.SYSTEM_TYPEFACES", ())
+    submit(store[0].settings, "cats", plan({"prompt": ["猫", "犬", "鳥", "魚", "a"]}))
+
+    result = run(tmp_path, "--sweep", "cats")
+
+    assert 'all letters of "猫", "犬", "鳥" and 1 more; `?` stands' in result.stderr
+
+
 def test_a_sweep_is_laid_out_from_what_varied_in_it(store):
     pages = lay_out(store[0], "shapes")
     (sheet,) = pages.sheets
@@ -364,7 +444,7 @@ def test_the_command_writes_a_picture_and_prints_its_path(tmp_path, store):
 
 def test_the_command_numbers_the_files_of_several_pages(tmp_path, store, monkeypatch):
     monkeypatch.setattr("producer.sheet.pages.LARGEST_AREA", 200_000)
-    out = tmp_path / "new" / "night.png"
+    out = tmp_path / "night.png"
 
     result = run(tmp_path, "--sweep", "shapes", "--out", str(out))
 
@@ -384,7 +464,8 @@ def test_the_command_numbers_the_files_of_several_pages(tmp_path, store, monkeyp
         (["--sweep", "shapes", "--rows", "promt"], 2, "did you mean prompt?"),
         (["--sweep", "shapes", "--fix", "steps=3"], 2, "value of steps (2, 20)"),
         (["--sweep", "shapes", "--out", "x.jpg"], 2, "must end in .png"),
-        (["--sweep", "shapes", "--out", "/dev/null/x.png"], 1, "--out"),
+        (["--sweep", "shapes", "--out", "/dev/null/x.png"], 2, "a folder that exists"),
+        (["--sweep", "shapes", "--out", "/nope/x.png"], 2, "got '/nope/x.png'; make"),
         ([], 2, "--sweep"),
     ],
 )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from storage.job import Model
 from tests.builders import make_job
 from workers.encode import describe, encode_png, pixel_sha256
 
@@ -59,3 +60,18 @@ def test_the_picture_is_kept_and_hashed_whatever_the_encoding() -> None:
     other = IMAGE.copy()
     other.putpixel((0, 0), (0, 0, 0))
     assert pixel_sha256(other) != pixel_sha256(IMAGE)
+
+
+def test_a_local_model_is_named_without_its_path() -> None:
+    model = Model(fingerprint="0" * 32, name="/home/me/secret plans/My model")
+    image = reopened(model=model)
+    assert "Model: My model" in image.text["parameters"]
+    assert json.loads(image.text["nightsweep"])["model_name"] == "My model"
+    assert "secret" not in "".join(image.text.values())
+
+
+def test_a_model_of_the_hub_is_named_in_full() -> None:
+    model = Model(fingerprint="0" * 32, name="org/name")
+    assert json.loads(reopened(model=model).text["nightsweep"])["model_name"] == (
+        "org/name"
+    )

@@ -473,8 +473,9 @@ def test_prompts_that_are_cut_are_told_with_what_falls_off(
 
     first, second = expansion.warnings
     assert first == ("builtin:shapes: The native size is not stated; 64 x 64 is taken.")
-    assert second.startswith("sweep.yaml line 3: prompt 'ab ab ")
-    assert "what falls off: '" in second
+    assert second.startswith('sweep.yaml line 3: prompt "ab ab ')
+    assert second.endswith('a…"')
+    assert len(second) < 240
 
 
 def test_a_million_jobs_are_counted_without_being_made(tmp_path: Path) -> None:

@@ -197,8 +197,34 @@ def test_what_falls_off_is_the_text_beyond_the_limit(tmp_path):
     card = make_card(tmp_path)
     assert card.truncated("cat " * 75 + "Last  Words") == "Last  Words"
     assert card.warn_of_cut("cat " * 75 + "Cat") == (
-        "CLIP reads 77 tokens of a prompt but this has 78; what falls off: 'Cat'"
+        'CLIP reads 77 tokens of a prompt but this has 78; what falls off: "Cat"'
     )
+
+
+def test_what_falls_off_is_told_on_one_line_and_shortened(tmp_path):
+    warning = make_card(tmp_path).warn_of_cut("cat " * 75 + "it's\n" + "cat " * 50)
+    assert warning is not None
+    assert "what falls off: \"it's cat cat" in warning
+    assert len(warning.partition("off: ")[2]) == 63
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("StableDiffusionPipeline", 12), ("StableDiffusionXLPipeline", 11)],
+)
+def test_clip_skip_goes_as_far_as_the_text_encoder_has_layers(tmp_path, name, most):
+    make_card(tmp_path, _class_name=name)
+    write(tmp_path, "sd/text_encoder/config.json", {"num_hidden_layers": 12})
+    card = describe("./sd", base_dir=tmp_path)
+    assert card.check_clip_skip(most) == []
+    assert card.check_clip_skip(most + 1) == [
+        f"clip_skip must be 0 to {most} for a text encoder of 12 layers, "
+        f"got {most + 1}; lower it"
+    ]
+
+
+def test_clip_skip_is_not_checked_where_the_layers_are_not_stated(tmp_path):
+    assert make_card(tmp_path).check_clip_skip(12) == []
 
 
 def test_for_sd3_it_is_clip_alone_that_cuts(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 from storage.owners import is_dead, my_name, process_name
 
-HOST = socket.gethostname()
+HOST = process_name(1).rpartition(":")[0]
 
 
 @pytest.fixture
@@ -38,6 +38,7 @@ def name_of(process: "subprocess.Popen[str]") -> str:
 def test_a_name_says_host_process_and_start() -> None:
     host, pid, started = my_name().rsplit(":", 2)
     assert (host, int(pid)) == (HOST, os.getpid())
+    assert host.startswith(socket.gethostname())
     assert int(started) >= 0
     assert my_name().startswith(process_name(os.getpid()) + ":")
 

@@ -304,3 +304,44 @@ def test_a_spec_may_come_from_standard_input(
 
     assert texts_of(spec.axes[0]) == ["a bird"]
     assert str(spec.place) == "standard input line 1"
+
+
+@pytest.mark.parametrize(
+    ("axis", "texts"),
+    [
+        ("prompt=a red circle, on white", ["a red circle, on white"]),
+        ("prompt={red|green} circle, on white: x", None),
+        ('prompt=["a circle, on white", a star]', ["a circle, on white", "a star"]),
+        ("prompt='a, b'", ["a, b"]),
+        ("prompt=", [""]),
+    ],
+)
+def test_commas_do_not_split_a_prompt_that_an_option_gives(
+    tmp_path: Path, axis: str, texts: list[str] | None
+) -> None:
+    file = write_axes(tmp_path, "{steps: 8}")
+
+    spec = read_spec(file, axes=[axis])
+
+    (found,) = [one for one in spec.axes if one.name == "prompt"]
+    both = [f"{colour} circle, on white: x" for colour in ("red", "green")]
+    assert [value.sets["prompt"].text for value in found.values] == (texts or both)
+    again = read_spec(write_spec(tmp_path, spec.text))
+    assert [value.sets for one in again.axes for value in one.values] == [
+        value.sets for one in spec.axes for value in one.values
+    ]
+
+
+def test_an_option_gives_negative_prompts_and_ranges_too(tmp_path: Path) -> None:
+    file = write_axes(tmp_path, "{steps: 8}")
+
+    spec = read_spec(
+        file, axes=["negative_prompt=blurry, dark", "seed={start: 0, stop: 2}"]
+    )
+
+    values = {one.name: [v.sets[one.name] for v in one.values] for one in spec.axes}
+    assert values == {
+        "steps": [8],
+        "negative_prompt": ["blurry, dark"],
+        "seed": [0, 1, 2],
+    }

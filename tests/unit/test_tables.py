@@ -9,7 +9,7 @@ from producer.cli import cli
 from producer.find import COLUMNS, describe_image
 from producer.schedulers import COLUMNS as SCHEDULER_COLUMNS
 from producer.schedulers import list_schedulers
-from producer.tables import Column, fit_widths, plain, shorten, write_table
+from producer.tables import Column, fit_widths, fold, plain, shorten, write_table
 from storage.schedulers import NAMES
 from storage.store import Store
 from tests.unit.filled_store import filled, make_settings
@@ -48,12 +48,47 @@ def test_the_catalogue_fits_the_terminal_and_cuts_no_name(width):
     lines = drawn(list_schedulers(), SCHEDULER_COLUMNS, width)
 
     assert max(map(len, lines)) <= width
-    assert [line.split()[0] for line in lines[1:]] == list(NAMES)
+    begun = [line for line in lines[1:] if not line.startswith(" ")]
+    assert [line.split()[0] for line in begun] == list(NAMES)
+    said = " ".join("\n".join(lines).split())
+    for row in list_schedulers():
+        assert all(alias in said for alias in (row["label"], *row["aliases"]))
+        assert row["family"] in lines[-1] or row["family"] in said
 
 
-def test_a_text_is_cut_in_its_middle():
-    assert shorten("a red circle on a blue background", 16) == "a red c…ckground"
+def test_a_list_is_folded_behind_its_commas_and_never_cut():
+    text = "DPM2 a Karras, kdpm_2_a_karras, dpm2_a_k"
+
+    assert fold(text, 31, mark=", ") == "DPM2 a Karras, kdpm_2_a_karras,\ndpm2_a_k"
+    assert fold(text, 5, mark=", ") == "DPM2 a Karras,\nkdpm_2_a_karras,\ndpm2_a_k"
+    assert fold("", 5, mark=", ") == ""
+
+
+def test_a_text_is_cut_at_its_end_by_the_room_that_it_takes():
+    assert shorten("a red circle on a blue background", 16) == "a red circle on…"
     assert shorten("short", 5) == "short"
+    assert shorten("猫猫猫猫", 6) == "猫猫…"
+
+
+def test_keys_schedulers_steps_and_states_are_whole_beside_the_largest_seed():
+    row = {
+        "key": "0123456789abcdef" * 2,
+        "prompt": "猫 a red circle on a blue background",
+        "scheduler": "dpmpp_2m_sde_exponential",
+        "steps": 1000,
+        "guidance": 7.25,
+        "seed": 2**63 - 1,
+        "state": "quarantined",
+        "total_s": 1.5,
+        "path": "01/23/0123456789abcdef.png",
+    }
+
+    for width in (40, 80, 120):
+        words = drawn([row], COLUMNS, width)[1].split()
+        assert words[0] == "01234567"
+        assert {"dpmpp_2m_sde_exponential", "1000", "quarantined"} <= set(words)
+        assert (str(2**63 - 1) in words) == (width == 120)
+    assert max(map(len, drawn([row], COLUMNS, 80))) <= 80
 
 
 def test_optional_columns_go_first_and_the_rest_shares_what_is_spare():
@@ -165,6 +200,16 @@ def test_show_groups_what_is_known_for_people(store):
     assert lines[-1].startswith("  shapes  number 1: prompt a red circle")
 
 
+def test_show_says_that_a_file_is_gone(store):
+    opened, planned = store
+    path = opened.path(planned[0].job.key)
+    path.unlink()
+
+    lines = list(describe_image(opened.show(planned[0].job.key)))
+
+    assert any(line.endswith(f"{path} (file missing)") for line in lines)
+
+
 def test_show_says_why_an_image_failed(store):
     opened, planned = store
 
@@ -201,8 +246,8 @@ def test_a_model_has_the_schedulers_that_fit_and_its_own_is_marked():
     assert [name for name, row in rows.items() if row["is_own"]] == ["pndm"]
 
 
-def test_an_unknown_model_is_refused_with_exit_code_1(tmp_path):
+def test_an_unknown_model_is_refused_with_exit_code_2(tmp_path):
     result = run(tmp_path, "schedulers", "--model", "builtin:nothing")
 
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "builtin:nothing" in result.stderr

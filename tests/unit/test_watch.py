@@ -102,6 +102,33 @@ def test_progress_for_a_log_is_a_line_now_and_then(
     assert len(lines) == 2
 
 
+def test_a_log_says_once_that_the_model_is_loaded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producer.progress.LINE_S", 0.0)
+    waiting = make_standing(done=0, failed=0, pending=8)
+    with progress_shown(waiting) as show:
+        show(waiting)
+        show(waiting)
+    assert capsys.readouterr().err.splitlines() == [
+        "night: 0 of 10 loading the model",
+        "night: 0 of 10",
+    ]
+
+
+def test_a_bar_has_room_beside_a_long_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    first = make_standing(sweep="a-very-long-name-of-a-sweep-that-goes-on-and-on")
+    with progress_shown(first) as show:
+        show(first)
+    line = capsys.readouterr().err
+    assert "a-very-long-name-of-a-s… " in line
+    assert "━━━━━━━━━━" in line
+
+
 def test_status_before_the_first_sweep_says_how_to_start() -> None:
     said = CliRunner().invoke(cli, ["status"])
     assert said.exit_code == 2

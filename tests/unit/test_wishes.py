@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,14 +166,49 @@ def test_the_sweeps_own_name_for_a_scheduler_may_change(database: Database) -> N
     ],
 )
 def test_a_model_that_moved_makes_nothing_again_and_is_found(
-    database: Database, moved: dict[str, Any]
+    database: Database, moved: dict[str, Any], tmp_path: Path
 ) -> None:
-    model = replace(SHAPES, name="org/name", revision="main", commit="c" * 40)
-    sweep = submit(database, plan_seeds(1, model=model))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    model = replace(SHAPES, name=str(folder))
+    sweep = submit(database, plan_seeds(1, 2, model=model))
     copy = replace(model, **moved)
     added = add_jobs(database, sweep, plan_seeds(1, model=copy))
     assert (added.new, added.existing) == (0, {"pending": 1})
-    assert [claim.job.model for claim in take(database)] == [copy]
+    assert [claim.job.model for claim in take(database, limit=1)] == [model]
+    folder.rmdir()
+    add_jobs(database, sweep, plan_seeds(1, model=copy))
+    assert [claim.job.model for claim in take(database, limit=1)] == [copy]
+
+
+def test_a_scratch_copy_of_a_hub_model_leads_nobody_astray(database: Database) -> None:
+    model = replace(SHAPES, name="org/name", revision="main", commit="c" * 40)
+    submit(database, plan_seeds(1, model=model))
+    scratch = replace(model, name="/scratch/model", revision=None, commit=None)
+    submit(database, plan_seeds(1, model=scratch), name="other")
+    assert take(database)[0].job.model == model
+
+
+def test_a_slower_producer_of_an_older_revision_takes_nothing_back(
+    database: Database,
+) -> None:
+    older = submit(database, plan_seeds(1, 2))
+    newer = submit(database, plan_seeds(1, 2, 3), spec="two")
+    add_jobs(database, older, plan_seeds(1, 2))
+    assert drop_absent(database, newer) == 0
+    assert members(database, newer) == [1, 2, 3]
+
+
+def test_other_prompts_or_weights_under_the_same_text_are_a_new_revision(
+    database: Database,
+) -> None:
+    values: dict[str, Any] = {"spec": "one", "axes": {"prompt": ["a"]}}
+    assert sweeps.save_sweep(database, "night", **values).revision == 1
+    assert sweeps.save_sweep(database, "night", **values).revision == 1
+    values["axes"] = {"prompt": ["a", "b"]}
+    assert sweeps.save_sweep(database, "night", **values).revision == 2
+    values["fingerprints"] = ["f" * 32]
+    assert sweeps.save_sweep(database, "night", **values).revision == 3
 
 
 def test_a_job_is_as_urgent_as_the_most_urgent_of_its_sweeps(
@@ -252,7 +288,8 @@ def test_failed_jobs_are_tried_again_when_asked(database: Database) -> None:
     sweep = submit(database, plan_seeds(1, 2))
     one, _ = take(database)
     record_failure(database, one.id, owner="host:1:1", error="latents are NaN")
-    assert sweeps.retry(database, sweep) == 1
+    keys = [make_job(seed=1).key]
+    assert sweeps.retry(database, sweep) == {make_job().group: keys}
     (row, _) = job_rows(database)
     assert (row.state, row.error, row.attempts) == ("pending", None, 0)
 
@@ -262,5 +299,5 @@ def test_the_failed_jobs_of_other_sweeps_are_left_alone(database: Database) -> N
     (claim,) = take(database)
     record_failure(database, claim.id, owner="host:1:1", error="latents are NaN")
     other = submit(database, plan_seeds(2), name="other")
-    assert sweeps.retry(database, other) == 0
+    assert sweeps.retry(database, other) == {}
     assert states(database)[1] == "failed"

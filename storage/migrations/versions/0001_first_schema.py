@@ -42,7 +42,7 @@ SELECT
     results.path,
     results.size_bytes,
     results.pixel_sha256,
-    jobs.evaluations,
+    coalesce(results.evaluations, jobs.evaluations) AS evaluations,
     results.batch_width,
     results.slot,
     results.queue_s,
@@ -97,7 +97,7 @@ SELECT
     results.path,
     results.size_bytes,
     results.pixel_sha256,
-    jobs.evaluations,
+    coalesce(results.evaluations, jobs.evaluations) AS evaluations,
     results.batch_width,
     results.slot,
     results.queue_s,
@@ -130,6 +130,14 @@ FROM jobs
 
 def upgrade() -> None:
     """Make all tables, indexes and views."""
+    op.create_table(
+        "blocks",
+        sa.Column("group_key", sa.String(length=16), nullable=False),
+        sa.Column("worker", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("since", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("group_key", name=op.f("pk_blocks")),
+    )
     op.create_table(
         "environments",
         sa.Column("id", ID, nullable=False),
@@ -183,6 +191,7 @@ def upgrade() -> None:
         sa.Column("id", ID, nullable=False),
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.String(length=32), nullable=False),
         sa.Column("spec", sa.Text(), nullable=False),
         sa.Column("axes", sa.Text(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
@@ -217,6 +226,7 @@ def upgrade() -> None:
         sa.Column("priority", sa.Integer(), nullable=True),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("deaths", sa.Integer(), nullable=False),
         sa.Column("owner", sa.Text(), nullable=True),
         sa.Column("lease_until", sa.Float(precision=53), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
@@ -266,6 +276,7 @@ def upgrade() -> None:
         sa.Column("pixel_sha256", sa.String(length=64), nullable=False),
         sa.Column("batch_width", sa.Integer(), nullable=False),
         sa.Column("slot", sa.Integer(), nullable=False),
+        sa.Column("evaluations", sa.Integer(), nullable=False),
         sa.Column("queue_s", sa.Float(precision=53), nullable=True),
         sa.Column("load_s", sa.Float(precision=53), nullable=False),
         sa.Column("encode_s", sa.Float(precision=53), nullable=False),

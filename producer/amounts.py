@@ -1,0 +1,39 @@
+"""Amounts as people say them: counts, times, sizes."""
+
+import shutil
+from pathlib import Path
+
+
+def images(count: int) -> str:
+    """Give a count of images: `1 image`, `1,840 images`."""
+    return f"{count:,} image" if count == 1 else f"{count:,} images"
+
+
+def duration(seconds: float | None) -> str:
+    """Give seconds as people say them: `42 s`, `7 min`, `3 h 20 min`, `2 d 4 h`."""
+    if seconds is None:
+        return "-"
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def size(count: float) -> str:
+    """Give bytes: `812 kB`, `3.1 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.0f} TB"
+
+
+def free_bytes(folder: Path) -> int:
+    """Give what is free on the disk of `folder`, or of its nearest parent."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(there).free

@@ -1,0 +1,46 @@
+"""Groups that a worker could not make, through no fault of their jobs.
+
+A model that is not there, a fingerprint that differs, a package that is missing: the
+jobs stay pending, other groups go on, and people are told why. A block is information;
+each worker tries again for itself, and the first image of a group lifts it.
+"""
+
+import sqlalchemy as sa
+
+from storage.database import Database, insert_into, utc_now
+from storage.schema import LEASED, RUNNABLE, blocks, jobs, sweep_jobs
+from storage.sweeps import Sweep
+
+
+def block(database: Database, group: str, *, worker: str, reason: str) -> None:
+    """Note that `worker` could not make jobs of a group, and why."""
+    values = {"worker": worker, "reason": reason, "since": utc_now()}
+    with database.write() as connection:
+        connection.execute(
+            insert_into(connection, blocks)
+            .values(group_key=group, **values)
+            .on_conflict_do_update(index_elements=["group_key"], set_=values)
+        )
+
+
+def lift(database: Database, group: str) -> None:
+    """Note that somebody makes jobs of a group."""
+    blocked = blocks.c.group_key == group
+    with database.read() as connection:
+        found = connection.execute(sa.select(blocks.c.since).where(blocked)).first()
+    if found:
+        with database.write() as connection:
+            connection.execute(sa.delete(blocks).where(blocked))
+
+
+def blocked_jobs(database: Database, sweep: Sweep) -> dict[str, int]:
+    """Count a sweep's unmade jobs that wait behind a block, by its reason."""
+    query = (
+        sa.select(blocks.c.reason, sa.func.count())
+        .join(jobs, jobs.c.group_key == blocks.c.group_key)
+        .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
+        .where(sweep_jobs.c.sweep_id == sweep.id, sa.or_(RUNNABLE, LEASED))
+        .group_by(blocks.c.reason)
+    )
+    with database.read() as connection:
+        return dict(connection.execute(query).all())
