@@ -15,8 +15,11 @@ Source = Path | Literal["-"]
 
 
 def program() -> str:
-    """Give the words that call this program: its name, or its path where not known."""
-    return "nightsweep" if shutil.which("nightsweep") else sys.argv[0]
+    """Give the words that call this program, for hints that can be copied."""
+    if shutil.which("nightsweep"):
+        return "nightsweep"
+    own = Path(sys.argv[0])
+    return "python -m nightsweep" if own.suffix == ".py" else str(own)
 
 
 def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:

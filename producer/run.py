@@ -116,9 +116,11 @@ class _Crew:
         try:
             yield
         finally:
-            if self._process.poll() is None:
+            # A second request would end the workers at once, in the midst of work.
+            if not self.interrupted and self._process.poll() is None:
                 self._process.terminate()
-            self._process.communicate()  # waits, and closes the pipe
+            self._process.wait()
+            self._process.communicate()  # closes the pipe
             signal.signal(signal.SIGINT, before)
 
     def is_over(self) -> bool:
@@ -200,6 +202,6 @@ def _conclude(after: Standing, crew: _Crew) -> int:
     if not crew.interrupted and after.unmade > sum(after.blocked.values()):
         click.echo("The workers ended before the sweep did:", err=True)
         click.echo(crew.last_words(), err=True)
-    again = shlex.join([program(), *sys.argv[1:]])
+    again = f"{program()} {shlex.join(sys.argv[1:])}"
     click.echo(f"{images(after.unmade)} unmade; go on with: {again}", err=True)
     return INTERRUPTED if crew.interrupted else 1

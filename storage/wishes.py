@@ -142,15 +142,19 @@ def _model_ids(connection: Connection, planned: Sequence[PlannedJob]) -> dict[st
     query = sa.select(models).where(models.c.fingerprint.in_(rows))
     known = connection.execute(query).all()
     for row in known:
-        if _is_gone(row.name):
+        here = rows[row.fingerprint]["name"]
+        if _permanence(here) >= _permanence(row.name):
             where = sa.update(models).where(models.c.id == row.id)
             connection.execute(where.values(rows[row.fingerprint]))
     return {row.fingerprint: row.id for row in known}
 
 
-def _is_gone(name: str) -> bool:
-    # A folder that was moved: workers shall look where it was planned last.
-    return Path(name).is_absolute() and not Path(name).exists()
+def _permanence(name: str) -> int:
+    # Workers look where a model was planned last, and had these very files; but no
+    # scratch copy leads them away from the package or the Hub.
+    if not Path(name).is_absolute():
+        return 2
+    return 1 if Path(name).exists() else 0
 
 
 def _prompt_ids(

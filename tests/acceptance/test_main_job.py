@@ -72,7 +72,7 @@ def test_a_changed_spec_says_what_it_adds_and_drops(
     file.write_text(sweep("changing", "ddim, lms, heun"))
     said = bench.cli("submit", str(file)).stderr
     assert "changing (revision 2): 6 images, 4 new, 0 made already." in said
-    assert "2 unmade images left the sweep" in said
+    assert "2 images that were unmade left the sweep." in said
     assert len(bench.find("--sweep", "changing")) == 6
 
 
