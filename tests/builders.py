@@ -15,6 +15,26 @@ from storage.schema import jobs
 from storage.sweeps import NORMAL_PRIORITY, Sweep, save_sweep
 from storage.wishes import add_jobs
 
+#: The scheduler config of Stable Diffusion 1.5, as its JSON file has it.
+SD15 = {
+    "_class_name": "PNDMScheduler",
+    "_diffusers_version": "0.6.0",
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "clip_sample": False,
+    "num_train_timesteps": 1000,
+    "set_alpha_to_one": False,
+    "skip_prk_steps": True,
+    "steps_offset": 1,
+    "trained_betas": None,
+}
+SD3 = {
+    "_class_name": "FlowMatchEulerDiscreteScheduler",
+    "num_train_timesteps": 1000,
+    "shift": 3.0,
+}
+
 SHAPES = Model(fingerprint="0" * 32, name="builtin:shapes")
 ENVIRONMENT = Environment(gpu="CPU", host="night3", details={"torch": "2.13.0"})
 

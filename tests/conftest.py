@@ -1,6 +1,8 @@
 """What every test needs: a state folder of its own, and nobody else's settings."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,3 +51,18 @@ def app(settings: Settings) -> Iterator[Celery]:
     yield made
     made.close()
     stop(settings)
+
+
+@pytest.fixture
+def other() -> Iterator["subprocess.Popen[str]"]:
+    """Give another process of this host, which says its name, and waits."""
+    code = "from storage.owners import my_name; print(my_name(), flush=True); input()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        yield process
+        process.kill()

@@ -14,26 +14,9 @@ from diffusers.utils import dummy_torch_and_torchsde_objects as dummies  # noqa:
 from storage import schedulers  # noqa: E402
 from storage.errors import JobError, UnfitError  # noqa: E402
 from storage.schedulers import CLASSES, NAMES, Option, Scheduler  # noqa: E402
+from tests.builders import SD3, SD15  # noqa: E402
 from workers.schedulers import build, fetch_class  # noqa: E402
 
-SD15 = {
-    "_class_name": "PNDMScheduler",
-    "_diffusers_version": "0.6.0",
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "clip_sample": False,
-    "num_train_timesteps": 1000,
-    "set_alpha_to_one": False,
-    "skip_prk_steps": True,
-    "steps_offset": 1,
-    "trained_betas": None,
-}
-SD3 = {
-    "_class_name": "FlowMatchEulerDiscreteScheduler",
-    "num_train_timesteps": 1000,
-    "shift": 3.0,
-}
 #: A config in which many keys differ from the defaults of the classes.
 RICH = {
     **SD15,

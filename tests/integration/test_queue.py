@@ -18,14 +18,6 @@ from workers.tasks import valid_keys
 
 
 @pytest.fixture
-def app(settings: Settings) -> Iterator[Celery]:
-    made = make_app(broker_url(settings))
-    yield made
-    made.close()
-    stop(settings)
-
-
-@pytest.fixture
 def redis(app: Celery, settings: Settings) -> Iterator["Redis"]:
     with Redis(unix_socket_path=str(socket_path(settings))) as client:
         yield client

@@ -1,19 +1,17 @@
 """Repair: nothing waits for a worker that is gone, or for a message that was lost."""
 
 import subprocess
-import sys
-from collections.abc import Iterator
 
 import pytest
 from celery import Celery
 from redis import Redis
 
 from storage.claims import MAX_DEATHS
-from storage.database import Database, open_database
-from storage.embedded import broker_url, socket_path, stop
+from storage.database import Database
+from storage.embedded import socket_path, stop
 from storage.errors import QueueError
 from storage.owners import my_name
-from storage.queue import make_app, send, waiting
+from storage.queue import send, waiting
 from storage.results import record_done
 from storage.settings import Settings
 from tests.builders import (
@@ -27,36 +25,6 @@ from tests.builders import (
     take,
 )
 from workers.reconcile import free_the_dead, reconcile
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    opened = open_database(settings.database_url)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def app(settings: Settings) -> Iterator[Celery]:
-    made = make_app(broker_url(settings))
-    yield made
-    made.close()
-    stop(settings)
-
-
-@pytest.fixture
-def other() -> Iterator["subprocess.Popen[str]"]:
-    """Give another process of this host, which waits."""
-    code = "from storage.owners import my_name; print(my_name(), flush=True); input()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        yield process
-        process.kill()
 
 
 def name_of(process: "subprocess.Popen[str]") -> str:

@@ -3,30 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from producer.models import ModelCard
 from storage.job import Model
-
-#: As Stable Diffusion 1.5 has it, with its foreign key `clip_sample`.
-SCHEDULER_CONFIG: Mapping[str, Any] = {
-    "_class_name": "PNDMScheduler",
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "clip_sample": False,
-    "num_train_timesteps": 1000,
-    "set_alpha_to_one": False,
-    "skip_prk_steps": True,
-    "steps_offset": 1,
-    "trained_betas": None,
-}
+from tests.builders import SD15
 
 CARD = ModelCard(
     model=Model(fingerprint="f" * 32, name="builtin:shapes"),
     pipeline_class="StableDiffusionPipeline",
     scheduler_class="PNDMScheduler",
-    scheduler_config=SCHEDULER_CONFIG,
+    scheduler_config=SD15,
     width=64,
     height=64,
     factor=8,

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,13 +23,6 @@ from storage.schema import metadata, select_images, select_sweep_images, sweeps
 from storage.settings import Settings
 
 VERSIONS = Path(module.__file__).parent / "migrations" / "versions"
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    opened = open_database(settings.database_url)
-    yield opened
-    opened.close()
 
 
 def run_python(code: str, *arguments: object) -> "subprocess.Popen[str]":

@@ -3,9 +3,7 @@
 import os
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -13,21 +11,6 @@ import pytest
 from storage.owners import is_dead, my_name, process_name
 
 HOST = process_name(1).rpartition(":")[0]
-
-
-@pytest.fixture
-def other() -> Iterator["subprocess.Popen[str]"]:
-    """Give another process that says its name, and waits."""
-    code = "from storage.owners import my_name; print(my_name(), flush=True); input()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        yield process
-        process.kill()
 
 
 def name_of(process: "subprocess.Popen[str]") -> str:

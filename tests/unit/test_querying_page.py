@@ -1,12 +1,10 @@
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from storage.database import Database, open_database
+from storage.database import Database
 from storage.schema import JOB_STATES, select_images, select_sweep_images
-from storage.settings import Settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "querying.md").read_text()
 QUERIES = re.findall(r"^```sql\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
@@ -15,13 +13,6 @@ QUERIES = re.findall(r"^```sql\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL
 def documented(view: str) -> list[str]:
     section = PAGE.partition(f"## The columns of `{view}`\n")[2].partition("\n## ")[0]
     return re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE)
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    database = open_database(settings.database_url)
-    yield database
-    database.close()
 
 
 def test_the_page_names_every_column_of_images_in_its_order() -> None:

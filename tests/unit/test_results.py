@@ -1,18 +1,15 @@
 """Results: the first to finish a job counts, once."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
 from storage import claims
-from storage.database import Database, open_database, utc_now
+from storage.database import Database, utc_now
 from storage.results import record_done, record_failure
 from storage.schema import environments, results
-from storage.settings import Settings
 from tests.builders import (
     ENVIRONMENT,
     job_rows,
@@ -23,13 +20,6 @@ from tests.builders import (
     submit,
     take,
 )
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    opened = open_database(settings.database_url)
-    yield opened
-    opened.close()
 
 
 def done(database: Database, *ids: int, worker: str = "cpu0") -> set[int]:

@@ -5,26 +5,7 @@ import pytest
 from storage import schedulers
 from storage.errors import UsageError
 from storage.schedulers import Scheduler
-
-#: The scheduler config of Stable Diffusion 1.5, as its JSON file has it.
-SD15 = {
-    "_class_name": "PNDMScheduler",
-    "_diffusers_version": "0.6.0",
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "clip_sample": False,
-    "num_train_timesteps": 1000,
-    "set_alpha_to_one": False,
-    "skip_prk_steps": True,
-    "steps_offset": 1,
-    "trained_betas": None,
-}
-SD3 = {
-    "_class_name": "FlowMatchEulerDiscreteScheduler",
-    "num_train_timesteps": 1000,
-    "shift": 3.0,
-}
+from tests.builders import SD3, SD15
 
 
 def problems(

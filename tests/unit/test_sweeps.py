@@ -1,7 +1,6 @@
 """Sweeps: revisions, counts, costs, and reasons of failure."""
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
@@ -31,13 +30,6 @@ from tests.builders import (
     submit,
     take,
 )
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    opened = open_database(settings.database_url)
-    yield opened
-    opened.close()
 
 
 def test_a_new_sweep_has_the_first_revision(database: Database) -> None:

@@ -1,6 +1,5 @@
 """Wishes: overlapping sweeps share their jobs, and each job knows who wants it."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,11 @@ import pytest
 import sqlalchemy as sa
 
 from storage import sweeps
-from storage.database import Database, open_database
+from storage.database import Database
 from storage.results import record_done, record_failure
 from storage.rows import job_columns, job_from_row
 from storage.schema import models, prompts, schedulers, sweep_jobs
 from storage.schema import sweeps as sweeps_table
-from storage.settings import Settings
 from storage.sweeps import Sweep, count_states, save_sweep
 from storage.wishes import STEP, add_jobs, drop_absent
 from tests.builders import (
@@ -30,13 +28,6 @@ from tests.builders import (
     take,
 )
 from tests.unit.test_job import GOLDEN
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    opened = open_database(settings.database_url)
-    yield opened
-    opened.close()
 
 
 def finish(database: Database, *wanted: int) -> None:
