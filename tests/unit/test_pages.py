@@ -33,16 +33,20 @@ def sweeps() -> list[tuple[str, str]]:
     ]
 
 
+def calls(line: str) -> list[list[str]]:
+    """The commands of a shell line that call nightsweep."""
+    parts = [shlex.split(part, comments=True) for part in line.split("&&")]
+    return [part for part in parts if part and Path(part[0]).name == "nightsweep"]
+
+
 def commands() -> list[tuple[str, list[str]]]:
     """Every `nightsweep ...` line of a console or shell block."""
     found = []
     for page in PAGES:
         for language in ("console", "sh", "bash"):
             for line in "\n".join(blocks(page, language)).splitlines():
-                words = shlex.split(line.removeprefix("$ "), comments=True)
-                names = [Path(word).name for word in words]
-                if "nightsweep" in names and line.startswith("$ "):
-                    found.append((page, words[names.index("nightsweep") + 1 :]))
+                if line.startswith("$ "):
+                    found += [(page, words[1:]) for words in calls(line[2:])]
     return found
 
 
