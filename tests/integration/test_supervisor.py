@@ -1,5 +1,6 @@
 """The supervisor and its worker processes, painting with a stand-in."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -59,10 +60,13 @@ def serving(database: Database, app: Celery) -> Iterator[Callable[..., Superviso
 
 
 def children() -> list[psutil.Process]:
-    found = []
+    """Find the workers of this test; other tests may have some too."""
+    home, found = os.environ["NIGHTSWEEP_HOME"], []
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):  # it ends meanwhile
-            if "workers.process" in process.cmdline():
+            if "workers.process" not in process.cmdline():
+                continue
+            if process.environ().get("NIGHTSWEEP_HOME") == home:
                 found.append(process)
     return found
 
