@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from producer.amounts import images
 from producer.tables import (
     Column,
     json_option,
@@ -223,9 +224,9 @@ def _say_count(store: Store, count: int, *, is_cut: bool) -> None:
         click.echo(f"No image matches; {_name_sweeps(store)}.", err=True)
     elif is_cut:
         more = "a larger --limit shows more, if there are any"
-        click.echo(f"The first {count:,} images; {more}.", err=True)
+        click.echo(f"The first {images(count)}; {more}.", err=True)
     else:
-        click.echo(f"{count:,} image{'s' if count > 1 else ''}.", err=True)
+        click.echo(f"{images(count)}.", err=True)
 
 
 def _name_sweeps(store: Store) -> str:
