@@ -16,10 +16,11 @@ from pathlib import Path
 
 RUNS = 15
 EXAMPLE = Path(__file__).parents[1] / "examples" / "first-sweep.yaml"
+PROGRAM = Path(sys.executable).with_name("nightsweep")
 COMMANDS = {
     "python -c pass": (sys.executable, "-c", "pass"),
-    "nightsweep --help": (sys.executable, "-P", "-m", "nightsweep", "--help"),
-    "nightsweep plan": (sys.executable, "-P", "-m", "nightsweep", "plan", EXAMPLE),
+    "nightsweep --help": (PROGRAM, "--help"),
+    "nightsweep plan": (PROGRAM, "plan", EXAMPLE),
 }
 
 

@@ -15,7 +15,6 @@ from sqlalchemy import (
     ColumnElement,
     Float,
     ForeignKey,
-    Index,
     Integer,
     Join,
     MetaData,
@@ -149,21 +148,6 @@ jobs = Table(
 RUNNABLE = text("state = 'pending' AND priority IS NOT NULL")
 LEASED = text("state = 'leased'")
 
-Index(
-    "ix_jobs_runnable",
-    jobs.c.group_key,
-    jobs.c.priority,
-    jobs.c.position,
-    sqlite_where=RUNNABLE,
-    postgresql_where=RUNNABLE,
-)
-Index(
-    "ix_jobs_leased",
-    jobs.c.lease_until,
-    sqlite_where=LEASED,
-    postgresql_where=LEASED,
-)
-
 results = Table(
     "results",
     metadata,
@@ -211,13 +195,12 @@ sweep_jobs = Table(
     "sweep_jobs",
     metadata,
     Column("sweep_id", Id, ForeignKey("sweeps.id"), primary_key=True),
-    Column("job_id", Id, ForeignKey("jobs.id"), primary_key=True),
+    Column("job_id", Id, ForeignKey("jobs.id"), primary_key=True, index=True),
     Column("position", BigInteger, nullable=False),
     Column("scheduler_label", Text),
     Column("cell", Text, nullable=False),
     Column("revision", Integer, nullable=False),
 )
-Index("ix_sweep_jobs_job_id", sweep_jobs.c.job_id)
 
 
 def select_images() -> Select[Any]:

@@ -28,8 +28,9 @@ from storage.database import (
     open_for_reading,
 )
 from storage.errors import DatabaseError
+from storage.partial_indexes import metadata
 from storage.results import record_done, record_failure
-from storage.schema import metadata, select_images, select_sweep_images
+from storage.schema import select_images, select_sweep_images
 from storage.sweeps import (
     Cost,
     count_states,

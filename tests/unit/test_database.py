@@ -19,7 +19,8 @@ from storage.database import (
     open_for_reading,
 )
 from storage.errors import DatabaseError, UsageError
-from storage.schema import metadata, select_images, select_sweep_images, sweeps
+from storage.partial_indexes import metadata
+from storage.schema import select_images, select_sweep_images, sweeps
 from storage.settings import Settings
 
 VERSIONS = Path(module.__file__).parent / "migrations" / "versions"
