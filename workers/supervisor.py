@@ -117,7 +117,8 @@ class Supervisor:
             return
         _close(process)
         worker.process = None
-        held = self._free(process)
+        died = process.returncode not in (0, EXIT_UNFIT)
+        held = self._free(process, died=died)
         worker.deaths = 1 if _was_healthy(worker) else worker.deaths + 1
         # Jobs that kill are set aside in the end; a worker that dies with none in
         # hand will die again.
@@ -133,10 +134,9 @@ class Supervisor:
         )
         self._try_repair()
 
-    def _free(self, process: "subprocess.Popen[bytes]") -> int:
-        """Free what a dead worker held; give how many jobs that were."""
+    def _free(self, process: "subprocess.Popen[bytes]", *, died: bool) -> int:
+        """Free what a worker held that is gone; give how many jobs that were."""
         owner = process_name(process.pid) + ":"
-        died = process.returncode not in (0, EXIT_UNFIT)
         try:
             return claims.free_owner(self._database, owner, died=died)
         except NightsweepError as exc:
@@ -167,7 +167,7 @@ class Supervisor:
                 for process in alive:
                     process.kill()
                     process.wait()
-                    self._free(process)
+                    self._free(process, died=False)  # our doing, not the job's
             time.sleep(TICK_S / 4)
         for process in alive:
             _close(process)

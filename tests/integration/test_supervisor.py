@@ -177,6 +177,8 @@ def test_a_stop_at_once_waits_for_nobody_and_loses_nothing(
     made.stop_at_once()
     wait_until(lambda: not children())
     wait_until(lambda: states(database) == {0: "pending"})
+    row = job_rows(database)[0]
+    assert (row.attempts, row.deaths) == (0, 0)
 
 
 def test_a_redis_that_dies_is_started_again_and_the_work_goes_on(
