@@ -42,7 +42,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     ),
     "where": (
         *("file", "size_bytes", "pixel_sha256", "gpu", "host", "worker"),
-        *("batch_width", "slot", "peak_bytes"),
+        *("engine", "batch_width", "slot", "decode_dtype", "peak_bytes"),
     ),
 }
 

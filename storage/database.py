@@ -20,7 +20,7 @@ from storage.settings import refuse_network_filesystem, without_password
 Mode = Literal["writing", "reading", "closed"]
 
 #: The newest migration; a test holds it to `storage/migrations/versions`.
-HEAD = "0001"
+HEAD = "0002"
 #: Seconds that a writer waits for another one on SQLite.
 BUSY_TIMEOUT_S = 30
 #: Names the advisory lock under which one process migrates a PostgreSQL database.

@@ -18,11 +18,10 @@ from storage.schema import (
     models,
     prompts,
     schedulers,
-    select_images,
-    select_sweep_images,
     sweep_jobs,
     sweeps,
 )
+from storage.views import select_images, select_sweep_images
 
 #: Rows that one page of an answer holds.
 PAGE = 1000

@@ -35,8 +35,9 @@ class Timings:
     Attributes:
         queue_s: From submission to the claim; None where unknown.
         load_s: Loading the model; 0 where it was resident.
-        encode_s: Encoding the prompts.
-        denoise_s: All model evaluations and scheduler steps.
+        encode_s: Encoding the prompts; 0 where their texts were known.
+        denoise_s: All model evaluations and scheduler steps; in a batch, its share of
+            the model's time, and its own scheduler's.
         decode_s: Latents to pixels.
         save_s: PNG and file.
     """
@@ -63,23 +64,28 @@ class Result:
         size_bytes: Of the file.
         pixel_sha256: Over the RGB bytes, row by row; the file's own bytes may
             differ between versions of the PNG library.
-        batch_width: Images that shared the model's calls with it, itself included.
-        slot: Its row in that batch.
+        engine: `slots` for a batch of mixed jobs, `plain` for a call of the pipeline
+            for this image alone.
+        batch_width: Rows of the batch that it was painted in, empty ones included.
+        slot: Its row in that batch, from 0.
         evaluations: Calls of the model, counted.
         timings: Where the time went.
+        decode_dtype: Precision in which latents became pixels, `float32` and so on.
         peak_bytes: Most GPU memory in use meanwhile; None on a CPU.
-        warm_up: Whether it was among the first after a load, so that its timings
-            say little.
+        warm_up: Whether it was among the first after a load or a compilation, so
+            that its timings say little.
         finished_at: When its file was complete; ISO 8601, UTC.
     """
 
     path: str
     size_bytes: int
     pixel_sha256: str
+    engine: str = "plain"
     batch_width: int = 1
     slot: int = 0
     evaluations: int
     timings: Timings
+    decode_dtype: str = ""
     peak_bytes: int | None = None
     warm_up: bool = False
     finished_at: str
@@ -100,7 +106,7 @@ def record_done(
         The ids of `done` that were not done before.
     """
     with database.write() as connection:
-        environment_id = _environment_id(connection, environment)
+        environment_id = keep_environment(connection, environment)
         first = {job_id for job_id in done if _finish(connection, job_id)}
         rows = [
             _row(job_id, result, worker=worker, environment_id=environment_id)
@@ -120,6 +126,22 @@ def record_failure(database: Database, job_id: int, *, owner: str, error: str) -
             .where(jobs.c.id == job_id, jobs.c.owner == owner, LEASED)
             .values(state="failed", owner=None, lease_until=None, error=error)
         )
+
+
+def keep_environment(connection: Connection, environment: Environment) -> int:
+    """Store an environment where it is new, and give the id of its row."""
+    details = canonical_json(environment.details)
+    text = canonical_json([environment.gpu, environment.host, details])
+    row = {
+        "digest": hashlib.sha256(text.encode()).hexdigest()[:32],
+        "gpu": environment.gpu,
+        "host": environment.host,
+        "details": details,
+    }
+    statement = insert_into(connection, environments)
+    connection.execute(statement.on_conflict_do_nothing(), [row])
+    query = sa.select(environments.c.id).where(environments.c.digest == row["digest"])
+    return int(connection.execute(query).scalar_one())
 
 
 def _finish(connection: Connection, job_id: int) -> bool:
@@ -144,18 +166,3 @@ def _row(
         **timings,
         **row,
     }
-
-
-def _environment_id(connection: Connection, environment: Environment) -> int:
-    details = canonical_json(environment.details)
-    text = canonical_json([environment.gpu, environment.host, details])
-    row = {
-        "digest": hashlib.sha256(text.encode()).hexdigest()[:32],
-        "gpu": environment.gpu,
-        "host": environment.host,
-        "details": details,
-    }
-    statement = insert_into(connection, environments)
-    connection.execute(statement.on_conflict_do_nothing(), [row])
-    query = sa.select(environments.c.id).where(environments.c.digest == row["digest"])
-    return int(connection.execute(query).scalar_one())

@@ -1,30 +1,23 @@
-"""The tables, as SQLAlchemy sees them, and the flat views that people query.
+"""The tables, as SQLAlchemy sees them.
 
 Narrow fact rows, dimension tables for what repeats. Times are text, ISO 8601 in
 UTC with microseconds, so that they read and sort alike in every client; leases are
 seconds since 1970. The migrations make these tables; a test holds the two together.
 """
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    ColumnElement,
     Float,
     ForeignKey,
     Integer,
-    Join,
     MetaData,
-    Select,
     String,
     Table,
     Text,
     UniqueConstraint,
-    func,
-    select,
     text,
 )
 
@@ -42,6 +35,8 @@ metadata = MetaData(
 JOB_STATES = ("pending", "leased", "done", "failed", "quarantined")
 #: What a sweep can be.
 SWEEP_STATES = ("active", "paused", "cancelled")
+#: Why a batch has its width: memory ran out above it, or a calibration chose it.
+WIDTH_REASONS = ("memory", "calibrated")
 
 #: 64 bits on a server, a plain rowid on SQLite.
 Id = BigInteger().with_variant(Integer, "sqlite")
@@ -170,6 +165,8 @@ results = Table(
     Column("peak_bytes", BigInteger),
     Column("warm_up", Boolean, nullable=False),
     Column("finished_at", String(32), nullable=False, index=True),
+    Column("engine", String(16), nullable=False, server_default="plain"),
+    Column("decode_dtype", String(16), nullable=False, server_default=""),
 )
 
 #: Groups that a worker could not make, through no fault of their jobs.
@@ -202,82 +199,50 @@ sweep_jobs = Table(
     Column("revision", Integer, nullable=False),
 )
 
+#: How wide a batch may be, for all workers; `width` and `height` are pixels.
+widths = Table(
+    "widths",
+    metadata,
+    Column("model_fingerprint", String(32), primary_key=True),
+    Column("dtype", String(16), primary_key=True),
+    Column("width", Integer, primary_key=True, autoincrement=False),
+    Column("height", Integer, primary_key=True, autoincrement=False),
+    Column("guided", Boolean, primary_key=True),
+    Column("gpu", Text, primary_key=True),
+    Column("batch_width", Integer, nullable=False),
+    Column("reason", String(16), nullable=False),
+    Column("images_per_s", Float(53)),
+    Column("noted_at", String(32), nullable=False),
+    _one_of("reason", WIDTH_REASONS),
+)
 
-def select_images() -> Select[Any]:
-    """Give the query of the view `images`: one flat row per job."""
-    first = sweeps.alias("first_sweep")
-    return select(*_flat_columns(first.c.name)).select_from(
-        _facts().join(first, first.c.id == jobs.c.sweep_id)
-    )
-
-
-def select_sweep_images() -> Select[Any]:
-    """Give the query of the view `sweep_images`: one flat row per sweep and job."""
-    membership = [
-        sweep_jobs.c.position,
-        sweep_jobs.c.scheduler_label,
-        sweep_jobs.c.cell,
-    ]
-    return select(*_flat_columns(sweeps.c.name), *membership).select_from(
-        _facts()
-        .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
-        .join(sweeps, sweeps.c.id == sweep_jobs.c.sweep_id)
-    )
-
-
-def _facts() -> Join:
-    return (
-        jobs.join(models, models.c.id == jobs.c.model_id)
-        .join(prompts, prompts.c.id == jobs.c.prompt_id)
-        .join(schedulers, schedulers.c.id == jobs.c.scheduler_id)
-        .outerjoin(results, results.c.job_id == jobs.c.id)
-        .outerjoin(environments, environments.c.id == results.c.environment_id)
-    )
-
-
-def _flat_columns(sweep_name: ColumnElement[str]) -> list[ColumnElement[Any]]:
-    return [
-        jobs.c.key,
-        sweep_name.label("sweep"),
-        models.c.name.label("model"),
-        models.c.commit_sha.label("model_revision"),
-        models.c.fingerprint.label("model_fingerprint"),
-        prompts.c.text.label("prompt"),
-        prompts.c.negative.label("negative_prompt"),
-        prompts.c.template.label("prompt_template"),
-        jobs.c.seed,
-        schedulers.c.name.label("scheduler"),
-        schedulers.c.class_name.label("scheduler_class"),
-        schedulers.c.options.label("scheduler_options"),
-        jobs.c.steps,
-        jobs.c.guidance,
-        jobs.c.width,
-        jobs.c.height,
-        jobs.c.dtype,
-        jobs.c.backend,
-        jobs.c.generator,
-        jobs.c.extras,
-        jobs.c.state,
-        jobs.c.attempts,
-        jobs.c.error,
-        results.c.path,
-        results.c.size_bytes,
-        results.c.pixel_sha256,
-        func.coalesce(results.c.evaluations, jobs.c.evaluations).label("evaluations"),
-        results.c.batch_width,
-        results.c.slot,
-        results.c.queue_s,
-        results.c.load_s,
-        results.c.encode_s,
-        results.c.denoise_s,
-        results.c.decode_s,
-        results.c.save_s,
-        results.c.total_s,
-        results.c.peak_bytes,
-        results.c.warm_up,
-        environments.c.gpu,
-        environments.c.host,
-        results.c.worker,
-        results.c.finished_at,
-        jobs.c.created_at,
-    ]
+#: What calibrations measured. People read it as it is, so names are not ids here.
+speeds = Table(
+    "speeds",
+    metadata,
+    Column("model", Text, nullable=False),
+    Column("model_fingerprint", String(32), primary_key=True),
+    Column("gpu", Text, nullable=False),
+    Column(
+        "environment_id",
+        Id,
+        ForeignKey("environments.id"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("dtype", String(16), primary_key=True),
+    Column("width", Integer, primary_key=True, autoincrement=False),
+    Column("height", Integer, primary_key=True, autoincrement=False),
+    Column("guided", Boolean, primary_key=True),
+    Column("guidance", Float(53), nullable=False),
+    Column("scheduler", Text, primary_key=True),
+    Column("scheduler_class", Text, primary_key=True),
+    Column("scheduler_options", Text, primary_key=True),
+    Column("steps", Integer, primary_key=True, autoincrement=False),
+    Column("evaluations", Integer, nullable=False),
+    Column("images", Integer, nullable=False),
+    Column("median_s", Float(53), nullable=False),
+    Column("least_s", Float(53), nullable=False),
+    Column("most_s", Float(53), nullable=False),
+    Column("measured_at", String(32), nullable=False),
+)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from storage import filters, sweeps
+from storage import filters, speeds, sweeps
 from storage.database import Database, open_for_reading
 from storage.errors import ImageStoreError, UsageError
 from storage.filters import Filter
@@ -178,8 +178,26 @@ class Store:
                 for each in sweeps.list_sweeps(database)
             ]
 
+    def speeds(
+        self, *, model: str | None = None, gpu: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Give what calibrations measured, as the fields of `storage.speeds.Speed`.
+
+        They come by model, GPU, size, scheduler and steps, older ones first.
+
+        Args:
+            model: Part of the model's name.
+            gpu: Part of the GPU's name.
+
+        Raises:
+            DatabaseError: The database cannot be read.
+        """
+        with self._reading() as database:
+            found = speeds.read(database, model=model, gpu=gpu) if database else []
+            return [asdict(each) for each in found]
+
     def sql(self, query: str) -> list[dict[str, Any]]:
-        """Give the rows of a query over the views `images` and `sweep_images`.
+        """Give the rows of a query over `images`, `sweep_images` or `speeds`.
 
         Nothing can be written. Without a database there are no rows.
 
@@ -270,6 +288,6 @@ def _run_query(database: Database, query: str) -> list[dict[str, Any]]:
             reason = exc.orig if isinstance(exc, DBAPIError) else "it gives no rows"
             msg = (
                 f"query must be one SQL statement that reads, got {query!r} "
-                f"({reason}); the views are images and sweep_images."
+                f"({reason}); ask images, sweep_images or speeds."
             )
             raise UsageError(msg) from exc

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from storage.database import Database
-from storage.schema import JOB_STATES, select_images, select_sweep_images
+from storage.schema import JOB_STATES, speeds
+from storage.views import select_images, select_sweep_images
 
 PAGE = (Path(__file__).parents[2] / "docs" / "querying.md").read_text()
 QUERIES = re.findall(r"^```sql\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
@@ -22,6 +23,10 @@ def test_the_page_names_every_column_of_images_in_its_order() -> None:
 def test_the_page_names_every_column_of_sweep_images_in_its_order() -> None:
     every = [*documented("images"), *documented("sweep_images")]
     assert every == select_sweep_images().selected_columns.keys()
+
+
+def test_the_page_names_every_column_of_speeds_in_its_order() -> None:
+    assert documented("speeds") == speeds.c.keys()
 
 
 def test_the_page_gives_every_column_a_meaning_and_a_unit() -> None:

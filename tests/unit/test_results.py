@@ -126,10 +126,21 @@ def test_the_view_shows_names_and_not_ids(database: Database) -> None:
     assert not any(name.endswith("_id") for name in shown)
 
 
+def test_the_view_shows_how_an_image_was_made(database: Database) -> None:
+    submit(database, plan_seeds(1))
+    (claim,) = take(database)
+    how = {"engine": "slots", "batch_width": 16, "slot": 3, "decode_dtype": "float32"}
+    made = {claim.id: make_result(**how)}
+    record_done(database, made, worker="cpu0", environment=ENVIRONMENT)
+    shown = image_of(database)
+    assert {name: shown[name] for name in how} == how
+
+
 def test_the_view_shows_a_job_before_it_is_made(database: Database) -> None:
     submit(database, plan_seeds(1))
     shown = image_of(database)
     assert (shown["state"], shown["path"], shown["gpu"]) == ("pending", None, None)
+    assert (shown["engine"], shown["decode_dtype"]) == (None, None)
 
 
 def test_times_are_utc_with_microseconds(database: Database) -> None:

@@ -1,0 +1,54 @@
+"""A database as an older nightsweep left it, with one finished image; any server."""
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from storage import migrations
+from storage.database import Database
+
+#: What the first schema held; the same on every server.
+ROWS = """
+INSERT INTO models VALUES (1, 'f', 'builtin:shapes', NULL, NULL, NULL, 'sd', FALSE);
+INSERT INTO prompts VALUES (1, 'd', 'a cat', '', NULL, NULL);
+INSERT INTO schedulers VALUES (1, 'DDIMScheduler', '{}', 'ddim');
+INSERT INTO environments VALUES (1, 'e', 'CPU', 'night3', '{}');
+INSERT INTO sweeps VALUES (1, 'night', 1, 'd', 'one', '{}', 'active', 5, '2026-01-02');
+INSERT INTO jobs VALUES (
+    1, 'k', 1, 1, 1, 1, 8, 20, 7.5, 512, 512, 'float16', 'torch', 'cpu', '{}', 'g',
+    7, 20, 5, 'done', 1, 0, NULL, NULL, NULL, '2026-01-02'
+);
+INSERT INTO results VALUES (
+    1, 1, 'cpu0', 'ab/k.png', 1000, 'h', 1, 0, 20, NULL, 0, 0.25, 1, 0.125, 0.125, 1.5,
+    NULL, FALSE, '2026-01-02'
+);
+INSERT INTO sweep_jobs VALUES (1, 1, 7, NULL, '{}', 1)
+"""
+
+
+def make_old(url: str, revision: str = "0001") -> None:
+    """Make a database of an older revision, with `ROWS` in it."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("path_separator", "os")
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        for statement in ROWS.split(";"):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+
+
+def read_old(database: Database) -> list[dict[str, Any]]:
+    """Read the image of `ROWS` from `images`, then from `sweep_images`."""
+    queries = ("SELECT * FROM images", "SELECT * FROM sweep_images")
+    with database.read() as connection:
+        return [
+            dict(row)
+            for query in queries
+            for row in connection.exec_driver_sql(query).mappings()
+        ]
