@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.database import Database, clock
+from storage.database import Database, clock, utc_now
 from storage.job import Job
 from storage.rows import job_columns, job_from_row
 from storage.schema import LEASED, RUNNABLE, jobs
@@ -30,16 +30,40 @@ class Claim:
         id: Row of the job.
         job: What to make.
         attempts: Times that it was claimed, this one included.
+        evaluations: How often the model is called for it, as planned.
         created_at: When it was submitted; ISO 8601, UTC.
+        claimed_at: When it was claimed; likewise.
     """
 
     id: int
     job: Job
     attempts: int
+    evaluations: int
     created_at: str
+    claimed_at: str
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it was claimed before and not finished: it may kill a worker."""
+        return self.attempts > 1
 
 
-def claim(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A batch group with runnable jobs.
+
+    Attributes:
+        key: Its name, `Job.group`.
+        priority: That of its most urgent job; 0, first, to 9, last.
+        kind: Row of the model, and dtype: what stays resident from job to job.
+    """
+
+    key: str
+    priority: int
+    kind: tuple[int, str]
+
+
+def claim(  # noqa: PLR0913 - each is a rule of the choice
     database: Database,
     *,
     owner: str,
@@ -47,15 +71,30 @@ def claim(
     limit: int,
     keys: Sequence[str] = (),
     group: str | None = None,
+    fresh: bool = False,
+    longest_first: bool = False,
 ) -> list[Claim]:
     """Take up to `limit` runnable jobs, most urgent first, in order of execution.
 
-    They come from `keys`, or from all jobs of `group`. A job that was claimed before
-    and not finished comes alone, so that if it kills the worker, it is known.
+    A job that was claimed before and not finished comes alone, so that if it kills
+    the worker, it is known.
+
+    Args:
+        database: Where the jobs are.
+        owner: Who claims.
+        lease_s: Seconds that the claim lasts without a beat.
+        limit: Jobs at most.
+        keys: The jobs to choose from, where no group is given.
+        group: The group whose jobs to choose from.
+        fresh: To leave out jobs that were claimed before: others are in hand.
+        longest_first: To take those of most evaluations first.
     """
     wanted = jobs.c.group_key == group if group else jobs.c.key.in_(keys)
+    if fresh:
+        wanted = sa.and_(wanted, jobs.c.attempts == 0)
+    order = _LONGEST_FIRST if longest_first else _IN_ORDER
     with database.write() as connection:
-        found = _lock_runnable(connection, wanted, limit)
+        found = _lock_runnable(connection, wanted, limit, order=order)
         if not found:
             return []
         alone = next((i for i, row in enumerate(found) if row.attempts), None)
@@ -74,11 +113,35 @@ def claim(
         return _read_claims(connection, ids)
 
 
-def group_of(database: Database, keys: Sequence[str]) -> str | None:
-    """Give the batch group of the first of `keys` that has a row, else None."""
+def groups_of(database: Database, keys: Sequence[str]) -> set[str]:
+    """Name the batch groups of those of `keys` that have a row."""
+    query = sa.select(jobs.c.group_key).where(jobs.c.key.in_(keys)).distinct()
     with database.read() as connection:
-        query = sa.select(jobs.c.group_key).where(jobs.c.key.in_(keys)).limit(1)
-        return connection.execute(query).scalar()
+        return set(connection.execute(query).scalars())
+
+
+def runnable_groups(database: Database) -> list[Group]:
+    """Give every group with runnable jobs; one small query each, however many jobs."""
+    found: list[Group] = []
+    with database.read() as connection:
+        while row := _next_group(connection, found[-1].key if found else ""):
+            kind = (row.model_id, row.dtype)
+            found.append(Group(key=row.group_key, priority=row.priority, kind=kind))
+    return found
+
+
+def count_runnable(database: Database, group: str, *, up_to: int) -> int:
+    """Count the runnable jobs of a group, and no further than `up_to`."""
+    some = (
+        sa.select(sa.literal(1))
+        .select_from(jobs)
+        .where(jobs.c.group_key == group, RUNNABLE)
+        .limit(up_to)
+        .subquery()
+    )
+    with database.read() as connection:
+        query = sa.select(sa.func.count()).select_from(some)
+        return int(connection.execute(query).scalar_one())
 
 
 def renew(
@@ -138,31 +201,60 @@ def leased_owners(database: Database) -> set[str]:
         return set(connection.execute(query).scalars())
 
 
+_IN_ORDER = (jobs.c.priority, jobs.c.position)
+#: What was claimed before stays behind.
+_LONGEST_FIRST = (
+    jobs.c.priority,
+    sa.case((jobs.c.attempts > 0, 1), else_=0),
+    jobs.c.evaluations.desc(),
+    jobs.c.position,
+)
+
+
 def _lock_runnable(
-    connection: Connection, wanted: sa.ColumnElement[bool], limit: int
+    connection: Connection,
+    wanted: sa.ColumnElement[bool],
+    limit: int,
+    *,
+    order: Sequence[sa.ColumnElement[Any]],
 ) -> Sequence[Any]:
     query = (
         sa.select(jobs.c.id, jobs.c.attempts)
         .where(wanted, RUNNABLE)
-        .order_by(jobs.c.priority, jobs.c.position)
+        .order_by(*order)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
     return connection.execute(query).all()
 
 
+def _next_group(connection: Connection, last: str) -> Any:
+    # The index is sorted by group, and within a group the most urgent comes first.
+    query = (
+        sa.select(jobs.c.group_key, jobs.c.priority, jobs.c.model_id, jobs.c.dtype)
+        .where(jobs.c.group_key > last, RUNNABLE)
+        .order_by(jobs.c.group_key, *_IN_ORDER)
+        .limit(1)
+    )
+    return connection.execute(query).first()
+
+
 def _read_claims(connection: Connection, ids: Sequence[int]) -> list[Claim]:
-    order = (jobs.c.priority, jobs.c.position)
-    query = job_columns().where(jobs.c.id.in_(ids)).order_by(*order)
-    return [
+    """Read claimed jobs, in the order of `ids`."""
+    place = {job_id: number for number, job_id in enumerate(ids)}
+    now = utc_now()
+    found = [
         Claim(
             id=row.id,
             job=job_from_row(row),
             attempts=row.attempts,
+            evaluations=row.evaluations,
             created_at=row.created_at,
+            claimed_at=now,
         )
-        for row in connection.execute(query)
+        for row in connection.execute(job_columns().where(jobs.c.id.in_(ids)))
     ]
+    return sorted(found, key=lambda claim: place[claim.id])
 
 
 def _free(connection: Connection, which: sa.ColumnElement[bool], **changes: Any) -> int:

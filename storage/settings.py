@@ -7,6 +7,7 @@
 | `NIGHTSWEEP_DATABASE_URL` | SQLAlchemy URL | SQLite in the state folder |
 | `NIGHTSWEEP_REDIS_URL` | Celery broker URL | the embedded Redis |
 | `NIGHTSWEEP_LEASE_S` | seconds after which silence frees a job | 90 |
+| `NIGHTSWEEP_COMPILE` | 1 to run batches with a compiled network | 0 |
 | `NIGHTSWEEP_GPUS` | GPUs that `worker` serves | all |
 | `NIGHTSWEEP_WORKERS` | processes of `worker` on a CPU | one a core, 8 at most |
 """
@@ -27,6 +28,7 @@ VARIABLES: Mapping[str, str] = {
     "NIGHTSWEEP_DATABASE_URL": "SQLAlchemy URL (SQLite in the state folder)",
     "NIGHTSWEEP_REDIS_URL": "Celery broker URL (the embedded Redis)",
     "NIGHTSWEEP_LEASE_S": "seconds after which silence frees a job (90)",
+    "NIGHTSWEEP_COMPILE": "1 to run batches with a compiled network (0)",
     "NIGHTSWEEP_GPUS": "GPUs that `worker` serves (all)",
     "NIGHTSWEEP_WORKERS": "processes of `worker` on a CPU (one a core, 8 at most)",
 }
@@ -57,6 +59,8 @@ class Settings:
         database_url: SQLAlchemy URL.
         redis_url: Broker URL, or None for the embedded Redis.
         lease_s: Seconds after which silence frees a job.
+        compile_network: Whether batches run a compiled network: faster on a GPU after
+            minutes of compiling, and other in the last bits.
     """
 
     home: Path
@@ -64,6 +68,7 @@ class Settings:
     database_url: str
     redis_url: str | None = None
     lease_s: float = LEASE_S
+    compile_network: bool = False
 
     @property
     def database_path(self) -> Path | None:
@@ -115,6 +120,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         database_url=env.get("NIGHTSWEEP_DATABASE_URL") or default_url,
         redis_url=_redis_url(env.get("NIGHTSWEEP_REDIS_URL")),
         lease_s=_lease_s(env.get("NIGHTSWEEP_LEASE_S")),
+        compile_network=_switch("NIGHTSWEEP_COMPILE", env.get("NIGHTSWEEP_COMPILE")),
     )
 
 
@@ -179,6 +185,13 @@ def _redis_url(text: str | None) -> str | None:
         )
         raise UsageError(msg)
     return text or None
+
+
+def _switch(variable: str, text: str | None) -> bool:
+    if text not in (None, "", "0", "1"):
+        msg = f"{variable} must be 1 or 0, got {text!r}."
+        raise UsageError(msg)
+    return text == "1"
 
 
 def _lease_s(text: str | None) -> float:

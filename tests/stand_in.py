@@ -2,13 +2,16 @@
 
 The prompt says what it does: `die` kills the process, `fail` is a failed job, `raise`
 an unforeseen error, `unfit` a model that cannot be loaded, `deaf` a step that no stop
-reaches; anything else is painted in one colour, `steps` times a hundredth of a second.
+reaches, `undevelopable` an unforeseen error after the last step; anything else is
+painted in one colour. It has as many slots as NIGHTSWEEP_STAND_IN_WIDTH says, or one,
+and a step of all of them takes NIGHTSWEEP_STAND_IN_STEP_S, or a hundredth of a second.
 """
 
 import os
 import signal
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -16,47 +19,104 @@ from PIL import Image
 from storage.errors import JobError, ModelError
 from storage.job import Job
 from storage.results import Environment
-from workers.painting import Painting
+from workers.painting import Painting, Widths, Work
 
 STEP_S = 0.01
 ENVIRONMENT = Environment(gpu="none", host="test")
 
 
+@dataclass
+class _Live:
+    job: Job
+    left: int
+
+
 class StandIn:
-    """Paints in one colour, at a limited rate."""
+    """Paints in one colour, at a limited rate.
 
-    def __init__(self) -> None:
+    Attributes:
+        painted: Keys of the jobs that were begun, in that order.
+        batches: Prompts of the jobs that were live, for each step.
+    """
+
+    def __init__(self, *, width: int = 1, step_s: float = STEP_S) -> None:
+        self.width = width
+        self.step_s = step_s
         self.painted: list[str] = []
+        self.batches: list[list[str]] = []
 
-    def paint(self, job: Job, *, check: Callable[[], None]) -> Painting:
-        """Do what the prompt says."""
-        self.painted.append(job.key)
-        if job.prompt == "die":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if job.prompt == "fail":
-            msg = "this job must fail, and does"
-            raise JobError(msg)
-        if job.prompt == "raise":
-            raise ZeroDivisionError
-        if job.prompt == "unfit":
-            msg = "the model must be there, but is not"
-            raise ModelError(msg)
-        for _ in range(job.steps):
-            time.sleep(STEP_S)
-            if job.prompt != "deaf":
-                check()
-        colour = f"#{job.key[:6]}"
-        image = Image.new("RGB", (job.width, job.height), colour)
-        return Painting(
-            image=image,
-            environment=ENVIRONMENT,
-            evaluations=job.steps,
-            denoise_s=STEP_S,
-        )
+    def paint(self, work: Work) -> None:
+        """Do what the prompts say."""
+        work.expect(self.width)
+        while jobs := work.gather(self.width):
+            live = self._begin(work, jobs)
+            while live:
+                self._step(work, live)
+
+    def _begin(self, work: Work, jobs: list[Job]) -> list[_Live]:
+        live = []
+        for job in jobs:
+            self.painted.append(job.key)
+            if job.prompt == "fail":
+                work.fail(job, JobError("this job must fail, and does"))
+            else:
+                live.append(_Live(job, job.steps))
+        for one in live:
+            _misbehave(one.job)
+        return live
+
+    def _step(self, work: Work, live: list[_Live]) -> None:
+        self.batches.append([one.job.prompt for one in live])
+        time.sleep(self.step_s)
+        if all(one.job.prompt != "deaf" for one in live):
+            work.check()
+        for one in list(live):
+            one.left -= 1
+            if not one.left:
+                live.remove(one)
+                work.keep(one.job, partial(_develop, one.job))
+        while len(live) < self.width:
+            job = work.take()
+            if job is None:
+                return
+            live += self._begin(work, [job])
 
 
-def make_painter(_device: str, *, threads: int, digests: Path) -> StandIn:
+def _misbehave(job: Job) -> None:
+    if job.prompt == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if job.prompt == "raise":
+        raise ZeroDivisionError
+    if job.prompt == "unfit":
+        msg = "the model must be there, but is not"
+        raise ModelError(msg)
+
+
+def _develop(job: Job) -> Painting:
+    if job.prompt == "undevelopable":
+        raise ZeroDivisionError
+    return Painting(
+        image=Image.new("RGB", (job.width, job.height), f"#{job.key[:6]}"),
+        environment=ENVIRONMENT,
+        evaluations=job.steps,
+        denoise_s=STEP_S,
+    )
+
+
+def make_painter(
+    _device: str,
+    *,
+    threads: int,
+    digests: Path,
+    widths: Widths,
+    compile_network: bool,
+) -> StandIn:
     """Make the stand-in, as `workers.process` asks for it."""
     assert threads
     assert digests.name
-    return StandIn()
+    assert widths
+    assert not compile_network
+    return StandIn(
+        width=int(os.environ.get("NIGHTSWEEP_STAND_IN_WIDTH", "1")),
+        step_s=float(os.environ.get("NIGHTSWEEP_STAND_IN_STEP_S", str(STEP_S))),
+    )

@@ -63,6 +63,7 @@ class Beat:
         """Keep the leases of these jobs too, from now on."""
         with self._lock:
             self._held.update(ids)
+            self._lost.difference_update(ids)  # claimed anew after it was lost
 
     def let_go(self, *ids: int) -> None:
         """Keep the leases of these jobs no more."""

@@ -14,12 +14,15 @@ from storage.results import Environment
 PACKAGES = ("torch", "diffusers", "transformers", "scipy", "torchsde", "nightsweep")
 
 
-def describe_environment(device: str, threads: int) -> Environment:
+def describe_environment(
+    device: str, threads: int, *, compiled: bool = False
+) -> Environment:
     """Describe this process's device and software.
 
     Args:
         device: `cpu`, `cuda:0` and so on.
         threads: Torch threads in use.
+        compiled: Whether the network is compiled.
     """
     on_gpu = device.startswith("cuda")
     details = {name: _version(name) for name in PACKAGES}
@@ -27,6 +30,8 @@ def describe_environment(device: str, threads: int) -> Environment:
     details["cuda"] = str(torch.version.cuda) if on_gpu else ""
     details["driver"] = _driver() if on_gpu else ""
     details["threads"] = str(threads)
+    if compiled:
+        details["compiled"] = "torch.compile"
     gpu = torch.cuda.get_device_name(device) if on_gpu else _processor()
     return Environment(gpu=gpu, host=socket.gethostname(), details=details)
 

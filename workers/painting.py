@@ -1,4 +1,4 @@
-"""What a painter is: the seam between a job and whatever makes its picture."""
+"""What a painter is: the seam between the jobs of a turn and whatever paints them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,12 +6,13 @@ from typing import Protocol
 
 from PIL.Image import Image
 
+from storage.errors import JobError
 from storage.job import Job
 from storage.results import Environment
 
 
 class StoppedError(Exception):
-    """The worker was asked to stop; the job goes back as if never begun."""
+    """The worker was asked to stop; its jobs go back as if never begun."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,41 +22,95 @@ class Painting:
     Attributes:
         image: RGB, of the job's width and height.
         environment: Where and with what it was painted.
-        evaluations: Calls of the model, counted.
+        engine: `slots` for the mixed batch, `plain` for a call of the pipeline alone.
+        batch_width: Rows of the batch that it was painted in.
+        slot: Its row, from 0.
+        evaluations: Calls of the network, counted.
         load_s: Seconds to load the model; 0 where it was resident.
-        encode_s: Seconds from the start to the first call of the model.
-        denoise_s: Seconds for all calls of the model and the scheduler's steps.
+        encode_s: Seconds to encode its texts; 0 where they were known.
+        denoise_s: Its share of the network's time, and its own scheduler's.
         decode_s: Seconds from latents to pixels.
-        warm_up: Whether it is the first after a load.
+        decode_dtype: Precision in which that was done, `float32` and so on.
+        warm_up: Whether it was among the first after a load or a compilation.
         peak_bytes: Most GPU memory in use meanwhile; None on a CPU.
     """
 
     image: Image
     environment: Environment
+    engine: str = "plain"
+    batch_width: int = 1
+    slot: int = 0
     evaluations: int
     load_s: float = 0.0
     encode_s: float = 0.0
     denoise_s: float = 0.0
     decode_s: float = 0.0
+    decode_dtype: str = ""
     warm_up: bool = False
     peak_bytes: int | None = None
 
 
-class Painter(Protocol):
-    """Makes the picture of a job, and knows neither Celery nor SQL."""
+class Work(Protocol):
+    """The jobs of one group as they come, and where their pictures go.
 
-    def paint(self, job: Job, *, check: Callable[[], None]) -> Painting:
-        """Paint one job.
+    All of it is called from the thread that paints.
+    """
+
+    def expect(self, width: int) -> None:
+        """Say how many jobs are painted at once, so that as many are kept ready."""
+
+    def gather(self, count: int) -> list[Job]:
+        """Give the next jobs, up to `count`, and wait for them.
+
+        Fewer come only where no more are to be had at present, none at all where the
+        work has ended. A job that may have killed a worker comes alone.
+        """
+
+    def take(self) -> Job | None:
+        """Give the next job if one is ready; never wait."""
+
+    def keep(self, job: Job, develop: Callable[[], Painting]) -> None:
+        """Take over a finished job.
 
         Args:
-            job: What to paint.
-            check: Called before each call of the model; it raises `StoppedError`
-                to end the work at once.
+            job: One that `gather` or `take` gave.
+            develop: Called once, in another thread; it gives the picture, or raises
+                `JobError`.
+        """
+
+    def fail(self, job: Job, error: JobError) -> None:
+        """Take over a job that cannot be painted, now or later."""
+
+    def put_back(self, jobs: list[Job]) -> None:
+        """Take back jobs that were begun in vain; they come again, and first."""
+
+    def check(self) -> None:
+        """Raise `StoppedError` if the work is to end; called before each step."""
+
+
+class Painter(Protocol):
+    """Paints jobs, and knows neither Celery nor SQL."""
+
+    def paint(self, work: Work) -> None:
+        """Paint the jobs of `work` until it has no more.
+
+        Any other error than these is unforeseen: whoever called finds out which of
+        the jobs in hand it belongs to, and calls again with the rest.
 
         Raises:
-            JobError: This job cannot be painted, now or later.
-            UnfitError: This worker cannot paint jobs of this kind, others may: a
+            StoppedError: `work` was asked to end.
+            UnfitError: This worker cannot paint jobs of this group, others may: a
                 model that cannot be loaded (`ModelError`), too little memory for it,
                 a device or a package that is missing.
             DeviceError: The device is of no more use to this process.
         """
+
+
+class Widths(Protocol):
+    """Remembers how wide a batch of a group may be on a kind of device."""
+
+    def get(self, job: Job, gpu: str) -> int | None:
+        """Give the width for jobs like `job` on `gpu`; None where nothing is known."""
+
+    def set(self, job: Job, gpu: str, *, width: int, reason: str) -> None:
+        """Note a width, and why: `memory` or `calibrated`."""

@@ -1,14 +1,16 @@
-"""The resident pipeline: loaded once, kept until a job wants another one."""
+"""Resident pipelines: loaded once, kept while there is room for them."""
 
 import gc
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
@@ -18,7 +20,6 @@ from transformers.utils import logging as transformers_logging
 from storage.components import SKIPPED_COMPONENTS
 from storage.errors import (
     DeviceError,
-    JobError,
     ModelError,
     NightsweepError,
     UnfitError,
@@ -26,7 +27,10 @@ from storage.errors import (
 from storage.fingerprint import Digests, verify
 from storage.job import Job
 from storage.models import Located, locate
+from workers.compiling import Compiled
+from workers.families import FAMILIES
 from workers.painting import StoppedError
+from workers.slot import Starter
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +43,16 @@ DTYPES: Mapping[str, torch.dtype] = {
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
 }
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """Give the name of a dtype: `float16`."""
+    return str(dtype).removeprefix("torch.")
+
+
+#: Share of the device's memory that stays free for the work itself when a model is
+#: loaded beside others.
+SPARE = 0.5
 
 #: What diffusers raises for folders that it cannot load, as for weights of another
 #: shape than the config says, or a class that it does not have.
@@ -62,18 +76,27 @@ class Resident:
         pipe: The diffusers pipeline, on the device.
         scheduler_config: The scheduler's config as it was loaded. Every job's
             scheduler is built from this one, since options leak through others.
+        starter: Readies jobs for the slots; None where they cannot drive it.
         load_s: Seconds that loading took; 0 once an image has them in its record.
         fresh: Whether no image was finished with it yet.
+        compiled: Its network compiled, once that was asked for.
     """
 
     pipe: Any
     scheduler_config: Mapping[str, Any]
+    starter: Starter | None
     load_s: float
     fresh: bool = True
+    compiled: Compiled | None = None
+
+    def finish(self) -> float:
+        """Note that an image is finished; give the seconds of a load before it."""
+        load_s, self.load_s, self.fresh = self.load_s, 0.0, False
+        return load_s
 
 
 class Pipelines:
-    """Lends the pipeline of a job, and keeps the last one on the device."""
+    """Lends the pipeline of a job, and keeps the last ones on the device."""
 
     def __init__(self, device: str, *, digests: Path) -> None:
         """Hold nothing yet.
@@ -84,49 +107,72 @@ class Pipelines:
         """
         self.device = device
         self._digests = digests
-        self._held: tuple[str, str] | None = None
-        self._resident: Resident | None = None
+        self._residents: OrderedDict[tuple[str, str], Resident] = OrderedDict()
 
     @contextmanager
     def lend(self, job: Job) -> Iterator[Resident]:
-        """Give the pipeline of a job, loading it if another one is held.
-
-        An error from inside the pipeline drops it, since it may be half changed: when
-        memory ends while SDXL decodes, its VAE is left in float32.
+        """Give the pipeline of a job, loading it if it is not held.
 
         Raises:
             ModelError: It cannot be found or loaded.
             FingerprintError: Its files are not those that were planned.
-            UnfitError: It does not fit into the GPU's memory.
-            JobError: It does, but the job does not.
+            UnfitError: The model, or one image, does not fit into the GPU's memory.
             DeviceError: The device is of no more use to this process.
         """
-        resident = self._get(job)
-        with _device_errors(JobError, "the job", way_out="make its image smaller"):
-            try:
-                yield resident
-            except (StoppedError, NightsweepError):
-                # Ours come from before, between or after the steps.
-                raise
-            except BaseException:
-                self._drop()
-                raise
-
-    def _get(self, job: Job) -> Resident:
         wanted = (job.model.fingerprint, job.dtype)
-        if self._resident is None or self._held != wanted:
-            self._drop()
-            with _device_errors(UnfitError, "the model", way_out="use a larger GPU"):
-                self._resident = self._load(job)
-            self._held = wanted
-        return self._resident
+        if wanted not in self._residents:
+            with _device_errors("the model"):
+                self._residents[wanted] = self._load(job)
+        self._residents.move_to_end(wanted)
+        with _device_errors("one image"):
+            yield self._residents[wanted]
 
-    def _drop(self) -> None:
-        self._resident = self._held = None
+    @contextmanager
+    def trusting(self, resident: Resident) -> Iterator[None]:
+        """Drop a pipeline after an error from inside its call.
+
+        It may be half changed: when memory ends while SDXL decodes, its VAE is left in
+        float32.
+        """
+        try:
+            yield
+        except (StoppedError, NightsweepError):
+            # Ours come from before, between or after the steps.
+            raise
+        except BaseException:
+            self._drop(resident)
+            raise
+
+    def drop_spare(self) -> bool:
+        """Drop all but the one that was lent last; tell whether there were any."""
+        spare = list(self._residents.values())[:-1]
+        for resident in spare:
+            self._drop(resident)
+        return bool(spare)
+
+    def _drop(self, resident: Resident) -> None:
+        for key, held in list(self._residents.items()):
+            if held is resident:
+                del self._residents[key]
         # Pipelines refer to themselves: only a collection frees their memory.
+        resident.pipe = resident.starter = resident.compiled = None
         gc.collect()
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
+
+    def _make_room(self, needed: int) -> None:
+        while self._residents:
+            free, total = self._memory()
+            if free - needed >= SPARE * total:
+                return
+            self._drop(next(iter(self._residents.values())))
+
+    def _memory(self) -> tuple[int, int]:
+        """Give the bytes of the device that are free, and all."""
+        if self.device.startswith("cuda"):
+            return torch.cuda.mem_get_info(self.device)
+        memory = psutil.virtual_memory()
+        return memory.available, memory.total
 
     def _load(self, job: Job) -> Resident:
         started = time.perf_counter()
@@ -138,6 +184,7 @@ class Pipelines:
             download=True,
         )
         verify(found, model.fingerprint, digests=Digests(self._digests))
+        self._make_room(found.size_bytes)
         pipe = load_pipeline(found, variant=model.variant, dtype=DTYPES[job.dtype])
         config = dict(pipe.scheduler.config)
         pipe.to(self.device)
@@ -148,18 +195,25 @@ class Pipelines:
             load_s,
             extra={"action": "model_loaded"},
         )
-        return Resident(pipe=pipe, scheduler_config=config, load_s=load_s)
+        family = FAMILIES.get(type(pipe).__name__)
+        return Resident(
+            pipe=pipe,
+            scheduler_config=config,
+            starter=Starter(family(pipe), config) if family else None,
+            load_s=load_s,
+        )
 
 
 @contextmanager
-def _device_errors(
-    too_large: type[NightsweepError], what: str, *, way_out: str
-) -> Iterator[None]:
+def _device_errors(what: str) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as exc:
-        msg = f"{what} must fit into this GPU's memory, but does not: {exc}; {way_out}"
-        raise too_large(msg) from exc
+        msg = (
+            f"{what} must fit into this GPU's memory, but does not: {exc}; use a "
+            "larger GPU"
+        )
+        raise UnfitError(msg) from exc
     except torch.AcceleratorError as exc:
         # After such an error every later call of this process fails too.
         msg = f"the GPU must answer, but says: {exc}; the worker starts again"
@@ -193,4 +247,17 @@ def load_pipeline(found: Located, *, variant: str | None, dtype: torch.dtype) ->
         )
         raise ModelError(msg) from exc
     pipe.set_progress_bar_config(disable=True)
+    mend_clip_skip(pipe)
     return pipe
+
+
+def mend_clip_skip(pipe: Any) -> None:
+    """Give a text encoder the attribute that diffusers asks for with `clip_skip`.
+
+    transformers 5 has no `text_model` in `CLIPTextModel` any more: the encoder itself
+    is what that was.
+    """
+    encoder = getattr(pipe, "text_encoder", None)
+    if hasattr(encoder, "final_layer_norm") and not hasattr(encoder, "text_model"):
+        # Not as a part of it: it would hold itself.
+        object.__setattr__(encoder, "text_model", encoder)

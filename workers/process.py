@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from importlib import import_module
 from logging.handlers import RotatingFileHandler
 from typing import Any
@@ -23,8 +24,10 @@ from storage.images import ImageFolder
 from storage.owners import my_name
 from storage.queue import make_app
 from storage.settings import Settings, read_settings
+from storage.widths import DatabaseWidths
 from workers.acks import LateAcks
 from workers.beat import Beat
+from workers.kit import Kit
 from workers.painting import Painter
 from workers.pool import TaskPool
 from workers.tasks import register, should_stop
@@ -34,6 +37,9 @@ log = logging.getLogger(__name__)
 
 #: Module and function that make the painter; the tests put a stand-in here.
 PAINTER = "workers.torch_painter:make_painter"
+#: Threads beside the painter's. One on a CPU, where they share the cores with it.
+CPU_DEVELOPERS = 1
+GPU_DEVELOPERS = 2
 LOG_BYTES = 10_000_000
 LOG_FILES = 3
 
@@ -42,34 +48,48 @@ LOG_FILES = 3
 @click.option("--name", required=True, help="What people call this worker.")
 @click.option("--device", required=True, help="cpu, cuda:0 and so on.")
 @click.option("--threads", default=1, show_default=True, help="Torch threads on a CPU.")
-def main(name: str, device: str, threads: int) -> None:
+@click.option(
+    "--peers", default=1, show_default=True, help="Workers of the same supervisor."
+)
+def main(name: str, device: str, *, threads: int, peers: int) -> None:
     """Make jobs on one device until told to stop, or until the parent is gone."""
     settings = read_settings()
     settings.make_home()
     _configure_logging(settings, name)
     try:
-        sys.exit(_work(settings, name, device=device, threads=threads))
+        sys.exit(_work(settings, name, device=device, threads=threads, peers=peers))
     except NightsweepError as exc:
         log.error("%s", exc, extra={"action": "worker_unfit"})  # noqa: TRY400
         sys.exit(exc.exit_code)
 
 
-def _work(settings: Settings, name: str, *, device: str, threads: int) -> int:
+def _work(
+    settings: Settings, name: str, *, device: str, threads: int, peers: int
+) -> int:
     app = make_app(broker_url(settings), lease_s=settings.lease_s)
     database = open_database(settings.database_url)
     owner = my_name()
     beat = Beat(app, database, owner=owner, lease_s=settings.lease_s)
-    turn = Turn(
+    kit = Kit(
         database=database,
         images=ImageFolder(settings.images),
-        painter=_make_painter(settings, device=device, threads=threads),
         beat=beat,
         owner=owner,
         worker=name,
         lease_s=settings.lease_s,
         should_stop=should_stop,
+        peers=peers,
+        developers=CPU_DEVELOPERS if device == "cpu" else GPU_DEVELOPERS,
     )
-    register(app, turn, beat)
+    make = _find_painter()
+    painter = make(
+        device,
+        threads=threads,
+        digests=settings.home / "digests.json",
+        widths=DatabaseWidths(database),
+        compile_network=settings.compile_network,
+    )
+    register(app, Turn(kit=kit, painter=painter), beat)
     return _serve(app, name)
 
 
@@ -91,21 +111,18 @@ def _serve(app: Any, name: str) -> int:
     return int(worker.exitcode or 0)
 
 
-def _make_painter(settings: Settings, *, device: str, threads: int) -> Painter:
+def _find_painter() -> Callable[..., Painter]:
     where = os.environ.get("NIGHTSWEEP_PAINTER") or PAINTER
     module, _, function = where.partition(":")
     try:
-        make = getattr(import_module(module), function)
+        make: Callable[..., Painter] = getattr(import_module(module), function)
     except ModuleNotFoundError as exc:
         msg = (
             f"A worker needs the GPU packages, but {exc.name} is not installed; run "
             "`pip install 'nightsweep[torch]'`."
         )
         raise UsageError(msg) from exc
-    painter: Painter = make(
-        device, threads=threads, digests=settings.home / "digests.json"
-    )
-    return painter
+    return make
 
 
 def _end_with_parent() -> None:

@@ -1,11 +1,53 @@
 """From a scheduler's name and options to a diffusers object."""
 
+import copy
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from storage import schedulers
 from storage.errors import JobError, UnfitError
+from storage.job import Job, canonical_json
+
+
+class Schedulers:
+    """Makes a fresh scheduler for each job of one model.
+
+    Some constructors take long (KDPM2 0.2 s), and a copy takes 0.2 ms: so each kind
+    is built once, never used, and copied.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        """Take the model's own scheduler config, as it was loaded."""
+        self._config = config
+        self._pristine: dict[tuple[str, str], Any] = {}
+        self._coefficients: dict[tuple[str, str, int], Callable[..., float]] = {}
+
+    def make(self, job: Job) -> Any:
+        """Make the scheduler of a job; its timesteps are not set.
+
+        Raises:
+            JobError: diffusers refuses the options.
+            UnfitError: A package that it needs is missing here.
+        """
+        kind = (job.scheduler_class, canonical_json(job.scheduler_options))
+        if kind not in self._pristine:
+            self._pristine[kind] = build(
+                job.scheduler_class,
+                job.scheduler_options,
+                config=self._config,
+                seed=job.seed,
+            )
+        made = copy.deepcopy(self._pristine[kind])
+        if schedulers.takes_seed(job.scheduler_class):
+            made.noise_sampler_seed = job.seed
+        if hasattr(made, "get_lms_coefficient"):
+            # 3 ms each by numerical integration, the same for equal step counts.
+            made.get_lms_coefficient = self._coefficients.setdefault(
+                (*kind, job.steps), cache(made.get_lms_coefficient)
+            )
+        return made
 
 
 def fetch_class(name: str) -> Any:

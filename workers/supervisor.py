@@ -109,7 +109,7 @@ class Supervisor:
         if worker.process is not None and worker.process.poll() is not None:
             self._bury(worker)
         if worker.process is None and time.monotonic() >= worker.not_before:
-            _start(worker)
+            _start(worker, peers=len(self._workers))
 
     def _bury(self, worker: _Worker) -> None:
         process = worker.process
@@ -177,7 +177,7 @@ def _was_healthy(worker: _Worker) -> bool:
     return time.monotonic() - worker.started > HEALTHY_S
 
 
-def _start(worker: _Worker) -> None:
+def _start(worker: _Worker, *, peers: int) -> None:
     seat = worker.seat
     env = {**WORKER_ENVIRONMENT, **os.environ}
     if seat.visible is not None:
@@ -185,6 +185,7 @@ def _start(worker: _Worker) -> None:
     command = [
         *(sys.executable, "-P", "-m", "workers.process", "--name", seat.name),
         *("--device", seat.device, "--threads", str(seat.threads)),
+        *("--peers", str(peers)),
     ]
     worker.process = subprocess.Popen(  # noqa: S603 - our own module
         command, env=env, stdin=subprocess.PIPE, start_new_session=True

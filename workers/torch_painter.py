@@ -1,30 +1,44 @@
-"""Painting with torch: one job at a time, through an unmodified diffusers pipeline."""
+"""Painting with torch: mixed batches where they can be, plain calls elsewhere."""
 
-import inspect
 import os
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from storage.errors import JobError, NonFiniteError, UnfitError
+from storage.errors import JobError, UnfitError
 from storage.job import Job
+from workers.batches import Batches
+from workers.compiling import Compiled
 from workers.environment import describe_environment
-from workers.painting import Painting
+from workers.painting import Painting, Widths, Work
 from workers.pipelines import Pipelines, Resident
-from workers.schedulers import build
+from workers.plain import paint_plain
+from workers.slot import Starter
+from workers.slots import Tally
 
 #: Torch's own default for this machine, which a plain script runs with.
 OWN_THREADS = torch.get_num_threads()
 
 
 class TorchPainter:
-    """A painter with one resident pipeline on one device."""
+    """A painter on one device.
 
-    def __init__(self, device: str, *, threads: int, digests: Path) -> None:
+    Attributes:
+        tally: How full its batches were.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        *,
+        threads: int,
+        digests: Path,
+        widths: Widths,
+        compile_network: bool = False,
+    ) -> None:
         """Prepare the device; the first job loads its model.
 
         Args:
@@ -32,41 +46,82 @@ class TorchPainter:
             threads: Torch threads on a CPU. Their number changes the low bits of a
                 picture, so it is recorded, and strict jobs use torch's own default.
             digests: File that remembers the digests of weights.
+            widths: Remembers how wide a batch may be.
+            compile_network: Whether batches run a compiled network.
         """
         self.device = device
+        self.tally = Tally()
         self._pipelines = Pipelines(device, digests=digests)
+        self._widths = widths
+        self._compile = compile_network
         plain = threads if device == "cpu" else OWN_THREADS
         self._threads = {False: plain, True: OWN_THREADS}
         self._environments = {
-            strict: describe_environment(device, count)
+            strict: describe_environment(
+                device, count, compiled=compile_network and not strict
+            )
             for strict, count in self._threads.items()
         }
 
-    def paint(self, job: Job, *, check: Callable[[], None]) -> Painting:
-        """Paint one job; see `workers.painting.Painter`."""
+    def paint(self, work: Work) -> None:
+        """Paint the jobs of `work`; see `workers.painting.Painter`."""
+        jobs = work.gather(1)
+        if not jobs:
+            return
+        job = jobs[0]
         self._require_generator(job)
-        strict = bool(job.parameter("strict"))
-        torch.set_num_threads(self._threads[strict])
+        torch.set_num_threads(self._threads[_is_strict(job)])
         with self._pipelines.lend(job) as resident:
-            clock = _Clock(resident.pipe, self.device, check)
-            pixels = _denoise(resident, job, clock)
-            if not np.isfinite(pixels).all():
-                raise NonFiniteError(_NON_FINITE)
-            image = resident.pipe.numpy_to_pil(pixels)[0]
-        # Only here, so that a job that is stopped leaves them to the next one.
-        load_s, resident.load_s = resident.load_s, 0.0
-        warm_up, resident.fresh = resident.fresh, False
-        return Painting(
-            image=image,
-            environment=self._environments[strict],
-            evaluations=clock.evaluations,
-            load_s=load_s,
-            encode_s=clock.denoising - clock.started,
-            denoise_s=clock.denoised - clock.denoising,
-            decode_s=clock.ended - clock.denoised,
-            warm_up=warm_up,
-            peak_bytes=_peak_bytes(self.device),
+            starter = resident.starter
+            if starter is None or _is_strict(job):
+                self._paint_each(resident, job, work)
+            else:
+                self._paint_together(resident, starter, job=job, work=work)
+
+    def _paint_each(self, resident: Resident, job: Job, work: Work) -> None:
+        work.expect(1)
+        jobs = [job]
+        while jobs:
+            try:
+                painting = self._paint_one(resident, jobs[0], work.check)
+            except JobError as exc:
+                work.fail(jobs[0], exc)
+            else:
+                work.keep(jobs[0], lambda made=painting: made)  # type: ignore[misc]
+            jobs = work.gather(1)
+
+    def _paint_one(
+        self, resident: Resident, job: Job, check: Callable[[], None]
+    ) -> Painting:
+        self._forget_peak()
+        with self._pipelines.trusting(resident):
+            painting = paint_plain(
+                resident,
+                job,
+                check=check,
+                environment=self._environments[_is_strict(job)],
+                warm_up=resident.fresh,
+            )
+        return replace(
+            painting, load_s=resident.finish(), peak_bytes=self._peak_bytes()
         )
+
+    def _paint_together(
+        self, resident: Resident, starter: Starter, *, job: Job, work: Work
+    ) -> None:
+        if self._compile and resident.compiled is None:
+            resident.compiled = Compiled(starter.family)
+        batches = Batches(
+            pipelines=self._pipelines,
+            resident=resident,
+            starter=starter,
+            widths=self._widths,
+            environment=self._environments[False],
+            tally=self.tally,
+            work=work,
+            compiled=resident.compiled,
+        )
+        batches.paint(job)
 
     def _require_generator(self, job: Job) -> None:
         if job.generator == "cuda" and not self.device.startswith("cuda"):
@@ -76,124 +131,22 @@ class TorchPainter:
             )
             raise UnfitError(msg)
 
+    def _forget_peak(self) -> None:
+        if self.device.startswith("cuda"):
+            torch.cuda.reset_peak_memory_stats(self.device)
 
-_NON_FINITE = (
-    "pixels must be finite numbers, but this combination of model, dtype, scheduler "
-    "and options gives NaN or infinity; change one of them (bfloat16 or float32 often "
-    "helps where float16 overflows)"
-)
-
-
-def _denoise(resident: Resident, job: Job, clock: "_Clock") -> Any:
-    """Give the pixels: (1, height, width, 3), float32, 0 to 1, on the CPU."""
-    pipe = resident.pipe
-    pipe.scheduler = build(
-        job.scheduler_class,
-        job.scheduler_options,
-        config=resident.scheduler_config,
-        seed=job.seed,
-    )
-    taken = frozenset(inspect.signature(pipe.__call__).parameters)
-    given = _optional(pipe, job, taken)
-    if "callback_on_step_end" in taken:
-        given["callback_on_step_end"] = clock.step_end
-    device = "cpu" if job.generator == "cpu" else pipe.device
-    with clock:
-        return pipe(
-            job.prompt,
-            num_inference_steps=job.steps,
-            guidance_scale=job.guidance,
-            width=job.width,
-            height=job.height,
-            generator=torch.Generator(device).manual_seed(job.seed),
-            output_type="np",
-            **given,
-        ).images
+    def _peak_bytes(self) -> int | None:
+        if not self.device.startswith("cuda"):
+            return None
+        return torch.cuda.max_memory_allocated(self.device)
 
 
-def _optional(pipe: Any, job: Job, taken: frozenset[str]) -> dict[str, Any]:
-    """Give the arguments that only some pipelines take, where the job sets them.
-
-    An empty negative prompt is left out, as in a plain script: SDXL takes zeros for
-    none at all, but encodes an empty one.
-    """
-    wanted = {
-        "negative_prompt": job.negative_prompt,
-        "eta": job.parameter("eta"),
-        "clip_skip": job.parameter("clip_skip"),
-    }
-    wanted = {name: value for name, value in wanted.items() if value}
-    for name in wanted.keys() - taken:
-        msg = (
-            f"{name} must be neutral for {type(pipe).__name__}, which has no such input"
-        )
-        raise JobError(msg)
-    return wanted
+def _is_strict(job: Job) -> bool:
+    return bool(job.parameter("strict"))
 
 
-class _Clock:
-    """Marks when denoising begins and ends, and counts the calls of the model.
-
-    Attributes:
-        evaluations: Calls of the model.
-        started: When the pipeline was called; seconds, like the other times.
-        denoising: When the model was first called; `started` if that is not seen.
-        denoised: When the last step ended; `ended` if the pipeline does not say.
-        ended: When the pipeline returned.
-    """
-
-    def __init__(self, pipe: Any, device: str, check: Callable[[], None]) -> None:
-        self.evaluations = 0
-        self._network = getattr(pipe, "unet", None) or getattr(
-            pipe, "transformer", None
-        )
-        self._on_gpu = device.startswith("cuda")
-        self._check = check
-        self._last_step: float | None = None
-
-    def __enter__(self) -> "_Clock":
-        if self._on_gpu:
-            torch.cuda.reset_peak_memory_stats()
-        if self._network is not None:
-            self._hook = self._network.register_forward_pre_hook(self._count)
-        self.started = self.denoising = time.perf_counter()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.ended = time.perf_counter()
-        self.denoised = self._last_step or self.ended
-        if self._network is not None:
-            self._hook.remove()
-
-    def step_end(
-        self, pipe: Any, step: int, _timestep: object, tensors: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Take note of the end of a step, as diffusers' callback."""
-        if step + 1 == len(pipe.scheduler.timesteps):
-            self._last_step = self._now()
-            if not torch.isfinite(tensors["latents"]).all():
-                raise NonFiniteError(_NON_FINITE)
-        return tensors
-
-    def _count(self, *_args: object) -> None:
-        # Here rather than in `step_end`, which not every pipeline calls.
-        self._check()
-        if not self.evaluations:
-            self.denoising = self._now()
-        self.evaluations += 1
-
-    def _now(self) -> float:
-        if self._on_gpu:
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
-
-def _peak_bytes(device: str) -> int | None:
-    return torch.cuda.max_memory_allocated() if device.startswith("cuda") else None
-
-
-def make_painter(device: str, *, threads: int, digests: Path) -> TorchPainter:
+def make_painter(device: str, *, threads: int, **others: Any) -> TorchPainter:
     """Make the painter that `workers.process` uses unless told otherwise."""
     # Tokenizers would warn, or stop, when a process that used them forks.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    return TorchPainter(device, threads=threads, digests=digests)
+    return TorchPainter(device, threads=threads, **others)

@@ -8,12 +8,12 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 
-from storage.errors import JobError, UnfitError
+from storage.errors import UnfitError
 from storage.job import Job
 from storage.models import BUILTIN_FOLDERS
-from tests.integration.test_painter import go_on, make_job
+from tests.integration.test_painter import make_job, paint_one
+from tests.work import Notes
 from workers.devices import choose_seats, probe
-from workers.painting import Painting
 from workers.pipelines import DTYPES
 from workers.schedulers import build
 from workers.torch_painter import TorchPainter
@@ -24,7 +24,7 @@ NAMES = ("pndm", "ddim", "lms", "dpmpp_2m_karras", "euler_a", "dpmpp_sde", "unip
 @pytest.fixture(scope="module")
 def painter(tmp_path_factory: pytest.TempPathFactory) -> TorchPainter:
     digests = tmp_path_factory.mktemp("digests") / "digests.json"
-    return TorchPainter("cuda:0", threads=1, digests=digests)
+    return TorchPainter("cuda:0", threads=1, digests=digests, widths=Notes())
 
 
 def plain(job: Job) -> Any:
@@ -49,17 +49,13 @@ def plain(job: Job) -> Any:
     ).images[0]
 
 
-def paint(painter: TorchPainter, job: Job) -> Painting:
-    return painter.paint(job, check=go_on)
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("generator", ["cpu", "cuda"])
 def test_a_strict_image_is_that_of_a_plain_script(
     painter: TorchPainter, dtype: str, generator: str
 ) -> None:
     job = make_job(steps=4, dtype=dtype, generator=generator)
-    assert paint(painter, job).image.tobytes() == plain(job).tobytes()
+    assert paint_one(painter, job).image.tobytes() == plain(job).tobytes()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -67,46 +63,50 @@ def test_every_kind_of_scheduler_is_exact_in_half_precision(
     painter: TorchPainter, name: str
 ) -> None:
     job = make_job(name, steps=4, dtype="float16")
-    assert paint(painter, job).image.tobytes() == plain(job).tobytes()
+    assert paint_one(painter, job).image.tobytes() == plain(job).tobytes()
 
 
 def test_memory_is_measured_and_the_gpu_is_named(painter: TorchPainter) -> None:
-    painting = paint(painter, make_job(steps=2))
+    painting = paint_one(painter, make_job(steps=2))
     assert painting.peak_bytes
     assert painting.peak_bytes > 10_000_000
     assert painting.environment.gpu == torch.cuda.get_device_name(0)
     assert painting.environment.details["cuda"]
 
 
-def test_a_job_too_large_for_the_memory_fails_alone(
+def test_a_job_too_large_for_the_memory_is_for_a_larger_gpu(
     painter: TorchPainter, tmp_path: Path
 ) -> None:
     torch.cuda.set_per_process_memory_fraction(0.001)
     try:
-        with pytest.raises(JobError, match="the job must fit into this GPU's"):
-            paint(painter, make_job(steps=2, width=4096, height=4096))
+        with pytest.raises(UnfitError, match="one image must fit into this GPU's"):
+            paint_one(painter, make_job(steps=2, width=4096, height=4096))
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    after = paint(painter, make_job(steps=2))
-    fresh = TorchPainter("cuda:0", threads=1, digests=tmp_path / "digests.json")
-    assert after.image.tobytes() == paint(fresh, make_job(steps=2)).image.tobytes()
+    after = paint_one(painter, make_job(steps=2))
+    fresh = TorchPainter(
+        "cuda:0", threads=1, digests=tmp_path / "digests.json", widths=Notes()
+    )
+    assert after.image.tobytes() == paint_one(fresh, make_job(steps=2)).image.tobytes()
 
 
 def test_a_model_too_large_for_the_memory_is_not_the_jobs_fault(tmp_path: Path) -> None:
-    small = TorchPainter("cuda:0", threads=1, digests=tmp_path / "digests.json")
+    small = TorchPainter(
+        "cuda:0", threads=1, digests=tmp_path / "digests.json", widths=Notes()
+    )
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(0.0)
     try:
         with pytest.raises(UnfitError, match="the model must fit into this GPU's"):
-            paint(small, make_job(steps=2))
+            paint_one(small, make_job(steps=2))
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert paint(small, make_job(steps=2)).warm_up
+    assert paint_one(small, make_job(steps=2)).warm_up
 
 
 def test_seeds_differ_between_generators(painter: TorchPainter) -> None:
-    on_cpu = paint(painter, make_job(steps=2)).image.tobytes()
-    on_gpu = paint(painter, replace(make_job(steps=2), generator="cuda"))
+    on_cpu = paint_one(painter, make_job(steps=2)).image.tobytes()
+    on_gpu = paint_one(painter, replace(make_job(steps=2), generator="cuda"))
     assert on_gpu.image.tobytes() != on_cpu
 
 

@@ -1,4 +1,4 @@
-"""The torch painter: what a job's picture depends on, and what it does not."""
+"""The torch painter, one job at a time: `strict`, models, and errors."""
 
 import json
 import math
@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from itertools import pairwise, permutations
 from pathlib import Path
 from typing import Any
@@ -26,51 +25,38 @@ from storage.errors import (
     NonFiniteError,
     UnfitError,
 )
-from storage.job import Job
-from tests import script
+from storage.job import Job, Model
+from tests import batches, script
 from tests.tiny_pipelines import make_sdxl
-from workers.painting import StoppedError
+from tests.work import Notes, go_on, paint
+from workers.painting import Painting, StoppedError
 from workers.torch_painter import OWN_THREADS, TorchPainter
 
+SHAPES = batches.card_of("builtin:shapes").model
 PROMPT = "a green square on a white background"
 #: Names whose options would leak into the next scheduler if anything could.
 RICH = ("euler_karras", "dpmpp_2m_sde_karras", "dpmpp_3m", "unipc_karras", "ddim")
 
 
-@cache
-def card() -> Any:
-    return describe("builtin:shapes", base_dir=Path())
-
-
-def make_job(name: str = "ddim", *, steps: int = 2, **changes: Any) -> Job:
-    asked = schedulers.resolve(name)
-    config = card().scheduler_config
-    return replace(
-        Job(
-            model=card().model,
-            dtype="float32",
-            width=64,
-            height=64,
-            prompt=PROMPT,
-            seed=8,
-            scheduler_class=asked.class_name,
-            scheduler_options=schedulers.effective_options(asked, config),
-            steps=steps,
-            guidance=2.5,
-            extras={"strict": True, **asked.extras},
-        ),
-        **changes,
-    )
-
-
-def go_on() -> None:
-    """Let every step pass."""
+def make_job(
+    name: str = "ddim",
+    *,
+    strict: bool = True,
+    model: Model | None = None,
+    **changes: Any,
+) -> Job:
+    """Make a job that is painted alone, by an unmodified call."""
+    usual = {"steps": 2, "guidance": 2.5, "prompt": PROMPT, "extras": {}}
+    changes = {**usual, **changes}
+    changes["extras"] = {**changes["extras"], "strict": strict}
+    job = batches.make_job(name, **changes)
+    return replace(job, model=model or job.model)
 
 
 @pytest.fixture(scope="module")
 def painter(tmp_path_factory: pytest.TempPathFactory) -> TorchPainter:
     digests = tmp_path_factory.mktemp("digests") / "digests.json"
-    return TorchPainter("cpu", threads=1, digests=digests)
+    return TorchPainter("cpu", threads=1, digests=digests, widths=Notes())
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +73,14 @@ def failing(error: Exception) -> Callable[[], None]:
     return check
 
 
-def pixels(painter: TorchPainter, job: Job, check: Callable[[], None] = go_on) -> bytes:
-    return painter.paint(job, check=check).image.tobytes()
+def paint_one(
+    painter: TorchPainter, job: Job, check: Callable[[], None] = go_on
+) -> Painting:
+    return paint(painter, job, check=check)[0]
+
+
+def pixels(painter: TorchPainter, job: Job) -> bytes:
+    return paint_one(painter, job).image.tobytes()
 
 
 def tour(names: tuple[str, ...]) -> list[str]:
@@ -137,16 +129,18 @@ def test_no_scheduler_of_the_catalogue_depends_on_the_one_before(
 def test_one_thread_or_two_is_all_that_strict_changes_on_a_cpu(
     tmp_path: Path, threads: int
 ) -> None:
-    painter = TorchPainter("cpu", threads=threads, digests=tmp_path / "digests.json")
+    painter = TorchPainter(
+        "cpu", threads=threads, digests=tmp_path / "digests.json", widths=Notes()
+    )
     seen: set[int] = set()
 
     def look() -> None:
         seen.add(torch.get_num_threads())
 
-    strict = painter.paint(make_job(steps=4), check=look)
+    strict = paint_one(painter, make_job(steps=4), check=look)
     assert seen == {OWN_THREADS}
     seen.clear()
-    loose = painter.paint(make_job(steps=4, extras={}), check=look)
+    loose = paint_one(painter, make_job(steps=4, strict=False), check=look)
     assert seen == {threads}
     assert strict.environment.details["threads"] == str(OWN_THREADS)
     assert loose.environment.details["threads"] == str(threads)
@@ -155,7 +149,7 @@ def test_one_thread_or_two_is_all_that_strict_changes_on_a_cpu(
 
 
 def test_evaluations_are_counted_and_timed(painter: TorchPainter) -> None:
-    painting = painter.paint(make_job("heun", steps=4), check=go_on)
+    painting = paint_one(painter, make_job("heun", steps=4))
     assert painting.evaluations == 7
     assert painting.image.size == (64, 64)
     phases = (painting.encode_s, painting.denoise_s, painting.decode_s)
@@ -163,19 +157,23 @@ def test_evaluations_are_counted_and_timed(painter: TorchPainter) -> None:
 
 
 def test_only_the_first_image_after_a_load_is_a_warm_up(tmp_path: Path) -> None:
-    fresh = TorchPainter("cpu", threads=1, digests=tmp_path / "digests.json")
-    first = fresh.paint(make_job(), check=go_on)
-    second = fresh.paint(make_job(), check=go_on)
+    fresh = TorchPainter(
+        "cpu", threads=1, digests=tmp_path / "digests.json", widths=Notes()
+    )
+    first = paint_one(fresh, make_job())
+    second = paint_one(fresh, make_job())
     assert (first.warm_up, second.warm_up) == (True, False)
     assert first.load_s > 0
     assert second.load_s == 0
 
 
 def test_a_stopped_job_leaves_load_and_warm_up_to_the_next(tmp_path: Path) -> None:
-    fresh = TorchPainter("cpu", threads=1, digests=tmp_path / "digests.json")
+    fresh = TorchPainter(
+        "cpu", threads=1, digests=tmp_path / "digests.json", widths=Notes()
+    )
     with pytest.raises(StoppedError):
-        fresh.paint(make_job(), check=failing(StoppedError()))
-    painting = fresh.paint(make_job(), check=go_on)
+        paint_one(fresh, make_job(), check=failing(StoppedError()))
+    painting = paint_one(fresh, make_job())
     assert painting.warm_up
     assert painting.load_s > 0
 
@@ -199,7 +197,7 @@ def test_a_stop_takes_effect_before_the_next_step(painter: TorchPainter) -> None
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        painter.paint(make_job(steps=20), check=stop)
+        paint_one(painter, make_job(steps=20), check=stop)
     assert steps == 3
     alone = script.paint(
         "DDIMScheduler", {}, prompt=PROMPT, steps=2
@@ -210,29 +208,29 @@ def test_a_stop_takes_effect_before_the_next_step(painter: TorchPainter) -> None
 def test_a_picture_that_is_not_numbers_is_a_failed_job(painter: TorchPainter) -> None:
     options = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
     with pytest.raises(NonFiniteError, match="gives NaN or infinity"):
-        painter.paint(make_job(steps=4, scheduler_options=options), check=go_on)
+        paint_one(painter, make_job(steps=4, scheduler_options=options))
 
 
 def test_a_model_whose_files_changed_is_refused(painter: TorchPainter) -> None:
-    model = replace(card().model, fingerprint="f" * 32)
+    model = replace(SHAPES, fingerprint="f" * 32)
     with pytest.raises(FingerprintError, match="must have the files that were planned"):
-        painter.paint(make_job(model=model), check=go_on)
+        paint_one(painter, make_job(model=model))
 
 
 def test_a_model_that_is_not_there_is_not_the_jobs_fault(
     painter: TorchPainter, tmp_path: Path
 ) -> None:
-    model = replace(card().model, name=str(tmp_path / "gone"), fingerprint="0" * 32)
+    model = replace(SHAPES, name=str(tmp_path / "gone"), fingerprint="0" * 32)
     with pytest.raises(ModelError):
-        painter.paint(make_job(model=model), check=go_on)
+        paint_one(painter, make_job(model=model))
 
 
 def test_the_same_files_under_another_name_are_not_loaded_again(
     painter: TorchPainter, tmp_path: Path
 ) -> None:
-    painter.paint(make_job(), check=go_on)
-    model = replace(card().model, name=str(tmp_path / "moved"))
-    assert painter.paint(make_job(model=model), check=go_on).load_s == 0
+    paint_one(painter, make_job())
+    model = replace(SHAPES, name=str(tmp_path / "moved"))
+    assert paint_one(painter, make_job(model=model)).load_s == 0
 
 
 def change_vae(folder: Path) -> None:
@@ -264,13 +262,13 @@ def test_a_model_that_diffusers_cannot_load_is_not_the_jobs_fault(
     damage(folder)
     model = describe(str(folder), base_dir=Path()).model
     with pytest.raises(ModelError, match="must load with diffusers"):
-        painter.paint(make_job(model=model), check=go_on)
+        paint_one(painter, make_job(model=model))
 
 
 @pytest.mark.parametrize(
     ("raised", "told"),
     [
-        (torch.OutOfMemoryError("full"), JobError),
+        (torch.OutOfMemoryError("full"), UnfitError),
         (torch.AcceleratorError("lost"), DeviceError),
         (RuntimeError("other"), RuntimeError),
     ],
@@ -278,25 +276,25 @@ def test_a_model_that_diffusers_cannot_load_is_not_the_jobs_fault(
 def test_after_an_error_of_the_pipeline_it_is_loaded_anew(
     painter: TorchPainter, raised: Exception, told: type[Exception]
 ) -> None:
-    painter.paint(make_job(), check=go_on)
+    paint_one(painter, make_job())
     with pytest.raises(told, match=str(raised)):
-        painter.paint(make_job(), check=failing(raised))
-    assert painter.paint(make_job(), check=go_on).load_s > 0
+        paint_one(painter, make_job(), check=failing(raised))
+    assert paint_one(painter, make_job()).load_s > 0
 
 
 def test_a_job_that_cannot_be_painted_leaves_the_model_where_it_is(
     painter: TorchPainter,
 ) -> None:
-    painter.paint(make_job(), check=go_on)
+    paint_one(painter, make_job())
     both = {"use_karras_sigmas": True, "use_beta_sigmas": True}
     with pytest.raises(JobError, match="Only one of"):
-        painter.paint(make_job("euler", scheduler_options=both), check=go_on)
-    assert painter.paint(make_job(), check=go_on).load_s == 0
+        paint_one(painter, make_job("euler", scheduler_options=both))
+    assert paint_one(painter, make_job()).load_s == 0
 
 
 def test_noise_of_a_gpu_is_not_made_on_a_cpu(painter: TorchPainter) -> None:
     with pytest.raises(UnfitError, match="no CUDA device for `generator: cuda`"):
-        painter.paint(make_job(generator="cuda"), check=go_on)
+        paint_one(painter, make_job(generator="cuda"))
 
 
 def test_a_pipeline_that_calls_nobody_back_is_stopped_and_timed(
@@ -310,27 +308,26 @@ def test_a_pipeline_that_calls_nobody_back_is_stopped_and_timed(
         return whole(self, prompt, **others)
 
     monkeypatch.setattr(kind, "__call__", call)
-    painting = painter.paint(make_job(), check=go_on)
+    painting = paint_one(painter, make_job())
     assert painting.image.tobytes() == usual
     assert painting.evaluations == 2
     phases = (painting.encode_s, painting.denoise_s, painting.decode_s)
     assert all(math.isfinite(phase) for phase in phases)
     assert painting.decode_s == 0
     with pytest.raises(StoppedError):
-        painter.paint(make_job(), check=failing(StoppedError()))
+        paint_one(painter, make_job(), check=failing(StoppedError()))
     with pytest.raises(JobError, match="negative_prompt must be neutral"):
-        painter.paint(make_job(negative_prompt="a red circle"), check=go_on)
+        paint_one(painter, make_job(negative_prompt="a red circle"))
 
 
 def test_half_precision_and_another_size_work(painter: TorchPainter) -> None:
-    painting = painter.paint(
-        make_job(dtype="bfloat16", width=72, height=56), check=go_on
-    )
+    job = make_job(dtype="bfloat16", width=72, height=56)
+    painting = paint_one(painter, job)
     assert painting.image.size == (72, 56)
 
 
 def test_the_environment_names_versions_and_threads(painter: TorchPainter) -> None:
-    environment = painter.paint(make_job(extras={}), check=go_on).environment
+    environment = paint_one(painter, make_job(strict=False)).environment
     assert environment.details["torch"].startswith("2.")
     assert environment.details["threads"] == "1"
     assert environment.gpu.startswith("CPU")

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from storage.database import (
 from storage.errors import DatabaseError
 from storage.partial_indexes import metadata
 from storage.results import record_done, record_failure
-from storage.schema import select_images, select_sweep_images
+from storage.speeds import read, record
 from storage.sweeps import (
     Cost,
     count_states,
@@ -40,6 +41,8 @@ from storage.sweeps import (
     retry,
     runnable_keys,
 )
+from storage.views import select_images, select_sweep_images
+from storage.widths import DatabaseWidths
 from storage.wishes import drop_absent
 from tests.builders import (
     ENVIRONMENT,
@@ -53,7 +56,9 @@ from tests.builders import (
     submit,
     take,
 )
+from tests.unit.old_database import make_old, read_old
 from tests.unit.test_job import GOLDEN
+from tests.unit.test_speeds import make_speed
 
 #: Its programs refuse to run as root; the system's user for it, or any other.
 USERS = ("postgres", "nobody")
@@ -180,6 +185,19 @@ def test_the_migrations_make_the_schema_and_the_views(database: Database) -> Non
             assert shown == list(connection.execute(query).keys())
 
 
+def test_an_older_database_is_upgraded_with_its_rows(url: str) -> None:
+    make_old(url)
+    database = open_database(url)
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    image, member = read_old(database)
+    assert (image["path"], image["total_s"], image["gpu"]) == ("ab/k.png", 1.5, "CPU")
+    assert (image["engine"], image["decode_dtype"]) == ("plain", "")
+    assert member == {**image, "position": 7, "scheduler_label": None, "cell": "{}"}
+    database.close()
+
+
 def test_a_new_database_may_be_opened_by_several_at_once(url: str) -> None:
     in_threads(*[lambda: open_database(url).close()] * 3)
     reader = open_for_reading(url)
@@ -227,6 +245,32 @@ def test_a_job_goes_its_way(database: Database) -> None:
     assert sum(map(len, retry(database, sweep).values())) == 1
 
 
+def test_a_feed_asks_what_is_left_and_where(database: Database) -> None:
+    lengths = {1: 20, 2: 50, 3: 8}
+    planned = [
+        make_planned(seed=seed, position=seed, evaluations=count)
+        for seed, count in lengths.items()
+    ]
+    submit(database, [*planned, make_planned(seed=4, width=768)])
+    group = make_job().group
+    assert claims.count_runnable(database, group, up_to=9) == 3
+    assert claims.count_runnable(database, group, up_to=2) == 2
+    found = claims.runnable_groups(database)
+    assert sorted(each.key for each in found) == sorted(
+        {group, make_job(width=768).group}
+    )
+    assert len({each.kind for each in found}) == 1
+    assert claims.groups_of(database, [make_job(seed=1).key, "0" * 32]) == {group}
+    longest = take(database, limit=2, longest_first=True, fresh=True)
+    assert [claim.job.seed for claim in longest] == [2, 1]
+    claims.free_owner(database, "host:1:", died=True)
+    fresh = take(database, fresh=True)
+    assert [claim.job.seed for claim in fresh] == [3]
+    assert take(database, fresh=True) == []
+    (suspect,) = take(database, longest_first=True)
+    assert (suspect.job.seed, suspect.is_suspect) == (2, True)
+
+
 def test_the_view_shows_a_finished_image(database: Database) -> None:
     submit(database, plan_seeds(1))
     (claim,) = take(database)
@@ -236,6 +280,28 @@ def test_the_view_shows_a_finished_image(database: Database) -> None:
     assert (row["key"], row["sweep"]) == (make_job(seed=1).key, "night")
     assert (row["state"], row["gpu"], row["total_s"]) == ("done", "CPU", 1.0)
     assert row["finished_at"] == "2026-01-02T03:04:05.678901+00:00"
+
+
+def test_memory_only_lowers_a_width_whoever_comes_first(database: Database) -> None:
+    known = DatabaseWidths(database)
+    known.set(make_job(), "H200", width=64, reason="calibrated", images_per_s=27.5)
+
+    def note(width: int) -> None:
+        known.set(make_job(), "H200", width=width, reason="memory")
+
+    in_threads(*[lambda width=width: note(width) for width in (32, 8, 16)])
+    assert known.get(make_job(), "H200") == 8
+    known.set(make_job(), "H200", width=16, reason="calibrated", images_per_s=9.5)
+    assert known.get(make_job(), "H200") == 16
+    assert known.get(make_job(guidance=1), "H200") is None
+
+
+def test_speeds_are_replaced_when_measured_again(database: Database) -> None:
+    again = make_speed(median_s=0.375, scheduler_options={"eta": 1})
+    first = [make_speed(steps=8), replace(again, median_s=1.5)]
+    record(database, first, environment=ENVIRONMENT)
+    record(database, [again], environment=ENVIRONMENT)
+    assert read(database, model="SHAPES", gpu="cpu") == [make_speed(steps=8), again]
 
 
 def test_what_a_plan_asks_is_answered(database: Database) -> None:

@@ -94,9 +94,14 @@ def test_workers_make_what_was_sent_and_what_was_not(
     wait_until(lambda: is_made(database))
 
 
+@pytest.mark.parametrize("width", ["1", "4"])
 def test_a_job_that_kills_its_worker_is_set_aside_and_the_others_are_made(
-    serving: Callable[..., Supervisor], database: Database
+    serving: Callable[..., Supervisor],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    width: str,
 ) -> None:
+    monkeypatch.setenv("NIGHTSWEEP_STAND_IN_WIDTH", width)
     bad = make_planned(seed=0, prompt="die", **SMALL)
     submit(database, [bad, *plan_seeds(1, 2, 3, 4, 5, **SMALL)])
     serving(give_up_after=2)
@@ -109,10 +114,15 @@ def test_a_job_that_kills_its_worker_is_set_aside_and_the_others_are_made(
     assert "died 3 times with this job alone" in row.error
 
 
+@pytest.mark.parametrize("width", ["1", "4"])
 def test_a_worker_that_is_killed_gives_its_jobs_to_the_next(
-    serving: Callable[..., Supervisor], database: Database
+    serving: Callable[..., Supervisor],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    width: str,
 ) -> None:
-    submit(database, plan_seeds(*range(6), **{**SMALL, "steps": 30}))
+    monkeypatch.setenv("NIGHTSWEEP_STAND_IN_WIDTH", width)
+    submit(database, plan_seeds(*range(9), **{**SMALL, "steps": 30}))
     serving()
     wait_until(lambda: "done" in states(database).values())
     for process in children():
@@ -151,6 +161,16 @@ def test_the_worker_command_serves_until_it_is_told_to_stop(
 def _terminate_when_made(database: Database) -> None:
     wait_until(lambda: is_made(database))
     psutil.Process().terminate()
+
+
+def test_every_worker_knows_how_many_share_the_work(
+    serving: Callable[..., Supervisor],
+) -> None:
+    serving(3)
+    wait_until(lambda: len(children()) == 3)
+    for process in children():
+        words = process.cmdline()
+        assert words[words.index("--peers") + 1] == "3"
 
 
 def test_a_stop_hands_back_what_takes_longer_than_a_moment(

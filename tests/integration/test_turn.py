@@ -4,6 +4,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,9 +15,12 @@ from PIL import Image
 
 from storage.blocks import blocked_jobs
 from storage.database import Database
+from storage.errors import DatabaseError, DeviceError
 from storage.images import ImageFolder
 from storage.settings import Settings
+from tests import stand_in
 from tests.builders import (
+    SHAPES,
     job_rows,
     make_job,
     make_planned,
@@ -25,34 +29,29 @@ from tests.builders import (
     submit,
     take,
 )
+from tests.kits import OWNER, make_kit
 from tests.stand_in import StandIn
+from workers import feed as feed_module
+from workers import kit as kit_module
 from workers import turn as turn_module
 from workers.beat import Beat
-from workers.painting import StoppedError
+from workers.painting import Painter, StoppedError, Work
+from workers.recent import MOST_SURPRISES
 from workers.tasks import EXIT_UNFIT, _take, register, should_stop
-from workers.turn import CLAIM, MOST_SURPRISES, Turn
+from workers.turn import Turn
 
-OWNER = "host:7:7"
 SMALL = {"width": 8, "height": 8, "steps": 1}
 GROUP = make_job(**SMALL).group
+OTHER_MODEL = replace(SHAPES, fingerprint="1" * 32)
 
 
 @pytest.fixture
 def make_turn(
     database: Database, app: Celery, settings: Settings
 ) -> Callable[..., Turn]:
-    def make(**changes: Any) -> Turn:
-        values = {
-            "database": database,
-            "images": ImageFolder(settings.images),
-            "painter": StandIn(),
-            "beat": Beat(app, database, owner=OWNER, lease_s=90),
-            "owner": OWNER,
-            "worker": "cpu0",
-            "lease_s": 90.0,
-            "should_stop": lambda: False,
-        }
-        return Turn(**{**values, **changes})
+    def make(painter: Painter | None = None, **changes: Any) -> Turn:
+        kit = make_kit(database, app, settings, **changes)
+        return Turn(kit=kit, painter=painter or StandIn())
 
     return make
 
@@ -61,26 +60,105 @@ def keys_of(database: Database) -> list[str]:
     return [row.key for row in job_rows(database)]
 
 
-def test_a_turn_makes_its_jobs_and_then_others_of_their_group(
+def test_a_turn_makes_the_group_of_its_message_in_order(
     make_turn: Callable[..., Turn], database: Database, settings: Settings
 ) -> None:
-    submit(database, plan_seeds(*range(CLAIM + 3), **SMALL))
+    submit(database, plan_seeds(*range(7), **SMALL))
     keys = keys_of(database)
-    made_by = StandIn()
-    make_turn(painter=made_by).take(keys[-1:])
+    painter = StandIn()
+    make_turn(painter).take(keys[-1:])
     assert set(states(database).values()) == {"done"}
-    assert made_by.painted == [keys[-1], *keys[:-1]]
+    assert painter.painted == keys
     with Image.open(ImageFolder(settings.images).path(keys[0])) as image:
         assert image.size == (8, 8)
 
 
-def test_a_turn_leaves_other_groups_alone(
+def test_a_message_may_name_jobs_of_several_groups(
     make_turn: Callable[..., Turn], database: Database
 ) -> None:
-    planned = [*plan_seeds(0, **SMALL), make_planned(seed=1, position=1, width=16)]
+    planned = [
+        *plan_seeds(0, model=OTHER_MODEL, **SMALL),
+        *plan_seeds(1, dtype="float32", **SMALL),
+    ]
     submit(database, planned)
+    make_turn().take(keys_of(database))
+    assert states(database) == {0: "done", 1: "done"}
+
+
+def test_a_turn_goes_on_with_other_sizes_for_the_model_that_is_loaded(
+    make_turn: Callable[..., Turn], database: Database
+) -> None:
+    submit(
+        database,
+        [
+            *plan_seeds(0, **SMALL),
+            *plan_seeds(1, 2, **{**SMALL, "width": 16}),
+            *plan_seeds(3, dtype="float32", **SMALL),
+            *plan_seeds(4, model=OTHER_MODEL, **SMALL),
+        ],
+    )
     make_turn().take(keys_of(database)[:1])
-    assert states(database) == {0: "done", 1: "pending"}
+    made = dict.fromkeys((0, 1, 2), "done")
+    assert states(database) == {**made, 3: "pending", 4: "pending"}
+
+
+def test_a_message_whose_jobs_are_made_goes_on_with_their_group(
+    make_turn: Callable[..., Turn], database: Database
+) -> None:
+    submit(database, plan_seeds(0, **SMALL))
+    turn = make_turn()
+    turn.take(keys_of(database))
+    submit(database, plan_seeds(1, **SMALL), name="other")
+    turn.take(keys_of(database)[:1])
+    assert states(database) == {0: "done", 1: "done"}
+
+
+def test_the_most_urgent_group_comes_first_whatever_the_message_names(
+    make_turn: Callable[..., Turn], database: Database
+) -> None:
+    submit(database, plan_seeds(0, **SMALL), priority=5)
+    urgent = plan_seeds(1, model=OTHER_MODEL, **SMALL)
+    submit(database, urgent, name="urgent", priority=2)
+    painter = StandIn()
+    make_turn(painter).take(keys_of(database)[:1])
+    assert painter.painted == keys_of(database)[::-1]
+
+
+def test_what_is_more_urgent_interrupts_a_group(
+    make_turn: Callable[..., Turn],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feed_module, "LOOK_S", 0.0)
+    submit(database, plan_seeds(*range(20), **SMALL))
+
+    class Interrupted(StandIn):
+        def _step(self, work: Work, live: list[Any]) -> None:
+            if len(self.painted) == 3:
+                urgent = plan_seeds(99, model=OTHER_MODEL, **SMALL)
+                submit(database, urgent, name="urgent", priority=1)
+                time.sleep(0.3)
+            super()._step(work, live)
+
+    painter = Interrupted()
+    make_turn(painter).take(keys_of(database)[:1])
+    assert set(states(database).values()) == {"done"}
+    urgent = keys_of(database)[-1]
+    assert 3 <= painter.painted.index(urgent) <= 5
+
+
+def test_a_turn_ends_when_its_time_is_up_and_paints_what_it_holds(
+    make_turn: Callable[..., Turn],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turn_module, "TURN_S", 0.3)
+    monkeypatch.setattr(feed_module, "LOOK_S", 0.0)
+    submit(database, plan_seeds(*range(200), **{**SMALL, "steps": 2}))
+    make_turn().take(keys_of(database))
+    found = list(states(database).values())
+    assert 0 < found.count("done") < 200
+    assert "leased" not in found
 
 
 def test_a_message_of_unknown_jobs_does_nothing(
@@ -112,8 +190,8 @@ def test_a_stop_hands_unmade_jobs_back_without_counting_an_attempt(
     make_turn: Callable[..., Turn], database: Database
 ) -> None:
     submit(database, plan_seeds(0, 1, 2, **{**SMALL, "steps": 3}))
-    checks = iter([False] * 5)
-    turn = make_turn(should_stop=lambda: next(checks, True))
+    painter = StandIn()
+    turn = make_turn(painter, should_stop=lambda: len(painter.painted) > 1)
     with pytest.raises(StoppedError):
         turn.take(keys_of(database))
     assert states(database) == {0: "done", 1: "pending", 2: "pending"}
@@ -121,12 +199,13 @@ def test_a_stop_hands_unmade_jobs_back_without_counting_an_attempt(
 
 
 def test_a_group_that_cannot_be_made_is_set_aside_and_counts_against_no_job(
-    make_turn: Callable[..., Turn], database: Database
+    make_turn: Callable[..., Turn],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    bad = make_planned(seed=0, prompt="unfit", **SMALL)
-    sweep = submit(database, [bad, *plan_seeds(1, **SMALL)])
+    sweep = submit(database, plan_seeds(0, 1, prompt="unfit", **SMALL))
     painter = StandIn()
-    turn = make_turn(painter=painter)
+    turn = make_turn(painter)
     turn.take(keys_of(database))
     turn.take(keys_of(database))
     assert len(painter.painted) == 1
@@ -134,23 +213,129 @@ def test_a_group_that_cannot_be_made_is_set_aside_and_counts_against_no_job(
     assert {row.attempts for row in job_rows(database)} == {0}
     reason = "the model must be there, but is not"
     assert blocked_jobs(database, sweep) == {reason: 2}
-    make_turn().take(keys_of(database)[1:])
-    assert states(database)[1] == "done"
+    monkeypatch.setattr(stand_in, "_misbehave", lambda job: None)
+    make_turn().take(keys_of(database))
+    assert states(database) == {0: "done", 1: "done"}
+    assert blocked_jobs(database, sweep) == {}
 
 
+@pytest.mark.parametrize("prompt", ["raise", "undevelopable"])
+@pytest.mark.parametrize("width", [1, 4])
 def test_errors_in_a_row_are_the_machines_and_end_the_worker(
-    make_turn: Callable[..., Turn], database: Database, monkeypatch: pytest.MonkeyPatch
+    make_turn: Callable[..., Turn],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    prompt: str,
+    width: int,
 ) -> None:
-    submit(database, plan_seeds(*range(5), prompt="raise", **SMALL))
+    submit(database, plan_seeds(*range(7), prompt=prompt, **SMALL))
     monkeypatch.setattr(state, "should_stop", None)
     with pytest.raises(Reject) as caught:
-        _take(make_turn(), keys_of(database))
+        _take(make_turn(StandIn(width=width)), keys_of(database))
     assert caught.value.requeue
     assert state.should_stop == EXIT_UNFIT
     assert should_stop()
     found = list(states(database).values())
     assert found.count("failed") == MOST_SURPRISES - 1
-    assert found.count("pending") == 6 - MOST_SURPRISES
+    assert found.count("pending") == 8 - MOST_SURPRISES
+
+
+def test_an_unforeseen_error_of_a_batch_fails_only_the_job_that_raises_it(
+    make_turn: Callable[..., Turn], database: Database
+) -> None:
+    slow = {**SMALL, "steps": 3}
+    bad = make_planned(seed=2, position=2, prompt="raise", **slow)
+    good = [one for one in plan_seeds(*range(8), **slow) if one.job.seed != 2]
+    submit(database, [*good, bad])
+    painter = StandIn(width=4)
+    make_turn(painter).take(keys_of(database))
+    assert states(database) == {**dict.fromkeys(range(8), "done"), 2: "failed"}
+    row = next(row for row in job_rows(database) if row.seed == 2)
+    assert row.error == "ZeroDivisionError: "
+    # Four at once, then one by one until it is known, then four at once again.
+    sizes = [len(batch) for batch in painter.batches]
+    assert sizes[:6] == [1, 1, 1, 1, 1, 1]
+    assert max(sizes[6:]) == 4
+
+
+def test_an_outage_that_a_painter_meets_is_waited_out(
+    make_turn: Callable[..., Turn],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kit_module, "PAUSE_S", 0.01)
+    submit(database, plan_seeds(0, 1, 2, **SMALL))
+
+    class Cut(StandIn):
+        def _step(self, work: Work, live: list[Any]) -> None:
+            if not self.batches:
+                self.batches.append([])
+                self.painted.clear()
+                msg = "the database is away"
+                raise DatabaseError(msg)
+            super()._step(work, live)
+
+    painter = Cut(width=2)
+    make_turn(painter).take(keys_of(database))
+    assert painter.painted == keys_of(database)
+    rows = {(row.state, row.attempts) for row in job_rows(database)}
+    assert rows == {("done", 1)}
+
+
+def test_a_painter_that_fails_before_any_job_ends_the_worker(
+    make_turn: Callable[..., Turn], database: Database
+) -> None:
+    submit(database, plan_seeds(0, 1, **SMALL))
+
+    class Broken(StandIn):
+        def paint(self, work: Work) -> None:
+            work.expect(self.width)
+            raise ZeroDivisionError
+
+    with pytest.raises(DeviceError, match="failed unforeseen, the last: ZeroDivision"):
+        make_turn(Broken()).take(keys_of(database))
+    assert states(database) == {0: "pending", 1: "pending"}
+
+
+def test_a_batch_is_refilled_while_it_is_painted(
+    make_turn: Callable[..., Turn], database: Database
+) -> None:
+    lengths = [2, 9, 3, 4, 7, 5, 2, 8, 3, 6, 4, 5] * 4
+    planned = [
+        make_planned(seed=n, position=n, evaluations=count, **{**SMALL, "steps": count})
+        for n, count in enumerate(lengths)
+    ]
+    submit(database, planned)
+    painter = StandIn(width=4, step_s=0.03)
+    make_turn(painter).take(keys_of(database))
+    assert set(states(database).values()) == {"done"}
+    assert sum(map(len, painter.batches)) == sum(lengths)
+    assert sum(lengths) / (4 * len(painter.batches)) > 0.9
+
+
+def test_a_stop_keeps_all_that_is_painted_and_hands_the_rest_back(
+    make_turn: Callable[..., Turn], database: Database
+) -> None:
+    submit(database, plan_seeds(*range(30), **{**SMALL, "steps": 2}))
+    painter = StandIn(width=4)
+    turn = make_turn(painter, should_stop=lambda: len(painter.batches) >= 6)
+    with pytest.raises(StoppedError):
+        turn.take(keys_of(database))
+    done = [row for row in job_rows(database) if row.state == "done"]
+    others = [row for row in job_rows(database) if row.state != "done"]
+    assert len(done) == 3 * 4 - 4  # the sixth step is not taken to its end
+    assert {(row.state, row.attempts) for row in others} == {("pending", 0)}
+
+
+def test_nothing_is_left_leased_when_a_group_proves_unfit_half_way(
+    make_turn: Callable[..., Turn], database: Database
+) -> None:
+    bad = make_planned(seed=99, position=9, prompt="unfit", **SMALL)
+    submit(database, [*plan_seeds(*range(9), **SMALL), bad])
+    make_turn(StandIn(width=4)).take(keys_of(database))
+    found = {row.seed: (row.state, row.attempts) for row in job_rows(database)}
+    assert found[99] == ("pending", 0)
+    assert {state for state, _ in found.values()} <= {"pending", "done"}
 
 
 def test_a_stopped_turn_gives_its_message_back(
@@ -168,7 +353,7 @@ def test_a_full_disk_is_waited_out(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(turn_module, "PAUSE_S", 0.05)
+    monkeypatch.setattr(kit_module, "PAUSE_S", 0.05)
     sweep = submit(database, plan_seeds(0, **SMALL))
     shutil.rmtree(settings.images)
     settings.images.write_text("a file where the folder should be")
@@ -191,7 +376,7 @@ def test_an_outage_can_be_stopped(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(turn_module, "PAUSE_S", 0.05)
+    monkeypatch.setattr(kit_module, "PAUSE_S", 0.05)
     submit(database, plan_seeds(0, **SMALL))
     shutil.rmtree(settings.images)
     settings.images.write_text("")
@@ -210,7 +395,7 @@ def test_a_job_that_somebody_else_was_given_is_not_begun(
     beat = Beat(app, database, owner=OWNER, lease_s=90)
     beat.has_lost = lambda job_id: job_id == 1  # type: ignore[method-assign]
     painter = StandIn()
-    make_turn(painter=painter, beat=beat)._make_all(take(database, OWNER, group=GROUP))
+    make_turn(painter, beat=beat).take(keys_of(database))
     assert painter.painted == keys_of(database)[1:]
 
 

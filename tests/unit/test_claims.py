@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from storage.schema import jobs
 from storage.settings import Settings
 from storage.sweeps import runnable_keys
 from tests.builders import (
+    SHAPES,
     job_rows,
     make_job,
     make_planned,
@@ -48,7 +50,9 @@ def test_a_claim_carries_the_job_as_it_was_planned(database: Database) -> None:
     submit(database, [planned])
     (claim,) = take(database)
     assert claim.job == planned.job
-    assert claim.attempts == 1
+    assert (claim.attempts, claim.is_suspect) == (1, False)
+    assert claim.evaluations == planned.evaluations
+    assert claim.created_at < claim.claimed_at
 
 
 def test_no_more_than_the_limit_are_taken(database: Database) -> None:
@@ -74,11 +78,79 @@ def test_naming_nothing_takes_nothing(database: Database) -> None:
     assert take(database, group=None) == []
 
 
-def test_the_group_of_keys_is_that_of_those_that_exist(database: Database) -> None:
-    submit(database, plan_seeds(1))
-    keys = ["0" * 32, make_job(seed=1).key]
-    assert claims.group_of(database, keys) == make_job().group
-    assert claims.group_of(database, ["0" * 32]) is None
+def test_the_groups_of_keys_are_those_of_jobs_that_exist(database: Database) -> None:
+    wide = make_planned(seed=2, width=768)
+    submit(database, [*plan_seeds(1), wide, *plan_seeds(3, height=768)])
+    keys = ["0" * 32, make_job(seed=1).key, wide.job.key]
+    groups = {make_job().group, wide.job.group}
+    assert claims.groups_of(database, keys) == groups
+    assert claims.groups_of(database, ["0" * 32]) == set()
+
+
+def test_the_longest_come_first_where_that_is_asked(database: Database) -> None:
+    lengths = {1: 20, 2: 50, 3: 8, 4: 50}
+    planned = [
+        make_planned(seed=seed, position=seed, evaluations=count)
+        for seed, count in lengths.items()
+    ]
+    submit(database, planned)
+    urgent = make_planned(seed=9, evaluations=1)
+    submit(database, [urgent], name="urgent", priority=1)
+    assert seeds(take(database, limit=3, longest_first=True)) == [9, 2, 4]
+    assert seeds(take(database, longest_first=True)) == [1, 3]
+
+
+def test_who_holds_others_takes_no_job_whose_worker_died(database: Database) -> None:
+    submit(database, plan_seeds(1, 2))
+    die(database, 1)
+    assert seeds(take(database, fresh=True)) == [2]
+    assert take(database, fresh=True) == []
+    (claim,) = take(database)
+    assert claim.is_suspect
+
+
+def test_a_job_whose_worker_died_comes_last_however_long_it_is(
+    database: Database,
+) -> None:
+    submit(database, [*plan_seeds(1, evaluations=99), *plan_seeds(2, 3)])
+    die(database, 1)
+    assert seeds(take(database, longest_first=True)) == [2, 3]
+    assert seeds(take(database, longest_first=True)) == [1]
+
+
+def test_runnable_jobs_are_counted_up_to_what_is_asked(database: Database) -> None:
+    submit(database, [*plan_seeds(1, 2, 3), make_planned(seed=4, width=768)])
+    take(database, limit=1)
+    group = make_job().group
+    assert claims.count_runnable(database, group, up_to=9) == 2
+    assert claims.count_runnable(database, group, up_to=1) == 1
+    assert claims.count_runnable(database, "0" * 16, up_to=9) == 0
+
+
+def test_groups_with_runnable_jobs_are_listed_with_their_most_urgent(
+    database: Database,
+) -> None:
+    other = replace(SHAPES, fingerprint="1" * 32)
+    planned = {
+        (5, 0): make_planned(seed=1),
+        (5, 1): make_planned(seed=2, width=768),
+        (5, 2): make_planned(seed=3, dtype="float32"),
+        (3, 3): make_planned(seed=4, model=other),
+    }
+    submit(database, [one for (rank, _), one in planned.items() if rank == 5])
+    urgent = [make_planned(seed=5), planned[3, 3]]
+    submit(database, urgent, name="urgent", priority=3)
+    take(database, group=planned[5, 2].job.group)
+    found = {group.key: group for group in claims.runnable_groups(database)}
+    same, wide, gone, unlike = (one.job.group for one in planned.values())
+    assert gone not in found
+    assert {key: group.priority for key, group in found.items()} == {
+        same: 3,
+        wide: 5,
+        unlike: 3,
+    }
+    assert found[same].kind == found[wide].kind
+    assert found[same].kind != found[unlike].kind
 
 
 def test_a_job_that_no_sweep_wants_is_never_taken(database: Database) -> None:
@@ -224,6 +296,15 @@ def test_everybody_who_holds_a_job_is_named_once(database: Database) -> None:
     ("act", "index"),
     [
         (take, "ix_jobs_runnable (group_key=?"),
+        (
+            lambda database: take(database, fresh=True, longest_first=True),
+            "ix_jobs_runnable (group_key=?",
+        ),
+        (
+            lambda database: claims.count_runnable(database, "a", up_to=9),
+            "ix_jobs_runnable (group_key=?",
+        ),
+        (claims.runnable_groups, "ix_jobs_runnable (group_key>?"),
         (lambda database: runnable_keys(database, limit=9), "ix_jobs_runnable"),
         (claims.free_expired, "ix_jobs_leased (lease_until<?)"),
         (claims.leased_owners, "ix_jobs_leased"),

@@ -93,6 +93,18 @@ def test_a_lease_must_be_seconds(text: str) -> None:
     )
 
 
+@pytest.mark.parametrize(("text", "wanted"), [("1", True), ("0", False), ("", False)])
+def test_compiling_is_asked_for_by_a_one(text: str, *, wanted: bool) -> None:
+    assert read_settings({"NIGHTSWEEP_COMPILE": text}).compile_network is wanted
+
+
+def test_compiling_is_asked_for_by_nothing_else() -> None:
+    with pytest.raises(
+        UsageError, match="NIGHTSWEEP_COMPILE must be 1 or 0, got 'yes'"
+    ):
+        read_settings({"NIGHTSWEEP_COMPILE": "yes"})
+
+
 def test_the_state_folder_is_private(tmp_path: Path) -> None:
     found = read_settings({"NIGHTSWEEP_HOME": str(tmp_path / "deep" / "home")})
     found.make_home()

@@ -1,0 +1,152 @@
+"""Draw who sat in which slot, from a real run of a small mixed batch.
+
+    python benchmarks/slots_picture.py docs/images/slots.svg
+
+Fourteen jobs of the demo model, eight schedulers, in four slots. Each bar is a job
+from its first to its last step; each column is one call of the network.
+"""
+
+import random
+import sys
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from producer.models import describe
+from storage import schedulers
+from storage.errors import JobError
+from storage.job import Job
+from storage.models import locate
+from workers.families import FAMILIES
+from workers.pipelines import load_pipeline
+from workers.slot import Slot, Starter
+from workers.slots import Slots, Tally
+
+WIDTH = 4
+NAMES = (
+    *("ddim", "euler_a", "heun", "unipc"),
+    *("dpmpp_2m_karras", "ddpm", "pndm", "lms"),
+)
+COLOURS = (
+    *("#3b6fb6", "#d1603d", "#4f9d69", "#8a5aa8"),
+    *("#c79a2b", "#2a9d9d", "#b54a72", "#6b7280"),
+)
+STEP, ROW, LEFT, TOP = 19, 46, 70, 62
+
+
+class Queue:
+    """Jobs in order, and the call of the network at which each began and ended."""
+
+    def __init__(self, jobs: list[Job], tally: Tally) -> None:
+        self._jobs = deque(jobs)
+        self._tally = tally
+        self.began: dict[str, int] = {}
+        self.bars: list[tuple[Job, int, int, int]] = []
+
+    def take(self) -> Job | None:
+        """Give the next job, and note when it begins."""
+        if not self._jobs:
+            return None
+        job = self._jobs.popleft()
+        self.began[job.key] = self._tally.calls
+        return job
+
+    def finish(self, slot: Slot, _latents: torch.Tensor) -> None:
+        """Note when a job ended."""
+        began = self.began[slot.job.key]
+        self.bars.append((slot.job, slot.index, began, self._tally.calls))
+
+    def fail(self, job: Job, error: JobError) -> None:
+        """Give up."""
+        raise error
+
+    def check(self) -> None:
+        """Go on."""
+
+
+def make_jobs() -> list[Job]:
+    """Fourteen jobs that no two of could share an ordinary batch."""
+    card = describe("builtin:shapes", base_dir=Path())
+    draw = random.Random(5)  # noqa: S311 - a picture
+    jobs = []
+    for seed in range(14):
+        asked = schedulers.resolve(NAMES[seed % len(NAMES)])
+        job = Job(
+            model=card.model,
+            dtype="float32",
+            width=64,
+            height=64,
+            prompt="a red circle on a blue background",
+            seed=seed,
+            scheduler_class=asked.class_name,
+            scheduler_options=schedulers.effective_options(
+                asked, card.scheduler_config
+            ),
+            steps=draw.choice((4, 5, 6, 8, 10)),
+            guidance=draw.choice((1.5, 2.5, 4.0)),
+        )
+        jobs.append(replace(job, extras=asked.extras))
+    return jobs
+
+
+def draw(bars: list[tuple[Job, int, int, int]], calls: int) -> str:
+    """Give the picture as SVG."""
+    width, height = LEFT + calls * STEP + 20, TOP + WIDTH * ROW + 40
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        'font-family="sans-serif" font-size="12">',
+        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
+        f'<text x="{LEFT}" y="22" font-size="15" fill="#222222">'
+        f"{len(bars)} jobs in {WIDTH} slots: {calls} calls of the network</text>",
+        f'<text x="{LEFT}" y="42" fill="#555555">Each column is one call, for all '
+        "rows. Each bar is a job: its scheduler, steps, guidance.</text>",
+    ]
+    for call in range(calls + 1):
+        x = LEFT + call * STEP
+        parts.append(
+            f'<line x1="{x}" y1="{TOP - 6}" x2="{x}" y2="{TOP + WIDTH * ROW}" '
+            'stroke="#dddddd"/>'
+        )
+    for index in range(WIDTH):
+        y = TOP + index * ROW + 24
+        parts.append(f'<text x="12" y="{y}" fill="#222222">slot {index}</text>')
+    parts += [_bar(*bar) for bar in bars]
+    parts.append(
+        f'<text x="{LEFT}" y="{height - 12}" fill="#555555">calls of the network, '
+        "one after another</text></svg>"
+    )
+    return "\n".join(parts) + "\n"
+
+
+def _bar(job: Job, index: int, began: int, ended: int) -> str:
+    name = schedulers.short_name(job.scheduler_class, job.scheduler_options, job.extras)
+    colour = COLOURS[NAMES.index(name)] if name in NAMES else "#6b7280"
+    x, y = LEFT + began * STEP + 1, TOP + index * ROW + 4
+    wide = (ended - began) * STEP - 2
+    short = name.replace("dpmpp_2m_karras", "dpm++ k").replace("_", " ")
+    return (
+        f'<rect x="{x}" y="{y}" width="{wide}" height="{ROW - 8}" rx="4" '
+        f'fill="{colour}"/><text x="{x + 5}" y="{y + 16}" fill="#ffffff">{short}</text>'
+        f'<text x="{x + 5}" y="{y + 31}" fill="#ffffff" font-size="10">{job.steps}'
+        f" steps, {job.guidance:g}</text>"
+    )
+
+
+def main() -> None:
+    """Run the batch and write the picture."""
+    found = locate("builtin:shapes", download=False)
+    pipe = load_pipeline(found, variant=None, dtype=torch.float32)
+    family = FAMILIES[type(pipe).__name__](pipe)
+    starter = Starter(family, dict(pipe.scheduler.config))
+    tally = Tally()
+    queue = Queue(make_jobs(), tally)
+    slots = Slots(starter, width=WIDTH, finish=queue.finish, tally=tally)
+    slots.run((), queue)
+    Path(sys.argv[1]).write_text(draw(queue.bars, tally.calls))
+    print(f"{tally.calls} calls, {tally.occupancy:.2f} of the rows in use")
+
+
+if __name__ == "__main__":
+    main()

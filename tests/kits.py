@@ -1,0 +1,29 @@
+"""What a worker process works with, for tests that are one themselves."""
+
+from typing import Any
+
+from celery import Celery
+
+from storage.database import Database
+from storage.images import ImageFolder
+from storage.settings import Settings
+from workers.beat import Beat
+from workers.kit import Kit
+
+OWNER = "host:7:7"
+
+
+def make_kit(
+    database: Database, app: Celery, settings: Settings, **changes: Any
+) -> Kit:
+    """Make a kit; `changes` are fields of `Kit`."""
+    values = {
+        "database": database,
+        "images": ImageFolder(settings.images),
+        "beat": Beat(app, database, owner=OWNER, lease_s=90),
+        "owner": OWNER,
+        "worker": "cpu0",
+        "lease_s": 90.0,
+        "should_stop": lambda: False,
+    }
+    return Kit(**{**values, **changes})

@@ -1,0 +1,119 @@
+"""Work for a painter without a queue: jobs go in, and pictures come out."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from storage.errors import JobError
+from storage.job import Job
+from workers.painting import Painter, Painting
+
+
+def go_on() -> None:
+    """Let every step pass."""
+
+
+class Basket:
+    """Jobs of one group for a painter, and what became of them; a `Work`.
+
+    Attributes:
+        waiting: Jobs that nobody took yet.
+        in_hand: Jobs that were taken, and neither kept nor failed nor put back.
+        paintings: What was painted, by key.
+        failures: Errors of the jobs that failed, by key.
+        expected: What `expect` was called with.
+        put_backs: What each call of `put_back` gave back.
+    """
+
+    def __init__(self, *jobs: Job, check: Callable[[], None] = go_on) -> None:
+        """Take the jobs, and what is called before each step."""
+        self.check = check
+        self.waiting = deque(jobs)
+        self.in_hand: list[Job] = []
+        self.paintings: dict[str, Painting] = {}
+        self.failures: dict[str, JobError] = {}
+        self.expected: list[int] = []
+        self.put_backs: list[list[Job]] = []
+        self._films: list[tuple[Job, Callable[[], Painting]]] = []
+
+    def expect(self, width: int) -> None:
+        """Note how many jobs are painted at once."""
+        self.expected.append(width)
+
+    def gather(self, count: int) -> list[Job]:
+        """Give as many jobs as there are, up to `count`; before, develop all."""
+        self.develop()
+        given = [self.waiting.popleft() for _ in range(min(count, len(self.waiting)))]
+        self.in_hand += given
+        return given
+
+    def take(self) -> Job | None:
+        """Give the next job if there is one."""
+        if not self.waiting:
+            return None
+        self.in_hand.append(self.waiting.popleft())
+        return self.in_hand[-1]
+
+    def keep(self, job: Job, develop: Callable[[], Painting]) -> None:
+        """Take over a finished job; it is developed when no step is running."""
+        self.in_hand.remove(job)
+        self._films.append((job, develop))
+
+    def fail(self, job: Job, error: JobError) -> None:
+        """Take over a job that cannot be painted."""
+        self.in_hand.remove(job)
+        self.failures[job.key] = error
+
+    def put_back(self, jobs: list[Job]) -> None:
+        """Take back jobs that were begun in vain."""
+        self.put_backs.append(list(jobs))
+        for job in jobs:
+            self.in_hand.remove(job)
+        self.waiting.extendleft(reversed(jobs))
+
+    def develop(self) -> None:
+        """Develop what was kept."""
+        films, self._films = self._films, []
+        for job, develop in films:
+            try:
+                self.paintings[job.key] = develop()
+            except JobError as exc:
+                self.failures[job.key] = exc
+
+
+def paint(
+    painter: Painter, *jobs: Job, check: Callable[[], None] = go_on
+) -> list[Painting]:
+    """Paint jobs of one group; give their pictures in that order.
+
+    Raises:
+        JobError: One of them failed.
+    """
+    basket = Basket(*jobs, check=check)
+    painter.paint(basket)
+    basket.develop()
+    for error in basket.failures.values():
+        raise error
+    assert not basket.waiting
+    assert not basket.in_hand
+    return [basket.paintings[job.key] for job in jobs]
+
+
+class Notes:
+    """Widths of batches, remembered for as long as the test runs; a `Widths`."""
+
+    def __init__(self, width: int | None = None) -> None:
+        """Begin with a width for all jobs, or with nothing known."""
+        self.width = width
+        self.noted: list[dict[str, Any]] = []
+
+    def get(self, _job: Job, gpu: str) -> int | None:
+        """Give the width that was noted last."""
+        assert gpu
+        return self.width
+
+    def set(self, _job: Job, gpu: str, *, width: int, reason: str) -> None:
+        """Note a width."""
+        assert gpu
+        self.width = width
+        self.noted.append({"width": width, "reason": reason})

@@ -1,0 +1,41 @@
+"""Moments on a device, taken without waiting for it."""
+
+import time
+from typing import Any
+
+import torch
+
+#: A moment: seconds on a CPU, an event in the stream of a GPU.
+Moment = Any
+
+
+class Clock:
+    """Takes moments of a device's time.
+
+    A GPU works behind the program that feeds it. To ask it for the time would stop
+    it, so a moment is an event in its stream, and seconds are read later.
+    """
+
+    def __init__(self, device: str) -> None:
+        """Take the device: `cpu`, `cuda:0` and so on."""
+        self.on_gpu = device.startswith("cuda")
+
+    def now(self) -> Moment:
+        """Take the moment at which the work so far is done."""
+        if not self.on_gpu:
+            return time.perf_counter()
+        event: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record()
+        return event
+
+    def wait(self, moment: Moment) -> None:
+        """Wait until the device is there."""
+        if self.on_gpu:
+            moment.synchronize()
+
+    def seconds(self, start: Moment, end: Moment) -> float:
+        """Give the seconds between two moments, waiting for the second one."""
+        if not self.on_gpu:
+            return float(end - start)
+        self.wait(end)
+        return float(start.elapsed_time(end)) / 1000

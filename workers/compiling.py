@@ -1,0 +1,48 @@
+"""The compiled network: faster where asked for, and other in the last bits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from storage.job import Job
+from workers.families import StableDiffusion
+
+#: Shapes for which one network is compiled at most; torch's own limit is 8, beyond
+#: which it goes on uncompiled.
+MOST_SHAPES = 64
+
+
+class Compiled:
+    """The compiled network of one pipeline.
+
+    Strict jobs of the same pipeline run it as it is, so it is in its place only for as
+    long as slots run.
+    """
+
+    def __init__(self, family: StableDiffusion) -> None:
+        """Prepare; the first call for each shape compiles, which takes minutes."""
+        torch._dynamo.config.recompile_limit = MOST_SHAPES
+        self._family = family
+        self._own = family.denoiser
+        self._network = torch.compile(self._own, dynamic=False)
+        self._seen: set[tuple[int, int, int, bool]] = set()
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Let the pipeline call it, in the memory format that is fastest for it."""
+        family = self._family
+        self._own.to(memory_format=torch.channels_last)
+        setattr(family.pipe, family.denoiser_name, self._network)
+        try:
+            yield
+        finally:
+            setattr(family.pipe, family.denoiser_name, self._own)
+            self._own.to(memory_format=torch.contiguous_format)
+
+    def is_new(self, job: Job, width: int) -> bool:
+        """Tell, once, whether a batch of this shape is yet to be compiled."""
+        shape = (width, job.width, job.height, self._family.is_guided(job))
+        is_new = shape not in self._seen
+        self._seen.add(shape)
+        return is_new

@@ -1,0 +1,124 @@
+"""What a worker process brings to every turn, and its patience with outages."""
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from storage import blocks, claims
+from storage.database import Database
+from storage.errors import DatabaseError, DeviceError, NightsweepError, UnfitError
+from storage.images import ImageFolder
+from workers.beat import Beat
+from workers.painting import StoppedError
+
+log = logging.getLogger(__name__)
+
+#: Seconds between attempts while the disk or the database is away.
+PAUSE_S = 2.0
+#: What ends the work on a group; any other error is a job's, or unforeseen.
+ENDINGS = (StoppedError, UnfitError, DeviceError)
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kit:
+    """What a worker process brings to every turn; its threads share it.
+
+    Attributes:
+        database: Where jobs are claimed and results go.
+        images: Where files go.
+        beat: What keeps the claims meanwhile.
+        owner: This worker's name in claims.
+        worker: Its name for people.
+        lease_s: Seconds that a claim lasts without a beat.
+        should_stop: Whether the worker was asked to end.
+        peers: Workers that its supervisor has, itself included.
+        developers: Threads that turn what is painted into files.
+    """
+
+    database: Database
+    images: ImageFolder
+    beat: Beat
+    owner: str
+    worker: str
+    lease_s: float
+    should_stop: Callable[[], bool]
+    peers: int = 1
+    developers: int = 1
+
+    def check(self) -> None:
+        """Raise `StoppedError` if the worker was asked to end."""
+        if self.should_stop():
+            raise StoppedError
+
+    def patiently(
+        self,
+        act: Callable[[], Answer],
+        *,
+        group: str = "",
+        check: Callable[[], None] | None = None,
+    ) -> Answer:
+        """Do it, and while the disk or the database is away, do it again.
+
+        An image is never given up for the machine's sake; the beat goes on meanwhile.
+
+        Args:
+            act: What may fail with an error that is `retryable`.
+            group: Whose jobs people see waiting, with the reason.
+            check: Raises `StoppedError` when to give up; `Kit.check` by default.
+
+        Raises:
+            StoppedError: The worker was asked to end during an outage.
+        """
+        warned = False
+        while True:
+            try:
+                answer = act()
+            except NightsweepError as exc:
+                if not exc.retryable:
+                    raise
+                if not warned:
+                    log.warning("Waiting: %s", exc, extra={"action": "outage_began"})
+                    self.tell(group, f"waiting: {exc}")
+                warned = True
+                (check or self.check)()
+                time.sleep(PAUSE_S)
+            else:
+                if warned:
+                    log.warning("Going on.", extra={"action": "outage_ended"})
+                return answer
+
+    def tell(self, group: str, reason: str) -> None:
+        """Note for people what holds a group up; lifted with its next image."""
+        if group:
+            with suppress(DatabaseError):
+                blocks.block(self.database, group, worker=self.worker, reason=reason)
+
+    def hand_back(self, ids: Collection[int]) -> None:
+        """Give claimed jobs back unmade, if the database can be reached."""
+        if not ids:
+            return
+        # Let go first: a lease that nobody renews ends, whatever comes of this.
+        self.beat.let_go(*ids)
+        try:
+            claims.hand_back(self.database, owner=self.owner, ids=ids)
+        except NightsweepError as exc:
+            log.warning(
+                "%d jobs wait for their leases to end: %s",
+                len(ids),
+                exc,
+                extra={"action": "hand_back_failed"},
+            )
+
+
+def ending(exc: Exception) -> Exception:
+    """Give the error with which the painter's thread ends for what befell another."""
+    if isinstance(exc, ENDINGS):
+        return exc
+    log.error("A thread failed.", exc_info=exc, extra={"action": "thread_failed"})
+    msg = f"A worker's threads must go on, but one ended: {type(exc).__name__}: {exc}"
+    return DeviceError(msg)

@@ -1,0 +1,65 @@
+"""How this process did of late: images a second, and unforeseen errors in a row."""
+
+import math
+import threading
+import time
+from collections import deque
+
+from storage.errors import DeviceError
+
+#: Seconds that count as "of late".
+WINDOW_S = 180.0
+#: Unforeseen errors in a row after which a worker no longer trusts its device.
+MOST_SURPRISES = 3
+
+
+class Recent:
+    """One per process; threads may share it."""
+
+    def __init__(self) -> None:
+        """Begin with nothing made."""
+        self._lock = threading.Lock()
+        self._made: deque[float] = deque()
+        self._since = time.monotonic()
+        self._surprises = 0
+
+    def begin(self) -> None:
+        """Take note that work begins, so that idle hours before do not count."""
+        with self._lock:
+            self._forget()
+            if not self._made:
+                self._since = time.monotonic()
+
+    def made_one(self) -> None:
+        """Count an image; what went wrong before was not the device's fault."""
+        with self._lock:
+            self._made.append(time.monotonic())
+            self._surprises = 0
+
+    def made_within(self, seconds: float) -> int | None:
+        """Give how many images are made in that time, at least 1; None if unknown."""
+        with self._lock:
+            self._forget()
+            if not self._made:
+                return None
+            now = time.monotonic()
+            span_s = max(now - max(self._since, now - WINDOW_S), 1e-3)
+            return max(1, math.ceil(len(self._made) / span_s * seconds))
+
+    def surprised_by(self, error: str) -> None:
+        """Count an unforeseen error: one may be a job's fault, a row the machine's.
+
+        Raises:
+            DeviceError: It is the last of a row.
+        """
+        with self._lock:
+            self._surprises += 1
+            count = self._surprises
+        if count >= MOST_SURPRISES:
+            msg = f"{count} jobs in a row failed unforeseen, the last: {error}"
+            raise DeviceError(msg)
+
+    def _forget(self) -> None:
+        oldest = time.monotonic() - WINDOW_S
+        while self._made and self._made[0] < oldest:
+            self._made.popleft()
