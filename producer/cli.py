@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "show": "producer.find:show",
     "grid": "producer.grid:grid",
     "schedulers": "producer.schedulers:schedulers",
+    "calibrate": "producer.calibrate:calibrate",
     "down": "producer.down:down",
 }
 
@@ -86,6 +87,7 @@ SUMMARIES: Mapping[str, str] = {
     "show": "Show all that is known of one image.",
     "grid": "Draw one labelled contact sheet of a sweep.",
     "schedulers": "List the schedulers and their names.",
+    "calibrate": "Measure how fast schedulers are, and how wide batches pay.",
     "down": "Stop the embedded Redis; its queue stays.",
 }
 
