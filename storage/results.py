@@ -1,7 +1,7 @@
 """What a finished job left: its file, its timings, where it was made."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -100,14 +100,17 @@ def record_done(
 ) -> set[int]:
     """Mark jobs as done, each once, whoever holds its lease by now.
 
-    The image of a job is the same whoever made it; only the first to finish counts.
+    Any image of a job is as good as another; only the first to finish counts.
 
     Returns:
         The ids of `done` that were not done before.
     """
     with database.write() as connection:
+        # In the order in which leases are lengthened, or the two could wait for
+        # each other.
+        lock_jobs(connection, done)
         environment_id = keep_environment(connection, environment)
-        first = {job_id for job_id in done if _finish(connection, job_id)}
+        first = {job_id for job_id in sorted(done) if _finish(connection, job_id)}
         rows = [
             _row(job_id, result, worker=worker, environment_id=environment_id)
             for job_id, result in done.items()
@@ -116,6 +119,12 @@ def record_done(
         if rows:
             connection.execute(sa.insert(results), rows)
         return first
+
+
+def lock_jobs(connection: Connection, ids: Iterable[int]) -> None:
+    """Lock rows in the order of their ids, for as long as the transaction lasts."""
+    query = sa.select(jobs.c.id).where(jobs.c.id.in_(list(ids))).order_by(jobs.c.id)
+    connection.execute(query.with_for_update()).all()
 
 
 def record_failure(database: Database, job_id: int, *, owner: str, error: str) -> None:

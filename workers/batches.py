@@ -14,7 +14,7 @@ from storage.results import Environment
 from workers.compiling import Compiled
 from workers.decoding import Decoded, decode
 from workers.painting import Painting, Widths, Work
-from workers.pipelines import Pipelines, Resident, name_of
+from workers.pipelines import Pipelines, Resident, device_errors, name_of
 from workers.slot import Slot, Starter
 from workers.slots import Slots, Source, Tally
 
@@ -92,7 +92,10 @@ class Batches:
             torch.cuda.reset_peak_memory_stats(self.starter.family.device)
         try:
             slots.run(jobs, source)
-        except torch.OutOfMemoryError as exc:
+        except (torch.OutOfMemoryError, torch.AcceleratorError) as exc:
+            # CUDA's own libraries take memory too, and say so in their own way.
+            if not _is_shortage(exc):
+                raise
             log.warning(
                 "%d rows do not fit: %s", slots.width, exc, extra={"action": "no_room"}
             )
@@ -125,7 +128,7 @@ class Batches:
         return known or default_width(job, on_gpu=self._on_gpu)
 
     def _note_warm_up(self, jobs: list[Job], width: int) -> None:
-        compiles = self.compiled and self.compiled.is_new(jobs[0], width)
+        compiles = self.compiled and self.compiled.note(jobs[0], width)
         if self.resident.fresh or compiles:
             self._first.update(job.key for job in jobs)
 
@@ -139,25 +142,32 @@ class Batches:
     def _develop(self, slot: Slot, decoded: Decoded) -> Callable[[], Painting]:
         clock, family = self.starter.clock, self.starter.family
         load_s = self.resident.finish()
+        # Not the slot itself: its scheduler may hold on to tensors of whole batches.
+        job, index, width = slot.job, slot.index, slot.width
+        evaluations, encoding, shares = slot.done, slot.encoding, slot.shares
         peak = torch.cuda.max_memory_allocated(family.device) if self._on_gpu else None
 
         def develop() -> Painting:
+            # What befell the GPU meanwhile shows only now.
+            with device_errors("one image"):
+                image = decoded.image(family.pipe, clock)
+                denoise_s = sum(
+                    clock.seconds(began, ended) / served
+                    for began, ended, served in shares
+                )
             return Painting(
-                image=decoded.image(family.pipe, clock),
+                image=image,
                 environment=self.environment,
                 engine="slots",
-                batch_width=slot.width,
-                slot=slot.index,
-                evaluations=slot.done,
+                batch_width=width,
+                slot=index,
+                evaluations=evaluations,
                 load_s=load_s,
-                encode_s=clock.seconds(*slot.encoding),
-                denoise_s=sum(
-                    clock.seconds(began, ended) / served
-                    for began, ended, served in slot.shares
-                ),
+                encode_s=clock.seconds(*encoding),
+                denoise_s=denoise_s,
                 decode_s=clock.seconds(decoded.began, decoded.ended),
                 decode_dtype=name_of(family.decode_dtype),
-                warm_up=slot.job.key in self._first,
+                warm_up=job.key in self._first,
                 peak_bytes=peak,
             )
 
@@ -174,6 +184,11 @@ class Batches:
     @property
     def _on_gpu(self) -> bool:
         return self.starter.clock.on_gpu
+
+
+def _is_shortage(error: Exception) -> bool:
+    is_torchs_own = isinstance(error, torch.OutOfMemoryError)
+    return is_torchs_own or "out of memory" in str(error).lower()
 
 
 class _Closed:

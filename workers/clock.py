@@ -24,7 +24,10 @@ class Clock:
         """Take the moment at which the work so far is done."""
         if not self.on_gpu:
             return time.perf_counter()
-        event: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event: Any = torch.cuda.Event(  # type: ignore[no-untyped-call]
+            enable_timing=True,
+            blocking=True,  # who waits for it sleeps
+        )
         event.record()
         return event
 

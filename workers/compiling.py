@@ -8,8 +8,8 @@ import torch
 from storage.job import Job
 from workers.families import StableDiffusion
 
-#: Shapes for which one network is compiled at most; torch's own limit is 8, beyond
-#: which it goes on uncompiled.
+#: Shapes for which networks are compiled at most in one process; torch's own limit is
+#: 8, beyond which it goes on uncompiled.
 MOST_SHAPES = 64
 
 
@@ -40,8 +40,8 @@ class Compiled:
             setattr(family.pipe, family.denoiser_name, self._own)
             self._own.to(memory_format=torch.contiguous_format)
 
-    def is_new(self, job: Job, width: int) -> bool:
-        """Tell, once, whether a batch of this shape is yet to be compiled."""
+    def note(self, job: Job, width: int) -> bool:
+        """Note a batch; tell whether it is the first of its shape, to be compiled."""
         shape = (width, job.width, job.height, self._family.is_guided(job))
         is_new = shape not in self._seen
         self._seen.add(shape)

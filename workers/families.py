@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 
+from storage.errors import JobError
 from storage.job import Job
 
 #: Embeddings of one text by the pipeline's name for them, each of (1, ...).
@@ -37,6 +38,8 @@ class StableDiffusion:
         """Take a loaded pipeline of the family's class."""
         self.pipe = pipe
         self.device = pipe.device
+        # Kept, since diffusers walks through all modules to tell them.
+        self.dtype = self.denoiser.dtype
 
     @property
     def denoiser(self) -> Any:
@@ -70,7 +73,7 @@ class StableDiffusion:
             self._channels(),
             job.height,
             job.width,
-            self.denoiser.dtype,
+            self.dtype,
             generator.device,
             generator,
         )
@@ -86,8 +89,8 @@ class StableDiffusion:
         return scaled
 
     def set_timesteps(self, scheduler: Any, job: Job) -> None:
-        """Prepare a scheduler for a job; its timesteps stay on the CPU."""
-        scheduler.set_timesteps(job.steps, device="cpu")
+        """Prepare a scheduler for a job, on the device."""
+        scheduler.set_timesteps(job.steps, device=self.device)
         if self.begins_at_zero and hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(0)
 
@@ -221,7 +224,7 @@ class StableDiffusion3(StableDiffusionXL):
             patch = self.pipe.vae_scale_factor * self.denoiser.config.patch_size
             tokens = (job.height // patch) * (job.width // patch)
             moved["mu"] = _shift(scheduler.config, tokens, highest=1.16)
-        scheduler.set_timesteps(job.steps, device="cpu", **moved)
+        scheduler.set_timesteps(job.steps, device=self.device, **moved)
 
     @property
     def decode_dtype(self) -> torch.dtype:
@@ -251,8 +254,14 @@ class Flux(StableDiffusion3):
         return False
 
     def encode(self, text: str, clip_skip: int) -> Texts:
-        """Encode one text alone, with both encoders; there is no CLIP layer to skip."""
-        del clip_skip
+        """Encode one text alone, with both encoders.
+
+        Raises:
+            JobError: A layer is to be skipped; the pipeline cannot.
+        """
+        if clip_skip:
+            msg = "clip_skip must be neutral for FluxPipeline, which has no such input"
+            raise JobError(msg)
         embeds, pooled, _ = self.pipe.encode_prompt(text, device=self.device)
         return {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
 
@@ -265,7 +274,7 @@ class Flux(StableDiffusion3):
             steps["num_inference_steps"] = job.steps
         else:
             steps["sigmas"] = np.linspace(1.0, 1 / job.steps, job.steps)
-        scheduler.set_timesteps(device="cpu", **steps)
+        scheduler.set_timesteps(device=self.device, **steps)
         scheduler.set_begin_index(0)
 
     def unscale(self, latents: torch.Tensor, job: Job) -> torch.Tensor:

@@ -121,10 +121,10 @@ class Pipelines:
         """
         wanted = (job.model.fingerprint, job.dtype)
         if wanted not in self._residents:
-            with _device_errors("the model"):
+            with device_errors("the model"):
                 self._residents[wanted] = self._load(job)
         self._residents.move_to_end(wanted)
-        with _device_errors("one image"):
+        with device_errors("one image"):
             yield self._residents[wanted]
 
     @contextmanager
@@ -205,7 +205,16 @@ class Pipelines:
 
 
 @contextmanager
-def _device_errors(what: str) -> Iterator[None]:
+def device_errors(what: str) -> Iterator[None]:
+    """Translate the errors of a GPU.
+
+    Args:
+        what: What did not fit where memory ended.
+
+    Raises:
+        UnfitError: Memory ended.
+        DeviceError: The device is of no more use to this process.
+    """
     try:
         yield
     except torch.OutOfMemoryError as exc:

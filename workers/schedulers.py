@@ -10,44 +10,68 @@ from storage import schedulers
 from storage.errors import JobError, UnfitError
 from storage.job import Job, canonical_json
 
+#: Kinds of schedulers, with their step counts, that are kept ready to be copied.
+MOST_KINDS = 1024
+
 
 class Schedulers:
     """Makes a fresh scheduler for each job of one model.
 
-    Some constructors take long (KDPM2 0.2 s), and a copy takes 0.2 ms: so each kind
-    is built once, never used, and copied.
+    Some take long to be built (KDPM2 0.2 s) or to set their timesteps, and a copy takes
+    0.2 ms: so each kind is made ready once for a number of steps, never used, and
+    copied.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        """Take the model's own scheduler config, as it was loaded."""
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        *,
+        set_timesteps: Callable[[Any, Job], None],
+    ) -> None:
+        """Keep nothing yet.
+
+        Args:
+            config: The model's own scheduler config, as it was loaded.
+            set_timesteps: Sets the timesteps of a scheduler as the pipeline does.
+        """
         self._config = config
-        self._pristine: dict[tuple[str, str], Any] = {}
-        self._coefficients: dict[tuple[str, str, int], Callable[..., float]] = {}
+        self._set_timesteps = set_timesteps
+        self._ready: dict[tuple[Any, ...], Any] = {}
 
     def make(self, job: Job) -> Any:
-        """Make the scheduler of a job; its timesteps are not set.
+        """Make the scheduler of a job, with its timesteps set.
+
+        They are on the CPU, where they can be read without waiting for a GPU; whatever
+        else the scheduler computed stays on the device where a plain script has it.
 
         Raises:
             JobError: diffusers refuses the options.
             UnfitError: A package that it needs is missing here.
         """
-        kind = (job.scheduler_class, canonical_json(job.scheduler_options))
-        if kind not in self._pristine:
-            self._pristine[kind] = build(
-                job.scheduler_class,
-                job.scheduler_options,
-                config=self._config,
-                seed=job.seed,
-            )
-        made = copy.deepcopy(self._pristine[kind])
+        options = canonical_json(job.scheduler_options)
+        kind = (job.scheduler_class, options, job.steps, job.width, job.height)
+        if kind not in self._ready:
+            if len(self._ready) >= MOST_KINDS:
+                self._ready.clear()
+            self._ready[kind] = self._make_ready(job)
+        made = copy.deepcopy(self._ready[kind])
         if schedulers.takes_seed(job.scheduler_class):
             made.noise_sampler_seed = job.seed
-        if hasattr(made, "get_lms_coefficient"):
-            # 3 ms each by numerical integration, the same for equal step counts.
-            made.get_lms_coefficient = self._coefficients.setdefault(
-                (*kind, job.steps), cache(made.get_lms_coefficient)
-            )
         return made
+
+    def _make_ready(self, job: Job) -> Any:
+        ready = build(
+            job.scheduler_class,
+            job.scheduler_options,
+            config=self._config,
+            seed=job.seed,
+        )
+        self._set_timesteps(ready, job)
+        ready.timesteps = ready.timesteps.cpu()
+        if hasattr(ready, "get_lms_coefficient"):
+            # 3 ms each by numerical integration, and the same in every copy.
+            ready.get_lms_coefficient = cache(ready.get_lms_coefficient)
+        return ready
 
 
 def fetch_class(name: str) -> Any:

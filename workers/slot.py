@@ -1,17 +1,32 @@
 """One row of the batch: a job, its scheduler, and how far it is."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from storage.errors import JobError
 from storage.job import Job
 from workers.clock import Clock, Moment
 from workers.families import StableDiffusion, Texts
 from workers.schedulers import Schedulers
 from workers.texts import TextCache
+
+#: Errors of a scheduler's own arithmetic. Others may be the machine's, or those of the
+#: whole batch: whose they are is found out by painting its jobs one by one.
+_OWN = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+    torch.linalg.LinAlgError,  # type: ignore[attr-defined]
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,11 +63,16 @@ class Slot:
         return self.done == len(self.timesteps)
 
     def step(self, noise: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
-        """Take one step with the network's answer; both and the result: (1, ...)."""
+        """Take one step with the network's answer; both and the result: (1, ...).
+
+        Raises:
+            JobError: The scheduler cannot.
+        """
         at = self.timesteps[self.done]
-        after = self.scheduler.step(
-            noise, at, latents, **self.step_inputs, return_dict=False
-        )[0]
+        with blaming(self.job):
+            after = self.scheduler.step(
+                noise, at, latents, **self.step_inputs, return_dict=False
+            )[0]
         self.done += 1
         return after.to(latents.dtype)  # type: ignore[no-any-return]
 
@@ -72,6 +92,23 @@ class Filling:
     negative: Texts
 
 
+@contextmanager
+def blaming(job: Job) -> Iterator[None]:
+    """Make an error of a scheduler's own code the failure of its job.
+
+    Raises:
+        JobError: In place of such an error.
+    """
+    try:
+        yield
+    except _OWN as exc:
+        msg = (
+            f"a job must run with {job.scheduler_class}, {dict(job.scheduler_options)} "
+            f"and {job.steps} steps, but fails: {type(exc).__name__}: {exc}"
+        )
+        raise JobError(msg) from exc
+
+
 class Starter:
     """Readies jobs of one loaded pipeline for their first step."""
 
@@ -81,7 +118,9 @@ class Starter:
         """Take the pipeline, and the scheduler config that it was loaded with."""
         self.family = family
         self.clock = Clock(str(family.device))
-        self._schedulers = Schedulers(scheduler_config)
+        self._schedulers = Schedulers(
+            scheduler_config, set_timesteps=family.set_timesteps
+        )
         self._texts = TextCache(family)
 
     def start(self, job: Job, index: int, *, width: int) -> tuple[Slot, Filling]:
@@ -93,12 +132,12 @@ class Starter:
             width: Rows of the batch.
 
         Raises:
-            JobError: diffusers refuses the scheduler's options.
+            JobError: The scheduler refuses its options or the number of steps.
             UnfitError: A package that the scheduler needs is missing here.
         """
         family = self.family
-        scheduler = self._schedulers.make(job)
-        family.set_timesteps(scheduler, job)
+        with blaming(job):
+            scheduler = self._schedulers.make(job)
         device = "cpu" if job.generator == "cpu" else family.device
         generator = torch.Generator(device).manual_seed(job.seed)
         began = self.clock.now()

@@ -25,19 +25,10 @@ from typing import Any, Protocol
 
 import torch
 
-from storage.errors import JobError, NightsweepError
+from storage.errors import JobError
 from storage.job import Job
 from workers.mixed import MixedGuidance, MixedScheduler
-from workers.painting import StoppedError
 from workers.slot import Filling, Slot, Starter
-
-#: Errors that are no fault of one row.
-_SHARED = (
-    NightsweepError,
-    StoppedError,
-    torch.OutOfMemoryError,
-    torch.AcceleratorError,
-)
 
 
 class Source(Protocol):
@@ -82,7 +73,7 @@ class Slots:
         finish: Callable[[Slot, torch.Tensor], None],
         tally: Tally,
     ) -> None:
-        """Prepare an empty batch.
+        """Prepare an empty batch, for one run.
 
         Args:
             starter: Readies jobs of the loaded pipeline.
@@ -183,8 +174,7 @@ class Slots:
         self, slot: Slot, noise: torch.Tensor, latents: torch.Tensor
     ) -> torch.Tensor:
         try:
-            with _blaming(slot.job):
-                return slot.step(noise, latents)
+            return slot.step(noise, latents)
         except JobError as exc:
             self._slots[slot.index] = None
             self._source.fail(slot.job, exc)
@@ -221,8 +211,7 @@ class Slots:
         while self._outside or self._take():
             job = self._outside[0]
             try:
-                with _blaming(job):
-                    slot, filling = self._starter.start(job, index, width=self.width)
+                slot, filling = self._starter.start(job, index, width=self.width)
             except JobError as exc:
                 self._outside.popleft()
                 self._source.fail(job, exc)
@@ -293,18 +282,3 @@ def _scheduler_of(pipe: Any, scheduler: MixedScheduler) -> Iterator[None]:
         yield
     finally:
         pipe.scheduler = own
-
-
-@contextmanager
-def _blaming(job: Job) -> Iterator[None]:
-    """Make an error of one row's own code the failure of its job."""
-    try:
-        yield
-    except _SHARED:
-        raise
-    except Exception as exc:
-        msg = (
-            f"a job must run with {job.scheduler_class}, {dict(job.scheduler_options)} "
-            f"and {job.steps} steps, but fails: {type(exc).__name__}: {exc}"
-        )
-        raise JobError(msg) from exc

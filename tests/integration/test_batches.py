@@ -14,13 +14,14 @@ from diffusers import UNet2DConditionModel
 from torch.nn.modules.module import register_module_forward_pre_hook
 from transformers import CLIPTextModel
 
-from storage.errors import JobError, NonFiniteError, UnfitError
+from storage.errors import DeviceError, JobError, NonFiniteError, UnfitError
 from storage.job import Job
 from tests.batches import make_job, make_various
 from tests.tiny_pipelines import make_sd, make_sdxl
 from tests.work import Basket, Notes, paint
 from workers import pipelines
 from workers.batches import CPU_WIDTH
+from workers.clock import Clock
 from workers.painting import StoppedError
 from workers.torch_painter import TorchPainter
 
@@ -379,3 +380,16 @@ def test_a_compiled_network_is_flagged_recorded_and_not_for_strict_jobs(
     (once,), (again,) = paint(plain, strict), paint(compiled, strict)
     assert once.image.tobytes() == again.image.tobytes()
     assert "compiled" not in again.environment.details
+
+
+def test_a_gpu_that_died_behind_the_steps_is_not_the_jobs_fault(
+    painter: TorchPainter, sd: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A GPU says so when it is waited for, in the thread that takes the pixels.
+    def wait(_clock: Clock, _moment: object) -> None:
+        msg = "an illegal memory access was encountered"
+        raise torch.AcceleratorError(msg)
+
+    monkeypatch.setattr(Clock, "wait", wait)
+    with pytest.raises(DeviceError, match="the GPU must answer"):
+        paint(painter, make_job("ddim", model=sd))

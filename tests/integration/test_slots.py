@@ -228,8 +228,8 @@ def test_a_job_does_not_depend_on_when_its_row_was_filled(sd: str, name: str) ->
     ("name", "options", "told"),
     [
         ("euler", BOTH_SIGMAS, "EulerDiscreteScheduler cannot be made with"),
-        ("ddim", {"timestep_spacing": "no"}, "4 steps fails: ValueError"),
-        ("unipc", SINGULAR, "UniPCMultistepScheduler with .* fails: _LinAlgError"),
+        ("ddim", {"timestep_spacing": "no"}, "4 steps, but fails: ValueError"),
+        ("unipc", SINGULAR, "UniPCMultistepScheduler, .* fails: _LinAlgError"),
     ],
 )
 def test_a_job_whose_scheduler_fails_is_told_and_the_rest_are_made(
