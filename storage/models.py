@@ -116,11 +116,15 @@ def locate(
     _check_version(name, revision, variant)
     try:
         if is_hub_id(name):
-            return _locate_on_hub(name, revision, variant, download=download)
-        return _locate_folder(name, BUILTIN_FOLDERS.get(name, Path(name)), variant)
+            found = _locate_on_hub(name, revision, variant, download=download)
+        else:
+            folder = BUILTIN_FOLDERS.get(name, Path(name))
+            found = _locate_folder(name, folder, variant)
+        _refuse_stray_shards(found)
     except OSError as error:
         msg = f"{name} must be readable, got {error.strerror}: {error.filename}"
         raise ModelError(msg) from error
+    return found
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -150,6 +154,23 @@ def _check_version(name: str, revision: str | None, variant: str | None) -> None
     if variant is not None and not _VARIANT.fullmatch(variant):
         msg = f"a variant is a word such as fp16, got {variant!r}"
         raise ModelError(msg)
+
+
+def _refuse_stray_shards(found: Located) -> None:
+    """Refuse an index of shards that names other files: those would be loaded."""
+    for index in found.files:
+        if ".safetensors." not in index:
+            continue
+        named = read_json(found.folder / index).get("weight_map")
+        folder = index.rpartition("/")[0]
+        shards = named.values() if isinstance(named, dict) else [None]
+        stray = [each for each in shards if f"{folder}/{each}" not in found.files]
+        if stray:
+            msg = (
+                f"{found.name} cannot be used: {index} must name its own shards, got"
+                f" {stray[0]!r}; fetch the model again"
+            )
+            raise ModelError(msg)
 
 
 def _locate_folder(name: str, folder: Path, variant: str | None) -> Located:

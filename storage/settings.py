@@ -10,14 +10,19 @@
 | `NIGHTSWEEP_COMPILE` | 1 to run batches with a compiled network | 0 |
 | `NIGHTSWEEP_GPUS` | GPUs that `worker` serves | all |
 | `NIGHTSWEEP_WORKERS` | processes of `worker` on a CPU | one a core, 8 at most |
+| `NIGHTSWEEP_EXIT_WHEN_IDLE` | time without work after which `worker` ends | never |
+| `NIGHTSWEEP_STOP_AFTER` | time after which `worker` ends: `8h` | never |
+| `NIGHTSWEEP_LIMITS_S` | limits of the watchdog: `painting=3600` | 900 for a step |
 """
 
 import math
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from storage.errors import UsageError
 
@@ -31,10 +36,21 @@ VARIABLES: Mapping[str, str] = {
     "NIGHTSWEEP_COMPILE": "1 to run batches with a compiled network (0)",
     "NIGHTSWEEP_GPUS": "GPUs that `worker` serves (all)",
     "NIGHTSWEEP_WORKERS": "processes of `worker` on a CPU (one a core, 8 at most)",
+    "NIGHTSWEEP_EXIT_WHEN_IDLE": "time without work after which `worker` ends (never)",
+    "NIGHTSWEEP_STOP_AFTER": "time after which `worker` ends, as 8h (never)",
+    "NIGHTSWEEP_LIMITS_S": "limits of the watchdog, as painting=3600 (900 for a step)",
 }
 
 #: What a broker's URL may begin with.
 REDIS_SCHEMES = ("redis://", "rediss://", "redis+socket://", "sentinel://")
+
+#: What is said of a URL that would be split in the midst of its password: errors
+#: would show a part of it as the host.
+_UNQUOTED = (
+    "{} must have a number as its port, and a password with its special characters as "
+    "%40 for @, %2F for /, %23 for #, %3F for ? and so on, but has not; it is not "
+    "shown here, since a part of the password may pass for its host."
+)
 
 #: Seconds that a lease and a message stay with a silent worker.
 LEASE_S = 90.0
@@ -87,11 +103,13 @@ class Settings:
         """Create the state folder, private to its owner.
 
         Raises:
-            UsageError: The folder is on a network file system, or cannot be made.
+            UsageError: The folder is on a network file system, is open to everybody,
+                or cannot be made.
         """
         refuse_network_filesystem(self.home)
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _refuse_public(self.home)
             self.images.mkdir(parents=True, exist_ok=True)
             self.logs.mkdir(mode=0o700, exist_ok=True)
         except OSError as exc:
@@ -117,7 +135,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         home=home,
         images=images,
-        database_url=env.get("NIGHTSWEEP_DATABASE_URL") or default_url,
+        database_url=_database_url(env.get("NIGHTSWEEP_DATABASE_URL")) or default_url,
         redis_url=_redis_url(env.get("NIGHTSWEEP_REDIS_URL")),
         lease_s=_lease_s(env.get("NIGHTSWEEP_LEASE_S")),
         compile_network=_switch("NIGHTSWEEP_COMPILE", env.get("NIGHTSWEEP_COMPILE")),
@@ -161,6 +179,16 @@ def without_password(url: str) -> str:
     return re.sub(r"([?&]password)=[^&]*", r"\1=***", masked)
 
 
+def _refuse_public(folder: Path) -> None:
+    if folder.stat().st_mode & stat.S_IWOTH:
+        msg = (
+            f"Nobody else may write to the state folder, but everybody may to {folder}"
+            "; run `chmod o-w` on it, or set NIGHTSWEEP_HOME to a new folder inside, "
+            "which will be private."
+        )
+        raise UsageError(msg)
+
+
 def _folder(variable: str, text: str) -> Path:
     try:
         folder = Path(text).expanduser().absolute()
@@ -184,7 +212,30 @@ def _redis_url(text: str | None) -> str | None:
             "form, and none at all starts the embedded one."
         )
         raise UsageError(msg)
+    for url in (text or "").split(";"):  # Celery takes several
+        # A password ends at the last @, but not behind a /, ? or #.
+        if re.search(r"://[^/?#]*[/?#].*@", url) or not _has_port_or_none(url):
+            msg = _UNQUOTED.format("NIGHTSWEEP_REDIS_URL")
+            raise UsageError(msg)
     return text or None
+
+
+def _database_url(text: str | None) -> str | None:
+    if text and not text.startswith("sqlite:"):  # a path, which stays as it is
+        # SQLAlchemy ends the password at the first @.
+        rest = re.sub(r"://[^:/@]*(:[^@]*)?@", "://", text)
+        if re.search(r"://[^/?]*@", rest) or not _has_port_or_none(rest):
+            msg = _UNQUOTED.format("NIGHTSWEEP_DATABASE_URL")
+            raise UsageError(msg)
+    return text
+
+
+def _has_port_or_none(url: str) -> bool:
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        return False
+    return True
 
 
 def _switch(variable: str, text: str | None) -> bool:

@@ -12,6 +12,7 @@ from storage.errors import DeviceError
 from storage.images import KEY
 from storage.queue import CHUNK, MAKE
 from workers.beat import Beat
+from workers.envelopes import NewEnvelopes
 from workers.painting import StoppedError
 from workers.turn import Turn
 
@@ -23,6 +24,7 @@ EXIT_UNFIT = 3
 
 def register(app: Celery, turn: Turn, beat: Beat) -> None:
     """Give `app` the task that makes jobs with `turn`."""
+    app.steps["consumer"].add(NewEnvelopes)
 
     @app.task(name=MAKE, bind=True)
     def make(task: Any, keys: object) -> None:

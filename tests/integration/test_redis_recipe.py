@@ -1,0 +1,197 @@
+"""The recipe of docs/security.md: Redis with TLS, and users with the least rights."""
+
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from celery import Celery
+from redis import Redis
+from redis.exceptions import NoPermissionError, RedisError
+
+from storage.database import Database
+from storage.embedded import find_server
+from storage.errors import QueueError
+from storage.queue import make_app, send, waiting
+from storage.settings import Settings, read_settings
+from tests.builders import plan_seeds, states, submit
+from tests.processes import ROOT, running, wait_until
+
+
+class Recipe:
+    """The Redis of docs/security.md, on a port of this host.
+
+    Attributes:
+        folder: Where its files are.
+        passwords: Of its users, by name.
+        has_tls: Whether it is as the page says, and not without TLS.
+    """
+
+    def __init__(self, folder: Path, *, has_tls: bool) -> None:
+        self.folder = folder
+        self.has_tls = has_tls
+        self.passwords = {
+            name: secrets.token_hex(16) for name in ("producer", "worker", "admin")
+        }
+        with socket.socket() as any_port:
+            any_port.bind(("127.0.0.1", 0))
+            self.port = any_port.getsockname()[1]
+        page = self._filled_in((ROOT / "docs" / "security.md").read_text())
+        blocks = re.findall(r"^```\w*\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+        self._certify, config, users, exports = blocks
+        self._urls = re.findall(r"NIGHTSWEEP_REDIS_URL='(.*)'", exports)
+        if not has_tls:
+            config = re.sub(r"^port 0$", f"port {self.port}", config, flags=re.M)
+            config = re.sub(r"^tls-.*\n", "", config, flags=re.M)
+        (folder / "redis.conf").write_text(config)
+        (folder / "users.acl").write_text(users)
+
+    def _filled_in(self, page: str) -> str:
+        for name, password in self.passwords.items():
+            page = page.replace(f"{name.upper()}_PASSWORD", password)
+        page = page.replace("queue.example.org", "localhost")
+        page = page.replace("/etc/nightsweep", str(self.folder))
+        return page.replace("6380", str(self.port))
+
+    def url_of(self, user: str) -> str:
+        """Give the URL of `producer` or `worker`."""
+        (url,) = (each for each in self._urls if f"//{user}:" in each)
+        if self.has_tls:
+            return url
+        return url.replace("rediss:", "redis:").partition("?")[0]
+
+    def client(self, user: str) -> "Redis":
+        """Connect as one of the users."""
+        trusted = {"ssl": True, "ssl_ca_certs": str(self.folder / "redis.crt")}
+        return Redis(
+            host="localhost",
+            port=self.port,
+            username=user,
+            password=self.passwords[user],
+            **(trusted if self.has_tls else {}),
+        )
+
+    @contextmanager
+    def serving(self) -> Iterator["subprocess.Popen[bytes]"]:
+        """Follow the page; skip where a program for it is missing."""
+        if self.has_tls:
+            _skip_without_tls()
+            subprocess.run(["bash", "-ec", self._certify], cwd=self.folder, check=True)
+            assert (self.folder / "redis.key").stat().st_mode & 0o077 == 0
+        with (self.folder / "said").open("wb") as said:
+            server = subprocess.Popen(
+                [find_server(), "redis.conf"], cwd=self.folder, stdout=said, stderr=said
+            )
+        with server:
+            try:
+                wait_until(lambda: self._answers() or server.poll() is not None)
+                assert server.poll() is None, (self.folder / "said").read_text()
+                yield server
+            finally:
+                server.kill()
+
+    def _answers(self) -> bool:
+        with suppress(RedisError), self.client("admin") as client:
+            return bool(client.ping())
+        return False
+
+
+def _skip_without_tls() -> None:
+    if not shutil.which("openssl"):
+        pytest.skip("there is no openssl to make a certificate with")
+    words = [str(find_server()), "--port", "0", "--tls-port", "1"]  # it has no key
+    if "Bad directive" in subprocess.run(words, capture_output=True, text=True).stderr:
+        pytest.skip(f"{words[0]} was built without TLS")
+
+
+@pytest.fixture(params=[True, False], ids=["as it stands", "without TLS"])
+def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
+    folder = tmp_path / "recipe"
+    folder.mkdir()
+    return Recipe(folder, has_tls=request.param)
+
+
+def test_the_recipe_for_tls_and_least_rights_works(
+    recipe: Recipe,
+    database: Database,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("NIGHTSWEEP_LEASE_S", "3")
+    monkeypatch.setenv("NIGHTSWEEP_STAND_IN_STEP_S", "0.02")
+    said = tmp_path / "said"
+    command = ("nightsweep", "worker", "--device", "cpu", "--workers", "1")
+    with recipe.serving() as server, recipe.client("admin") as admin:
+        app = read_app(recipe.url_of("producer"))
+        jobs = plan_seeds(*range(6), width=8, height=8, steps=40)
+        submit(database, jobs)
+        send(app, {"group": [one.job.key for one in jobs]}, priority=5)
+        assert waiting(app) == 1
+        monkeypatch.setenv("NIGHTSWEEP_REDIS_URL", recipe.url_of("worker"))
+        with running(*command, said=said) as supervisor:
+            wait_until(lambda: "done" in states(database).values())
+            tree = [psutil.Process(supervisor.pid), *workers_of(supervisor)]
+            assert len(tree) == 2
+            shown = [word for process in tree for word in process.cmdline()]
+            tree[1].kill()  # its message is given to the next one
+            wait_until(lambda: set(states(database).values()) == {"done"})
+            wait_until(lambda: not admin.hlen("nightsweep:unacked"))
+            refused = [each for each in admin.acl_log() if each["object"] != "setinfo"]
+            assert refused == []
+            assert_least_rights(recipe)
+            wait_until(lambda: bool(workers_of(supervisor)))
+            server.kill()
+            wait_until(lambda: "Cannot connect" in log_text(settings))
+            with pytest.raises(QueueError) as caught:
+                waiting(app)
+            supervisor.terminate()  # a second request follows: nothing is waited for
+    app.close()
+    written = [*shown, str(caught.value), said.read_text(), log_text(settings)]
+    for password in recipe.passwords.values():
+        assert password not in "\n".join(written)
+
+
+def read_app(url: str) -> Celery:
+    """Make the app of a producer whose environment names `url`."""
+    found = read_settings({"NIGHTSWEEP_REDIS_URL": url})
+    assert found.redis_url == url
+    return make_app(url)
+
+
+def workers_of(supervisor: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    return psutil.Process(supervisor.pid).children()
+
+
+def log_text(settings: Settings) -> str:
+    return "\n".join(file.read_text() for file in settings.logs.iterdir())
+
+
+def assert_least_rights(recipe: Recipe) -> None:
+    """Try what neither a producer nor a worker needs."""
+    for user, words in {
+        "producer": ["BRPOP nightsweep:images 1", "DEL nightsweep:images", "FLUSHALL"],
+        "worker": ["SET elsewhere 1", "KEYS *", "CONFIG GET dir", "EVAL x 0"],
+    }.items():
+        with recipe.client(user) as client:
+            for each in words:
+                with pytest.raises(NoPermissionError):
+                    client.execute_command(*each.split())
+
+
+def test_a_wrong_password_is_told_without_any(recipe: Recipe) -> None:
+    with recipe.serving():
+        right = recipe.url_of("producer")
+        app = read_app(right.replace(recipe.passwords["producer"], "geheim"))
+        with pytest.raises(
+            QueueError, match="invalid username-password pair"
+        ) as caught:
+            waiting(app)
+        app.close()
+    assert "geheim" not in str(caught.value)

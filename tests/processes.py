@@ -1,0 +1,49 @@
+"""Processes of ours that a test starts, and the waiting for what they do."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PATIENCE_S = 60
+
+
+@contextmanager
+def running(
+    *words: str, said: Path | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a module of ours, painting with the stand-in; end it with the block.
+
+    Args:
+        words: The module, and its arguments.
+        said: File for what it says.
+    """
+    env = {"NIGHTSWEEP_PAINTER": "tests.stand_in:make_painter", "PYTHONPATH": str(ROOT)}
+    with (said or Path(os.devnull)).open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", *words],
+            env=os.environ | env,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+        )
+    with process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE_S)
+            process.kill()
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so, for as long as the slowest machine takes."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

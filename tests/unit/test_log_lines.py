@@ -1,0 +1,63 @@
+"""Log lines: one record cannot pass for another, whatever is in it."""
+
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from workers.log_lines import LineFormatter
+
+FORGED = "2026-01-02 03:04:05,678 ERROR workers.finish: forged"
+FORMAT = "%(levelname)s %(name)s: %(message)s"
+
+
+def line(message: str, *args: object, error: Exception | None = None) -> str:
+    exc_info = (type(error), error, error.__traceback__) if error else None
+    record = logging.LogRecord("it", logging.ERROR, "", 1, message, args, exc_info)
+    return LineFormatter(FORMAT).format(record)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"a cat\n{FORGED}", rf"a cat\n{FORGED}"),
+        (f"a cat\r{FORGED}", rf"a cat\r{FORGED}"),
+        (f"a cat\u2028{FORGED}", rf"a cat\u2028{FORGED}"),
+        ("a \x1b[2Jcat\x00\x9b", r"a \x1b[2Jcat\x00\x9b"),
+        ("\u202eoverturned", r"\u202eoverturned"),
+        ("half \ud800", r"half \ud800"),
+        ("ein Käfer 🐞, 日本", "ein Käfer 🐞, 日本"),
+    ],
+)
+def test_a_record_is_one_line_of_visible_characters(text: str, shown: str) -> None:
+    assert line("Stored %s.", text) == f"ERROR it: Stored {shown}."
+
+
+def test_every_line_of_a_traceback_is_indented() -> None:
+    try:
+        raise ValueError(f"no\n{FORGED}\x1b")  # noqa: EM102, TRY301 - what is shown
+    except ValueError as exc:
+        first, *rest = line("Painting failed.", error=exc).split("\n")
+    assert first == "ERROR it: Painting failed."
+    assert all(each.startswith("    ") for each in rest)
+    assert rest[-1] == rf"    {FORGED}\x1b"
+
+
+def test_a_worker_writes_such_lines_to_its_log(tmp_path) -> None:
+    code = f"""if True:
+        import logging
+        from storage.settings import read_settings
+        from workers.process import _configure_logging
+        settings = read_settings({{"NIGHTSWEEP_HOME": {str(tmp_path / "home")!r}}})
+        settings.make_home()
+        _configure_logging(settings, "cpu0")
+        logging.getLogger("workers.turn").error("org/name\\n%s", {FORGED!r})
+    """
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert said.stderr == rf"ERROR cpu0: org/name\n{FORGED}" + "\n"
+    written = (tmp_path / "home" / "logs" / "cpu0.log").read_text()
+    assert written.endswith(rf"ERROR workers.turn: org/name\n{FORGED}" + "\n")
+    assert written.count("\n") == 1

@@ -1,0 +1,27 @@
+"""How a log line is written, so that no text in it can pass for another line."""
+
+import logging
+
+
+class LineFormatter(logging.Formatter):
+    r"""Writes one record as one line, and indents the lines of its traceback.
+
+    Prompts, errors and names of models come from elsewhere: a line break in them, or
+    what steers a terminal, is shown as `\n` and the like.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's
+        """Give the line without its traceback."""
+        return _visible(super().formatMessage(record))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give all that is written for a record."""
+        lines = super().format(record).split("\n")
+        return "\n    ".join(map(_visible, lines))
+
+
+def _visible(text: str) -> str:
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode()
+        for each in text
+    )
