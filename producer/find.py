@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,27 +83,41 @@ COLUMNS = (
 )
 
 
+def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say which images, apart from sweep and state."""
+    for decorate in reversed(_FILTER_OPTIONS):
+        command = decorate(command)
+    return command
+
+
+_FILTER_OPTIONS = (
+    click.option(
+        "--scheduler",
+        "schedulers",
+        metavar="NAME",
+        multiple=True,
+        help="Any name that a spec takes, a class name for all its variants, or the "
+        "own label of the sweep that is named. Repeatable.",
+    ),
+    click.option(
+        "--steps", metavar="N|LOW..HIGH", help="Numbers or ranges: 4,8 or 10..20"
+    ),
+    click.option("--seed", metavar="N|LOW..HIGH", help="Numbers or ranges: 7 or ..99"),
+    click.option(
+        "--guidance", metavar="N|LOW..HIGH", help="Numbers or ranges: 2.5 or 3..7.5"
+    ),
+    click.option("--prompt", metavar="TEXT", help="Part of the prompt."),
+    click.option("--model", metavar="TEXT", help="Part of the model's name."),
+)
+
+
 @click.command(
     epilog="Example: nightsweep find --sweep first-sweep --scheduler ddim --steps 8..20"
 )
 @click.option(
     "--sweep", metavar="NAME", help="Images of this sweep.  [default: of all]"
 )
-@click.option(
-    "--scheduler",
-    "schedulers",
-    metavar="NAME",
-    multiple=True,
-    help="Any name that a spec takes, a class name for all its variants, or, with "
-    "--sweep, the sweep's own label. Repeatable.",
-)
-@click.option("--steps", metavar="N|LOW..HIGH", help="Numbers or ranges: 4,8 or 10..20")
-@click.option("--seed", metavar="N|LOW..HIGH", help="Numbers or ranges: 7 or ..99")
-@click.option(
-    "--guidance", metavar="N|LOW..HIGH", help="Numbers or ranges: 2.5 or 3..7.5"
-)
-@click.option("--prompt", metavar="TEXT", help="Part of the prompt.")
-@click.option("--model", metavar="TEXT", help="Part of the model's name.")
+@filter_options
 @click.option(
     "--state",
     metavar="STATE",
@@ -122,7 +136,7 @@ def find(*, limit: int | None, as_json: bool, **asked: Any) -> None:
     view `images` (with --sweep, of `sweep_images`) for programs. Paths are relative
     to the image folder, $NIGHTSWEEP_IMAGES.
     """
-    which = _read_filter(asked)
+    which = read_filter(asked)
     with Store() as store:
         rows = store.stream(which, limit=limit)
         if wants_json(asked=as_json):
@@ -199,7 +213,8 @@ def _place(membership: Mapping[str, Any]) -> tuple[str, str]:
     return membership["sweep"], f"{number}: {cell}" if cell else number
 
 
-def _read_filter(asked: Mapping[str, Any]) -> Filter:
+def read_filter(asked: Mapping[str, Any]) -> Filter:
+    """Read the options of `find`, by their names."""
     return Filter(
         sweep=asked["sweep"],
         schedulers=asked["schedulers"],

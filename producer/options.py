@@ -4,14 +4,14 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
 #: Exit code of a command that Ctrl-C ended.
 INTERRUPTED = 130
-#: A sweep file, or `-` for standard input.
-Source = Path | Literal["-"]
+#: The argument of commands that change sweeps.
+sweeps_argument = click.argument("names", metavar="NAME...", nargs=-1, required=True)
 
 
 def program() -> str:
@@ -38,7 +38,8 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "axes",
             multiple=True,
             metavar="NAME=VALUES",
-            help="Replace or add an axis: --axis steps=8,12,20. Repeatable.",
+            help="Replace or add an axis: --axis steps=8,12,20; add to one: --axis "
+            "steps+=40. Repeatable.",
         ),
     )
     for decorate in reversed(decorators):

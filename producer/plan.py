@@ -15,7 +15,8 @@ import click
 from producer.amounts import duration, free_bytes, images, size
 from producer.expansion.expand import Expansion, read_jobs
 from producer.models import describe
-from producer.options import Source, spec_options
+from producer.options import spec_options
+from producer.spec.yamltext import Source
 from storage.database import open_for_reading
 from storage.fingerprint import Digests
 from storage.job import Job, PlannedJob
@@ -145,15 +146,13 @@ class _Tally:
 
     def _note_scheduler(self, one: PlannedJob) -> None:
         label = one.scheduler_label or one.scheduler_name
-        self._schedulers.setdefault(
-            (label, one.scheduler_name),
-            {
+        if (label, one.scheduler_name) not in self._schedulers:
+            self._schedulers[label, one.scheduler_name] = {
                 "label": label,
                 "name": one.scheduler_name,
                 "class": one.job.scheduler_class,
                 "options": dict(one.job.scheduler_options),
-            },
-        )
+            }
 
     def _estimate(self, one: PlannedJob) -> None:
         job = one.job

@@ -1,11 +1,12 @@
 """The command `nightsweep run`: a whole sweep on this machine, to the end."""
 
+import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +29,8 @@ LOOK_S = 0.5
 OUTAGE_S = 5.0
 #: Deaths in a row of every worker after which `run` gives up.
 GIVE_UP_AFTER = 4
+#: Seconds between two looks whether to stop.
+TICK_S = 0.1
 #: Lines of the workers' log that are shown when they fail.
 LOG_LINES = 6
 
@@ -54,7 +57,8 @@ def run(
 
     SPEC is a YAML file, or - for standard input. Starts Redis and one worker per GPU
     where needed, shows progress, and ends with the last image. Ctrl-C stops cleanly;
-    running it again goes on. What exists already is not made again.
+    running it again goes on. What exists already is not made again. Where other
+    workers serve every GPU, they make it.
     """
     settings = read_settings()
     done = submit(spec, sets=sets, axes=axes, retry_failed=retry_failed)
@@ -100,12 +104,17 @@ class _Crew:
 
         Ctrl-C hands unfinished jobs back; a second one ends the workers at once.
         """
-        before = signal.signal(signal.SIGINT, self._interrupt)
+        before = {
+            signal.SIGINT: signal.signal(signal.SIGINT, self._interrupt),
+            signal.SIGTERM: signal.signal(signal.SIGTERM, self._interrupt),
+            signal.SIGHUP: signal.signal(signal.SIGHUP, _leave_terminal()),
+        }
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 [
                     *(sys.executable, "-P", "-m", "nightsweep", "worker"),
                     *("--end-with-parent", "--give-up-after", str(GIVE_UP_AFTER)),
+                    "--join",
                     *self._options,
                 ],
                 stdin=subprocess.PIPE,
@@ -121,11 +130,19 @@ class _Crew:
                 self._process.terminate()
             self._process.wait()
             self._process.communicate()  # closes the pipe
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def is_over(self) -> bool:
-        """Tell whether the workers ended of themselves."""
-        return self._process is not None and self._process.poll() is not None
+        """Tell whether the workers ended, or are to end."""
+        has_ended = self._process is not None and self._process.poll() is not None
+        return self.interrupted or has_ended
+
+    def work_for(self, seconds: float) -> None:
+        """Let so much time pass, or less if they end."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self.is_over():
+            time.sleep(TICK_S)
 
     def last_words(self) -> str:
         """Give the end of the workers' log: why they ended."""
@@ -145,23 +162,38 @@ class _Crew:
             self._process.terminate()
 
 
+def _leave_terminal() -> Callable[..., None]:
+    """Give what to do when the terminal is closed: go on, and say no more."""
+    lost = [number for number in (1, 2) if os.isatty(number)]
+
+    def leave(*_args: object) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for number in lost:
+            os.dup2(nowhere, number)
+        os.close(nowhere)
+
+    return leave
+
+
 def _follow(database: Database, sweep: Sweep, crew: _Crew) -> Standing:
     """Show progress until the sweep is made, or nobody works on it any more."""
     now, took_s = standing(database, sweep), 0.0
     with progress_shown(now) as show:
-        while now.unmade and not crew.interrupted and not crew.is_over():
+        while now.unmade and not crew.is_over():
             # A look at a million jobs takes a while: a tenth of the time at most.
-            time.sleep(max(LOOK_S, 10 * took_s))
+            crew.work_for(max(LOOK_S, 10 * took_s))
             began = time.monotonic()
             try:
                 now = standing(database, sweep)
             except DatabaseError as exc:
                 # The workers wait for it too; the night goes on when it is back.
                 click.echo(f"Waiting: {exc}", err=True)
-                time.sleep(OUTAGE_S)
+                crew.work_for(OUTAGE_S)
                 continue
             took_s = time.monotonic() - began
             show(now)
+            if now.state != "active":
+                break  # it paused itself, or somebody did
             if not now.leased and sum(now.blocked.values()) >= now.unmade:
                 break  # nothing is left but what no worker here can make
     return now
@@ -197,6 +229,12 @@ def _conclude(after: Standing, crew: _Crew) -> int:
         )
     if not after.unmade:
         return 1 if failed else 0
+    if after.state != "active":
+        why = f": {after.reason}" if after.reason else ""
+        resume = f"`{program()} resume {after.sweep}`"
+        click.echo(f"{after.sweep} is {after.state}{why}.", err=True)
+        click.echo(f"{images(after.unmade)} unmade; go on with {resume}.", err=True)
+        return INTERRUPTED if crew.interrupted else 1
     for reason, count in after.blocked.items():
         click.echo(f"{images(count)} cannot be made here: {reason}", err=True)
     if not crew.interrupted and after.unmade > sum(after.blocked.values()):

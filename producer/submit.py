@@ -13,14 +13,15 @@ import click
 from producer.amounts import free_bytes, images, size
 from producer.expansion.expand import Expansion, read_jobs
 from producer.models import describe
-from producer.options import Source, retry_option, spec_options
+from producer.options import retry_option, spec_options
 from producer.spec.sweepfile import Spec
-from storage import sweeps, wishes
+from producer.spec.yamltext import Source
+from storage import life, sweeps, wishes
 from storage.database import Database, open_database
 from storage.embedded import broker_url
 from storage.fingerprint import Digests
 from storage.job import PlannedJob
-from storage.queue import make_app, redis_client, send
+from storage.queue import make_app, send, waiting
 from storage.settings import Settings, read_settings
 from storage.sweeps import NORMAL_PRIORITY, Sweep
 
@@ -42,6 +43,7 @@ class Submitted:
         existing: States of the others, to their counts.
         dropped: Unfinished jobs of an earlier revision that left the sweep.
         retried: Failed ones that are tried again.
+        was: What the sweep was before; `active` where it is new.
         warnings: Sentences for the person who submitted.
     """
 
@@ -51,6 +53,7 @@ class Submitted:
     existing: dict[str, int]
     dropped: int
     retried: int
+    was: str = "active"
     warnings: tuple[str, ...]
 
     @property
@@ -71,10 +74,12 @@ def submit(
 ) -> Submitted:
     """Submit a sweep file; safe to repeat, and to break off at any moment.
 
+    A sweep that is paused or cancelled becomes active again.
+
     Args:
-        source: A YAML or JSON file, or `-` for standard input.
+        source: A YAML or JSON file, `-` for standard input, or a stored spec.
         sets: Values of `--set`, such as `base.width=768`.
-        axes: Values of `--axis`, such as `steps=8,12,20`.
+        axes: Values of `--axis`, such as `steps=8,12,20` or `steps+=40`.
         settings: Where to; by default what the environment says.
         retry_failed: Whether jobs that failed before are tried again.
         progress: Called with the jobs stored so far, and all.
@@ -85,20 +90,49 @@ def submit(
         QueueError: Redis cannot be reached; repeat the call when it is back.
     """
     where = settings or read_settings()
-    path: Source = "-" if source == "-" else Path(source)
+    expansion = expand_for(where, source, sets=sets, axes=axes)
+    return submit_jobs(expansion, where, retry_failed=retry_failed, progress=progress)
+
+
+def expand_for(
+    where: Settings,
+    source: str | Source,
+    *,
+    sets: Sequence[str] = (),
+    axes: Sequence[str] = (),
+) -> Expansion:
+    """Read a sweep file as `submit` does, and store nothing but files' digests.
+
+    Raises:
+        SpecError: The file has mistakes.
+    """
+    is_path = isinstance(source, str) and source != "-"
     where.make_home()
     digests = Digests(where.home / "digests.json")
     expansion = read_jobs(
-        path, partial(describe, digests=digests), sets=sets, axes=axes
+        Path(source) if is_path else source,  # type: ignore[arg-type]
+        partial(describe, digests=digests),
+        sets=sets,
+        axes=axes,
     )
     digests.save()
+    return expansion
+
+
+def submit_jobs(
+    expansion: Expansion,
+    where: Settings,
+    *,
+    retry_failed: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+) -> Submitted:
+    """Store and send the jobs of an expanded sweep; see `submit`."""
     database = open_database(where.database_url)
     app = make_app(broker_url(where), lease_s=where.lease_s)
     with closing(database), closing(app):
-        with redis_client(app) as client:
-            client.ping()  # before a row is written, and soon
+        is_idle = not waiting(app)  # or Redis is away: known before a row is written
         submission = _Submission(database, app, where.images, progress)
-        return submission.run(expansion, retry=retry_failed)
+        return submission.run(expansion, retry=retry_failed, resend=is_idle)
 
 
 class _Submission:
@@ -115,22 +149,35 @@ class _Submission:
         self._app = app
         self._images = images
         self._progress = progress or (lambda _done, _all: None)
+        self._priority = NORMAL_PRIORITY
 
-    def run(self, expansion: Expansion, *, retry: bool) -> Submitted:
-        """Store and send every job."""
+    def run(self, expansion: Expansion, *, retry: bool, resend: bool) -> Submitted:
+        """Store every job, and send those that no message names.
+
+        Args:
+            expansion: The jobs.
+            retry: Whether failed ones are tried again.
+            resend: Whether jobs that exist and wait are sent too: where the queue is
+                empty, as after a loss of Redis. Else their messages are in it; should
+                a few not be, workers come to those jobs when it is empty.
+        """
         spec = expansion.spec
+        before = sweeps.find_sweep(self._database, spec.name)
         sweep = sweeps.save_sweep(
             self._database,
             spec.name,
             spec=spec.text,
             axes=expansion.axis_labels,
             fingerprints=[card.model.fingerprint for card in expansion.models],
+            min_free_bytes=spec.min_free_bytes,
         )
+        self._priority = sweep.priority
+        self._send(life.settle(self._database, sweep).woken)
         new, existing = 0, Counter[str]()
         for batch in expansion.batches(BATCH):
             added = wishes.add_jobs(self._database, sweep, batch)
-            self._send(_by_group(added.unmade))
-            new += added.new
+            self._send(_by_group(added.unmade if resend else added.fresh))
+            new += len(added.fresh)
             existing.update(added.existing)
             self._progress(batch[-1].position + 1, expansion.count)
         return Submitted(
@@ -140,6 +187,7 @@ class _Submission:
             existing=dict(existing),
             dropped=wishes.drop_absent(self._database, sweep),
             retried=self._retry(sweep) if retry else 0,
+            was=before.state if before else "active",
             warnings=(*expansion.duplicates, *expansion.warnings, *self._full(spec)),
         )
 
@@ -158,7 +206,8 @@ class _Submission:
         return sum(map(len, again.values()))
 
     def _send(self, groups: Mapping[str, Sequence[str]]) -> None:
-        send(self._app, groups, priority=NORMAL_PRIORITY)
+        if groups:
+            send(self._app, groups, priority=self._priority)
 
 
 def describe_submission(done: Submitted) -> list[str]:
@@ -170,6 +219,8 @@ def describe_submission(done: Submitted) -> list[str]:
         f"{sweep.name}{revision}: {images(done.total)}, {done.new:,} new, "
         f"{made:,} made already."
     ]
+    if done.was != "active":
+        lines.append(f"{sweep.name} was {done.was}; it is active again.")
     if done.dropped:
         lines.append(f"{images(done.dropped)} that were unmade left the sweep.")
     if done.retried:

@@ -13,13 +13,14 @@ from sqlalchemy.engine import Connection
 
 from storage.database import Database, clock, utc_now
 from storage.job import Job
+from storage.results import lock_jobs
 from storage.rows import job_columns, job_from_row
 from storage.schema import LEASED, RUNNABLE, jobs
+from storage.sweeps import BEHIND
+from storage.wishes import rank
 
 #: Deaths of a worker, alone with a job, after which the job is set aside.
 MAX_DEATHS = 3
-#: Added to the position of a job whose worker died: it waits behind its group's rest.
-BEHIND = 10**12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,7 @@ def claim(  # noqa: PLR0913 - each is a rule of the choice
     order = _LONGEST_FIRST if longest_first else _IN_ORDER
     with database.write() as connection:
         found = _lock_runnable(connection, wanted, limit, order=order)
+        found = _leave_unwanted(connection, found)
         if not found:
             return []
         alone = next((i for i, row in enumerate(found) if row.attempts), None)
@@ -148,8 +150,10 @@ def renew(
     database: Database, *, owner: str, ids: Iterable[int], lease_s: float
 ) -> set[int]:
     """Lengthen the leases of `ids` and give those that `owner` still has."""
-    mine = sa.and_(jobs.c.id.in_(list(ids)), jobs.c.owner == owner, LEASED)
+    ids = list(ids)
+    mine = sa.and_(jobs.c.id.in_(ids), jobs.c.owner == owner, LEASED)
     with database.write() as connection:
+        lock_jobs(connection, ids)
         until = clock(connection) + lease_s
         connection.execute(sa.update(jobs).where(mine).values(lease_until=until))
         return set(connection.execute(sa.select(jobs.c.id).where(mine)).scalars())
@@ -194,6 +198,15 @@ def free_owner(database: Database, owner: str, *, died: bool) -> int:
         return len(held)
 
 
+def unwanted(database: Database, owner: str) -> set[int]:
+    """Give the jobs that `owner` holds, and that no active sweep wants any more."""
+    query = sa.select(jobs.c.id).where(
+        LEASED, jobs.c.owner == owner, jobs.c.priority.is_(None)
+    )
+    with database.read() as connection:
+        return set(connection.execute(query).scalars())
+
+
 def leased_owners(database: Database) -> set[str]:
     """Name every worker that owns a job now."""
     query = sa.select(jobs.c.owner).where(LEASED).distinct()
@@ -226,6 +239,20 @@ def _lock_runnable(
         .with_for_update(skip_locked=True)
     )
     return connection.execute(query).all()
+
+
+def _leave_unwanted(connection: Connection, found: Sequence[Any]) -> Sequence[Any]:
+    """Give those of the rows that are still wanted.
+
+    A sweep that is being paused or cancelled says so first, and its jobs afterwards:
+    what has not heard of it yet is told here.
+    """
+    ids = jobs.c.id.in_([row.id for row in found])
+    if not found or not rank(connection, ids):
+        return found
+    query = sa.select(jobs.c.id).where(ids, jobs.c.priority.is_not(None))
+    wanted = set(connection.execute(query).scalars())
+    return [row for row in found if row.id in wanted]
 
 
 def _next_group(connection: Connection, last: str) -> Any:
@@ -273,7 +300,7 @@ def _count_death(connection: Connection, job_id: int, deaths: int) -> None:
     if deaths >= MAX_DEATHS:
         reason = (
             f"its worker died {deaths} times with this job alone; see the worker's "
-            "log, then submit the sweep again with --retry-failed"
+            "log, then try it again with `nightsweep retry`"
         )
         values |= {"state": "quarantined", "error": reason}
         values |= {"owner": None, "lease_until": None}

@@ -6,6 +6,8 @@ The folder may be shared between hosts; the database holds paths relative to it.
 import os
 import re
 import secrets
+import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +29,21 @@ def relative_path(key: str) -> str:
     return f"{key[:2]}/{key[2:4]}/{key}.png"
 
 
+def _nothing() -> int:
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
-    """The folder that holds every image."""
+    """The folder that holds every image.
+
+    Attributes:
+        root: The folder.
+        min_free: Gives the bytes that must stay free on its disk.
+    """
 
     root: Path
+    min_free: Callable[[], int] = _nothing
 
     def path(self, key: str) -> Path:
         """Give where the image of a job is, or will be."""
@@ -43,9 +55,11 @@ class ImageFolder:
         Writing the same key again replaces the file.
 
         Raises:
-            ImageStoreError: The file cannot be written.
+            ImageStoreError: The file cannot be written, or too little of the disk
+                is free.
         """
         path = self.path(key)
+        self._check_room(len(content))
         # Chance, not the process id: containers that share a folder share those.
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
         try:
@@ -65,6 +79,35 @@ class ImageFolder:
             )
             raise ImageStoreError(msg) from exc
         return path
+
+    def _check_room(self, size_bytes: int) -> None:
+        wanted = self.min_free()
+        if not wanted:
+            return
+        free = free_bytes(self.root)
+        if free - size_bytes < wanted:
+            msg = (
+                f"{wanted / 1e9:.1f} GB must stay free where images go (limits."
+                f"min_free), but {self.root} has {free / 1e9:.1f} GB; free some disk "
+                "space, and the work goes on by itself."
+            )
+            raise ImageStoreError(msg)
+
+
+def free_bytes(folder: Path) -> int:
+    """Give what is free on a folder's disk, for those who are not root.
+
+    Raises:
+        ImageStoreError: The folder cannot be reached.
+    """
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError as exc:
+        msg = (
+            f"Images must be writable, but {folder} gives: {exc.strerror}; mount it, "
+            "or set NIGHTSWEEP_IMAGES to another folder."
+        )
+        raise ImageStoreError(msg) from exc
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,12 +2,18 @@
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
-from storage.job import Job, Model, canonical_json
+from storage.job import Job, Model, PlannedJob, canonical_json
 from storage.schema import jobs, models, prompts, schedulers
+
+#: Writes what people read, in the order in which it is shown.
+_SHOWN = json.JSONEncoder(ensure_ascii=False)
 
 
 def job_columns() -> sa.Select[Any]:
@@ -67,14 +73,30 @@ def model_row(model: Model) -> dict[str, Any]:
     }
 
 
-def prompt_digest(job: Job) -> str:
-    """Name a pair of prompt and negative prompt: 32 hex digits."""
-    both = canonical_json([job.prompt, job.negative_prompt])
-    return hashlib.sha256(both.encode()).hexdigest()[:32]
+def prompt_row(one: PlannedJob) -> dict[str, Any]:
+    """Give the row of `prompts` for a job's pair of prompt and negative prompt."""
+    both = canonical_json([one.job.prompt, one.job.negative_prompt])
+    return {
+        "digest": hashlib.sha256(both.encode()).hexdigest()[:32],
+        "text": one.job.prompt,
+        "negative": one.job.negative_prompt,
+        "template": one.template,
+        "choices": canonical_json(list(one.choices)) if one.choices else None,
+    }
 
 
-def job_row(job: Job) -> dict[str, Any]:
-    """Give the columns of `jobs` that come from the job itself, without its ids."""
+def scheduler_identity(one: PlannedJob) -> tuple[str, str, str]:
+    """Give what tells a job's row of `schedulers` apart: class, options, name."""
+    return (
+        one.job.scheduler_class,
+        _json_of(one.job.scheduler_options),
+        one.scheduler_name,
+    )
+
+
+def job_row(one: PlannedJob) -> dict[str, Any]:
+    """Give the columns of `jobs` for a new job, without its ids."""
+    job = one.job
     return {
         "key": job.key,
         "group_key": job.group,
@@ -86,5 +108,43 @@ def job_row(job: Job) -> dict[str, Any]:
         "dtype": job.dtype,
         "backend": job.backend,
         "generator": job.generator,
-        "extras": canonical_json(job.extras),
+        "extras": _json_of(job.extras),
+        "position": one.position,
+        "evaluations": one.evaluations,
+        "state": "pending",
+        "attempts": 0,
+        "deaths": 0,
     }
+
+
+def member_row(one: PlannedJob, *, sweep_id: int, revision: int) -> dict[str, Any]:
+    """Give the columns of `sweep_jobs` for a job; its key stands for its id."""
+    return {
+        "key": one.job.key,
+        "sweep_id": sweep_id,
+        "revision": revision,
+        "position": one.position,
+        "scheduler_label": one.scheduler_label,
+        "cell": _SHOWN.encode(one.cell),
+    }
+
+
+def insert_rows(
+    connection: Connection, insert: Any, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Execute an INSERT for each of many rows of the same columns, fast.
+
+    SQLAlchemy's own way takes longer over the parameters than SQLite over the rows.
+    The values go to the driver as they are: numbers, text and None.
+    """
+    columns = [name for name in rows[0] if name in insert.table.c]
+    compiled = insert.compile(dialect=connection.dialect, column_keys=columns)
+    values: Sequence[Any] = rows
+    if compiled.positional:
+        values = [*map(itemgetter(*compiled.positiontup), rows)]
+    connection.exec_driver_sql(str(compiled), values)
+
+
+def _json_of(values: Mapping[str, Any]) -> str:
+    # Most are empty.
+    return canonical_json(values) if values else "{}"

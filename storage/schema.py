@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -103,6 +104,11 @@ sweeps = Table(
     Column("state", String(16), nullable=False),
     Column("priority", Integer, nullable=False),
     Column("created_at", String(32), nullable=False),
+    # Why it was paused, where it paused itself.
+    Column("reason", Text),
+    Column("min_free_bytes", BigInteger, nullable=False, server_default="0"),
+    # Whether its first results were looked at, to stop what fails from the start.
+    Column("judged", Boolean, nullable=False, server_default=false()),
     _one_of("state", SWEEP_STATES),
 )
 
@@ -177,6 +183,23 @@ blocks = Table(
     Column("worker", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("since", String(32), nullable=False),
+)
+
+#: Worker processes: what each is doing, and when it last gave a sign of life.
+workers = Table(
+    "workers",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("gpu", Text, nullable=False),
+    Column("phase", String(16), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("images", BigInteger, nullable=False),
+    Column("images_per_s", Float(53)),
+    Column("started_at", String(32), nullable=False),
+    Column("phase_at", String(32), nullable=False),
+    Column("seen_at", String(32), nullable=False),
 )
 
 scores = Table(

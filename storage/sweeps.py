@@ -1,21 +1,30 @@
 """Sweeps in SQL: submitted specs, and how far they are."""
 
+import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from storage.database import Database, insert_into, utc_now
+from storage.errors import UsageError
+from storage.filters import Filter, find
 from storage.job import canonical_json
 from storage.schema import LEASED, RUNNABLE, jobs, models, results, sweep_jobs, sweeps
 
 #: Priorities run from 0, first, to 9, last.
 NORMAL_PRIORITY = 5
+PRIORITIES = range(10)
+#: Added to the position of a job whose worker died: it waits behind its group's rest.
+BEHIND = 10**12
+#: States of jobs that nobody makes any more, though there is no image.
+FAILED = ("failed", "quarantined")
+#: Jobs that are tried again in one transaction.
+STEP = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +39,7 @@ class Sweep:
         axes: Axis names to their values' labels, in display order.
         state: `active`, `paused` or `cancelled`.
         priority: 0, first, to 9, last.
+        reason: Why it was paused, where it paused itself.
     """
 
     id: int
@@ -39,22 +49,25 @@ class Sweep:
     axes: Mapping[str, Any]
     state: str
     priority: int
+    reason: str | None = None
 
 
-def save_sweep(
+def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
     database: Database,
     name: str,
     *,
     spec: str,
     axes: Mapping[str, Any],
     fingerprints: Sequence[str] = (),
-    priority: int = NORMAL_PRIORITY,
+    priority: int | None = None,
+    min_free_bytes: int = 0,
 ) -> Sweep:
     """Create a sweep, or give a known one a new revision if what it wants changed.
 
     That is the spec, the values of its axes (a file of prompts may have changed), or
     its models, by their fingerprints. A cancelled or paused sweep becomes active
-    again.
+    again; its jobs hear of it by `storage.life.settle`. Its priority stays as it was
+    unless one is given.
     """
     wanted = canonical_json([spec, axes, *fingerprints])
     values = {
@@ -63,37 +76,46 @@ def save_sweep(
         # The order of the axes is the display order.
         "axes": json.dumps(axes, ensure_ascii=False),
         "state": "active",
-        "priority": priority,
+        "reason": None,
+        "min_free_bytes": min_free_bytes,
     }
+    urgency = {} if priority is None else {"priority": priority}
+    first = {"priority": NORMAL_PRIORITY, "revision": 1, "created_at": utc_now()}
     changed = sa.case((sweeps.c.digest != values["digest"], 1), else_=0)
     with database.write() as connection:
         # One statement, so that two producers may submit the same sweep at once.
         connection.execute(
             insert_into(connection, sweeps)
-            .values(name=name, revision=1, created_at=utc_now(), **values)
+            .values({"name": name, **first, **values, **urgency})
             .on_conflict_do_update(
                 index_elements=["name"],
-                set_={**values, "revision": sweeps.c.revision + changed},
+                set_={**values, **urgency, "revision": sweeps.c.revision + changed},
             )
         )
-        return _sweep(_sweep_row(connection, name))
+        columns = [column for column in sweeps.c if column.name != "axes"]
+        query = sa.select(*columns).where(sweeps.c.name == name)
+        return _sweep(connection.execute(query).one(), axes)
 
 
-def retry(database: Database, sweep: Sweep) -> dict[str, list[str]]:
-    """Make a sweep's failed and quarantined jobs pending again.
+def retry(
+    database: Database, sweep: Sweep, *, among: Filter | None = None
+) -> dict[str, list[str]]:
+    """Make a sweep's failed and quarantined jobs pending again, as if never begun.
 
-    Gives their keys by batch group, for the messages that follow.
+    Args:
+        database: Where they are.
+        sweep: The sweep; other sweeps that want them get them too.
+        among: Which of them; its sweep is this one, whatever it says. None for all.
+
+    Returns:
+        Their keys by batch group, for the messages that follow.
     """
-    members = sa.select(sweep_jobs.c.job_id).where(sweep_jobs.c.sweep_id == sweep.id)
+    which = replace(among or Filter(), sweep=sweep.name)
+    which = replace(which, states=which.states or FAILED)
+    keys = [row["key"] for row in find(database, which)]
     groups: dict[str, list[str]] = {}
-    with database.write() as connection:
-        again = connection.execute(
-            sa.update(jobs)
-            .where(jobs.c.id.in_(members), jobs.c.state.in_(("failed", "quarantined")))
-            .values(state="pending", attempts=0, deaths=0, error=None)
-            .returning(jobs.c.group_key, jobs.c.key)
-        )
-        for group, key in again:
+    for start in range(0, len(keys), STEP):
+        for group, key in _begin_again(database, keys[start : start + STEP]):
             groups.setdefault(group, []).append(key)
     return groups
 
@@ -101,15 +123,29 @@ def retry(database: Database, sweep: Sweep) -> dict[str, list[str]]:
 def find_sweep(database: Database, name: str) -> Sweep | None:
     """Give the sweep of that name, or None."""
     with database.read() as connection:
-        row = _sweep_row(connection, name)
-        return _sweep(row) if row else None
+        query = sa.select(sweeps).where(sweeps.c.name == name)
+        row = connection.execute(query).first()
+        return _sweep(row, json.loads(row.axes)) if row else None
+
+
+def require_sweeps(database: Database, names: Sequence[str]) -> list[Sweep]:
+    """Give the sweeps of those names, each once.
+
+    Raises:
+        UsageError: There is none of some name.
+    """
+    known = {sweep.name: sweep for sweep in list_sweeps(database)}
+    for name in names:
+        if name not in known:
+            raise UsageError(_no_such_sweep(name, list(known)))
+    return [known[name] for name in dict.fromkeys(names)]
 
 
 def list_sweeps(database: Database) -> list[Sweep]:
     """Give every sweep, the oldest first."""
     with database.read() as connection:
         rows = connection.execute(sa.select(sweeps).order_by(sweeps.c.id))
-        return [_sweep(row) for row in rows]
+        return [_sweep(row, json.loads(row.axes)) for row in rows]
 
 
 def count_states(database: Database, sweep: Sweep) -> dict[str, int]:
@@ -213,17 +249,43 @@ def failures(
         return list(connection.execute(query).all())
 
 
-def _sweep_row(connection: Connection, name: str) -> Any:
-    return connection.execute(sa.select(sweeps).where(sweeps.c.name == name)).first()
+def _begin_again(database: Database, keys: Sequence[str]) -> Sequence[Any]:
+    fresh = {
+        "state": "pending",
+        "attempts": 0,
+        "deaths": 0,
+        "error": None,
+        "position": jobs.c.position % BEHIND,
+    }
+    with database.write() as connection:
+        again = connection.execute(
+            sa.update(jobs)
+            .where(jobs.c.key.in_(keys), jobs.c.state.in_(FAILED))
+            .values(fresh)
+            .returning(jobs.c.group_key, jobs.c.key)
+        )
+        return again.all()
 
 
-def _sweep(row: Any) -> Sweep:
+def _no_such_sweep(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        hint = f"did you mean {near[0]!r}?"
+    elif known:
+        hint = "`nightsweep status` lists them."
+    else:
+        hint = "none was yet: `nightsweep run SPEC` makes one."
+    return f"sweep must be one that was submitted, got {name!r}; {hint}"
+
+
+def _sweep(row: Any, axes: Mapping[str, Any]) -> Sweep:
     return Sweep(
         id=row.id,
         name=row.name,
         revision=row.revision,
         spec=row.spec,
-        axes=json.loads(row.axes),
+        axes=axes,
         state=row.state,
         priority=row.priority,
+        reason=row.reason,
     )

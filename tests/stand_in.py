@@ -70,6 +70,8 @@ class StandIn:
         time.sleep(self.step_s)
         if all(one.job.prompt != "deaf" for one in live):
             work.check()
+        gone = work.withdraw()
+        live[:] = [one for one in live if one.job not in gone]
         for one in list(live):
             one.left -= 1
             if not one.left:

@@ -23,6 +23,8 @@ class Basket:
         failures: Errors of the jobs that failed, by key.
         expected: What `expect` was called with.
         put_backs: What each call of `put_back` gave back.
+        unwanted: Keys of jobs that nobody wants any more.
+        withdrawn: Those that were let go for it.
     """
 
     def __init__(self, *jobs: Job, check: Callable[[], None] = go_on) -> None:
@@ -34,6 +36,8 @@ class Basket:
         self.failures: dict[str, JobError] = {}
         self.expected: list[int] = []
         self.put_backs: list[list[Job]] = []
+        self.unwanted: set[str] = set()
+        self.withdrawn: list[Job] = []
         self._films: list[tuple[Job, Callable[[], Painting]]] = []
 
     def expect(self, width: int) -> None:
@@ -70,6 +74,14 @@ class Basket:
         for job in jobs:
             self.in_hand.remove(job)
         self.waiting.extendleft(reversed(jobs))
+
+    def withdraw(self) -> list[Job]:
+        """Give what is in hand and not wanted."""
+        gone = [job for job in self.in_hand if job.key in self.unwanted]
+        self.withdrawn += gone
+        for job in gone:
+            self.in_hand.remove(job)
+        return gone
 
     def develop(self) -> None:
         """Develop what was kept."""

@@ -196,6 +196,7 @@ class _Closed:
 
     def __init__(self, source: Source) -> None:
         self.fail = source.fail
+        self.withdraw = source.withdraw
         self.check = source.check
 
     def take(self) -> Job | None:

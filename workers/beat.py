@@ -1,6 +1,5 @@
 """The beat: a thread that keeps a worker's message and leases while it works."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +11,7 @@ from storage import claims
 from storage.database import Database
 from storage.errors import NightsweepError
 from storage.queue import redis_client
-
-log = logging.getLogger(__name__)
+from workers import outages
 
 #: Beats in the time after which silence frees a job.
 BEATS_PER_LEASE = 6
@@ -43,7 +41,6 @@ class Beat:
         self._lock = threading.Lock()
         self._held: set[int] = set()
         self._lost: set[int] = set()
-        self._healthy = True
 
     @contextmanager
     def during(self, delivery_tag: str | None) -> Iterator[None]:
@@ -84,20 +81,18 @@ class Beat:
 
     def _beat(self, delivery_tag: str | None) -> None:
         # Each by itself: leases are kept while Redis is away, and the other way round.
-        kept = self._try(self._keep_leases)
-        said = self._try(lambda: self._keep_message(delivery_tag))
-        if said and kept and not self._healthy:
-            log.warning("The beat goes on.", extra={"action": "beat_resumed"})
-        self._healthy = said and kept
+        self._try(self._keep_leases, who=f"{self._owner} leases")
+        self._try(
+            lambda: self._keep_message(delivery_tag), who=f"{self._owner} message"
+        )
 
-    def _try(self, act: Callable[[], None]) -> bool:
+    def _try(self, act: Callable[[], None], *, who: str) -> None:
         try:
             act()
         except NightsweepError as exc:
-            if self._healthy:
-                log.warning("The beat fails: %s", exc, extra={"action": "beat_failed"})
-            return False
-        return True
+            outages.begin(who, exc)
+        else:
+            outages.end(who)
 
     def _keep_message(self, delivery_tag: str | None) -> None:
         if delivery_tag:

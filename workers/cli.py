@@ -5,15 +5,21 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from storage.database import open_database
 from storage.embedded import broker_url
+from storage.errors import DeviceError
 from storage.queue import make_app
-from storage.settings import read_settings
-from workers.devices import choose_seats
+from storage.settings import Settings, read_settings
+from workers.devices import Seat, choose_seats
+from workers.durations import Duration
+from workers.leave import Leave
+from workers.log_lines import LineFormatter
 from workers.reconcile import reconcile
 from workers.supervisor import Supervisor
 
@@ -41,9 +47,30 @@ from workers.supervisor import Supervisor
     help="Processes on a CPU.  [default: one a core, 8 at the most]",
 )
 @click.option(
+    "--exit-when-idle",
+    type=Duration(),
+    envvar="NIGHTSWEEP_EXIT_WHEN_IDLE",
+    show_envvar=True,
+    metavar="TIME",
+    help="End when there was nothing to make for so long: 60s.  [default: never]",
+)
+@click.option(
+    "--stop-after",
+    type=Duration(),
+    envvar="NIGHTSWEEP_STOP_AFTER",
+    show_envvar=True,
+    metavar="TIME",
+    help="Hand back and end after so long: 90s, 30m, 8h.  [default: never]",
+)
+@click.option(
     "--give-up-after",
     type=click.IntRange(1),
     help="End when every worker died so often in a row.  [default: never]",
+)
+@click.option(
+    "--join",
+    is_flag=True,
+    help="Wait for a GPU where other workers have them all.",
 )
 @click.option(
     "--end-with-parent",
@@ -51,47 +78,76 @@ from workers.supervisor import Supervisor
     help="End when standard input is closed.",
 )
 def worker(
-    gpus: str | None,
-    device: str | None,
-    workers: int | None,
     give_up_after: int | None,
+    exit_when_idle: float | None,
+    stop_after: float | None,
     *,
+    join: bool,
     end_with_parent: bool,
+    **devices: Any,
 ) -> None:
     """Serve the queue with this machine's GPUs, or its CPU.
 
     It goes on until told to stop: Ctrl-C hands unfinished jobs back and keeps every
-    finished image, a second one stops at once. Logs are in $NIGHTSWEEP_HOME/logs.
+    finished image, a second one stops at once. Logs are in $NIGHTSWEEP_HOME/logs. A
+    GPU that other workers of this machine serve is left to them until it is free.
     """
-    context = click.get_current_context()
-    if device and context.get_parameter_source("gpus") is ParameterSource.ENVIRONMENT:
-        gpus = None  # an option that was given beats a variable that was set
-    seats = choose_seats(gpus=gpus, device=device, workers=workers)
+    seats = _choose_seats(**devices)
     settings = read_settings()
     settings.make_home()
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    told = logging.StreamHandler()
+    told.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[told])
     logging.getLogger("workers").setLevel(logging.INFO)
-    app = make_app(broker_url(settings), lease_s=settings.lease_s)
-    database = open_database(settings.database_url)
-
-    def repair() -> None:
-        broker_url(settings)  # the embedded server may have died, or been stopped
-        reconcile(database, app)
-
-    supervisor = Supervisor(
+    supervisor = _supervise(
+        settings,
         seats,
-        database=database,
-        repair=repair,
         give_up_after=give_up_after,
+        leave=Leave(when_idle_s=exit_when_idle, after_s=stop_after),
     )
+    taken = supervisor.take_seats()
+    if not taken and not join:
+        names = ", ".join(seat.name for seat in seats)
+        msg = (
+            f"A worker needs a GPU of its own, but others serve {names} already; stop "
+            "those, or wait for one with --join."
+        )
+        raise DeviceError(msg)
     _obey_signals(supervisor)
     if end_with_parent:
         threading.Thread(target=_wait_for_end, args=(supervisor,), daemon=True).start()
-    shown = ", ".join(seat.name for seat in seats)
-    click.echo(f"Serving with {shown}; logs in {settings.logs}.", err=True)
+    click.echo(f"{_describe(seats, taken)}; logs in {settings.logs}.", err=True)
     sys.exit(supervisor.run())
+
+
+def _choose_seats(
+    *, gpus: str | None, device: str | None, workers: int | None
+) -> list[Seat]:
+    context = click.get_current_context()
+    if device and context.get_parameter_source("gpus") is ParameterSource.ENVIRONMENT:
+        gpus = None  # an option that was given beats a variable that was set
+    return choose_seats(gpus=gpus, device=device, workers=workers)
+
+
+def _supervise(settings: Settings, seats: Sequence[Seat], **rules: Any) -> Supervisor:
+    app = make_app(broker_url(settings), lease_s=settings.lease_s)
+    database = open_database(settings.database_url)
+    return Supervisor(
+        seats,
+        database=database,
+        repair=lambda: reconcile(database, app),
+        # The embedded server may have died, or been stopped.
+        keep_redis=None if settings.redis_url else lambda: broker_url(settings),
+        **rules,
+    )
+
+
+def _describe(seats: Sequence[Seat], taken: Sequence[Seat]) -> str:
+    names = ", ".join(seat.name for seat in taken)
+    others = ", ".join(seat.name for seat in seats if seat not in taken)
+    if not taken:
+        return f"Waiting for {others}, which other workers serve"
+    return f"Serving with {names}" + (f", and {others} when free" if others else "")
 
 
 def _obey_signals(supervisor: Supervisor) -> None:
@@ -107,6 +163,8 @@ def _obey_signals(supervisor: Supervisor) -> None:
 
     signal.signal(signal.SIGINT, obey)
     signal.signal(signal.SIGTERM, obey)
+    # A terminal that is closed ends no night; workers inherit that.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _wait_for_end(supervisor: Supervisor) -> None:

@@ -1,11 +1,13 @@
 """The compiled network: faster where asked for, and other in the last bits."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from typing import Any, cast
 
 import torch
 
 from storage.job import Job
+from workers import phases
 from workers.families import StableDiffusion
 
 #: Shapes for which networks are compiled at most in one process; torch's own limit is
@@ -25,8 +27,12 @@ class Compiled:
         torch._dynamo.config.recompile_limit = MOST_SHAPES
         self._family = family
         self._own = family.denoiser
-        self._network = torch.compile(self._own, dynamic=False)
+        self._network = cast(Any, torch.compile(self._own, dynamic=False))
         self._seen: set[tuple[int, int, int, bool]] = set()
+        self._is_new = False
+        self._compilation = ExitStack()
+        self._network.register_forward_pre_hook(self._begin)
+        self._network.register_forward_hook(self._end, always_call=True)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -43,6 +49,14 @@ class Compiled:
     def note(self, job: Job, width: int) -> bool:
         """Note a batch; tell whether it is the first of its shape, to be compiled."""
         shape = (width, job.width, job.height, self._family.is_guided(job))
-        is_new = shape not in self._seen
+        self._is_new = shape not in self._seen
         self._seen.add(shape)
-        return is_new
+        return self._is_new
+
+    def _begin(self, *_args: object) -> None:
+        if self._is_new:
+            self._compilation.enter_context(phases.during(phases.COMPILING))
+
+    def _end(self, *_args: object) -> None:
+        self._is_new = False
+        self._compilation.close()

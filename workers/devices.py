@@ -30,12 +30,29 @@ class Seat:
         device: `cpu`, or `cuda:0`, counted among the visible ones.
         visible: Value of CUDA_VISIBLE_DEVICES, or None to leave it alone.
         threads: Torch threads on a CPU.
+        gpu: The device's name, for people.
+        uuid: The GPU's own id; empty for a CPU.
     """
 
     name: str
     device: str
     visible: str | None = None
     threads: int = 1
+    gpu: str = "CPU"
+    uuid: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """A GPU that torch can use.
+
+    Attributes:
+        name: Of the product.
+        uuid: Its own id; empty where torch does not tell.
+    """
+
+    name: str
+    uuid: str = ""
 
 
 def choose_seats(
@@ -72,8 +89,8 @@ def has_nvidia() -> bool:
     return any(any(Path(folder).glob(names)) for folder, names in places)
 
 
-def probe() -> list[str]:
-    """Ask torch, in a process of its own, for the names of the visible GPUs.
+def probe() -> list[Gpu]:
+    """Ask torch, in a process of its own, for the visible GPUs.
 
     Raises:
         DeviceError: torch cannot use them; the message says why.
@@ -87,7 +104,9 @@ def probe() -> list[str]:
             "--device cpu."
         )
         raise DeviceError(msg)
-    return names
+    uuids: list[str] = found.get("uuids", [""] * len(names))
+    pairs = zip(names, uuids, strict=True)
+    return [Gpu(name=name, uuid=uuid) for name, uuid in pairs]
 
 
 def _ask_torch() -> dict[str, Any]:
@@ -113,11 +132,17 @@ def _ask_torch() -> dict[str, Any]:
     return found
 
 
-def _gpu_seats(names: Sequence[str], gpus: str) -> list[Seat]:
-    visible = _visible(len(names))
-    chosen = range(len(names)) if gpus == "all" else _indices(gpus, len(names))
+def _gpu_seats(found: Sequence[Gpu], gpus: str) -> list[Seat]:
+    visible = _visible(len(found))
+    chosen = range(len(found)) if gpus == "all" else _indices(gpus, len(found))
     return [
-        Seat(name=f"gpu{index}", device="cuda:0", visible=visible[index])
+        Seat(
+            name=f"gpu{index}",
+            device="cuda:0",
+            visible=visible[index],
+            gpu=found[index].name,
+            uuid=found[index].uuid or visible[index],
+        )
         for index in chosen
     ]
 
@@ -158,8 +183,12 @@ def _describe() -> dict[str, object]:
     import torch
 
     if torch.cuda.is_available():
-        count = torch.cuda.device_count()
-        return {"names": [torch.cuda.get_device_name(i) for i in range(count)]}
+        gpus = range(torch.cuda.device_count())
+        found = [torch.cuda.get_device_properties(index) for index in gpus]
+        return {
+            "names": [torch.cuda.get_device_name(index) for index in gpus],
+            "uuids": [str(getattr(one, "uuid", "")) for one in found],
+        }
     if torch.version.cuda is None:
         return {"reason": f"torch {torch.__version__} is built for CPUs only"}
     try:

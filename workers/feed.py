@@ -21,6 +21,7 @@ from workers.painting import StoppedError
 from workers.recent import Recent
 from workers.share import Share
 from workers.stock import Stock
+from workers.withdrawal import Withdrawal
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Feed:
         self._is_over = is_over
         self._stock = Stock()
         self._changed = threading.Condition()
+        self._withdrawal = Withdrawal(kit, self._stock, self._changed)
         self._trouble: Exception | None = None
         self._closed = self._ended = False
         #: Jobs that `gather` waits for; its questions, and those that were answered.
@@ -76,6 +78,7 @@ class Feed:
     def __enter__(self) -> Self:
         """Begin to claim."""
         self._thread.start()
+        self._withdrawal.start()
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -84,6 +87,7 @@ class Feed:
             self._closed = True
             self._changed.notify_all()
         self._thread.join()
+        self._withdrawal.end()
         self._kit.hand_back([claim.id for claim in self._stock.drain()])
 
     @property
@@ -133,9 +137,13 @@ class Feed:
         with self._changed:
             self._stock.put_back(jobs)
 
+    def withdraw(self) -> list[Job]:
+        """See `workers.painting.Work`."""
+        return self._withdrawal.take()
+
     def check(self) -> None:
         """See `workers.painting.Work`; raises what befell other threads, too."""
-        trouble = self._trouble or self._finisher.trouble
+        trouble = self._trouble or self._withdrawal.trouble or self._finisher.trouble
         if trouble:
             raise trouble
         self._kit.check()

@@ -28,6 +28,7 @@ from storage.results import (
     record_done,
     record_failure,
 )
+from workers import phases
 from workers.encode import encode_png, pixel_sha256
 from workers.kit import ENDINGS, Kit, ending
 from workers.painting import Painting
@@ -141,7 +142,9 @@ class Finisher:
 
     def _begin(self) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._count < self._most or self.trouble)
+            # How long that takes is up to the developers, and the disk.
+            with phases.during(phases.IDLE):
+                self._changed.wait_for(lambda: self._count < self._most or self.trouble)
             if self.trouble:
                 raise self.trouble
             self._count += 1
@@ -164,6 +167,11 @@ class Finisher:
             self._changed.notify_all()
 
     def _develop(self, claim: Claim, develop: Develop) -> None:
+        if self._kit.beat.has_lost(claim.id):
+            # Somebody else makes it, and this file would not be that of their row.
+            self._kit.beat.let_go(claim.id)
+            self._end(1)
+            return
         try:
             self._add(self._make(claim, develop))
         except Exception as exc:  # noqa: BLE001 - the painter's thread raises it
@@ -172,7 +180,8 @@ class Finisher:
 
     def _make(self, claim: Claim, develop: Develop) -> _Done | _Failed:
         try:
-            done = self._save(claim, develop())
+            with phases.during(phases.STORING):
+                done = self._save(claim, develop())
         except ENDINGS:
             raise
         except JobError as exc:

@@ -11,6 +11,7 @@ from storage import blocks, claims
 from storage.database import Database
 from storage.errors import DatabaseError, DeviceError, NightsweepError, UnfitError
 from storage.images import ImageFolder
+from workers import outages, phases
 from workers.beat import Beat
 from workers.painting import StoppedError
 
@@ -51,7 +52,8 @@ class Kit:
     developers: int = 1
 
     def check(self) -> None:
-        """Raise `StoppedError` if the worker was asked to end."""
+        """Raise `StoppedError` if the worker was asked to end; it is progress too."""
+        phases.progress()
         if self.should_stop():
             raise StoppedError
 
@@ -74,23 +76,11 @@ class Kit:
         Raises:
             StoppedError: The worker was asked to end during an outage.
         """
-        warned = False
-        while True:
-            try:
-                answer = act()
-            except NightsweepError as exc:
-                if not exc.retryable:
-                    raise
-                if not warned:
-                    log.warning("Waiting: %s", exc, extra={"action": "outage_began"})
-                    self.tell(group, f"waiting: {exc}")
-                warned = True
-                (check or self.check)()
-                time.sleep(PAUSE_S)
-            else:
-                if warned:
-                    log.warning("Going on.", extra={"action": "outage_ended"})
-                return answer
+        return patiently(
+            act,
+            check=check or self.check,
+            tell=lambda error: self.tell(group, f"waiting: {error}"),
+        )
 
     def tell(self, group: str, reason: str) -> None:
         """Note for people what holds a group up; lifted with its next image."""
@@ -113,6 +103,38 @@ class Kit:
                 exc,
                 extra={"action": "hand_back_failed"},
             )
+
+
+def patiently(
+    act: Callable[[], Answer],
+    *,
+    check: Callable[[], None],
+    tell: Callable[[Exception], None] | None = None,
+) -> Answer:
+    """Do it, and while the disk or the database is away, do it again.
+
+    Args:
+        act: What may fail with an error that is `retryable`.
+        check: Raises when to give up.
+        tell: Called once with the error, if there is one.
+    """
+    try:
+        return act()
+    except NightsweepError as exc:
+        if not exc.retryable:
+            raise
+        error = exc
+    with outages.waiting(error), phases.during(phases.WAITING, str(error)):
+        if tell:
+            tell(error)
+        while True:
+            check()
+            time.sleep(PAUSE_S)
+            try:
+                return act()
+            except NightsweepError as exc:
+                if not exc.retryable:
+                    raise
 
 
 def ending(exc: Exception) -> Exception:

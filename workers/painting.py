@@ -15,6 +15,10 @@ class StoppedError(Exception):
     """The worker was asked to stop; its jobs go back as if never begun."""
 
 
+class WithdrawnError(Exception):
+    """The job that is painted is not wanted any more; it went back already."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Painting:
     """One picture, before it is a file.
@@ -83,6 +87,13 @@ class Work(Protocol):
 
     def put_back(self, jobs: list[Job]) -> None:
         """Take back jobs that were begun in vain; they come again, and first."""
+
+    def withdraw(self) -> list[Job]:
+        """Give jobs in hand that nobody wants any more; asked at the end of each step.
+
+        They are to be painted no further, and go back as if never begun. Mostly there
+        are none, which costs nothing.
+        """
 
     def check(self) -> None:
         """Raise `StoppedError` if the work is to end; called before each step."""

@@ -25,11 +25,13 @@ from storage.errors import (
     UnfitError,
 )
 from storage.fingerprint import Digests, verify
+from storage.hub_cache import cached_bytes
 from storage.job import Job
 from storage.models import Located, locate
+from workers import phases
 from workers.compiling import Compiled
 from workers.families import FAMILIES
-from workers.painting import StoppedError
+from workers.painting import StoppedError, WithdrawnError
 from workers.slot import Starter
 
 log = logging.getLogger(__name__)
@@ -124,6 +126,7 @@ class Pipelines:
             with device_errors("the model"):
                 self._residents[wanted] = self._load(job)
         self._residents.move_to_end(wanted)
+        phases.describe(job.model.name)
         with device_errors("one image"):
             yield self._residents[wanted]
 
@@ -136,7 +139,7 @@ class Pipelines:
         """
         try:
             yield
-        except (StoppedError, NightsweepError):
+        except (StoppedError, WithdrawnError, NightsweepError):
             # Ours come from before, between or after the steps.
             raise
         except BaseException:
@@ -177,17 +180,23 @@ class Pipelines:
     def _load(self, job: Job) -> Resident:
         started = time.perf_counter()
         model = job.model
-        found = locate(
-            model.name,
-            revision=model.commit or model.revision,
-            variant=model.variant,
-            download=True,
-        )
-        verify(found, model.fingerprint, digests=Digests(self._digests))
-        self._make_room(found.size_bytes)
-        pipe = load_pipeline(found, variant=model.variant, dtype=DTYPES[job.dtype])
-        config = dict(pipe.scheduler.config)
-        pipe.to(self.device)
+        with phases.during(
+            phases.DOWNLOADING, model.name, measure=lambda: cached_bytes(model.name)
+        ):
+            found = locate(
+                model.name,
+                revision=model.commit or model.revision,
+                variant=model.variant,
+                download=True,
+            )
+        with phases.during(phases.LOADING, model.name):
+            verify(found, model.fingerprint, digests=Digests(self._digests))
+            phases.progress()
+            self._make_room(found.size_bytes)
+            pipe = load_pipeline(found, variant=model.variant, dtype=DTYPES[job.dtype])
+            config = dict(pipe.scheduler.config)
+            phases.progress()
+            pipe.to(self.device)
         load_s = time.perf_counter() - started
         log.info(
             "Loaded %s in %.1f s.",

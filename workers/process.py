@@ -6,6 +6,7 @@ python -P -m workers.process --name gpu0 --device cuda:0
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import warnings
@@ -15,25 +16,36 @@ from logging.handlers import RotatingFileHandler
 from typing import Any
 
 import click
+from celery import Celery
 from celery.exceptions import Reject, SecurityWarning
 
-from storage.database import open_database
+from storage.database import open_database, utc_now
 from storage.embedded import broker_url
 from storage.errors import NightsweepError, UsageError
+from storage.free_space import WantedFreeSpace
 from storage.images import ImageFolder
 from storage.owners import my_name
 from storage.queue import make_app
+from storage.roster import Entry
 from storage.settings import Settings, read_settings
 from storage.widths import DatabaseWidths
+from workers import phases
 from workers.acks import LateAcks
-from workers.beat import Beat
-from workers.kit import Kit
+from workers.beat import BEATS_PER_LEASE, Beat
+from workers.devices import Seat
+from workers.kit import Answer, Kit, patiently
+from workers.log_lines import LineFormatter
 from workers.painting import Painter
+from workers.phases import WatchedPainter
 from workers.pool import TaskPool
+from workers.presence import Presence
+from workers.recent import Recent
+from workers.reports import Reporter
 from workers.tasks import register, should_stop
 from workers.turn import Turn
 
-log = logging.getLogger(__name__)
+# By its name, since it is `__main__` where it runs.
+log = logging.getLogger("workers.process")
 
 #: Module and function that make the painter; the tests put a stand-in here.
 PAINTER = "workers.torch_painter:make_painter"
@@ -47,55 +59,84 @@ LOG_FILES = 3
 @click.command()
 @click.option("--name", required=True, help="What people call this worker.")
 @click.option("--device", required=True, help="cpu, cuda:0 and so on.")
+@click.option("--gpu", default="CPU", show_default=True, help="The device's name.")
 @click.option("--threads", default=1, show_default=True, help="Torch threads on a CPU.")
 @click.option(
     "--peers", default=1, show_default=True, help="Workers of the same supervisor."
 )
-def main(name: str, device: str, *, threads: int, peers: int) -> None:
+@click.option("--report", type=int, help="File descriptor that progress is told to.")
+def main(peers: int, report: int | None, **seat: Any) -> None:
     """Make jobs on one device until told to stop, or until the parent is gone."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _end_with_parent()
     settings = read_settings()
     settings.make_home()
-    _configure_logging(settings, name)
+    _configure_logging(settings, seat["name"])
+    recent = Recent()
+    if report is not None:
+        Reporter(report, recent).start()
     try:
-        sys.exit(_work(settings, name, device=device, threads=threads, peers=peers))
+        with phases.during(phases.STARTING):
+            app = _prepare(settings, Seat(**seat), peers=peers, recent=recent)
+        sys.exit(_serve(app, seat["name"]))
     except NightsweepError as exc:
         log.error("%s", exc, extra={"action": "worker_unfit"})  # noqa: TRY400
         sys.exit(exc.exit_code)
 
 
-def _work(
-    settings: Settings, name: str, *, device: str, threads: int, peers: int
-) -> int:
-    app = make_app(broker_url(settings), lease_s=settings.lease_s)
-    database = open_database(settings.database_url)
+def _prepare(settings: Settings, seat: Seat, *, peers: int, recent: Recent) -> Celery:
+    """Make all that a worker needs; wait for the database and Redis if need be."""
+    app = make_app(_patiently(lambda: broker_url(settings)), lease_s=settings.lease_s)
+    database = _patiently(lambda: open_database(settings.database_url))
     owner = my_name()
+    every_s = settings.lease_s / BEATS_PER_LEASE
+    Presence(database, _entry(seat, owner), recent, every_s=every_s).start()
     beat = Beat(app, database, owner=owner, lease_s=settings.lease_s)
     kit = Kit(
         database=database,
-        images=ImageFolder(settings.images),
+        images=ImageFolder(settings.images, WantedFreeSpace(database)),
         beat=beat,
         owner=owner,
-        worker=name,
+        worker=seat.name,
         lease_s=settings.lease_s,
         should_stop=should_stop,
         peers=peers,
-        developers=CPU_DEVELOPERS if device == "cpu" else GPU_DEVELOPERS,
+        developers=CPU_DEVELOPERS if seat.device == "cpu" else GPU_DEVELOPERS,
     )
     make = _find_painter()
     painter = make(
-        device,
-        threads=threads,
+        seat.device,
+        threads=seat.threads,
         digests=settings.home / "digests.json",
         widths=DatabaseWidths(database),
         compile_network=settings.compile_network,
     )
-    register(app, Turn(kit=kit, painter=painter), beat)
-    return _serve(app, name)
+    turn = Turn(kit=kit, painter=WatchedPainter(painter), recent=recent)
+    register(app, turn, beat)
+    return app
 
 
-def _serve(app: Any, name: str) -> int:
+def _patiently(act: Callable[[], Answer]) -> Answer:
+    # A signal ends the process as long as there is nothing to hand back.
+    return patiently(act, check=phases.progress)
+
+
+def _entry(seat: Seat, owner: str) -> Entry:
+    now = utc_now()
+    return Entry(
+        owner=owner,
+        name=seat.name,
+        host=socket.gethostname(),
+        gpu=seat.gpu,
+        phase=phases.STARTING,
+        started_at=now,
+        phase_at=now,
+    )
+
+
+def _serve(app: Celery, name: str) -> int:
     app.steps["consumer"].add(LateAcks)
-    worker = app.Worker(
+    worker = _deaf_to_hangups(app)(
         hostname=f"{name}@{os.getpid()}",
         pool=TaskPool,
         concurrency=1,
@@ -105,10 +146,20 @@ def _serve(app: Any, name: str) -> int:
         without_heartbeat=True,
         quiet=True,
     )
-    _end_with_parent()
     log.info("Ready.", extra={"action": "worker_ready"})
     worker.start()
     return int(worker.exitcode or 0)
+
+
+def _deaf_to_hangups(app: Any) -> Any:
+    """Give Celery's worker without its wish to start again when a terminal closes."""
+
+    class Worker(app.Worker):  # type: ignore[misc]
+        def install_platform_tweaks(self, worker: Any) -> None:
+            super().install_platform_tweaks(worker)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    return Worker
 
 
 def _find_painter() -> Callable[..., Painter]:
@@ -143,13 +194,11 @@ def _configure_logging(settings: Settings, name: str) -> None:
     file = RotatingFileHandler(
         settings.logs / f"{name}.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES
     )
-    file.setFormatter(
-        logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    )
+    file.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     # What ends a worker is told to the supervisor too.
     loud = logging.StreamHandler()
     loud.setLevel(logging.ERROR)
-    loud.setFormatter(logging.Formatter(f"%(levelname)s {name}: %(message)s"))
+    loud.setFormatter(LineFormatter(f"%(levelname)s {name}: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[file, loud])
     for package in ("workers", "storage"):
         logging.getLogger(package).setLevel(logging.INFO)

@@ -14,10 +14,15 @@ MOST_SURPRISES = 3
 
 
 class Recent:
-    """One per process; threads may share it."""
+    """One per process; threads may share it.
+
+    Attributes:
+        images: Images made since the process began.
+    """
 
     def __init__(self) -> None:
         """Begin with nothing made."""
+        self.images = 0
         self._lock = threading.Lock()
         self._made: deque[float] = deque()
         self._since = time.monotonic()
@@ -33,18 +38,24 @@ class Recent:
     def made_one(self) -> None:
         """Count an image; what went wrong before was not the device's fault."""
         with self._lock:
+            self.images += 1
             self._made.append(time.monotonic())
             self._surprises = 0
 
-    def made_within(self, seconds: float) -> int | None:
-        """Give how many images are made in that time, at least 1; None if unknown."""
+    def rate(self) -> float | None:
+        """Give the images made a second; None where none was made of late."""
         with self._lock:
             self._forget()
             if not self._made:
                 return None
             now = time.monotonic()
             span_s = max(now - max(self._since, now - WINDOW_S), 1e-3)
-            return max(1, math.ceil(len(self._made) / span_s * seconds))
+            return len(self._made) / span_s
+
+    def made_within(self, seconds: float) -> int | None:
+        """Give how many images are made in that time, at least 1; None if unknown."""
+        rate = self.rate()
+        return None if rate is None else max(1, math.ceil(rate * seconds))
 
     def surprised_by(self, error: str) -> None:
         """Count an unforeseen error: one may be a job's fault, a row the machine's.

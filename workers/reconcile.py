@@ -1,20 +1,16 @@
-"""Repair: what Redis lost is sent again, what dead workers held is freed."""
+"""Repair: what was lost, left behind or left half done, while the work goes on."""
 
 import logging
 
 from celery import Celery
 
-from storage import claims
+from storage import claims, life
 from storage.database import Database
 from storage.owners import is_dead
 from storage.queue import send, waiting
 from storage.sweeps import NORMAL_PRIORITY, runnable_keys
 
 log = logging.getLogger(__name__)
-
-#: Jobs named in the messages of one repair. A turn goes on by itself when they are
-#: done, so that these need to wake the workers only.
-WAKE_UP = 512
 
 
 def free_the_dead(database: Database) -> int:
@@ -31,6 +27,8 @@ def free_the_dead(database: Database) -> int:
 def reconcile(database: Database, app: Celery) -> int:
     """Free the dead's jobs, and wake the workers where work waits without a message.
 
+    What a command left half done is finished, and a sweep that fails is paused.
+
     Returns:
         The number of messages sent.
 
@@ -39,9 +37,11 @@ def reconcile(database: Database, app: Celery) -> int:
         DatabaseError: SQL cannot be reached.
     """
     free_the_dead(database)
+    life.settle_all(database)
+    life.judge(database)
     if waiting(app):
         return 0
-    groups = runnable_keys(database, limit=WAKE_UP)
+    groups = runnable_keys(database, limit=life.WAKE_UP)
     if not groups:
         return 0
     sent = send(app, groups, priority=NORMAL_PRIORITY)

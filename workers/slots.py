@@ -18,7 +18,7 @@ apart, so an image is bit for bit that of the same row of an ordinary batch.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -39,6 +39,9 @@ class Source(Protocol):
 
     def fail(self, job: Job, error: JobError) -> None:
         """Take back a job that cannot be painted."""
+
+    def withdraw(self) -> list[Job]:
+        """Give jobs in hand that are to be painted no further; mostly none."""
 
     def check(self) -> None:
         """Raise `StoppedError` if the work is to end."""
@@ -190,11 +193,24 @@ class Slots:
                 row = slice(slot.index, slot.index + 1)
                 self._finish(slot, latents[row].clone())
                 # Not before: if it cannot be decoded, it was begun in vain.
-                self._slots[slot.index] = None
-                latents[row].zero_()
+                self._clear(slot, latents)
+        if gone := self._source.withdraw():
+            self._withdraw({job.key for job in gone}, latents)
         for index, filling in self._enter_all().items():
             self._fill(index, filling, tensors)
         return tensors
+
+    def _withdraw(self, keys: Collection[str], latents: torch.Tensor) -> None:
+        """Let go of jobs wherever they are."""
+        outside = [job for job in self._outside if job.key not in keys]
+        self._outside = deque(outside)
+        for slot in self._living():
+            if slot.job.key in keys:
+                self._clear(slot, latents)
+
+    def _clear(self, slot: Slot, latents: torch.Tensor) -> None:
+        self._slots[slot.index] = None
+        latents[slot.index].zero_()
 
     def _enter_all(self) -> dict[int, Filling]:
         """Let jobs into the empty rows, as many as there are of either."""

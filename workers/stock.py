@@ -1,6 +1,6 @@
 """The claimed jobs of one group that are not painted yet, and which one is next."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from storage.claims import Claim
 from storage.job import Job
@@ -85,6 +85,21 @@ class Stock:
         again[:0] = [self._in_hand[job.key] for job in jobs]
         for job in jobs:
             self.remove(job)
+
+    def withdraw_waiting(self, ids: Collection[int]) -> list[Claim]:
+        """Give those of the jobs that wait here, and forget them."""
+        gone = []
+        for waiting in (self._doubtful, self._again, self._ready):
+            gone += [claim for claim in waiting if claim.id in ids]
+            waiting[:] = [claim for claim in waiting if claim.id not in ids]
+        return gone
+
+    def withdraw_in_hand(self, ids: Collection[int]) -> list[Claim]:
+        """Give those of the jobs that are in hand, and forget them."""
+        gone = [claim for claim in self._in_hand.values() if claim.id in ids]
+        for claim in gone:
+            self.remove(claim.job)
+        return gone
 
     def doubt(self) -> None:
         """Take all that is in hand back, to be given one by one."""

@@ -1,53 +1,35 @@
 """The supervisor: one process per seat, started again when it dies, ended together."""
 
 import logging
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
-from storage import claims
-from storage.database import Database
-from storage.errors import NightsweepError
-from storage.owners import process_name
+from storage.database import Database, utc_now
+from storage.owners import host_of, my_name
+from storage.roster import Entry
+from workers import phases
+from workers.bench import MANY
+from workers.child import Child, Process
 from workers.devices import Seat
+from workers.gpu_locks import GpuLock
+from workers.leave import Leave
 from workers.tasks import EXIT_UNFIT
+from workers.upkeep import Upkeep
+from workers.watchdog import Watchdog, read_limits
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the workers.
 TICK_S = 0.2
-#: Seconds between two repairs.
-REPAIR_S = 10.0
-#: Seconds that a dead worker's seat stays empty: doubled with each death, to the most.
-BACK_OFF_S = 1.0
-MOST_BACK_OFF_S = 60.0
-#: Seconds alive after which a death counts as the first again.
-HEALTHY_S = 120.0
+#: Seconds between two attempts to have a GPU that another worker has.
+LOCK_S = 2.0
 #: Seconds that a worker may take to end when told to.
 STOP_S = 60.0
-
-#: What a worker's environment has unless it is set already.
-WORKER_ENVIRONMENT = {
-    # Idle OpenMP threads that spin would take the cores from other workers.
-    "OMP_WAIT_POLICY": "PASSIVE",
-    # GPUs are counted as nvidia-smi counts them.
-    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-    # What transformers misses is of no use here: torchvision, for one.
-    "TRANSFORMERS_VERBOSITY": "error",
-}
-
-
-@dataclass(slots=True)
-class _Worker:
-    seat: Seat
-    process: "subprocess.Popen[bytes] | None" = None
-    started: float = 0.0
-    deaths: int = 0
-    in_vain: int = 0
-    not_before: float = 0.0
+#: The same where nothing is lost by ending it at once.
+GRACE_S = 1.0
+#: Seconds that even a killed process, or freeing its jobs, may take.
+KILL_S = 2.0
 
 
 class Supervisor:
@@ -62,24 +44,42 @@ class Supervisor:
         *,
         database: Database,
         repair: Callable[[], object],
+        keep_redis: Callable[[], object] | None = None,
         give_up_after: int | None = None,
+        leave: Leave | None = None,
     ) -> None:
         """Start nothing yet.
 
         Args:
             seats: One for each worker.
             database: Where a dead worker's jobs are freed.
-            repair: Called now and then; its errors are logged.
-            give_up_after: Deaths in a row of every worker after which there is no
+            repair: Called now and then, in a thread; its errors are logged.
+            keep_redis: Called every second, likewise.
+            give_up_after: Ends in a row of every worker after which there is no
                 hope; None to try for ever.
+            leave: When to end of itself; by default never.
         """
-        self._workers = [_Worker(seat) for seat in seats]
-        self._database = database
-        self._repair = repair
+        self._children = [
+            Child(seat, GpuLock(seat.uuid) if seat.uuid else None) for seat in seats
+        ]
+        self._upkeep = Upkeep(database, repair=repair, keep_redis=keep_redis)
         self._give_up_after = give_up_after
+        self._leave = leave or Leave()
+        self._watchdog = Watchdog(read_limits())
+        self._next_lock = 0.0
         self._stopping = False
         self._hurried = False
-        self._broken = False
+
+    def take_seats(self) -> list[Seat]:
+        """Take every seat whose GPU no other worker has; give those that are ours.
+
+        Those of others are taken when they are free, as long as `run` lasts.
+
+        Raises:
+            DeviceError: The lock of a GPU cannot be opened.
+        """
+        self._next_lock = time.monotonic() + LOCK_S
+        return [child.seat for child in self._children if child.take_seat()]
 
     def stop(self) -> None:
         """Ask for the end: workers hand their jobs back and keep what is finished.
@@ -94,105 +94,132 @@ class Supervisor:
 
     def run(self) -> int:
         """Keep the workers alive until `stop`; give the exit code."""
-        repaired = -REPAIR_S
-        while not self._stopping and not self._is_hopeless():
-            for worker in self._workers:
-                self._tend(worker)
-            if time.monotonic() - repaired >= REPAIR_S:
-                self._try_repair()
-                repaired = time.monotonic()
+        while not self._is_over():
+            self._watchdog.look()
+            if time.monotonic() >= self._next_lock:
+                self.take_seats()
+            for child in self._seated():
+                self._tend(child)
+            self._upkeep.tick(wants_work=self._leave.when_idle_s is not None)
             time.sleep(TICK_S)
         self._end_all()
         return 1 if self._is_hopeless() else 0
 
-    def _tend(self, worker: _Worker) -> None:
-        if worker.process is not None and worker.process.poll() is not None:
-            self._bury(worker)
-        if worker.process is None and time.monotonic() >= worker.not_before:
-            _start(worker, peers=len(self._workers))
+    def _seated(self) -> list[Child]:
+        return [child for child in self._children if child.has_seat]
 
-    def _bury(self, worker: _Worker) -> None:
-        process = worker.process
-        if process is None:
-            return
-        _close(process)
-        worker.process = None
-        died = process.returncode not in (0, EXIT_UNFIT)
-        held = self._free(process, died=died)
-        worker.deaths = 1 if _was_healthy(worker) else worker.deaths + 1
-        # Jobs that kill are set aside in the end; a worker that dies with none in
-        # hand will die again.
-        worker.in_vain = 0 if held or _was_healthy(worker) else worker.in_vain + 1
-        wait_s = min(BACK_OFF_S * 2 ** (worker.deaths - 1), MOST_BACK_OFF_S)
-        worker.not_before = time.monotonic() + wait_s
-        log.error(
-            "Worker %s ended with code %s; it starts again in %.0f s.",
-            worker.seat.name,
-            process.returncode,
-            wait_s,
-            extra={"action": "worker_died"},
+    def _is_over(self) -> bool:
+        is_idle = self._upkeep.has_work is False and all(
+            child.process is None or child.process.is_idle for child in self._children
         )
-        self._try_repair()
-
-    def _free(self, process: "subprocess.Popen[bytes]", *, died: bool) -> int:
-        """Free what a worker held that is gone; give how many jobs that were."""
-        owner = process_name(process.pid) + ":"
-        try:
-            return claims.free_owner(self._database, owner, died=died)
-        except NightsweepError as exc:
-            log.warning("%s", exc, extra={"action": "free_failed"})
-            return 0
-
-    def _try_repair(self) -> None:
-        try:
-            self._repair()
-        except NightsweepError as exc:
-            if not self._broken:
-                log.warning("Waiting: %s", exc, extra={"action": "repair_failed"})
-            self._broken = True
-        else:
-            self._broken = False
+        return (
+            self._stopping or self._is_hopeless() or self._leave.is_due(is_idle=is_idle)
+        )
 
     def _is_hopeless(self) -> bool:
-        limit = self._give_up_after
-        return limit is not None and all(w.in_vain >= limit for w in self._workers)
+        limit, seated = self._give_up_after, self._seated()
+        if limit is None or not seated:
+            return False
+        return all(child.bench.in_vain >= limit for child in seated)
+
+    def _tend(self, child: Child) -> None:
+        child.listen()
+        process = child.process
+        if process is None:
+            if child.bench.is_empty:
+                self._start(child)
+        elif process.popen.poll() is not None:
+            self._bury(child, process)
+        else:
+            self._watch(child.seat, process)
+
+    def _start(self, child: Child) -> None:
+        if child.bench.ends:
+            self._upkeep.strike(_benched_name(child.seat))
+        child.start(peers=len(self._seated()))
+
+    def _watch(self, seat: Seat, process: Process) -> None:
+        """Kill a worker that gets on no more, however lively its beat."""
+        stuck = self._watchdog.find_stuck(process.under_way)
+        if stuck is None or process.is_condemned:
+            return
+        process.is_condemned = True
+        log.error(
+            "Worker %s was stuck in %s for %.0f s and is killed.",
+            seat.name,
+            stuck.phase,
+            stuck.seconds,
+            extra={"action": "worker_stuck"},
+        )
+        process.popen.kill()
+
+    def _bury(self, child: Child, process: Process) -> None:
+        code = process.popen.returncode
+        process.close()
+        child.process = None
+        held = self._upkeep.bury(process.owner, died=code not in (0, EXIT_UNFIT))
+        # One that ended in order was told to; whoever did may do it again.
+        pause_s = child.bench.sit(held) if code else child.bench.rest()
+        log.error(
+            "Worker %s ended with code %s; it starts again in %.0f s.",
+            child.seat.name,
+            code,
+            pause_s,
+            extra={"action": "worker_died"},
+        )
+        if code == EXIT_UNFIT or child.bench.ends >= MANY:
+            self._tell_benched(child, code, pause_s=pause_s)
+
+    def _tell_benched(self, child: Child, code: int, *, pause_s: float) -> None:
+        until = datetime.now(UTC) + timedelta(seconds=pause_s)
+        why = (
+            "its device failed" if code == EXIT_UNFIT else f"it ended with code {code}"
+        )
+        name = child.seat.name
+        detail = (
+            f"{why}, {child.bench.ends} in a row without an image; see {name}.log; "
+            f"until {until:%H:%M:%S} UTC"
+        )
+        now = utc_now()
+        self._upkeep.note(
+            Entry(
+                owner=_benched_name(child.seat),
+                name=name,
+                host=host_of(my_name()),
+                gpu=child.seat.gpu,
+                phase=phases.BENCHED,
+                detail=detail,
+                started_at=now,
+                phase_at=now,
+            )
+        )
 
     def _end_all(self) -> None:
-        alive = [w.process for w in self._workers if w.process is not None]
-        for process in alive:
-            process.terminate()
-        deadline = time.monotonic() + STOP_S
-        while any(process.poll() is None for process in alive):
-            if self._hurried or time.monotonic() > deadline:
-                for process in alive:
-                    process.kill()
-                    process.wait()
-                    self._free(process, died=False)  # our doing, not the job's
+        running = [child.process for child in self._children if child.process]
+        for process in running:
+            process.popen.terminate()
+        self._await(running, asked=time.monotonic())
+        for child in self._children:
+            if child.process:
+                child.process.close()
+                self._upkeep.free(child.process.owner, died=False)  # it was our doing
+            if child.bench.ends:
+                self._upkeep.strike(_benched_name(child.seat))
+        self._upkeep.finish(KILL_S)
+
+    def _await(self, running: Sequence[Process], *, asked: float) -> None:
+        """Wait for processes that were told to end; kill those that take too long."""
+        while alive := [one for one in running if one.popen.poll() is None]:
+            waited_s = time.monotonic() - asked
+            for process in alive:
+                process.listener.listen()
+                grace_s = GRACE_S if process.is_free_to_end else STOP_S
+                if self._hurried or waited_s > grace_s:
+                    process.popen.kill()
+            if waited_s > STOP_S + KILL_S:
+                return  # not even a kill ends them
             time.sleep(TICK_S / 4)
-        for process in alive:
-            _close(process)
 
 
-def _was_healthy(worker: _Worker) -> bool:
-    return time.monotonic() - worker.started > HEALTHY_S
-
-
-def _start(worker: _Worker, *, peers: int) -> None:
-    seat = worker.seat
-    env = {**WORKER_ENVIRONMENT, **os.environ}
-    if seat.visible is not None:
-        env["CUDA_VISIBLE_DEVICES"] = seat.visible
-    command = [
-        *(sys.executable, "-P", "-m", "workers.process", "--name", seat.name),
-        *("--device", seat.device, "--threads", str(seat.threads)),
-        *("--peers", str(peers)),
-    ]
-    worker.process = subprocess.Popen(  # noqa: S603 - our own module
-        command, env=env, stdin=subprocess.PIPE, start_new_session=True
-    )
-    worker.started = time.monotonic()
-
-
-def _close(process: "subprocess.Popen[bytes]") -> None:
-    if process.stdin:
-        process.stdin.close()
+def _benched_name(seat: Seat) -> str:
+    return f"{my_name()}/{seat.name}"

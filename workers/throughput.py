@@ -114,5 +114,9 @@ class _Endless:
         del job
         raise error
 
+    def withdraw(self) -> list[Job]:
+        """Give none: all are wanted."""
+        return []
+
     def check(self) -> None:
         """Never stop."""

@@ -13,7 +13,7 @@ from storage.job import Job
 from workers.batches import Batches
 from workers.compiling import Compiled
 from workers.environment import describe_environment
-from workers.painting import Painting, Widths, Work
+from workers.painting import Painting, Widths, WithdrawnError, Work
 from workers.pipelines import Pipelines, Resident
 from workers.plain import paint_plain
 from workers.slot import Starter
@@ -83,7 +83,9 @@ class TorchPainter:
         jobs = [job]
         while jobs:
             try:
-                painting = self._paint_one(resident, jobs[0], work.check)
+                painting = self._paint_one(resident, jobs[0], _checking(work))
+            except WithdrawnError:
+                pass
             except JobError as exc:
                 work.fail(jobs[0], exc)
             else:
@@ -139,6 +141,17 @@ class TorchPainter:
         if not self.device.startswith("cuda"):
             return None
         return torch.cuda.max_memory_allocated(self.device)
+
+
+def _checking(work: Work) -> Callable[[], None]:
+    """Give what is called before each step of a job that is alone in hand."""
+
+    def check() -> None:
+        work.check()
+        if work.withdraw():
+            raise WithdrawnError
+
+    return check
 
 
 def _is_strict(job: Job) -> bool:

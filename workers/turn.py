@@ -35,11 +35,12 @@ class Turn:
     Attributes:
         kit: What the process works with.
         painter: What makes the pictures.
+        recent: How the process does.
     """
 
     kit: Kit
     painter: Painter
-    _recent: Recent = field(default_factory=Recent)
+    recent: Recent = field(default_factory=Recent)
     _aside: dict[str, float] = field(default_factory=dict)
     _kind: tuple[int, str] | None = None
 
@@ -56,7 +57,7 @@ class Turn:
         database = self.kit.database
         named = self.kit.patiently(lambda: claims.groups_of(database, keys))
         ends = time.monotonic() + TURN_S
-        self._recent.begin()
+        self.recent.begin()
         while named and time.monotonic() < ends and (group := self._choose(named)):
             self._make(group, ends)
 
@@ -86,12 +87,12 @@ class Turn:
 
     def _make(self, group: Group, ends: float) -> None:
         """Make the jobs of a group until there are none, or the turn is over."""
-        finisher = Finisher(self.kit, self._recent)
+        finisher = Finisher(self.kit, self.recent)
         feed = Feed(
             self.kit,
             group.key,
             finisher=finisher,
-            recent=self._recent,
+            recent=self.recent,
             is_over=lambda: time.monotonic() >= ends or self._is_outranked(group.key),
         )
         self._kind = group.kind
@@ -135,7 +136,7 @@ class Turn:
             feed.restart(one_by_one=True)
             return
         error = f"{type(exc).__name__}: {exc}"
-        self._recent.surprised_by(error)
+        self.recent.surprised_by(error)
         feed.blame(error)
 
     def _set_aside(self, key: str, reason: str) -> None:

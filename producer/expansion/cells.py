@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,10 +77,13 @@ def combinations(grid: Grid, *parameters: str) -> Iterator[Cell]:
                 yield _cell(block, points)
 
 
-def _tokens(grid: Grid, axis: int | None) -> Sequence[Any]:
+def _tokens(grid: Grid, axis: int | None) -> Iterable[Any]:
     if axis is None:
         return [None]
-    return list(dict.fromkeys(t for block in grid.blocks for t in block.points[axis]))
+    known = [block.points[axis] for block in grid.blocks]
+    if len({id(points) for points in known}) == 1:
+        return known[0]  # a million seeds are not to be written out
+    return dict.fromkeys(itertools.chain(*known))
 
 
 def _walk_block(

@@ -3,8 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from producer.expansion import cells, checks
 from producer.expansion.grid import Grid
@@ -14,6 +13,7 @@ from producer.models import ModelCard
 from producer.spec.parameters import Prompt
 from producer.spec.problems import Problems
 from producer.spec.sweepfile import Spec, parse_spec
+from producer.spec.yamltext import Source
 from storage import schedulers
 from storage.job import Job, PlannedJob
 
@@ -50,8 +50,8 @@ class Expansion:
         for grid in self.grids:
             for block in grid.blocks:
                 for axis, points in zip(grid.axes, block.points, strict=True):
-                    shown = (point.label for point in points.values())
-                    labels.setdefault(axis.name, {}).update(dict.fromkeys(shown))
+                    known = labels.setdefault(axis.name, {})
+                    known.update((point.label, None) for point in points.values())
         return {name: list(known) for name, known in labels.items()}
 
     def jobs(self) -> Iterator[PlannedJob]:
@@ -75,7 +75,7 @@ class Expansion:
 
 
 def read_jobs(
-    source: Path | Literal["-"],
+    source: Source,
     describe: Describe,
     *,
     sets: Sequence[str] = (),
@@ -84,7 +84,7 @@ def read_jobs(
     """Read a sweep file and expand it; problems of both kinds are told together.
 
     Args:
-        source: A YAML or JSON file, or `-` for standard input.
+        source: A YAML or JSON file, `-` for standard input, or a stored spec.
         describe: What finds a model: `producer.models.describe`.
         sets: Values of `--set`.
         axes: Values of `--axis`.

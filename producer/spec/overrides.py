@@ -1,22 +1,26 @@
 """Command-line options that change a spec: `--set base.width=768`, `--axis steps=8,12`.
 
+`--axis steps+=40` adds values to those that the file has.
+
 They change the tree of YAML nodes, so that their values are read by the same rules as
 the file's, and the changed spec can be written out and stored.
 """
 
+import copy
 import re
 from collections.abc import Sequence
 
 import yaml
-from yaml.nodes import MappingNode, Node, ScalarNode
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from producer.spec.parameters import PARAMETERS
 from producer.spec.problems import Place, Problems, nearest, shown
-from producer.spec.yamltext import compose
+from producer.spec.yamltext import compose, items
 from storage.errors import SpecError, UsageError
 
 _TEXT = "tag:yaml.org,2002:str"
 _MAPPING = "tag:yaml.org,2002:map"
+_LIST = "tag:yaml.org,2002:seq"
 #: What `--set` may lead into; every other key of a spec is set as a whole.
 _SECTIONS = ("base", "axes", "limits")
 #: Axes whose values hold commas, so that those separate values inside brackets only.
@@ -33,8 +37,9 @@ def apply_options(
     Args:
         root: The whole spec; changed in place.
         sets: Of the form `base.width=768`; the value is YAML.
-        axes: Of the form `steps=8,12,20`; the values are the items of a YAML list.
-            A prompt is one text, commas and all; a list of them is in brackets.
+        axes: Of the form `steps=8,12,20`, or `steps+=40` to add to what is there; the
+            values are the items of a YAML list. A prompt is one text, commas and all; a
+            list of them is in brackets.
         problems: Where mistakes are noted, each at its option.
     """
     for option in sets:
@@ -56,11 +61,16 @@ def _apply(
     place = Place(option, 0, 0, "")
     try:
         path, text = _split(option, is_axis=is_axis)
+        is_added = is_axis and path[-1].endswith("+")
+        if is_added:
+            path[-1] = path[-1].removesuffix("+").strip()
         is_text = is_axis and path[-1] in _TEXT_AXES
         if is_text and not _YAML_VALUE.match(text):
             node: Node = _literal(text.strip(), option)
         else:
             node = _read(text, option, is_list=is_axis)
+        if is_added:
+            node = _joined(_values(root, path[-1]), node)
         _put(root, path, node)
     except SpecError as error:
         for problem in error.problems:
@@ -106,11 +116,42 @@ def _literal(text: str, option: str) -> ScalarNode:
     return ScalarNode(_TEXT, text, mark, mark, style='"')
 
 
+def _values(root: MappingNode, name: str) -> Node:
+    """Give the values of an axis; of a parameter of `base`, the one it has there."""
+    for section in ("axes", "base"):
+        known = _find(root, section)
+        node = _find(known, name) if isinstance(known, MappingNode) else None
+        if node is not None:
+            return node
+    msg = (
+        f"`{name}+=` must add to values of the sweep file, got no {name} in it; name "
+        "all values there"
+    )
+    raise UsageError(msg)
+
+
+def _joined(old: Node, new: Node) -> SequenceNode:
+    """Give a list of all values, each once."""
+    # Copied: nodes that stand in two places would be written out as aliases.
+    joined = copy.deepcopy(items(old))
+    known = {_written(node) for node in joined}
+    joined += [node for node in items(new) if _written(node) not in known]
+    return SequenceNode(_LIST, joined, old.start_mark, old.end_mark, flow_style=True)
+
+
+def _written(node: Node) -> str:
+    return str(node.value if isinstance(node, ScalarNode) else yaml.serialize(node))
+
+
+def _find(mapping: MappingNode, name: str) -> Node | None:
+    return next((value for key, value in mapping.value if key.value == name), None)
+
+
 def _put(root: MappingNode, path: list[str], node: Node) -> None:
     *parents, last = path
     target = root
     for name in parents:
-        child = next((value for key, value in target.value if key.value == name), None)
+        child = _find(target, name)
         if child is None:
             child = MappingNode(_MAPPING, [], node.start_mark, node.end_mark)
             _assign(target, name, child)

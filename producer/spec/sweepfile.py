@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from yaml.nodes import MappingNode, Node
 
@@ -19,8 +19,10 @@ from producer.spec.overrides import apply_options, write_out
 from producer.spec.parameters import PARAMETERS, choice, integer
 from producer.spec.problems import Place, Problems, shown
 from producer.spec.yamltext import (
+    Source,
     compose,
     fields,
+    folder_of,
     items,
     meant,
     place_of,
@@ -83,12 +85,12 @@ class Spec:
 
 
 def read_spec(
-    source: Path | Literal["-"], *, sets: Sequence[str] = (), axes: Sequence[str] = ()
+    source: Source, *, sets: Sequence[str] = (), axes: Sequence[str] = ()
 ) -> Spec:
     """Read a sweep file.
 
     Args:
-        source: A YAML or JSON file, or `-` for standard input.
+        source: A YAML or JSON file, `-` for standard input, or a stored spec.
         sets: Values of `--set`, such as `base.width=768`.
         axes: Values of `--axis`, such as `steps=8,12,20`.
 
@@ -102,7 +104,7 @@ def read_spec(
 
 
 def parse_spec(
-    source: Path | Literal["-"],
+    source: Source,
     *,
     sets: Sequence[str] = (),
     axes: Sequence[str] = (),
@@ -120,9 +122,8 @@ def parse_spec(
     if sets or axes:
         apply_options(root, sets=sets, axes=axes, problems=problems)
         text = write_out(root, sets=sets, axes=axes)
-    folder = Path.cwd() if source == "-" else Path(source).resolve().parent
     place = Place("", 1, 1, name)
-    return _Parser(root, problems, place).parse(text=text, folder=folder)
+    return _Parser(root, problems, place).parse(text=text, folder=folder_of(source))
 
 
 class _Parser:

@@ -7,6 +7,7 @@ it means. JSON is read by the same code, since it is YAML too.
 
 import sys
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +27,25 @@ _QUOTES_HINT = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSpec:
+    """A spec that was submitted before, as SQL has it.
+
+    Attributes:
+        name: Of the sweep, for messages.
+        text: YAML.
+        folder: What relative paths are relative to.
+    """
+
+    name: str
+    text: str
+    folder: Path
+
+
+#: A sweep file, `-` for standard input, or what was submitted before.
+Source = Path | Literal["-"] | StoredSpec
+
+
 def place_of(node: Node) -> Place:
     """Give the place where `node` starts."""
     mark = node.start_mark
@@ -33,11 +53,8 @@ def place_of(node: Node) -> Place:
     return Place(option, mark.line + 1, mark.column + 1, mark.name)
 
 
-def read_source(source: Path | Literal["-"]) -> tuple[str, str]:
+def read_source(source: Source) -> tuple[str, str]:
     """Read a spec's text.
-
-    Args:
-        source: A file, or `-` for standard input.
 
     Returns:
         The name that messages use, and the text.
@@ -45,6 +62,8 @@ def read_source(source: Path | Literal["-"]) -> tuple[str, str]:
     Raises:
         SpecError: There is no such file, or it is not UTF-8 text.
     """
+    if isinstance(source, StoredSpec):
+        return f"the spec of {source.name}", source.text
     name = "standard input" if source == "-" else Path(source).name
     try:
         return name, _read_bytes(source).decode("utf-8-sig")
@@ -155,6 +174,13 @@ def meant(node: Node | None, known: Collection[str]) -> set[str]:
 def items(node: Node) -> list[Node]:
     """Give the entries of a list; a single value stands for a list of one."""
     return list(node.value) if isinstance(node, SequenceNode) else [node]
+
+
+def folder_of(source: Source) -> Path:
+    """Give what a spec's relative paths are relative to."""
+    if isinstance(source, StoredSpec):
+        return source.folder
+    return Path.cwd() if source == "-" else Path(source).resolve().parent
 
 
 def _read_bytes(source: Path | Literal["-"]) -> bytes:

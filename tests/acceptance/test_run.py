@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -81,12 +82,12 @@ def workers_of(bench: Bench) -> list[psutil.Process]:
 
 def server_of(bench: Bench) -> psutil.Process:
     """Find the embedded Redis of a state folder."""
-    return next(
-        process
-        for process in psutil.process_iter(["name"])
-        if process.info["name"] == "redis-server"
-        and process.cwd() == str(bench.home / "redis")
-    )
+    folder = str(bench.home / "redis")
+    for process in psutil.process_iter(["name"]):
+        with suppress(psutil.Error):  # it ends meanwhile
+            if process.info["name"] == "redis-server" and process.cwd() == folder:
+                return process
+    pytest.fail(f"no Redis runs in {folder}")
 
 
 def check_whole(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,6 +100,26 @@ def test_a_painting_tells_how_it_was_made(painter: TorchPainter, sd: str) -> Non
     assert [made.evaluations for made in paintings] == [4, 9, 6]
     assert {made.image.size for made in paintings} == {(64, 64)}
     assert {made.peak_bytes for made in paintings} == {None}
+
+
+def test_what_nobody_wants_any_more_makes_room_in_narrow_batches_too(
+    painter: TorchPainter, sd: str
+) -> None:
+    jobs = [make_job(model=sd, seed=seed, steps=9) for seed in range(3)]
+    steps = 0
+
+    def cancel() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 2:
+            basket.unwanted = {jobs[0].key, jobs[2].key}
+
+    basket = Basket(*jobs, check=cancel)
+    painter.paint(basket)
+    basket.develop()
+    assert basket.withdrawn == [jobs[0], jobs[2]]
+    assert basket.paintings.keys() == {jobs[1].key}
+    assert (basket.waiting, basket.in_hand) == (deque(), [])
 
 
 def test_a_batch_is_no_wider_than_a_cpu_likes(painter: TorchPainter, sd: str) -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from celery import Celery
 from PIL import Image
 
-from storage import claims
+from storage import claims, life
 from storage.database import Database
 from storage.errors import DatabaseError, DeviceError, JobError
 from storage.job import Job
@@ -31,6 +31,7 @@ from tests.builders import (
 from tests.kits import OWNER, make_kit
 from workers import feed as feed_module
 from workers import finish as finish_module
+from workers import withdrawal as withdrawal_module
 from workers.feed import Feed
 from workers.finish import Finisher
 from workers.painting import Painting, StoppedError
@@ -428,6 +429,22 @@ def test_a_stop_ends_a_wait_for_jobs(
     assert states(database) == {0: "pending"}
 
 
+def test_a_job_that_was_lost_while_it_was_painted_leaves_no_file(
+    opened: Open, database: Database, settings: Settings
+) -> None:
+    submit(database, plan_seeds(0, 1, **SMALL))
+    with opened(peers=1) as feed:
+        feed.expect(2)
+        jobs = feed.gather(2)
+        with database.write() as connection:
+            connection.exec_driver_sql("UPDATE jobs SET owner='host:8:8' WHERE id=1")
+        feed._kit.beat._keep_leases()
+        keep(feed, *jobs)
+    assert states(database) == {0: "leased", 1: "done"}
+    files = [file.stem for file in settings.images.rglob("*.png")]
+    assert files == [jobs[1].key]
+
+
 def test_a_job_that_was_lost_while_it_was_ready_is_not_given(
     opened: Open, database: Database
 ) -> None:
@@ -445,3 +462,119 @@ def test_a_job_that_was_lost_while_it_was_ready_is_not_given(
     row = job_rows(database)[2]
     assert (row.state, row.owner) == ("leased", "host:8:8")
     assert OWNER not in {row.owner for row in job_rows(database)}
+
+
+@pytest.fixture
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(withdrawal_module, "LOOK_S", 0.02)
+
+
+@pytest.mark.usefixtures("looks_often")
+def test_what_nobody_wants_goes_back_as_if_never_begun(
+    opened: Open, database: Database
+) -> None:
+    night = submit(database, plan_seeds(*range(4), **SMALL))
+    submit(database, plan_seeds(3, *range(10, 14), **SMALL), name="other", priority=9)
+    withdrawn: list[Job] = []
+    with opened() as feed:
+        feed.expect(4)
+        jobs = feed.gather(4)
+        wait_until(lambda: count(database, "leased") == 8)
+        assert feed.withdraw() == []
+        life.set_state(database, night, "cancelled")
+        wait_until(lambda: withdrawn.extend(feed.withdraw()) or len(withdrawn) == 3)  # type: ignore[func-returns-value]
+        assert withdrawn == jobs[:3]
+        assert feed.in_hand == 1
+        keep(feed, jobs[3])
+        wait_until(lambda: count(database, "pending") == 3)
+        others = [feed.take() for _ in range(4)]
+        assert [job.seed for job in others if job] == [10, 11, 12, 13]
+        keep(feed, *(job for job in others if job))
+        assert feed.gather(4) == []
+    made = dict.fromkeys((3, 10, 11, 12, 13), "done")
+    assert states(database) == {**made, 0: "pending", 1: "pending", 2: "pending"}
+    assert {row.attempts for row in job_rows(database)} == {0, 1}
+
+
+@pytest.mark.usefixtures("looks_often")
+def test_what_only_waits_goes_back_while_the_painter_is_in_its_step(
+    opened: Open, database: Database
+) -> None:
+    night = submit(database, plan_seeds(*range(20), **SMALL))
+    with opened() as feed:
+        feed.expect(4)
+        jobs = feed.gather(4)
+        wait_until(lambda: count(database, "leased") == 8)
+        life.set_state(database, night, "paused")
+        wait_until(lambda: count(database, "leased") == 4)
+        assert feed.take() is None
+        keep(feed, *jobs[:1])
+        wait_until(lambda: count(database, "done") == 1)
+    assert count(database, "pending") == 19
+
+
+@pytest.mark.usefixtures("looks_often")
+def test_what_is_wanted_again_in_time_is_painted_on(
+    opened: Open, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = submit(database, plan_seeds(0, 1, **SMALL))
+    looks: list[set[int]] = [set()]
+    unwanted = claims.unwanted
+
+    def note(*args: Any) -> set[int]:
+        looks.append(unwanted(*args))
+        return looks[-1]
+
+    monkeypatch.setattr(claims, "unwanted", note)
+    with opened() as feed:
+        feed.expect(2)
+        jobs = feed.gather(2)
+        life.set_state(database, night, "paused")
+        wait_until(lambda: len(looks[-1]) == 2)
+        life.set_state(database, night, "active")
+        wait_until(lambda: not looks[-1] and not looks[-2])
+        assert feed.withdraw() == []
+        keep(feed, *jobs)
+    assert count(database, "done") == 2
+
+
+@pytest.mark.usefixtures("looks_often")
+def test_an_outage_of_sql_withdraws_nothing(
+    opened: Open, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(database, plan_seeds(0, **SMALL))
+    asked: list[int] = []
+
+    def away(*_args: object) -> set[int]:
+        asked.append(1)
+        msg = "the database is away"
+        raise DatabaseError(msg)
+
+    monkeypatch.setattr(claims, "unwanted", away)
+    with opened() as feed:
+        jobs = feed.gather(1)
+        wait_until(lambda: len(asked) > 2)
+        feed.check()
+        keep(feed, *jobs)
+    assert count(database, "done") == 1
+
+
+@pytest.mark.usefixtures("looks_often")
+def test_a_fault_in_looking_ends_the_work(
+    opened: Open, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(database, plan_seeds(0, **SMALL))
+
+    def fail(*_args: object) -> set[int]:
+        raise ZeroDivisionError
+
+    def work() -> None:
+        with opened() as feed:
+            feed.gather(1)
+            while True:
+                feed.check()
+
+    monkeypatch.setattr(claims, "unwanted", fail)
+    with pytest.raises(DeviceError, match="ZeroDivisionError"):
+        work()
+    assert states(database) == {0: "pending"}

@@ -28,7 +28,7 @@ from storage.errors import (
 from storage.job import Job, Model
 from tests import batches, script
 from tests.tiny_pipelines import make_sdxl
-from tests.work import Notes, go_on, paint
+from tests.work import Basket, Notes, go_on, paint
 from workers.painting import Painting, StoppedError
 from workers.torch_painter import OWN_THREADS, TorchPainter
 
@@ -176,6 +176,28 @@ def test_a_stopped_job_leaves_load_and_warm_up_to_the_next(tmp_path: Path) -> No
     painting = paint_one(fresh, make_job())
     assert painting.warm_up
     assert painting.load_s > 0
+
+
+def test_a_job_that_nobody_wants_any_more_ends_with_its_step(
+    painter: TorchPainter,
+) -> None:
+    steps = 0
+
+    def cancel() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 3:
+            basket.unwanted = {long.key}
+
+    long, short = make_job(steps=20), make_job()
+    basket = Basket(long, short, check=cancel)
+    painter.paint(basket)
+    basket.develop()
+    assert basket.withdrawn == [long]
+    assert steps == 3 + short.steps
+    assert list(basket.paintings) == [short.key]
+    alone = script.paint("DDIMScheduler", {}, prompt=PROMPT, steps=2)
+    assert basket.paintings[short.key].image.tobytes() == alone.tobytes()
 
 
 def test_the_negative_prompt_and_guidance_change_the_picture(

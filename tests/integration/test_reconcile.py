@@ -6,14 +6,16 @@ import pytest
 from celery import Celery
 from redis import Redis
 
+from storage import life
 from storage.claims import MAX_DEATHS
 from storage.database import Database
 from storage.embedded import socket_path, stop
 from storage.errors import QueueError
 from storage.owners import my_name
 from storage.queue import send, waiting
-from storage.results import record_done
+from storage.results import record_done, record_failure
 from storage.settings import Settings
+from storage.sweeps import find_sweep
 from tests.builders import (
     ENVIRONMENT,
     job_rows,
@@ -25,6 +27,8 @@ from tests.builders import (
     take,
 )
 from workers.reconcile import free_the_dead, reconcile
+
+FAILURES = 21
 
 
 def name_of(process: "subprocess.Popen[str]") -> str:
@@ -106,6 +110,30 @@ def test_where_nothing_is_left_to_do_nothing_is_sent(
     )
     assert reconcile(database, app) == 0
     assert waiting(app) == 0
+
+
+def test_what_a_killed_command_left_half_done_is_finished(
+    database: Database, app: Celery
+) -> None:
+    sweep = submit(database, plan_seeds(1, 2))
+    life.set_state(database, sweep, "paused")
+    with database.write() as connection:
+        # As `resume` says it first.
+        connection.exec_driver_sql("UPDATE sweeps SET state='active'")
+    assert reconcile(database, app) == 1
+    assert len(take(database)) == 2
+
+
+def test_a_sweep_that_fails_is_paused(database: Database, app: Celery) -> None:
+    submit(database, plan_seeds(*range(FAILURES + 5)))
+    for claim in take(database, limit=FAILURES):
+        record_failure(database, claim.id, owner="host:1:1", error="latents are NaN")
+    take(database, limit=1)
+    assert reconcile(database, app) == 0
+    sweep = find_sweep(database, "night")
+    assert sweep
+    assert sweep.state == "paused"
+    assert take(database) == []
 
 
 def test_the_dead_are_freed_though_redis_is_away(

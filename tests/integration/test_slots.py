@@ -210,6 +210,42 @@ def run_from(bench: Bench, first: list[Job], source: Basket) -> Made:
 
 
 @pytest.mark.parametrize("name", KINDS)
+def test_rows_that_are_not_wanted_any_more_make_room_and_harm_nobody(
+    sd: str, name: str
+) -> None:
+    job = make_job(name, model=sd, seed=77, steps=6)
+    others = make_various(NAMES[::5], model=sd)
+    steps = 0
+
+    def cancel() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 3:
+            source.unwanted = {others[0].key, others[1].key}
+
+    long = [replace(each, steps=50) for each in others[:2]]
+    others[:2] = long
+    source = Basket(*others[2:], check=cancel)
+    made = run_from(bench_of(sd), [long[0], job, long[1]], source)
+    assert source.withdrawn == long
+    assert steps < 50
+    assert not source.waiting
+    assert made.slot
+    assert made.equals(bench_of(sd).ordinary(made.slot))
+
+
+def test_a_batch_that_nobody_wants_any_more_ends_with_its_step(sd: str) -> None:
+    jobs = make_various(NAMES[:2], model=sd)
+    source = Basket(*jobs)
+    source.unwanted = {job.key for job in jobs}
+    slots = bench_of(sd).slots(WIDTH, lambda *_: pytest.fail("none is finished"))
+    own = bench_of(sd).tally.calls
+    slots.run(source.gather(2), source)
+    assert bench_of(sd).tally.calls == own + 1
+    assert (slots.jobs, source.in_hand) == ([], [])
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_a_job_does_not_depend_on_when_its_row_was_filled(sd: str, name: str) -> None:
     late = make_job(name, model=sd, seed=77, steps=5)
     made = []

@@ -19,7 +19,7 @@ from storage.errors import DatabaseError
 from storage.queue import send
 from storage.settings import Settings
 from tests.builders import job_rows, make_planned, plan_seeds, states, submit
-from workers import supervisor as supervisor_module
+from workers import bench
 from workers.devices import Seat
 from workers.reconcile import reconcile
 from workers.supervisor import Supervisor
@@ -33,7 +33,7 @@ SMALL = {"width": 8, "height": 8, "steps": 2}
 def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIGHTSWEEP_PAINTER", "tests.stand_in:make_painter")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr(supervisor_module, "BACK_OFF_S", 0.05)
+    monkeypatch.setattr(bench, "BACK_OFF_S", 0.05)
 
 
 @pytest.fixture

@@ -245,7 +245,7 @@ def test_three_deaths_alone_set_a_job_aside(database: Database) -> None:
     assert states(database) == {1: "quarantined", 2: "pending"}
     assert job_rows(database)[0].error == (
         "its worker died 3 times with this job alone; see the worker's log, then "
-        "submit the sweep again with --retry-failed"
+        "try it again with `nightsweep retry`"
     )
     assert seeds(take(database)) == [2]
 
@@ -308,6 +308,7 @@ def test_everybody_who_holds_a_job_is_named_once(database: Database) -> None:
         (lambda database: runnable_keys(database, limit=9), "ix_jobs_runnable"),
         (claims.free_expired, "ix_jobs_leased (lease_until<?)"),
         (claims.leased_owners, "ix_jobs_leased"),
+        (lambda database: claims.unwanted(database, "host:1:1"), "ix_jobs_leased"),
         (
             lambda database: claims.free_owner(database, "host:1:", died=True),
             "ix_jobs_leased",

@@ -18,6 +18,9 @@ class cuda:
     is_available = staticmethod(lambda: {names!r} != [])
     device_count = staticmethod(lambda: len({names!r}))
     get_device_name = staticmethod(lambda index: {names!r}[index])
+    class get_device_properties:
+        def __init__(self, index):
+            self.uuid = f"1f2e-{{index}}"
     @staticmethod
     def init():
         raise RuntimeError("The NVIDIA driver on your system is too old")
@@ -57,8 +60,8 @@ def install_torch(
 @pytest.mark.usefixtures("two_gpus")
 def test_each_gpu_gets_one_worker_that_sees_no_other() -> None:
     assert choose_seats() == [
-        Seat(name="gpu0", device="cuda:0", visible="0"),
-        Seat(name="gpu1", device="cuda:0", visible="1"),
+        Seat(name="gpu0", device="cuda:0", visible="0", gpu="H200", uuid="1f2e-0"),
+        Seat(name="gpu1", device="cuda:0", visible="1", gpu="H200", uuid="1f2e-1"),
     ]
     assert choose_seats(gpus="all") == choose_seats()
 

@@ -101,3 +101,24 @@ def test_all_of_it_can_be_drained() -> None:
     stock.add([claim(4)], longest_first=False)
     assert sorted(each.id for each in stock.drain()) == [1, 2, 3, 4]
     assert (stock.waiting, stock.in_hand, stock.held) == (0, 0, 0)
+
+
+def test_what_is_not_wanted_is_withdrawn_wherever_it_waits() -> None:
+    stock = stock_of(claim(1), claim(2), claim(3, attempts=2), claim(4))
+    assert stock.give(may_be_alone=False) is None
+    stock.withdraw_waiting({3})
+    assert not stock.is_guarded
+    first = stock.give(may_be_alone=True)
+    assert first
+    stock.put_back([first.job])
+    gone = stock.withdraw_waiting({1, 2, 9})
+    assert sorted(each.id for each in gone) == [1, 2]
+    assert gather(stock) == [4]
+
+
+def test_what_is_not_wanted_is_withdrawn_from_the_hand() -> None:
+    stock = stock_of(claim(1, attempts=2), claim(2))
+    assert gather(stock) == [1]
+    assert stock.withdraw_in_hand({2}) == []
+    assert [each.id for each in stock.withdraw_in_hand({1, 2})] == [1]
+    assert gather(stock, may_be_alone=False) == [2]

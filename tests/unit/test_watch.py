@@ -1,13 +1,11 @@
 """How far a sweep is, in numbers and in words."""
 
 import pytest
-from click.testing import CliRunner
-from rich.console import Console
 
-from producer.cli import cli
+from producer.amounts import duration
 from producer.plan import size
 from producer.progress import progress_shown
-from producer.watch import Standing, _table, duration, standing
+from producer.watch import Standing, standing
 from storage.claims import claim
 from storage.database import Database
 from storage.results import record_done, record_failure
@@ -74,20 +72,6 @@ def test_a_standing_counts_every_state(database: Database) -> None:
     assert claim(database, owner="o", lease_s=9, limit=9, keys=[first.job.key]) == []
 
 
-def test_the_table_names_paused_sweeps_and_hosts() -> None:
-    console = Console(width=100, record=True, file=None, quiet=True)
-    console.quiet = False
-    with console.capture() as captured:
-        table = _table([make_standing(state="paused")], {"night3:1:2", "night4:1:2"})
-        console.print(table)
-    text = captured.get()
-    assert "night (paused)" in text
-    assert "2 workers are at work on night3, night4." in text
-    with console.capture() as captured:
-        console.print(_table([], set()))
-    assert "No worker is at work." in captured.get()
-
-
 def test_progress_for_a_log_is_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -127,16 +111,3 @@ def test_a_bar_has_room_beside_a_long_name(
     line = capsys.readouterr().err
     assert "a-very-long-name-of-a-s… " in line
     assert "━━━━━━━━━━" in line
-
-
-def test_status_before_the_first_sweep_says_how_to_start() -> None:
-    said = CliRunner().invoke(cli, ["status"])
-    assert said.exit_code == 2
-    assert "start with `nightsweep run`" in said.output
-
-
-def test_status_of_an_unknown_sweep_names_those_that_exist(database: Database) -> None:
-    submit(database, plan_seeds(0))
-    said = CliRunner().invoke(cli, ["status", "--sweep", "nihgt"])
-    assert said.exit_code == 2
-    assert "sweep must be one that was submitted (night), got 'nihgt'." in said.output

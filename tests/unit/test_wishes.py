@@ -87,7 +87,7 @@ def test_adding_jobs_again_changes_nothing(database: Database) -> None:
     added = add_jobs(database, sweep, planned)
     assert job_rows(database) == before
     assert members(database, sweep) == [1, 2]
-    assert (added.new, added.existing) == (0, {"pending": 2})
+    assert (len(added.fresh), added.existing) == (0, {"pending": 2})
     assert added.unmade == planned
 
 
@@ -95,7 +95,7 @@ def test_sweeps_that_overlap_share_their_jobs(database: Database) -> None:
     one = submit(database, plan_seeds(1, 2), name="one")
     other = save_sweep(database, "other", spec="two", axes={})
     added = add_jobs(database, other, plan_seeds(2, 3))
-    assert (added.new, added.existing) == (1, {"pending": 1})
+    assert (len(added.fresh), added.existing) == (1, {"pending": 1})
     assert states(database) == {1: "pending", 2: "pending", 3: "pending"}
     assert members(database, one) == [1, 2]
     assert members(database, other) == [2, 3]
@@ -119,7 +119,7 @@ def test_every_state_of_a_known_job_is_counted(database: Database) -> None:
     one, *_ = take(database, limit=2)
     record_failure(database, one.id, owner="host:1:1", error="latents are NaN")
     added = add_jobs(database, sweep, [*planned, *plan_seeds(5)])
-    assert added.new == 1
+    assert len(added.fresh) == 1
     assert added.existing == {"done": 1, "failed": 1, "leased": 1, "pending": 1}
     assert [one.job.seed for one in added.unmade] == [4, 5]
 
@@ -167,7 +167,7 @@ def test_a_model_that_moved_makes_nothing_again_and_is_found(
     if moved["name"].startswith("/"):
         copy = replace(copy, name=str(tmp_path))
     added = add_jobs(database, sweep, plan_seeds(1, model=copy))
-    assert (added.new, added.existing) == (0, {"pending": 1})
+    assert (len(added.fresh), added.existing) == (0, {"pending": 1})
     assert [claim.job.model for claim in take(database, limit=1)] == [copy]
 
 
@@ -250,7 +250,7 @@ def test_a_job_that_was_let_go_can_be_wanted_again(database: Database) -> None:
     drop_absent(database, submit(database, plan_seeds(2), spec="two"))
     again = save_sweep(database, "night", spec="one", axes={})
     added = add_jobs(database, again, plan_seeds(1))
-    assert (added.new, len(added.unmade)) == (0, 1)
+    assert (len(added.fresh), len(added.unmade)) == (0, 1)
     assert priorities(database)[1] == 5
 
 

@@ -1,0 +1,1 @@
+"""What `nightsweep doctor` looks at, by where it is."""

@@ -1,0 +1,58 @@
+"""The outcome of one look at something, and how an error becomes one."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy.exc import DBAPIError
+
+from storage.errors import NightsweepError
+
+#: `warn` is what works, but worse than it could; `fail` is what stops or spoils work.
+Verdict = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What was looked at, and found.
+
+    Attributes:
+        name: What was looked at.
+        verdict: How it is.
+        detail: What was found.
+        advice: What to do; empty where nothing is, or where `detail` says it.
+    """
+
+    name: str
+    verdict: Verdict
+    detail: str
+    advice: str = ""
+
+
+def fine(name: str, detail: str) -> Check:
+    """Say that something is as it should be, or was not checked."""
+    return Check(name=name, verdict="ok", detail=detail)
+
+
+def warn(name: str, detail: str, *, advice: str = "") -> Check:
+    """Say that something could be better."""
+    return Check(name=name, verdict="warn", detail=detail, advice=advice)
+
+
+def fail(name: str, detail: str, *, advice: str = "") -> Check:
+    """Say that something stops or spoils work."""
+    return Check(name=name, verdict="fail", detail=detail, advice=advice)
+
+
+def guarded(name: str, checks: Iterable[Check]) -> Iterator[Check]:
+    """Give checks as they come; an error ends them and is one itself."""
+    try:
+        yield from checks
+    except NightsweepError as exc:
+        yield fail(name, str(exc))
+    except OSError as exc:
+        where = f"{exc.filename}: " if exc.filename else ""
+        advice = "look at its owner, its mode and the disk"
+        yield fail(name, f"{where}{exc.strerror or exc}", advice=advice)
+    except DBAPIError as exc:  # one that `storage` takes for a mistake of its own
+        yield fail(name, str(exc.orig), advice="look at the rights of its user")

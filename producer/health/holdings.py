@@ -1,0 +1,149 @@
+"""What work needs and leaves: the image folder, shared or not, and the models."""
+
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from producer.amounts import size
+from producer.health.check import Check, fail, fine
+from storage.claims import runnable_groups
+from storage.database import Database, utc_now
+from storage.errors import ImageStoreError, ModelError
+from storage.fingerprint import Digests, verify
+from storage.images import relative_path
+from storage.models import locate
+from storage.schema import LEASED, environments, jobs, models, results
+from storage.settings import Settings
+from storage.store import open_image
+
+#: Below the image folder: a line from each host whose doctor was here.
+PROBES = ".hosts"
+
+
+def check_images(settings: Settings, database: Database | None) -> Iterator[Check]:
+    """Check that images can be written, and those of other hosts be read.
+
+    A small file with this host's name stays in the image folder, for the others.
+    """
+    images, host = settings.images, socket.gethostname()
+    if not images.is_dir():
+        detail = f"{images} is not there yet; the first sweep makes it"
+        yield fine("image folder", detail)
+        return
+    _write_probe(images, host)
+    yield fine("image folder", f"{images} can be written and read")
+    seen = [*_read_images(images, database, host), *_read_probe(images, host)]
+    yield from seen or [
+        fine("shared images", f"not checked: only this host, {host}, was here so far")
+    ]
+
+
+def check_models(settings: Settings, database: Database | None) -> Iterator[Check]:
+    """Check that this machine has the models of all jobs that are to be made."""
+    if database is None:
+        yield fine("models", "not checked: there is no database to ask")
+        return
+    needed = _needed_models(database)
+    if not needed:
+        yield fine("models", "none is needed: no job waits")
+    is_new = not settings.home.is_dir()
+    digests = Digests(settings.home / "digests.json", readonly=is_new)
+    for row in needed:
+        yield _check_model(row, digests)
+
+
+def _write_probe(images: Path, host: str) -> None:
+    probe = images / PROBES / _file_name(host)
+    text = f"{host} {utc_now()}\n"
+    try:
+        probe.parent.mkdir(exist_ok=True)
+        probe.write_text(text)
+        found = probe.read_text()
+    except OSError as exc:
+        msg = (
+            f"Images must be writable, but {exc.filename} gives: {exc.strerror}; check "
+            "the folder's owner and mode, or set NIGHTSWEEP_IMAGES to another."
+        )
+        raise ImageStoreError(msg) from exc
+    if found != text:
+        msg = f"A file must be read as it was written, but {probe} is not; try again."
+        raise ImageStoreError(msg)
+
+
+def _file_name(host: str) -> str:
+    return re.sub(r"[^\w.-]", "_", host).strip(".") or "_"
+
+
+def _read_probe(images: Path, host: str) -> Iterator[Check]:
+    """Read what the doctor of another host left last, if one did."""
+    own = _file_name(host)
+    others = [each for each in (images / PROBES).iterdir() if each.name != own]
+    if others:
+        newest = max(others, key=lambda each: each.stat().st_mtime)
+        name, _, when = newest.read_text(errors="replace").strip().partition(" ")
+        yield fine("shared images", f"what {name} wrote at {when[:19]} can be read")
+
+
+def _read_images(images: Path, database: Database | None, host: str) -> Iterator[Check]:
+    """Read the newest image of another host, if there is one."""
+    newest = _newest_elsewhere(database, host) if database else None
+    if newest is None:
+        return
+    path = relative_path(newest.key)
+    try:
+        open_image(images / path)
+    except ImageStoreError as exc:
+        yield fail(
+            "shared images",
+            f"the newest image of {newest.host} cannot be read: {exc}",
+            advice="let all hosts share one image folder; then `nightsweep verify`",
+        )
+    else:
+        yield fine("shared images", f"{path} of {newest.host} can be read")
+
+
+def _newest_elsewhere(database: Database, host: str) -> Any:
+    with database.read() as connection:
+        query = sa.select(environments.c.id).where(environments.c.host != host)
+        elsewhere = list(connection.execute(query).scalars())
+        if not elsewhere:
+            return None
+        newest = (
+            sa.select(jobs.c.key, environments.c.host)
+            .select_from(results)
+            .join(jobs, jobs.c.id == results.c.job_id)
+            .join(environments, environments.c.id == results.c.environment_id)
+            .where(results.c.environment_id.in_(elsewhere))
+            .order_by(results.c.finished_at.desc())
+            .limit(1)
+        )
+        return connection.execute(newest).first()
+
+
+def _needed_models(database: Database) -> list[Any]:
+    needed = {group.kind[0] for group in runnable_groups(database)}
+    with database.read() as connection:
+        in_hand = sa.select(jobs.c.model_id).where(LEASED).distinct()
+        needed.update(connection.execute(in_hand).scalars())
+        query = sa.select(models).where(models.c.id.in_(needed)).order_by(models.c.id)
+        return list(connection.execute(query).all())
+
+
+def _check_model(row: Any, digests: Digests) -> Check:
+    try:
+        found = locate(
+            row.name,
+            revision=row.commit_sha or row.revision,
+            variant=row.variant,
+            download=False,
+        )
+        verify(found, row.fingerprint, digests=digests)
+    except ModelError as exc:
+        return fail("models", str(exc))
+    here = all((found.folder / file).exists() for file in found.files)
+    fetched = "" if here else ", fetched when a worker first needs it"
+    return fine("models", f"{row.name}, {size(found.size_bytes)}{fetched}")

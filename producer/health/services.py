@@ -1,0 +1,139 @@
+"""Redis and SQL: there, new enough, and set so that nothing is lost."""
+
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from statistics import median
+from typing import Any
+
+import sqlalchemy as sa
+from redis.exceptions import ResponseError
+
+from producer.health.check import Check, fail, fine, warn
+from storage.database import HEAD, Database, clock, open_database, open_for_reading
+from storage.embedded import MINIMUM_VERSION, find_server, is_running, socket_url
+from storage.queue import make_app, redis_client
+from storage.schema import sweeps
+from storage.settings import Settings, without_password
+
+#: Answers of Redis over which its delay is taken, and seconds that are slow.
+PINGS, SLOW_S = 9, 0.05
+#: The oldest SQLite with RETURNING, and the oldest PostgreSQL that is still mended.
+MINIMUM_SQLITE, MINIMUM_POSTGRES = (3, 35), 14
+#: Seconds by which clocks may differ before figures look odd.
+CLOCK_SLACK_S = 2.0
+
+
+def check_redis(settings: Settings) -> Iterator[Check]:
+    """Check Redis, as it is; the embedded one is not started for it."""
+    if settings.redis_url is None and not is_running(settings):
+        yield fine("Redis", f"not running; started when needed, by {find_server()}")
+        return
+    url = settings.redis_url or socket_url(settings)
+    with closing(make_app(url)) as app, redis_client(app) as client:
+        delay_s = median(_ping_s(client) for _ in range(PINGS))
+        try:
+            info = client.info()
+        except ResponseError as exc:  # a user with few rights
+            advice = "look at its version, maxmemory-policy and appendonly yourself"
+            yield warn("Redis", f"it answers, but not INFO: {exc}", advice=advice)
+            return
+    where = f"{without_password(url)} answers in {1000 * delay_s:.1f} ms"
+    yield _check_version(info, where, delay_s)
+    yield from _check_keeping(info)
+
+
+def check_sql(settings: Settings) -> Iterator[Check]:
+    """Check the database: its version, and that it can be written."""
+    there = open_for_reading(settings.database_url)
+    if there is None:
+        shown = without_password(settings.database_url)
+        yield fine("SQL", f"{shown} is empty; the first sweep makes its tables")
+        return
+    there.close()
+    # Its schema is the newest, as is known by now: nothing is upgraded here.
+    with closing(open_database(settings.database_url)) as opened:
+        with opened.write() as connection:
+            nothing = sa.update(sweeps).where(sweeps.c.id < 0)
+            connection.execute(nothing.values(state="active"))
+        yield _check_sqlite(opened) if opened.is_sqlite else _check_postgres(opened)
+
+
+def check_clock(settings: Settings, database: Database | None) -> Iterator[Check]:
+    """Check this machine's clock against the one that all workers share."""
+    if database is None or database.is_sqlite:
+        yield fine("clock", "not checked: there is no database server to ask")
+        return
+    with database.read() as connection:
+        before = time.time()
+        theirs = clock(connection)
+        apart_s = abs(theirs - (before + time.time()) / 2)
+    detail = f"it differs from the database's by {apart_s:.1f} s"
+    advice = "set both by NTP"
+    if apart_s > settings.lease_s / 2:
+        # Workers take each other's messages where their clocks differ by a lease.
+        yield fail("clock", detail, advice=advice)
+    elif apart_s > CLOCK_SLACK_S:
+        yield warn("clock", detail, advice=advice)
+    else:
+        yield fine("clock", detail)
+
+
+def _ping_s(client: Any) -> float:
+    started = time.perf_counter()
+    client.ping()
+    return time.perf_counter() - started
+
+
+def _check_version(info: Mapping[str, Any], where: str, delay_s: float) -> Check:
+    found = str(info["redis_version"])
+    oldest = ".".join(map(str, MINIMUM_VERSION))
+    if tuple(int(part) for part in found.split(".")[:2]) < MINIMUM_VERSION:
+        detail = f"it must be {oldest} or newer, but {where} is {found}"
+        return fail("Redis", detail, advice="install a newer one")
+    if delay_s > SLOW_S:
+        advice = "use one that is nearer: every message waits for it"
+        return warn("Redis", f"{found}, {where}", advice=advice)
+    return fine("Redis", f"{found}, {where}")
+
+
+def _check_keeping(info: Mapping[str, Any]) -> Iterator[Check]:
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy == "noeviction":
+        yield fine("Redis memory", "it throws no message away (noeviction)")
+    else:
+        detail = f"it may throw messages away (maxmemory-policy {policy})"
+        yield fail("Redis memory", detail, advice="set maxmemory-policy noeviction")
+    if info.get("aof_enabled"):
+        yield fine("Redis file", "messages outlive a restart (appendonly)")
+    else:
+        detail = "a restart loses all messages, and workers find their jobs in SQL only"
+        yield warn("Redis file", detail, advice="set appendonly yes")
+
+
+def _check_sqlite(database: Database) -> Check:
+    if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
+        oldest = ".".join(map(str, MINIMUM_SQLITE))
+        detail = f"SQLite must be {oldest} or newer, got {sqlite3.sqlite_version}"
+        return fail("SQL", detail, advice="use a newer Python")
+    with database.read() as connection:
+        mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+    path = database.engine.url.database
+    if mode != "wal":
+        detail = f"{path} must be in WAL mode, but is in {mode}"
+        return fail("SQL", detail, advice="put it on a local disk")
+    version = f"SQLite {sqlite3.sqlite_version}, schema {HEAD}, WAL, writable"
+    return fine("SQL", f"{version}, at {path}")
+
+
+def _check_postgres(database: Database) -> Check:
+    with database.read() as connection:
+        shown = str(connection.exec_driver_sql("SHOW server_version").scalar())
+        number = connection.exec_driver_sql("SHOW server_version_num").scalar()
+    where = database.engine.url.render_as_string(hide_password=True)
+    detail = f"PostgreSQL {shown}, schema {HEAD}, writable, at {where}"
+    if int(number or 0) // 10_000 < MINIMUM_POSTGRES:
+        advice = f"use {MINIMUM_POSTGRES} or newer"
+        return warn("SQL", detail, advice=advice)
+    return fine("SQL", detail)

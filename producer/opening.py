@@ -1,0 +1,75 @@
+"""The database as commands open it, and the workers that they wake."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+
+import click
+
+from storage.database import Database, open_database, open_for_reading
+from storage.embedded import is_running, socket_url
+from storage.errors import QueueError, UsageError
+from storage.queue import make_app, send, waiting
+from storage.settings import Settings
+
+
+@contextmanager
+def opened_to_read(settings: Settings) -> Iterator[Database]:
+    """Open the database to ask of it.
+
+    Raises:
+        UsageError: There is none yet.
+        DatabaseError: It cannot be reached.
+    """
+    database = open_for_reading(settings.database_url)
+    if database is None:
+        raise UsageError(_no_sweep(settings))
+    with closing(database):
+        yield database
+
+
+@contextmanager
+def opened_to_write(settings: Settings) -> Iterator[Database]:
+    """Open the database to change what it holds; a new one is not made.
+
+    Raises:
+        UsageError: There is none yet.
+        DatabaseError: It cannot be reached.
+    """
+    path = settings.database_path
+    if path is not None and not path.exists():
+        raise UsageError(_no_sweep(settings))
+    with closing(open_database(settings.database_url)) as database:
+        yield database
+
+
+def wake(
+    settings: Settings, groups: Mapping[str, Sequence[str]], *, priority: int
+) -> None:
+    """Tell the workers of jobs that can be made now.
+
+    Where Redis is away nothing is lost: who supervises workers sends such messages too.
+
+    Args:
+        settings: Where Redis is; the embedded one is not started for this.
+        groups: Batch group to keys.
+        priority: 0, first, to 9, last.
+    """
+    if not groups or not (settings.redis_url or is_running(settings)):
+        return
+    url = settings.redis_url or socket_url(settings)
+    with closing(make_app(url, lease_s=settings.lease_s)) as app:
+        try:
+            waiting(app)  # or Redis is away, as is known sooner so
+            send(app, groups, priority=priority)
+        except QueueError:
+            click.echo(
+                "Redis cannot be reached; workers find these jobs when it can.",
+                err=True,
+            )
+
+
+def _no_sweep(settings: Settings) -> str:
+    return (
+        "There must be a sweep to ask about, but none was submitted yet in "
+        f"{settings.home}; start with `nightsweep run`."
+    )

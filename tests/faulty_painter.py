@@ -1,0 +1,53 @@
+"""The stand-in painter, on devices that fail: hung, or sick.
+
+A job whose prompt is `hang` is never finished, while the beat goes on, and one whose
+prompt is `load` is never begun, since its model takes for ever to load. As long as
+there is a file `sick` in the state folder, the device fails at each job.
+"""
+
+import time
+from typing import Any
+
+from storage.errors import DeviceError
+from storage.settings import read_settings
+from tests import stand_in
+from workers import phases
+from workers.painting import Work
+
+HOURS_S = 7200.0
+
+
+class FaultyPainter:
+    """Paints as the stand-in does, where it can."""
+
+    def __init__(self, **options: Any) -> None:
+        self._painter = stand_in.make_painter("cpu", **options)
+
+    def paint(self, work: Work) -> None:
+        """Fail, hang or paint."""
+        self._painter.paint(_FaultyWork(work))  # type: ignore[arg-type]
+
+
+class _FaultyWork:
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._work, name)
+
+    def gather(self, count: int) -> list[Any]:
+        jobs = self._work.gather(count)
+        if jobs and (read_settings().home / "sick").exists():
+            msg = "the GPU must answer, but says: lost"
+            raise DeviceError(msg)
+        if any(job.prompt == "hang" for job in jobs):
+            time.sleep(HOURS_S)
+        if any(job.prompt == "load" for job in jobs):
+            with phases.during(phases.LOADING):
+                time.sleep(HOURS_S)
+        return jobs
+
+
+def make_painter(_device: str, **options: Any) -> FaultyPainter:
+    """Make the painter, as `workers.process` asks for it."""
+    return FaultyPainter(**options)

@@ -1,0 +1,113 @@
+"""The doctor's looks at a real Redis and a real PostgreSQL."""
+
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from producer.health import services
+from producer.health.check import guarded
+from storage.database import open_database
+from storage.embedded import is_running, stop
+from storage.queue import redis_client
+from tests.integration.test_postgres import server, url  # noqa: F401 - fixtures
+
+
+def verdicts(checks) -> dict[str, str]:
+    return {check.name: check.verdict for check in checks}
+
+
+def test_the_embedded_redis_is_as_it_should_be(settings, app) -> None:
+    checks = [*services.check_redis(settings)]
+    names = ("Redis", "Redis memory", "Redis file")
+    assert verdicts(checks) == dict.fromkeys(names, "ok")
+    assert "answers in" in checks[0].detail
+    stop(settings)
+    (check,) = services.check_redis(settings)
+    assert check.detail.startswith("not running")
+    assert not is_running(settings)
+
+
+def test_a_redis_that_loses_messages_is_told(settings, app) -> None:
+    with redis_client(app) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("appendonly", "no")
+    checks = {check.name: check for check in services.check_redis(settings)}
+    assert verdicts(checks.values()) == {
+        "Redis": "ok",
+        "Redis memory": "fail",
+        "Redis file": "warn",
+    }
+    assert checks["Redis memory"].advice == "set maxmemory-policy noeviction"
+    assert checks["Redis file"].advice == "set appendonly yes"
+
+
+def test_a_user_who_may_not_ask_for_info_is_told_what_to_look_at(settings, app) -> None:
+    with redis_client(app) as client:
+        client.acl_setuser("default", enabled=True, commands=["-info"])
+    (check,) = services.check_redis(settings)
+    with redis_client(app) as client:
+        client.acl_setuser("default", enabled=True, commands=["+info"])
+    assert check.verdict == "warn"
+    assert "maxmemory-policy" in check.advice
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict", "said"),
+    [
+        ({"redis_version": "6.0.16"}, "fail", "6.2 or newer, but there is 6.0.16"),
+        ({"redis_version": "7.2.4"}, "ok", "7.2.4, there"),
+    ],
+)
+def test_an_old_redis_is_refused(changed, verdict, said) -> None:
+    check = services._check_version(changed, "there", 0.001)
+    assert (check.verdict, said in check.detail) == (verdict, True)
+
+
+def test_a_redis_far_away_is_told() -> None:
+    check = services._check_version({"redis_version": "7.2.4"}, "there", 0.2)
+    assert check.verdict == "warn"
+
+
+def test_a_postgresql_server_is_asked_for_all(settings, url) -> None:  # noqa: F811
+    there = replace(settings, database_url=url)
+    (check,) = services.check_sql(there)
+    assert check.detail.endswith("is empty; the first sweep makes its tables")
+    database = open_database(url)
+    (check,) = services.check_sql(there)
+    assert check.verdict == "ok"
+    assert check.detail.startswith("PostgreSQL ")
+    (clock,) = services.check_clock(there, database)
+    assert clock.detail.startswith("it differs from the database's by ")
+    database.close()
+
+
+@pytest.mark.parametrize(("apart_s", "verdict"), [(10, "warn"), (-100, "fail")])
+def test_a_clock_that_goes_wrong_is_told(
+    settings,
+    url,  # noqa: F811
+    monkeypatch,
+    apart_s,
+    verdict,
+) -> None:
+    database = open_database(url)
+    right = services.clock
+    monkeypatch.setattr(services, "clock", lambda c: right(c) + apart_s)
+    (check,) = services.check_clock(settings, database)
+    assert (check.verdict, check.advice) == (verdict, "set both by NTP")
+    database.close()
+
+
+def test_a_user_without_rights_is_told(settings, server, url) -> None:  # noqa: F811
+    open_database(url).close()
+    with psycopg.connect(host=server, user="me", dbname="postgres") as connection:
+        connection.autocommit = True
+        connection.execute("CREATE ROLE reader LOGIN")
+    name = url.partition("@/")[2].partition("?")[0]
+    with psycopg.connect(host=server, user="me", dbname=name) as connection:
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+    there = replace(settings, database_url=url.replace("//me@", "//reader@"))
+    (check,) = guarded("SQL", services.check_sql(there))
+    assert check.verdict == "fail"
+    assert "permission denied" in check.detail
+    assert check.advice == "look at the rights of its user"

@@ -1,0 +1,202 @@
+"""The life of a sweep while real workers paint with the stand-in."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from celery import Celery
+from click.testing import CliRunner
+
+from producer.cli import cli
+from producer.submit import submit
+from storage import life
+from storage.database import Database
+from storage.queue import waiting
+from storage.schema import jobs
+from storage.settings import Settings
+from storage.sweeps import find_sweep
+from tests.processes import ROOT, running, wait_until
+
+WORKER = ("nightsweep", "worker", "--device", "cpu", "--workers", "1")
+WIDTH = 4
+#: A `cancel` that takes its time, so that it can be killed half way.
+SLOW_CANCEL = """
+import time
+from producer.cli import cli
+from storage import life
+
+members = life._members
+def look(*args, after):
+    time.sleep(0.2)
+    return members(*args, after=after)
+
+life.STEP, life._members = 5, look
+cli(["cancel", "night"])
+"""
+
+
+@pytest.fixture(autouse=True)
+def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTSWEEP_PAINTER", "tests.stand_in:make_painter")
+    monkeypatch.setenv("NIGHTSWEEP_STAND_IN_WIDTH", str(WIDTH))
+    monkeypatch.setenv("NIGHTSWEEP_STAND_IN_STEP_S", "0.05")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def write_spec(
+    folder: Path, *, steps: int, count: int, name: str = "night", first: int = 0
+) -> str:
+    path = folder / f"{name}.yaml"
+    path.write_text(
+        f"name: {name}\nlimits: {{max_jobs: 200000}}\n"
+        f"base: {{model: 'builtin:shapes', prompt: a cat, steps: {steps}}}\n"
+        f"axes: {{seed: {{start: {first}, count: {count}}}}}\n"
+    )
+    return str(path)
+
+
+def command(*words: str) -> str:
+    said = CliRunner().invoke(cli, list(words))
+    assert said.exit_code == 0, said.output
+    return said.output
+
+
+def count_states(database: Database) -> Counter[str]:
+    query = sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state)
+    with database.read() as connection:
+        return Counter(dict(connection.execute(query).all()))
+
+
+def count_wanted(database: Database) -> int:
+    query = sa.select(sa.func.count()).where(
+        jobs.c.priority.is_not(None), jobs.c.state != "done"
+    )
+    with database.read() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def has_at_most(app: Celery, messages: int) -> bool:
+    return waiting(app) <= messages
+
+
+@contextmanager
+def killed_half_way(database: Database) -> Iterator[None]:
+    """Begin to cancel, kill that with -9 half way, and run the block."""
+    before = count_wanted(database)
+    with subprocess.Popen([sys.executable, "-c", SLOW_CANCEL], cwd=ROOT) as process:
+        wait_until(lambda: count_wanted(database) < before - 20)
+        process.kill()
+    assert count_wanted(database) > 0
+    yield
+
+
+@pytest.mark.parametrize("count", [1000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_a_cancelled_sweep_is_painted_no_further_and_its_queue_drains(
+    database: Database, app: Celery, tmp_path: Path, count: int
+) -> None:
+    submit(write_spec(tmp_path, steps=100, count=count))
+    with running(*WORKER, said=tmp_path / "said"):
+        wait_until(lambda: count_states(database)["leased"] >= 2 * WIDTH)
+        before = count_states(database)["done"]
+        said = command("cancel", "night")
+        assert "night is cancelled" in said
+        wait_until(lambda: not count_states(database)["leased"])
+        # An image takes 100 steps: none that was begun may come to its end.
+        assert count_states(database)["done"] == before
+        for most in range(messages := waiting(app), -1, -max(messages // 4, 1)):
+            wait_until(partial(has_at_most, app, most))
+        wait_until(partial(has_at_most, app, 0))
+    states = {"pending": count - before, "done": before}
+    assert count_states(database) == +Counter(states)
+
+
+def test_a_cancel_that_was_killed_half_way_is_finished_by_repair(
+    database: Database, app: Celery, tmp_path: Path
+) -> None:
+    submit(write_spec(tmp_path, steps=3, count=150))
+    with killed_half_way(database), running(*WORKER):
+        wait_until(lambda: count_wanted(database) == 0)
+        wait_until(lambda: not count_states(database)["leased"])
+        left = count_states(database)["pending"]
+        assert left
+        command("resume", "night")
+        wait_until(lambda: count_states(database) == {"done": 150})
+
+
+def test_a_cancel_that_was_killed_half_way_can_be_repeated(
+    database: Database, app: Celery, tmp_path: Path
+) -> None:
+    submit(write_spec(tmp_path, steps=3, count=100))
+    with killed_half_way(database):
+        command("cancel", "night")
+        assert count_wanted(database) == 0
+        command("resume", "night")
+        assert count_wanted(database) == 100
+
+
+def test_what_two_sweeps_want_is_made_though_one_is_paused(
+    database: Database, app: Celery, tmp_path: Path
+) -> None:
+    submit(write_spec(tmp_path, steps=8, count=40))
+    submit(write_spec(tmp_path, steps=8, count=20, first=30, name="other"))
+    with running(*WORKER):
+        wait_until(lambda: count_states(database)["leased"] > 0)
+        command("pause", "night")
+        other = find_sweep(database, "other")
+        assert other
+        wait_until(lambda: count_states(database)["done"] >= 20)
+        wait_until(lambda: not count_states(database)["leased"])
+        made = count_states(database)["done"]
+        assert made < 50
+        command("resume", "night")
+        wait_until(lambda: count_states(database) == {"done": 50})
+    assert life.settle_all(database) == 0
+
+
+def test_workers_turn_to_what_became_more_urgent(
+    database: Database, app: Celery, tmp_path: Path
+) -> None:
+    submit(write_spec(tmp_path, steps=20, count=400))
+    path = Path(write_spec(tmp_path, steps=20, count=8, name="other"))
+    path.write_text(path.read_text().replace("steps: 20", "steps: 20, width: 96"))
+    submit(str(path))
+    with running(*WORKER):
+        wait_until(lambda: count_states(database)["done"] > 0)
+        command("priority", "other", "1")
+        query = sa.select(sa.func.count()).where(
+            jobs.c.width == 96, jobs.c.state == "done"
+        )
+
+        def is_made() -> bool:
+            with database.read() as connection:
+                return connection.execute(query).scalar_one() == 8
+
+        wait_until(is_made)
+        assert count_states(database)["pending"] > 0
+
+
+def test_a_run_whose_sweep_pauses_itself_ends_and_says_why(
+    settings: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(
+        "name: bad\nbase: {model: 'builtin:shapes', steps: 8}\n"
+        "axes: {prompt: [fail, a cat], seed: {start: 0, count: 400}}\n"
+    )
+    said = CliRunner().invoke(
+        cli, ["run", str(path), "--device", "cpu"], env=os.environ
+    )
+    assert said.exit_code == 1, said.output
+    assert "bad is paused: " in said.output
+    assert (
+        "jobs failed, most of them with: this job must fail, and does." in said.output
+    )
+    assert "`nightsweep retry bad`" in said.output
+    assert " unmade; go on with `" in said.output

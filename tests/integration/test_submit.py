@@ -1,0 +1,154 @@
+"""Submitting: every job has a row and a way to a worker, however it was broken off."""
+
+import itertools
+import threading
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from producer import submit as submit_module
+from producer.submit import BATCH, submit
+from storage import claims
+from storage import database as database_module
+from storage.database import Database, open_database
+from storage.errors import DatabaseError
+from storage.queue import QUEUE, waiting
+from storage.settings import Settings
+from storage.sweeps import count_states, find_sweep
+from tests.builders import job_rows, make_job, plan_seeds, take
+from tests.builders import submit as submit_planned
+
+#: Two batches, and a part of one.
+COUNT = 2 * BATCH + 40
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> str:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(
+        "name: night\nbase: {model: 'builtin:shapes', prompt: a cat}\n"
+        f"axes: {{seed: {{start: 0, count: {COUNT}}}}}\n"
+    )
+    return str(path)
+
+
+def take_messages(app: Celery) -> Counter[str]:
+    """Take every message; count how often each job is named."""
+    named: Counter[str] = Counter()
+    with app.connection_for_read() as connection:
+        channel: Any = connection.default_channel
+        while message := channel.basic_get(QUEUE, no_ack=True):
+            named.update(message.payload[0][0])
+    return named
+
+
+def keys(database: Database) -> set[str]:
+    return {row.key for row in job_rows(database)}
+
+
+def test_every_job_has_a_row_and_is_named_once(
+    spec: str, database: Database, app: Celery
+) -> None:
+    done = submit(spec)
+    assert (done.total, done.new, done.existing) == (COUNT, COUNT, {})
+    named = take_messages(app)
+    assert set(named) == keys(database)
+    assert set(named.values()) == {1}
+
+
+def test_a_submission_broken_off_goes_on_where_it_stopped(
+    spec: str, database: Database, app: Celery
+) -> None:
+    def interrupt(stored: int, _total: int) -> None:
+        assert stored == BATCH
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        submit(spec, progress=interrupt)
+    done = submit(spec)
+    assert (done.new, done.existing) == (COUNT - BATCH, {"pending": BATCH})
+    assert done.sweep.revision == 1
+    assert count_states(database, done.sweep) == {"pending": COUNT}
+    named = take_messages(app)
+    assert set(named) == keys(database)
+    assert set(named.values()) == {1}
+
+
+def test_jobs_stored_but_never_sent_are_made_after_the_others(
+    spec: str, database: Database, app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, calls = submit_module.send, []
+
+    def break_off(*args: Any, **options: Any) -> int:
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return send(*args, **options)
+
+    monkeypatch.setattr(submit_module, "send", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        submit(spec)
+    submit(spec)
+    named = take_messages(app)
+    assert len(named) == COUNT - BATCH
+    group = job_rows(database)[0].group_key
+    for wanted in ({"keys": list(named)}, {"group": group}):
+        claims.claim(database, owner="host:1:1", lease_s=90, limit=COUNT, **wanted)
+    sweep = find_sweep(database, "night")
+    assert sweep is not None
+    assert count_states(database, sweep) == {"leased": COUNT}
+
+
+def test_submitting_again_adds_no_message_while_the_first_wait(
+    spec: str, app: Celery
+) -> None:
+    submit(spec)
+    before = waiting(app)
+    assert submit(spec).existing == {"pending": COUNT}
+    assert waiting(app) == before
+
+
+def test_what_redis_lost_is_sent_again_with_the_sweep(
+    spec: str, database: Database, app: Celery
+) -> None:
+    submit(spec)
+    take_messages(app)
+    assert submit(spec).new == 0
+    assert set(take_messages(app)) == keys(database)
+
+
+def test_a_claim_comes_to_its_turn_while_a_producer_is_busy(
+    database: Database,
+) -> None:
+    submit_planned(database, plan_seeds(10**9))
+    is_over = threading.Event()
+
+    def produce() -> None:
+        seeds = itertools.count()
+        while not is_over.is_set():
+            submit_planned(database, plan_seeds(*itertools.islice(seeds, 100)))
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    taken = take(database, keys=[make_job(seed=10**9).key], group=None)
+    is_over.set()
+    producer.join()
+    assert [claim.job.seed for claim in taken] == [10**9]
+
+
+def test_a_writer_that_never_gets_the_lock_says_so(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.05)
+    submit_planned(database, plan_seeds(1))
+    with closing(open_database(settings.database_url)) as other:
+        with (
+            database.write(),
+            pytest.raises(DatabaseError, match="database is locked"),
+        ):
+            take(other)
+        assert len(take(other)) == 1

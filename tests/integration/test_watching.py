@@ -1,0 +1,341 @@
+"""What a supervisor does of itself: it ends what hangs, benches what fails, and leaves.
+
+The workers are real processes, painting with a stand-in.
+"""
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from celery import Celery
+from click.testing import CliRunner
+
+from producer.cli import cli
+from storage.database import Database
+from storage.schema import sweeps, workers
+from storage.settings import Settings
+from tests.builders import job_rows, make_planned, plan_seeds, states, submit
+from tests.integration.test_supervisor import (
+    PATIENCE_S,
+    ROOT,
+    SMALL,
+    children,
+    is_made,
+    wait_until,
+)
+from workers import bench, devices, gpu_locks
+from workers.devices import Gpu, Seat
+from workers.gpu_locks import GpuLock
+from workers.reconcile import reconcile
+from workers.supervisor import Supervisor
+
+CPU = ("--device", "cpu", "--workers", "1")
+
+
+@pytest.fixture(autouse=True)
+def _faulty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTSWEEP_PAINTER", "tests.faulty_painter:make_painter")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(bench, "BACK_OFF_S", 0.05)
+
+
+@pytest.fixture
+def serving(database: Database, app: Celery) -> Iterator[Callable[..., Supervisor]]:
+    running: list[tuple[Supervisor, threading.Thread]] = []
+
+    def serve(*seats: Seat) -> Supervisor:
+        made = Supervisor(
+            seats or [Seat(name="cpu0", device="cpu")],
+            database=database,
+            repair=lambda: reconcile(database, app),
+        )
+        thread = threading.Thread(target=made.run)
+        thread.start()
+        running.append((made, thread))
+        return made
+
+    yield serve
+    for made, thread in running:
+        made.stop()
+        thread.join(PATIENCE_S)
+    assert not children()
+
+
+def roster(database: Database) -> list[Any]:
+    with database.read() as connection:
+        return list(connection.execute(sa.select(workers)).all())
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-P", "-m", "nightsweep", *words]
+
+
+def sweep_file(folder: Path, *, count: int, steps: int) -> Path:
+    file = folder / "night.yaml"
+    file.write_text(
+        "name: night\n"
+        "base: {model: 'builtin:shapes', prompt: a cat, width: 8, height: 8, "
+        f"steps: {steps}}}\n"
+        f"axes: {{seed: {{start: 0, count: {count}}}}}\n"
+    )
+    return file
+
+
+def test_a_worker_that_hangs_with_a_live_beat_is_killed_and_the_rest_is_made(
+    serving: Callable[..., Supervisor],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("NIGHTSWEEP_LIMITS_S", "painting=1")
+    bad = make_planned(seed=0, prompt="hang", **SMALL)
+    submit(database, [bad, *plan_seeds(1, 2, 3, **SMALL)])
+    serving()
+    wait_until(lambda: "quarantined" in states(database).values())
+    wait_until(lambda: list(states(database).values()).count("done") == 3)
+    said = [text for text in caplog.messages if "stuck" in text]
+    assert said[0].startswith("Worker cpu0 was stuck in painting for 1 s and is killed")
+    assert len(said) >= 3  # alone each time, but for the first
+
+
+def test_a_device_that_fails_is_benched_and_no_job_is_blamed(
+    serving: Callable[..., Supervisor], database: Database, settings: Settings
+) -> None:
+    sick = settings.home / "sick"
+    sick.touch()
+    submit(database, plan_seeds(0, 1, 2, **SMALL))
+    serving()
+    wait_until(lambda: any(row.phase == "benched" for row in roster(database)))
+    (row,) = [row for row in roster(database) if row.phase == "benched"]
+    assert (row.name, row.gpu) == ("cpu0", "CPU")
+    assert row.detail.startswith("its device failed, ")
+    assert "in a row without an image; see cpu0.log; until " in row.detail
+    sick.unlink()
+    wait_until(lambda: is_made(database))
+    wait_until(lambda: all(row.phase != "benched" for row in roster(database)))
+    assert {(row.attempts, row.deaths) for row in job_rows(database)} == {(1, 0)}
+
+
+def test_a_worker_that_loads_is_ended_at_once_and_its_jobs_are_handed_back(
+    serving: Callable[..., Supervisor], database: Database
+) -> None:
+    submit(database, [make_planned(seed=0, prompt="load", **SMALL)])
+    made = serving()
+    wait_until(lambda: any(row.phase == "loading" for row in roster(database)))
+    made.stop()
+    wait_until(lambda: roster(database) == [] and not children())
+    (row,) = job_rows(database)
+    assert (row.state, row.attempts, row.deaths) == ("pending", 0, 0)
+
+
+def test_workers_say_what_they_do_and_are_struck_off_when_they_end(
+    serving: Callable[..., Supervisor], database: Database
+) -> None:
+    submit(database, plan_seeds(*range(8), **{**SMALL, "steps": 200}))
+    made = serving()
+    wait_until(lambda: [row.phase for row in roster(database)] == ["painting"])
+    (row,) = roster(database)
+    owners = {row.owner for row in job_rows(database) if row.owner}
+    assert owners == {row.owner}
+    (child,) = children()
+    child.kill()
+    wait_until(lambda: row.owner not in {one.owner for one in roster(database)})
+    wait_until(lambda: any(one.phase == "painting" for one in roster(database)))
+    made.stop()
+    wait_until(lambda: roster(database) == [])
+
+
+def test_a_worker_leaves_when_there_is_nothing_to_make(
+    database: Database, settings: Settings
+) -> None:
+    submit(database, plan_seeds(*range(3), **SMALL))
+    said = CliRunner().invoke(cli, ["worker", *CPU, "--exit-when-idle", "1s"])
+    assert said.exit_code == 0, said.output
+    assert is_made(database)
+    assert settings.logs.is_dir()
+
+
+def test_a_worker_hands_back_and_leaves_when_its_time_is_up(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(database, plan_seeds(*range(3), **{**SMALL, "steps": 999}))
+    monkeypatch.setenv("NIGHTSWEEP_STOP_AFTER", "4s")
+    said = CliRunner().invoke(cli, ["worker", *CPU])
+    assert said.exit_code == 0, said.output
+    assert set(states(database).values()) == {"pending"}
+    assert {row.attempts for row in job_rows(database)} == {0}
+    assert settings.logs.is_dir()
+
+
+def test_a_hangup_ends_neither_supervisor_nor_worker(
+    database: Database, settings: Settings, app: Celery
+) -> None:
+    submit(database, plan_seeds(*range(6), **{**SMALL, "steps": 60}))
+    words = command("worker", *CPU, "--exit-when-idle", "1s")
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL) as worker:
+        wait_until(lambda: "done" in states(database).values())
+        before = children()
+        worker.send_signal(signal.SIGHUP)
+        for child in before:
+            child.send_signal(signal.SIGHUP)
+        assert worker.wait(PATIENCE_S) == 0
+    assert is_made(database)
+    assert {row.attempts for row in job_rows(database)} == {1}
+    assert "Ready" in (settings.logs / "cpu0.log").read_text()
+
+
+#: Makes standard input the terminal that ends its process when it is closed.
+LEAD = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_a_run_goes_on_when_its_terminal_is_closed(
+    database: Database, app: Celery, tmp_path: Path
+) -> None:
+    words = command("run", str(sweep_file(tmp_path, count=6, steps=60)), *CPU)
+    screen, its = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", LEAD, *words], stdin=its, stdout=its, stderr=its
+    ) as run:
+        os.close(its)
+        while "done" not in states(database).values():
+            if select.select([screen], [], [], 0.1)[0]:
+                os.read(screen, 4096)
+        os.close(screen)
+        assert run.wait(PATIENCE_S) == 0
+    assert is_made(database)
+    assert {row.attempts for row in job_rows(database)} == {1}
+
+
+def test_a_run_that_is_terminated_hands_back(
+    database: Database, app: Celery, tmp_path: Path
+) -> None:
+    words = command("run", str(sweep_file(tmp_path, count=6, steps=100)), *CPU)
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL) as run:
+        wait_until(lambda: "done" in states(database).values())
+        run.terminate()
+        assert run.wait(PATIENCE_S) == 130
+    left = [row for row in job_rows(database) if row.state != "done"]
+    assert left
+    assert {(row.state, row.attempts) for row in left} == {("pending", 0)}
+    assert not children()
+
+
+@pytest.fixture
+def one_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GpuLock:
+    """Have a machine with a GPU that another worker serves; give that one's lock."""
+    monkeypatch.setattr(devices, "has_nvidia", lambda: True)
+    monkeypatch.setattr(devices, "probe", lambda: [Gpu(name="H200", uuid="1f2e")])
+    monkeypatch.setattr(gpu_locks, "FOLDER", tmp_path)
+    other = GpuLock("1f2e")
+    assert other.take()
+    return other
+
+
+def test_a_worker_without_a_gpu_of_its_own_says_so(one_gpu: GpuLock) -> None:
+    said = CliRunner().invoke(cli, ["worker"])
+    assert said.exit_code == 1
+    assert said.output == (
+        "Error: A worker needs a GPU of its own, but others serve gpu0 already; stop "
+        "those, or wait for one with --join.\n"
+    )
+    one_gpu.release()
+
+
+def test_a_worker_that_joins_takes_the_gpu_when_it_is_free(
+    database: Database, settings: Settings, one_gpu: GpuLock
+) -> None:
+    submit(database, plan_seeds(0, **SMALL))
+    threading.Timer(4, one_gpu.release).start()
+    said = CliRunner().invoke(cli, ["worker", "--join", "--exit-when-idle", "1s"])
+    assert said.exit_code == 0, said.output
+    where = f"; logs in {settings.logs}."
+    assert f"Waiting for gpu0, which other workers serve{where}" in said.output
+    assert is_made(database)
+
+
+def test_a_supervisor_serves_the_gpus_that_are_free(
+    serving: Callable[..., Supervisor], database: Database, one_gpu: GpuLock
+) -> None:
+    seats = [
+        Seat(name=f"gpu{number}", device="cuda:0", visible=str(number), uuid=uuid)
+        for number, uuid in enumerate(("1f2e", "3c4d"))
+    ]
+    submit(database, plan_seeds(*range(3), **SMALL))
+    serving(*seats)
+    wait_until(lambda: is_made(database))
+    assert {row.name for row in roster(database)} == {"gpu1"}
+    one_gpu.release()
+    wait_until(lambda: {row.name for row in roster(database)} == {"gpu0", "gpu1"})
+
+
+@pytest.fixture
+def small_disk(settings: Settings) -> Iterator[Path]:
+    """Give the image folder as a disk of its own, of 2 MB."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2M", "tmpfs", str(settings.images)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a small disk")
+    yield settings.images
+    subprocess.run(["umount", str(settings.images)], check=True)
+
+
+def fill(file: Path) -> None:
+    with suppress(OSError), file.open("wb", buffering=0) as opened:
+        while opened.write(bytes(4096)):
+            pass
+
+
+def log_of(settings: Settings) -> str:
+    return (settings.logs / "cpu0.log").read_text()
+
+
+def test_a_full_image_disk_is_waited_for_and_no_job_fails(
+    serving: Callable[..., Supervisor],
+    database: Database,
+    settings: Settings,
+    small_disk: Path,
+) -> None:
+    filler = small_disk / "filler"
+    fill(filler)
+    submit(database, plan_seeds(*range(3), **SMALL))
+    serving()
+    wait_until(lambda: any(row.phase == "waiting" for row in roster(database)))
+    assert "failed" not in states(database).values()
+    filler.unlink()
+    wait_until(lambda: is_made(database))
+    assert log_of(settings).count("Waiting: Images must be writable, but") == 1
+    assert log_of(settings).count("Going on after") == 1
+    assert {row.attempts for row in job_rows(database)} == {1}
+
+
+def test_a_disk_with_less_free_than_a_sweep_wants_is_waited_for(
+    serving: Callable[..., Supervisor], database: Database, settings: Settings
+) -> None:
+    submit(database, plan_seeds(*range(3), **SMALL))
+    want(database, 10**18)
+    serving()
+    wait_until(lambda: any(row.phase == "waiting" for row in roster(database)))
+    assert list(settings.images.rglob("*.png")) == []
+    want(database, 0)
+    wait_until(lambda: is_made(database))
+    assert log_of(settings).count("must stay free where images go") == 1
+    assert log_of(settings).count("Going on after") == 1
+
+
+def want(database: Database, wanted: int) -> None:
+    with database.write() as connection:
+        connection.execute(sa.update(sweeps).values(min_free_bytes=wanted))

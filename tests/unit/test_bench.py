@@ -1,0 +1,99 @@
+"""How long a seat stays empty, and when all is over."""
+
+import time
+
+import pytest
+from click import BadParameter
+
+from workers.bench import BACK_OFF_S, MOST_BACK_OFF_S, Bench
+from workers.durations import Duration
+from workers.leave import Leave
+
+SOME, OTHERS = frozenset({1, 2}), frozenset({3})
+
+
+def test_a_pause_grows_with_each_end_up_to_the_most() -> None:
+    bench = Bench()
+    assert bench.is_empty
+    pauses = [bench.sit(frozenset({number})) for number in range(9)]
+    assert pauses[:3] == [BACK_OFF_S, 2 * BACK_OFF_S, 4 * BACK_OFF_S]
+    assert pauses[-1] == MOST_BACK_OFF_S
+    assert bench.ends == 9
+    assert not bench.is_empty
+
+
+def test_one_image_makes_up_for_all_ends_before() -> None:
+    bench = Bench()
+    for held in (SOME, OTHERS, frozenset()):
+        bench.sit(held)
+    bench.forgive()
+    assert (bench.ends, bench.in_vain) == (0, 0)
+    assert bench.sit(OTHERS) == BACK_OFF_S
+
+
+def test_one_job_that_kills_again_and_again_is_not_the_devices_fault() -> None:
+    bench = Bench()
+    assert [bench.sit(OTHERS) for _ in range(3)] == [BACK_OFF_S] * 3
+    assert bench.sit(SOME) == 2 * BACK_OFF_S
+
+
+def test_ends_with_nothing_in_hand_are_in_vain() -> None:
+    bench = Bench()
+    bench.sit(frozenset())
+    bench.sit(frozenset())
+    assert bench.in_vain == 2
+    bench.sit(None)  # the database was away: who knows
+    assert bench.in_vain == 2
+    bench.sit(SOME)
+    assert bench.in_vain == 0
+
+
+def test_an_end_in_order_does_not_count() -> None:
+    bench = Bench()
+    assert bench.rest() == BACK_OFF_S
+    assert not bench.is_empty
+    assert bench.ends == 0
+
+
+def test_nobody_leaves_without_a_reason() -> None:
+    leave = Leave()
+    assert not leave.is_due(is_idle=True)
+    assert not leave.is_due(is_idle=False)
+
+
+def test_all_is_over_after_its_time() -> None:
+    leave = Leave(after_s=0.05)
+    assert not leave.is_due(is_idle=False)
+    time.sleep(0.06)
+    assert leave.is_due(is_idle=False)
+
+
+def test_all_is_over_when_nothing_was_to_do_for_a_while() -> None:
+    leave = Leave(when_idle_s=0.05)
+    assert not leave.is_due(is_idle=True)
+    time.sleep(0.06)
+    assert not leave.is_due(is_idle=False)
+    assert not leave.is_due(is_idle=True)
+    time.sleep(0.06)
+    assert leave.is_due(is_idle=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90),
+        ("30m", 1800),
+        ("8h", 28800),
+        ("1h30m", 5400),
+        ("45", 45),
+        ("1d", 86400),
+    ],
+)
+def test_durations_are_read(text: str, seconds: float) -> None:
+    assert Duration().convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5", "8 hours", "m30", "1w"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(BadParameter, match="a duration is 90s, 30m, 8h or 1h30m, got"):
+        Duration().convert(text, None, None)

@@ -1,0 +1,100 @@
+"""The roster of workers, and whether there is work for them."""
+
+import subprocess
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage import blocks, roster
+from storage.database import Database
+from storage.roster import Entry
+from storage.schema import workers
+from tests.builders import make_job, make_planned, submit, take
+
+ENTRY = Entry(
+    owner="night3.1f2e:4711:5025",
+    name="gpu0",
+    host="night3",
+    gpu="H200",
+    phase="painting",
+    detail="builtin:shapes",
+    images=7,
+    images_per_s=1.5,
+    started_at="2026-01-02T03:04:05.678901+00:00",
+    phase_at="2026-01-02T03:05:05.678901+00:00",
+)
+
+
+def rows(database: Database) -> list[Any]:
+    with database.read() as connection:
+        query = sa.select(workers).order_by(workers.c.owner)
+        return list(connection.execute(query).all())
+
+
+def test_a_workers_row_is_written_anew_each_time(database: Database) -> None:
+    roster.note(database, replace(ENTRY, phase="loading", images=0))
+    first = rows(database)[0].seen_at
+    roster.note(database, ENTRY)
+    (row,) = rows(database)
+    assert row.seen_at >= first
+    assert (
+        row._mapping.items()
+        >= {
+            **{name: getattr(ENTRY, name) for name in ("owner", "name", "host", "gpu")},
+            **{name: getattr(ENTRY, name) for name in ("phase", "detail", "images")},
+            **{name: getattr(ENTRY, name) for name in ("images_per_s", "phase_at")},
+        }.items()
+    )
+
+
+def test_a_worker_that_is_gone_is_removed_by_the_beginning_of_its_name(
+    database: Database,
+) -> None:
+    roster.note(database, ENTRY)
+    roster.note(database, replace(ENTRY, owner="night3.1f2e:47110:1"))
+    roster.remove(database, "night3.1f2e:4711:")
+    assert [row.owner for row in rows(database)] == ["night3.1f2e:47110:1"]
+
+
+def test_anybody_removes_the_dead_of_this_host_and_who_was_silent_for_a_day(
+    database: Database, other: "subprocess.Popen[str]"
+) -> None:
+    assert other.stdout
+    here = other.stdout.readline().strip()
+    roster.note(database, replace(ENTRY, owner=here))
+    roster.note(database, ENTRY)
+    roster.remove_the_gone(database)
+    assert len(rows(database)) == 2
+    other.kill()
+    other.wait()
+    roster.remove_the_gone(database)
+    assert [row.owner for row in rows(database)] == [ENTRY.owner]
+    with database.write() as connection:
+        connection.execute(sa.update(workers).values(seen_at="2026-01-02T03:04:05"))
+    roster.remove_the_gone(database)
+    assert rows(database) == []
+
+
+def test_what_a_worker_holds_is_known_by_the_beginning_of_its_name(
+    database: Database,
+) -> None:
+    submit(database, [make_planned(seed=seed, position=seed) for seed in range(4)])
+    held = {claim.id for claim in take(database, "host:1:1", limit=2)}
+    take(database, "host:11:1", limit=1)
+    assert roster.held_by(database, "host:1:") == held
+    assert roster.held_by(database, "host:2:") == frozenset()
+
+
+def test_there_is_work_as_long_as_somebody_can_make_it(database: Database) -> None:
+    assert not roster.has_work(database)
+    submit(database, [make_planned(seed=1), make_planned(seed=2, width=64)])
+    assert roster.has_work(database)
+    group = make_job().group
+    blocks.block(database, group, worker="gpu0", reason="the model is not there")
+    assert roster.has_work(database)
+    other = make_job(width=64).group
+    assert len(take(database, group=other)) == 1
+    assert not roster.has_work(database)
+    blocks.lift(database, group)
+    assert roster.has_work(database)

@@ -1,0 +1,193 @@
+"""`nightsweep status`: how far sweeps are, and who is at work."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
+from rich.console import Console
+
+from producer.cli import cli
+from producer.status import _Question
+from storage import life
+from storage.blocks import block
+from storage.database import Database
+from storage.results import record_done, record_failure
+from storage.schema import sweeps, workers
+from storage.sweeps import save_sweep
+from storage.wishes import add_jobs
+from tests.builders import (
+    ENVIRONMENT,
+    make_job,
+    make_planned,
+    make_result,
+    plan_seeds,
+    submit,
+    take,
+)
+
+
+def ask(*words: str) -> list[dict[str, Any]]:
+    said = CliRunner().invoke(cli, ["status", *words])
+    assert said.exit_code == 0, said.output
+    return [json.loads(line) for line in said.output.splitlines()]
+
+
+def shown(database: Database, **asked: Any) -> str:
+    question = _Question((), **{"by": None, "workers": False, **asked})
+    console = Console(width=120, markup=False, emoji=False)
+    with console.capture() as captured:
+        console.print(question.shown(database))
+    return captured.get()
+
+
+def submit_axes(database: Database) -> None:
+    """Submit two steps by two seeds, and make three of the four images."""
+    sweep = save_sweep(
+        database, "night", spec="", axes={"steps": ["20", "8"], "seed": ["0", "1"]}
+    )
+    planned = [
+        make_planned(
+            seed=seed,
+            steps=steps,
+            position=2 * seed + (steps == 8),
+            cell={"steps": str(steps), "seed": str(seed)},
+        )
+        for steps in (8, 20)
+        for seed in (0, 1)
+    ]
+    add_jobs(database, sweep, planned)
+    *made, failed = take(database)
+    done = {claim.id: make_result() for claim in made}
+    record_done(database, done, worker="cpu0", environment=ENVIRONMENT)
+    record_failure(database, failed.id, owner="host:1:1", error="latents are NaN")
+
+
+def add_worker(database: Database, name: str, *, silent_s: float = 0) -> None:
+    seen = datetime.now(UTC) - timedelta(seconds=silent_s)
+    row = {
+        "owner": f"night3:{name}:1",
+        "name": name,
+        "host": "night3",
+        "gpu": "NVIDIA H200",
+        "phase": "painting",
+        "detail": "[red] builtin:shapes",
+        "images": 1200,
+        "images_per_s": 12.345,
+        **dict.fromkeys(
+            ("started_at", "phase_at", "seen_at"), seen.isoformat(timespec="seconds")
+        ),
+    }
+    with database.write() as connection:
+        connection.execute(sa.insert(workers).values(row))
+
+
+def test_every_state_and_the_hours_are_told(database: Database) -> None:
+    submit_axes(database)
+    (row,) = ask()
+    assert {name: row[name] for name in ("done", "failed", "pending", "total")} == {
+        "done": 3,
+        "failed": 1,
+        "pending": 0,
+        "total": 4,
+    }
+    assert (row["sweep"], row["state"], row["priority"]) == ("night", "active", 5)
+    # A second each.
+    assert row["gpu_hours"] == pytest.approx(3 / 3600, abs=1e-4)
+
+
+def test_the_values_of_an_axis_are_counted_in_order_of_display(
+    database: Database,
+) -> None:
+    submit_axes(database)
+    submit(database, plan_seeds(7), name="without")
+    rows = ask("--by", "steps")
+    assert [(row["value"], row["total"], row["done"]) for row in rows] == [
+        ("20", 2, 2),
+        ("8", 2, 1),
+    ]
+    assert [row["failed"] for row in rows] == [0, 1]
+    text = shown(database, by="steps")
+    assert text.split()[:7] == [
+        *("night", "steps", "images", "pending", "leased", "done", "failed")
+    ]
+    assert "quarantined" not in text
+
+
+@pytest.mark.parametrize("words", [["--sweep", "night"], []])
+def test_an_unknown_axis_names_those_that_exist(
+    database: Database, words: list[str]
+) -> None:
+    submit_axes(database)
+    said = CliRunner().invoke(cli, ["status", "--by", "stps", *words])
+    assert said.exit_code == 2
+    assert "--by must name an axis of" in said.output
+    assert "steps" in said.output
+    assert "got 'stps'." in said.output
+
+
+def test_a_paused_sweep_says_why(database: Database) -> None:
+    sweep = submit(database, plan_seeds(1))
+    life.set_state(database, sweep, "paused")
+    with database.write() as connection:
+        connection.execute(sa.update(sweeps).values(reason="[bold]21 failed"))
+    assert ask()[0]["reason"] == "[bold]21 failed"
+    text = shown(database)
+    assert "night (paused)" in text
+    assert "night is paused: [bold]21 failed" in text
+
+
+def test_what_holds_jobs_up_is_told(database: Database) -> None:
+    submit(database, plan_seeds(1, 2))
+    block(database, make_job().group, worker="cpu0", reason="no such model")
+    assert ask()[0]["blocked"] == {"no such model": 2}
+    assert "night: 2 images blocked: no such model" in shown(database)
+
+
+def test_workers_are_shown_with_their_silence(database: Database) -> None:
+    submit(database, plan_seeds(1))
+    add_worker(database, "gpu0")
+    add_worker(database, "gpu1", silent_s=75)
+    add_worker(database, "gpu2", silent_s=3700)
+    rows = ask("--workers")
+    assert [row["name"] for row in rows] == ["gpu0", "gpu1"]
+    assert rows[1]["silent_s"] >= 75
+    for text in (shown(database), shown(database, workers=True)):
+        (line,) = (line for line in text.splitlines() if "gpu0" in line)
+        assert line.split()[1:5] == ["night3", "NVIDIA", "H200", "painting"]
+        assert "[red] builtin:shapes" in line
+        assert "1,200" in text
+        assert text.count("silent for 7") == 1
+        assert "gpu2" not in text
+
+
+def test_without_workers_it_says_so(database: Database) -> None:
+    submit(database, plan_seeds(1, 2))
+    assert "No worker is at work." in shown(database)
+    take(database, "night3:1:2", limit=1)
+    assert "1 worker is at work on night3." in shown(database)
+
+
+def test_several_sweeps_may_be_named(database: Database) -> None:
+    for name in ("one", "other", "third"):
+        submit(database, plan_seeds(1), name=name)
+    rows = ask("--sweep", "third", "--sweep", "one")
+    assert [row["sweep"] for row in rows] == ["third", "one"]
+
+
+def test_status_before_the_first_sweep_says_how_to_start() -> None:
+    said = CliRunner().invoke(cli, ["status"])
+    assert said.exit_code == 2
+    assert "start with `nightsweep run`" in said.output
+
+
+def test_status_of_an_unknown_sweep_names_the_nearest(database: Database) -> None:
+    submit(database, plan_seeds(0))
+    said = CliRunner().invoke(cli, ["status", "--sweep", "nihgt"])
+    assert said.exit_code == 2
+    assert (
+        "sweep must be one that was submitted, got 'nihgt'; did you mean 'night'?"
+        in said.output
+    )

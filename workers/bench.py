@@ -1,0 +1,58 @@
+"""The bench: how long the seat of a worker that ended stays empty."""
+
+import time
+from dataclasses import dataclass
+
+#: Seconds after the first end in a row; doubled with each, to the most.
+BACK_OFF_S = 1.0
+MOST_BACK_OFF_S = 60.0
+#: Ends in a row from which on people are told: it may be the device's fault.
+MANY = 3
+
+
+@dataclass(slots=True, kw_only=True)
+class Bench:
+    """How often in a row a worker ended without having made an image.
+
+    Attributes:
+        ends: So often.
+        in_vain: So often with nothing in hand: jobs that kill are set aside in the
+            end, but such a worker will end again.
+        until: When the seat may be taken again; of the monotonic clock.
+    """
+
+    ends: int = 0
+    in_vain: int = 0
+    until: float = 0.0
+    _held: frozenset[int] = frozenset()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the pause is over."""
+        return time.monotonic() >= self.until
+
+    def forgive(self) -> None:
+        """Begin to count anew: an image was made."""
+        self.ends = self.in_vain = 0
+        self._held = frozenset()
+
+    def rest(self) -> float:
+        """Begin a short pause after an end that was no failure; give its seconds."""
+        self.until = time.monotonic() + BACK_OFF_S
+        return BACK_OFF_S
+
+    def sit(self, held: frozenset[int] | None) -> float:
+        """Begin the pause after an end; give its seconds.
+
+        Args:
+            held: The jobs that the worker had in hand; None where that is not known.
+                The same one job again is more likely to blame than the device.
+        """
+        is_same_job = held is not None and len(held) == 1 and held == self._held
+        self.ends = max(1, self.ends + (not is_same_job))
+        if held is not None:
+            self.in_vain = 0 if held else self.in_vain + 1
+            self._held = held
+        pause_s: float = min(BACK_OFF_S * 2 ** (self.ends - 1), MOST_BACK_OFF_S)
+        self.until = time.monotonic() + pause_s
+        return pause_s

@@ -1,0 +1,146 @@
+"""A worker process, as its supervisor sees it: started, heard, ended."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+
+from storage.owners import process_name
+from workers import phases
+from workers.bench import Bench
+from workers.devices import Seat
+from workers.gpu_locks import GpuLock
+from workers.reports import Listener, Report
+
+#: What a worker's environment has unless it is set already.
+WORKER_ENVIRONMENT = {
+    # Idle OpenMP threads that spin would take the cores from other workers.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # GPUs are counted as nvidia-smi counts them.
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+    # What transformers misses is of no use here: torchvision, for one.
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+#: Phases in which nothing is lost if a worker is ended at once.
+FREE_TO_END = {phases.STARTING, phases.DOWNLOADING, phases.LOADING}
+
+
+@dataclass(slots=True, kw_only=True)
+class Process:
+    """A running worker.
+
+    Attributes:
+        popen: The process; it sees the end of its standard input when this one is
+            gone, and stops.
+        listener: Hears what it says.
+        started: When; of the monotonic clock.
+        is_condemned: Whether it was killed for getting on no more.
+    """
+
+    popen: "subprocess.Popen[bytes]"
+    listener: Listener
+    started: float = field(default_factory=time.monotonic)
+    is_condemned: bool = False
+
+    @property
+    def owner(self) -> str:
+        """What its name in claims begins with."""
+        return process_name(self.popen.pid) + ":"
+
+    @property
+    def under_way(self) -> tuple[tuple[str, float], ...]:
+        """What its threads do, each with the moment of the last progress."""
+        if self.listener.report is None:
+            return ((phases.STARTING, self.started),)
+        return self.listener.report.under_way
+
+    @property
+    def report(self) -> Report:
+        """What it said last."""
+        return self.listener.report or Report()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has nothing to do."""
+        return not self.under_way
+
+    @property
+    def is_free_to_end(self) -> bool:
+        """Whether nothing is lost if it is ended at once."""
+        doing = {phase for phase, _ in self.under_way}
+        return bool(doing) and doing <= FREE_TO_END
+
+    def close(self) -> None:
+        """Close what leads to it, once it is gone."""
+        self.listener.close()
+        if self.popen.stdin:
+            self.popen.stdin.close()
+
+
+@dataclass(slots=True)
+class Child:
+    """A seat, and the process on it, if there is one.
+
+    Attributes:
+        seat: The device, and what the worker is called.
+        lock: The right to serve the GPU; None on a CPU.
+        bench: How often the process ended.
+        process: The worker, running or just ended.
+    """
+
+    seat: Seat
+    lock: GpuLock | None = None
+    bench: Bench = field(default_factory=Bench)
+    process: Process | None = None
+
+    @property
+    def has_seat(self) -> bool:
+        """Whether the GPU is ours to use."""
+        return self.lock is None or self.lock.file is not None
+
+    def take_seat(self) -> bool:
+        """Take the GPU if no other worker of the machine has it; tell if it is ours."""
+        return self.lock is None or self.lock.take()
+
+    def start(self, *, peers: int) -> None:
+        """Start a worker.
+
+        Args:
+            peers: Workers of this supervisor, itself included.
+        """
+        ours, its = os.pipe()
+        kept = [its, *([self.lock.file] if self.lock and self.lock.file else ())]
+        try:
+            popen = subprocess.Popen(  # noqa: S603 - our own module
+                _command(self.seat, peers=peers, report=its),
+                env=_environment(self.seat),
+                stdin=subprocess.PIPE,
+                start_new_session=True,
+                pass_fds=kept,
+            )
+        finally:
+            os.close(its)
+        self.process = Process(popen=popen, listener=Listener(ours))
+
+    def listen(self) -> None:
+        """Hear what the worker says; an image of its makes up for ends before."""
+        if self.process is not None:
+            self.process.listener.listen()
+            if self.process.report.images:
+                self.bench.forgive()
+
+
+def _command(seat: Seat, *, peers: int, report: int) -> list[str]:
+    return [
+        *(sys.executable, "-P", "-m", "workers.process", "--name", seat.name),
+        *("--device", seat.device, "--threads", str(seat.threads)),
+        *("--gpu", seat.gpu, "--peers", str(peers), "--report", str(report)),
+    ]
+
+
+def _environment(seat: Seat) -> dict[str, str]:
+    env = {**WORKER_ENVIRONMENT, **os.environ}
+    if seat.visible is not None:
+        env["CUDA_VISIBLE_DEVICES"] = seat.visible
+    return env

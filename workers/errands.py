@@ -1,0 +1,39 @@
+"""Errands: what may take long, done in a thread beside a loop that must not wait."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+Answer = TypeVar("Answer")
+
+
+class Errands:
+    """A thread that does one thing after the other; it never holds up the process."""
+
+    def __init__(self, name: str) -> None:
+        """Start the thread, by that name."""
+        self._queue: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
+        self._last: Future[Any] | None = None
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is left to do."""
+        return self._last is not None and not self._last.done()
+
+    def send(self, act: Callable[[], Answer]) -> "Future[Answer]":
+        """Have something done, after all that was sent before."""
+        future: Future[Answer] = Future()
+        self._last = future
+        self._queue.put((act, future))
+        return future
+
+    def _run(self) -> None:
+        while True:
+            act, future = self._queue.get()
+            try:
+                future.set_result(act())
+            except Exception as exc:  # noqa: BLE001 - whoever asks for the result raises it
+                future.set_exception(exc)

@@ -1,0 +1,36 @@
+"""When a supervisor ends of itself, as batch systems want it."""
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, kw_only=True)
+class Leave:
+    """The conditions under which all is ended, with nothing wrong.
+
+    Attributes:
+        when_idle_s: Seconds without anything to do; None to wait for ever.
+        after_s: Seconds in all; None for no limit.
+    """
+
+    when_idle_s: float | None = None
+    after_s: float | None = None
+    _began: float = field(default_factory=time.monotonic)
+    _idle_since: float | None = None
+
+    def is_due(self, *, is_idle: bool) -> bool:
+        """Tell whether to end now.
+
+        Args:
+            is_idle: Whether there is nothing to do at present.
+        """
+        now = time.monotonic()
+        if self.after_s is not None and now - self._began >= self.after_s:
+            return True
+        if not is_idle:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = now
+        if self.when_idle_s is None or self._idle_since is None:
+            return False
+        return now - self._idle_since >= self.when_idle_s

@@ -1,0 +1,136 @@
+"""What this process is doing: the phase of each thread that works, and its progress.
+
+One per process, like logging. A thread says what it begins, and that it got on; the
+reporter passes it on to the supervisor, which ends a worker that gets on no more.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from workers.painting import Painter, Work
+
+#: Before the worker can take a message.
+STARTING = "starting"
+#: Nothing to do, or what to do is up to another thread.
+IDLE = "idle"
+#: A model is fetched; it gets on as files grow.
+DOWNLOADING = "downloading"
+#: A model's files are compared with the plan and loaded.
+LOADING = "loading"
+#: The first call of a network that is compiled.
+COMPILING = "compiling"
+#: Steps of a batch, or of one image.
+PAINTING = "painting"
+#: From pixels to a file.
+STORING = "storing"
+#: An outage, of the disk or the database.
+WAITING = "waiting"
+#: No process at present: it ended too often in a row.
+BENCHED = "benched"
+
+#: What is told of several threads: the first of these that any of them does.
+TELLING = (WAITING, DOWNLOADING, LOADING, COMPILING, PAINTING, STORING, STARTING, IDLE)
+
+
+@dataclass(slots=True)
+class Activity:
+    """What a thread does.
+
+    Attributes:
+        phase: One of the above.
+        detail: What it does that with, for people.
+        since: When it got on last, or began; of the monotonic clock, which all
+            processes of a machine share.
+        measure: Gives a number that changes as long as it gets on; None where the
+            thread says so itself.
+    """
+
+    phase: str
+    detail: str = ""
+    since: float = field(default_factory=time.monotonic)
+    measure: Callable[[], int] | None = None
+    measured: int = -1
+
+
+_lock = threading.Lock()
+#: By thread, what it does, and within that, and so on.
+_under_way: dict[int, list[Activity]] = {}
+
+
+@contextmanager
+def during(
+    phase: str, detail: str = "", *, measure: Callable[[], int] | None = None
+) -> Iterator[None]:
+    """Say what this thread does in the block; what it did before goes on after it."""
+    thread = threading.get_ident()
+    with _lock:
+        nested = _under_way.setdefault(thread, [])
+        nested.append(Activity(phase, detail, measure=measure))
+    try:
+        yield
+    finally:
+        with _lock:
+            nested.pop()
+            if not nested:
+                del _under_way[thread]
+        progress()
+
+
+def progress() -> None:
+    """Say that this thread got on; it costs next to nothing."""
+    nested = _under_way.get(threading.get_ident())
+    if nested:
+        nested[-1].since = time.monotonic()
+
+
+def describe(detail: str) -> None:
+    """Say what this thread's activity is about."""
+    nested = _under_way.get(threading.get_ident())
+    if nested:
+        nested[-1].detail = detail
+
+
+def under_way() -> list[Activity]:
+    """Give what each thread does now; nothing where all are idle."""
+    with _lock:
+        found = [nested[-1] for nested in _under_way.values()]
+    for one in found:
+        _measure(one)
+    return [replace(one) for one in found]
+
+
+def most_telling(activities: list[Activity]) -> Activity:
+    """Give the one that says best what the process does."""
+    return min(
+        activities, key=lambda one: TELLING.index(one.phase), default=Activity(IDLE)
+    )
+
+
+def _measure(activity: Activity) -> None:
+    if activity.measure is None:
+        return
+    measured = activity.measure()
+    if measured != activity.measured:
+        activity.measured = measured
+        activity.since = time.monotonic()
+
+
+class WatchedPainter:
+    """A painter whose steps are seen: each calls `Work.check`, which is progress."""
+
+    def __init__(self, painter: Painter) -> None:
+        """Take the painter."""
+        self._painter = painter
+
+    def __getattr__(self, name: str) -> Any:
+        """Give what else the painter has."""
+        return getattr(self._painter, name)
+
+    def paint(self, work: Work) -> None:
+        """See `workers.painting.Painter`."""
+        with during(PAINTING):
+            self._painter.paint(work)

@@ -1,0 +1,63 @@
+"""A worker's row in the roster, written by itself: now and then, and as it changes."""
+
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+
+from storage import roster
+from storage.database import Database, utc_now
+from storage.errors import DatabaseError
+from storage.roster import Entry
+from workers import phases
+from workers.recent import Recent
+
+#: Seconds between two looks whether anything changed.
+LOOK_S = 1.0
+
+
+class Presence:
+    """A thread that writes; what it cannot write is left out."""
+
+    def __init__(
+        self, database: Database, entry: Entry, recent: Recent, *, every_s: float
+    ) -> None:
+        """Write nothing yet.
+
+        Args:
+            database: Where the roster is.
+            entry: Who this is.
+            recent: Who counts the images.
+            every_s: Seconds between two signs of life where nothing changes.
+        """
+        self._database = database
+        self._entry = entry
+        self._recent = recent
+        self._every_s = every_s
+        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write; it ends with the process."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        written, next_sign = self._entry, 0.0
+        while True:
+            now = self._look()
+            is_new = (now.phase, now.detail) != (written.phase, written.detail)
+            if is_new or time.monotonic() >= next_sign:
+                with suppress(DatabaseError):
+                    roster.note(self._database, now)
+                    written, next_sign = now, time.monotonic() + self._every_s
+            time.sleep(LOOK_S)
+
+    def _look(self) -> Entry:
+        doing = phases.most_telling(phases.under_way())
+        if doing.phase != self._entry.phase:
+            self._entry = replace(self._entry, phase=doing.phase, phase_at=utc_now())
+        return replace(
+            self._entry,
+            detail=doing.detail,
+            images=self._recent.images,
+            images_per_s=self._recent.rate(),
+        )

@@ -1,0 +1,103 @@
+"""What a worker tells its supervisor: through a pipe, since all else may be away.
+
+The worker writes a line a few times a second where something changed; the supervisor
+reads when it looks, and judges by the clock that both share.
+"""
+
+import json
+import os
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from workers import phases
+from workers.recent import Recent
+
+#: Seconds between two looks of a worker at itself.
+LOOK_S = 0.5
+#: More than a line; a pipe takes or refuses that at once.
+MOST_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a worker process was doing when it last said so.
+
+    Attributes:
+        images: What it made since it began.
+        under_way: For each of its threads that does something the phase, and when it
+            got on last; of the monotonic clock.
+    """
+
+    images: int = 0
+    under_way: tuple[tuple[str, float], ...] = ()
+
+
+class Reporter:
+    """The worker's end: a thread that writes what changed."""
+
+    def __init__(self, pipe: int, recent: Recent) -> None:
+        """Take the pipe's file descriptor, and who counts the images."""
+        os.set_blocking(pipe, False)
+        self._pipe = pipe
+        self._recent = recent
+        self._thread = threading.Thread(target=self._run, name="report", daemon=True)
+
+    def start(self) -> None:
+        """Begin to tell; it ends with the process, or the supervisor."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        told = b""
+        with suppress(BrokenPipeError):
+            while True:
+                line = self._line()
+                if line != told and self._write(line):
+                    told = line
+                time.sleep(LOOK_S)
+
+    def _line(self) -> bytes:
+        threads = [[one.phase, round(one.since, 1)] for one in phases.under_way()]
+        said = {"images": self._recent.images, "under_way": threads}
+        return json.dumps(said).encode() + b"\n"
+
+    def _write(self, line: bytes) -> bool:
+        try:
+            os.write(self._pipe, line)
+        except BlockingIOError:  # the supervisor is busy; it hears the next one
+            return False
+        return True
+
+
+class Listener:
+    """The supervisor's end.
+
+    Attributes:
+        report: The last one; None before the first.
+    """
+
+    def __init__(self, pipe: int) -> None:
+        """Take the pipe's file descriptor."""
+        os.set_blocking(pipe, False)
+        self.report: Report | None = None
+        self._pipe = pipe
+        self._rest = b""
+
+    def listen(self) -> None:
+        """Read what has come; never wait."""
+        with suppress(BlockingIOError):
+            while content := os.read(self._pipe, MOST_BYTES):
+                *lines, self._rest = (self._rest + content).split(b"\n")
+                if lines:
+                    self.report = _parse(lines[-1])
+
+    def close(self) -> None:
+        """Hear no more."""
+        os.close(self._pipe)
+
+
+def _parse(line: bytes) -> Report:
+    said = json.loads(line)
+    threads = tuple((phase, since) for phase, since in said["under_way"])
+    return Report(images=said["images"], under_way=threads)
