@@ -1,0 +1,150 @@
+"""The painter alone: jobs from a list, pictures to nowhere.
+
+`python benchmarks/bare.py SPEC` paints a sweep, as `engine_overhead.py` has it do.
+"""
+
+import argparse
+import json
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import workload
+
+from storage.errors import JobError
+from storage.job import Job
+from workers.painting import Painting
+from workers.torch_painter import TorchPainter
+
+#: Remembers the digests of weights, which take a while to compute.
+DIGESTS = Path(tempfile.gettempdir()) / "nightsweep-benchmark-digests.json"
+#: Widths of images that wait for their pixels, at most; as in a worker.
+WIDTHS_IN_HAND = 2
+#: What that is taken of where the painter chooses the width.
+WIDEST = 32
+
+
+class Listed:
+    """A painter's `Work` from a list; notes when each picture is there.
+
+    Attributes:
+        times: Seconds of `time.time()` at which pictures were ready.
+        jobs: Those that were finished, in the same order.
+    """
+
+    def __init__(self, jobs: Sequence[Job], width: int) -> None:
+        self.times: list[float] = []
+        self.jobs: list[Job] = []
+        self._left = deque(jobs)
+        self._room = threading.BoundedSemaphore(WIDTHS_IN_HAND * width)
+        self._developer = ThreadPoolExecutor(1)
+        self._made: list[Future[None]] = []
+
+    def expect(self, width: int) -> None:
+        """See `workers.painting.Work`."""
+
+    def withdraw(self) -> list[Job]:
+        """See `workers.painting.Work`."""
+        return []
+
+    def check(self) -> None:
+        """See `workers.painting.Work`."""
+
+    def gather(self, count: int) -> list[Job]:
+        """See `workers.painting.Work`."""
+        return [self._left.popleft() for _ in range(min(count, len(self._left)))]
+
+    def take(self) -> Job | None:
+        """See `workers.painting.Work`."""
+        return self._left.popleft() if self._left else None
+
+    def keep(self, job: Job, develop: Callable[[], Painting]) -> None:
+        """See `workers.painting.Work`."""
+        self._room.acquire()
+        self._made.append(self._developer.submit(self._develop, job, develop))
+
+    def fail(self, job: Job, error: JobError) -> None:
+        """See `workers.painting.Work`."""
+        raise error
+
+    def put_back(self, jobs: list[Job]) -> None:
+        """See `workers.painting.Work`."""
+        self._left.extendleft(reversed(jobs))
+
+    def finish(self) -> None:
+        """Wait for the last picture."""
+        self._developer.shutdown()
+        for made in self._made:
+            made.result()
+
+    def _develop(self, job: Job, develop: Callable[[], Painting]) -> None:
+        try:
+            develop()
+        finally:
+            self._room.release()
+        self.times.append(time.time())
+        self.jobs.append(job)
+
+
+class FixedWidth:
+    """Knows one width for all jobs."""
+
+    def __init__(self, width: int | None) -> None:
+        self._width = width
+
+    def get(self, _job: Job, _gpu: str) -> int | None:
+        """Give the width; None leaves it to the painter."""
+        return self._width
+
+    def set(self, _job: Job, _gpu: str, *, width: int, reason: str) -> None:
+        """Note that it was too much."""
+        print(f"only {width} rows fit ({reason})")
+        self._width = width
+
+
+def make_painter(
+    device: str, width: int | None, *, threads: int = 1, compiled: bool = False
+) -> TorchPainter:
+    """Make the painter of a worker, its width fixed if one is given."""
+    return TorchPainter(
+        device,
+        threads=threads,
+        digests=DIGESTS,
+        widths=FixedWidth(width),
+        compile_network=compiled,
+    )
+
+
+def paint(painter: TorchPainter, jobs: Sequence[Job], width: int) -> Listed:
+    """Paint jobs of one group; give what was noted."""
+    listed = Listed(jobs, width)
+    painter.paint(listed)
+    listed.finish()
+    return listed
+
+
+def main() -> None:
+    """Paint the jobs of a sweep; print when each picture was ready, as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("spec", type=Path)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--width", type=int, help="by default what the painter takes")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--compile", action="store_true")
+    options = parser.parse_args()
+    jobs = [one.job for one in workload.read_spec(options.spec)]
+    painter = make_painter(
+        options.device,
+        options.width,
+        threads=options.threads,
+        compiled=options.compile,
+    )
+    print(json.dumps(paint(painter, jobs, options.width or WIDEST).times))
+
+
+if __name__ == "__main__":
+    main()

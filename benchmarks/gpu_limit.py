@@ -1,0 +1,158 @@
+"""How much of what the device can do goes into pictures.
+
+    python benchmarks/gpu_limit.py --device cuda --model sd15 [--width 64] [--compile]
+    python benchmarks/gpu_limit.py --device cuda --model sdxl [--width 16] [--append]
+
+Useful FLOPs are those of the UNet for each evaluation of each image, twice where it is
+guided, and of the decoder, as torch counts them. They are held against the rate of a
+large matrix product, measured in turn with the images.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import bare
+import bench
+import random_models
+import report
+import torch
+import workload
+from torch.utils.flop_counter import FlopCounterMode
+
+from storage.job import PlannedJob
+from storage.models import locate, read_json
+from workers.pipelines import DTYPES
+
+HEADER = (
+    *("model", "width", "images/s", "TFLOP an image", "useful TFLOP/s"),
+    *("GEMM TFLOP/s", "share"),
+)
+NOTES = """\
+The painter of a worker alone, between the first and the last fifth of the images.
+Medians; the share is the median of the shares of the rounds. Texts are not counted."""
+STEADY = (0.2, 0.8)
+#: Rows and columns of the product, on a GPU and on a CPU.
+SIDE = {True: 8192, False: 1024}
+
+
+def count_flops(name: str, image: tuple[int, int]) -> tuple[int, int]:
+    """Count the FLOPs of one call of the UNet for one sample, and of the decoder.
+
+    Nothing is computed: the networks are made without memory.
+
+    Args:
+        name: The model as a job has it.
+        image: Its width and height in pixels.
+    """
+    folder = locate(name, download=False).folder
+    configs = [_read_config(folder, part) for part in ("unet", "vae")]
+    with torch.device("meta"), torch.no_grad():
+        unet, vae = (random_models.make_network(config) for config in configs)
+        factor = 2 ** (len(vae.config.block_out_channels) - 1)
+        width, height = (side // factor for side in image)
+        sample = torch.zeros(1, vae.config.latent_channels, height, width)
+        asked = {**random_models.ask(unet, side=height), "sample": sample}
+        with FlopCounterMode(display=False) as step:
+            unet(**asked)
+        with FlopCounterMode(display=False) as decoding:
+            vae.decode(sample)
+    return step.get_total_flops(), decoding.get_total_flops()
+
+
+def _read_config(folder: Path, part: str) -> dict[str, Any]:
+    config = read_json(folder / part / "config.json")
+    return {
+        key: value
+        for key, value in config.items()
+        if key == "_class_name" or not key.startswith("_")
+    }
+
+
+def flops_of(planned: Sequence[PlannedJob]) -> list[int]:
+    """Give the useful FLOPs of each job; all are of one model and size."""
+    job = planned[0].job
+    step, decoding = count_flops(job.model.name, (job.width, job.height))
+    return [
+        one.evaluations * step * (2 if one.job.guidance > 1 else 1) + decoding
+        for one in planned
+    ]
+
+
+def time_gemm(device: str, dtype: torch.dtype) -> float:
+    """Give the FLOP/s of a large matrix product."""
+    on_gpu = device.startswith("cuda")
+    side = SIDE[on_gpu]
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    calls = 50
+
+    def run() -> float:
+        began = time.perf_counter()
+        for _ in range(calls):
+            torch.matmul(a, b)
+        if on_gpu:
+            torch.cuda.synchronize()
+        return time.perf_counter() - began
+
+    run()
+    return 2 * side**3 * calls / run()
+
+
+def measure(options: argparse.Namespace, planned: Sequence[PlannedJob]) -> list[str]:
+    """Paint and multiply in turn; give the row."""
+    painter = bare.make_painter(
+        options.device,
+        options.width,
+        threads=options.threads,
+        compiled=options.compile,
+    )
+    jobs = [one.job for one in planned]
+    flops = dict(zip((job.key for job in jobs), flops_of(planned), strict=True))
+    mean = statistics.mean(flops.values())
+    rates, gemms = [], []
+    # Loads, compiles and chooses kernels.
+    bare.paint(painter, jobs[: options.width], options.width)
+    for _ in range(options.rounds):
+        gemms.append(time_gemm(options.device, DTYPES[options.dtype]))
+        done = bare.paint(painter, jobs, options.width)
+        rates.append(bench.rate(done.times, *STEADY))
+        print(f"{rates[-1]:.2f} images/s, {gemms[-1] / 1e12:.2f} TFLOP/s", flush=True)
+    useful = [rate * mean for rate in rates]
+    return [
+        options.model,
+        str(options.width),
+        f"{statistics.median(rates):.2f}",
+        f"{mean / 1e12:.3f}",
+        f"{statistics.median(useful) / 1e12:.3f}",
+        f"{statistics.median(gemms) / 1e12:.3f}",
+        f"{100 * bench.median_ratio(useful, gemms):.1f} %",
+    ]
+
+
+def main() -> None:
+    """Measure and print the table."""
+
+    def add(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--width", type=int, default=32)
+        parser.add_argument("--jobs", type=int, help="a multiple of 4")
+        parser.add_argument("--threads", type=int, default=1)
+
+    options = bench.parse(__doc__, add)
+    model = workload.find_model(options.model)
+    name = model.find(options.models, options.device)
+    count = (options.jobs or model.jobs[0]) // len(workload.PROMPTS)
+    cells = workload.cells_of(count, model.steps)
+    with bench.own_folder() as folder:
+        spec = workload.write_spec(folder, name, cells, dtype=options.dtype)
+        planned = workload.read_spec(spec)
+    row = measure(options, planned)
+    kind = "compiled" if options.compile else "eager"
+    title = f"Useful work: {options.model}, {options.dtype}, {kind}"
+    bench.publish(options, title, report.table(HEADER, [row]), notes=NOTES)
+
+
+if __name__ == "__main__":
+    main()

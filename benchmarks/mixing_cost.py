@@ -1,0 +1,213 @@
+"""What it costs that every row of a batch has another scheduler.
+
+    python benchmarks/mixing_cost.py [--widths 8 16] [--append]
+    python benchmarks/mixing_cost.py --device cuda --model sd15 [--compile]
+
+Times one step of a batch in which schedulers are mixed, against the mean of batches
+of one of these schedulers each: in the same slots, and in an ordinary batch of
+diffusers. All run the same network on as many rows, without texts and decoding.
+"""
+
+import argparse
+import itertools
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import bare
+import bench
+import report
+import torch
+import workload
+
+from storage.errors import JobError
+from storage.job import Job
+from workers.compiling import Compiled
+from workers.pipelines import Pipelines
+from workers.schedulers import build
+from workers.slot import Starter
+from workers.slots import Slots, Tally
+
+#: All take one call of the network a step, so that no row is ever empty.
+SCHEDULERS = (
+    *("ddim", "euler_a", "dpmpp_2m_karras", "unipc"),
+    *("ddpm", "euler", "lms", "dpmpp_2m_sde"),
+)
+HEADER = (
+    *("width", "mixed, ms a step", "one scheduler", "ordinary batch"),
+    *("one / mixed", "ordinary / mixed"),
+)
+NOTES = """\
+Milliseconds are medians over the rounds. `one / mixed` is the speed of a mixed batch
+against the mean over batches of one scheduler in the same slots; `ordinary / mixed`
+the same against batches of the pipeline's own, in which a scheduler steps all rows at
+once."""
+
+
+class Nothing:
+    """A source of no more jobs."""
+
+    def take(self) -> Job | None:
+        """Give none."""
+
+    def fail(self, _job: Job, error: JobError) -> None:
+        """Give up."""
+        raise error
+
+    def withdraw(self) -> list[Job]:
+        """Give none: all are wanted."""
+        return []
+
+    def check(self) -> None:
+        """Go on."""
+
+
+class Batches:
+    """A loaded pipeline, and batches of it."""
+
+    def __init__(self, starter: Starter, config: dict[str, Any]) -> None:
+        self._starter = starter
+        self._config = config
+
+    def time_slots(self, jobs: Sequence[Job]) -> float:
+        """Give seconds a step of a batch of these jobs in slots."""
+        slots = Slots(
+            self._starter,
+            width=len(jobs),
+            finish=lambda _slot, _latents: None,
+            tally=Tally(),
+        )
+        return self._time(lambda: slots.run(jobs, Nothing())) / jobs[0].steps
+
+    def time_ordinary(self, jobs: Sequence[Job]) -> float:
+        """Give seconds a step of the pipeline's own batch of these jobs."""
+        family, job = self._starter.family, jobs[0]
+        encoded = family.encode(job.prompt, 0)
+        given = {name: torch.cat([text] * len(jobs)) for name, text in encoded.items()}
+        empty = family.encode_nothing()
+        for name, text in empty.items():
+            given[f"negative_{name}"] = torch.cat([text] * len(jobs))
+
+        def run() -> None:
+            own, family.pipe.scheduler = family.pipe.scheduler, self._scheduler(job)
+            family.pipe(
+                **given,
+                generator=[torch.Generator().manual_seed(job.seed) for job in jobs],
+                num_inference_steps=job.steps,
+                guidance_scale=job.guidance,
+                height=job.height,
+                width=job.width,
+                output_type="latent",
+            )
+            family.pipe.scheduler = own
+
+        return self._time(run) / job.steps
+
+    def _scheduler(self, job: Job) -> Any:
+        return build(
+            job.scheduler_class,
+            job.scheduler_options,
+            config=self._config,
+            seed=job.seed,
+        )
+
+    def _time(self, act: Callable[[], None]) -> float:
+        on_gpu = self._starter.clock.on_gpu
+        began = time.perf_counter()
+        act()
+        if on_gpu:
+            torch.cuda.synchronize()
+        return time.perf_counter() - began
+
+
+def measure(
+    batches: Batches, jobs: dict[str, list[Job]], *, width: int, rounds: int
+) -> list[str]:
+    """Time all kinds of batches in turn; give the row of a width."""
+    mixed_jobs = [
+        jobs[name][seed]
+        for seed, name in zip(range(width), itertools.cycle(SCHEDULERS), strict=False)
+    ]
+    mixed: list[float] = []
+    same: list[float] = []
+    ordinary: list[float] = []
+    for number in range(rounds + 1):
+        taken = [
+            (
+                batches.time_slots(mixed_jobs),
+                batches.time_slots(jobs[name][:width]),
+                batches.time_ordinary(jobs[name][:width]),
+            )
+            for name in SCHEDULERS
+        ]
+        if number:  # the first one warms up
+            means = [statistics.mean(column) for column in zip(*taken, strict=True)]
+            for kept, mean in zip((mixed, same, ordinary), means, strict=True):
+                kept.append(mean)
+    milliseconds = [1000 * statistics.median(kept) for kept in (mixed, same, ordinary)]
+    ratios = [bench.median_ratio(same, mixed), bench.median_ratio(ordinary, mixed)]
+    return [
+        str(width),
+        *(f"{value:.1f}" for value in milliseconds),
+        *(f"{ratio:.3f}" for ratio in ratios),
+    ]
+
+
+def make_jobs(options: argparse.Namespace) -> dict[str, list[Job]]:
+    """Give jobs of each scheduler, one a seed."""
+    model = workload.find_model(options.model)
+    name = model.find(options.models, options.device)
+    most = max(options.widths)
+    cells = [
+        {"seed": seed, "scheduler": scheduler, "steps": options.steps}
+        for scheduler in SCHEDULERS
+        for seed in range(most)
+    ]
+    with bench.own_state() as state:
+        spec = workload.write_spec(
+            state.settings.home,
+            name,
+            cells,
+            prompts=workload.PROMPTS[:1],
+            dtype=options.dtype,
+        )
+        planned = workload.read_spec(spec)
+    jobs: dict[str, list[Job]] = {}
+    for one in planned:
+        jobs.setdefault(one.scheduler_name, []).append(one.job)
+    return jobs
+
+
+def main() -> None:
+    """Measure each width and print the table."""
+
+    def add(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--widths", type=int, nargs="+", default=[8, 16])
+        parser.add_argument("--steps", type=int, default=20)
+        parser.add_argument("--threads", type=int, default=1)
+
+    options = bench.parse(__doc__, add)
+    torch.set_num_threads(options.threads)
+    jobs = make_jobs(options)
+    pipelines = Pipelines(options.device, digests=bare.DIGESTS)
+    with ExitStack() as stack:
+        resident = stack.enter_context(pipelines.lend(jobs[SCHEDULERS[0]][0]))
+        starter = resident.starter
+        if starter is None:
+            sys.exit("The slots cannot drive this model.")
+        if options.compile:
+            stack.enter_context(Compiled(starter.family).in_place())
+        batches = Batches(starter, dict(resident.scheduler_config))
+        rows = [
+            measure(batches, jobs, width=width, rounds=options.rounds)
+            for width in options.widths
+        ]
+    title = f"What mixing costs: {options.model}, {options.device}"
+    bench.publish(options, title, report.table(HEADER, rows), notes=NOTES)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""How full batches are: rows that served a job, of all rows that were run.
+
+    python benchmarks/occupancy.py [--widths 16 64] [--jobs 800] [--append]
+
+Mixed jobs (20 schedulers, 10 to 50 steps, 8 guidances) go through a worker's own turn:
+real claims, its feed, its refilling and its tail, real files and rows. Only Celery is
+left out.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import bare
+import bench
+import report
+import workload
+
+from producer.submit import submit
+from storage.database import open_database
+from storage.embedded import broker_url
+from storage.images import ImageFolder
+from storage.owners import my_name
+from storage.queue import make_app
+from storage.settings import Settings
+from workers.beat import Beat
+from workers.kit import Kit
+from workers.slots import Tally
+from workers.turn import Turn
+
+HEADER = ("width", "jobs", "calls", "rows", "useful rows", "occupancy", "images/s")
+NOTES = """\
+Occupancy is useful rows over rows, from the first call of the network to the last one
+of the sweep."""
+
+
+@contextmanager
+def kit_of(settings: Settings) -> Iterator[Kit]:
+    """Give what a worker process works with."""
+    app = make_app(broker_url(settings))
+    owner = my_name()
+    with closing(open_database(settings.database_url)) as database, closing(app):
+        yield Kit(
+            database=database,
+            images=ImageFolder(settings.images),
+            beat=Beat(app, database, owner=owner, lease_s=settings.lease_s),
+            owner=owner,
+            worker="cpu0",
+            lease_s=settings.lease_s,
+            should_stop=lambda: False,
+        )
+
+
+def run(options: argparse.Namespace, width: int) -> tuple[Tally, float]:
+    """Make all jobs in one turn; give the rows that were run, and the seconds."""
+    model = workload.find_model(options.model).find(options.models, options.device)
+    with bench.own_state() as state:
+        settings = state.settings
+        spec = workload.write_spec(
+            settings.home,
+            model,
+            workload.random_cells(options.jobs),
+            prompts=workload.PROMPTS[:1],
+            dtype=options.dtype,
+        )
+        submit(str(spec), settings=settings)
+        keys = [one.job.key for one in workload.read_spec(spec)]
+        painter = bare.make_painter(
+            options.device, width, threads=options.threads, compiled=options.compile
+        )
+        with kit_of(settings) as kit:
+            began = time.perf_counter()
+            Turn(kit=kit, painter=painter).take(keys[:1])
+            seconds = time.perf_counter() - began
+        if (made := len(state.finished())) != options.jobs:
+            sys.exit(f"{made} of {options.jobs} images were made.")
+    return painter.tally, seconds
+
+
+def measure(options: argparse.Namespace, width: int) -> list[str]:
+    """Give the row of a width."""
+    tally, seconds = run(options, width)
+    return [
+        str(width),
+        f"{options.jobs:,}",
+        f"{tally.calls:,}",
+        f"{tally.rows:,}",
+        f"{tally.useful:,}",
+        f"{tally.occupancy:.3f}",
+        f"{options.jobs / seconds:.1f}",
+    ]
+
+
+def main() -> None:
+    """Measure each width and print the table."""
+
+    def add(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--widths", type=int, nargs="+", default=[16, 64])
+        parser.add_argument("--jobs", type=int, default=800)
+        parser.add_argument("--threads", type=int, default=1)
+
+    options = bench.parse(__doc__, add)
+    rows = [measure(options, width) for width in options.widths]
+    title = f"How full batches are: {options.model}, {options.device}"
+    bench.publish(options, title, report.table(HEADER, rows), notes=NOTES)
+
+
+if __name__ == "__main__":
+    main()

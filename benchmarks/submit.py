@@ -1,0 +1,292 @@
+"""How fast a large sweep is submitted while workers claim, and at what cost.
+
+    python benchmarks/submit.py [--jobs N] [--append]
+
+Submits a sweep of several axes, one of a single axis, and one that is broken off by
+Ctrl-C at 40 % and submitted again, each into a state folder of its own: a SQLite file
+and an embedded Redis. Four claimers wait at the queue meanwhile and claim as workers
+do: the jobs of their message, then others of the same group, every tenth of a second.
+"""
+
+import argparse
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+import report
+import sqlalchemy as sa
+from celery import Celery
+
+from producer.submit import submit
+from storage.claims import Claim, claim, groups_of
+from storage.database import Database, open_database
+from storage.embedded import broker_url, stop
+from storage.errors import DatabaseError
+from storage.owners import my_name
+from storage.queue import QUEUE, make_app, redis_client
+from storage.schema import jobs
+from storage.settings import Settings, read_settings
+
+CLAIMERS = 4
+#: Seconds between two claims of one claimer, and jobs in each: 640 jobs/s together,
+#: ten times and more what GPUs make.
+PAUSE_S = 0.1
+CLAIM = 16
+SPECS = {
+    "several axes": """\
+  prompt: "a {red|blue|green|white|black} {cat|dog|car|boat|tree} {by day|by night}"
+  seed: {start: 0, count: %(seeds)d}
+  scheduler: [pndm, ddim, lms, euler, euler_a, heun, dpmpp_2m, dpmpp_sde, unipc, ddpm]
+  steps: [4, 8, 12, 20, 30]
+  guidance: [1, 2.5, 5, 7.5]
+""",
+    "one axis": "  seed: {start: 0, count: %(jobs)d}\n",
+}
+#: Jobs of the sweep of several axes for one seed.
+CELLS = 10_000
+HEADER = (
+    *("sweep", "jobs", "jobs/s", "first claim s", "claims", "p50 ms", "p99 ms"),
+    *("max ms", "producer MB", "Redis MB"),
+)
+NOTES = """\
+Jobs/s is over the whole of `submit`: reading, expanding, rows and messages. The first
+claim is counted from the first row, by a process that waits at the queue. A claim's
+milliseconds are those of one call, the wait for SQLite's write lock included. MB are
+the peak of the producer's process, and what Redis holds at the end. Of the sweep that
+was broken off, jobs and jobs/s are those of the second submission, which first goes
+past the others."""
+
+spawn = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Produced:
+    """What a producer's process says of itself."""
+
+    new: int
+    seconds: float
+    peak_bytes: int
+
+
+class Bench:
+    """A state folder, and the processes that use it."""
+
+    def __init__(self, settings: Settings, spec: Path) -> None:
+        self.settings = settings
+        self.spec = spec
+        self.stored = spawn.Value("q", 0)
+        self.answers: Any = spawn.Queue()
+        self.claims: Any = spawn.Queue()
+        self.over = spawn.Event()
+
+    def start_producer(self) -> SpawnProcess:
+        """Start to submit the sweep, in a process of its own."""
+        arguments = (self.settings, self.spec, self.stored, self.answers)
+        process = spawn.Process(target=produce, args=arguments)
+        process.start()
+        return process
+
+    def finish(self, process: SpawnProcess) -> Any:
+        """Wait for a producer; give what it measured, None if it was broken off."""
+        process.join()
+        if process.exitcode:
+            sys.exit("The producer failed.")
+        return self.answers.get()
+
+    @contextmanager
+    def claiming(self) -> Iterator[list[tuple[float, float]]]:
+        """Let claimers wait and claim; fills in the start and seconds of each claim."""
+        ready = spawn.Barrier(CLAIMERS + 1)
+        arguments = (self.settings, ready, self.over, self.claims)
+        claimers = [
+            spawn.Process(target=claim_on, args=arguments) for _ in range(CLAIMERS)
+        ]
+        for process in claimers:
+            process.start()
+        ready.wait()
+        timed: list[tuple[float, float]] = []
+        try:
+            yield timed
+        finally:
+            self.over.set()
+            for _ in claimers:
+                timed += self.claims.get()
+            for process in claimers:
+                process.join()
+            timed.sort()
+
+
+def produce(settings: Settings, spec: Path, stored: Any, answers: Any) -> None:
+    """Submit the sweep, and say how long it took and what it needed."""
+
+    def note(done: int, _total: int) -> None:
+        stored.value = done
+
+    # A shell that runs this in the background has interrupts ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    started = time.perf_counter()
+    try:
+        done = submit(str(spec), settings=settings, progress=note)
+    except KeyboardInterrupt:
+        answers.put(None)
+        return
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak *= 1 if sys.platform == "darwin" else 1024
+    answers.put(Produced(new=done.new, seconds=seconds, peak_bytes=peak))
+
+
+def claim_on(settings: Settings, ready: Any, over: Any, answers: Any) -> None:
+    """Wait for messages and claim, as a worker does, until it is over."""
+    owner, timed = my_name(), []
+    app = make_app(broker_url(settings))
+    with (
+        closing(app),
+        closing(open_database(settings.database_url)) as database,
+        app.connection_for_read() as connection,
+    ):
+        queue = connection.SimpleQueue(app.amqp.queues[QUEUE], no_ack=True)
+        ready.wait()
+        while not over.is_set():
+            with suppress(Empty):
+                keys = queue.get(timeout=0.1).payload[0][0]
+                timed += _take_turn(database, keys, owner, over)
+    answers.put(timed)
+
+
+def _take_turn(
+    database: Database, keys: list[str], owner: str, over: Any
+) -> Iterator[tuple[float, float]]:
+    (group,) = groups_of(database, keys)  # a message is of one group
+    options: dict[str, Any] = {"owner": owner, "lease_s": 3600.0, "limit": CLAIM}
+    while not over.is_set():
+        began, clock = time.time(), time.perf_counter()
+        which: dict[str, Any] = {"keys": keys} if keys else {"group": group}
+        taken: list[Claim] = []
+        with suppress(DatabaseError):  # the lock did not come free; it counts
+            taken = claim(database, **options, **which)
+        yield began, time.perf_counter() - clock
+        if not taken and not keys:
+            return
+        keys = keys if taken else []
+        time.sleep(PAUSE_S)
+
+
+def measure(name: str, axes: str, *, count: int, interrupt: bool = False) -> list[str]:
+    """Submit a sweep into a new state folder; give its row of the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        spec = Path(folder, "sweep.yaml")
+        axes %= {"jobs": count, "seeds": max(1, count // CELLS)}
+        spec.write_text(
+            f"name: large\nlimits: {{max_jobs: {count}}}\n"
+            f"base: {{model: 'builtin:shapes', prompt: 'a red circle'}}\naxes:\n{axes}"
+        )
+        settings = read_settings({"NIGHTSWEEP_HOME": f"{folder}/home"})
+        settings.make_home()
+        app = make_app(broker_url(settings))
+        database = open_database(settings.database_url)
+        try:
+            bench = Bench(settings, spec)
+            with bench.claiming() as timed:
+                if interrupt:
+                    _interrupt(bench, count)
+                done = bench.finish(bench.start_producer())
+            if _count(database) != count:
+                sys.exit("A job is missing.")
+            first_s = timed[0][0] - _first_row(database)
+            row = _describe(name, done, timed, first_s, _redis_bytes(app))
+            print(*row, sep="  ", file=sys.stderr)
+            return row
+        finally:
+            database.close()
+            app.close()
+            stop(settings)
+
+
+def _interrupt(bench: Bench, count: int) -> None:
+    process = bench.start_producer()
+    while bench.stored.value < 0.4 * count:
+        time.sleep(0.01)
+    os.kill(process.pid or 0, signal.SIGINT)
+    if bench.finish(process) is not None:
+        sys.exit("It was over before it could be broken off; take more jobs.")
+
+
+def _describe(
+    name: str,
+    done: Produced,
+    timed: list[tuple[float, float]],
+    first_s: float,
+    redis_bytes: int,
+) -> list[str]:
+    waits = sorted(1000 * seconds for _, seconds in timed)
+    return [
+        name,
+        f"{done.new:,}",
+        f"{done.new / done.seconds:,.0f}",
+        f"{first_s:.2f}",
+        f"{len(waits):,}",
+        f"{waits[len(waits) // 2]:.0f}",
+        f"{waits[len(waits) * 99 // 100]:.0f}",
+        f"{waits[-1]:.0f}",
+        f"{done.peak_bytes / 1e6:.0f}",
+        f"{redis_bytes / 1e6:.0f}",
+    ]
+
+
+def _count(database: Database) -> int:
+    with database.read() as connection:
+        query = sa.select(sa.func.count()).select_from(jobs)
+        return int(connection.execute(query).scalar_one())
+
+
+def _first_row(database: Database) -> float:
+    with database.read() as connection:
+        first = connection.execute(sa.select(sa.func.min(jobs.c.created_at)))
+        return datetime.fromisoformat(first.scalar_one()).timestamp()
+
+
+def _redis_bytes(app: Celery) -> int:
+    with redis_client(app) as client:
+        return int(client.info("memory")["used_memory"])
+
+
+def main() -> None:
+    """Measure each sweep and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=1_000_000, metavar="N")
+    parser.add_argument("--only", choices=SPECS, help="one sweep, not broken off")
+    parser.add_argument("--append", action="store_true")
+    options = parser.parse_args()
+    rows = [
+        measure(name, axes, count=options.jobs)
+        for name, axes in SPECS.items()
+        if options.only in (None, name)
+    ]
+    if not options.only:
+        name = "several axes"
+        row = measure(
+            f"{name}, from 40 %", SPECS[name], count=options.jobs, interrupt=True
+        )
+        rows.append(row)
+    table = report.table(HEADER, rows)
+    print(table)
+    if options.append:
+        title = f"Submitting {options.jobs:,} jobs"
+        report.append(title, report.command_line(), table, notes=NOTES)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""How full batches are, with real claims and a network that costs nothing."""
+
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import torch
+from celery import Celery
+from diffusers import AutoencoderKL, UNet2DConditionModel
+
+from producer.models import describe
+from storage import schedulers
+from storage.database import Database
+from storage.job import Job, PlannedJob
+from storage.schema import jobs
+from storage.settings import Settings
+from tests.builders import make_job, submit
+from tests.kits import make_kit
+from workers.painting import Work
+from workers.slots import Tally
+from workers.torch_painter import TorchPainter
+from workers.turn import Turn
+
+JOBS = 800
+NAMES = (
+    *("ddim", "ddim_eta", "ddpm", "pndm", "euler", "euler_karras", "euler_a"),
+    *("euler_exponential", "euler_sgm_uniform", "heun", "heun_karras", "dpm2"),
+    *("dpm2_karras", "dpm2_a", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_2m_sde"),
+    *("dpmpp_3m", "dpmpp_2s", "unipc"),
+)
+GUIDANCES = (1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 9.0)
+
+
+class Widths:
+    """Knows one width for all jobs."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    def get(self, _job: Job, _gpu: str) -> int:
+        return self.width
+
+    def set(self, _job: Job, _gpu: str, *, width: int, reason: str) -> None:
+        pytest.fail(f"{width} {reason}")
+
+
+class Unhurried:
+    """A worker's `Work`, from which a job that can be had is always taken.
+
+    A network that costs nothing outruns SQL, as no real one does.
+    """
+
+    def __init__(self, work: Work, database: Database) -> None:
+        self._work = work
+        self._database = database
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._work, name)
+
+    def take(self) -> Job | None:
+        job = self._work.take()
+        while job is None and self._count_pending():
+            time.sleep(0.002)
+            job = self._work.take()
+        return job or self._work.take()
+
+    def _count_pending(self) -> int:
+        query = sa.select(sa.func.count()).where(jobs.c.state == "pending")
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
+
+
+class UnhurriedPainter:
+    def __init__(self, painter: TorchPainter, database: Database) -> None:
+        self._painter = painter
+        self._database = database
+
+    def paint(self, work: Work) -> None:
+        self._painter.paint(Unhurried(work, self._database))  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def _free_of_charge(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(_self: Any, sample: torch.Tensor, *_args: Any, **_kw: Any) -> Any:
+        return (torch.zeros_like(sample),)
+
+    def decode(_self: Any, _latents: Any, **_kw: Any) -> Any:
+        return (torch.zeros(1, 3, 64, 64),)
+
+    monkeypatch.setattr(UNet2DConditionModel, "forward", answer)
+    monkeypatch.setattr(AutoencoderKL, "decode", decode)
+
+
+def mix(count: int) -> list[PlannedJob]:
+    """Plan jobs of twenty schedulers, 10 to 50 steps and eight guidances."""
+    draw = random.Random(8)  # noqa: S311 - a workload
+    card = describe("builtin:shapes", base_dir=Path())
+    planned = []
+    for seed in range(count):
+        name, steps = draw.choice(NAMES), draw.randint(10, 50)
+        asked = schedulers.resolve(name)
+        options = schedulers.effective_options(asked, card.scheduler_config)
+        job = make_job(
+            model=card.model,
+            dtype="float32",
+            width=64,
+            height=64,
+            seed=seed,
+            scheduler_class=asked.class_name,
+            scheduler_options=options,
+            steps=steps,
+            guidance=draw.choice(GUIDANCES),
+            extras=asked.extras,
+        )
+        evaluations = schedulers.evaluations(
+            asked.class_name, options, config=card.scheduler_config, steps=steps
+        )
+        planned.append(
+            PlannedJob(
+                job=job,
+                position=seed,
+                evaluations=evaluations,
+                scheduler_name=name,
+            )
+        )
+    return planned
+
+
+@pytest.mark.parametrize(("width", "least"), [(16, 0.97), (64, 0.93)])
+def test_a_batch_is_full_from_the_first_job_of_a_mixed_sweep_to_the_last(
+    database: Database, app: Celery, settings: Settings, width: int, least: float
+) -> None:
+    planned = mix(JOBS)
+    submit(database, planned)
+    painter = TorchPainter(
+        "cpu",
+        threads=1,
+        digests=settings.home / "digests.json",
+        widths=Widths(width),
+    )
+    turn = Turn(
+        kit=make_kit(database, app, settings),
+        painter=UnhurriedPainter(painter, database),
+    )
+    turn.take([planned[0].job.key])
+    tally: Tally = painter.tally
+    assert tally.useful == sum(one.evaluations for one in planned)
+    assert tally.occupancy >= least
