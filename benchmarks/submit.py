@@ -159,7 +159,7 @@ def claim_on(settings: Settings, ready: Any, over: Any, answers: Any) -> None:
     ):
         queue = connection.SimpleQueue(app.amqp.queues[QUEUE], no_ack=True)
         ready.wait()
-        while not over.is_set():
+        while not _is_over(over):
             with suppress(Empty):
                 keys = queue.get(timeout=0.1).payload[0][0]
                 timed += _take_turn(database, keys, owner, over)
@@ -171,7 +171,7 @@ def _take_turn(
 ) -> Iterator[tuple[float, float]]:
     (group,) = groups_of(database, keys)  # a message is of one group
     options: dict[str, Any] = {"owner": owner, "lease_s": 3600.0, "limit": CLAIM}
-    while not over.is_set():
+    while not _is_over(over):
         began, clock = time.time(), time.perf_counter()
         which: dict[str, Any] = {"keys": keys} if keys else {"group": group}
         taken: list[Claim] = []
@@ -182,6 +182,11 @@ def _take_turn(
             return
         keys = keys if taken else []
         time.sleep(PAUSE_S)
+
+
+def _is_over(over: Any) -> bool:
+    parent = multiprocessing.parent_process()
+    return over.is_set() or (parent is not None and not parent.is_alive())
 
 
 def measure(name: str, axes: str, *, count: int, interrupt: bool = False) -> list[str]:

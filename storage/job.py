@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 #: Raised only when the meaning of an existing parameter changes: it makes every
@@ -23,15 +23,14 @@ EXTRAS: Mapping[str, Any] = {
 }
 
 
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
+
 def canonical_json(value: object) -> str:
     """Give the one JSON text of `value`: keys sorted, no spaces, UTF-8, no NaN."""
-    return json.dumps(
-        value,
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=False,
-        allow_nan=False,
-    )
+    return _CANONICAL.encode(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,19 +148,17 @@ class Job:
     def group(self) -> str:
         """16 hex digits, equal for jobs that one batch can hold."""
         embedded = self.guidance if self.model.embeds_guidance else None
-        return _digest(
-            [
-                self.model.fingerprint,
-                self.backend,
-                self.dtype,
-                self.width,
-                self.height,
-                self.generator,
-                self.guidance > 1,
-                embedded,
-                self.parameter("strict"),
-            ]
-        )[:16]
+        return _group_digest(
+            self.model.fingerprint,
+            self.backend,
+            self.dtype,
+            self.width,
+            self.height,
+            self.generator,
+            self.guidance > 1,
+            embedded,
+            self.parameter("strict"),
+        )
 
     def parameter(self, name: str) -> Any:
         """Give the value of a parameter of `EXTRAS`, neutral where not set."""
@@ -192,6 +189,11 @@ class PlannedJob:
     template: str | None = None
     choices: tuple[str, ...] = ()
     cell: Mapping[str, str] = field(default_factory=dict)
+
+
+@lru_cache
+def _group_digest(*settings: object) -> str:
+    return _digest(settings)[:16]
 
 
 def _digest(value: object) -> str:

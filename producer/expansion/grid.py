@@ -7,7 +7,7 @@ A grid is never written out: its cells are the product of its axes, and what
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -203,6 +203,6 @@ class Grid:
         return {point.token: axis.points.get(point.token, point)}
 
 
-def _values_of(axis: Axis, model: Value) -> tuple[Value, ...]:
+def _values_of(axis: Axis, model: Value) -> Collection[Value]:
     """Give the values of an axis for one model: all, or where it sets models that."""
     return (model,) if "model" in axis.parameters else axis.values

@@ -57,7 +57,7 @@ class _Builder:
         """Give the values that name the models of `base` and the axes."""
         axis = next((a for a in self._spec.axes if "model" in a.parameters), None)
         if axis is not None:
-            return axis.values
+            return [*axis.values]
         return self._base_model()
 
     def list_included(self, entry: Entry) -> list[Value]:

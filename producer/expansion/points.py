@@ -1,6 +1,6 @@
 """The points of an axis for one model: values made complete, each meaning once."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from producer.expansion.resolution import (
     token_of,
 )
 from producer.models import ModelCard
-from producer.spec.axes import Axis, Value, is_all
+from producer.spec.axes import Axis, RangeValues, Value, is_all
 from producer.spec.parameters import PARAMETERS, shown_as
 from producer.spec.problems import Place, shown
 
@@ -53,8 +53,35 @@ class GridAxis:
     duplicates: tuple[str, ...]
 
 
+class RangePoints(Mapping[int, Point]):
+    """The points of a range of whole numbers, each made when it is asked for."""
+
+    def __init__(self, values: RangeValues) -> None:
+        """Take the values; each is its own token."""
+        self._values = values
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[int]:
+        """Give the tokens, in the order in which they are shown."""
+        return iter(self._values.numbers)
+
+    def __getitem__(self, token: int) -> Point:
+        """Make the point of a token.
+
+        Raises:
+            KeyError: It is not in the range.
+        """
+        if token not in self._values.numbers:
+            raise KeyError(token)
+        sets = {self._values.name: token}
+        return Point(sets, token, shown_as(token), self._values.place)
+
+
 def resolve_axis(
-    axis: Axis, values: Sequence[Value], *, base: Mapping[str, Any], card: ModelCard
+    axis: Axis, values: Collection[Value], *, base: Mapping[str, Any], card: ModelCard
 ) -> GridAxis:
     """Make the points of an axis; of values that mean the same the first is kept.
 
@@ -66,7 +93,15 @@ def resolve_axis(
     """
     points: dict[Any, Point] = {}
     labels: dict[str, Any] = {}
-    duplicates = []
+    duplicates: list[str] = []
+    if isinstance(values, RangeValues):
+        return GridAxis(
+            name=axis.name,
+            parameters=axis.parameters,
+            points=RangePoints(values),
+            labels=labels,
+            duplicates=(),
+        )
     for value in _spelt_out(values, card):
         point = make_point(axis.name, axis.parameters, value, base=base, card=card)
         first = points.setdefault(point.token, point)
@@ -117,7 +152,7 @@ def make_point(
     )
 
 
-def _spelt_out(values: Sequence[Value], card: ModelCard) -> Iterator[Value]:
+def _spelt_out(values: Collection[Value], card: ModelCard) -> Iterator[Value]:
     """Give the values, with `all` as every scheduler that the axis does not name."""
     choices = [value.sets.get("scheduler") for value in values]
     if not any(map(is_all, choices)):

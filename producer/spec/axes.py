@@ -1,6 +1,6 @@
 """The values of an axis: scalars, lists, ranges, files, names and bundles."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,33 @@ class Value:
     label: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RangeValues(Collection[Value]):
+    """The values of one range of whole numbers, each made when it is asked for.
+
+    Attributes:
+        name: The parameter that they set.
+        numbers: All of them; there may be millions.
+        place: Where the range was written.
+    """
+
+    name: str
+    numbers: range
+    place: Place
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[Value]:
+        """Make them one at a time."""
+        return (Value({self.name: number}, self.place) for number in self.numbers)
+
+    def __contains__(self, value: object) -> bool:
+        """Say whether an equal value is among them."""
+        return any(value == each for each in self)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
     """A named list of values, in the order in which they are shown.
@@ -50,7 +77,7 @@ class Axis:
 
     name: str
     parameters: tuple[str, ...]
-    values: tuple[Value, ...]
+    values: Collection[Value]
     place: Place
 
     def labelled(self, label: str) -> Value | None:
@@ -92,10 +119,15 @@ class ValueReader:
                 "(only an axis of `{label, set}` bundles may have any name)"
             )
             raise UsageError(msg)
-        values: list[Value] = []
+        read: list[Collection[Value]] = []
         for entry in entries:
             with self.problems.at(place_of(entry)):
-                values += self._read_entry(name, entry)
+                read.append(self._read_entry(name, entry))
+        if len(read) == 1 and isinstance(read[0], RangeValues):
+            return Axis(
+                name=name, parameters=(name,), values=read[0], place=place_of(node)
+            )
+        values = [value for each in read for value in each]
         self._check_labels(values)
         names = dict.fromkeys(key for value in values for key in value.sets)
         return Axis(
@@ -121,7 +153,7 @@ class ValueReader:
         msg = f"{parameter} must be one value in {what}, got {got}; move it to `axes`"
         raise UsageError(msg)
 
-    def read_values(self, parameter: str, node: Node) -> list[Any]:
+    def read_values(self, parameter: str, node: Node) -> Sequence[Any]:
         """Read one entry of a list of values; a range or a prompt gives several.
 
         Raises:
@@ -137,13 +169,16 @@ class ValueReader:
             return read_range(parameter, node, self.problems, limit=self.limit)
         return [PARSERS[parameter](text_of(node, what=parameter))]
 
-    def _read_entry(self, name: str, node: Node) -> list[Value]:
+    def _read_entry(self, name: str, node: Node) -> Collection[Value]:
         place = place_of(node)
         if _is_bundle(node):
             return [self._read_bundle(name, node)]
+        values = self.read_values(name, node)
+        if isinstance(values, range):
+            return RangeValues(name, values, place)
         return [
             Value({name: value}, place, getattr(value, "label", None))
-            for value in self.read_values(name, node)
+            for value in values
         ]
 
     def _read_bundle(self, name: str, node: Node) -> Value:

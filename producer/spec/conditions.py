@@ -89,7 +89,7 @@ def _read_values(
         hint = nearest(text, known) if known else "give its values labels"
         msg = f"{key} must be one of its labels, got {shown(text)}; {hint}"
         raise UsageError(msg)
-    values = reader.read_values(key, node)
+    values = [*reader.read_values(key, node)]
     if any(map(is_all, values)):
         msg = "a scheduler must be named here, got all; write a name such as ddim"
         raise UsageError(msg)

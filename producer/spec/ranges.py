@@ -1,7 +1,7 @@
 """Ranges of numbers, `{start, stop, step}` and `{start, count}`, exact in decimals."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -17,14 +17,17 @@ _KEYS = ("start", "stop", "step", "count")
 
 def read_range(
     parameter: str, node: Node, problems: Problems, *, limit: int
-) -> list[Any]:
-    """Write out a range; `stop` is part of it where a step ends there.
+) -> Sequence[Any]:
+    """Read a range; `stop` is part of it where a step ends there.
 
     Args:
         parameter: A parameter that is a number.
         node: A mapping of start, and stop or count; step is 1 where not given.
         problems: Where unknown keys are noted.
         limit: How many values are too many, before any is made.
+
+    Returns:
+        The values; of whole numbers a `range`, which takes no room.
 
     Raises:
         UsageError: It is no range, or has more than `limit` values.
@@ -52,6 +55,8 @@ def read_range(
         )
         raise UsageError(msg)
     parse(_plain(start + (count - 1) * step))
+    if parameter in INTEGERS and step:
+        return range(int(start), int(start + count * step), int(step))
     return [parse(_plain(start + index * step)) for index in range(count)]
 
 

@@ -1,5 +1,6 @@
 """Spec to jobs: which there are, in which order, each once."""
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -490,6 +491,36 @@ def test_a_million_jobs_are_counted_without_being_made(tmp_path: Path) -> None:
 
     assert expansion.count == 999_000
     assert next(jobs).job.seed == 0
+
+
+def test_a_range_can_be_excluded_from_and_added_to(tmp_path: Path) -> None:
+    expansion = expand_axes(
+        tmp_path,
+        "{seed: {start: 5, count: 4, step: 3}}",
+        rest="exclude: [{seed: 8}]\ninclude: [{seed: 6}, {seed: 11, steps: 7}]",
+    )
+
+    rows = rows_of(expansion, "seed", "steps")
+
+    assert rows == [(5, 20), (11, 20), (11, 7), (14, 20), (6, 20)]
+    assert expansion.count == len(rows)
+    assert expansion.axis_labels == {"seed": ["5", "8", "11", "14", "6"]}
+
+
+def test_a_million_seeds_are_never_written_out(tmp_path: Path) -> None:
+    tracemalloc.start()
+    expansion = expand_axes(
+        tmp_path,
+        "{seed: {start: 7, count: 1000000}}",
+        rest="limits: {max_jobs: 1000000}",
+    )
+    jobs = expansion.jobs()
+    assert [next(jobs).job.seed for _ in range(3)] == [7, 8, 9]
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert expansion.count == 1_000_000
+    assert peak_bytes < 5_000_000
 
 
 @pytest.mark.parametrize(
