@@ -134,6 +134,7 @@ def test_run_that_is_killed_half_way_goes_on_where_it_was(
     check_whole(bench)
 
 
+@pytest.mark.slow
 def test_a_host_that_is_lost_whole_loses_no_image(bench: Bench, file: Path) -> None:
     with start(bench, file) as run:
         wait_for(bench, 3)

@@ -158,6 +158,7 @@ def test_a_device_that_is_not_there_is_refused() -> None:
     assert choose_device("cpu") == "cpu"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("settings")
 def test_results_come_in_order() -> None:
     sent: list[Any] = []

@@ -129,7 +129,10 @@ def mix(count: int) -> list[PlannedJob]:
     return planned
 
 
-@pytest.mark.parametrize(("width", "least"), [(16, 0.97), (64, 0.93)])
+@pytest.mark.parametrize(
+    ("width", "least"),
+    [pytest.param(16, 0.97, marks=pytest.mark.slow), (64, 0.93)],
+)
 def test_a_batch_is_full_from_the_first_job_of_a_mixed_sweep_to_the_last(
     database: Database, app: Celery, settings: Settings, width: int, least: float
 ) -> None:
