@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).parents[1]
 PATIENCE_S = 60
 
@@ -47,3 +49,15 @@ def wait_until(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def children() -> list[psutil.Process]:
+    """Find the workers of this test; other tests may have some too."""
+    home, found = os.environ["NIGHTSWEEP_HOME"], []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it ends meanwhile
+            if "workers.process" not in process.cmdline():
+                continue
+            if process.environ().get("NIGHTSWEEP_HOME") == home:
+                found.append(process)
+    return found

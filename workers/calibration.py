@@ -19,11 +19,12 @@ from typing import Any
 import torch
 
 from storage.errors import JobError, NightsweepError, UnfitError, UsageError
+from storage.gpus import has_nvidia
 from storage.job import Job, Model
 from storage.settings import read_settings
 from workers.batches import default_width
 from workers.compiling import Compiled
-from workers.devices import choose_seats, has_nvidia, probe
+from workers.devices import choose_seats, probe
 from workers.environment import describe_environment
 from workers.painting import Painting
 from workers.pipelines import Pipelines

@@ -1,24 +1,20 @@
 """Which devices workers run on, decided before any of them starts.
 
-Run as a program, it prints what torch says of the GPUs, as JSON: the supervisor asks
-this way, so that it never imports torch itself.
+Run as a program, it prints what torch says of the GPUs, as JSON: `storage.gpus` asks
+this way, so that torch is imported neither in the supervisor nor in a command.
 """
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from storage.errors import DeviceError, UsageError
+from storage.gpus import Gpu, ask_torch, has_nvidia
 
 #: A CPU worker per core, up to this many.
 MOST_CPU_WORKERS = 8
-#: Seconds that torch may take to be imported and to look for GPUs.
-PROBE_S = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,19 +35,6 @@ class Seat:
     visible: str | None = None
     threads: int = 1
     gpu: str = "CPU"
-    uuid: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gpu:
-    """A GPU that torch can use.
-
-    Attributes:
-        name: Of the product.
-        uuid: Its own id; empty where torch does not tell.
-    """
-
-    name: str
     uuid: str = ""
 
 
@@ -81,54 +64,19 @@ def choose_seats(
     return _cpu_seats(workers)
 
 
-def has_nvidia() -> bool:
-    """Tell whether this machine shows an NVIDIA GPU that was not hidden on purpose."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        return False
-    places = (("/dev", "nvidia[0-9]*"), ("/proc/driver/nvidia/gpus", "*"))
-    return any(any(Path(folder).glob(names)) for folder, names in places)
-
-
 def probe() -> list[Gpu]:
-    """Ask torch, in a process of its own, for the visible GPUs.
+    """Give the GPUs that torch can use.
 
     Raises:
-        DeviceError: torch cannot use them; the message says why.
+        DeviceError: There are none; the message says why.
     """
-    found = _ask_torch()
-    names: list[str] = found.get("names", [])
-    if not names:
+    found, reason = ask_torch()
+    if not found:
         msg = (
-            "A GPU must be usable by torch, but this machine's is not: "
-            f"{found['reason']}; install the torch wheel for its driver, or choose "
-            "--device cpu."
+            f"A GPU must be usable by torch, but this machine's is not: {reason}; "
+            "install the torch wheel for its driver, or choose --device cpu."
         )
         raise DeviceError(msg)
-    uuids: list[str] = found.get("uuids", [""] * len(names))
-    pairs = zip(names, uuids, strict=True)
-    return [Gpu(name=name, uuid=uuid) for name, uuid in pairs]
-
-
-def _ask_torch() -> dict[str, Any]:
-    command = [sys.executable, "-P", "-m", "workers.devices"]
-    # GPUs are counted as nvidia-smi counts them, here and in the workers.
-    env = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **os.environ}
-    try:
-        answer = subprocess.run(  # noqa: S603 - our own module
-            command,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=PROBE_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return {"reason": f"torch gave no answer in {PROBE_S} s"}
-    try:
-        found: dict[str, Any] = json.loads(answer.stdout)
-    except ValueError:
-        lines = answer.stderr.strip().splitlines()
-        return {"reason": lines[-1] if lines else "torch gave no answer"}
     return found
 
 

@@ -115,7 +115,9 @@ class Stock:
     def drain(self) -> list[Claim]:
         """Give all that is here, and forget it."""
         drained = self._all()
-        self.__init__()  # type: ignore[misc]
+        for part in (self._again, self._ready, self._doubtful, self._in_hand):
+            part.clear()
+        self._is_alone = False
         return drained
 
     def _all(self) -> list[Claim]:

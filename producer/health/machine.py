@@ -1,9 +1,7 @@
 """This machine: its Python and packages, its folders and disks, its GPUs."""
 
-import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -16,12 +14,11 @@ from packaging.specifiers import SpecifierSet
 from producer.amounts import free_bytes, size
 from producer.health.check import Check, fail, fine, warn
 from producer.spec.sweepfile import MIN_FREE_BYTES
+from storage.gpus import ask_torch, has_nvidia
 from storage.settings import Settings, filesystem_of, refuse_network_filesystem
 
 #: Times the floor below which a disk is soon full.
 SOON_FULL = 5
-#: Seconds that torch may take to be imported and to look for GPUs.
-PROBE_S = 180.0
 #: Packages of a worker whose versions are shown.
 SHOWN = ("torch", "diffusers", "transformers")
 
@@ -77,10 +74,10 @@ def check_gpus() -> Iterator[Check]:
     except PackageNotFoundError:
         yield fine("GPUs", "not checked: torch is not installed")
         return
-    names, reason = _ask_torch()
-    if names:
-        yield fine("GPUs", ", ".join(names))
-    elif _has_nvidia():
+    gpus, reason = ask_torch()
+    if gpus:
+        yield fine("GPUs", ", ".join(gpu.name for gpu in gpus))
+    elif has_nvidia():
         yield fail(
             "GPUs",
             f"torch cannot use this machine's: {reason}",
@@ -171,30 +168,3 @@ def _unmet(needs: Iterable[Requirement]) -> Iterator[str]:
             continue
         if not needed.specifier.contains(found, prereleases=True):
             yield f"{needed.name} must be {needed.specifier}, got {found}"
-
-
-def _ask_torch() -> tuple[list[str], str]:
-    """Give the names of the GPUs, or the reason why there are none."""
-    command = [sys.executable, "-P", "-m", "workers.devices"]
-    env = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **os.environ}
-    try:
-        answer = subprocess.run(  # noqa: S603 - our own module
-            command,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=PROBE_S,
-            check=False,
-        )
-        found = json.loads(answer.stdout)
-    except subprocess.TimeoutExpired:
-        return [], f"torch gave no answer in {PROBE_S:.0f} s"
-    except ValueError:
-        return [], (answer.stderr.strip().splitlines() or ["torch gave no answer"])[-1]
-    return found.get("names", []), found.get("reason", "torch finds no GPU")
-
-
-def _has_nvidia() -> bool:
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        return False
-    return any(Path("/dev").glob("nvidia[0-9]*"))

@@ -10,7 +10,6 @@ from producer.health.check import guarded
 from storage.database import open_database
 from storage.embedded import is_running, stop
 from storage.queue import redis_client
-from tests.integration.test_postgres import server, url  # noqa: F401 - fixtures
 
 
 def verdicts(checks) -> dict[str, str]:
@@ -69,7 +68,7 @@ def test_a_redis_far_away_is_told() -> None:
     assert check.verdict == "warn"
 
 
-def test_a_postgresql_server_is_asked_for_all(settings, url) -> None:  # noqa: F811
+def test_a_postgresql_server_is_asked_for_all(settings, url) -> None:
     there = replace(settings, database_url=url)
     (check,) = services.check_sql(there)
     assert check.detail.endswith("is empty; the first sweep makes its tables")
@@ -85,7 +84,7 @@ def test_a_postgresql_server_is_asked_for_all(settings, url) -> None:  # noqa: F
 @pytest.mark.parametrize(("apart_s", "verdict"), [(10, "warn"), (-100, "fail")])
 def test_a_clock_that_goes_wrong_is_told(
     settings,
-    url,  # noqa: F811
+    url,
     monkeypatch,
     apart_s,
     verdict,
@@ -98,7 +97,7 @@ def test_a_clock_that_goes_wrong_is_told(
     database.close()
 
 
-def test_a_user_without_rights_is_told(settings, server, url) -> None:  # noqa: F811
+def test_a_user_without_rights_is_told(settings, server, url) -> None:
     open_database(url).close()
     with psycopg.connect(host=server, user="me", dbname="postgres") as connection:
         connection.autocommit = True

@@ -1,9 +1,7 @@
 """The supervisor and its worker processes, painting with a stand-in."""
 
-import os
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,13 +17,11 @@ from storage.errors import DatabaseError
 from storage.queue import send
 from storage.settings import Settings
 from tests.builders import job_rows, make_planned, plan_seeds, states, submit
+from tests.processes import ROOT, children, wait_until
 from workers import bench
 from workers.devices import Seat
-from workers.reconcile import reconcile
 from workers.supervisor import Supervisor
 
-ROOT = Path(__file__).parents[2]
-PATIENCE_S = 90
 SMALL = {"width": 8, "height": 8, "steps": 2}
 
 
@@ -36,46 +32,8 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "BACK_OFF_S", 0.05)
 
 
-@pytest.fixture
-def serving(database: Database, app: Celery) -> Iterator[Callable[..., Supervisor]]:
-    running: list[tuple[Supervisor, threading.Thread]] = []
-
-    def serve(count: int = 1, give_up_after: int | None = None) -> Supervisor:
-        made = Supervisor(
-            [Seat(name=f"cpu{number}", device="cpu") for number in range(count)],
-            database=database,
-            repair=lambda: reconcile(database, app),
-            give_up_after=give_up_after,
-        )
-        thread = threading.Thread(target=made.run)
-        thread.start()
-        running.append((made, thread))
-        return made
-
-    yield serve
-    for made, thread in running:
-        made.stop()
-        thread.join(PATIENCE_S)
-        assert not children()
-
-
-def children() -> list[psutil.Process]:
-    """Find the workers of this test; other tests may have some too."""
-    home, found = os.environ["NIGHTSWEEP_HOME"], []
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):  # it ends meanwhile
-            if "workers.process" not in process.cmdline():
-                continue
-            if process.environ().get("NIGHTSWEEP_HOME") == home:
-                found.append(process)
-    return found
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def seats(count: int) -> list[Seat]:
+    return [Seat(name=f"cpu{number}", device="cpu") for number in range(count)]
 
 
 def is_made(database: Database) -> bool:
@@ -86,7 +44,7 @@ def test_workers_make_what_was_sent_and_what_was_not(
     serving: Callable[..., Supervisor], database: Database, app: Celery
 ) -> None:
     submit(database, plan_seeds(*range(8), **SMALL))
-    serving(2)  # no message was sent: repair does it
+    serving(*seats(2))  # no message was sent: repair does it
     wait_until(lambda: is_made(database))
     other = [make_planned(seed=1, prompt="a dog", width=16, height=16)]
     submit(database, other, name="other")
@@ -166,7 +124,7 @@ def _terminate_when_made(database: Database) -> None:
 def test_every_worker_knows_how_many_share_the_work(
     serving: Callable[..., Supervisor],
 ) -> None:
-    serving(3)
+    serving(*seats(3))
     wait_until(lambda: len(children()) == 3)
     for process in children():
         words = process.cmdline()

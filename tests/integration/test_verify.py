@@ -15,7 +15,6 @@ from storage.images import ImageFolder
 from storage.queue import waiting
 from storage.settings import Settings
 from tests.builders import job_rows, make_job, plan_seeds, states, submit
-from tests.integration.test_postgres import server, url  # noqa: F401 - fixtures
 from tests.unit.test_verify import (
     file_of,
     files_below,
@@ -119,7 +118,7 @@ def _mend(database: Database, images: Path) -> None:
 
 
 @pytest.fixture
-def postgres(url: str, monkeypatch: pytest.MonkeyPatch):  # noqa: F811 - the fixture
+def postgres(url: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("NIGHTSWEEP_DATABASE_URL", url)
     opened = open_database(url)
     yield opened

@@ -22,21 +22,15 @@ from click.testing import CliRunner
 
 from producer.cli import cli
 from storage.database import Database
+from storage.gpus import Gpu
 from storage.schema import sweeps, workers
 from storage.settings import Settings
 from tests.builders import job_rows, make_planned, plan_seeds, states, submit
-from tests.integration.test_supervisor import (
-    PATIENCE_S,
-    ROOT,
-    SMALL,
-    children,
-    is_made,
-    wait_until,
-)
+from tests.integration.test_supervisor import SMALL, is_made
+from tests.processes import PATIENCE_S, ROOT, children, wait_until
 from workers import bench, devices, gpu_locks
-from workers.devices import Gpu, Seat
+from workers.devices import Seat
 from workers.gpu_locks import GpuLock
-from workers.reconcile import reconcile
 from workers.supervisor import Supervisor
 
 CPU = ("--device", "cpu", "--workers", "1")
@@ -47,28 +41,6 @@ def _faulty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIGHTSWEEP_PAINTER", "tests.faulty_painter:make_painter")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setattr(bench, "BACK_OFF_S", 0.05)
-
-
-@pytest.fixture
-def serving(database: Database, app: Celery) -> Iterator[Callable[..., Supervisor]]:
-    running: list[tuple[Supervisor, threading.Thread]] = []
-
-    def serve(*seats: Seat) -> Supervisor:
-        made = Supervisor(
-            seats or [Seat(name="cpu0", device="cpu")],
-            database=database,
-            repair=lambda: reconcile(database, app),
-        )
-        thread = threading.Thread(target=made.run)
-        thread.start()
-        running.append((made, thread))
-        return made
-
-    yield serve
-    for made, thread in running:
-        made.stop()
-        thread.join(PATIENCE_S)
-    assert not children()
 
 
 def roster(database: Database) -> list[Any]:

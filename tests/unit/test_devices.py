@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from storage import gpus
 from storage.errors import DeviceError, UsageError
+from storage.gpus import has_nvidia
 from workers import devices
-from workers.devices import Seat, choose_seats, has_nvidia, probe
+from workers.devices import Seat, choose_seats, probe
 
 #: What stands in for torch in the process that looks for GPUs.
 TORCH = """
@@ -164,6 +166,11 @@ def test_a_torch_that_breaks_is_refused_with_the_reason(
     install_torch(tmp_path, monkeypatch, names=[], built_for=None)
     (tmp_path / "torch.py").write_text(code)
     if "sleep" in code:
-        monkeypatch.setattr(devices, "PROBE_S", 0.5)
+        monkeypatch.setattr(gpus, "PROBE_S", 0.5)
     with pytest.raises(DeviceError, match=reason):
         probe()
+
+
+def test_torch_is_asked_for_gpus_in_a_process_of_its_own() -> None:
+    found, reason = gpus.ask_torch()
+    assert found or reason

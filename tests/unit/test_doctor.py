@@ -16,6 +16,7 @@ from producer.health import holdings, machine, services
 from producer.health.check import Check, guarded
 from storage.database import Database, open_database
 from storage.fingerprint import Digests, fingerprint
+from storage.gpus import Gpu
 from storage.images import ImageFolder
 from storage.models import locate
 from storage.results import Environment, record_done
@@ -28,7 +29,7 @@ from tests.unit.old_database import make_old
 @pytest.fixture
 def no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare a test the import of torch in another process."""
-    monkeypatch.setattr(machine, "_ask_torch", lambda: ([], "torch finds no GPU"))
+    monkeypatch.setattr(machine, "ask_torch", lambda: ([], "torch finds no GPU"))
 
 
 def by_name(checks) -> dict[str, Check]:
@@ -126,7 +127,7 @@ def test_a_machine_without_torch_can_submit(monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("answer", "has_nvidia", "verdict", "detail"),
     [
-        ((["H200", "H200"], ""), True, "ok", "H200, H200"),
+        (([Gpu(name="H200"), Gpu(name="H200")], ""), True, "ok", "H200, H200"),
         (([], "no driver"), True, "fail", "torch cannot use this machine's: no driver"),
         (([], "CPUs only"), False, "ok", "none (CPUs only): workers use the CPU"),
     ],
@@ -134,20 +135,10 @@ def test_a_machine_without_torch_can_submit(monkeypatch) -> None:
 def test_gpus_are_named_or_told_why_not(
     monkeypatch, answer, has_nvidia, verdict, detail
 ) -> None:
-    monkeypatch.setattr(machine, "_ask_torch", lambda: answer)
-    monkeypatch.setattr(machine, "_has_nvidia", lambda: has_nvidia)
+    monkeypatch.setattr(machine, "ask_torch", lambda: answer)
+    monkeypatch.setattr(machine, "has_nvidia", lambda: has_nvidia)
     (check,) = machine.check_gpus()
     assert (check.verdict, check.detail) == (verdict, detail)
-
-
-def test_torch_is_asked_for_gpus_in_a_process_of_its_own() -> None:
-    names, reason = machine._ask_torch()
-    assert names or reason
-
-
-def test_hidden_gpus_are_none(monkeypatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert not machine._has_nvidia()
 
 
 def test_a_state_folder_that_others_can_look_into_is_told(settings) -> None:
