@@ -127,12 +127,16 @@ def translated(app: Celery) -> Iterator[None]:
     try:
         yield
     except (KombuError, OperationalError, RedisError, OSError) as exc:
-        url = without_password(app.conf.broker_url or "")
-        msg = (
-            f"Redis must be reachable, but {url} says: {exc}; start it, or check "
-            "NIGHTSWEEP_REDIS_URL. Nothing is lost: run the command again."
-        )
-        raise QueueError(msg) from exc
+        raise unreachable(app, exc) from exc
+
+
+def unreachable(app: Celery, exc: Exception) -> QueueError:
+    """Make of an error of kombu or redis the one that people see."""
+    url, said = without_password(app.conf.broker_url or ""), str(exc).rstrip(".")
+    return QueueError(
+        f"Redis must be reachable, but {url} says: {said}; start it, or check "
+        "NIGHTSWEEP_REDIS_URL. Nothing is lost: run the command again."
+    )
 
 
 def _send_pipelined(

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from storage.errors import DeviceError
+from storage.job import Job
 from storage.settings import read_settings
 from tests import stand_in
 from workers import phases
@@ -35,17 +36,26 @@ class _FaultyWork:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._work, name)
 
-    def gather(self, count: int) -> list[Any]:
+    def gather(self, count: int) -> list[Job]:
         jobs = self._work.gather(count)
-        if jobs and (read_settings().home / "sick").exists():
-            msg = "the GPU must answer, but says: lost"
-            raise DeviceError(msg)
-        if any(job.prompt == "hang" for job in jobs):
-            time.sleep(HOURS_S)
-        if any(job.prompt == "load" for job in jobs):
-            with phases.during(phases.LOADING):
-                time.sleep(HOURS_S)
+        _misbehave(jobs)
         return jobs
+
+    def take(self) -> Job | None:
+        job = self._work.take()
+        _misbehave([job] if job else [])
+        return job
+
+
+def _misbehave(jobs: list[Job]) -> None:
+    if jobs and (read_settings().home / "sick").exists():
+        msg = "the GPU must answer, but says: lost"
+        raise DeviceError(msg)
+    if any(job.prompt == "hang" for job in jobs):
+        time.sleep(HOURS_S)
+    if any(job.prompt == "load" for job in jobs):
+        with phases.during(phases.LOADING):
+            time.sleep(HOURS_S)
 
 
 def make_painter(_device: str, **options: Any) -> FaultyPainter:

@@ -18,17 +18,19 @@ PATIENCE_S = 60
 def running(
     *words: str, said: Path | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a module of ours, painting with the stand-in; end it with the block.
+    """Run a module of ours; end it with the block.
+
+    It paints with the stand-in unless the environment names another painter.
 
     Args:
         words: The module, and its arguments.
         said: File for what it says.
     """
-    env = {"NIGHTSWEEP_PAINTER": "tests.stand_in:make_painter", "PYTHONPATH": str(ROOT)}
+    painter = {"NIGHTSWEEP_PAINTER": "tests.stand_in:make_painter"}
     with (said or Path(os.devnull)).open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", *words],
-            env=os.environ | env,
+            env={**painter, **os.environ, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

@@ -3,13 +3,17 @@
 The prompt says what it does: `die` kills the process, `fail` is a failed job, `raise`
 an unforeseen error, `unfit` a model that cannot be loaded, `deaf` a step that no stop
 reaches, `undevelopable` an unforeseen error after the last step; anything else is
-painted in one colour. It has as many slots as NIGHTSWEEP_STAND_IN_WIDTH says, or one,
-and a step of all of them takes NIGHTSWEEP_STAND_IN_STEP_S, or a hundredth of a second.
+painted in the colour that its key begins with. It has as many slots as
+NIGHTSWEEP_STAND_IN_WIDTH says, or one, and a step of all of them takes
+NIGHTSWEEP_STAND_IN_STEP_S, or a hundredth of a second. Where a file is named by
+NIGHTSWEEP_STAND_IN_JOURNAL, it writes there when it began and when it left each job.
 """
 
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,31 +43,52 @@ class StandIn:
         batches: Prompts of the jobs that were live, for each step.
     """
 
-    def __init__(self, *, width: int = 1, step_s: float = STEP_S) -> None:
+    def __init__(
+        self, *, width: int = 1, step_s: float = STEP_S, journal: str = os.devnull
+    ) -> None:
         self.width = width
         self.step_s = step_s
         self.painted: list[str] = []
         self.batches: list[list[str]] = []
+        self._journal = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def __del__(self) -> None:
+        os.close(self._journal)
 
     def paint(self, work: Work) -> None:
         """Do what the prompts say."""
         work.expect(self.width)
-        while jobs := work.gather(self.width):
-            live = self._begin(work, jobs)
-            while live:
-                self._step(work, live)
+        live: list[_Live] = []
+        with self._noting_the_end(live):
+            while jobs := work.gather(self.width):
+                self._begin(work, jobs, live)
+                while live:
+                    self._step(work, live)
 
-    def _begin(self, work: Work, jobs: list[Job]) -> list[_Live]:
-        live = []
+    @contextmanager
+    def _noting_the_end(self, live: list[_Live]) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            for one in live:
+                self._note("left", one.job)
+
+    def _note(self, what: str, job: Job) -> None:
+        line = f"{what} {job.key} {os.getpid()} {time.monotonic()}\n"
+        os.write(self._journal, line.encode())
+
+    def _begin(self, work: Work, jobs: list[Job], live: list[_Live]) -> None:
+        begun = []
         for job in jobs:
             self.painted.append(job.key)
             if job.prompt == "fail":
                 work.fail(job, JobError("this job must fail, and does"))
             else:
-                live.append(_Live(job, job.steps))
-        for one in live:
+                self._note("began", job)
+                begun.append(_Live(job, job.steps))
+        live += begun
+        for one in begun:
             _misbehave(one.job)
-        return live
 
     def _step(self, work: Work, live: list[_Live]) -> None:
         self.batches.append([one.job.prompt for one in live])
@@ -71,17 +96,18 @@ class StandIn:
         if all(one.job.prompt != "deaf" for one in live):
             work.check()
         gone = work.withdraw()
-        live[:] = [one for one in live if one.job not in gone]
         for one in list(live):
             one.left -= 1
-            if not one.left:
+            if one.job in gone or not one.left:
                 live.remove(one)
-                work.keep(one.job, partial(_develop, one.job))
+                self._note("left", one.job)
+                if one.job not in gone:
+                    work.keep(one.job, partial(_develop, one.job))
         while len(live) < self.width:
             job = work.take()
             if job is None:
                 return
-            live += self._begin(work, [job])
+            self._begin(work, [job], live)
 
 
 def _misbehave(job: Job) -> None:
@@ -121,4 +147,5 @@ def make_painter(
     return StandIn(
         width=int(os.environ.get("NIGHTSWEEP_STAND_IN_WIDTH", "1")),
         step_s=float(os.environ.get("NIGHTSWEEP_STAND_IN_STEP_S", str(STEP_S))),
+        journal=os.environ.get("NIGHTSWEEP_STAND_IN_JOURNAL", os.devnull),
     )

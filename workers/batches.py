@@ -14,7 +14,7 @@ from storage.results import Environment
 from workers.compiling import Compiled
 from workers.decoding import Decoded, decode
 from workers.painting import Painting, Widths, Work
-from workers.pipelines import Pipelines, Resident, device_errors, name_of
+from workers.pipelines import Pipelines, Resident, device_errors, is_shortage, name_of
 from workers.slot import Slot, Starter
 from workers.slots import Slots, Source, Tally
 
@@ -92,9 +92,8 @@ class Batches:
             torch.cuda.reset_peak_memory_stats(self.starter.family.device)
         try:
             slots.run(jobs, source)
-        except (torch.OutOfMemoryError, torch.AcceleratorError) as exc:
-            # CUDA's own libraries take memory too, and say so in their own way.
-            if not _is_shortage(exc):
+        except (RuntimeError, MemoryError) as exc:
+            if not is_shortage(exc):
                 raise
             log.warning(
                 "%d rows do not fit: %s", slots.width, exc, extra={"action": "no_room"}
@@ -107,8 +106,8 @@ class Batches:
             width = slots.width // 2
             if not width:
                 msg = (
-                    "one image must fit into this GPU's memory beside its model, but "
-                    "does not; use a larger GPU"
+                    "one image must fit into memory beside its model, but does not; "
+                    "use a GPU, or a machine, with more of it"
                 )
                 raise UnfitError(msg)
             with suppress(DatabaseError):
@@ -184,11 +183,6 @@ class Batches:
     @property
     def _on_gpu(self) -> bool:
         return self.starter.clock.on_gpu
-
-
-def _is_shortage(error: Exception) -> bool:
-    is_torchs_own = isinstance(error, torch.OutOfMemoryError)
-    return is_torchs_own or "out of memory" in str(error).lower()
 
 
 class _Closed:

@@ -20,7 +20,7 @@ from workers.devices import Seat, choose_seats
 from workers.durations import Duration
 from workers.leave import Leave
 from workers.log_lines import LineFormatter
-from workers.reconcile import reconcile
+from workers.reconcile import Reconciler
 from workers.supervisor import Supervisor
 
 
@@ -135,7 +135,7 @@ def _supervise(settings: Settings, seats: Sequence[Seat], **rules: Any) -> Super
     return Supervisor(
         seats,
         database=database,
-        repair=lambda: reconcile(database, app),
+        repair=Reconciler(database, app, lease_s=settings.lease_s),
         # The embedded server may have died, or been stopped.
         keep_redis=None if settings.redis_url else lambda: broker_url(settings),
         **rules,

@@ -55,6 +55,10 @@ def name_of(dtype: torch.dtype) -> str:
 #: Share of the device's memory that stays free for the work itself when a model is
 #: loaded beside others.
 SPARE = 0.5
+#: What CUDA's libraries, and torch's allocator on a CPU, say of too little memory.
+SHORTAGES = ("out of memory", "can't allocate memory")
+#: What oneDNN says, on a CPU, once memory was too short for one of its kernels.
+SPOILT = "could not create a primitive"
 
 #: What diffusers raises for folders that it cannot load, as for weights of another
 #: shape than the config says, or a class that it does not have.
@@ -226,16 +230,26 @@ def device_errors(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except torch.OutOfMemoryError as exc:
-        msg = (
-            f"{what} must fit into this GPU's memory, but does not: {exc}; use a "
-            "larger GPU"
-        )
-        raise UnfitError(msg) from exc
-    except torch.AcceleratorError as exc:
-        # After such an error every later call of this process fails too.
-        msg = f"the GPU must answer, but says: {exc}; the worker starts again"
-        raise DeviceError(msg) from exc
+    except (RuntimeError, MemoryError) as exc:
+        # After these every later call of the process fails too.
+        if isinstance(exc, torch.AcceleratorError) or SPOILT in str(exc):
+            msg = f"the device must answer, but says: {exc}; the worker starts again"
+            raise DeviceError(msg) from exc
+        if is_shortage(exc):
+            msg = (
+                f"{what} must fit into this device's memory, but does not: {exc}; use "
+                "one with more of it"
+            )
+            raise UnfitError(msg) from exc
+        raise
+
+
+def is_shortage(error: Exception) -> bool:
+    """Tell whether an error says that memory ended."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    said = str(error).lower()
+    return any(words in said for words in SHORTAGES)
 
 
 def load_pipeline(found: Located, *, variant: str | None, dtype: torch.dtype) -> Any:

@@ -32,6 +32,7 @@ from storage.widths import DatabaseWidths
 from workers import phases
 from workers.acks import LateAcks
 from workers.beat import BEATS_PER_LEASE, Beat
+from workers.consumer import PatientConsumer
 from workers.devices import Seat
 from workers.kit import Answer, Kit, patiently
 from workers.log_lines import LineFormatter
@@ -139,6 +140,7 @@ def _serve(app: Celery, name: str) -> int:
     worker = _deaf_to_hangups(app)(
         hostname=f"{name}@{os.getpid()}",
         pool=TaskPool,
+        consumer_cls=PatientConsumer,
         concurrency=1,
         loglevel="WARNING",
         without_gossip=True,
@@ -206,6 +208,8 @@ def _configure_logging(settings: Settings, name: str) -> None:
     # no errors worth a traceback. That a container runs as root is its own affair.
     logging.getLogger("celery.app.trace").addFilter(_is_no_hand_back)
     logging.getLogger("celery.worker.request").setLevel(logging.CRITICAL + 1)
+    # `PatientConsumer` says what it waits for, once.
+    logging.getLogger("celery.worker.consumer.consumer").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", category=SecurityWarning)
 
 

@@ -1,6 +1,7 @@
 """Repair: what was lost, left behind or left half done, while the work goes on."""
 
 import logging
+import time
 
 from celery import Celery
 
@@ -12,10 +13,42 @@ from storage.sweeps import NORMAL_PRIORITY, runnable_keys
 
 log = logging.getLogger(__name__)
 
+#: Seconds without a look into SQL after which nobody else may have reached it either.
+GAP_S = 12.0
 
-def free_the_dead(database: Database) -> int:
+
+class Reconciler:
+    """Reconciles again and again, and is just to workers after an outage of SQL.
+
+    No worker can lengthen its lease while SQL is away. So that what the living have in
+    hand is not given to others when it is back, they get half a lease to do so first.
+    """
+
+    def __init__(self, database: Database, app: Celery, *, lease_s: float) -> None:
+        """Take what `reconcile` takes, and the seconds that a lease lasts."""
+        self._database = database
+        self._app = app
+        self._lease_s = lease_s
+        self._looked: float | None = None
+        self._spares_until = 0.0
+
+    def __call__(self) -> int:
+        """Reconcile; see `reconcile`."""
+        self._look()
+        spares = time.monotonic() < self._spares_until
+        return reconcile(self._database, self._app, spare_the_silent=spares)
+
+    def _look(self) -> None:
+        with self._database.write():  # as a worker that lengthens its leases
+            now = time.monotonic()
+        if self._looked is not None and now - self._looked > GAP_S:
+            self._spares_until = now + self._lease_s / 2
+        self._looked = now
+
+
+def free_the_dead(database: Database, *, spare_the_silent: bool = False) -> int:
     """Free what workers hold that are silent for too long, or gone from this host."""
-    freed = claims.free_expired(database)
+    freed = 0 if spare_the_silent else claims.free_expired(database)
     for owner in claims.leased_owners(database):
         if is_dead(owner):
             freed += claims.free_owner(database, owner, died=False)
@@ -24,10 +57,17 @@ def free_the_dead(database: Database) -> int:
     return freed
 
 
-def reconcile(database: Database, app: Celery) -> int:
+def reconcile(
+    database: Database, app: Celery, *, spare_the_silent: bool = False
+) -> int:
     """Free the dead's jobs, and wake the workers where work waits without a message.
 
     What a command left half done is finished, and a sweep that fails is paused.
+
+    Args:
+        database: Where the jobs are.
+        app: Where messages are sent.
+        spare_the_silent: Whether leases that ended are left to their owners.
 
     Returns:
         The number of messages sent.
@@ -36,7 +76,7 @@ def reconcile(database: Database, app: Celery) -> int:
         QueueError: Redis cannot be reached.
         DatabaseError: SQL cannot be reached.
     """
-    free_the_dead(database)
+    free_the_dead(database, spare_the_silent=spare_the_silent)
     life.settle_all(database)
     life.judge(database)
     if waiting(app):

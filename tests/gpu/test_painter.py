@@ -79,7 +79,7 @@ def test_a_job_too_large_for_the_memory_is_for_a_larger_gpu(
 ) -> None:
     torch.cuda.set_per_process_memory_fraction(0.001)
     try:
-        with pytest.raises(UnfitError, match="one image must fit into this GPU's"):
+        with pytest.raises(UnfitError, match="one image must fit into memory"):
             paint_one(painter, make_job(steps=2, width=4096, height=4096))
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
@@ -97,7 +97,7 @@ def test_a_model_too_large_for_the_memory_is_not_the_jobs_fault(tmp_path: Path) 
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(0.0)
     try:
-        with pytest.raises(UnfitError, match="the model must fit into this GPU's"):
+        with pytest.raises(UnfitError, match="the model must fit into this device's"):
             paint_one(small, make_job(steps=2))
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

@@ -10,8 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -255,43 +254,8 @@ def test_a_supervisor_serves_the_gpus_that_are_free(
     wait_until(lambda: {row.name for row in roster(database)} == {"gpu0", "gpu1"})
 
 
-@pytest.fixture
-def small_disk(settings: Settings) -> Iterator[Path]:
-    """Give the image folder as a disk of its own, of 2 MB."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2M", "tmpfs", str(settings.images)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("no right to mount a small disk")
-    yield settings.images
-    subprocess.run(["umount", str(settings.images)], check=True)
-
-
-def fill(file: Path) -> None:
-    with suppress(OSError), file.open("wb", buffering=0) as opened:
-        while opened.write(bytes(4096)):
-            pass
-
-
 def log_of(settings: Settings) -> str:
     return (settings.logs / "cpu0.log").read_text()
-
-
-def test_a_full_image_disk_is_waited_for_and_no_job_fails(
-    serving: Callable[..., Supervisor],
-    database: Database,
-    settings: Settings,
-    small_disk: Path,
-) -> None:
-    filler = small_disk / "filler"
-    fill(filler)
-    submit(database, plan_seeds(*range(3), **SMALL))
-    serving()
-    wait_until(lambda: any(row.phase == "waiting" for row in roster(database)))
-    assert "failed" not in states(database).values()
-    filler.unlink()
-    wait_until(lambda: is_made(database))
-    assert log_of(settings).count("Waiting: Images must be writable, but") == 1
-    assert log_of(settings).count("Going on after") == 1
-    assert {row.attempts for row in job_rows(database)} == {1}
 
 
 def test_a_disk_with_less_free_than_a_sweep_wants_is_waited_for(

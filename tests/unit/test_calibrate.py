@@ -144,7 +144,9 @@ def test_without_torch_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("owner", "is_here"), [(my_name(), True), ("elsewhere.12345678:1:1", False)]
+    ("owner", "is_here"),
+    [(my_name(), True), ("elsewhere.12345678:1:1", False)],
+    ids=["here", "elsewhere"],
 )
 def test_work_on_this_machine_is_warned_of(
     owner: str, is_here: bool, database: Database, monkeypatch: pytest.MonkeyPatch

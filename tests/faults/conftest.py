@@ -1,0 +1,47 @@
+"""A night for each test, with a Redis server of its own."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from storage.database import open_database
+from storage.settings import Settings
+from tests.faults.night import STAND_IN, Night
+from tests.faults.server import RedisServer
+from tests.processes import ROOT
+
+#: Seconds after which silence frees a job and a message.
+LEASE_S = 10
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    """Give a Redis server; its folder has a short path, as sockets need it."""
+    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
+        server = RedisServer(Path(folder))
+        server.start()
+        yield server
+        if server.answers():
+            server.kill()
+
+
+@pytest.fixture
+def night(
+    settings: Settings,
+    redis: RedisServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Night]:
+    """Give a night on SQLite; its processes inherit the environment."""
+    database = open_database(settings.database_url)
+    made = Night(settings, database=database, redis=redis, folder=tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("NIGHTSWEEP_REDIS_URL", redis.url)
+    monkeypatch.setenv("NIGHTSWEEP_LEASE_S", str(LEASE_S))
+    monkeypatch.setenv("NIGHTSWEEP_PAINTER", STAND_IN)
+    monkeypatch.setenv("NIGHTSWEEP_STAND_IN_JOURNAL", str(made.journal))
+    yield made
+    database.close()
+    assert not made.workers()

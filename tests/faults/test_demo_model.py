@@ -1,0 +1,63 @@
+"""Faults while torch paints with the built-in model: killed, stopped, out of memory."""
+
+import signal
+
+import sqlalchemy as sa
+
+from storage.schema import jobs, widths
+from tests.faults.night import Night
+from tests.processes import PATIENCE_S
+from workers.batches import CPU_WIDTH
+
+REAL = "workers.torch_painter:make_painter"
+TIGHT = "tests.faults.tight_painter:make_painter"
+
+
+def spec(night: Night, *, size: int) -> str:
+    """Write a sweep of 24 pictures."""
+    path = night.spec(count=24, steps=6)
+    path.write_text(path.read_text().replace("8, height: 8", f"{size}, height: {size}"))
+    return str(path)
+
+
+def max_of(night: Night, column: str) -> int:
+    with night.database.read() as connection:
+        return int(connection.execute(sa.select(sa.func.max(jobs.c[column]))).scalar())
+
+
+def test_a_worker_that_is_killed_loses_nothing(night: Night) -> None:
+    night.run("submit", spec(night, size=64))
+    with night.working(PAINTER=REAL, LEASE_S=5):
+        night.wait_for(1)
+        night.kill_a_worker()
+        night.wait_for(24)
+        night.check(done=24)
+    assert max_of(night, "deaths") == 0, "it died in company"
+
+
+def test_a_worker_that_is_stopped_keeps_what_is_finished(night: Night) -> None:
+    night.run("submit", spec(night, size=64))
+    with night.working(PAINTER=REAL) as worker:
+        night.wait_for(1)
+        worker.send_signal(signal.SIGINT)
+        worker.wait(PATIENCE_S)
+    assert not night.owners()
+    assert 1 <= night.states()["done"] < 24
+    with night.working(PAINTER=REAL):
+        night.wait_for(24)
+        night.check(done=24)
+    assert max_of(night, "attempts") == 1
+
+
+def test_a_batch_that_memory_is_too_short_for_is_halved(night: Night) -> None:
+    night.run("submit", spec(night, size=128))
+    with night.working(PAINTER=TIGHT):
+        night.wait_for(24)
+        night.check(done=24)
+    assert "can't allocate memory" in night.log()
+    assert max_of(night, "attempts") == 1
+    with night.database.read() as connection:
+        columns = (widths.c.batch_width, widths.c.reason)
+        width, reason = connection.execute(sa.select(*columns)).one()
+    assert width <= CPU_WIDTH / 2
+    assert reason == "memory"

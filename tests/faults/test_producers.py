@@ -1,0 +1,125 @@
+"""Producers that race, are killed, or lose Redis in the midst of their work."""
+
+import signal
+import subprocess
+import time
+from collections import Counter
+
+import pytest
+import sqlalchemy as sa
+from celery import Celery
+
+from storage.queue import make_app, send, waiting
+from storage.schema import jobs
+from tests.faults.night import Night
+from tests.processes import wait_until
+
+
+def sent(night: Night) -> Counter[str]:
+    """Count how often each key waits in Redis."""
+    import base64
+    import json
+
+    found: Counter[str] = Counter()
+    with night.redis.client() as client:
+        for name in client.scan_iter("nightsweep:images*"):
+            for raw in client.lrange(name, 0, -1):
+                body = base64.b64decode(json.loads(raw)["body"])
+                found.update(json.loads(body)[0][0])
+    return found
+
+
+def keys(night: Night) -> set[str]:
+    """Give the keys of all jobs."""
+    with night.database.read() as connection:
+        return set(connection.execute(sa.select(jobs.c.key)).scalars())
+
+
+def ended(process: "subprocess.Popen[str]") -> str:
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+    return said
+
+
+def test_two_producers_of_one_sweep_make_each_job_once(night: Night) -> None:
+    spec = str(night.spec(count=150, steps=2))
+    for process in [night.begin("submit", spec) for _ in range(2)]:
+        ended(process)
+    assert set(sent(night)) == keys(night)
+    assert set(sent(night).values()) == {1}
+    with night.working(2, STAND_IN_WIDTH=8):
+        night.wait_for(150)
+        night.check(done=150)
+    assert night.began() == 150
+
+
+def stored(night: Night) -> int:
+    return night.states().total()
+
+
+@pytest.mark.parametrize("with_signal", [signal.SIGKILL, signal.SIGINT])
+def test_a_producer_that_is_ended_half_way_is_run_again(
+    night: Night, with_signal: int
+) -> None:
+    spec = str(night.spec(count=20_000, steps=1))
+    with night.begin("submit", spec) as process:
+        wait_until(lambda: stored(night) > 0)
+        process.send_signal(with_signal)
+        process.communicate()
+    assert 0 < stored(night) < 20_000
+    night.run("submit", spec)
+    assert stored(night) == 20_000
+    assert set(sent(night)) == keys(night)
+
+
+def test_a_redis_that_dies_in_the_midst_of_a_submission(night: Night) -> None:
+    spec = str(night.spec(count=4000, steps=1))
+    with night.begin("submit", spec) as process:
+        wait_until(lambda: stored(night) > 0)
+        night.redis.kill()
+        time.sleep(0.5)
+        night.redis.start()
+        process.communicate()
+    night.run("submit", spec)
+    assert stored(night) == 4000
+    with night.working(STAND_IN_WIDTH=64, STAND_IN_STEP_S=0.001):
+        night.wait_for(500)
+        night.run("cancel", "night")
+        wait_until(lambda: not night.owners())
+        wait_until(lambda: not any(night.redis.left().values()))
+    assert night.began() == len(night.stints())
+
+
+@pytest.fixture
+def queue(night: Night) -> Celery:
+    return make_app(night.redis.url)
+
+
+def used_bytes(night: Night) -> int:
+    with night.redis.client() as client:
+        return int(client.info("memory")["used_memory"])
+
+
+def test_a_hundred_thousand_keys_take_little_of_redis(
+    night: Night, queue: Celery
+) -> None:
+    before = used_bytes(night)
+    messages = send(queue, {"g": [f"{n:032x}" for n in range(100_000)]}, priority=5)
+    assert waiting(queue) == messages
+    assert used_bytes(night) - before < 20_000_000
+    queue.close()
+
+
+@pytest.mark.slow
+def test_a_cancelled_sweep_of_a_hundred_thousand_jobs_is_painted_no_further(
+    night: Night,
+) -> None:
+    night.submit(count=100_000, steps=100)
+    with night.working(2, STAND_IN_WIDTH=4):
+        wait_until(lambda: len(night.owners()) == 2)
+        night.run("cancel", "night")
+        wait_until(lambda: not night.owners())
+        begun = night.began()
+        wait_until(lambda: not any(night.redis.left().values()))
+        assert night.began() == begun
+        night.check(done=night.states()["done"], others=night.states()["pending"])
