@@ -1,6 +1,8 @@
 # Each target sets up what it needs. Only Python 3.11 or newer must be there.
 PYTHON ?= python3
 VENV ?= .venv
+# Most tests wait for processes; those of a file share what they set up.
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -28,7 +30,7 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -m "not slow and not gpu" --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -q -m "not slow and not gpu" $(PARALLEL) --cov --cov-report=term:skip-covered
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m slow --timeout 3600

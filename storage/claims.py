@@ -13,8 +13,7 @@ from sqlalchemy.engine import Connection
 
 from storage.database import Database, clock, utc_now
 from storage.job import Job
-from storage.results import lock_jobs
-from storage.rows import job_columns, job_from_row
+from storage.rows import job_columns, job_from_row, lock_jobs
 from storage.schema import LEASED, RUNNABLE, jobs
 from storage.sweeps import BEHIND
 from storage.wishes import rank
@@ -150,13 +149,12 @@ def renew(
     database: Database, *, owner: str, ids: Iterable[int], lease_s: float
 ) -> set[int]:
     """Lengthen the leases of `ids` and give those that `owner` still has."""
-    ids = list(ids)
-    mine = sa.and_(jobs.c.id.in_(ids), jobs.c.owner == owner, LEASED)
+    mine = sa.and_(jobs.c.id.in_(list(ids)), jobs.c.owner == owner, LEASED)
     with database.write() as connection:
-        lock_jobs(connection, ids)
+        held = lock_jobs(connection, mine)
         until = clock(connection) + lease_s
-        connection.execute(sa.update(jobs).where(mine).values(lease_until=until))
-        return set(connection.execute(sa.select(jobs.c.id).where(mine)).scalars())
+        connection.execute(sa.update(jobs).where(held).values(lease_until=until))
+        return set(connection.execute(sa.select(jobs.c.id).where(held)).scalars())
 
 
 def hand_back(database: Database, *, owner: str, ids: Iterable[int]) -> None:
@@ -189,7 +187,8 @@ def free_owner(database: Database, owner: str, *, died: bool) -> int:
     with database.write() as connection:
         if not died:
             return _free(connection, mine)
-        query = sa.select(jobs.c.id, jobs.c.deaths).where(mine, LEASED)
+        locked = lock_jobs(connection, sa.and_(mine, LEASED))
+        query = sa.select(jobs.c.id, jobs.c.deaths).where(locked)
         held = connection.execute(query).all()
         if len(held) == 1:
             _count_death(connection, held[0].id, held[0].deaths + 1)
@@ -291,7 +290,8 @@ def _free(connection: Connection, which: sa.ColumnElement[bool], **changes: Any)
         "lease_until": None,
         "attempts": jobs.c.attempts - 1,
     }
-    statement = sa.update(jobs).where(which, LEASED).values({**values, **changes})
+    held = lock_jobs(connection, sa.and_(which, LEASED))
+    statement = sa.update(jobs).where(held).values({**values, **changes})
     return connection.execute(statement).rowcount
 
 

@@ -33,6 +33,15 @@ BUSY_TIMEOUT_S = 30
 #: Seconds in which SQLite looks for the lock at ever longer pauses, 10 ms at most;
 #: then it begins anew.
 LOOK_S = 0.025
+#: Seconds, and milliseconds, after which a PostgreSQL server is away that says nothing
+#: at all: its host is gone, or the network is. A URL may say otherwise.
+LIVELINESS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
 #: Names the advisory lock under which one process migrates a PostgreSQL database.
 MIGRATION_LOCK = 7_326_117
 
@@ -47,6 +56,9 @@ class Database:
         """Take an engine made by `open_database`."""
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
+        # On SQLite, every transaction sees one state.
+        alike = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        self._reading = engine.execution_options(**alike)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -55,7 +67,7 @@ class Database:
         Raises:
             DatabaseError: The database cannot be reached.
         """
-        with _translated(self.engine), self.engine.connect() as connection:
+        with _translated(self.engine), self._reading.connect() as connection:
             yield connection
 
     @contextmanager
@@ -168,7 +180,7 @@ def _make_engine(url: str, *, mode: Mode = "writing") -> Engine:
     path = _sqlite_path(url)
     try:
         if path is None:
-            return sa.create_engine(url, pool_pre_ping=True)
+            return _make_server_engine(sa.make_url(url))
         if mode == "writing":
             refuse_network_filesystem(path.parent)
         where = _sqlite_url(path, mode)
@@ -183,6 +195,13 @@ def _make_engine(url: str, *, mode: Mode = "writing") -> Engine:
         raise UsageError(msg) from exc
     _prepare_sqlite(engine, mode)
     return engine
+
+
+def _make_server_engine(url: sa.URL) -> Engine:
+    # All drivers but these have words of their own for it.
+    known = LIVELINESS if url.get_driver_name().startswith("psycopg") else {}
+    asked = {name: value for name, value in known.items() if name not in url.query}
+    return sa.create_engine(url, pool_pre_ping=True, connect_args=asked)
 
 
 def _prepare_sqlite(engine: Engine, mode: Mode) -> None:

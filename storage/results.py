@@ -1,7 +1,7 @@
 """What a finished job left: its file, its timings, where it was made."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from storage.database import Database, insert_into
 from storage.job import canonical_json
+from storage.rows import lock_jobs
 from storage.schema import LEASED, environments, jobs, results
 
 
@@ -106,9 +107,7 @@ def record_done(
         The ids of `done` that were not done before.
     """
     with database.write() as connection:
-        # In the order in which leases are lengthened, or the two could wait for
-        # each other.
-        lock_jobs(connection, done)
+        lock_jobs(connection, jobs.c.id.in_(done))
         environment_id = keep_environment(connection, environment)
         first = {job_id for job_id in sorted(done) if _finish(connection, job_id)}
         rows = [
@@ -119,12 +118,6 @@ def record_done(
         if rows:
             connection.execute(sa.insert(results), rows)
         return first
-
-
-def lock_jobs(connection: Connection, ids: Iterable[int]) -> None:
-    """Lock rows in the order of their ids, for as long as the transaction lasts."""
-    query = sa.select(jobs.c.id).where(jobs.c.id.in_(list(ids))).order_by(jobs.c.id)
-    connection.execute(query.with_for_update()).all()
 
 
 def record_failure(database: Database, job_id: int, *, owner: str, error: str) -> None:

@@ -145,6 +145,22 @@ def insert_rows(
     connection.exec_driver_sql(str(compiled), values)
 
 
+def lock_jobs(
+    connection: Connection, which: sa.ColumnElement[bool]
+) -> sa.ColumnElement[bool]:
+    """Lock jobs until the transaction ends; give the condition that just these meet.
+
+    In the order of their ids, as everybody locks several: in two orders, two would
+    wait for each other for ever. On SQLite, who writes is alone anyhow.
+    """
+    if connection.dialect.name == "sqlite":
+        return which
+    query = sa.select(jobs.c.id).where(which).order_by(jobs.c.id)
+    # Who adds members of a sweep may go on: these need the jobs' keys only.
+    locked = connection.execute(query.with_for_update(key_share=True)).scalars()
+    return jobs.c.id.in_(locked.all())
+
+
 def _json_of(values: Mapping[str, Any]) -> str:
     # Most are empty.
     return canonical_json(values) if values else "{}"

@@ -14,6 +14,7 @@ from storage.database import Database, insert_into, utc_now
 from storage.errors import UsageError
 from storage.filters import Filter, find
 from storage.job import canonical_json
+from storage.rows import lock_jobs
 from storage.schema import LEASED, RUNNABLE, jobs, models, results, sweep_jobs, sweeps
 
 #: Priorities run from 0, first, to 9, last.
@@ -258,9 +259,10 @@ def _begin_again(database: Database, keys: Sequence[str]) -> Sequence[Any]:
         "position": jobs.c.position % BEHIND,
     }
     with database.write() as connection:
+        failed = sa.and_(jobs.c.key.in_(keys), jobs.c.state.in_(FAILED))
         again = connection.execute(
             sa.update(jobs)
-            .where(jobs.c.key.in_(keys), jobs.c.state.in_(FAILED))
+            .where(lock_jobs(connection, failed))
             .values(fresh)
             .returning(jobs.c.group_key, jobs.c.key)
         )

@@ -15,11 +15,11 @@ from sqlalchemy.engine import Connection
 from storage.database import Database, insert_into, utc_now
 from storage.dimensions import Dimensions
 from storage.job import PlannedJob
-from storage.rows import insert_rows, job_row, member_row
+from storage.rows import insert_rows, job_row, lock_jobs, member_row
 from storage.schema import jobs, sweep_jobs, sweeps
 from storage.sweeps import Sweep
 
-#: Names the advisory lock under which a producer adds jobs on PostgreSQL.
+#: Names the advisory lock under which a producer changes members on PostgreSQL.
 ADD_LOCK = 7_326_118
 #: Sweeps whose wishes count.
 ACTIVE = sweeps.c.state == "active"
@@ -62,10 +62,7 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
     ]
     dimensions = Dimensions(planned)
     with database.write() as connection:
-        if not database.is_sqlite:
-            # One producer at a time, as on SQLite: two that add the same jobs in
-            # another order would wait for each other for ever.
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADD_LOCK)))
+        _lock_producers(connection)
         known = states_of(connection, list(rows))
         ids = dimensions.store(connection)
         fresh = [{**row, **ids[key]} for key, row in rows.items() if key not in known]
@@ -90,6 +87,7 @@ def drop_absent(database: Database, sweep: Sweep) -> int:
     while True:
         # Step by step, so that no worker waits long for the database.
         with database.write() as connection:
+            _lock_producers(connection)
             gone = _absent(connection, sweep, after=last)
             if not gone:
                 return left
@@ -106,11 +104,8 @@ def rank(connection: Connection, which: sa.ColumnElement[bool] | sa.TextClause) 
 
     Finished images keep theirs, which says nothing. Gives how many jobs changed.
     """
-    unmade = sa.and_(which, jobs.c.state != "done")
-    if connection.dialect.name != "sqlite":
-        # In one order, as who finishes jobs: two would wait for each other for ever.
-        rows = sa.select(jobs.c.id).where(unmade).order_by(jobs.c.id)
-        connection.execute(rows.with_for_update())
+    # First of all, so that what others say of their sweeps meanwhile is known below.
+    unmade = lock_jobs(connection, sa.and_(which, jobs.c.state != "done"))
     changed = connection.execute(
         sa.update(jobs)
         .where(unmade, jobs.c.priority.is_distinct_from(BEST))
@@ -123,6 +118,13 @@ def states_of(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
     """Give the state of each of `keys` that exists."""
     query = sa.select(jobs.c.key, jobs.c.state).where(jobs.c.key.in_(keys))
     return dict(connection.execute(query).all())
+
+
+def _lock_producers(connection: Connection) -> None:
+    # One at a time, as on SQLite: two that change the same members or jobs in another
+    # order would wait for each other for ever.
+    if connection.dialect.name != "sqlite":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADD_LOCK)))
 
 
 def _absent(connection: Connection, sweep: Sweep, *, after: int) -> list[int]:

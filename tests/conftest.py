@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from celery import Celery
@@ -13,6 +14,16 @@ from storage.database import Database, open_database
 from storage.embedded import broker_url, stop
 from storage.queue import make_app
 from storage.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from tests.postgresql import Server
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of a module on each database that its mark `databases` names."""
+    mark = metafunc.definition.get_closest_marker("databases")
+    if mark and "database_url" in metafunc.fixturenames:
+        metafunc.parametrize("database_url", mark.args, indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -28,17 +39,53 @@ def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         stop(read_settings({"NIGHTSWEEP_HOME": str(home)}))
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator["Server"]:
+    """Give a PostgreSQL server; each process that runs tests has its own."""
+    # Imported here: its driver is needed by nobody else.
+    from tests.postgresql import Server, find_programs
+
+    programs = find_programs()
+    if programs is None:
+        reason = "there is no PostgreSQL server; install the package postgresql"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    made = Server(programs)
+    try:
+        made.make_shared()
+        yield made
+    finally:
+        made.close()
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Iterator[Settings]:
+def database_url(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """Set where the test's database is, and give it.
+
+    That is a file in the state folder, or an empty one on the server where the test
+    is marked for `postgresql`. Processes that the test starts use it too.
+    """
+    if getattr(request, "param", "sqlite") == "postgresql":
+        server: Server = request.getfixturevalue("server")
+        monkeypatch.setenv("NIGHTSWEEP_DATABASE_URL", server.clean_shared())
+    return read_settings().database_url
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
     """Give settings for a state folder in `tmp_path`; it exists."""
-    made = read_settings({"NIGHTSWEEP_HOME": str(tmp_path / "home")})
+    made = read_settings()
+    assert made.database_url == database_url
     made.make_home()
     return made
 
 
 @pytest.fixture
 def database(settings: Settings) -> Iterator[Database]:
-    """Give a new SQLite database in the state folder."""
+    """Give a new database, where the settings say."""
     opened = open_database(settings.database_url)
     yield opened
     opened.close()

@@ -26,7 +26,7 @@ def register(app: Celery, turn: Turn, beat: Beat) -> None:
     """Give `app` the task that makes jobs with `turn`."""
     app.steps["consumer"].add(NewEnvelopes)
 
-    @app.task(name=MAKE, bind=True)
+    @app.task(name=MAKE, bind=True, shared=False)
     def make(task: Any, keys: object) -> None:
         known = valid_keys(keys)
         if not known:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import psycopg
 import pytest
 
 from producer.health import services
@@ -99,11 +98,10 @@ def test_a_clock_that_goes_wrong_is_told(
 
 def test_a_user_without_rights_is_told(settings, server, url) -> None:
     open_database(url).close()
-    with psycopg.connect(host=server, user="me", dbname="postgres") as connection:
-        connection.autocommit = True
+    with server.connect() as connection:
         connection.execute("CREATE ROLE reader LOGIN")
     name = url.partition("@/")[2].partition("?")[0]
-    with psycopg.connect(host=server, user="me", dbname=name) as connection:
+    with server.connect(name) as connection:
         connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
     there = replace(settings, database_url=url.replace("//me@", "//reader@"))
     (check,) = guarded("SQL", services.check_sql(there))

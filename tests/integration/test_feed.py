@@ -37,6 +37,8 @@ from workers.finish import Finisher
 from workers.painting import Painting, StoppedError
 from workers.recent import Recent
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 SMALL = {"width": 8, "height": 8}
 GROUP = make_job(**SMALL).group
 PATIENCE_S = 30

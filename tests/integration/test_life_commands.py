@@ -21,6 +21,8 @@ from storage.sweeps import count_states, find_sweep, retry
 from tests.builders import job_rows, make_job, plan_seeds, states, take
 from tests.builders import submit as submit_planned
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 CHANGES = (("pause",), ("resume",), ("cancel",), ("retry",), ("priority", "2"))
 
 
@@ -126,6 +128,7 @@ def test_an_unknown_sweep_changes_nothing_and_names_the_nearest(
     assert priorities(database) == {5}
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("words", [*CHANGES, ("extend", "--axis", "steps+=4")])
 def test_before_the_first_sweep_nothing_is_created(
     settings: Settings, words: tuple[str, ...]
@@ -146,6 +149,7 @@ def test_without_redis_a_sweep_is_resumed_and_none_is_started(
     assert not is_running(settings)
 
 
+@pytest.mark.databases("sqlite")
 def test_a_redis_that_is_away_is_told_and_loses_nothing(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,12 @@
-"""PostgreSQL: the same tables, views, claims and results as on SQLite."""
+"""PostgreSQL: what it alone has, many at work at once, and a server that dies."""
 
+import random
+import re
+import signal
 import threading
-from collections.abc import Iterator
-from dataclasses import replace
+import time
+from collections.abc import Callable, ItemsView
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -10,10 +14,11 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from storage import claims
+from storage import claims, life
 from storage.database import (
     HEAD,
     Database,
+    clock,
     current_revision,
     open_database,
     open_for_reading,
@@ -21,41 +26,32 @@ from storage.database import (
 from storage.errors import DatabaseError
 from storage.partial_indexes import metadata
 from storage.results import record_done, record_failure
-from storage.speeds import read, record
-from storage.sweeps import (
-    Cost,
-    count_states,
-    failures,
-    measured_costs,
-    recent_rate,
-    retry,
-    runnable_keys,
-)
+from storage.schema import jobs
+from storage.sweeps import retry
 from storage.views import select_images, select_sweep_images
 from storage.widths import DatabaseWidths
 from storage.wishes import drop_absent
 from tests.builders import (
     ENVIRONMENT,
-    SHAPES,
     job_rows,
     make_job,
-    make_planned,
     make_result,
     plan_seeds,
     states,
     submit,
     take,
 )
+from tests.postgresql import Server
 from tests.unit.old_database import make_old, read_old
-from tests.unit.test_job import GOLDEN
-from tests.unit.test_speeds import make_speed
 
+#: What is said of a server that is away: who, what, and the way out; no password.
+SAID = (
+    r"The database must be reachable and writable, but postgresql\+psycopg://me:\*\*\*@"
+    r"/shared\?host=[^ ]+ says: .+; check NIGHTSWEEP_DATABASE_URL, the disk and the "
+    r"server\."
+)
 
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    opened = open_database(url)
-    yield opened
-    opened.close()
+pytestmark = pytest.mark.databases("postgresql")
 
 
 def in_threads(*acts: Any) -> None:
@@ -77,11 +73,6 @@ def in_threads(*acts: Any) -> None:
         thread.join()
     if errors:
         raise errors[0]
-
-
-def done(database: Database, *ids: int) -> set[int]:
-    made = {job_id: make_result() for job_id in ids}
-    return record_done(database, made, worker="cpu0", environment=ENVIRONMENT)
 
 
 def test_the_migrations_make_the_schema_and_the_views(database: Database) -> None:
@@ -131,70 +122,6 @@ def test_a_server_that_is_away_is_named_without_its_password() -> None:
     assert "geheim" not in str(caught.value)
 
 
-def test_golden_jobs_come_back_with_the_same_keys(database: Database) -> None:
-    planned = [make_planned(**changes) for changes, _ in GOLDEN]
-    submit(database, planned)
-    keys = [one.job.key for one in planned]
-    found: set[str] = set()
-    while taken := take(database, limit=9, group=None, keys=keys):
-        found.update(claim.job.key for claim in taken)
-    assert found == set(keys)
-
-
-def test_a_job_goes_its_way(database: Database) -> None:
-    sweep = submit(database, plan_seeds(1, 2, 3, 4))
-    one, two, three = take(database, limit=3)
-    assert [claim.job.seed for claim in (one, two, three)] == [1, 2, 3]
-    assert claims.renew(
-        database, owner="host:1:1", ids=[one.id, two.id], lease_s=90
-    ) == {one.id, two.id}
-    assert done(database, one.id) == {one.id}
-    assert done(database, one.id) == set()
-    record_failure(database, two.id, owner="host:1:1", error="latents are NaN")
-    claims.hand_back(database, owner="host:1:1", ids=[three.id])
-    assert states(database) == {1: "done", 2: "failed", 3: "pending", 4: "pending"}
-    assert count_states(database, sweep) == {"done": 1, "failed": 1, "pending": 2}
-    assert failures(database, sweep) == [("latents are NaN", 1)]
-    assert sum(map(len, retry(database, sweep).values())) == 1
-
-
-def test_a_feed_asks_what_is_left_and_where(database: Database) -> None:
-    lengths = {1: 20, 2: 50, 3: 8}
-    planned = [
-        make_planned(seed=seed, position=seed, evaluations=count)
-        for seed, count in lengths.items()
-    ]
-    submit(database, [*planned, make_planned(seed=4, width=768)])
-    group = make_job().group
-    assert claims.count_runnable(database, group, up_to=9) == 3
-    assert claims.count_runnable(database, group, up_to=2) == 2
-    found = claims.runnable_groups(database)
-    assert sorted(each.key for each in found) == sorted(
-        {group, make_job(width=768).group}
-    )
-    assert len({each.kind for each in found}) == 1
-    assert claims.groups_of(database, [make_job(seed=1).key, "0" * 32]) == {group}
-    longest = take(database, limit=2, longest_first=True, fresh=True)
-    assert [claim.job.seed for claim in longest] == [2, 1]
-    claims.free_owner(database, "host:1:", died=True)
-    fresh = take(database, fresh=True)
-    assert [claim.job.seed for claim in fresh] == [3]
-    assert take(database, fresh=True) == []
-    (suspect,) = take(database, longest_first=True)
-    assert (suspect.job.seed, suspect.is_suspect) == (2, True)
-
-
-def test_the_view_shows_a_finished_image(database: Database) -> None:
-    submit(database, plan_seeds(1))
-    (claim,) = take(database)
-    done(database, claim.id)
-    with database.read() as connection:
-        row = connection.execute(sa.text("SELECT * FROM images")).mappings().one()
-    assert (row["key"], row["sweep"]) == (make_job(seed=1).key, "night")
-    assert (row["state"], row["gpu"], row["total_s"]) == ("done", "CPU", 1.0)
-    assert row["finished_at"] == "2026-01-02T03:04:05.678901+00:00"
-
-
 def test_memory_only_lowers_a_width_whoever_comes_first(database: Database) -> None:
     known = DatabaseWidths(database)
     known.set(make_job(), "H200", width=64, reason="calibrated", images_per_s=27.5)
@@ -209,58 +136,6 @@ def test_memory_only_lowers_a_width_whoever_comes_first(database: Database) -> N
     assert known.get(make_job(guidance=1), "H200") is None
 
 
-def test_speeds_are_replaced_when_measured_again(database: Database) -> None:
-    again = make_speed(median_s=0.375, scheduler_options={"eta": 1})
-    first = [make_speed(steps=8), replace(again, median_s=1.5)]
-    record(database, first, environment=ENVIRONMENT)
-    record(database, [again], environment=ENVIRONMENT)
-    assert read(database, model="SHAPES", gpu="cpu") == [make_speed(steps=8), again]
-
-
-def test_what_a_plan_asks_is_answered(database: Database) -> None:
-    sweep = submit(database, plan_seeds(1, 2))
-    done(database, *(claim.id for claim in take(database, limit=1)))
-    kind = (SHAPES.fingerprint, "float16", 512, 512)
-    cost = Cost(evaluation_s=0.05, image_bytes=1000)
-    assert measured_costs(database) == {kind: cost}
-    assert recent_rate(database, sweep) == 0
-    assert runnable_keys(database, limit=9) == {
-        make_job().group: [make_job(seed=2).key]
-    }
-
-
-def test_the_silent_and_the_dead_are_freed(database: Database) -> None:
-    submit(database, plan_seeds(1, 2, 3))
-    take(database, "h_1:1:1", lease_s=-1, limit=1)
-    take(database, "h_1:12:1", limit=1)
-    take(database, "hx1:12:1", limit=1)
-    assert claims.free_expired(database) == 1
-    assert claims.free_owner(database, "h_1:12:", died=True) == 1
-    assert claims.leased_owners(database) == {"hx1:12:1"}
-    assert {row.seed: row.attempts for row in job_rows(database)} == {1: 0, 2: 1, 3: 1}
-
-
-def test_unmade_jobs_of_an_older_spec_leave(database: Database) -> None:
-    submit(database, plan_seeds(1, 2))
-    done(database, *(claim.id for claim in take(database, limit=1)))
-    sweep = submit(database, plan_seeds(3), spec="two")
-    assert sweep.revision == 2
-    assert drop_absent(database, sweep) == 1
-    assert [row.priority for row in job_rows(database)] == [5, None, 5]
-
-
-def test_claimers_at_the_same_time_never_share_a_job(database: Database) -> None:
-    submit(database, plan_seeds(*range(120)))
-    taken: list[int] = []
-
-    def work() -> None:
-        while found := take(database, f"h:{threading.get_ident()}:1", limit=3):
-            taken.extend(claim.job.seed for claim in found)
-
-    in_threads(*[work] * 4)
-    assert sorted(taken) == list(range(120))
-
-
 def test_producers_at_the_same_time_do_not_block_each_other(
     database: Database,
 ) -> None:
@@ -271,3 +146,163 @@ def test_producers_at_the_same_time_do_not_block_each_other(
         lambda: submit(database, planned[::-1], name="other"),
     )
     assert states(database) == dict.fromkeys(range(300), "pending")
+
+
+def test_nobody_waits_for_a_job_that_another_is_claiming(database: Database) -> None:
+    submit(database, plan_seeds(1, 2, 3))
+    first = sa.select(jobs.c.id).where(jobs.c.seed == 1).with_for_update()
+    with database.write() as connection:
+        connection.execute(first)
+        assert [claim.job.seed for claim in take(database, limit=2)] == [2, 3]
+
+
+def test_a_lease_ends_by_the_clock_of_the_server(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(database, plan_seeds(1, 2))
+    with monkeypatch.context() as wrong:
+        wrong.setattr(time, "time", lambda: 0.0)
+        (claim,) = take(database, "host:1:1", limit=1)
+        take(database, "host:2:2", limit=1, lease_s=-1)
+        claims.renew(database, owner="host:1:1", ids=[claim.id], lease_s=90)
+        assert claims.free_expired(database) == 1
+    assert states(database) == {1: "leased", 2: "pending"}
+    with database.read() as connection:
+        left = job_rows(database)[0].lease_until - clock(connection)
+    assert 60 < left <= 90
+
+
+def test_those_who_change_the_same_jobs_never_lock_each_other_out(
+    database: Database,
+) -> None:
+    # A deadlock is ended by the server after a second, with an error for one of two.
+    names, seeds = ("one", "two"), range(60)
+    for name in names:
+        submit(database, plan_seeds(*seeds), name=name)
+    ids = [row.id for row in job_rows(database)]
+
+    def claim(owner: str, chance: random.Random) -> None:
+        mine = [each.id for each in take(database, owner, limit=9, lease_s=0.01)]
+        chance.shuffle(mine)
+        claims.renew(database, owner=owner, ids=mine, lease_s=0.01)
+        done = {each: make_result() for each in mine[:1]}
+        record_done(database, done, worker="cpu0", environment=ENVIRONMENT)
+        for each in mine[1:3]:
+            record_failure(database, each, owner=owner, error="latents are NaN")
+        claims.hand_back(database, owner=owner, ids=mine[:6])
+
+    def steer(name: str, chance: random.Random) -> None:
+        sweep = submit(database, plan_seeds(1), name=name)
+        life.set_state(database, sweep, chance.choice(["paused", "active"]))
+        life.set_priority(database, sweep, chance.randrange(10))
+        life.settle_all(database)
+        retry(database, sweep)
+
+    def plan(name: str, chance: random.Random) -> None:
+        mine = chance.sample(seeds, 40)
+        spec = str(chance.random())
+        sweep = submit(database, plan_seeds(*mine), name=name, spec=spec)
+        drop_absent(database, sweep)
+
+    def repair(owner: str, chance: random.Random) -> None:
+        claims.free_expired(database)
+        claims.free_owner(database, owner, died=True)
+        held = chance.sample(ids, 20)
+        claims.renew(database, owner=owner, ids=held, lease_s=0.01)
+
+    in_threads(
+        *(repeat(claim, f"host:{number}:1") for number in range(3)),
+        *(repeat(act, name) for act in (steer, plan) for name in names),
+        *(repeat(repair, f"host:{number}:") for number in range(2)),
+    )
+
+
+def repeat(act: Callable[[str, random.Random], None], who: str) -> Callable[[], None]:
+    def go() -> None:
+        chance = random.Random(who)  # noqa: S311 - only an order
+        for _ in range(25):
+            act(who, chance)
+
+    return go
+
+
+WORK = "UPDATE sweeps SET priority = 1"
+
+
+def write(database: Database, meanwhile: Callable[[], None]) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql(WORK)
+        meanwhile()
+        connection.exec_driver_sql(WORK)
+
+
+def write_once(database: Database, meanwhile: Callable[[], None]) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql(WORK)
+        meanwhile()
+
+
+def read(database: Database, meanwhile: Callable[[], None]) -> None:
+    with database.read() as connection:
+        connection.exec_driver_sql("SELECT 1")
+        meanwhile()
+        connection.exec_driver_sql("SELECT 1")
+
+
+def begin(database: Database, meanwhile: Callable[[], None]) -> None:
+    meanwhile()
+    states(database)
+
+
+@pytest.mark.parametrize("work", [write, write_once, read, begin])
+def test_a_server_that_dies_is_an_error_until_it_is_back(
+    server: Server, database_url: str, work: Callable[..., None]
+) -> None:
+    database = open_database(database_url.replace("//me@", "//me:geheim@"))
+    submit(database, plan_seeds(1, 2))
+    take(database, limit=1)
+    try:
+        with pytest.raises(DatabaseError) as first:
+            work(database, lambda: server.end(signal.SIGQUIT))
+        with pytest.raises(DatabaseError) as second:
+            take(database)
+    finally:
+        server.start()
+    for caught in (first, second):
+        assert caught.value.retryable
+        assert re.fullmatch(SAID, str(caught.value), re.DOTALL)
+    assert states(database) == {1: "leased", 2: "pending"}
+    assert [claim.job.seed for claim in take(database)] == [2]
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT priority FROM sweeps").scalar() == 5
+    database.close()
+
+
+def test_a_server_that_was_started_again_between_two_calls_goes_unnoticed(
+    server: Server, database: Database
+) -> None:
+    submit(database, plan_seeds(1))
+    server.end(signal.SIGQUIT)
+    server.start()
+    assert [claim.job.seed for claim in take(database)] == [1]
+
+
+def test_a_server_that_says_nothing_is_not_waited_for_long(database_url: str) -> None:
+    with closing(open_database(f"{database_url}&keepalives_idle=99")) as database:
+        assert agreed(database) >= {
+            ("keepalives_idle", "99"),
+            ("keepalives_count", "4"),
+        }
+    with closing(open_database(database_url)) as database:
+        assert agreed(database) >= {
+            ("keepalives_idle", "10"),
+            ("connect_timeout", "10"),
+        }
+
+
+def agreed(database: Database) -> ItemsView[str, str]:
+    """Give what a connection to the server was made with."""
+    with database.read() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        agreed_on: dict[str, str] = driver.info.get_parameters()
+    return agreed_on.items()

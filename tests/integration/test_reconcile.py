@@ -1,6 +1,7 @@
 """Repair: nothing waits for a worker that is gone, or for a message that was lost."""
 
 import subprocess
+import time
 
 import pytest
 from celery import Celery
@@ -26,7 +27,10 @@ from tests.builders import (
     submit,
     take,
 )
-from workers.reconcile import free_the_dead, reconcile
+from workers import reconcile as module
+from workers.reconcile import Reconciler, free_the_dead, reconcile
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 FAILURES = 21
 
@@ -55,6 +59,22 @@ def test_a_dead_worker_of_this_host_is_not_waited_for(
     other.wait()
     assert free_the_dead(database) == 1
     assert states(database) == {1: "pending", 2: "leased"}
+
+
+def test_after_an_outage_of_sql_the_living_may_lengthen_their_leases_first(
+    database: Database, app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(database, plan_seeds(1, 2))
+    repair = Reconciler(database, app, lease_s=1)
+    repair()
+    take(database, "elsewhere:1:1", lease_s=-1)
+    monkeypatch.setattr(module, "GAP_S", -1)  # as if nobody had looked for long
+    repair()
+    assert set(states(database).values()) == {"leased"}
+    monkeypatch.undo()
+    time.sleep(0.6)
+    repair()
+    assert set(states(database).values()) == {"pending"}
 
 
 def test_repair_never_sets_a_job_aside(database: Database) -> None:
@@ -136,6 +156,7 @@ def test_a_sweep_that_fails_is_paused(database: Database, app: Celery) -> None:
     assert take(database) == []
 
 
+@pytest.mark.databases("sqlite")
 def test_the_dead_are_freed_though_redis_is_away(
     database: Database, app: Celery, settings: Settings
 ) -> None:

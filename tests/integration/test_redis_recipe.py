@@ -148,7 +148,7 @@ def test_the_recipe_for_tls_and_least_rights_works(
             assert_least_rights(recipe)
             wait_until(lambda: bool(workers_of(supervisor)))
             server.kill()
-            wait_until(lambda: "Cannot connect" in log_text(settings))
+            wait_until(lambda: "Waiting: Redis must be" in log_text(settings))
             with pytest.raises(QueueError) as caught:
                 waiting(app)
             supervisor.terminate()  # a second request follows: nothing is waited for

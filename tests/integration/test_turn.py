@@ -40,6 +40,8 @@ from workers.recent import MOST_SURPRISES
 from workers.tasks import EXIT_UNFIT, _take, register, should_stop
 from workers.turn import Turn
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 SMALL = {"width": 8, "height": 8, "steps": 1}
 GROUP = make_job(**SMALL).group
 OTHER_MODEL = replace(SHAPES, fingerprint="1" * 32)
@@ -423,6 +425,7 @@ def test_a_beat_keeps_the_message_and_tells_of_lost_jobs(
     assert not beat.has_lost(2)
 
 
+@pytest.mark.databases("sqlite")
 def test_leases_are_kept_while_redis_is_away(
     database: Database, settings: Settings, app: Celery
 ) -> None:
@@ -437,6 +440,7 @@ def test_leases_are_kept_while_redis_is_away(
     assert job_rows(database)[0].lease_until > before + 30
 
 
+@pytest.mark.databases("sqlite")
 def test_the_task_takes_keys_and_discards_what_is_none(
     make_turn: Callable[..., Turn], database: Database, app: Celery
 ) -> None:

@@ -1,4 +1,4 @@
-"""Repairs beside workers, under kill -9, and on PostgreSQL."""
+"""Repairs beside workers, and under kill -9."""
 
 import random
 import subprocess
@@ -24,6 +24,8 @@ from tests.unit.test_verify import (
     verify,
 )
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 COMMAND = [sys.executable, "-P", "-m", "nightsweep", "verify", "--repair"]
 
 
@@ -48,6 +50,7 @@ def test_a_repair_wakes_the_workers(settings, database, app) -> None:
     assert waiting(app) == 1
 
 
+@pytest.mark.databases("sqlite")
 def test_a_repair_may_be_killed_at_any_moment_and_repeated(settings, database) -> None:
     make_images(settings, database, *range(401))
     damage(settings, range(400))
@@ -117,16 +120,8 @@ def _mend(database: Database, images: Path) -> None:
         pass
 
 
-@pytest.fixture
-def postgres(url: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("NIGHTSWEEP_DATABASE_URL", url)
-    opened = open_database(url)
-    yield opened
-    opened.close()
-
-
-def test_postgresql_is_verified_and_repaired_alike(settings, postgres) -> None:
-    make_images(settings, postgres, *range(8))
+def test_damage_of_every_kind_is_found_and_repaired(settings, database) -> None:
+    make_images(settings, database, *range(8))
     damage(settings, range(4))
     said = verify()
     assert said.exit_code == 1
@@ -136,17 +131,18 @@ def test_postgresql_is_verified_and_repaired_alike(settings, postgres) -> None:
     assert verify("--repair", "--sweep", "night").exit_code == 0
     assert verify("--repair").exit_code == 0
     assert verify("--full").stdout == ""
-    assert sorted(states(postgres).values()) == ["done"] * 4 + ["pending"] * 4
+    assert sorted(states(database).values()) == ["done"] * 4 + ["pending"] * 4
 
 
-def test_a_row_that_another_session_holds_is_left_for_later(settings, postgres) -> None:
-    make_images(settings, postgres, 1, 2)
+@pytest.mark.databases("postgresql")
+def test_a_row_that_another_session_holds_is_left_for_later(settings, database) -> None:
+    make_images(settings, database, 1, 2)
     file_of(settings, 1).unlink()
     held = "SELECT id FROM jobs WHERE key = %(key)s FOR UPDATE"
-    with postgres.write() as connection:
+    with database.write() as connection:
         connection.exec_driver_sql(held, {"key": make_job(seed=1).key})
         said = verify("--repair")
     assert said.exit_code == 1
     assert "; 0 repaired, 1 changed meanwhile: run it again." in said.stderr
-    assert states(postgres) == {1: "done", 2: "done"}
+    assert states(database) == {1: "done", 2: "done"}
     assert verify("--repair").exit_code == 0

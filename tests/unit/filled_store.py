@@ -3,6 +3,7 @@
 import hashlib
 import io
 import itertools
+import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ MODEL = Model(fingerprint="5ba9e5" * 5 + "00", name="builtin:shapes")
 
 
 def make_settings(folder: Path) -> Settings:
-    """Settings with all state in `folder`."""
-    settings = read_settings({"NIGHTSWEEP_HOME": str(folder)})
+    """Settings with all files in `folder`."""
+    settings = read_settings({**os.environ, "NIGHTSWEEP_HOME": str(folder)})
     settings.make_home()
     return settings
 

@@ -26,6 +26,8 @@ from tests.builders import (
     take,
 )
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 def seeds(taken: list[Claim]) -> list[int]:
     return [claim.job.seed for claim in taken]
@@ -292,6 +294,7 @@ def test_everybody_who_holds_a_job_is_named_once(database: Database) -> None:
     assert claims.leased_owners(database) == {"host:1:1", "host:2:2"}
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(
     ("act", "index"),
     [

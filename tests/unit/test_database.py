@@ -23,6 +23,7 @@ from storage.errors import DatabaseError, UsageError
 from storage.partial_indexes import metadata
 from storage.schema import sweeps
 from storage.settings import Settings
+from storage.sweeps import save_sweep
 from storage.views import select_images, select_sweep_images
 from tests.unit.old_database import make_old, read_old
 
@@ -235,6 +236,17 @@ def test_nothing_can_be_written_through_a_reader(
     ):
         connection.exec_driver_sql("DELETE FROM jobs")
     reader.close()
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_a_read_sees_one_state_throughout(database: Database) -> None:
+    count = sa.select(sa.func.count()).select_from(sweeps)
+    with database.read() as connection:
+        assert connection.scalar(count) == 0
+        save_sweep(database, "night", spec="one", axes={})
+        assert connection.scalar(count) == 0
+    with database.read() as connection:
+        assert connection.scalar(count) == 1
 
 
 def test_a_failed_block_writes_nothing(database: Database) -> None:

@@ -9,9 +9,11 @@ from storage.ranges import Range, read_numbers
 from storage.sweeps import save_sweep
 from tests.unit.filled_store import AXES, PROMPTS, filled, plan, submit
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path, database_url):
     settings, planned = filled(tmp_path)
     database = open_database(settings.database_url)
     yield settings, planned, database

@@ -14,6 +14,8 @@ from storage.images import ImageFolder
 from storage.schema import sweeps
 from tests.builders import make_planned, submit
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 KEY = "ab" + "cd" + "0" * 28
 
 

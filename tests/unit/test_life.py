@@ -27,6 +27,8 @@ from tests.builders import (
     take,
 )
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 OWNER = "host:1:1"
 
 

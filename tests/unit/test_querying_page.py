@@ -7,6 +7,8 @@ from storage.database import Database
 from storage.schema import JOB_STATES, speeds
 from storage.views import select_images, select_sweep_images
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 PAGE = (Path(__file__).parents[2] / "docs" / "querying.md").read_text()
 QUERIES = re.findall(r"^```sql\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from storage import claims
@@ -20,6 +21,8 @@ from tests.builders import (
     submit,
     take,
 )
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 
 def done(database: Database, *ids: int, worker: str = "cpu0") -> set[int]:

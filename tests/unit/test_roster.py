@@ -4,6 +4,7 @@ import subprocess
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from storage import blocks, roster
@@ -11,6 +12,8 @@ from storage.database import Database
 from storage.roster import Entry
 from storage.schema import workers
 from tests.builders import make_job, make_planned, submit, take
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 ENTRY = Entry(
     owner="night3.1f2e:4711:5025",

@@ -14,6 +14,8 @@ from storage.store import Store
 from tests.builders import ENVIRONMENT, SHAPES
 from tests.unit.filled_store import make_settings
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 def make_speed(**changes: Any) -> Speed:
     speed = Speed(

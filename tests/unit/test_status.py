@@ -28,6 +28,8 @@ from tests.builders import (
     take,
 )
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 def ask(*words: str) -> list[dict[str, Any]]:
     said = CliRunner().invoke(cli, ["status", *words])

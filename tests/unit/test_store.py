@@ -9,9 +9,11 @@ from storage.errors import ImageStoreError, UsageError
 from storage.store import Store
 from tests.unit.filled_store import filled, make_settings, paint, plan, submit
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path, database_url):
     settings, planned = filled(tmp_path)
     with Store(settings) as opened:
         yield opened, planned
@@ -154,6 +156,7 @@ def test_a_closed_store_answers_nothing(store):
         opened.find()
 
 
+@pytest.mark.databases("sqlite")
 def test_the_image_folder_may_be_elsewhere(store, tmp_path):
     opened, planned = store
     moved = tmp_path / "shared"

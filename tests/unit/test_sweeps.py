@@ -31,6 +31,8 @@ from tests.builders import (
     take,
 )
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 def test_a_new_sweep_has_the_first_revision(database: Database) -> None:
     sweep = save_sweep(database, "night", spec="one", axes={"steps": ["8", "20"]})

@@ -36,6 +36,8 @@ from tests.builders import (
 )
 from workers.encode import encode_png, pixel_sha256
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 OLD_S = 7200
 
 
@@ -166,6 +168,7 @@ def test_a_file_of_the_right_size_is_judged_by_its_pixels_where_asked(
     assert set(found(said).values()) == {"wrong_digest"}
 
 
+@pytest.mark.databases("sqlite")
 def test_a_file_with_any_bytes_turned_is_no_crash(settings, database) -> None:
     make_images(settings, database, 1)
     whole = bytearray(png("red"))
@@ -405,6 +408,7 @@ def test_a_repair_that_the_disk_refuses_changes_no_row(settings, database) -> No
     assert file_of(settings, 1).exists()
 
 
+@pytest.mark.databases("sqlite")
 def test_without_a_database_there_is_nothing_to_check(settings) -> None:
     said = verify("--repair")
     assert (said.exit_code, said.stdout) == (0, "")
@@ -441,6 +445,7 @@ def test_a_repair_does_not_start_redis(settings, database) -> None:
     assert not (settings.home / "redis").exists()
 
 
+@pytest.mark.databases("sqlite")
 def test_a_redis_that_is_away_does_not_stop_a_repair(
     settings, database, monkeypatch
 ) -> None:
@@ -453,6 +458,7 @@ def test_a_redis_that_is_away_does_not_stop_a_repair(
     assert states(database)[1] == "pending"
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("by_sweep", [False, True])
 def test_pages_are_found_by_the_keys_of_the_tables(database, by_sweep) -> None:
     sweep = submit(database, plan_seeds(1))

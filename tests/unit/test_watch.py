@@ -11,6 +11,8 @@ from storage.database import Database
 from storage.results import record_done, record_failure
 from tests.builders import ENVIRONMENT, make_result, plan_seeds, submit, take
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 def make_standing(**changes: object) -> Standing:
     values = {

@@ -12,6 +12,8 @@ from storage.widths import DatabaseWidths
 from tests.builders import SHAPES, make_job
 from workers.painting import Widths
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 GPU = "NVIDIA H200"
 
 

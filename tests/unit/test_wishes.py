@@ -29,6 +29,8 @@ from tests.builders import (
 )
 from tests.unit.test_job import GOLDEN
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 def finish(database: Database, *wanted: int) -> None:
     keys = [make_job(seed=seed).key for seed in wanted]

