@@ -130,9 +130,9 @@ def submit_jobs(
     database = open_database(where.database_url)
     app = make_app(broker_url(where), lease_s=where.lease_s)
     with closing(database), closing(app):
-        is_idle = not waiting(app)  # or Redis is away: known before a row is written
+        waiting(app)  # so that a Redis that is away is known before a row is written
         submission = _Submission(database, app, where.images, progress)
-        return submission.run(expansion, retry=retry_failed, resend=is_idle)
+        return submission.run(expansion, retry=retry_failed)
 
 
 class _Submission:
@@ -151,15 +151,12 @@ class _Submission:
         self._progress = progress or (lambda _done, _all: None)
         self._priority = NORMAL_PRIORITY
 
-    def run(self, expansion: Expansion, *, retry: bool, resend: bool) -> Submitted:
-        """Store every job, and send those that no message names.
+    def run(self, expansion: Expansion, *, retry: bool) -> Submitted:
+        """Store every job, and send those that are new.
 
         Args:
             expansion: The jobs.
             retry: Whether failed ones are tried again.
-            resend: Whether jobs that exist and wait are sent too: where the queue is
-                empty, as after a loss of Redis. Else their messages are in it; should
-                a few not be, workers come to those jobs when it is empty.
         """
         spec = expansion.spec
         before = sweeps.find_sweep(self._database, spec.name)
@@ -176,10 +173,12 @@ class _Submission:
         new, existing = 0, Counter[str]()
         for batch in expansion.batches(BATCH):
             added = wishes.add_jobs(self._database, sweep, batch)
-            self._send(_by_group(added.unmade if resend else added.fresh))
+            self._send(_by_group(added.fresh))
             new += len(added.fresh)
             existing.update(added.existing)
             self._progress(batch[-1].position + 1, expansion.count)
+        if existing["pending"]:
+            self._wake()
         return Submitted(
             sweep=sweep,
             total=expansion.count,
@@ -199,6 +198,14 @@ class _Submission:
                 f"{size(spec.min_free_bytes)} should stay so (limits.min_free); make "
                 "room, or set NIGHTSWEEP_IMAGES to a larger disk"
             )
+
+    def _wake(self) -> None:
+        """Send some jobs where no message waits, as after a loss of Redis.
+
+        A few will do: workers that have come to a group find the rest of it in SQL.
+        """
+        if not waiting(self._app):
+            self._send(sweeps.runnable_keys(self._database, limit=life.WAKE_UP))
 
     def _retry(self, sweep: Sweep) -> int:
         again = sweeps.retry(self._database, sweep)

@@ -42,12 +42,10 @@ class Added:
     Attributes:
         fresh: Jobs that did not exist before.
         existing: States of the others, to their counts.
-        unmade: Those of the batch that wait to be made, fresh ones included.
     """
 
     fresh: Sequence[PlannedJob]
     existing: Mapping[str, int]
-    unmade: Sequence[PlannedJob]
 
 
 def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) -> Added:
@@ -74,7 +72,6 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
     return Added(
         fresh=[one for one in planned if one.job.key not in known],
         existing=Counter(known.values()),
-        unmade=[w for w in planned if known.get(w.job.key, "pending") == "pending"],
     )
 
 

@@ -6,7 +6,8 @@ reaches, `undevelopable` an unforeseen error after the last step; anything else 
 painted in the colour that its key begins with. It has as many slots as
 NIGHTSWEEP_STAND_IN_WIDTH says, or one, and a step of all of them takes
 NIGHTSWEEP_STAND_IN_STEP_S, or a hundredth of a second. Where a file is named by
-NIGHTSWEEP_STAND_IN_JOURNAL, it writes there when it began and when it left each job.
+NIGHTSWEEP_STAND_IN_JOURNAL, it writes there when it `began` each job, and when it was
+`done` with it or gave it `back`.
 """
 
 import os
@@ -59,19 +60,19 @@ class StandIn:
         """Do what the prompts say."""
         work.expect(self.width)
         live: list[_Live] = []
-        with self._noting_the_end(live):
+        with self._noting_what_goes_back(live):
             while jobs := work.gather(self.width):
                 self._begin(work, jobs, live)
                 while live:
                     self._step(work, live)
 
     @contextmanager
-    def _noting_the_end(self, live: list[_Live]) -> Iterator[None]:
+    def _noting_what_goes_back(self, live: list[_Live]) -> Iterator[None]:
         try:
             yield
         finally:
             for one in live:
-                self._note("left", one.job)
+                self._note("back", one.job)
 
     def _note(self, what: str, job: Job) -> None:
         line = f"{what} {job.key} {os.getpid()} {time.monotonic()}\n"
@@ -100,7 +101,7 @@ class StandIn:
             one.left -= 1
             if one.job in gone or not one.left:
                 live.remove(one)
-                self._note("left", one.job)
+                self._note("back" if one.job in gone else "done", one.job)
                 if one.job not in gone:
                     work.keep(one.job, partial(_develop, one.job))
         while len(live) < self.width:

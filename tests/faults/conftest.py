@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from storage.database import open_database
-from storage.settings import Settings
+from storage.settings import Settings, read_settings
 from tests.faults.night import STAND_IN, Night
 from tests.faults.server import RedisServer
+from tests.postgresql import Server
 from tests.processes import ROOT
 
 #: Seconds after which silence frees a job and a message.
-LEASE_S = 10
+LEASE_S = 6
 
 
 @pytest.fixture
@@ -28,13 +29,24 @@ def redis() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
+def database_url(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """Set where the night's database is, on PostgreSQL a new one; give it."""
+    if getattr(request, "param", "sqlite") == "postgresql":
+        server: Server = request.getfixturevalue("server")
+        monkeypatch.setenv("NIGHTSWEEP_DATABASE_URL", server.make_database())
+    return read_settings().database_url
+
+
+@pytest.fixture
 def night(
     settings: Settings,
     redis: RedisServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Night]:
-    """Give a night on SQLite; its processes inherit the environment."""
+    """Give a night; its processes inherit the environment."""
     database = open_database(settings.database_url)
     made = Night(settings, database=database, redis=redis, folder=tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

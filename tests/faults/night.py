@@ -11,7 +11,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -67,11 +67,13 @@ class Stint:
         process: Id of the worker's process.
         began: When; of the clock that all processes of a machine share.
         left: Likewise; None where the process died with it.
+        is_done: Whether it was painted to its end.
     """
 
     process: int
     began: float
     left: float | None = None
+    is_done: bool = False
 
 
 class Night:
@@ -221,7 +223,9 @@ class Night:
                     if stint.process == int(pid)
                 )
                 stint = found[key][last]
-                found[key][last] = Stint(stint.process, stint.began, float(at))
+                found[key][last] = replace(
+                    stint, left=float(at), is_done=what == "done"
+                )
         return found
 
     def began(self) -> int:

@@ -1,5 +1,6 @@
 """A database that is locked, or away."""
 
+import signal
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from tests.faults.night import Night
+from tests.postgresql import Server
 
 
 @contextmanager
@@ -21,6 +23,14 @@ def locked(night: Night) -> Iterator[None]:
         client.execute("ROLLBACK")
 
 
+@contextmanager
+def crashed(server: Server) -> Iterator[None]:
+    """Have the server dead, and everybody's connection lost."""
+    server.end(signal.SIGQUIT)
+    yield
+    server.start()
+
+
 @pytest.mark.parametrize("seconds", [4, pytest.param(40, marks=pytest.mark.slow)])
 def test_a_locked_database_is_waited_for(night: Night, seconds: int) -> None:
     night.submit(count=80, steps=10)
@@ -31,3 +41,22 @@ def test_a_locked_database_is_waited_for(night: Night, seconds: int) -> None:
         night.wait_for(80)
         night.check(done=80)
     assert night.began() == 80
+
+
+@pytest.mark.databases("postgresql")
+@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_server_that_is_away_is_waited_for(
+    night: Night, server: Server, seconds: int
+) -> None:
+    night.submit(count=80, steps=10)
+    with night.working(2):
+        night.wait_for(2)
+        with crashed(server):
+            time.sleep(seconds)
+        night.wait_for(80)
+        night.check(done=80)
+    assert night.began() == 80
+    for path in night.settings.logs.glob("*.log"):
+        said = path.read_text()
+        assert said.count("Waiting: ") == said.count("Going on after ")
+        assert "Traceback" not in said
