@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Self
 
 from storage import claims
@@ -236,13 +237,14 @@ class Feed:
             # Until its row is written it must stay alone.
             self._finisher.settle(self._check_open)
             self._had_suspect = False
-        asked = self._asked
+        with self._changed:
+            # As they are now: a batch may be made wider meanwhile.
+            asked, share, stock = self._asked, replace(self._share), self._stock
         left = self._patiently(
             lambda: claims.count_runnable(
-                self._kit.database, self.group, up_to=self._share.horizon
+                self._kit.database, self.group, up_to=share.horizon
             )
         )
-        stock, share = self._stock, self._share
         wanted = max(self._demand, share.ahead) - stock.waiting
         is_tail = share.is_tail(left, waiting=stock.waiting)
         limit = min(wanted, share.of(left, held=stock.held))

@@ -169,6 +169,29 @@ def test_the_last_two_widths_go_longest_first(opened: Open, database: Database) 
     assert left == [5, 9, 2, 7, 8, 6, 4, 1]
 
 
+def test_a_batch_that_grows_during_a_look_is_not_taken_for_the_last(
+    opened: Open, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = [
+        make_planned(seed=n, position=n, evaluations=n + 1, **SMALL) for n in range(12)
+    ]
+    submit(database, planned)
+    count, feeds = claims.count_runnable, []
+
+    def grow(*args: Any, **options: Any) -> int:
+        left = count(*args, **options)
+        wait_until(lambda: bool(feeds))
+        feeds[0].expect(8)
+        return left
+
+    monkeypatch.setattr(claims, "count_runnable", grow)
+    with opened() as feed:
+        feeds.append(feed)
+        (job,) = feed.gather(1)
+        assert job.seed == 0
+        keep(feed, job)
+
+
 def test_a_dry_group_is_looked_at_again_while_jobs_are_painted(
     opened: Open, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
