@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from producer.options import INTERRUPTED
-from storage.errors import NightsweepError
+from storage.errors import NightsweepError, QueueError
 
 #: Command name to the module and the click command in it.
 COMMANDS: Mapping[str, str] = {
@@ -38,7 +38,8 @@ class _Failure(click.ClickException):
     """An error of ours, as click shows it: the sentence, and the right exit code."""
 
     def __init__(self, error: NightsweepError) -> None:
-        super().__init__(str(error))
+        again = " Nothing is lost: run the command again."
+        super().__init__(f"{error}{again if isinstance(error, QueueError) else ''}")
         self.exit_code = error.exit_code  # type: ignore[misc]
 
 

@@ -17,7 +17,7 @@ from producer.options import INTERRUPTED, program, retry_option, spec_options
 from producer.progress import progress_shown
 from producer.submit import describe_submission, submit
 from producer.watch import Standing, standing
-from storage import sweeps
+from storage import roster, sweeps
 from storage.database import Database, open_database
 from storage.errors import DatabaseError
 from storage.settings import Settings, read_settings
@@ -178,6 +178,7 @@ def _leave_terminal() -> Callable[..., None]:
 def _follow(database: Database, sweep: Sweep, crew: _Crew) -> Standing:
     """Show progress until the sweep is made, or nobody works on it any more."""
     now, took_s = standing(database, sweep), 0.0
+    outage = _Outage()
     with progress_shown(now) as show:
         while now.unmade and not crew.is_over():
             # A look at a million jobs takes a while: a tenth of the time at most.
@@ -185,9 +186,10 @@ def _follow(database: Database, sweep: Sweep, crew: _Crew) -> Standing:
             began = time.monotonic()
             try:
                 now = standing(database, sweep)
+                outage.tell(roster.reason_to_wait(database))
             except DatabaseError as exc:
                 # The workers wait for it too; the night goes on when it is back.
-                click.echo(f"Waiting: {exc}", err=True)
+                outage.tell(str(exc))
                 crew.work_for(OUTAGE_S)
                 continue
             took_s = time.monotonic() - began
@@ -197,6 +199,20 @@ def _follow(database: Database, sweep: Sweep, crew: _Crew) -> Standing:
             if not now.leased and sum(now.blocked.values()) >= now.unmade:
                 break  # nothing is left but what no worker here can make
     return now
+
+
+class _Outage:
+    """Says once what the workers wait for, and once that they go on."""
+
+    def __init__(self) -> None:
+        self._is_told = False
+
+    def tell(self, reason: str | None) -> None:
+        if reason and not self._is_told:
+            click.echo(f"Waiting: {reason}", err=True)
+        elif self._is_told and not reason:
+            click.echo("Going on.", err=True)
+        self._is_told = bool(reason)
 
 
 def _report(

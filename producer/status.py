@@ -16,7 +16,7 @@ from producer.watch import Standing, standing
 from storage import sweeps
 from storage.claims import leased_owners
 from storage.database import Database
-from storage.errors import UsageError
+from storage.errors import DatabaseError, UsageError
 from storage.owners import host_of
 from storage.progress import Worker, count_by, list_workers, worked_s
 from storage.schema import JOB_STATES
@@ -108,8 +108,11 @@ class _Question:
             while True:
                 began = time.monotonic()
                 # Opened anew: one that began while nobody wrote sees no change.
-                with opened_to_read(read_settings()) as database:
-                    live.update(self.shown(database), refresh=True)
+                try:
+                    with opened_to_read(read_settings()) as database:
+                        live.update(self.shown(database), refresh=True)
+                except DatabaseError as exc:
+                    live.update(f"Waiting: {exc}", refresh=True)
                 time.sleep(max(LOOK_S, 10 * (time.monotonic() - began)))
 
     def _chosen(self, database: Database) -> list[Sweep]:

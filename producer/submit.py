@@ -16,7 +16,7 @@ from producer.models import describe
 from producer.options import retry_option, spec_options
 from producer.spec.sweepfile import Spec
 from producer.spec.yamltext import Source
-from storage import life, sweeps, wishes
+from storage import blocks, life, sweeps, wishes
 from storage.database import Database, open_database
 from storage.embedded import broker_url
 from storage.fingerprint import Digests
@@ -170,6 +170,7 @@ class _Submission:
         )
         self._priority = sweep.priority
         self._send(life.settle(self._database, sweep).woken)
+        blocks.lift_all(self._database)
         new, existing = 0, Counter[str]()
         for batch in expansion.batches(BATCH):
             added = wishes.add_jobs(self._database, sweep, batch)

@@ -2,7 +2,8 @@
 
 A model that is not there, a fingerprint that differs, a package that is missing: the
 jobs stay pending, other groups go on, and people are told why. A block is information;
-each worker tries again for itself, and the first image of a group lifts it.
+each worker tries again for itself, and the first image of a group lifts it. So does a
+worker that starts, or a sweep that is submitted again: what was missing may be there.
 """
 
 import sqlalchemy as sa
@@ -31,6 +32,15 @@ def lift(database: Database, group: str) -> None:
     if found:
         with database.write() as connection:
             connection.execute(sa.delete(blocks).where(blocked))
+
+
+def lift_all(database: Database) -> None:
+    """Forget what could not be made; workers that still cannot will say so again."""
+    with database.read() as connection:
+        found = connection.execute(sa.select(blocks.c.group_key).limit(1)).first()
+    if found:
+        with database.write() as connection:
+            connection.execute(sa.delete(blocks))
 
 
 def blocked_jobs(database: Database, sweep: Sweep) -> dict[str, int]:

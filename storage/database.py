@@ -28,7 +28,8 @@ Mode = Literal["writing", "reading", "closed"]
 
 #: The newest migration; a test holds it to `storage/migrations/versions`.
 HEAD = "0003"
-#: Seconds that a writer waits for another one on SQLite.
+#: Seconds that a writer waits for another one on SQLite, and anybody for a lock on
+#: PostgreSQL; there the server, the role or the URL may say otherwise.
 BUSY_TIMEOUT_S = 30
 #: Seconds in which SQLite looks for the lock at ever longer pauses, 10 ms at most;
 #: then it begins anew.
@@ -42,6 +43,13 @@ LIVELINESS = {
     "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 }
+#: Gives a connection a limit where nobody else did; milliseconds.
+LIMIT_WAITS = """
+    SELECT set_config('lock_timeout', %s, false)
+    WHERE current_setting('lock_timeout') = '0'
+"""
+#: What a PostgreSQL server answers to who waited that long.
+LOCK_NOT_AVAILABLE = "55P03"
 #: Names the advisory lock under which one process migrates a PostgreSQL database.
 MIGRATION_LOCK = 7_326_117
 
@@ -201,7 +209,18 @@ def _make_server_engine(url: sa.URL) -> Engine:
     # All drivers but these have words of their own for it.
     known = LIVELINESS if url.get_driver_name().startswith("psycopg") else {}
     asked = {name: value for name, value in known.items() if name not in url.query}
-    return sa.create_engine(url, pool_pre_ping=True, connect_args=asked)
+    engine = sa.create_engine(url, pool_pre_ping=True, connect_args=asked)
+    if engine.dialect.name == "postgresql":
+        _limit_waits(engine)
+    return engine
+
+
+def _limit_waits(engine: Engine) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def _limit(connection: Any, _record: object) -> None:
+        # Not as a start parameter: connection poolers refuse those they do not know.
+        connection.cursor().execute(LIMIT_WAITS, [f"{1000 * BUSY_TIMEOUT_S:.0f}"])
+        connection.commit()
 
 
 def _prepare_sqlite(engine: Engine, mode: Mode) -> None:
@@ -301,10 +320,17 @@ def _migrate(database: Database) -> None:
     config.set_main_option("path_separator", "os")
     with database.write() as connection:
         if not database.is_sqlite:
-            lock = sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)
-            connection.execute(sa.select(lock))
+            _wait_to_migrate(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _wait_to_migrate(connection: Connection) -> None:
+    # For as long as another's migration takes; then for tables no longer than ever.
+    usual = connection.exec_driver_sql("SHOW lock_timeout").scalar_one()
+    connection.execute(sa.select(sa.func.set_config("lock_timeout", "0", True)))
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+    connection.execute(sa.select(sa.func.set_config("lock_timeout", usual, True)))
 
 
 @contextmanager
@@ -319,10 +345,12 @@ def _translated(engine: Engine) -> Iterator[None]:
 
 
 def _unreachable(engine: Engine, exc: DBAPIError) -> DatabaseError:
+    way_out = "check NIGHTSWEEP_DATABASE_URL, the disk and the server"
+    if getattr(exc.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+        way_out = "end the client that holds the lock, which pg_locks names"
     msg = (
         "The database must be reachable and writable, but "
-        f"{_shown(engine)} says: {exc.orig}; check NIGHTSWEEP_DATABASE_URL, the disk "
-        "and the server."
+        f"{_shown(engine)} says: {exc.orig}; {way_out}."
     )
     return DatabaseError(msg)
 

@@ -12,7 +12,10 @@ CLOCK_SLACK_S = 3
 
 
 def my_name() -> str:
-    """Name this process: machine, id, second of its start, `night3.1f2e:4711:5025`."""
+    """Name this process: machine, id, second of its start.
+
+    So `night3.1f2e7a90-effffffc:4711:5025`.
+    """
     return f"{process_name(os.getpid())}:{_started_s(psutil.Process())}"
 
 
@@ -30,7 +33,9 @@ def host_of(owner: str) -> str:
 def is_dead(owner: str) -> bool:
     """Tell whether a worker of this host is gone for certain.
 
-    Workers of other machines, and names of another form, may be alive: False.
+    Workers of other machines, and names of another form, may be alive: False. So may
+    be one that ended, until its supervisor has counted what it died of; where that
+    never does, the worker's leases end.
     """
     machine, pid, started = ["", "", *owner.rsplit(":", 2)][-3:]
     if machine != _machine():
@@ -38,7 +43,7 @@ def is_dead(owner: str) -> bool:
     try:
         process = psutil.Process(int(pid))
         if process.status() == psutil.STATUS_ZOMBIE:
-            return True
+            return _is_orphan(process)
         return abs(_started_s(process) - int(started)) > CLOCK_SLACK_S
     except psutil.NoSuchProcess:
         return True
@@ -48,10 +53,19 @@ def is_dead(owner: str) -> bool:
 
 @cache
 def _machine() -> str:
-    # Two machines may have one name; no two have one boot.
+    # Two machines may have one name; no two have one boot. Two containers may have
+    # both, and process ids of their own.
     boot = Path("/proc/sys/kernel/random/boot_id")
+    ids = Path("/proc/self/ns/pid")
     suffix = f".{boot.read_text()[:8]}" if boot.exists() else ""
+    if suffix and ids.exists():
+        suffix += f"-{ids.stat().st_ino:x}"
     return f"{socket.gethostname()}{suffix}"
+
+
+def _is_orphan(process: psutil.Process) -> bool:
+    # In a container the first process may be the supervisor itself.
+    return process.ppid() == 1 != os.getpid()
 
 
 def _started_s(process: psutil.Process) -> int:

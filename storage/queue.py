@@ -134,8 +134,8 @@ def unreachable(app: Celery, exc: Exception) -> QueueError:
     """Make of an error of kombu or redis the one that people see."""
     url, said = without_password(app.conf.broker_url or ""), str(exc).rstrip(".")
     return QueueError(
-        f"Redis must be reachable, but {url} says: {said}; start it, or check "
-        "NIGHTSWEEP_REDIS_URL. Nothing is lost: run the command again."
+        f"Redis must be reachable and writable, but {url} says: {said}; start it, make "
+        "room on its disk, or check NIGHTSWEEP_REDIS_URL."
     )
 
 

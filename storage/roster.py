@@ -17,6 +17,8 @@ from storage.schema import LEASED, blocks, jobs, workers
 
 #: Hours after which anybody removes the row of a silent worker.
 FORGOTTEN_H = 24
+#: After that, what a worker said last is old.
+HEARD_OF = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,16 @@ def held_by(database: Database, owner: str) -> frozenset[int]:
     query = sa.select(jobs.c.id).where(mine, LEASED)
     with database.read() as connection:
         return frozenset(connection.execute(query).scalars())
+
+
+def reason_to_wait(database: Database) -> str | None:
+    """Give what a worker waits for, if one does and was heard of in the last minute."""
+    oldest = (datetime.now(UTC) - HEARD_OF).isoformat(timespec="microseconds")
+    query = sa.select(workers.c.detail).where(
+        workers.c.phase == "waiting", workers.c.seen_at >= oldest
+    )
+    with database.read() as connection:
+        return connection.execute(query.limit(1)).scalar()
 
 
 def has_work(database: Database) -> bool:

@@ -42,7 +42,9 @@ def running(
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(PATIENCE_S)
+            hangs = process.poll() is None
             process.kill()
+        assert not hangs  # said only where the block itself had no error
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
@@ -55,11 +57,19 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 def children() -> list[psutil.Process]:
     """Find the workers of this test; other tests may have some too."""
-    home, found = os.environ["NIGHTSWEEP_HOME"], []
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):  # it ends meanwhile
+    return find_workers(Path(os.environ["NIGHTSWEEP_HOME"]))
+
+
+def find_workers(home: Path) -> list[psutil.Process]:
+    """Find the workers of a state folder that run, whoever's children they are.
+
+    Those of a supervisor that was killed are nobody's any more.
+    """
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # it ends meanwhile, or has: a zombie has no words
             if "workers.process" not in process.cmdline():
                 continue
-            if process.environ().get("NIGHTSWEEP_HOME") == home:
+            if process.environ().get("NIGHTSWEEP_HOME") == str(home):
                 found.append(process)
     return found

@@ -6,6 +6,8 @@ from typing import Any
 from celery import bootsteps
 from celery.worker import state
 
+from workers.consumer import is_heard
+
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks for a message that could not be acknowledged.
@@ -14,6 +16,9 @@ LOOK_S = 2.0
 
 class LateAcks(bootsteps.StartStopStep):
     """Acknowledge, when Redis is back, the message of a turn that ended without it.
+
+    That it comes to look is a sign that Redis is back: an error would have ended the
+    connection, and the timer with it.
 
     Celery logs "Couldn't ack" and counts the message as in hand for ever; since a
     worker takes one message at a time, it would never take another. While Redis is
@@ -38,6 +43,7 @@ class LateAcks(bootsteps.StartStopStep):
 
 
 def _ack(consumer: Any) -> None:
+    is_heard()
     if state.active_requests or state.reserved_requests:
         return
     qos = consumer.task_consumer.channel.qos

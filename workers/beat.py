@@ -1,5 +1,6 @@
 """The beat: a thread that keeps a worker's message and leases while it works."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from storage.database import Database
 from storage.errors import NightsweepError
 from storage.queue import redis_client
 from workers import outages
+
+log = logging.getLogger(__name__)
 
 #: Beats in the time after which silence frees a job.
 BEATS_PER_LEASE = 6
@@ -91,6 +94,8 @@ class Beat:
             act()
         except NightsweepError as exc:
             outages.begin(who, exc)
+        except Exception:  # whatever it is, leases are not lost for it
+            log.exception("A beat failed.", extra={"action": "beat_failed"})
         else:
             outages.end(who)
 

@@ -108,6 +108,9 @@ class Child:
 
         Args:
             peers: Workers of this supervisor, itself included.
+
+        Raises:
+            OSError: There is no memory, process or file descriptor left for it.
         """
         ours, its = os.pipe()
         kept = [its, *([self.lock.file] if self.lock and self.lock.file else ())]
@@ -119,6 +122,9 @@ class Child:
                 start_new_session=True,
                 pass_fds=kept,
             )
+        except Exception:
+            os.close(ours)
+            raise
         finally:
             os.close(its)
         self.process = Process(popen=popen, listener=Listener(ours))

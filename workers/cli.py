@@ -11,13 +11,14 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from storage.database import open_database
+from storage.database import Database, open_database
 from storage.embedded import broker_url
 from storage.errors import DeviceError
 from storage.queue import make_app
 from storage.settings import Settings, read_settings
 from workers.devices import Seat, choose_seats
 from workers.durations import Duration
+from workers.kit import patiently
 from workers.leave import Leave
 from workers.log_lines import LineFormatter
 from workers.reconcile import Reconciler
@@ -131,7 +132,7 @@ def _choose_seats(
 
 def _supervise(settings: Settings, seats: Sequence[Seat], **rules: Any) -> Supervisor:
     app = make_app(broker_url(settings), lease_s=settings.lease_s)
-    database = open_database(settings.database_url)
+    database = _open(settings.database_url)
     return Supervisor(
         seats,
         database=database,
@@ -140,6 +141,12 @@ def _supervise(settings: Settings, seats: Sequence[Seat], **rules: Any) -> Super
         keep_redis=None if settings.redis_url else lambda: broker_url(settings),
         **rules,
     )
+
+
+def _open(url: str) -> Database:
+    if url.startswith("sqlite:"):
+        return open_database(url)  # a file that is none of ours never becomes one
+    return patiently(lambda: open_database(url), check=lambda: None)
 
 
 def _describe(seats: Sequence[Seat], taken: Sequence[Seat]) -> str:

@@ -238,14 +238,15 @@ class Feed:
             self._finisher.settle(self._check_open)
             self._had_suspect = False
         with self._changed:
-            # As they are now: a batch may be made wider meanwhile.
-            asked, share, stock = self._asked, replace(self._share), self._stock
+            # As they are now: more may be asked for meanwhile, for a wider batch.
+            asked, demand = self._asked, self._demand
+            share, stock = replace(self._share), self._stock
         left = self._patiently(
             lambda: claims.count_runnable(
                 self._kit.database, self.group, up_to=share.horizon
             )
         )
-        wanted = max(self._demand, share.ahead) - stock.waiting
+        wanted = max(demand, share.ahead) - stock.waiting
         is_tail = share.is_tail(left, waiting=stock.waiting)
         limit = min(wanted, share.of(left, held=stock.held))
         taken = self._claim(limit, longest_first=is_tail)
@@ -298,7 +299,7 @@ class Feed:
         return taken
 
     def _patiently(self, act: Callable[[], Answer]) -> Answer:
-        return self._kit.patiently(act, group=self.group, check=self._check_open)
+        return self._kit.patiently(act, check=self._check_open)
 
     def _check_open(self) -> None:
         if self._closed:

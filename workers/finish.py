@@ -198,9 +198,7 @@ class Finisher:
     def _save(self, claim: Claim, painting: Painting) -> _Done:
         job, started = claim.job, time.perf_counter()
         content = encode_png(painting.image, job)
-        self._kit.patiently(
-            lambda: self._kit.images.save(job.key, content), group=job.group
-        )
+        self._kit.patiently(lambda: self._kit.images.save(job.key, content))
         result = Result(
             path=relative_path(job.key),
             size_bytes=len(content),
@@ -254,7 +252,7 @@ class Finisher:
                 worker=self._kit.worker,
                 environment=environment,
             )
-            self._kit.patiently(record, group=group)
+            self._kit.patiently(record)
         for row in rows:
             if isinstance(row, _Failed):
                 self._record_failure(row)
@@ -271,8 +269,7 @@ class Finisher:
         self._kit.patiently(
             lambda: record_failure(
                 self._kit.database, row.claim.id, owner=self._kit.owner, error=error
-            ),
-            group=row.claim.job.group,
+            )
         )
 
 

@@ -61,7 +61,6 @@ class Kit:
         self,
         act: Callable[[], Answer],
         *,
-        group: str = "",
         check: Callable[[], None] | None = None,
     ) -> Answer:
         """Do it, and while the disk or the database is away, do it again.
@@ -70,23 +69,17 @@ class Kit:
 
         Args:
             act: What may fail with an error that is `retryable`.
-            group: Whose jobs people see waiting, with the reason.
             check: Raises `StoppedError` when to give up; `Kit.check` by default.
 
         Raises:
             StoppedError: The worker was asked to end during an outage.
         """
-        return patiently(
-            act,
-            check=check or self.check,
-            tell=lambda error: self.tell(group, f"waiting: {error}"),
-        )
+        return patiently(act, check=check or self.check)
 
     def tell(self, group: str, reason: str) -> None:
         """Note for people what holds a group up; lifted with its next image."""
-        if group:
-            with suppress(DatabaseError):
-                blocks.block(self.database, group, worker=self.worker, reason=reason)
+        with suppress(DatabaseError):
+            blocks.block(self.database, group, worker=self.worker, reason=reason)
 
     def hand_back(self, ids: Collection[int]) -> None:
         """Give claimed jobs back unmade, if the database can be reached."""
@@ -105,18 +98,12 @@ class Kit:
             )
 
 
-def patiently(
-    act: Callable[[], Answer],
-    *,
-    check: Callable[[], None],
-    tell: Callable[[Exception], None] | None = None,
-) -> Answer:
+def patiently(act: Callable[[], Answer], *, check: Callable[[], None]) -> Answer:
     """Do it, and while the disk or the database is away, do it again.
 
     Args:
         act: What may fail with an error that is `retryable`.
         check: Raises when to give up.
-        tell: Called once with the error, if there is one.
     """
     try:
         return act()
@@ -125,8 +112,6 @@ def patiently(
             raise
         error = exc
     with outages.waiting(error), phases.during(phases.WAITING, str(error)):
-        if tell:
-            tell(error)
         while True:
             check()
             time.sleep(PAUSE_S)

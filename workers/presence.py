@@ -1,5 +1,6 @@
 """A worker's row in the roster, written by itself: now and then, and as it changes."""
 
+import logging
 import threading
 import time
 from contextlib import suppress
@@ -11,6 +12,8 @@ from storage.errors import DatabaseError
 from storage.roster import Entry
 from workers import phases
 from workers.recent import Recent
+
+log = logging.getLogger(__name__)
 
 #: Seconds between two looks whether anything changed.
 LOOK_S = 1.0
@@ -34,6 +37,7 @@ class Presence:
         self._entry = entry
         self._recent = recent
         self._every_s = every_s
+        self._written, self._next_sign = entry, 0.0
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
 
     def start(self) -> None:
@@ -41,15 +45,22 @@ class Presence:
         self._thread.start()
 
     def _run(self) -> None:
-        written, next_sign = self._entry, 0.0
         while True:
-            now = self._look()
-            is_new = (now.phase, now.detail) != (written.phase, written.detail)
-            if is_new or time.monotonic() >= next_sign:
-                with suppress(DatabaseError):
-                    roster.note(self._database, now)
-                    written, next_sign = now, time.monotonic() + self._every_s
+            try:
+                self._write_news()
+            except Exception:
+                log.exception("A look failed.", extra={"action": "presence_failed"})
+                time.sleep(self._every_s)
             time.sleep(LOOK_S)
+
+    def _write_news(self) -> None:
+        now, old = self._look(), self._written
+        is_new = (now.phase, now.detail) != (old.phase, old.detail)
+        if is_new or time.monotonic() >= self._next_sign:
+            with suppress(DatabaseError):
+                roster.note(self._database, now)
+                self._written = now
+                self._next_sign = time.monotonic() + self._every_s
 
     def _look(self) -> Entry:
         doing = phases.most_telling(phases.under_way())

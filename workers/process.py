@@ -19,6 +19,7 @@ import click
 from celery import Celery
 from celery.exceptions import Reject, SecurityWarning
 
+from storage import blocks
 from storage.database import open_database, utc_now
 from storage.embedded import broker_url
 from storage.errors import NightsweepError, UsageError
@@ -89,6 +90,7 @@ def _prepare(settings: Settings, seat: Seat, *, peers: int, recent: Recent) -> C
     """Make all that a worker needs; wait for the database and Redis if need be."""
     app = make_app(_patiently(lambda: broker_url(settings)), lease_s=settings.lease_s)
     database = _patiently(lambda: open_database(settings.database_url))
+    _patiently(lambda: blocks.lift_all(database))
     owner = my_name()
     every_s = settings.lease_s / BEATS_PER_LEASE
     Presence(database, _entry(seat, owner), recent, every_s=every_s).start()
@@ -209,7 +211,7 @@ def _configure_logging(settings: Settings, name: str) -> None:
     logging.getLogger("celery.app.trace").addFilter(_is_no_hand_back)
     logging.getLogger("celery.worker.request").setLevel(logging.CRITICAL + 1)
     # `PatientConsumer` says what it waits for, once.
-    logging.getLogger("celery.worker.consumer.consumer").setLevel(logging.CRITICAL)
+    logging.getLogger("celery.worker.consumer.consumer").setLevel(logging.CRITICAL + 1)
     warnings.filterwarnings("ignore", category=SecurityWarning)
 
 

@@ -10,18 +10,23 @@ from storage.database import Database
 from storage.owners import is_dead
 from storage.queue import send, waiting
 from storage.sweeps import NORMAL_PRIORITY, runnable_keys
+from workers.beat import BEATS_PER_LEASE
+from workers.upkeep import REPAIR_S
 
 log = logging.getLogger(__name__)
 
 #: Seconds without a look into SQL after which nobody else may have reached it either.
 GAP_S = 12.0
+#: Fewer are no gap: looks are seconds apart by design.
+LEAST_GAP_S = 2 * REPAIR_S
 
 
 class Reconciler:
     """Reconciles again and again, and is just to workers after an outage of SQL.
 
     No worker can lengthen its lease while SQL is away. So that what the living have in
-    hand is not given to others when it is back, they get half a lease to do so first.
+    hand is not given to others when it is back, they get half a lease to do so first;
+    and two beats where nobody knows what was before.
     """
 
     def __init__(self, database: Database, app: Celery, *, lease_s: float) -> None:
@@ -29,7 +34,8 @@ class Reconciler:
         self._database = database
         self._app = app
         self._lease_s = lease_s
-        self._looked: float | None = None
+        self._gap_s = max(LEAST_GAP_S, min(GAP_S, lease_s / 3))
+        self._looked: tuple[float, float] | None = None
         self._spares_until = 0.0
 
     def __call__(self) -> int:
@@ -40,9 +46,13 @@ class Reconciler:
 
     def _look(self) -> None:
         with self._database.write():  # as a worker that lengthens its leases
-            now = time.monotonic()
-        if self._looked is not None and now - self._looked > GAP_S:
-            self._spares_until = now + self._lease_s / 2
+            # By both clocks: one stands still while the machine sleeps, and leases
+            # end by the other.
+            now = time.monotonic(), time.time()
+        if self._looked is None:
+            self._spares_until = now[0] + 2 * self._lease_s / BEATS_PER_LEASE
+        elif max(map(float.__sub__, now, self._looked)) > self._gap_s:
+            self._spares_until = now[0] + self._lease_s / 2
         self._looked = now
 
 

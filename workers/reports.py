@@ -5,6 +5,7 @@ reads when it looks, and judges by the clock that both share.
 """
 
 import json
+import logging
 import os
 import threading
 import time
@@ -14,8 +15,12 @@ from dataclasses import dataclass
 from workers import phases
 from workers.recent import Recent
 
+log = logging.getLogger(__name__)
+
 #: Seconds between two looks of a worker at itself.
 LOOK_S = 0.5
+#: The same after one that failed.
+RETRY_S = 5.0
 #: More than a line; a pipe takes or refuses that at once.
 MOST_BYTES = 4096
 
@@ -42,6 +47,7 @@ class Reporter:
         os.set_blocking(pipe, False)
         self._pipe = pipe
         self._recent = recent
+        self._told = b""
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
 
     def start(self) -> None:
@@ -49,13 +55,20 @@ class Reporter:
         self._thread.start()
 
     def _run(self) -> None:
-        told = b""
-        with suppress(BrokenPipeError):
-            while True:
-                line = self._line()
-                if line != told and self._write(line):
-                    told = line
-                time.sleep(LOOK_S)
+        while True:
+            try:
+                self._tell_news()
+            except BrokenPipeError:
+                return
+            except Exception:
+                log.exception("A report failed.", extra={"action": "report_failed"})
+                time.sleep(RETRY_S)
+            time.sleep(LOOK_S)
+
+    def _tell_news(self) -> None:
+        line = self._line()
+        if line != self._told and self._write(line):
+            self._told = line
 
     def _line(self) -> bytes:
         threads = [[one.phase, round(one.since, 1)] for one in phases.under_way()]

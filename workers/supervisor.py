@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from storage.database import Database, utc_now
+from storage.errors import NightsweepError
 from storage.owners import host_of, my_name
 from storage.roster import Entry
 from workers import phases
@@ -59,6 +60,8 @@ class Supervisor:
                 hope; None to try for ever.
             leave: When to end of itself; by default never.
         """
+        # Known from here on: nothing is missing when a worker must be buried.
+        self._name = my_name()
         self._children = [
             Child(seat, GpuLock(seat.uuid) if seat.uuid else None) for seat in seats
         ]
@@ -97,9 +100,9 @@ class Supervisor:
         while not self._is_over():
             self._watchdog.look()
             if time.monotonic() >= self._next_lock:
-                self.take_seats()
-            for child in self._seated():
-                self._tend(child)
+                self._next_lock = time.monotonic() + LOCK_S
+                self._try(Child.take_seat, self._children)
+            self._try(self._tend, self._seated())
             self._upkeep.tick(wants_work=self._leave.when_idle_s is not None)
             time.sleep(TICK_S)
         self._end_all()
@@ -122,12 +125,33 @@ class Supervisor:
             return False
         return all(child.bench.in_vain >= limit for child in seated)
 
+    def _try(self, act: Callable[[Child], object], children: Sequence[Child]) -> None:
+        """Do it for each; where it fails, the others go on and it is tried later."""
+        for child in children:
+            if not child.bench.is_empty:
+                continue
+            try:
+                act(child)
+            except (OSError, NightsweepError) as exc:
+                self._postpone(child, exc)
+
+    def _postpone(self, child: Child, exc: Exception) -> None:
+        is_in_vain = child.has_seat and child.process is None
+        pause_s = child.bench.sit(frozenset() if is_in_vain else None)
+        log.error(
+            "Worker %s cannot be started or looked after now: %s; it is tried again "
+            "in %.0f s.",
+            child.seat.name,
+            exc,
+            pause_s,
+            extra={"action": "worker_postponed"},
+        )
+
     def _tend(self, child: Child) -> None:
         child.listen()
         process = child.process
         if process is None:
-            if child.bench.is_empty:
-                self._start(child)
+            self._start(child)
         elif process.popen.poll() is not None:
             self._bury(child, process)
         else:
@@ -135,7 +159,7 @@ class Supervisor:
 
     def _start(self, child: Child) -> None:
         if child.bench.ends:
-            self._upkeep.strike(_benched_name(child.seat))
+            self._upkeep.strike(self._benched_name(child.seat))
         child.start(peers=len(self._seated()))
 
     def _watch(self, seat: Seat, process: Process) -> None:
@@ -183,9 +207,9 @@ class Supervisor:
         now = utc_now()
         self._upkeep.note(
             Entry(
-                owner=_benched_name(child.seat),
+                owner=self._benched_name(child.seat),
                 name=name,
-                host=host_of(my_name()),
+                host=host_of(self._name),
                 gpu=child.seat.gpu,
                 phase=phases.BENCHED,
                 detail=detail,
@@ -204,7 +228,7 @@ class Supervisor:
                 child.process.close()
                 self._upkeep.free(child.process.owner, died=False)  # it was our doing
             if child.bench.ends:
-                self._upkeep.strike(_benched_name(child.seat))
+                self._upkeep.strike(self._benched_name(child.seat))
         self._upkeep.finish(KILL_S)
 
     def _await(self, running: Sequence[Process], *, asked: float) -> None:
@@ -220,6 +244,5 @@ class Supervisor:
                 return  # not even a kill ends them
             time.sleep(TICK_S / 4)
 
-
-def _benched_name(seat: Seat) -> str:
-    return f"{my_name()}/{seat.name}"
+    def _benched_name(self, seat: Seat) -> str:
+        return f"{self._name}/{seat.name}"

@@ -107,7 +107,7 @@ class Turn:
         is_done = False
         while not is_done:
             is_done = self.kit.patiently(
-                lambda: self._paint_once(feed), group=feed.group, check=feed.check
+                lambda: self._paint_once(feed), check=feed.check
             )
 
     def _paint_once(self, feed: Feed) -> bool:

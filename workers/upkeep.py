@@ -154,12 +154,15 @@ class Upkeep:
 
     def _repair_all(self) -> None:
         # Before the rest, which takes whoever is gone for the victim of a lost host.
-        unfreed, self._unfreed = self._unfreed, []
-        for owner, died in unfreed:
-            self._free(owner, died=died)
+        while self._unfreed:
+            owner, died = self._unfreed.pop(0)
+            self._free(owner, died=died)  # kept for later where the database is away
         self._repair()
         roster.remove_the_gone(self._database)
 
     def _look_for_work(self) -> None:
-        self.has_work = None
-        self.has_work = roster.has_work(self._database)
+        try:
+            self.has_work = roster.has_work(self._database)
+        except Exception:
+            self.has_work = None
+            raise

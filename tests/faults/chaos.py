@@ -35,7 +35,7 @@ class Chaos:
     """Workers and producers of a night, and what befalls them.
 
     Attributes:
-        happened: How often each fault was had.
+        happened: How often each fault was really had.
         killed: When each worker process was killed, by its id.
         sweeps: Their files.
     """
@@ -57,7 +57,8 @@ class Chaos:
         self._stack = ExitStack()
         self._supervisors: list[subprocess.Popen[bytes]] = []
         self._producers: list[subprocess.Popen[str]] = []
-        self._faults: dict[str, Callable[[], None]] = {
+        #: Each tells whether there was anything that it could befall.
+        self._faults: dict[str, Callable[[], bool]] = {
             "worker killed": self._kill_worker,
             "worker terminated": self._terminate_worker,
             "supervisor killed": self._kill_supervisor,
@@ -92,8 +93,7 @@ class Chaos:
             if not order:  # each comes again before any comes a third time
                 order = self._random.sample(sorted(self._faults), len(self._faults))
             name = order.pop()
-            self._faults[name]()
-            self.happened[name] += 1
+            self.happened[name] += self._faults[name]()
 
     def finish(self) -> int:
         """Have no more faults, and wait until all is made; give how many jobs."""
@@ -138,27 +138,32 @@ class Chaos:
             process.communicate()
         self._producers = []
 
-    def _kill_worker(self) -> None:
+    def _kill_worker(self) -> bool:
         self._note_killed(self._night.kill_a_worker())
+        return True
 
     def _note_killed(self, *processes: psutil.Process) -> None:
         for process in processes:
             self.killed[process.pid] = time.monotonic()
 
-    def _terminate_worker(self) -> None:
+    def _terminate_worker(self) -> bool:
         self._night.kill_a_worker(signal.SIGTERM)
+        return True
 
     def _some_supervisor(self) -> "subprocess.Popen[bytes]":
+        self._supervisors = [one for one in self._supervisors if one.poll() is None]
+        self._fill_up()
         chosen = self._random.choice(self._supervisors)
         self._supervisors.remove(chosen)
         return chosen
 
-    def _kill_supervisor(self) -> None:
+    def _kill_supervisor(self) -> bool:
         """Kill a supervisor; its workers see that and end in order."""
         self._some_supervisor().kill()
         self._fill_up()
+        return True
 
-    def _lose_host(self) -> None:
+    def _lose_host(self) -> bool:
         """Kill a supervisor and its workers at the same time."""
         supervisor = self._some_supervisor()
         workers = psutil.Process(supervisor.pid).children()
@@ -166,50 +171,64 @@ class Chaos:
             process.kill()
         self._note_killed(*workers)
         self._fill_up()
+        return True
 
-    def _remove_workers(self) -> None:
+    def _remove_workers(self) -> bool:
         supervisor = self._some_supervisor()
         supervisor.terminate()
         supervisor.wait(PATIENCE_S)
         self._fill_up()
+        return True
 
     def _fill_up(self) -> None:
         while len(self._supervisors) < FEWEST:
             self._add_workers()
 
-    def _add_workers(self) -> None:
-        if len(self._supervisors) < MOST:
-            working = self._night.working(
-                STAND_IN_WIDTH=WIDTH, STAND_IN_STEP_S=STEP_S, LEASE_S=LEASE_S
-            )
-            self._supervisors.append(self._stack.enter_context(working))
+    def _add_workers(self) -> bool:
+        if len(self._supervisors) == MOST:
+            return False
+        working = self._night.working(
+            STAND_IN_WIDTH=WIDTH, STAND_IN_STEP_S=STEP_S, LEASE_S=LEASE_S
+        )
+        self._supervisors.append(self._stack.enter_context(working))
+        return True
 
-    def _kill_producer(self) -> None:
-        if not self._producers:
-            return
-        time.sleep(self._random.uniform(0.0, 0.5))
-        self._random.choice(self._producers).kill()
+    def _kill_producer(self) -> bool:
+        """Kill one at work; where all have ended, one that submits the last anew."""
+        at_work = [process for process in self._producers if process.poll() is None]
+        if not at_work:
+            at_work = [self._night.begin("submit", str(self.sweeps[-1]))]
+            self._producers += at_work
+        chosen = self._random.choice(at_work)
+        time.sleep(self._random.uniform(0.0, 2.0))
+        is_at_work = chosen.poll() is None
+        chosen.kill()
+        return is_at_work
 
     def _outage_s(self) -> float:
         return self._random.uniform(*OUTAGE_S)
 
-    def _kill_redis(self) -> None:
+    def _kill_redis(self) -> bool:
         self._night.redis.kill()
         time.sleep(self._outage_s())
         self._night.redis.start()
+        return True
 
-    def _freeze_redis(self) -> None:
+    def _freeze_redis(self) -> bool:
         self._night.redis.freeze()
         time.sleep(self._outage_s())
         self._night.redis.thaw()
+        return True
 
-    def _cut_redis(self) -> None:
-        self._night.redis.cut_connections()
+    def _cut_redis(self) -> bool:
+        return self._night.redis.cut_connections() > 0
 
-    def _empty_redis(self) -> None:
+    def _empty_redis(self) -> bool:
         self._night.redis.lose_all()
         self._night.redis.start()
+        return True
 
-    def _lose_sql(self) -> None:
+    def _lose_sql(self) -> bool:
         with self._sql_away():
             time.sleep(self._outage_s())
+        return True

@@ -2,8 +2,10 @@
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from storage.database import open_database
@@ -11,7 +13,7 @@ from storage.settings import Settings, read_settings
 from tests.faults.night import STAND_IN, Night
 from tests.faults.server import RedisServer
 from tests.postgresql import Server
-from tests.processes import ROOT
+from tests.processes import ROOT, wait_until
 
 #: Seconds after which silence frees a job and a message.
 LEASE_S = 6
@@ -24,8 +26,7 @@ def redis() -> Iterator[RedisServer]:
         server = RedisServer(Path(folder))
         server.start()
         yield server
-        if server.answers():
-            server.kill()
+        server.end()
 
 
 @pytest.fixture
@@ -56,4 +57,9 @@ def night(
     monkeypatch.setenv("NIGHTSWEEP_STAND_IN_JOURNAL", str(made.journal))
     yield made
     database.close()
-    assert not made.workers()
+    try:  # those whose supervisor was killed end their work first
+        wait_until(lambda: not made.workers())
+    finally:
+        for process in made.workers():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()

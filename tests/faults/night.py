@@ -23,7 +23,7 @@ from storage.database import Database
 from storage.schema import jobs, results
 from storage.settings import Settings
 from tests.faults.server import RedisServer
-from tests.processes import running, wait_until
+from tests.processes import find_workers, running, wait_until
 
 STAND_IN = "tests.stand_in:make_painter"
 WORKER = ("nightsweep", "worker", "--device", "cpu")
@@ -170,22 +170,17 @@ class Night:
                 process.kill()
 
     def workers(self) -> list[psutil.Process]:
-        """Find the worker processes of this night's supervisors."""
-        home, found = str(self.settings.home), []
-        for process in psutil.Process().children(recursive=True):
-            with suppress(psutil.Error):  # it ends meanwhile
-                is_worker = "workers.process" in process.cmdline()
-                if is_worker and process.environ().get("NIGHTSWEEP_HOME") == home:
-                    found.append(process)
-        return found
+        """Find the worker processes of this night's supervisors, alive or dead."""
+        return find_workers(self.settings.home)
 
     def kill_a_worker(self, with_signal: int = signal.SIGKILL) -> psutil.Process:
         """Kill a worker process that has work in hand; give it."""
-        wait_until(lambda: self._busy() != [])
-        victim = self._busy()[0]
-        with suppress(psutil.NoSuchProcess):
-            victim.send_signal(with_signal)
-        return victim
+        while True:
+            wait_until(lambda: self._busy() != [])
+            for victim in self._busy():
+                with suppress(psutil.NoSuchProcess):  # it ends meanwhile
+                    victim.send_signal(with_signal)
+                    return victim
 
     def _busy(self) -> list[psutil.Process]:
         owners = " ".join(self.owners())

@@ -68,6 +68,11 @@ class RedisServer:
             process.kill()
         self._process = None
 
+    def end(self) -> None:
+        """Kill it if it runs, even frozen."""
+        if self._process or self.answers():
+            self.kill()
+
     def freeze(self) -> None:
         """Let it answer nothing, and keep its connections."""
         assert self._process
@@ -85,10 +90,10 @@ class RedisServer:
             if path.is_file():
                 path.unlink()
 
-    def cut_connections(self) -> None:
-        """Drop everybody's connection."""
+    def cut_connections(self) -> int:
+        """Drop everybody's connection; give how many."""
         with self.client() as client:
-            client.client_kill_filter(_type="normal", skipme=True)
+            return int(client.client_kill_filter(_type="normal", skipme=True))
 
     def left(self) -> dict[str, int]:
         """Count what is left of the queue: its keys, and how many entries each has."""

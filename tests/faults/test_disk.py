@@ -1,12 +1,13 @@
 """An image disk that is full."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from storage.schema import jobs, workers
+from storage.schema import jobs, sweeps, workers
 from tests.faults.disk import fill, mounted
 from tests.faults.night import Night
 from tests.processes import wait_until
@@ -42,3 +43,20 @@ def test_a_full_disk_is_waited_for_and_no_job_fails(night: Night, images: Path) 
     assert night.log().count("Going on after") == 1
     with night.database.read() as connection:
         assert set(connection.execute(sa.select(jobs.c.attempts)).scalars()) == {1}
+
+
+def test_a_run_waits_for_the_room_that_its_sweep_wants(
+    night: Night, images: Path
+) -> None:
+    assert images
+    words = (str(night.spec(count=5)), "--device", "cpu", "--workers", "1")
+    with night.begin("run", *words) as run:
+        wait_until(lambda: is_waiting(night))
+        with pytest.raises(subprocess.TimeoutExpired):
+            run.wait(3)
+        with night.database.write() as connection:
+            connection.execute(sa.update(sweeps).values(min_free_bytes=0))
+        said, _ = run.communicate()
+    assert run.returncode == 0, said
+    assert said.count("Waiting: 1.0 GB must stay free where images go") == 1
+    assert night.states() == {"done": 5}

@@ -19,16 +19,28 @@ def locked(night: Night) -> Iterator[None]:
     assert path
     with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as client:
         client.execute("BEGIN EXCLUSIVE")
-        yield
-        client.execute("ROLLBACK")
+        try:
+            yield
+        finally:
+            client.execute("ROLLBACK")
 
 
 @contextmanager
 def crashed(server: Server) -> Iterator[None]:
     """Have the server dead, and everybody's connection lost."""
     server.end(signal.SIGQUIT)
-    yield
-    server.start()
+    try:
+        yield
+    finally:
+        server.start()
+
+
+@contextmanager
+def locked_jobs(night: Night) -> Iterator[None]:
+    """Keep everybody else from the jobs on PostgreSQL, as a careless client does."""
+    with night.database.write() as client:
+        client.exec_driver_sql("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+        yield
 
 
 @pytest.mark.parametrize("seconds", [4, pytest.param(40, marks=pytest.mark.slow)])
@@ -41,6 +53,20 @@ def test_a_locked_database_is_waited_for(night: Night, seconds: int) -> None:
         night.wait_for(80)
         night.check(done=80)
     assert night.began() == 80
+
+
+@pytest.mark.slow
+@pytest.mark.databases("postgresql")
+def test_a_locked_table_is_waited_for(night: Night) -> None:
+    night.submit(count=80, steps=10)
+    with night.working(2):
+        night.wait_for(2)
+        with locked_jobs(night):
+            time.sleep(40)
+        night.wait_for(80)
+        night.check(done=80)
+    assert night.began() == 80
+    assert "Waiting: " in night.log()
 
 
 @pytest.mark.databases("postgresql")

@@ -7,10 +7,11 @@ import pytest
 from celery import Celery
 
 from storage.database import Database
+from storage.settings import LEASE_S
 from tests.postgresql import Server
 from tests.processes import PATIENCE_S, children
 from workers.devices import Seat
-from workers.reconcile import reconcile
+from workers.reconcile import Reconciler
 from workers.supervisor import Supervisor
 
 
@@ -29,7 +30,7 @@ def serving(database: Database, app: Celery) -> Iterator[Callable[..., Superviso
         made = Supervisor(
             seats or [Seat(name="cpu0", device="cpu")],
             database=database,
-            repair=lambda: reconcile(database, app),
+            repair=Reconciler(database, app, lease_s=LEASE_S),
             give_up_after=give_up_after,
         )
         thread = threading.Thread(target=made.run)

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from producer.cli import cli
 from producer.submit import submit
-from storage import life
+from storage import blocks, life
 from storage.database import Database
 from storage.queue import waiting
 from storage.schema import jobs
@@ -29,7 +29,7 @@ WIDTH = 4
 SLOW_CANCEL = """
 import time
 from producer.cli import cli
-from storage import life
+from storage import blocks, life
 
 members = life._members
 def look(*args, after):
@@ -172,6 +172,18 @@ def test_workers_turn_to_what_became_more_urgent(
 
         wait_until(is_made)
         assert count_states(database)["pending"] > 0
+
+
+def test_a_run_tries_again_what_could_not_be_made_before(
+    database: Database, tmp_path: Path
+) -> None:
+    spec = write_spec(tmp_path, steps=3, count=8)
+    submit(spec)
+    with database.read() as connection:
+        group = connection.execute(sa.select(jobs.c.group_key)).scalars().first()
+    blocks.block(database, group, worker="gpu9", reason="the model was not there")
+    said = command("run", spec, "--device", "cpu", "--workers", "1")
+    assert "Made 8 images" in said
 
 
 def test_a_run_whose_sweep_pauses_itself_ends_and_says_why(

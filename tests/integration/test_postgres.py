@@ -5,7 +5,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, ItemsView
+from collections.abc import Callable, ItemsView, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -15,8 +15,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from storage import claims, life
+from storage import database as database_module
 from storage.database import (
     HEAD,
+    MIGRATION_LOCK,
     Database,
     clock,
     current_revision,
@@ -30,7 +32,7 @@ from storage.schema import jobs
 from storage.sweeps import retry
 from storage.views import select_images, select_sweep_images
 from storage.widths import DatabaseWidths
-from storage.wishes import drop_absent
+from storage.wishes import ADD_LOCK, drop_absent
 from tests.builders import (
     ENVIRONMENT,
     job_rows,
@@ -41,7 +43,8 @@ from tests.builders import (
     submit,
     take,
 )
-from tests.postgresql import Server
+from tests.postgresql import SHARED, Server
+from tests.processes import wait_until
 from tests.unit.old_database import make_old, read_old
 
 #: What is said of a server that is away: who, what, and the way out; no password.
@@ -298,6 +301,78 @@ def test_a_server_that_says_nothing_is_not_waited_for_long(database_url: str) ->
             ("keepalives_idle", "10"),
             ("connect_timeout", "10"),
         }
+
+
+@pytest.fixture
+def impatient(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """Give a database whose locks are waited for but a moment."""
+    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.05)
+    with closing(open_database(database_url)) as database:
+        yield database
+
+
+LOCK = "LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE"
+
+
+@pytest.mark.parametrize("work", [states, take])
+def test_a_table_that_a_client_keeps_locked_is_an_error_that_says_so(
+    server: Server, impatient: Database, work: Callable[[Database], object]
+) -> None:
+    submit(impatient, plan_seeds(1))
+    with server.connect(SHARED) as client, client.transaction():
+        client.execute(LOCK)
+        with pytest.raises(
+            DatabaseError,
+            match=r"lock timeout(.|\n)*; end the client that holds the lock",
+        ) as caught:
+            work(impatient)
+    assert caught.value.retryable
+    assert [claim.job.seed for claim in take(impatient)] == [1]
+
+
+def test_a_producer_that_waits_long_for_another_is_told_so(
+    server: Server, impatient: Database
+) -> None:
+    with server.connect(SHARED) as client, client.transaction():
+        client.execute("SELECT pg_advisory_xact_lock(%s)", [ADD_LOCK])
+        with pytest.raises(DatabaseError, match="lock timeout") as caught:
+            submit(impatient, plan_seeds(1))
+    assert caught.value.retryable
+    submit(impatient, plan_seeds(1))
+    assert states(impatient) == {1: "pending"}
+
+
+def test_a_migration_of_another_is_waited_for_whatever_it_takes(
+    server: Server, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.05)
+    waiting = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with server.connect(url.partition("?")[0].rpartition("/")[2]) as client:
+        client.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+        opening = threading.Thread(target=lambda: open_database(url).close())
+        opening.start()
+        wait_until(lambda: client.execute(waiting).fetchone() is not None)
+        time.sleep(0.2)
+        assert opening.is_alive()
+        client.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
+        opening.join()
+    with closing(open_database(url)) as database:
+        assert current_revision(database) == HEAD
+        assert wait_limit(database) == "50ms"
+
+
+def test_a_limit_that_the_url_names_is_kept(database_url: str) -> None:
+    with closing(open_database(database_url)) as database:
+        assert wait_limit(database) == "30s"
+    theirs = f"{database_url}&options=-c%20lock_timeout%3D7s"
+    with closing(open_database(theirs)) as database:
+        assert wait_limit(database) == "7s"
+
+
+def wait_limit(database: Database) -> Any:
+    """Give how long a connection waits for a lock."""
+    with database.read() as connection:
+        return connection.exec_driver_sql("SHOW lock_timeout").scalar()
 
 
 def agreed(database: Database) -> ItemsView[str, str]:

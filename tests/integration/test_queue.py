@@ -122,9 +122,8 @@ def test_an_error_names_redis_and_hides_the_password() -> None:
     for act in (waiting, lambda app: send(app, {"g": ["0" * 32]}, priority=5)):
         with pytest.raises(
             QueueError,
-            match=r"^Redis must be reachable, but redis://:\*\*\*@127\.0\.0\.1:1/0 "
-            r"says: .*refused.*; start it, or check NIGHTSWEEP_REDIS_URL\. "
-            r"Nothing is lost: run the command again\.$",
+            match=r"^Redis must be reachable and writable, but "
+            r"redis://:\*\*\*@127\.0\.0\.1:1/0 says: .*refused.*; start it, .* or check NIGHTSWEEP_REDIS_URL\.$",
         ) as caught:
             act(app)
         assert caught.value.retryable

@@ -27,7 +27,6 @@ from tests.builders import (
     submit,
     take,
 )
-from workers import reconcile as module
 from workers.reconcile import Reconciler, free_the_dead, reconcile
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -62,19 +61,55 @@ def test_a_dead_worker_of_this_host_is_not_waited_for(
 
 
 def test_after_an_outage_of_sql_the_living_may_lengthen_their_leases_first(
-    database: Database, app: Celery, monkeypatch: pytest.MonkeyPatch
+    database: Database, app: Celery
 ) -> None:
     submit(database, plan_seeds(1, 2))
     repair = Reconciler(database, app, lease_s=1)
     repair()
+    repair._spares_until = 0.0
     take(database, "elsewhere:1:1", lease_s=-1)
-    monkeypatch.setattr(module, "GAP_S", -1)  # as if nobody had looked for long
+    repair._gap_s = -1  # as if nobody had looked for long
     repair()
     assert set(states(database).values()) == {"leased"}
-    monkeypatch.undo()
+    repair._gap_s = 60
     time.sleep(0.6)
     repair()
     assert set(states(database).values()) == {"pending"}
+
+
+def test_who_looks_first_gives_the_living_two_beats(
+    database: Database, app: Celery
+) -> None:
+    submit(database, plan_seeds(1))
+    take(database, "elsewhere:1:1", lease_s=-1)
+    repair = Reconciler(database, app, lease_s=3)
+    repair()
+    assert states(database) == {1: "leased"}
+    time.sleep(1.1)
+    repair()
+    assert states(database) == {1: "pending"}
+
+
+def test_leases_that_ended_while_the_machine_slept_may_be_lengthened(
+    database: Database, app: Celery
+) -> None:
+    submit(database, plan_seeds(1))
+    take(database, "elsewhere:1:1", lease_s=-1)
+    repair = Reconciler(database, app, lease_s=60)
+    repair._looked = time.monotonic(), time.time() - 11
+    repair()
+    assert states(database) == {1: "pending"}
+    take(database, "elsewhere:1:1", lease_s=-1)
+    repair._looked = time.monotonic(), time.time() - 13
+    repair()
+    assert states(database) == {1: "leased"}
+
+
+def test_the_shorter_a_lease_the_sooner_a_silence_is_a_gap(
+    database: Database, app: Celery
+) -> None:
+    gaps = [Reconciler(database, app, lease_s=one)._gap_s for one in (6, 33, 90)]
+    assert gaps == [10, 11, 12]
 
 
 def test_repair_never_sets_a_job_aside(database: Database) -> None:

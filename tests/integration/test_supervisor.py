@@ -1,5 +1,6 @@
 """The supervisor and its worker processes, painting with a stand-in."""
 
+import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,18 +12,23 @@ from celery import Celery
 from click.testing import CliRunner
 
 from producer.cli import cli
+from storage import claims, roster
 from storage.claims import MAX_DEATHS
 from storage.database import Database
 from storage.errors import DatabaseError
 from storage.queue import send
 from storage.settings import Settings
-from tests.builders import job_rows, make_planned, plan_seeds, states, submit
-from tests.processes import ROOT, children, wait_until
-from workers import bench
+from tests.builders import job_rows, make_planned, plan_seeds, states, submit, take
+from tests.processes import PATIENCE_S, ROOT, children, running, wait_until
+from workers import bench, gpu_locks
+from workers.child import Child
 from workers.devices import Seat
 from workers.supervisor import Supervisor
+from workers.upkeep import Upkeep
 
 SMALL = {"width": 8, "height": 8, "steps": 2}
+#: Its command line is longer than any system allows.
+IMPOSSIBLE = Seat(name="cpu9", device="cpu", gpu="H" * 1_000_000)
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +108,96 @@ def test_a_supervisor_without_hope_gives_up(
     made = Supervisor(seats, database=database, repair=fail, give_up_after=2)
     assert made.run() == 1
     assert not children()
+
+
+def test_a_worker_that_cannot_be_started_holds_up_no_other(
+    serving: Callable[..., Supervisor], database: Database
+) -> None:
+    submit(database, plan_seeds(*range(3), **SMALL))
+    serving(IMPOSSIBLE, *seats(1))
+    wait_until(lambda: is_made(database))
+
+
+def test_a_worker_that_cannot_be_started_leaves_nothing_open() -> None:
+    before = psutil.Process().num_fds()
+    with pytest.raises(OSError, match="Argument list too long"):
+        Child(IMPOSSIBLE).start(peers=1)
+    assert psutil.Process().num_fds() == before
+
+
+def test_a_lock_that_cannot_be_opened_holds_up_no_other(
+    serving: Callable[..., Supervisor],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(gpu_locks, "FOLDER", tmp_path / "nowhere")
+    submit(database, plan_seeds(*range(3), **SMALL))
+    serving(Seat(name="gpu0", device="cpu", uuid="GPU-1"), *seats(1))
+    wait_until(lambda: is_made(database))
+
+
+def test_no_dead_workers_jobs_are_forgotten_while_sql_is_away(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(database, plan_seeds(1, 2))
+    upkeep = Upkeep(database, repair=lambda: None)
+
+    def fail(*_args: object, **_changes: object) -> None:
+        msg = "the database is away"
+        raise DatabaseError(msg)
+
+    with monkeypatch.context() as outage:
+        outage.setattr(claims, "free_owner", fail)
+        for owner in ("host:1:", "host:2:"):
+            take(database, f"{owner}1", limit=1)
+            assert upkeep.free(owner, died=False).result() is None
+        for _ in range(2):
+            with pytest.raises(DatabaseError):
+                upkeep._repair_all()
+    upkeep._repair_all()
+    assert states(database) == {1: "pending", 2: "pending"}
+
+
+def test_a_look_that_takes_its_time_makes_nobody_forget_the_last(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upkeep = Upkeep(database, repair=lambda: None)
+    upkeep._look_for_work()
+    known: list[bool | None] = []
+
+    def look(_database: Database) -> bool:
+        known.append(upkeep.has_work)
+        msg = "the database is away"
+        raise DatabaseError(msg)
+
+    monkeypatch.setattr(roster, "has_work", look)
+    with pytest.raises(DatabaseError):
+        upkeep._look_for_work()
+    assert known == [False]
+    assert upkeep.has_work is None
+
+
+def test_the_worker_command_waits_for_a_server_that_is_away(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "postgresql+psycopg://nobody@127.0.0.1:1/none"
+    monkeypatch.setenv("NIGHTSWEEP_DATABASE_URL", url)
+    said = tmp_path / "said"
+    with running("nightsweep", "worker", "--device", "cpu", said=said) as process:
+        wait_until(lambda: "Waiting: The database must be reach" in said.read_text())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 128 + signal.SIGINT
+    assert "Traceback" not in said.read_text()
+
+
+def test_the_worker_command_does_not_wait_for_what_is_no_database(
+    settings: Settings,
+) -> None:
+    Path(settings.database_url.removeprefix("sqlite:///")).write_text("a novel" * 99)
+    said = CliRunner().invoke(cli, ["worker", "--device", "cpu"])
+    assert said.exit_code == 1
+    assert "says: file is not a database" in said.output
 
 
 def test_the_worker_command_serves_until_it_is_told_to_stop(

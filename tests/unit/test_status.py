@@ -1,6 +1,7 @@
 """`nightsweep status`: how far sweeps are, and who is at work."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,9 +15,10 @@ from producer.status import _Question
 from storage import life
 from storage.blocks import block
 from storage.database import Database
+from storage.errors import DatabaseError
 from storage.results import record_done, record_failure
 from storage.schema import sweeps, workers
-from storage.sweeps import save_sweep
+from storage.sweeps import Sweep, save_sweep
 from storage.wishes import add_jobs
 from tests.builders import (
     ENVIRONMENT,
@@ -193,3 +195,31 @@ def test_status_of_an_unknown_sweep_names_the_nearest(database: Database) -> Non
         "sweep must be one that was submitted, got 'nihgt'; did you mean 'night'?"
         in said.output
     )
+
+
+@pytest.mark.databases("sqlite")
+def test_a_watch_outlives_an_outage(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(database, plan_seeds(1))
+    looks: list[float] = []
+
+    choose = _Question._chosen
+
+    def fail_once(question: _Question, database: Database) -> list[Sweep]:
+        if len(looks) == 1:
+            msg = "the database must be reachable"
+            raise DatabaseError(msg)
+        return choose(question, database)
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(_Question, "_chosen", fail_once)
+    monkeypatch.setattr(time, "sleep", sleep)
+    said = CliRunner().invoke(cli, ["status", "--watch"])
+    assert said.exit_code == 0, said.output
+    assert len(looks) == 3
+    assert "night" in said.output
