@@ -123,7 +123,8 @@ def test_an_error_names_redis_and_hides_the_password() -> None:
         with pytest.raises(
             QueueError,
             match=r"^Redis must be reachable and writable, but "
-            r"redis://:\*\*\*@127\.0\.0\.1:1/0 says: .*refused.*; start it, .* or check NIGHTSWEEP_REDIS_URL\.$",
+            r"redis://:\*\*\*@127\.0\.0\.1:1/0 says: .*refused.*; "
+            r"start it, .* or check NIGHTSWEEP_REDIS_URL\.$",
         ) as caught:
             act(app)
         assert caught.value.retryable
