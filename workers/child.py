@@ -119,6 +119,8 @@ class Child:
                 _command(self.seat, peers=peers, report=its),
                 env=_environment(self.seat),
                 stdin=subprocess.PIPE,
+                # Celery talks there of Ctrl-C, which is the supervisor's to hear.
+                stdout=subprocess.DEVNULL,
                 start_new_session=True,
                 pass_fds=kept,
             )
