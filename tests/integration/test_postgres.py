@@ -14,8 +14,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from storage import claims, life
-from storage import database as database_module
+from storage import claims, engines, life
 from storage.database import (
     HEAD,
     MIGRATION_LOCK,
@@ -306,7 +305,7 @@ def test_a_server_that_says_nothing_is_not_waited_for_long(database_url: str) ->
 @pytest.fixture
 def impatient(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """Give a database whose locks are waited for but a moment."""
-    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(engines, "BUSY_TIMEOUT_S", 0.05)
     with closing(open_database(database_url)) as database:
         yield database
 
@@ -345,7 +344,7 @@ def test_a_producer_that_waits_long_for_another_is_told_so(
 def test_a_migration_of_another_is_waited_for_whatever_it_takes(
     server: Server, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(engines, "BUSY_TIMEOUT_S", 0.05)
     waiting = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     with server.connect(url.partition("?")[0].rpartition("/")[2]) as client:
         client.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])

@@ -12,8 +12,7 @@ from celery import Celery
 
 from producer import submit as submit_module
 from producer.submit import BATCH, submit
-from storage import claims
-from storage import database as database_module
+from storage import claims, engines
 from storage.database import Database, open_database
 from storage.errors import DatabaseError
 from storage.life import WAKE_UP
@@ -146,7 +145,7 @@ def test_a_claim_comes_to_its_turn_while_a_producer_is_busy(
 def test_a_writer_that_never_gets_the_lock_says_so(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(engines, "BUSY_TIMEOUT_S", 0.05)
     submit_planned(database, plan_seeds(1))
     with closing(open_database(settings.database_url)) as other:
         with (
