@@ -15,6 +15,9 @@ from storage.embedded import broker_url, stop
 from storage.queue import make_app
 from storage.settings import Settings, read_settings
 
+# Before torch is loaded: its idle threads would spin, and take the cores from others.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 if TYPE_CHECKING:
     from tests.postgresql import Server
 

@@ -60,6 +60,17 @@ def children() -> list[psutil.Process]:
     return find_workers(Path(os.environ["NIGHTSWEEP_HOME"]))
 
 
+def find_servers(folder: Path) -> list[psutil.Process]:
+    """Find the Redis servers that run in a folder."""
+    found = []
+    for process in psutil.process_iter(["name"]):
+        with suppress(psutil.Error):  # it ends meanwhile, or has: a zombie is nowhere
+            is_server = process.info["name"] == "redis-server"
+            if is_server and process.cwd() == str(folder):
+                found.append(process)
+    return found
+
+
 def find_workers(home: Path) -> list[psutil.Process]:
     """Find the workers of a state folder that run, whoever's children they are.
 

@@ -5,7 +5,6 @@ import signal
 import sqlite3
 import subprocess
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,6 +14,7 @@ from storage.embedded import is_running
 from storage.models import BUILTIN_FOLDERS
 from storage.settings import read_settings
 from tests.acceptance.conftest import PATIENCE_S, Bench
+from tests.processes import find_servers
 
 JOBS = 12
 SWEEP = """
@@ -82,12 +82,8 @@ def workers_of(bench: Bench) -> list[psutil.Process]:
 
 def server_of(bench: Bench) -> psutil.Process:
     """Find the embedded Redis of a state folder."""
-    folder = str(bench.home / "redis")
-    for process in psutil.process_iter(["name"]):
-        with suppress(psutil.Error):  # it ends meanwhile
-            if process.info["name"] == "redis-server" and process.cwd() == folder:
-                return process
-    pytest.fail(f"no Redis runs in {folder}")
+    (server,) = find_servers(bench.home / "redis")
+    return server
 
 
 def check_whole(bench: Bench) -> None:

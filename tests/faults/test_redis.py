@@ -3,7 +3,6 @@
 import random
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from storage.queue import PREFIX
 from tests.faults.disk import fill, mounted
 from tests.faults.night import Night
 from tests.faults.server import RedisServer
-from tests.processes import wait_until
+from tests.processes import find_servers, wait_until
 
 
 @pytest.mark.slow
@@ -217,16 +216,4 @@ def test_the_embedded_server_is_started_once_and_again_when_it_is_killed(
 
 
 def server_pids(night: Night) -> set[int]:
-    """Find the servers of the state folder, by the folder that they run in."""
-    import psutil
-
-    found = set()
-    for process in psutil.process_iter(["name"]):
-        with suppress(psutil.Error):  # it ends meanwhile
-            if (
-                process.info["name"] == "redis-server"
-                and process.cwd() == str(night.redis.folder)
-                and process.status() != psutil.STATUS_ZOMBIE
-            ):
-                found.add(process.pid)
-    return found
+    return {process.pid for process in find_servers(night.redis.folder)}

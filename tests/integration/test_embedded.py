@@ -25,6 +25,7 @@ from storage.embedded import (
 from storage.errors import QueueError
 from storage.queue import make_app, send, waiting
 from storage.settings import Settings, read_settings
+from tests.processes import find_servers
 
 
 @pytest.fixture
@@ -40,14 +41,7 @@ def no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def servers(settings: Settings) -> list[psutil.Process]:
-    folder = str(settings.home / "redis")
-    return [
-        process
-        for process in psutil.process_iter()
-        if "redis-server" in process.name()
-        and process.status() != psutil.STATUS_ZOMBIE
-        and process.cwd() == folder
-    ]
+    return find_servers(settings.home / "redis")
 
 
 def end_all(settings: Settings) -> None:
