@@ -43,10 +43,10 @@ class LateAcks(bootsteps.StartStopStep):
 
 
 def _ack(consumer: Any) -> None:
-    is_heard()
     if state.active_requests or state.reserved_requests:
         return
     qos = consumer.task_consumer.channel.qos
     for tag in set(qos._delivered) - qos._dirty:
         qos.ack(tag)
         log.warning("Acknowledged a message late.", extra={"action": "acked_late"})
+    is_heard()

@@ -41,6 +41,7 @@ class Beat:
         self._database = database
         self._owner = owner
         self._lease_s = lease_s
+        self._leases = f"{owner} leases"
         self._lock = threading.Lock()
         self._held: set[int] = set()
         self._lost: set[int] = set()
@@ -53,11 +54,14 @@ class Beat:
             target=self._run, args=(delivery_tag, ended), name="beat", daemon=True
         )
         thread.start()
+        is_over = False
         try:
             yield
+            is_over = True
         finally:
             ended.set()
             thread.join()
+            outages.end(self._leases, is_over=is_over)
 
     def hold(self, *ids: int) -> None:
         """Keep the leases of these jobs too, from now on."""
@@ -84,10 +88,9 @@ class Beat:
 
     def _beat(self, delivery_tag: str | None) -> None:
         # Each by itself: leases are kept while Redis is away, and the other way round.
-        self._try(self._keep_leases, who=f"{self._owner} leases")
-        self._try(
-            lambda: self._keep_message(delivery_tag), who=f"{self._owner} message"
-        )
+        self._try(self._keep_leases, who=self._leases)
+        if delivery_tag:
+            self._try(lambda: self._keep_message(delivery_tag), who=outages.REDIS)
 
     def _try(self, act: Callable[[], None], *, who: str) -> None:
         try:
@@ -99,10 +102,9 @@ class Beat:
         else:
             outages.end(who)
 
-    def _keep_message(self, delivery_tag: str | None) -> None:
-        if delivery_tag:
-            with redis_client(self._app) as client:
-                client.zadd("unacked_index", {delivery_tag: time.time()}, xx=True)
+    def _keep_message(self, delivery_tag: str) -> None:
+        with redis_client(self._app) as client:
+            client.zadd("unacked_index", {delivery_tag: time.time()}, xx=True)
 
     def _keep_leases(self) -> None:
         with self._lock:

@@ -15,8 +15,6 @@ from workers import outages, phases
 
 #: Seconds between two attempts to reach Redis.
 RETRY_S = 1.0
-#: Who waits, for `workers.outages`.
-CONNECTION = "connection"
 
 
 class PatientConsumer(Consumer):
@@ -47,11 +45,11 @@ class PatientConsumer(Consumer):
         return conn
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
-        """Wait, and say so."""
+        """Wait where Redis refuses, and say so."""
         self._pause(exc)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Wait, and say so; Celery closes what is broken."""
+        """Likewise; Celery closes what is broken."""
         self._pause(exc)
         # About cancelling the turn in hand then: claims make that needless.
         with warnings.catch_warnings(
@@ -60,19 +58,20 @@ class PatientConsumer(Consumer):
             super().on_connection_error_after_connected(exc)
 
     def _pause(self, exc: Exception) -> None:
-        error = _begin(self.app, exc)
         if isinstance(exc, ResponseError):
             # It answers, and refuses: to connect again at once would change nothing.
+            # A lost connection is told of when there is no other to be had.
+            error = _begin(self.app, exc)
             with phases.during(phases.WAITING, str(error)):
                 time.sleep(RETRY_S)
 
 
 def is_heard() -> None:
     """Note that Redis gave a message, or that a request for one has stood for long."""
-    outages.end(CONNECTION)
+    outages.end(outages.REDIS)
 
 
 def _begin(app: Any, exc: Exception) -> Exception:
     error = unreachable(app, exc)
-    outages.begin(CONNECTION, error)
+    outages.begin(outages.REDIS, error)
     return error

@@ -16,6 +16,9 @@ class _Outage:
     who: set[Hashable] = field(default_factory=set)
 
 
+#: Who waits for Redis: the process as a whole, in a turn and between two.
+REDIS = "Redis"
+
 _lock = threading.Lock()
 #: By kind: the disk, the database, Redis.
 _outages: dict[type[Exception], _Outage] = {}
