@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 # Most tests wait for processes; those of a file share what they set up.
-PARALLEL := -n 3 --dist loadfile
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 

@@ -127,7 +127,7 @@ def test_what_kills_is_set_aside_and_what_fails_fails_and_the_rest_is_made(
 
 
 def test_workers_come_and_go_in_the_midst_of_a_sweep(night: Night) -> None:
-    night.submit(count=60, steps=15)
+    night.submit(count=150, steps=15)
     with night.working(LEASE_S=5) as first:
         night.wait_for(2)
         with night.working(2, LEASE_S=5):
@@ -136,10 +136,10 @@ def test_workers_come_and_go_in_the_midst_of_a_sweep(night: Night) -> None:
             first.wait(PATIENCE_S)
             night.kill_a_worker()
             with night.working(LEASE_S=5):
-                night.wait_for(30)
-                night.kill_a_worker(signal.SIGTERM)
                 night.wait_for(60)
-                night.check(done=60)
+                night.kill_a_worker(signal.SIGTERM)
+                night.wait_for(150)
+                night.check(done=150)
     twice = [stints for stints in night.stints().values() if len(stints) > 1]
     # Two were stopped with a job in hand; one was killed with such a job, and perhaps
     # with one that was painted but not stored.
