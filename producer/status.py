@@ -19,6 +19,7 @@ from storage.database import Database
 from storage.errors import DatabaseError, UsageError
 from storage.owners import host_of
 from storage.progress import Worker, count_by, list_workers, worked_s
+from storage.roster import SILENT_S
 from storage.schema import JOB_STATES
 from storage.settings import read_settings
 from storage.sweeps import Sweep
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at the database; where one takes long, ten times that.
 LOOK_S = 2.0
-#: Seconds after which a worker is called silent.
-SILENT_S = 60.0
 SECONDS_PER_HOUR = 3600
 
 

@@ -17,8 +17,8 @@ from storage.schema import LEASED, blocks, jobs, workers
 
 #: Hours after which anybody removes the row of a silent worker.
 FORGOTTEN_H = 24
-#: After that, what a worker said last is old.
-HEARD_OF = timedelta(minutes=1)
+#: Seconds after which a worker is called silent, and what it said last is old.
+SILENT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +74,7 @@ def remove(database: Database, owner: str) -> None:
 
 def remove_the_gone(database: Database) -> None:
     """Remove workers that are gone from this host, and those silent for a day."""
-    longest = timedelta(hours=FORGOTTEN_H)
-    oldest = (datetime.now(UTC) - longest).isoformat(timespec="microseconds")
+    oldest = _ago(timedelta(hours=FORGOTTEN_H))
     with database.read() as connection:
         rows = connection.execute(sa.select(workers.c.owner, workers.c.seen_at)).all()
     gone = [row.owner for row in rows if row.seen_at < oldest or is_dead(row.owner)]
@@ -93,8 +92,8 @@ def held_by(database: Database, owner: str) -> frozenset[int]:
 
 
 def reason_to_wait(database: Database) -> str | None:
-    """Give what a worker waits for, if one does and was heard of in the last minute."""
-    oldest = (datetime.now(UTC) - HEARD_OF).isoformat(timespec="microseconds")
+    """Give what a worker waits for, if one does and is not silent."""
+    oldest = _ago(timedelta(seconds=SILENT_S))
     query = sa.select(workers.c.detail).where(
         workers.c.phase == "waiting", workers.c.seen_at >= oldest
     )
@@ -112,3 +111,7 @@ def _blocked(database: Database, groups: Collection[str]) -> set[str]:
     query = sa.select(blocks.c.group_key).where(blocks.c.group_key.in_(groups))
     with database.read() as connection:
         return set(connection.execute(query).scalars())
+
+
+def _ago(span: timedelta) -> str:
+    return (datetime.now(UTC) - span).isoformat(timespec="microseconds")

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ PATIENCE_S = 60
 
 @contextmanager
 def running(
-    *words: str, said: Path | None = None
+    *words: str, said: Path | None = None, env: Mapping[str, str] | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a module of ours; end it with the block.
 
@@ -25,12 +25,13 @@ def running(
     Args:
         words: The module, and its arguments.
         said: File for what it says.
+        env: What it finds otherwise in its environment.
     """
     painter = {"NIGHTSWEEP_PAINTER": "tests.stand_in:make_painter"}
     with (said or Path(os.devnull)).open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", *words],
-            env={**painter, **os.environ, "PYTHONPATH": str(ROOT)},
+            env={**painter, **os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

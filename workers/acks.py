@@ -6,7 +6,7 @@ from typing import Any
 from celery import bootsteps
 from celery.worker import state
 
-from workers.consumer import is_heard
+from workers import outages
 
 log = logging.getLogger(__name__)
 
@@ -17,12 +17,12 @@ LOOK_S = 2.0
 class LateAcks(bootsteps.StartStopStep):
     """Acknowledge, when Redis is back, the message of a turn that ended without it.
 
-    That it comes to look is a sign that Redis is back: an error would have ended the
-    connection, and the timer with it.
-
     Celery logs "Couldn't ack" and counts the message as in hand for ever; since a
     worker takes one message at a time, it would never take another. While Redis is
     still away the attempt raises, and Celery connects anew.
+
+    A look without an error shows that Redis is back: one would have ended the
+    connection, and the timer with it.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -49,4 +49,4 @@ def _ack(consumer: Any) -> None:
     for tag in set(qos._delivered) - qos._dirty:
         qos.ack(tag)
         log.warning("Acknowledged a message late.", extra={"action": "acked_late"})
-    is_heard()
+    outages.end(outages.REDIS)

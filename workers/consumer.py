@@ -21,8 +21,9 @@ class PatientConsumer(Consumer):
     """Celery's consumer, but that it is soon back, and says once what it waits for.
 
     Celery's own tries to reach Redis ever more seldom, until it is every half minute,
-    and logs each attempt as an error. What it waited for is over when Redis was heard
-    of again: see `is_heard`.
+    and logs each attempt as an error. The outage ends when Redis gives a message, or
+    when a request for one has stood for a while: see `workers.tasks` and
+    `workers.acks`.
     """
 
     def ensure_connected(self, conn: Any) -> Any:
@@ -64,11 +65,6 @@ class PatientConsumer(Consumer):
             error = _begin(self.app, exc)
             with phases.during(phases.WAITING, str(error)):
                 time.sleep(RETRY_S)
-
-
-def is_heard() -> None:
-    """Note that Redis gave a message, or that a request for one has stood for long."""
-    outages.end(outages.REDIS)
 
 
 def _begin(app: Any, exc: Exception) -> Exception:

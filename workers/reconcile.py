@@ -15,10 +15,9 @@ from workers.upkeep import REPAIR_S
 
 log = logging.getLogger(__name__)
 
-#: Seconds without a look into SQL after which nobody else may have reached it either.
-GAP_S = 12.0
-#: Fewer are no gap: looks are seconds apart by design.
-LEAST_GAP_S = 2 * REPAIR_S
+#: Seconds without a look into SQL after which nobody else may have reached it either;
+#: fewer are no gap, since looks are seconds apart by design.
+GAP_S = 2 * REPAIR_S
 
 
 class Reconciler:
@@ -34,7 +33,6 @@ class Reconciler:
         self._database = database
         self._app = app
         self._lease_s = lease_s
-        self._gap_s = max(LEAST_GAP_S, min(GAP_S, lease_s / 3))
         self._looked: tuple[float, float] | None = None
         self._spares_until = 0.0
 
@@ -51,7 +49,7 @@ class Reconciler:
             now = time.monotonic(), time.time()
         if self._looked is None:
             self._spares_until = now[0] + 2 * self._lease_s / BEATS_PER_LEASE
-        elif max(map(float.__sub__, now, self._looked)) > self._gap_s:
+        elif max(map(float.__sub__, now, self._looked)) > GAP_S:
             self._spares_until = now[0] + self._lease_s / 2
         self._looked = now
 

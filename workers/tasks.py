@@ -11,8 +11,8 @@ from celery.worker import state
 from storage.errors import DeviceError
 from storage.images import KEY
 from storage.queue import CHUNK, MAKE
+from workers import outages
 from workers.beat import Beat
-from workers.consumer import is_heard
 from workers.envelopes import NewEnvelopes
 from workers.painting import StoppedError
 from workers.turn import Turn
@@ -29,7 +29,7 @@ def register(app: Celery, turn: Turn, beat: Beat) -> None:
 
     @app.task(name=MAKE, bind=True, shared=False)
     def make(task: Any, keys: object) -> None:
-        is_heard()
+        outages.end(outages.REDIS)
         known = valid_keys(keys)
         if not known:
             log.warning("Discarded a malformed message.", extra={"action": "discarded"})

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -143,24 +143,20 @@ class Night:
         """Submit a sweep; arguments as of `spec`."""
         self.run("submit", str(self.spec(count=count, **what)))  # type: ignore[arg-type]
 
-    @contextmanager
-    def working(self, count: int = 1, **env: object) -> Iterator[subprocess.Popen]:
+    def working(
+        self, count: int = 1, **env: object
+    ) -> "AbstractContextManager[subprocess.Popen[bytes]]":
         """Have a supervisor with `count` workers; they end with the block."""
-        changes = {f"NIGHTSWEEP_{name}": str(value) for name, value in env.items()}
-        before = {name: os.environ.get(name) for name in changes}
-        os.environ.update(changes)
-        try:
-            words = (*WORKER, "--workers", str(count))
-            with running(*words, said=self.folder / "said") as process:
-                yield process
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name, None)
-                if value is not None:
-                    os.environ[name] = value
+        return running(
+            *WORKER,
+            "--workers",
+            str(count),
+            said=self.folder / "said",
+            env={f"NIGHTSWEEP_{name}": str(value) for name, value in env.items()},
+        )
 
     @contextmanager
-    def working_elsewhere(self) -> Iterator[subprocess.Popen]:
+    def working_elsewhere(self) -> "Iterator[subprocess.Popen[bytes]]":
         """Have a worker of another machine, which nobody supervises."""
         words = [sys.executable, "-c", FAR_WORKER]
         with subprocess.Popen(words, stdin=subprocess.PIPE) as process:

@@ -2,6 +2,7 @@
 
 import signal
 
+import pytest
 import sqlalchemy as sa
 
 from storage.schema import jobs, widths
@@ -25,9 +26,14 @@ def max_of(night: Night, column: str) -> int:
         return int(connection.execute(sa.select(sa.func.max(jobs.c[column]))).scalar())
 
 
+@pytest.fixture(autouse=True)
+def _painter(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:  # after the night
+    monkeypatch.setenv("NIGHTSWEEP_PAINTER", REAL)
+
+
 def test_a_worker_that_is_killed_loses_nothing(night: Night) -> None:
     night.run("submit", spec(night, size=64))
-    with night.working(PAINTER=REAL, LEASE_S=5):
+    with night.working(LEASE_S=5):
         night.wait_for(1)
         night.kill_a_worker()
         night.wait_for(24)
@@ -37,13 +43,13 @@ def test_a_worker_that_is_killed_loses_nothing(night: Night) -> None:
 
 def test_a_worker_that_is_stopped_keeps_what_is_finished(night: Night) -> None:
     night.run("submit", spec(night, size=64))
-    with night.working(PAINTER=REAL) as worker:
+    with night.working() as worker:
         night.wait_for(1)
         worker.send_signal(signal.SIGINT)
         worker.wait(PATIENCE_S)
     assert not night.owners()
     assert 1 <= night.states()["done"] < 24
-    with night.working(PAINTER=REAL):
+    with night.working():
         night.wait_for(24)
         night.check(done=24)
     assert max_of(night, "attempts") == 1

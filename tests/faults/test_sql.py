@@ -4,7 +4,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 
 import pytest
 
@@ -43,29 +43,27 @@ def locked_jobs(night: Night) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("seconds", [4, pytest.param(40, marks=pytest.mark.slow)])
-def test_a_locked_database_is_waited_for(night: Night, seconds: int) -> None:
+def outlives(night: Night, outage: AbstractContextManager[None], seconds: int) -> None:
+    """Make 80 jobs, each begun once, though SQL is away for a while."""
     night.submit(count=80, steps=10)
     with night.working(2):
         night.wait_for(2)
-        with locked(night):
+        with outage:
             time.sleep(seconds)
         night.wait_for(80)
         night.check(done=80)
     assert night.began() == 80
 
 
+@pytest.mark.parametrize("seconds", [4, pytest.param(40, marks=pytest.mark.slow)])
+def test_a_locked_database_is_waited_for(night: Night, seconds: int) -> None:
+    outlives(night, locked(night), seconds)
+
+
 @pytest.mark.slow
 @pytest.mark.databases("postgresql")
 def test_a_locked_table_is_waited_for(night: Night) -> None:
-    night.submit(count=80, steps=10)
-    with night.working(2):
-        night.wait_for(2)
-        with locked_jobs(night):
-            time.sleep(40)
-        night.wait_for(80)
-        night.check(done=80)
-    assert night.began() == 80
+    outlives(night, locked_jobs(night), 40)
     assert "Waiting: " in night.log()
 
 
@@ -74,14 +72,7 @@ def test_a_locked_table_is_waited_for(night: Night) -> None:
 def test_a_server_that_is_away_is_waited_for(
     night: Night, server: Server, seconds: int
 ) -> None:
-    night.submit(count=80, steps=10)
-    with night.working(2):
-        night.wait_for(2)
-        with crashed(server):
-            time.sleep(seconds)
-        night.wait_for(80)
-        night.check(done=80)
-    assert night.began() == 80
+    outlives(night, crashed(server), seconds)
     for path in night.settings.logs.glob("*.log"):
         said = path.read_text()
         assert said.count("Waiting: ") == said.count("Going on after ")
