@@ -5,6 +5,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,27 +28,28 @@ from tests.processes import ROOT, running, wait_until
 class Recipe:
     """The Redis of docs/security.md, on a port of this host.
 
+    A server that was built without TLS has it put in front.
+
     Attributes:
         folder: Where its files are.
         passwords: Of its users, by name.
-        has_tls: Whether it is as the page says, and not without TLS.
+        certify: Commands that make its certificate.
     """
 
-    def __init__(self, folder: Path, *, has_tls: bool) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.has_tls = has_tls
         self.passwords = {
             name: secrets.token_hex(16) for name in ("producer", "worker", "admin")
         }
-        with socket.socket() as any_port:
-            any_port.bind(("127.0.0.1", 0))
-            self.port = any_port.getsockname()[1]
+        self.port = free_port()
         page = self._filled_in((ROOT / "docs" / "security.md").read_text())
         blocks = re.findall(r"^```\w*\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-        self._certify, config, users, exports = blocks
+        self.certify, config, users, exports = blocks
         self._urls = re.findall(r"NIGHTSWEEP_REDIS_URL='(.*)'", exports)
-        if not has_tls:
-            config = re.sub(r"^port 0$", f"port {self.port}", config, flags=re.M)
+        self._port_behind = 0 if find_tls() else free_port()
+        if self._port_behind:
+            port = f"bind 127.0.0.1\nport {self._port_behind}"
+            config = re.sub(r"^port 0$", port, config, flags=re.M)
             config = re.sub(r"^tls-.*\n", "", config, flags=re.M)
         (folder / "redis.conf").write_text(config)
         (folder / "users.acl").write_text(users)
@@ -62,33 +64,32 @@ class Recipe:
     def url_of(self, user: str) -> str:
         """Give the URL of `producer` or `worker`."""
         (url,) = (each for each in self._urls if f"//{user}:" in each)
-        if self.has_tls:
-            return url
-        return url.replace("rediss:", "redis:").partition("?")[0]
+        return url
 
     def client(self, user: str) -> "Redis":
         """Connect as one of the users."""
-        trusted = {"ssl": True, "ssl_ca_certs": str(self.folder / "redis.crt")}
         return Redis(
             host="localhost",
             port=self.port,
             username=user,
             password=self.passwords[user],
-            **(trusted if self.has_tls else {}),
+            ssl=True,
+            ssl_ca_certs=str(self.folder / "redis.crt"),
         )
 
     @contextmanager
     def serving(self) -> Iterator["subprocess.Popen[bytes]"]:
-        """Follow the page; skip where a program for it is missing."""
-        if self.has_tls:
-            _skip_without_tls()
-            subprocess.run(["bash", "-ec", self._certify], cwd=self.folder, check=True)
-            assert (self.folder / "redis.key").stat().st_mode & 0o077 == 0
+        """Follow the page; skip where there is no openssl to make a certificate."""
+        if not shutil.which("openssl"):
+            pytest.skip("there is no openssl to make a certificate with")
+        subprocess.run(["bash", "-ec", self.certify], cwd=self.folder, check=True)
+        key = self.folder / "redis.key"
+        assert key.stat().st_mode & 0o077 == 0
         with (self.folder / "said").open("wb") as said:
             server = subprocess.Popen(
                 [find_server(), "redis.conf"], cwd=self.folder, stdout=said, stderr=said
             )
-        with server:
+        with server, self._tls_in_front():
             try:
                 wait_until(lambda: self._answers() or server.poll() is not None)
                 assert server.poll() is None, (self.folder / "said").read_text()
@@ -96,25 +97,46 @@ class Recipe:
             finally:
                 server.kill()
 
+    @contextmanager
+    def _tls_in_front(self) -> Iterator[None]:
+        if not self._port_behind:
+            yield
+            return
+        ports = str(self.port), str(self._port_behind)
+        words = [sys.executable, str(ROOT / "tests" / "tls.py"), *ports]
+        with subprocess.Popen(
+            [*words, "redis.crt", "redis.key"], cwd=self.folder
+        ) as process:
+            try:
+                yield
+            finally:
+                process.kill()
+
     def _answers(self) -> bool:
         with suppress(RedisError), self.client("admin") as client:
             return bool(client.ping())
         return False
 
 
-def _skip_without_tls() -> None:
-    if not shutil.which("openssl"):
-        pytest.skip("there is no openssl to make a certificate with")
+def free_port() -> int:
+    """Give a port of this host that nobody listens at."""
+    with socket.socket() as any_port:
+        any_port.bind(("127.0.0.1", 0))
+        return int(any_port.getsockname()[1])
+
+
+def find_tls() -> bool:
+    """Tell whether the Redis server was built with TLS."""
     words = [str(find_server()), "--port", "0", "--tls-port", "1"]  # it has no key
-    if "Bad directive" in subprocess.run(words, capture_output=True, text=True).stderr:
-        pytest.skip(f"{words[0]} was built without TLS")
+    said = subprocess.run(words, capture_output=True, text=True).stderr
+    return "Bad directive" not in said
 
 
-@pytest.fixture(params=[True, False], ids=["as it stands", "without TLS"])
-def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
     folder = tmp_path / "recipe"
     folder.mkdir()
-    return Recipe(folder, has_tls=request.param)
+    return Recipe(folder)
 
 
 def test_the_recipe_for_tls_and_least_rights_works(
@@ -195,3 +217,19 @@ def test_a_wrong_password_is_told_without_any(recipe: Recipe) -> None:
             waiting(app)
         app.close()
     assert "geheim" not in str(caught.value)
+
+
+def test_a_server_without_the_certificate_is_not_trusted(recipe: Recipe) -> None:
+    with recipe.serving():
+        certificate = str(recipe.folder / "redis.crt")
+        subprocess.run(
+            ["bash", "-ec", recipe.certify.replace("redis.", "other.")],
+            cwd=recipe.folder,
+            check=True,
+        )
+        other = str(recipe.folder / "other.crt")
+        app = read_app(recipe.url_of("producer").replace(certificate, other))
+        with pytest.raises(QueueError, match="certificate verify failed") as caught:
+            waiting(app)
+        app.close()
+    assert recipe.passwords["producer"] not in str(caught.value)
