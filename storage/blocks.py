@@ -2,14 +2,15 @@
 
 A model that is not there, a fingerprint that differs, a package that is missing: the
 jobs stay pending, other groups go on, and people are told why. A block is information;
-each worker tries again for itself, and the first image of a group lifts it. So does a
-worker that starts, or a sweep that is submitted again: what was missing may be there.
+each worker tries again for itself, and the first image of a group lifts it. So does
+`worker` when it starts, or a sweep that is submitted again: what was missing may be
+there.
 """
 
 import sqlalchemy as sa
 
 from storage.database import Database, insert_into, utc_now
-from storage.schema import LEASED, RUNNABLE, blocks, jobs, sweep_jobs
+from storage.schema import LEASED, RUNNABLE, blocks, jobs, models, sweep_jobs
 from storage.sweeps import Sweep
 
 
@@ -22,6 +23,35 @@ def block(database: Database, group: str, *, worker: str, reason: str) -> None:
             .values(group_key=group, **values)
             .on_conflict_do_update(index_elements=["group_key"], set_=values)
         )
+
+
+def block_held(database: Database, owner: str, *, worker: str, reason: str) -> None:
+    """Note that `worker` could not load the models of the jobs that it holds.
+
+    Args:
+        database: Where the jobs are.
+        owner: Its name in claims, or the beginning that `owners.process_name` gives.
+        worker: What people call it.
+        reason: What comes of loading one.
+    """
+    query = (
+        sa.select(jobs.c.group_key, models.c.name)
+        .join(models, models.c.id == jobs.c.model_id)
+        .where(jobs.c.owner.startswith(owner, autoescape=True), LEASED)
+        .distinct()
+    )
+    with database.read() as connection:
+        held = connection.execute(query).all()
+    for group, name in held:
+        text = f"a model must load, but loading {name} {reason}"
+        block(database, group, worker=worker, reason=text)
+
+
+def blocked_by(database: Database, worker: str) -> set[str]:
+    """Name the groups that `worker` could not make when it tried last."""
+    query = sa.select(blocks.c.group_key).where(blocks.c.worker == worker)
+    with database.read() as connection:
+        return set(connection.execute(query).scalars())
 
 
 def lift(database: Database, group: str) -> None:

@@ -2,9 +2,13 @@
 
 A job whose prompt is `hang` is never finished, while the beat goes on, and one whose
 prompt is `load` is never begun, since its model takes for ever to load. As long as
-there is a file `sick` in the state folder, the device fails at each job.
+there is a file in the state folder that is called `sick`, the device fails at each job;
+with `short`, the machine kills whoever loads a model for the prompt `large`; with
+`frozen`, no picture gets to the disk.
 """
 
+import os
+import signal
 import time
 from typing import Any
 
@@ -13,7 +17,8 @@ from storage.job import Job
 from storage.settings import read_settings
 from tests import stand_in
 from workers import phases
-from workers.painting import Work
+from workers.finish import Develop
+from workers.painting import Painting, Work
 
 HOURS_S = 7200.0
 
@@ -41,16 +46,33 @@ class _FaultyWork:
         _misbehave(jobs)
         return jobs
 
+    def keep(self, job: Job, develop: Develop) -> None:
+        def slowly() -> Painting:
+            if is_there("frozen"):
+                time.sleep(HOURS_S)
+            return develop()
+
+        self._work.keep(job, slowly)
+
     def take(self) -> Job | None:
         job = self._work.take()
         _misbehave([job] if job else [])
         return job
 
 
+def is_there(name: str) -> bool:
+    """Tell whether there is such a file in the state folder."""
+    return (read_settings().home / name).exists()
+
+
 def _misbehave(jobs: list[Job]) -> None:
-    if jobs and (read_settings().home / "sick").exists():
+    if jobs and is_there("sick"):
         msg = "the GPU must answer, but says: lost"
         raise DeviceError(msg)
+    if any(job.prompt == "large" for job in jobs):
+        with phases.during(phases.LOADING):
+            if is_there("short"):
+                os.kill(os.getpid(), signal.SIGKILL)
     if any(job.prompt == "hang" for job in jobs):
         time.sleep(HOURS_S)
     if any(job.prompt == "load" for job in jobs):

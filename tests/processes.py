@@ -48,7 +48,7 @@ def running(
         assert not hangs  # said only where the block itself had no error
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
+def wait_until(is_so: Callable[[], object]) -> None:
     """Wait until something is so, for as long as the slowest machine takes."""
     deadline = time.monotonic() + PATIENCE_S
     while not is_so():

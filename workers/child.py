@@ -22,8 +22,8 @@ WORKER_ENVIRONMENT = {
     # What transformers misses is of no use here: torchvision, for one.
     "TRANSFORMERS_VERBOSITY": "error",
 }
-#: Phases in which nothing is lost if a worker is ended at once.
-FREE_TO_END = {phases.STARTING, phases.DOWNLOADING, phases.LOADING}
+#: Phases that the jobs in hand may be to blame for if nothing gets on in them.
+OF_JOBS = frozenset({phases.COMPILING, phases.PAINTING})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,13 +35,13 @@ class Process:
             gone, and stops.
         listener: Hears what it says.
         started: When; of the monotonic clock.
-        is_condemned: Whether it was killed for getting on no more.
+        stuck_in: Phase that it was killed for, since it got on no more.
     """
 
     popen: "subprocess.Popen[bytes]"
     listener: Listener
     started: float = field(default_factory=time.monotonic)
-    is_condemned: bool = False
+    stuck_in: str | None = None
 
     @property
     def owner(self) -> str:
@@ -66,10 +66,17 @@ class Process:
         return not self.under_way
 
     @property
-    def is_free_to_end(self) -> bool:
-        """Whether nothing is lost if it is ended at once."""
+    def is_preparing(self) -> bool:
+        """Whether nothing is lost if it is ended at once, as no job is begun."""
         doing = {phase for phase, _ in self.under_way}
-        return bool(doing) and doing <= FREE_TO_END
+        return bool(doing) and doing <= phases.PREPARING
+
+    @property
+    def is_jobs_fault(self) -> bool:
+        """Whether its end, if there was no other reason, may be its jobs' fault."""
+        if self.stuck_in:
+            return self.stuck_in in OF_JOBS
+        return not self.is_preparing
 
     def close(self) -> None:
         """Close what leads to it, once it is gone."""

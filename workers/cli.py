@@ -11,6 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from storage import blocks
 from storage.database import Database, open_database
 from storage.embedded import broker_url
 from storage.errors import DeviceError
@@ -133,6 +134,7 @@ def _choose_seats(
 def _supervise(settings: Settings, seats: Sequence[Seat], **rules: Any) -> Supervisor:
     app = make_app(broker_url(settings), lease_s=settings.lease_s)
     database = _open(settings.database_url)
+    patiently(lambda: blocks.lift_all(database), check=lambda: None)
     return Supervisor(
         seats,
         database=database,

@@ -32,6 +32,9 @@ WAITING = "waiting"
 #: No process at present: it ended too often in a row.
 BENCHED = "benched"
 
+#: What comes before any work on a job: no job is to blame for what goes wrong then.
+PREPARING = frozenset({STARTING, DOWNLOADING, LOADING})
+
 #: What is told of several threads: the first of these that any of them does.
 TELLING = (WAITING, DOWNLOADING, LOADING, COMPILING, PAINTING, STORING, STARTING, IDLE)
 
@@ -59,6 +62,8 @@ class Activity:
 _lock = threading.Lock()
 #: By thread, what it does, and within that, and so on.
 _under_way: dict[int, list[Activity]] = {}
+#: What is called when a thread begins to prepare, and when it is prepared.
+_when_preparing: list[Callable[[], object]] = []
 
 
 @contextmanager
@@ -70,6 +75,7 @@ def during(
     with _lock:
         nested = _under_way.setdefault(thread, [])
         nested.append(Activity(phase, detail, measure=measure))
+    _tell(phase)
     try:
         yield
     finally:
@@ -78,6 +84,18 @@ def during(
             if not nested:
                 del _under_way[thread]
         progress()
+        _tell(phase)
+
+
+def when_preparing(tell: Callable[[], object]) -> None:
+    """Have `tell` called when a thread begins to prepare, and when it is prepared."""
+    _when_preparing.append(tell)
+
+
+def _tell(phase: str) -> None:
+    if phase in PREPARING:
+        for tell in _when_preparing:
+            tell()
 
 
 def progress() -> None:

@@ -90,7 +90,6 @@ def _prepare(settings: Settings, seat: Seat, *, peers: int, recent: Recent) -> C
     """Make all that a worker needs; wait for the database and Redis if need be."""
     app = make_app(_patiently(lambda: broker_url(settings)), lease_s=settings.lease_s)
     database = _patiently(lambda: open_database(settings.database_url))
-    _patiently(lambda: blocks.lift_all(database))
     owner = my_name()
     every_s = settings.lease_s / BEATS_PER_LEASE
     Presence(database, _entry(seat, owner), recent, every_s=every_s).start()
@@ -115,6 +114,7 @@ def _prepare(settings: Settings, seat: Seat, *, peers: int, recent: Recent) -> C
         compile_network=settings.compile_network,
     )
     turn = Turn(kit=kit, painter=WatchedPainter(painter), recent=recent)
+    turn.leave_alone(_patiently(lambda: blocks.blocked_by(database, seat.name)))
     register(app, turn, beat)
     return app
 

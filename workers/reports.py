@@ -48,11 +48,18 @@ class Reporter:
         self._pipe = pipe
         self._recent = recent
         self._told = b""
+        self._telling = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
 
     def start(self) -> None:
         """Begin to tell; it ends with the process, or the supervisor."""
+        phases.when_preparing(self._tell_at_once)
         self._thread.start()
+
+    def _tell_at_once(self) -> None:
+        # If this process dies in a moment, it matters whether a job was begun.
+        with suppress(OSError):
+            self._tell_news()
 
     def _run(self) -> None:
         while True:
@@ -66,9 +73,10 @@ class Reporter:
             time.sleep(LOOK_S)
 
     def _tell_news(self) -> None:
-        line = self._line()
-        if line != self._told and self._write(line):
-            self._told = line
+        with self._telling:
+            line = self._line()
+            if line != self._told and self._write(line):
+                self._told = line
 
     def _line(self) -> bytes:
         threads = [[one.phase, round(one.since, 1)] for one in phases.under_way()]

@@ -165,9 +165,9 @@ class Supervisor:
     def _watch(self, seat: Seat, process: Process) -> None:
         """Kill a worker that gets on no more, however lively its beat."""
         stuck = self._watchdog.find_stuck(process.under_way)
-        if stuck is None or process.is_condemned:
+        if stuck is None or process.stuck_in:
             return
-        process.is_condemned = True
+        process.stuck_in = stuck.phase
         log.error(
             "Worker %s was stuck in %s for %.0f s and is killed.",
             seat.name,
@@ -179,9 +179,16 @@ class Supervisor:
 
     def _bury(self, child: Child, process: Process) -> None:
         code = process.popen.returncode
+        child.listen()  # to what it said last
         process.close()
         child.process = None
-        held = self._upkeep.bury(process.owner, died=code not in (0, EXIT_UNFIT))
+        died = code not in (0, EXIT_UNFIT)
+        is_jobs_fault = died and process.is_jobs_fault
+        if died and process.is_preparing:
+            self._note_in_vain(child, process, code)
+        held = self._upkeep.bury(process.owner, died=is_jobs_fault)
+        if died and not is_jobs_fault:
+            held = None  # that it is the same job again says nothing
         # One that ended in order was told to; whoever did may do it again.
         pause_s = child.bench.sit(held) if code else child.bench.rest()
         log.error(
@@ -193,6 +200,19 @@ class Supervisor:
         )
         if code == EXIT_UNFIT or child.bench.ends >= MANY:
             self._tell_benched(child, code, pause_s=pause_s)
+
+    def _note_in_vain(self, child: Child, process: Process, code: int) -> None:
+        """Have a model that ends the worker again and again left alone for a while."""
+        ends = child.bench.ends + 1
+        if ends < MANY:
+            return
+        name = child.seat.name
+        how = "it got on no more" if process.stuck_in else f"code {code}"
+        reason = (
+            f"ended worker {name} {ends} times in a row ({how}); see {name}.log, and "
+            "whether memory is short"
+        )
+        self._upkeep.block(process.owner, worker=name, reason=reason)
 
     def _tell_benched(self, child: Child, code: int, *, pause_s: float) -> None:
         until = datetime.now(UTC) + timedelta(seconds=pause_s)
@@ -237,7 +257,7 @@ class Supervisor:
             waited_s = time.monotonic() - asked
             for process in alive:
                 process.listener.listen()
-                grace_s = GRACE_S if process.is_free_to_end else STOP_S
+                grace_s = GRACE_S if process.is_preparing else STOP_S
                 if self._hurried or waited_s > grace_s:
                     process.popen.kill()
             if waited_s > STOP_S + KILL_S:

@@ -8,7 +8,7 @@ sweep was cut into messages, and a model that is loaded is used.
 
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from storage import claims
@@ -43,6 +43,11 @@ class Turn:
     recent: Recent = field(default_factory=Recent)
     _aside: dict[str, float] = field(default_factory=dict)
     _kind: tuple[int, str] | None = None
+
+    def leave_alone(self, groups: Iterable[str]) -> None:
+        """Set groups aside, since this worker could not make them of late."""
+        until = time.monotonic() + ASIDE_S
+        self._aside |= dict.fromkeys(groups, until)
 
     def take(self, keys: Sequence[str]) -> None:
         """Make the groups of `keys`, then others of the same model.
@@ -141,5 +146,5 @@ class Turn:
 
     def _set_aside(self, key: str, reason: str) -> None:
         log.error("%s", reason, extra={"action": "group_blocked"})
-        self._aside[key] = time.monotonic() + ASIDE_S
+        self.leave_alone([key])
         self.kit.tell(key, reason)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 
-from storage import claims, roster
+from storage import blocks, claims, roster
 from storage.database import Database
 from storage.errors import NightsweepError
 from storage.roster import Entry
@@ -103,6 +103,11 @@ class Upkeep:
             return freed.result(BURIAL_S)
         except TimeoutError:
             return None
+
+    def block(self, owner: str, *, worker: str, reason: str) -> None:
+        """Note what a worker could not load; arguments as of `blocks.block_held`."""
+        act = partial(blocks.block_held, worker=worker, reason=reason)
+        self._send(self._sql, lambda: act(self._database, owner))
 
     def free(self, owner: str, *, died: bool) -> "Future[frozenset[int] | None]":
         """Free what a worker held that is gone; arguments as of `bury`."""

@@ -20,6 +20,8 @@ from celery import Celery
 from click.testing import CliRunner
 
 from producer.cli import cli
+from storage import blocks
+from storage.blocks import blocked_jobs
 from storage.database import Database
 from storage.gpus import Gpu
 from storage.schema import sweeps, workers
@@ -95,6 +97,49 @@ def test_a_device_that_fails_is_benched_and_no_job_is_blamed(
     wait_until(lambda: is_made(database))
     wait_until(lambda: all(row.phase != "benched" for row in roster(database)))
     assert {(row.attempts, row.deaths) for row in job_rows(database)} == {(1, 0)}
+
+
+@pytest.mark.slow
+def test_a_disk_that_hangs_is_no_jobs_fault(
+    serving: Callable[..., Supervisor],
+    database: Database,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("NIGHTSWEEP_LIMITS_S", "storing=1")
+    frozen = settings.home / "frozen"
+    frozen.touch()
+    submit(database, plan_seeds(0, **SMALL))
+    serving()
+    wait_until(lambda: caplog.text.count("Worker cpu0 was stuck in storing") == 3)
+    frozen.unlink()
+    wait_until(lambda: is_made(database))
+    (row,) = job_rows(database)
+    assert (row.attempts, row.deaths) == (1, 0)
+
+
+def test_a_model_that_kills_the_worker_is_left_alone_and_other_groups_go_on(
+    serving: Callable[..., Supervisor], database: Database, settings: Settings
+) -> None:
+    short = settings.home / "short"
+    short.touch()
+    good = make_planned(seed=1, prompt="a cat", width=16, height=16)
+    sweep = submit(database, [make_planned(seed=0, prompt="large", **SMALL), good])
+    serving()
+    wait_until(lambda: blocked_jobs(database, sweep))
+    assert blocked_jobs(database, sweep) == {
+        "a model must load, but loading builtin:shapes ended worker cpu0 3 times in a "
+        "row (code -9); see cpu0.log, and whether memory is short": 1
+    }
+    wait_until(lambda: states(database) == {0: "pending", 1: "done"})
+    (row,) = [row for row in job_rows(database) if row.state == "pending"]
+    assert (row.attempts, row.deaths) == (0, 0)
+    short.unlink()
+    blocks.lift_all(database)  # as by a `worker` that starts
+    wait_until(children)
+    children()[0].kill()
+    wait_until(lambda: is_made(database))
 
 
 def test_a_worker_that_loads_is_ended_at_once_and_its_jobs_are_handed_back(
