@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -60,6 +60,7 @@ def run(
     running it again goes on. What exists already is not made again. Where other
     workers serve every GPU, they make it.
     """
+    click.get_current_context().with_resource(_outliving_terminal())
     settings = read_settings()
     done = submit(spec, sets=sets, axes=axes, retry_failed=retry_failed)
     for warning in done.warnings:
@@ -107,7 +108,6 @@ class _Crew:
         before = {
             signal.SIGINT: signal.signal(signal.SIGINT, self._interrupt),
             signal.SIGTERM: signal.signal(signal.SIGTERM, self._interrupt),
-            signal.SIGHUP: signal.signal(signal.SIGHUP, _leave_terminal()),
         }
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
@@ -162,8 +162,9 @@ class _Crew:
             self._process.terminate()
 
 
-def _leave_terminal() -> Callable[..., None]:
-    """Give what to do when the terminal is closed: go on, and say no more."""
+@contextmanager
+def _outliving_terminal() -> Iterator[None]:
+    """Go on when the terminal is closed, and say no more."""
     lost = [number for number in (1, 2) if os.isatty(number)]
 
     def leave(*_args: object) -> None:
@@ -172,7 +173,11 @@ def _leave_terminal() -> Callable[..., None]:
             os.dup2(nowhere, number)
         os.close(nowhere)
 
-    return leave
+    before = signal.signal(signal.SIGHUP, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def _follow(database: Database, sweep: Sweep, crew: _Crew) -> Standing:

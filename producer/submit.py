@@ -16,7 +16,7 @@ from producer.models import describe
 from producer.options import retry_option, spec_options
 from producer.spec.sweepfile import Spec
 from producer.spec.yamltext import Source
-from storage import blocks, life, sweeps, wishes
+from storage import blocks, life, sweeps, wake_ups, wishes
 from storage.database import Database, open_database
 from storage.embedded import broker_url
 from storage.fingerprint import Digests
@@ -201,12 +201,9 @@ class _Submission:
             )
 
     def _wake(self) -> None:
-        """Send some jobs where no message waits, as after a loss of Redis.
-
-        A few will do: workers that have come to a group find the rest of it in SQL.
-        """
+        """Send some jobs where no message waits, as after a loss of Redis."""
         if not waiting(self._app):
-            self._send(sweeps.runnable_keys(self._database, limit=life.WAKE_UP))
+            self._send(wake_ups.runnable_keys(self._database))
 
     def _retry(self, sweep: Sweep) -> int:
         again = sweeps.retry(self._database, sweep)

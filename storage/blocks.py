@@ -47,9 +47,9 @@ def block_held(database: Database, owner: str, *, worker: str, reason: str) -> N
         block(database, group, worker=worker, reason=text)
 
 
-def blocked_by(database: Database, worker: str) -> set[str]:
-    """Name the groups that `worker` could not make when it tried last."""
-    query = sa.select(blocks.c.group_key).where(blocks.c.worker == worker)
+def blocked_groups(database: Database) -> set[str]:
+    """Name the groups that some worker could not make of late."""
+    query = sa.select(blocks.c.group_key)
     with database.read() as connection:
         return set(connection.execute(query).scalars())
 

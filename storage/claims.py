@@ -157,11 +157,27 @@ def renew(
         return set(connection.execute(sa.select(jobs.c.id).where(held)).scalars())
 
 
-def hand_back(database: Database, *, owner: str, ids: Iterable[int]) -> None:
-    """Give claimed jobs back unmade; no attempt is counted."""
+def hand_back(
+    database: Database, *, owner: str, ids: Iterable[int], suspected: bool = False
+) -> None:
+    """Give claimed jobs back unmade; no attempt is counted.
+
+    Args:
+        database: Where the jobs are.
+        owner: Who claimed them.
+        ids: Their rows.
+        suspected: Whether the device failed with them in hand. Then they wait behind
+            the others of their group. Where that is so already, and one of them may
+            be what it fails with, the attempt counts, and they are claimed one by one.
+    """
     mine = sa.and_(jobs.c.id.in_(list(ids)), jobs.c.owner == owner)
+    changes: dict[str, Any] = {}
+    if suspected:
+        again = jobs.c.position >= BEHIND
+        attempts = jobs.c.attempts - sa.case((again, 0), else_=1)
+        changes = {"attempts": attempts, "position": jobs.c.position + BEHIND}
     with database.write() as connection:
-        _free(connection, mine)
+        _free(connection, mine, **changes)
 
 
 def free_expired(database: Database) -> int:

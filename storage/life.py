@@ -16,65 +16,64 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.database import Database
-from storage.schema import LEASED, RUNNABLE, jobs, sweep_jobs, sweeps
+from storage.schema import LEASED, jobs, sweep_jobs, sweeps
 from storage.sweeps import FAILED, Sweep
+from storage.wake_ups import runnable_keys
 from storage.wishes import ACTIVE, BEST, rank
 
 log = logging.getLogger(__name__)
 
+#: The priority that a sweep by itself gives its jobs; NULL if it is not active.
+WISH = sa.case((ACTIVE, sweeps.c.priority))
 #: Jobs of a sweep that are told in one transaction.
 STEP = 2000
-#: Jobs that are named in the messages which wake workers; these go on by themselves.
-WAKE_UP = 512
-#: Members of a sweep that show whether the others were told: the last of them.
-LOOK_BACK = 500
 #: Finished jobs by which a sweep is judged, and failures among them that it may have.
 JUDGED = 100
 TOLERATED = JUDGED // 5
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """What became of a sweep's jobs.
 
     Attributes:
         changed: Jobs that are wanted more, less or no longer.
-        woken: Batch groups to keys of jobs that can be made now, `WAKE_UP` at most.
+        woken: Where some may be made now that could not before: keys of every batch
+            group that waits, of other sweeps too; see `storage.wake_ups`.
     """
 
     changed: int = 0
-    woken: dict[str, list[str]] = field(default_factory=dict)
+    woken: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def set_state(database: Database, sweep: Sweep, state: str) -> Told:
     """Make a sweep `active`, `paused` or `cancelled`, whatever it was."""
     # What paused it stays told for as long as it is paused.
     reason = {} if state == "paused" else {"reason": None}
-    return _change(database, sweep, {"state": state, **reason})
+    changed = _change(database, sweep, {"state": state, **reason})
+    return _told(database, changed) if state == "active" else Told(changed=changed)
 
 
 def set_priority(database: Database, sweep: Sweep, priority: int) -> Told:
     """Make a sweep more or less urgent: 0 is first, 9 last."""
-    return _change(database, sweep, {"priority": priority})
+    return _told(database, _change(database, sweep, {"priority": priority}))
 
 
 def settle(database: Database, sweep: Sweep) -> Told:
     """Have all jobs of a sweep know what it wants; cheap where they know already."""
     with database.read() as connection:
-        if _is_settled(connection, sweep.id):
-            return Told()
-    return _tell(database, sweep.id)
+        unsettled = _unsettled(connection, sweeps.c.id == sweep.id)
+    return _told(database, sum(_tell(database, each) for each in unsettled))
 
 
 def settle_all(database: Database) -> int:
     """Finish what was broken off; give how many jobs had not heard of it.
 
-    Whether a sweep's jobs were told is seen at its last members, which are told last.
+    Every job of every sweep is looked at: call it now and then.
     """
     with database.read() as connection:
-        ids = connection.execute(sa.select(sweeps.c.id)).scalars().all()
-        unsettled = [each for each in ids if not _is_settled(connection, each)]
-    return sum(_tell(database, each).changed for each in unsettled)
+        unsettled = _unsettled(connection)
+    return sum(_tell(database, each) for each in unsettled)
 
 
 def judge(database: Database) -> list[str]:
@@ -94,30 +93,30 @@ def judge(database: Database) -> list[str]:
     return [row.name for row in found if _has_failed(database, row, first[row.id])]
 
 
-def _change(database: Database, sweep: Sweep, values: Mapping[str, Any]) -> Told:
+def _change(database: Database, sweep: Sweep, values: Mapping[str, Any]) -> int:
     with database.write() as connection:
         changed = sa.update(sweeps).where(sweeps.c.id == sweep.id).values(values)
         connection.execute(changed)
         held = rank(connection, LEASED)
-    told = _tell(database, sweep.id)
-    told.changed += held
-    return told
+    return held + _tell(database, sweep.id)
 
 
-def _tell(database: Database, sweep_id: int) -> Told:
-    told, last, named = Told(), 0, 0
+def _told(database: Database, changed: int) -> Told:
+    return Told(changed=changed, woken=runnable_keys(database) if changed else {})
+
+
+def _tell(database: Database, sweep_id: int) -> int:
+    """Have all jobs of a sweep know what is wanted; give how many did not."""
+    changed = last = 0
     while ids := _members(database, sweep_id, after=last):
         with database.write() as connection:
             members = sa.select(sweep_jobs.c.job_id).where(
                 sweep_jobs.c.sweep_id == sweep_id,
                 sweep_jobs.c.job_id.between(ids[0], ids[-1]),
             )
-            changed = rank(connection, jobs.c.id.in_(members))
-        if changed and named < WAKE_UP:
-            named += _name(database, ids, told.woken, most=WAKE_UP - named)
-        told.changed += changed
+            changed += rank(connection, jobs.c.id.in_(members))
         last = ids[-1]
-    return told
+    return changed
 
 
 def _members(database: Database, sweep_id: int, *, after: int) -> Sequence[int]:
@@ -131,33 +130,31 @@ def _members(database: Database, sweep_id: int, *, after: int) -> Sequence[int]:
         return connection.execute(query).scalars().all()
 
 
-def _name(
-    database: Database, ids: Sequence[int], groups: dict[str, list[str]], *, most: int
-) -> int:
-    """Add jobs of `ids` that can be made now to `groups`; give how many they are."""
-    columns = (jobs.c.group_key, jobs.c.key)
-    query = sa.select(*columns).where(jobs.c.id.in_(ids), RUNNABLE).limit(most)
-    with database.read() as connection:
-        found = connection.execute(query).all()
-    for group, key in found:
-        groups.setdefault(group, []).append(key)
-    return len(found)
+def _unsettled(
+    connection: Connection, which: sa.ColumnElement[bool] | None = None
+) -> Sequence[int]:
+    """Give those sweeps of `which`, or of all, that have jobs which were not told.
 
-
-def _is_settled(connection: Connection, sweep_id: int) -> bool:
-    last = (
-        sa.select(sweep_jobs.c.job_id)
-        .where(sweep_jobs.c.sweep_id == sweep_id)
-        .order_by(sweep_jobs.c.job_id.desc())
-        .limit(LOOK_BACK)
-        .subquery()
+    A job whose priority is just what a sweep wishes can lack the wish of another only,
+    and is seen there. So who else wants it, which takes longer, is asked of few.
+    """
+    others = (
+        sa.select(sweeps.c.id, sweep_jobs.c.job_id)
+        .join(sweep_jobs, sweep_jobs.c.sweep_id == sweeps.c.id)
+        .join(jobs, jobs.c.id == sweep_jobs.c.job_id)
+        .where(jobs.c.state != "done", jobs.c.priority.is_distinct_from(WISH))
+        .where(sa.true() if which is None else which)
+        .cte()
+        # Or PostgreSQL asks of all what is to be asked of few.
+        .prefix_with("MATERIALIZED", dialect="postgresql")
     )
-    ignorant = sa.select(jobs.c.id).where(
-        jobs.c.id.in_(sa.select(last.c.job_id)),
-        jobs.c.state != "done",
-        jobs.c.priority.is_distinct_from(BEST),
+    query = (
+        sa.select(others.c.id)
+        .join(jobs, jobs.c.id == others.c.job_id)
+        .where(jobs.c.priority.is_distinct_from(BEST))
+        .distinct()
     )
-    return connection.execute(ignorant.limit(1)).first() is None
+    return connection.execute(query).scalars().all()
 
 
 def _first_finished(connection: Connection, sweep_id: int) -> Sequence[Any]:

@@ -98,10 +98,20 @@ def record_done(
     *,
     worker: str,
     environment: Environment,
+    owner: str | None = None,
 ) -> set[int]:
-    """Mark jobs as done, each once, whoever holds its lease by now.
+    """Mark jobs as done, each once, also where the lease ended meanwhile.
 
-    Any image of a job is as good as another; only the first to finish counts.
+    Any image of a job is as good as another; only the first to finish counts. But the
+    row must tell of the file that is there: so what another worker holds by now is left
+    to that one, which may have replaced the file, or may yet do it.
+
+    Args:
+        database: Where the jobs are.
+        done: What was made, by the id of the job.
+        worker: Who made it, for people.
+        environment: Where and with what.
+        owner: Who made it, as its claims say; None where no other can hold the jobs.
 
     Returns:
         The ids of `done` that were not done before.
@@ -109,7 +119,9 @@ def record_done(
     with database.write() as connection:
         lock_jobs(connection, jobs.c.id.in_(done))
         environment_id = keep_environment(connection, environment)
-        first = {job_id for job_id in sorted(done) if _finish(connection, job_id)}
+        first = {
+            job_id for job_id in sorted(done) if _finish(connection, job_id, owner)
+        }
         rows = [
             _row(job_id, result, worker=worker, environment_id=environment_id)
             for job_id, result in done.items()
@@ -146,10 +158,12 @@ def keep_environment(connection: Connection, environment: Environment) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def _finish(connection: Connection, job_id: int) -> bool:
+def _finish(connection: Connection, job_id: int, owner: str | None) -> bool:
+    free = sa.or_(jobs.c.owner.is_(None), jobs.c.owner == owner)
     statement = (
         sa.update(jobs)
         .where(jobs.c.id == job_id, jobs.c.state != "done")
+        .where(sa.true() if owner is None else free)
         .values(state="done", owner=None, lease_until=None, error=None)
     )
     return connection.execute(statement).rowcount == 1

@@ -168,21 +168,6 @@ def count_unmade(database: Database) -> int:
         return int(connection.execute(query.select_from(jobs)).scalar_one())
 
 
-def runnable_keys(database: Database, *, limit: int) -> dict[str, list[str]]:
-    """Give up to `limit` keys that a worker may claim, by batch group."""
-    query = (
-        sa.select(jobs.c.group_key, jobs.c.key)
-        .where(RUNNABLE)
-        .order_by(jobs.c.priority, jobs.c.position)
-        .limit(limit)
-    )
-    groups: dict[str, list[str]] = {}
-    with database.read() as connection:
-        for group, key in connection.execute(query):
-            groups.setdefault(group, []).append(key)
-    return groups
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """What images of one kind cost so far, warm-ups left out.

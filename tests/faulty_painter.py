@@ -1,7 +1,8 @@
 """The stand-in painter, on devices that fail: hung, or sick.
 
 A job whose prompt is `hang` is never finished, while the beat goes on, and one whose
-prompt is `load` is never begun, since its model takes for ever to load. As long as
+prompt is `load` is never begun, since its model takes for ever to load. With one whose
+prompt is `curse` in hand the device fails. As long as
 there is a file in the state folder that is called `sick`, the device fails at each job;
 with `short`, the machine kills whoever loads a model for the prompt `large`; with
 `frozen`, no picture gets to the disk.
@@ -66,7 +67,7 @@ def is_there(name: str) -> bool:
 
 
 def _misbehave(jobs: list[Job]) -> None:
-    if jobs and is_there("sick"):
+    if any(job.prompt == "curse" for job in jobs) or (jobs and is_there("sick")):
         msg = "the GPU must answer, but says: lost"
         raise DeviceError(msg)
     if any(job.prompt == "large" for job in jobs):

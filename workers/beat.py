@@ -18,6 +18,12 @@ log = logging.getLogger(__name__)
 
 #: Beats in the time after which silence frees a job.
 BEATS_PER_LEASE = 6
+#: Share of a lease for which it is sure: what is left of it is for writing a file.
+SURE = 0.5
+
+#: By both clocks: one stands still while the machine sleeps, and leases end by the
+#: other, which somebody may set.
+Moment = tuple[float, float]
 
 
 class Beat:
@@ -43,7 +49,9 @@ class Beat:
         self._lease_s = lease_s
         self._leases = f"{owner} leases"
         self._lock = threading.Lock()
-        self._held: set[int] = set()
+        self._asking = threading.Lock()
+        #: When their leases began last, at the earliest.
+        self._held: dict[int, Moment] = {}
         self._lost: set[int] = set()
 
     @contextmanager
@@ -66,19 +74,44 @@ class Beat:
     def hold(self, *ids: int) -> None:
         """Keep the leases of these jobs too, from now on."""
         with self._lock:
-            self._held.update(ids)
+            self._held.update(dict.fromkeys(ids, _now()))
             self._lost.difference_update(ids)  # claimed anew after it was lost
 
     def let_go(self, *ids: int) -> None:
         """Keep the leases of these jobs no more."""
         with self._lock:
-            self._held.difference_update(ids)
+            for job_id in ids:
+                self._held.pop(job_id, None)
             self._lost.difference_update(ids)
 
     def has_lost(self, job_id: int) -> bool:
         """Tell whether somebody else was given a job that is in hand here."""
         with self._lock:
             return job_id in self._lost
+
+    def is_sure_of(self, job_id: int) -> bool:
+        """Tell whether a job in hand is still this worker's, when it matters.
+
+        SQL is asked only where its lease may have ended: after an outage, or where this
+        process or its machine stood still.
+
+        Raises:
+            DatabaseError: SQL must be asked, and cannot be reached.
+        """
+        if self._is_in_doubt(job_id):
+            with self._asking:
+                # Who had to wait here has the answer that another thread got.
+                if self._is_in_doubt(job_id):
+                    self._keep_leases()
+        with self._lock:
+            return job_id in self._held
+
+    def _is_in_doubt(self, job_id: int) -> bool:
+        with self._lock:
+            since = self._held.get(job_id)
+        if since is None:
+            return False
+        return max(map(float.__sub__, _now(), since)) > SURE * self._lease_s
 
     def _run(self, delivery_tag: str | None, ended: threading.Event) -> None:
         while True:
@@ -108,11 +141,23 @@ class Beat:
 
     def _keep_leases(self) -> None:
         with self._lock:
-            held = set(self._held)
+            held = dict(self._held)
         if not held:
             return
+        began = _now()
         kept = claims.renew(
             self._database, owner=self._owner, ids=held, lease_s=self._lease_s
         )
         with self._lock:
-            self._lost |= (held - kept) & self._held
+            for job_id, since in held.items():
+                if self._held.get(job_id) != since:
+                    continue  # let go meanwhile, or claimed anew
+                if job_id in kept:
+                    self._held[job_id] = began
+                else:
+                    del self._held[job_id]
+                    self._lost.add(job_id)
+
+
+def _now() -> Moment:
+    return time.monotonic(), time.time()

@@ -18,11 +18,13 @@ class Bench:
         ends: So often.
         in_vain: So often with nothing in hand: jobs that kill are set aside in the
             end, but such a worker will end again.
+        has_worked: Whether it ever made an image.
         until: When the seat may be taken again; of the monotonic clock.
     """
 
     ends: int = 0
     in_vain: int = 0
+    has_worked: bool = False
     until: float = 0.0
     _held: frozenset[int] = frozenset()
 
@@ -34,6 +36,7 @@ class Bench:
     def forgive(self) -> None:
         """Begin to count anew: an image was made."""
         self.ends = self.in_vain = 0
+        self.has_worked = True
         self._held = frozenset()
 
     def rest(self) -> float:
@@ -45,7 +48,7 @@ class Bench:
         """Begin the pause after an end; give its seconds.
 
         Args:
-            held: The jobs that the worker had in hand; None where that is not known.
+            held: The jobs that the worker had in hand; None where that says nothing.
                 The same one job again is more likely to blame than the device.
         """
         is_same_job = held is not None and len(held) == 1 and held == self._held
@@ -53,6 +56,6 @@ class Bench:
         if held is not None:
             self.in_vain = 0 if held else self.in_vain + 1
             self._held = held
-        pause_s: float = min(BACK_OFF_S * 2 ** (self.ends - 1), MOST_BACK_OFF_S)
+        pause_s: float = min(BACK_OFF_S * 2 ** min(self.ends - 1, 30), MOST_BACK_OFF_S)
         self.until = time.monotonic() + pause_s
         return pause_s

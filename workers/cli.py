@@ -94,6 +94,8 @@ def worker(
     finished image, a second one stops at once. Logs are in $NIGHTSWEEP_HOME/logs. A
     GPU that other workers of this machine serve is left to them until it is free.
     """
+    # A terminal that is closed ends no night; workers inherit that.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     seats = _choose_seats(**devices)
     settings = read_settings()
     settings.make_home()
@@ -172,8 +174,6 @@ def _obey_signals(supervisor: Supervisor) -> None:
 
     signal.signal(signal.SIGINT, obey)
     signal.signal(signal.SIGTERM, obey)
-    # A terminal that is closed ends no night; workers inherit that.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _wait_for_end(supervisor: Supervisor) -> None:

@@ -3,17 +3,42 @@
 import hashlib
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
 from PIL.PngImagePlugin import PngInfo
 
+from storage.errors import DeviceError, ImageStoreError
 from storage.job import Job
 from storage.schedulers import NAMES, short_name
 
 #: zlib's fastest: half the time of the default, about 15 % more bytes.
 COMPRESS_LEVEL = 1
+
+
+def encode(image: Image, job: Job, *, until: float) -> tuple[bytes, str]:
+    """Give the bytes of an image's file, and the hash of its pixels.
+
+    Args:
+        image: RGB.
+        job: How it was made.
+        until: When to wait for memory no more; of `time.perf_counter`.
+
+    Raises:
+        ImageStoreError: There is too little memory at present.
+        DeviceError: There is still too little, and no time left.
+    """
+    try:
+        return encode_png(image, job), pixel_sha256(image)
+    except (MemoryError, OSError) as exc:  # Pillow's encoder says it with either
+        msg = (
+            "Memory must suffice to make a PNG file of an image, but Pillow says: "
+            f"{exc!r}; end other programs, and the work goes on by itself."
+        )
+        is_over = time.perf_counter() >= until
+        raise (DeviceError if is_over else ImageStoreError)(msg) from exc
 
 
 def encode_png(image: Image, job: Job) -> bytes:

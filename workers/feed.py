@@ -14,7 +14,7 @@ from typing import Self
 
 from storage import claims
 from storage.claims import Claim
-from storage.errors import JobError
+from storage.errors import DeviceError, JobError
 from storage.job import Job
 from workers.finish import Develop, Finisher
 from workers.kit import Answer, Kit, ending
@@ -82,13 +82,15 @@ class Feed:
         self._withdrawal.start()
         return self
 
-    def __exit__(self, *_exc: object) -> None:
+    def __exit__(self, _kind: object, exc: object, _trace: object) -> None:
         """Claim no more, and hand back what is not painted."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         self._thread.join()
         self._withdrawal.end()
+        if isinstance(exc, DeviceError):
+            self._kit.suspect(self._stock.drain_in_hand(), exc)
         self._kit.hand_back([claim.id for claim in self._stock.drain()])
 
     @property

@@ -19,7 +19,7 @@ from typing import Self
 from storage import blocks
 from storage.claims import Claim
 from storage.database import utc_now
-from storage.errors import JobError
+from storage.errors import DeviceError, JobError
 from storage.images import relative_path
 from storage.results import (
     Environment,
@@ -29,7 +29,7 @@ from storage.results import (
     record_failure,
 )
 from workers import phases
-from workers.encode import encode_png, pixel_sha256
+from workers.encode import encode
 from workers.kit import ENDINGS, Kit, ending
 from workers.painting import Painting
 from workers.recent import Recent
@@ -44,6 +44,9 @@ LEAST_IN_HAND = 4
 LINGER_S = 0.1
 #: Seconds between two looks whether to go on waiting.
 TICK_S = 0.1
+#: Seconds that memory is waited for. A batch beside this one may end, or a program; but
+#: where this process has it all, only its end helps.
+SHORTAGE_S = 120.0
 
 Develop = Callable[[], Painting]
 
@@ -86,7 +89,7 @@ class Finisher:
         self._count = 0
         self._most = LEAST_IN_HAND
         self._rows: list[_Done | _Failed] = []
-        self._abandoned: list[int] = []
+        self._abandoned: list[Claim] = []
         self._hurried = self._closed = False
         self._developers = ThreadPoolExecutor(kit.developers, "develop")
         self._writer = threading.Thread(target=self._write, name="write", daemon=True)
@@ -103,7 +106,10 @@ class Finisher:
             self._closed = True
             self._changed.notify_all()
         self._writer.join()
-        self._kit.hand_back(self._abandoned)
+        if isinstance(self.trouble, DeviceError):
+            self._kit.suspect(self._abandoned, self.trouble)
+        else:
+            self._kit.hand_back([claim.id for claim in self._abandoned])
         if self.trouble and kind is None:
             raise self.trouble
 
@@ -158,7 +164,7 @@ class Finisher:
     def _abandon(self, claims: Sequence[Claim], exc: Exception) -> None:
         with self._changed:
             self.trouble = self.trouble or ending(exc)
-            self._abandoned += [claim.id for claim in claims]
+            self._abandoned += claims
             self._changed.notify_all()
 
     def _end(self, count: int) -> None:
@@ -167,22 +173,24 @@ class Finisher:
             self._changed.notify_all()
 
     def _develop(self, claim: Claim, develop: Develop) -> None:
-        if self._kit.beat.has_lost(claim.id):
-            # Somebody else makes it, and this file would not be that of their row.
-            self._kit.beat.let_go(claim.id)
-            self._end(1)
-            return
         try:
-            self._add(self._make(claim, develop))
+            row = self._make(claim, develop)
         except Exception as exc:  # noqa: BLE001 - the painter's thread raises it
             self._abandon([claim], exc)
             self._end(1)
+            return
+        if row:
+            self._add(row)
+        else:
+            self._kit.beat.let_go(claim.id)
+            self._end(1)
 
-    def _make(self, claim: Claim, develop: Develop) -> _Done | _Failed:
+    def _make(self, claim: Claim, develop: Develop) -> _Done | _Failed | None:
+        """Make the file; None where the job is somebody else's by now."""
         try:
             with phases.during(phases.STORING):
                 done = self._save(claim, develop())
-        except ENDINGS:
+        except (*ENDINGS, MemoryError):
             raise
         except JobError as exc:
             return _Failed(claim=claim, error=str(exc))
@@ -192,17 +200,22 @@ class Finisher:
             error = f"{type(exc).__name__}: {exc}"
             self._recent.surprised_by(error)
             return _Failed(claim=claim, error=error)
-        self._recent.made_one()
+        if done:
+            self._recent.made_one()
         return done
 
-    def _save(self, claim: Claim, painting: Painting) -> _Done:
+    def _save(self, claim: Claim, painting: Painting) -> _Done | None:
         job, started = claim.job, time.perf_counter()
-        content = encode_png(painting.image, job)
-        self._kit.patiently(lambda: self._kit.images.save(job.key, content))
+        # Where the work is to end, what is left has one attempt.
+        until = started + (0.0 if self.trouble else SHORTAGE_S)
+        image = painting.image
+        content, digest = self._kit.patiently(lambda: encode(image, job, until=until))
+        if not self._kit.patiently(lambda: self._store(claim, content)):
+            return None
         result = Result(
             path=relative_path(job.key),
             size_bytes=len(content),
-            pixel_sha256=pixel_sha256(painting.image),
+            pixel_sha256=digest,
             engine=painting.engine,
             batch_width=painting.batch_width,
             slot=painting.slot,
@@ -221,6 +234,17 @@ class Finisher:
             finished_at=utc_now(),
         )
         return _Done(claim=claim, result=result, environment=painting.environment)
+
+    def _store(self, claim: Claim, content: bytes) -> bool:
+        """Write the file, unless somebody else makes the job by now; tell which.
+
+        Theirs would be replaced, and their row would tell of another file. That is left
+        to a worker that stands still, or a disk that hangs, for half a lease in here.
+        """
+        if not self._kit.beat.is_sure_of(claim.id):
+            return False
+        self._kit.images.save(claim.job.key, content)
+        return True
 
     def _write(self) -> None:
         while rows := self._next_rows():
@@ -251,6 +275,7 @@ class Finisher:
                 results,
                 worker=self._kit.worker,
                 environment=environment,
+                owner=self._kit.owner,
             )
             self._kit.patiently(record)
         for row in rows:

@@ -2,12 +2,13 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 from storage import blocks, claims
+from storage.claims import Claim
 from storage.database import Database
 from storage.errors import DatabaseError, DeviceError, NightsweepError, UnfitError
 from storage.images import ImageFolder
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between attempts while the disk or the database is away.
 PAUSE_S = 2.0
+#: Attempts at a job, alone of late, after which its group waits.
+MANY = 3
 #: What ends the work on a group; any other error is a job's, or unforeseen.
 ENDINGS = (StoppedError, UnfitError, DeviceError)
 
@@ -81,14 +84,30 @@ class Kit:
         with suppress(DatabaseError):
             blocks.block(self.database, group, worker=self.worker, reason=reason)
 
-    def hand_back(self, ids: Collection[int]) -> None:
-        """Give claimed jobs back unmade, if the database can be reached."""
+    def suspect(self, taken: Sequence[Claim], error: DeviceError) -> None:
+        """Give back what a device failed with, to be claimed last, and then alone.
+
+        Where it fails with one that is alone, its group waits, and others go on.
+        """
+        self.hand_back([claim.id for claim in taken], suspected=True)
+        if len(taken) == 1 and taken[0].attempts >= MANY:
+            self.tell(taken[0].job.group, str(error))
+
+    def hand_back(self, ids: Collection[int], *, suspected: bool = False) -> None:
+        """Give claimed jobs back unmade, if the database can be reached.
+
+        Args:
+            ids: Their rows.
+            suspected: See `claims.hand_back`.
+        """
         if not ids:
             return
         # Let go first: a lease that nobody renews ends, whatever comes of this.
         self.beat.let_go(*ids)
         try:
-            claims.hand_back(self.database, owner=self.owner, ids=ids)
+            claims.hand_back(
+                self.database, owner=self.owner, ids=ids, suspected=suspected
+            )
         except NightsweepError as exc:
             log.warning(
                 "%d jobs wait for their leases to end: %s",

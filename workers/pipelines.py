@@ -4,7 +4,7 @@ import gc
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,9 +56,19 @@ def name_of(dtype: torch.dtype) -> str:
 #: loaded beside others.
 SPARE = 0.5
 #: What CUDA's libraries, and torch's allocator on a CPU, say of too little memory.
-SHORTAGES = ("out of memory", "can't allocate memory")
-#: What oneDNN says, on a CPU, once memory was too short for one of its kernels.
-SPOILT = "could not create a primitive"
+SHORTAGES = ("out of memory", "can't allocate memory", "_alloc_failed")
+#: What is said where every later call of the process may fail too: by CUDA's libraries
+#: (torch has a class of errors for CUDA itself only), and by oneDNN, on a CPU, once
+#: memory was too short for one of its kernels.
+SPOILT = (
+    "cuda error:",
+    "cublas_status_",
+    "cudnn error",
+    "cudnn_status_",
+    "cufft error",
+    "cusolver error",
+    "could not create a primitive",
+)
 
 #: What diffusers raises for folders that it cannot load, as for weights of another
 #: shape than the config says, or a class that it does not have.
@@ -231,16 +241,15 @@ def device_errors(what: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as exc:
-        # After these every later call of the process fails too.
-        if isinstance(exc, torch.AcceleratorError) or SPOILT in str(exc):
-            msg = f"the device must answer, but says: {exc}; the worker starts again"
-            raise DeviceError(msg) from exc
         if is_shortage(exc):
             msg = (
                 f"{what} must fit into this device's memory, but does not: {exc}; use "
                 "one with more of it"
             )
             raise UnfitError(msg) from exc
+        if isinstance(exc, torch.AcceleratorError) or _says(exc, SPOILT):
+            msg = f"the device must answer, but says: {exc}; the worker starts again"
+            raise DeviceError(msg) from exc
         raise
 
 
@@ -248,8 +257,12 @@ def is_shortage(error: Exception) -> bool:
     """Tell whether an error says that memory ended."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
+    return _says(error, SHORTAGES)
+
+
+def _says(error: Exception, any_of: Sequence[str]) -> bool:
     said = str(error).lower()
-    return any(words in said for words in SHORTAGES)
+    return any(words in said for words in any_of)
 
 
 def load_pipeline(found: Located, *, variant: str | None, dtype: torch.dtype) -> Any:

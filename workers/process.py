@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from importlib import import_module
@@ -51,6 +52,8 @@ log = logging.getLogger("workers.process")
 
 #: Module and function that make the painter; the tests put a stand-in here.
 PAINTER = "workers.torch_painter:make_painter"
+#: Seconds that a worker without a supervisor may take to end.
+STOP_S = 60.0
 #: Threads beside the painter's. One on a CPU, where they share the cores with it.
 CPU_DEVELOPERS = 1
 GPU_DEVELOPERS = 2
@@ -76,7 +79,9 @@ def main(peers: int, report: int | None, **seat: Any) -> None:
     _configure_logging(settings, seat["name"])
     recent = Recent()
     if report is not None:
-        Reporter(report, recent).start()
+        reporter = Reporter(report, recent)
+        phases.when_preparing(reporter.tell_at_once)
+        reporter.start()
     try:
         with phases.during(phases.STARTING):
             app = _prepare(settings, Seat(**seat), peers=peers, recent=recent)
@@ -114,7 +119,8 @@ def _prepare(settings: Settings, seat: Seat, *, peers: int, recent: Recent) -> C
         compile_network=settings.compile_network,
     )
     turn = Turn(kit=kit, painter=WatchedPainter(painter), recent=recent)
-    turn.leave_alone(_patiently(lambda: blocks.blocked_by(database, seat.name)))
+    for group in _patiently(lambda: blocks.blocked_groups(database)):
+        turn.leave_alone(group)
     register(app, turn, beat)
     return app
 
@@ -181,7 +187,10 @@ def _find_painter() -> Callable[..., Painter]:
 
 
 def _end_with_parent() -> None:
-    """Stop warmly when standard input ends: the supervisor holds its other end."""
+    """Stop warmly when standard input ends: the supervisor holds its other end.
+
+    One that hangs would keep its jobs and its GPU for ever, as nobody watches it now.
+    """
     if sys.stdin is None or sys.stdin.isatty():
         return
 
@@ -190,6 +199,8 @@ def _end_with_parent() -> None:
             pass
         log.warning("The supervisor is gone.", extra={"action": "parent_gone"})
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(STOP_S)
+        os._exit(1)
 
     threading.Thread(target=_wait, name="parent", daemon=True).start()
 

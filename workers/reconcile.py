@@ -9,7 +9,8 @@ from storage import claims, life
 from storage.database import Database
 from storage.owners import is_dead
 from storage.queue import send, waiting
-from storage.sweeps import NORMAL_PRIORITY, runnable_keys
+from storage.sweeps import NORMAL_PRIORITY
+from storage.wake_ups import runnable_keys
 from workers.beat import BEATS_PER_LEASE
 from workers.upkeep import REPAIR_S
 
@@ -18,10 +19,14 @@ log = logging.getLogger(__name__)
 #: Seconds without a look into SQL after which nobody else may have reached it either;
 #: fewer are no gap, since looks are seconds apart by design.
 GAP_S = 2 * REPAIR_S
+#: Seconds between two looks for what a command left half done: all jobs are looked at.
+SETTLE_S = 60.0
 
 
 class Reconciler:
     """Reconciles again and again, and is just to workers after an outage of SQL.
+
+    Now and then, what a command left half done is finished too.
 
     No worker can lengthen its lease while SQL is away. So that what the living have in
     hand is not given to others when it is back, they get half a lease to do so first;
@@ -34,12 +39,16 @@ class Reconciler:
         self._app = app
         self._lease_s = lease_s
         self._looked: tuple[float, float] | None = None
-        self._spares_until = 0.0
+        self._spares_until = self._settles_at = 0.0
 
     def __call__(self) -> int:
         """Reconcile; see `reconcile`."""
         self._look()
-        spares = time.monotonic() < self._spares_until
+        now = time.monotonic()
+        if now >= self._settles_at:
+            life.settle_all(self._database)
+            self._settles_at = now + SETTLE_S
+        spares = now < self._spares_until
         return reconcile(self._database, self._app, spare_the_silent=spares)
 
     def _look(self) -> None:
@@ -70,7 +79,7 @@ def reconcile(
 ) -> int:
     """Free the dead's jobs, and wake the workers where work waits without a message.
 
-    What a command left half done is finished, and a sweep that fails is paused.
+    A sweep that fails is paused.
 
     Args:
         database: Where the jobs are.
@@ -85,11 +94,10 @@ def reconcile(
         DatabaseError: SQL cannot be reached.
     """
     free_the_dead(database, spare_the_silent=spare_the_silent)
-    life.settle_all(database)
     life.judge(database)
     if waiting(app):
         return 0
-    groups = runnable_keys(database, limit=life.WAKE_UP)
+    groups = runnable_keys(database)
     if not groups:
         return 0
     sent = send(app, groups, priority=NORMAL_PRIORITY)

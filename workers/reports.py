@@ -53,11 +53,10 @@ class Reporter:
 
     def start(self) -> None:
         """Begin to tell; it ends with the process, or the supervisor."""
-        phases.when_preparing(self._tell_at_once)
         self._thread.start()
 
-    def _tell_at_once(self) -> None:
-        # If this process dies in a moment, it matters whether a job was begun.
+    def tell_at_once(self) -> None:
+        """Tell now: if this process dies in a moment, it matters what it had begun."""
         with suppress(OSError):
             self._tell_news()
 

@@ -112,13 +112,19 @@ class Stock:
         self._again += [claim for claim in self._doubtful if not claim.is_suspect]
         self._doubtful = [claim for claim in self._doubtful if claim.is_suspect]
 
-    def drain(self) -> list[Claim]:
-        """Give all that is here, and forget it."""
-        drained = self._all()
-        for part in (self._again, self._ready, self._doubtful, self._in_hand):
-            part.clear()
+    def drain_in_hand(self) -> list[Claim]:
+        """Give all that is in hand, and forget it."""
+        drained = list(self._in_hand.values())
+        self._in_hand.clear()
         self._is_alone = False
         return drained
+
+    def drain(self) -> list[Claim]:
+        """Give all that is here, and forget it."""
+        drained = [*self._doubtful, *self._again, *self._ready]
+        for part in (self._again, self._ready, self._doubtful):
+            part.clear()
+        return [*self.drain_in_hand(), *drained]
 
     def _all(self) -> list[Claim]:
         in_hand = self._in_hand.values()

@@ -187,8 +187,10 @@ class Supervisor:
         if died and process.is_preparing:
             self._note_in_vain(child, process, code)
         held = self._upkeep.bury(process.owner, died=is_jobs_fault)
-        if died and not is_jobs_fault:
+        if held and died and not is_jobs_fault:
             held = None  # that it is the same job again says nothing
+        if code == EXIT_UNFIT and child.bench.has_worked:
+            held = None  # a device that worked may work again
         # One that ended in order was told to; whoever did may do it again.
         pause_s = child.bench.sit(held) if code else child.bench.rest()
         log.error(

@@ -8,7 +8,8 @@ sweep was cut into messages, and a model that is loaded is used.
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from storage import claims
@@ -24,8 +25,10 @@ log = logging.getLogger(__name__)
 
 #: Seconds after which a turn ends, to let other groups in.
 TURN_S = 600.0
-#: Seconds for which a worker leaves a group alone that it could not make.
+#: Seconds for which a worker leaves a group alone that it could not make; doubled with
+#: each time in a row, so often at most.
 ASIDE_S = 60.0
+DOUBLED = 5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,12 +45,14 @@ class Turn:
     painter: Painter
     recent: Recent = field(default_factory=Recent)
     _aside: dict[str, float] = field(default_factory=dict)
+    _in_vain: Counter[str] = field(default_factory=Counter)
     _kind: tuple[int, str] | None = None
 
-    def leave_alone(self, groups: Iterable[str]) -> None:
-        """Set groups aside, since this worker could not make them of late."""
-        until = time.monotonic() + ASIDE_S
-        self._aside |= dict.fromkeys(groups, until)
+    def leave_alone(self, group: str) -> None:
+        """Set a group aside for a while, since it could not be made of late."""
+        pause_s = ASIDE_S * 2 ** min(self._in_vain[group], DOUBLED)
+        self._aside[group] = time.monotonic() + pause_s
+        self._in_vain[group] += 1
 
     def take(self, keys: Sequence[str]) -> None:
         """Make the groups of `keys`, then others of the same model.
@@ -104,6 +109,7 @@ class Turn:
         try:
             with finisher, feed:
                 self._paint(feed)
+            self._in_vain.pop(group.key, None)
         except UnfitError as exc:
             self._kind = None
             self._set_aside(group.key, str(exc))
@@ -146,5 +152,5 @@ class Turn:
 
     def _set_aside(self, key: str, reason: str) -> None:
         log.error("%s", reason, extra={"action": "group_blocked"})
-        self.leave_alone([key])
+        self.leave_alone(key)
         self.kit.tell(key, reason)

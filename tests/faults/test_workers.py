@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from storage.schema import jobs
 from tests.faults.night import Night
 from tests.processes import PATIENCE_S, wait_until
+from workers.process import STOP_S
 
 
 @contextmanager
@@ -145,6 +146,19 @@ def test_workers_come_and_go_in_the_midst_of_a_sweep(night: Night) -> None:
     # with one that was painted but not stored.
     assert len(twice) <= 4
     assert night.begun_by_two() == []
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_ends_some_time_after_its_supervisor(night: Night) -> None:
+    night.submit(count=1, prompts="hang")
+    painter = "tests.faulty_painter:make_painter"
+    with night.working(PAINTER=painter, LEASE_S=2) as supervisor:
+        wait_until(night.owners)
+        (worker,) = night.workers()
+        supervisor.kill()
+        worker.wait(2 * STOP_S)
+    with night.working():
+        wait_until(lambda: not night.owners())
 
 
 @pytest.mark.slow

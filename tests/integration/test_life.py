@@ -18,9 +18,12 @@ from producer.submit import submit
 from storage import blocks, life
 from storage.database import Database
 from storage.queue import waiting
+from storage.results import record_done
 from storage.schema import jobs
 from storage.settings import Settings
 from storage.sweeps import find_sweep
+from tests.builders import ENVIRONMENT, make_planned, make_result, plan_seeds, take
+from tests.builders import submit as submit_planned
 from tests.processes import ROOT, running, wait_until
 
 WORKER = ("nightsweep", "worker", "--device", "cpu", "--workers", "1")
@@ -38,6 +41,19 @@ def look(*args, after):
 
 life.STEP, life._members = 5, look
 cli(["cancel", "night"])
+"""
+#: A `resume` that has said what the sweep wants, and has told no job of it.
+STUCK_RESUME = """
+import time
+from producer.cli import cli
+from storage import life
+
+def look(*args, after):
+    print("said", flush=True)
+    time.sleep(600)
+
+life._members = look
+cli(["resume", "night"])
 """
 
 
@@ -131,6 +147,37 @@ def test_a_cancel_that_was_killed_half_way_can_be_repeated(
         assert count_wanted(database) == 0
         command("resume", "night")
         assert count_wanted(database) == 100
+
+
+def test_a_group_that_cannot_be_made_holds_up_no_other_though_messages_are_lost(
+    database: Database, app: Celery
+) -> None:
+    unfit = plan_seeds(*range(600), prompt="unfit", width=768)
+    submit_planned(database, [*unfit, make_planned(seed=-1, position=600, width=64)])
+    with running(*WORKER):
+        wait_until(lambda: count_states(database)["done"] == 1)
+
+
+def test_a_resume_that_was_killed_at_once_is_finished_though_the_last_jobs_are_done(
+    database: Database, app: Celery
+) -> None:
+    planned = plan_seeds(*range(1200), width=64, height=64, steps=1)
+    sweep = submit_planned(database, planned)
+    last = [one.job.key for one in planned[600:]]
+    taken = take(database, limit=600, group=None, keys=last)
+    made = {claim.id: make_result() for claim in taken}
+    record_done(database, made, worker="cpu0", environment=ENVIRONMENT)
+    life.set_state(database, sweep, "paused")
+    with subprocess.Popen(
+        [sys.executable, "-c", STUCK_RESUME], cwd=ROOT, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"said\n"
+        process.kill()
+    assert count_wanted(database) == 0
+    with running(*WORKER):
+        wait_until(lambda: count_wanted(database) > 0)
+        wait_until(lambda: count_states(database)["done"] > 600)
 
 
 def test_what_two_sweeps_want_is_made_though_one_is_paused(

@@ -292,6 +292,9 @@ def test_a_model_that_diffusers_cannot_load_is_not_the_jobs_fault(
     [
         (torch.OutOfMemoryError("full"), UnfitError),
         (torch.AcceleratorError("lost"), DeviceError),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"), UnfitError),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"), DeviceError),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"), DeviceError),
         (RuntimeError("other"), RuntimeError),
     ],
 )

@@ -13,13 +13,14 @@ from storage.database import Database
 from storage.embedded import socket_path, stop
 from storage.errors import QueueError
 from storage.owners import my_name
-from storage.queue import send, waiting
+from storage.queue import QUEUE, send, waiting
 from storage.results import record_done, record_failure
 from storage.settings import Settings
 from storage.sweeps import find_sweep
 from tests.builders import (
     ENVIRONMENT,
     job_rows,
+    make_job,
     make_planned,
     make_result,
     plan_seeds,
@@ -27,7 +28,7 @@ from tests.builders import (
     submit,
     take,
 )
-from workers.reconcile import Reconciler, free_the_dead, reconcile
+from workers.reconcile import SETTLE_S, Reconciler, free_the_dead, reconcile
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -141,6 +142,21 @@ def test_what_redis_lost_is_sent_again(
     assert waiting(app) == 1
 
 
+def test_a_message_is_sent_for_every_group_however_many_jobs_another_has(
+    database: Database, app: Celery
+) -> None:
+    wide = make_planned(seed=-1, position=600, width=768)
+    submit(database, [*plan_seeds(*range(600)), wide])
+    assert reconcile(database, app) == waiting(app)
+    named: list[str] = []
+    with app.connection_for_read() as connection:
+        channel = connection.channel()
+        while message := channel.basic_get(QUEUE, no_ack=True):
+            named += message.payload[0][0]
+    assert make_job(seed=0).key in named
+    assert wide.job.key in named
+
+
 def test_a_freed_job_gets_a_message_at_once(database: Database, app: Celery) -> None:
     submit(database, plan_seeds(1))
     take(database, "elsewhere:1:1", lease_s=-1)
@@ -167,7 +183,22 @@ def test_what_a_killed_command_left_half_done_is_finished(
     with database.write() as connection:
         # As `resume` says it first.
         connection.exec_driver_sql("UPDATE sweeps SET state='active'")
-    assert reconcile(database, app) == 1
+    assert Reconciler(database, app, lease_s=90)() == 1
+    assert len(take(database)) == 2
+
+
+def test_what_commands_left_half_done_is_looked_for_again_and_again(
+    database: Database, app: Celery
+) -> None:
+    submit(database, plan_seeds(1, 2))
+    repair = Reconciler(database, app, lease_s=90)
+    repair()
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE jobs SET priority=NULL")
+    repair()
+    assert take(database) == []
+    repair._settles_at -= SETTLE_S
+    repair()
     assert len(take(database)) == 2
 
 

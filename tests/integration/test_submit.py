@@ -15,10 +15,10 @@ from producer.submit import BATCH, submit
 from storage import claims, engines
 from storage.database import Database, open_database
 from storage.errors import DatabaseError
-from storage.life import WAKE_UP
 from storage.queue import QUEUE, waiting
 from storage.settings import Settings
 from storage.sweeps import count_states, find_sweep
+from storage.wake_ups import WAKE_UP
 from tests.builders import job_rows, make_job, plan_seeds, take
 from tests.builders import submit as submit_planned
 

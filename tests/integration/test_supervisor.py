@@ -110,6 +110,15 @@ def test_a_supervisor_without_hope_gives_up(
     assert not children()
 
 
+def test_a_supervisor_gives_up_where_workers_die_before_they_say_a_word(
+    database: Database, settings: Settings
+) -> None:
+    (settings.logs / "cpu0.log").mkdir(parents=True)
+    seats = [Seat(name="cpu0", device="cpu")]
+    made = Supervisor(seats, database=database, repair=int, give_up_after=2)
+    assert made.run() == 1
+
+
 def test_a_worker_that_cannot_be_started_holds_up_no_other(
     serving: Callable[..., Supervisor], database: Database
 ) -> None:

@@ -5,6 +5,7 @@ The workers are real processes, painting with a stand-in.
 
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -96,7 +97,27 @@ def test_a_device_that_fails_is_benched_and_no_job_is_blamed(
     sick.unlink()
     wait_until(lambda: is_made(database))
     wait_until(lambda: all(row.phase != "benched" for row in roster(database)))
-    assert {(row.attempts, row.deaths) for row in job_rows(database)} == {(1, 0)}
+    assert {row.deaths for row in job_rows(database)} == {0}
+
+
+def test_a_job_that_a_device_fails_with_holds_up_nothing_else(
+    serving: Callable[..., Supervisor],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NIGHTSWEEP_STAND_IN_WIDTH", "4")
+    bad = make_planned(seed=0, prompt="curse", **SMALL)
+    other = make_planned(seed=4, width=16, height=16)
+    sweep = submit(database, [bad, *plan_seeds(1, 2, 3, **SMALL), other])
+    made = serving(give_up_after=9)
+    wait_until(lambda: list(states(database).values()).count("done") == 4)
+    wait_until(lambda: blocked_jobs(database, sweep))
+    (reason,) = blocked_jobs(database, sweep)
+    assert reason == "the GPU must answer, but says: lost"
+    made.stop()
+    wait_until(lambda: not children())
+    row = job_rows(database)[0]
+    assert (row.state, row.deaths) == ("pending", 0)
 
 
 @pytest.mark.slow
@@ -235,6 +256,26 @@ def test_a_run_goes_on_when_its_terminal_is_closed(
         assert run.wait(PATIENCE_S) == 0
     assert is_made(database)
     assert {row.attempts for row in job_rows(database)} == {1}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is caught")
+def test_a_run_goes_on_when_its_terminal_is_closed_before_the_work_began(
+    database: Database, app: Celery, tmp_path: Path
+) -> None:
+    spec = sweep_file(tmp_path, count=2, steps=2).read_bytes()
+    with subprocess.Popen(command("run", "-", *CPU), stdin=subprocess.PIPE) as run:
+        wait_until(lambda: catches_hangups(run.pid))
+        run.send_signal(signal.SIGHUP)
+        run.communicate(spec)
+    assert run.returncode == 0
+    assert is_made(database)
+
+
+def catches_hangups(pid: int) -> bool:
+    """Tell whether a process has a handler for SIGHUP."""
+    said = Path(f"/proc/{pid}/status").read_text()
+    (caught,) = re.findall(r"^SigCgt:\s+(\w+)$", said, re.MULTILINE)
+    return bool(int(caught, 16) & 1 << signal.SIGHUP - 1)
 
 
 def test_a_run_that_is_terminated_hands_back(

@@ -48,6 +48,11 @@ def test_ends_with_nothing_in_hand_are_in_vain() -> None:
     assert bench.in_vain == 0
 
 
+def test_a_seat_that_is_benched_for_days_waits_no_longer_than_the_most() -> None:
+    bench = Bench(ends=5000)
+    assert bench.sit(None) == MOST_BACK_OFF_S
+
+
 def test_an_end_in_order_does_not_count() -> None:
     bench = Bench()
     assert bench.rest() == BACK_OFF_S

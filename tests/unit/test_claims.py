@@ -14,7 +14,6 @@ from storage.claims import MAX_DEATHS, Claim
 from storage.database import Database, open_database
 from storage.schema import jobs
 from storage.settings import Settings
-from storage.sweeps import runnable_keys
 from tests.builders import (
     SHAPES,
     job_rows,
@@ -279,6 +278,26 @@ def test_ends_that_are_no_deaths_never_set_a_job_aside(database: Database) -> No
     assert [(row.state, row.attempts) for row in job_rows(database)] == [("pending", 0)]
 
 
+def test_jobs_that_a_device_failed_with_come_last_and_later_one_by_one(
+    database: Database,
+) -> None:
+    submit(database, plan_seeds(1, 2, 3))
+    fail_with(database, limit=2)
+    assert seeds(fail_with(database)) == [3, 1, 2]
+    assert {(row.attempts, row.deaths) for row in job_rows(database)} == {
+        (0, 0),
+        (1, 0),
+    }
+    assert [seeds(take(database, limit=9)) for _ in range(3)] == [[3], [1], [2]]
+
+
+def fail_with(database: Database, *, limit: int = 9) -> list[Claim]:
+    claimed = take(database, "host:1:1", limit=limit)
+    ids = [one.id for one in claimed]
+    claims.hand_back(database, owner="host:1:1", ids=ids, suspected=True)
+    return claimed
+
+
 def test_a_process_frees_its_own_jobs_only(database: Database) -> None:
     submit(database, plan_seeds(1, 2, 3))
     for owner in ("h_1:12:5", "h_1:123:5", "hx1:12:5"):
@@ -308,7 +327,6 @@ def test_everybody_who_holds_a_job_is_named_once(database: Database) -> None:
             "ix_jobs_runnable (group_key=?",
         ),
         (claims.runnable_groups, "ix_jobs_runnable (group_key>?"),
-        (lambda database: runnable_keys(database, limit=9), "ix_jobs_runnable"),
         (claims.free_expired, "ix_jobs_leased (lease_until<?)"),
         (claims.leased_owners, "ix_jobs_leased"),
         (lambda database: claims.unwanted(database, "host:1:1"), "ix_jobs_leased"),

@@ -9,9 +9,8 @@ import sqlalchemy as sa
 from storage import claims, life, sweeps
 from storage.database import Database
 from storage.filters import Filter
-from storage.life import JUDGED, LOOK_BACK, STEP, TOLERATED, WAKE_UP
+from storage.life import JUDGED, STEP, TOLERATED
 from storage.results import record_done, record_failure
-from storage.schema import jobs
 from storage.schema import sweeps as sweeps_table
 from storage.sweeps import Sweep, count_states, find_sweep
 from storage.wishes import add_jobs
@@ -57,13 +56,18 @@ def set_only_state(database: Database, state: str) -> None:
 
 
 def break_off(
-    database: Database, sweep: Sweep, state: str, monkeypatch: pytest.MonkeyPatch
+    database: Database,
+    sweep: Sweep,
+    state: str,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    first_step: bool = True,
 ) -> None:
-    """Begin to pause, resume or cancel a sweep, and end after the first step."""
+    """Begin to pause, resume or cancel a sweep; end before or after the first step."""
     members = life._members
 
     def stop(*args: Any, after: int) -> Any:
-        if after:
+        if after or not first_step:
             raise KeyboardInterrupt
         return members(*args, after=after)
 
@@ -115,15 +119,14 @@ def test_finished_images_are_left_alone(database: Database) -> None:
     assert count_states(database, sweep) == {"done": 1, "pending": 1}
 
 
-def test_resumed_jobs_are_named_for_the_workers_and_not_too_many(
-    database: Database,
-) -> None:
+def test_resumed_jobs_are_named_for_the_workers(database: Database) -> None:
     wide = make_planned(seed=-1, width=768)
-    sweep = submit(database, [wide, *plan_seeds(*range(WAKE_UP))])
+    sweep = submit(database, [wide, *plan_seeds(*range(9))])
+    submit(database, plan_seeds(9, dtype="float32"), name="other")
     assert life.set_state(database, sweep, "paused").woken == {}
     woken = life.set_state(database, sweep, "active").woken
-    assert set(woken) == {wide.job.group, make_job().group}
-    assert sum(map(len, woken.values())) == WAKE_UP
+    assert {wide.job.group, make_job().group} <= set(woken)
+    assert life.set_state(database, sweep, "active").woken == {}
 
 
 def test_thousands_of_jobs_are_told_step_by_step(database: Database) -> None:
@@ -159,13 +162,50 @@ def test_repair_finishes_what_was_broken_off(
     assert life.settle_all(database) == 0
 
 
-def test_what_is_settled_is_seen_without_reading_all_of_a_sweep(
-    database: Database,
+@pytest.mark.parametrize("state", ["active", "paused"])
+def test_what_was_broken_off_is_seen_though_the_last_jobs_are_done(
+    database: Database, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
-    sweep = submit(database, plan_seeds(*range(LOOK_BACK + 1)))
+    planned = plan_seeds(*range(1200))
+    sweep = submit(database, planned)
+    last = [one.job.key for one in planned[600:]]
+    end(database, done=600, group=None, keys=last)
+    life.set_state(database, sweep, "paused" if state == "active" else "active")
+    break_off(database, sweep, state, monkeypatch, first_step=False)
+    assert life.settle_all(database) == 600
+    wanted = 5 if state == "active" else None
+    assert {priorities(database)[seed] for seed in range(600)} == {wanted}
+    assert life.settle_all(database) == 0
+
+
+@pytest.mark.parametrize("priority", [5, 2, 8])
+def test_what_was_broken_off_is_seen_though_another_sweep_wants_the_last_jobs(
+    database: Database, monkeypatch: pytest.MonkeyPatch, priority: int
+) -> None:
+    sweep = submit(database, plan_seeds(*range(1200)))
+    submit(database, plan_seeds(*range(600, 1200)), name="other", priority=priority)
+    life.set_state(database, sweep, "paused")
+    break_off(database, sweep, "active", monkeypatch, first_step=False)
+    assert life.settle_all(database) >= 600
+    known = priorities(database)
+    assert {known[seed] for seed in range(600)} == {5}
+    assert {known[seed] for seed in range(600, 1200)} == {min(5, priority)}
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 8), (8, 2)])
+def test_a_change_of_urgency_that_was_broken_off_is_finished(
+    database: Database, before: int, after: int
+) -> None:
+    submit(database, plan_seeds(1, 2), priority=before)
+    submit(database, plan_seeds(2, 3), name="other", priority=4)
     with database.write() as connection:
-        connection.execute(sa.update(jobs).where(jobs.c.id == 1).values(priority=None))
-    assert life.settle(database, sweep).changed == 0
+        # As `priority` says it first.
+        night = sweeps_table.c.name == "night"
+        changed = sa.update(sweeps_table).where(night)
+        connection.execute(changed.values(priority=after))
+    life.settle_all(database)
+    assert priorities(database) == {1: after, 2: min(after, 4), 3: 4}
+    assert life.settle_all(database) == 0
 
 
 @pytest.mark.parametrize("state", ["paused", "cancelled"])

@@ -17,14 +17,11 @@ from storage.sweeps import (
     list_sweeps,
     measured_costs,
     recent_rate,
-    runnable_keys,
     save_sweep,
 )
 from tests.builders import (
     ENVIRONMENT,
     SHAPES,
-    make_job,
-    make_planned,
     make_result,
     plan_seeds,
     submit,
@@ -105,18 +102,6 @@ def test_states_are_counted_by_membership(database: Database) -> None:
     take(database, limit=1)
     assert count_states(database, one) == {"leased": 1, "pending": 2}
     assert count_states(database, other) == {"pending": 2}
-
-
-def test_runnable_keys_come_by_group_in_order(database: Database) -> None:
-    wide = make_planned(seed=9, width=768)
-    submit(database, [*plan_seeds(1, 2), wide], priority=7)
-    submit(database, plan_seeds(3), name="sooner", priority=1)
-    take(database, limit=1, group=None, keys=[make_job(seed=1).key])
-    assert runnable_keys(database, limit=9) == {
-        make_job().group: [make_job(seed=3).key, make_job(seed=2).key],
-        wide.job.group: [wide.job.key],
-    }
-    assert sum(map(len, runnable_keys(database, limit=2).values())) == 2
 
 
 def test_costs_are_measured_by_model_and_size_without_warm_ups(
