@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -122,6 +122,8 @@ class _Crew:
                 stderr=log,
                 start_new_session=True,
             )
+        if self.interrupted:  # meanwhile
+            self._process.terminate()
         try:
             yield
         finally:
@@ -183,7 +185,7 @@ def _outliving_terminal() -> Iterator[None]:
 def _follow(database: Database, sweep: Sweep, crew: _Crew) -> Standing:
     """Show progress until the sweep is made, or nobody works on it any more."""
     now, took_s = standing(database, sweep), 0.0
-    outage = _Outage()
+    outage, told = _Outage(), set[str]()
     with progress_shown(now) as show:
         while now.unmade and not crew.is_over():
             # A look at a million jobs takes a while: a tenth of the time at most.
@@ -192,6 +194,7 @@ def _follow(database: Database, sweep: Sweep, crew: _Crew) -> Standing:
             try:
                 now = standing(database, sweep)
                 outage.tell(roster.reason_to_wait(database))
+                told |= _tell_benched(database, told)
             except DatabaseError as exc:
                 # The workers wait for it too; the night goes on when it is back.
                 outage.tell(str(exc))
@@ -204,6 +207,14 @@ def _follow(database: Database, sweep: Sweep, crew: _Crew) -> Standing:
             if not now.leased and sum(now.blocked.values()) >= now.unmade:
                 break  # nothing is left but what no worker here can make
     return now
+
+
+def _tell_benched(database: Database, told: Set[str]) -> Set[str]:
+    """Say once of each worker that it is benched; give their names."""
+    benched = roster.benched(database)
+    for name in benched.keys() - told:
+        click.echo(f"Worker {name} is benched: {benched[name]}", err=True)
+    return benched.keys()
 
 
 class _Outage:

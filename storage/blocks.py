@@ -15,12 +15,12 @@ from storage.sweeps import Sweep
 
 
 def block(database: Database, group: str, *, worker: str, reason: str) -> None:
-    """Note that `worker` could not make jobs of a group, and why."""
-    values = {"worker": worker, "reason": reason, "since": utc_now()}
+    """Note that `worker` could not make jobs of a group, and why; keep since when."""
+    values = {"worker": worker, "reason": reason}
     with database.write() as connection:
         connection.execute(
             insert_into(connection, blocks)
-            .values(group_key=group, **values)
+            .values(group_key=group, since=utc_now(), **values)
             .on_conflict_do_update(index_elements=["group_key"], set_=values)
         )
 
@@ -47,11 +47,11 @@ def block_held(database: Database, owner: str, *, worker: str, reason: str) -> N
         block(database, group, worker=worker, reason=text)
 
 
-def blocked_groups(database: Database) -> set[str]:
-    """Name the groups that some worker could not make of late."""
-    query = sa.select(blocks.c.group_key)
+def blocked_groups(database: Database) -> dict[str, str]:
+    """Name the groups that some worker could not make, each with since when."""
+    query = sa.select(blocks.c.group_key, blocks.c.since)
     with database.read() as connection:
-        return set(connection.execute(query).scalars())
+        return {row.group_key: row.since for row in connection.execute(query)}
 
 
 def lift(database: Database, group: str) -> None:

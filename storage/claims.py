@@ -168,16 +168,26 @@ def hand_back(
         ids: Their rows.
         suspected: Whether the device failed with them in hand. Then they wait behind
             the others of their group. Where that is so already, and one of them may
-            be what it fails with, the attempt counts, and they are claimed one by one.
+            be what it fails with, the attempt counts, and they are claimed one by one;
+            but no more of a group than were in hand at once, as it may be the device.
     """
     mine = sa.and_(jobs.c.id.in_(list(ids)), jobs.c.owner == owner)
-    changes: dict[str, Any] = {}
-    if suspected:
-        again = jobs.c.position >= BEHIND
-        attempts = jobs.c.attempts - sa.case((again, 0), else_=1)
-        changes = {"attempts": attempts, "position": jobs.c.position + BEHIND}
     with database.write() as connection:
+        changes = _suspicion(connection, mine) if suspected else {}
         _free(connection, mine, **changes)
+
+
+def _suspicion(connection: Connection, which: sa.ColumnElement[bool]) -> dict[str, Any]:
+    groups = sa.select(jobs.c.group_key).where(which)
+    query = sa.select(jobs.c.id).where(
+        jobs.c.group_key.in_(groups), RUNNABLE, jobs.c.attempts > 0
+    )
+    becomes = jobs.c.position >= BEHIND
+    if connection.execute(query.limit(1)).first():
+        becomes = sa.false()
+    counts = sa.or_(jobs.c.attempts > 1, becomes)
+    attempts = jobs.c.attempts - sa.case((counts, 0), else_=1)
+    return {"attempts": attempts, "position": jobs.c.position + BEHIND}
 
 
 def free_expired(database: Database) -> int:

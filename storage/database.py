@@ -137,6 +137,12 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
+def seconds_between(earlier: str, later: str) -> float:
+    """Give the time between two moments as the database holds them."""
+    elapsed = datetime.fromisoformat(later) - datetime.fromisoformat(earlier)
+    return elapsed.total_seconds()
+
+
 def clock(connection: Connection) -> float:
     """Seconds since 1970 by the one clock that all workers share.
 

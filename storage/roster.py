@@ -101,6 +101,16 @@ def reason_to_wait(database: Database) -> str | None:
         return connection.execute(query.limit(1)).scalar()
 
 
+def benched(database: Database) -> dict[str, str]:
+    """Name the workers whose seats are empty, each with its host, and say why."""
+    columns = (workers.c.name, workers.c.host, workers.c.detail)
+    query = sa.select(*columns).where(workers.c.phase == "benched")
+    with database.read() as connection:
+        return {
+            f"{name} on {host}": why for name, host, why in connection.execute(query)
+        }
+
+
 def has_work(database: Database) -> bool:
     """Tell whether there is a job to take, other than what no worker could make."""
     waiting = {group.key for group in runnable_groups(database)}

@@ -14,6 +14,7 @@ from storage.database import Database, open_database
 from storage.embedded import broker_url, stop
 from storage.queue import make_app
 from storage.settings import Settings, read_settings
+from workers import outages
 
 # Before torch is loaded: its idle threads would spin, and take the cores from others.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -36,6 +37,8 @@ def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     monkeypatch.setenv("NIGHTSWEEP_HOME", str(home))
+    # What a test before this one still waited for would keep others from being said.
+    monkeypatch.setattr(outages, "_outages", {})
     yield
     # A Redis that a command or a worker of the test started outlives both.
     if (home / "redis").is_dir():

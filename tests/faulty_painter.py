@@ -11,7 +11,10 @@ with `short`, the machine kills whoever loads a model for the prompt `large`; wi
 import os
 import signal
 import time
+from dataclasses import replace
 from typing import Any
+
+from PIL.Image import Image
 
 from storage.errors import DeviceError
 from storage.job import Job
@@ -35,6 +38,11 @@ class FaultyPainter:
         self._painter.paint(_FaultyWork(work))  # type: ignore[arg-type]
 
 
+class _Frozen(Image):
+    def save(self, *_args: Any, **_options: Any) -> None:
+        time.sleep(HOURS_S)
+
+
 class _FaultyWork:
     def __init__(self, work: Work) -> None:
         self._work = work
@@ -49,9 +57,10 @@ class _FaultyWork:
 
     def keep(self, job: Job, develop: Develop) -> None:
         def slowly() -> Painting:
-            if is_there("frozen"):
-                time.sleep(HOURS_S)
-            return develop()
+            painting = develop()
+            return (
+                replace(painting, image=_Frozen()) if is_there("frozen") else painting
+            )
 
         self._work.keep(job, slowly)
 

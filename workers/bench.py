@@ -6,6 +6,9 @@ from dataclasses import dataclass
 #: Seconds after the first end in a row; doubled with each, to the most.
 BACK_OFF_S = 1.0
 MOST_BACK_OFF_S = 60.0
+#: A device that fails may recover, or fail with some jobs only: so many times the ends
+#: that otherwise leave no hope, and of one that has worked before.
+UNFIT, UNFIT_BUT_WORKED = 2, 5
 #: Ends in a row from which on people are told: it may be the device's fault.
 MANY = 3
 
@@ -18,12 +21,16 @@ class Bench:
         ends: So often.
         in_vain: So often with nothing in hand: jobs that kill are set aside in the
             end, but such a worker will end again.
+        unfit: So often, one after the other, since the device failed.
+        loading: So often, one after the other, while it loaded a model.
         has_worked: Whether it ever made an image.
         until: When the seat may be taken again; of the monotonic clock.
     """
 
     ends: int = 0
     in_vain: int = 0
+    unfit: int = 0
+    loading: int = 0
     has_worked: bool = False
     until: float = 0.0
     _held: frozenset[int] = frozenset()
@@ -33,9 +40,14 @@ class Bench:
         """Whether the pause is over."""
         return time.monotonic() >= self.until
 
+    def is_hopeless(self, limit: int) -> bool:
+        """Tell whether so many ends in vain, or more of a device, leave no hope."""
+        times = UNFIT_BUT_WORKED if self.has_worked else UNFIT
+        return self.in_vain >= limit or self.unfit >= times * limit
+
     def forgive(self) -> None:
         """Begin to count anew: an image was made."""
-        self.ends = self.in_vain = 0
+        self.ends = self.in_vain = self.unfit = self.loading = 0
         self.has_worked = True
         self._held = frozenset()
 
@@ -44,13 +56,23 @@ class Bench:
         self.until = time.monotonic() + BACK_OFF_S
         return BACK_OFF_S
 
-    def sit(self, held: frozenset[int] | None) -> float:
+    def sit(
+        self,
+        held: frozenset[int] | None,
+        *,
+        is_unfit: bool = False,
+        is_loading: bool = False,
+    ) -> float:
         """Begin the pause after an end; give its seconds.
 
         Args:
             held: The jobs that the worker had in hand; None where that says nothing.
                 The same one job again is more likely to blame than the device.
+            is_unfit: Whether the device failed.
+            is_loading: Whether it was loading a model.
         """
+        self.unfit = self.unfit + 1 if is_unfit else 0
+        self.loading = self.loading + 1 if is_loading else 0
         is_same_job = held is not None and len(held) == 1 and held == self._held
         self.ends = max(1, self.ends + (not is_same_job))
         if held is not None:

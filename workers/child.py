@@ -72,6 +72,11 @@ class Process:
         return bool(doing) and doing <= phases.PREPARING
 
     @property
+    def is_loading(self) -> bool:
+        """Whether it does nothing but fetch or load a model."""
+        return self.is_preparing and bool(self.report.under_way)
+
+    @property
     def is_jobs_fault(self) -> bool:
         """Whether its end, if there was no other reason, may be its jobs' fault."""
         if self.stuck_in:

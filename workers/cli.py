@@ -103,9 +103,11 @@ def worker(
     told.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[told])
     logging.getLogger("workers").setLevel(logging.INFO)
+    database = _open(settings.database_url)
     supervisor = _supervise(
         settings,
         seats,
+        database=database,
         give_up_after=give_up_after,
         leave=Leave(when_idle_s=exit_when_idle, after_s=stop_after),
     )
@@ -117,6 +119,7 @@ def worker(
             "those, or wait for one with --join."
         )
         raise DeviceError(msg)
+    patiently(lambda: blocks.lift_all(database), check=lambda: None)
     _obey_signals(supervisor)
     if end_with_parent:
         threading.Thread(target=_wait_for_end, args=(supervisor,), daemon=True).start()
@@ -133,10 +136,10 @@ def _choose_seats(
     return choose_seats(gpus=gpus, device=device, workers=workers)
 
 
-def _supervise(settings: Settings, seats: Sequence[Seat], **rules: Any) -> Supervisor:
+def _supervise(
+    settings: Settings, seats: Sequence[Seat], *, database: Database, **rules: Any
+) -> Supervisor:
     app = make_app(broker_url(settings), lease_s=settings.lease_s)
-    database = _open(settings.database_url)
-    patiently(lambda: blocks.lift_all(database), check=lambda: None)
     return Supervisor(
         seats,
         database=database,

@@ -11,14 +11,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from itertools import groupby
 from typing import Self
 
 from storage import blocks
 from storage.claims import Claim
-from storage.database import utc_now
+from storage.database import seconds_between, utc_now
 from storage.errors import DeviceError, JobError
 from storage.images import relative_path
 from storage.results import (
@@ -188,8 +187,10 @@ class Finisher:
     def _make(self, claim: Claim, develop: Develop) -> _Done | _Failed | None:
         """Make the file; None where the job is somebody else's by now."""
         try:
+            with phases.during(phases.PAINTING):  # what is left of it
+                painting = develop()
             with phases.during(phases.STORING):
-                done = self._save(claim, develop())
+                done = self._save(claim, painting)
         except (*ENDINGS, MemoryError):
             raise
         except JobError as exc:
@@ -221,7 +222,7 @@ class Finisher:
             slot=painting.slot,
             evaluations=painting.evaluations,
             timings=Timings(
-                queue_s=_seconds_between(claim.created_at, claim.claimed_at),
+                queue_s=seconds_between(claim.created_at, claim.claimed_at),
                 load_s=painting.load_s,
                 encode_s=painting.encode_s,
                 denoise_s=painting.denoise_s,
@@ -308,8 +309,3 @@ def _by_environment(
     for _, rows in groupby(sorted(done, key=text), key=text):
         same = list(rows)
         yield same[0].environment, {row.claim.id: row.result for row in same}
-
-
-def _seconds_between(earlier: str, later: str) -> float:
-    elapsed = datetime.fromisoformat(later) - datetime.fromisoformat(earlier)
-    return elapsed.total_seconds()

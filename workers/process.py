@@ -21,7 +21,7 @@ from celery import Celery
 from celery.exceptions import Reject, SecurityWarning
 
 from storage import blocks
-from storage.database import open_database, utc_now
+from storage.database import open_database, seconds_between, utc_now
 from storage.embedded import broker_url
 from storage.errors import NightsweepError, UsageError
 from storage.free_space import WantedFreeSpace
@@ -119,8 +119,8 @@ def _prepare(settings: Settings, seat: Seat, *, peers: int, recent: Recent) -> C
         compile_network=settings.compile_network,
     )
     turn = Turn(kit=kit, painter=WatchedPainter(painter), recent=recent)
-    for group in _patiently(lambda: blocks.blocked_groups(database)):
-        turn.leave_alone(group)
+    for group, since in _patiently(lambda: blocks.blocked_groups(database)).items():
+        turn.leave_alone(group, unfit_s=seconds_between(since, utc_now()))
     register(app, turn, beat)
     return app
 

@@ -123,7 +123,7 @@ class Supervisor:
         limit, seated = self._give_up_after, self._seated()
         if limit is None or not seated:
             return False
-        return all(child.bench.in_vain >= limit for child in seated)
+        return all(child.bench.is_hopeless(limit) for child in seated)
 
     def _try(self, act: Callable[[Child], object], children: Sequence[Child]) -> None:
         """Do it for each; where it fails, the others go on and it is tried later."""
@@ -182,17 +182,19 @@ class Supervisor:
         child.listen()  # to what it said last
         process.close()
         child.process = None
-        died = code not in (0, EXIT_UNFIT)
+        is_unfit = code == EXIT_UNFIT
+        died = code != 0 and not is_unfit
         is_jobs_fault = died and process.is_jobs_fault
-        if died and process.is_preparing:
+        is_loading = died and process.is_loading
+        if is_loading:
             self._note_in_vain(child, process, code)
         held = self._upkeep.bury(process.owner, died=is_jobs_fault)
-        if held and died and not is_jobs_fault:
-            held = None  # that it is the same job again says nothing
-        if code == EXIT_UNFIT and child.bench.has_worked:
-            held = None  # a device that worked may work again
-        # One that ended in order was told to; whoever did may do it again.
-        pause_s = child.bench.sit(held) if code else child.bench.rest()
+        if is_unfit or (held and not is_jobs_fault):
+            held = None  # what it held, or gave back, says nothing
+        if code:
+            pause_s = child.bench.sit(held, is_unfit=is_unfit, is_loading=is_loading)
+        else:  # it was told to end; whoever did may do it again
+            pause_s = child.bench.rest()
         log.error(
             "Worker %s ended with code %s; it starts again in %.0f s.",
             child.seat.name,
@@ -200,12 +202,12 @@ class Supervisor:
             pause_s,
             extra={"action": "worker_died"},
         )
-        if code == EXIT_UNFIT or child.bench.ends >= MANY:
+        if is_unfit or child.bench.ends >= MANY:
             self._tell_benched(child, code, pause_s=pause_s)
 
     def _note_in_vain(self, child: Child, process: Process, code: int) -> None:
         """Have a model that ends the worker again and again left alone for a while."""
-        ends = child.bench.ends + 1
+        ends = child.bench.loading + 1
         if ends < MANY:
             return
         name = child.seat.name

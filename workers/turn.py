@@ -8,7 +8,6 @@ sweep was cut into messages, and a model that is loaded is used.
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -25,10 +24,10 @@ log = logging.getLogger(__name__)
 
 #: Seconds after which a turn ends, to let other groups in.
 TURN_S = 600.0
-#: Seconds for which a worker leaves a group alone that it could not make; doubled with
-#: each time in a row, so often at most.
+#: Seconds for which a worker leaves a group alone that it could not make: as long as
+#: that has been so, but within these.
 ASIDE_S = 60.0
-DOUBLED = 5
+MOST_ASIDE_S = 300.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,14 +44,19 @@ class Turn:
     painter: Painter
     recent: Recent = field(default_factory=Recent)
     _aside: dict[str, float] = field(default_factory=dict)
-    _in_vain: Counter[str] = field(default_factory=Counter)
+    _unfit_since: dict[str, float] = field(default_factory=dict)
     _kind: tuple[int, str] | None = None
 
-    def leave_alone(self, group: str) -> None:
-        """Set a group aside for a while, since it could not be made of late."""
-        pause_s = ASIDE_S * 2 ** min(self._in_vain[group], DOUBLED)
-        self._aside[group] = time.monotonic() + pause_s
-        self._in_vain[group] += 1
+    def leave_alone(self, group: str, *, unfit_s: float = 0.0) -> None:
+        """Set a group aside for a while, since it could not be made of late.
+
+        Args:
+            group: Its key.
+            unfit_s: Seconds for which it could not, where that began elsewhere.
+        """
+        now = time.monotonic()
+        since = self._unfit_since.setdefault(group, now - unfit_s)
+        self._aside[group] = now + min(max(ASIDE_S, now - since), MOST_ASIDE_S)
 
     def take(self, keys: Sequence[str]) -> None:
         """Make the groups of `keys`, then others of the same model.
@@ -109,7 +113,7 @@ class Turn:
         try:
             with finisher, feed:
                 self._paint(feed)
-            self._in_vain.pop(group.key, None)
+            self._unfit_since.pop(group.key, None)
         except UnfitError as exc:
             self._kind = None
             self._set_aside(group.key, str(exc))

@@ -53,6 +53,21 @@ def test_a_seat_that_is_benched_for_days_waits_no_longer_than_the_most() -> None
     assert bench.sit(None) == MOST_BACK_OFF_S
 
 
+def test_a_device_that_fails_has_more_ends_than_a_worker_in_vain() -> None:
+    bench = Bench()
+    for _ in range(3):
+        bench.sit(None, is_unfit=True)
+    assert not bench.is_hopeless(2)
+    bench.sit(None, is_unfit=True)
+    assert bench.is_hopeless(2)
+    bench.forgive()
+    for _ in range(9):
+        bench.sit(None, is_unfit=True)
+    assert not bench.is_hopeless(2)
+    bench.sit(None, is_unfit=True)
+    assert bench.is_hopeless(2)
+
+
 def test_an_end_in_order_does_not_count() -> None:
     bench = Bench()
     assert bench.rest() == BACK_OFF_S

@@ -284,11 +284,19 @@ def test_jobs_that_a_device_failed_with_come_last_and_later_one_by_one(
     submit(database, plan_seeds(1, 2, 3))
     fail_with(database, limit=2)
     assert seeds(fail_with(database)) == [3, 1, 2]
-    assert {(row.attempts, row.deaths) for row in job_rows(database)} == {
-        (0, 0),
-        (1, 0),
-    }
-    assert [seeds(take(database, limit=9)) for _ in range(3)] == [[3], [1], [2]]
+    assert {row.seed: row.attempts for row in job_rows(database)} == {1: 1, 2: 1, 3: 0}
+    assert [seeds(take(database)) for _ in range(3)] == [[3], [1], [2]]
+
+
+def test_a_device_that_fails_with_all_makes_few_of_them_suspects(
+    database: Database,
+) -> None:
+    submit(database, plan_seeds(*range(12)))
+    for _ in range(20):
+        fail_with(database, limit=3)
+    rows = job_rows(database)
+    assert sum(row.attempts > 0 for row in rows) == 3
+    assert {(row.state, row.deaths) for row in rows} == {("pending", 0)}
 
 
 def fail_with(database: Database, *, limit: int = 9) -> list[Claim]:
