@@ -27,6 +27,7 @@ from tests.processes import wait_until
 from workers import beat as beat_module
 from workers import finish as finish_module
 from workers import kit as kit_module
+from workers import phases
 from workers.beat import Beat
 from workers.finish import Finisher
 from workers.kit import Kit
@@ -413,3 +414,21 @@ def test_too_little_memory_for_an_image_ends_the_worker_and_fails_no_job(
     assert [(row.state, row.attempts) for row in job_rows(database)] == [("pending", 0)]
     with database.read() as connection:
         assert connection.execute(sa.select(results)).all() == []
+
+
+@pytest.mark.databases("sqlite")
+def test_what_is_left_of_painting_is_no_storing(
+    make: Callable[..., Kit], database: Database
+) -> None:
+    submit(database, plan_seeds(0, **SMALL))
+    kit, seen = make(OWNER), []
+    claim = hold(database, kit)
+
+    def develop() -> Painting:
+        seen.extend(one.phase for one in phases.under_way())
+        return picture(claim, "blue")
+
+    with Finisher(kit, Recent()) as finisher:
+        finisher.keep(claim, develop)
+    assert phases.PAINTING in seen
+    assert phases.STORING not in seen

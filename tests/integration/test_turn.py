@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -521,3 +523,21 @@ def test_the_task_takes_keys_and_discards_what_is_none(
     assert states(database) == {0: "pending"}
     task.run(keys_of(database))
     assert states(database) == {0: "done"}
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(("unfit_s", "pause_s"), [(0, 60), (200, 200), (9000, 300)])
+def test_a_group_is_left_alone_for_as_long_as_it_could_not_be_made(
+    make_turn: Callable[..., Turn],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    unfit_s: float,
+    pause_s: float,
+) -> None:
+    submit(database, plan_seeds(0, **SMALL))
+    turn, now = make_turn(), time.monotonic()
+    turn.leave_alone(GROUP, unfit_s=unfit_s)
+    for past_s, count in ((pause_s - 5, 0), (pause_s + 5, 1)):
+        clock = SimpleNamespace(monotonic=partial(float, now + past_s))
+        monkeypatch.setattr(turn_module, "time", clock)
+        assert len(turn._waiting()) == count

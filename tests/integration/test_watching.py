@@ -21,7 +21,7 @@ from celery import Celery
 from click.testing import CliRunner
 
 from producer.cli import cli
-from producer.run import GIVE_UP_AFTER
+from producer.run import GIVE_UP_AFTER, _Crew
 from storage import blocks
 from storage.blocks import blocked_jobs
 from storage.database import Database
@@ -99,6 +99,40 @@ def test_a_device_that_fails_is_benched_and_no_job_is_blamed(
     wait_until(lambda: is_made(database))
     wait_until(lambda: all(row.phase != "benched" for row in roster(database)))
     assert {row.deaths for row in job_rows(database)} == {0}
+
+
+def test_a_run_says_once_who_is_benched(
+    database: Database, settings: Settings, app: Celery, tmp_path: Path
+) -> None:
+    sick = settings.home / "sick"
+    sick.touch()
+    words = command("run", str(sweep_file(tmp_path, count=2, steps=2)), *CPU)
+    with subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as run:
+        said = iter(run.stderr or ())
+        assert any("is benched: its device failed, " in line for line in said)
+        sick.unlink()
+        assert not any("benched" in line for line in said)
+    assert run.returncode == 0
+    assert is_made(database)
+
+
+def test_a_run_that_is_interrupted_while_its_workers_start_ends_them(
+    settings: Settings, app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crew = _Crew(settings, {"device": "cpu", "workers": 1})
+    start = subprocess.Popen
+
+    def interrupted(*words: Any, **options: Any) -> Any:
+        process = start(*words, **options)
+        crew._interrupt()
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    with crew.at_work():
+        pass
+    assert not children()
 
 
 def test_a_job_that_a_device_fails_with_holds_up_nothing_else(

@@ -68,6 +68,13 @@ def test_a_device_that_fails_has_more_ends_than_a_worker_in_vain() -> None:
     assert bench.is_hopeless(2)
 
 
+def test_ends_while_loading_count_one_after_the_other_only() -> None:
+    bench = Bench()
+    for is_loading in (True, True, False, True):
+        bench.sit(None, is_loading=is_loading)
+    assert (bench.loading, bench.ends) == (1, 4)
+
+
 def test_an_end_in_order_does_not_count() -> None:
     bench = Bench()
     assert bench.rest() == BACK_OFF_S

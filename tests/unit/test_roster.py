@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from storage import blocks, roster
 from storage.database import Database
 from storage.roster import Entry
+from storage.schema import blocks as blocks_table
 from storage.schema import workers
 from tests.builders import make_job, make_planned, submit, take
 
@@ -101,3 +102,22 @@ def test_there_is_work_as_long_as_somebody_can_make_it(database: Database) -> No
     assert not roster.has_work(database)
     blocks.lift(database, group)
     assert roster.has_work(database)
+
+
+def test_a_block_that_is_noted_again_keeps_its_beginning(database: Database) -> None:
+    for reason in ("the model is not there", "it is another one"):
+        blocks.block(database, "group", worker="gpu0", reason=reason)
+        with database.write() as connection:
+            connection.execute(sa.update(blocks_table).values(since="2026"))
+    blocks.block(database, "group", worker="gpu1", reason="it is still another one")
+    assert blocks.blocked_groups(database) == {"group": "2026"}
+
+
+def test_workers_that_are_benched_are_named_with_their_reasons(
+    database: Database,
+) -> None:
+    roster.note(database, ENTRY)
+    why = "its device failed, 3 in a row without an image"
+    benched = replace(ENTRY, owner="b", name="gpu1", phase="benched", detail=why)
+    roster.note(database, benched)
+    assert roster.benched(database) == {"gpu1 on night3": why}
