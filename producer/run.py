@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,9 +17,10 @@ from producer.options import INTERRUPTED, program, retry_option, spec_options
 from producer.progress import progress_shown
 from producer.submit import describe_submission, submit
 from producer.watch import Standing, standing
-from storage import roster, sweeps
+from storage import sweeps
 from storage.database import Database, open_database
 from storage.errors import DatabaseError
+from storage.progress import Worker, list_workers
 from storage.settings import Settings, read_settings
 from storage.sweeps import Sweep
 
@@ -185,7 +186,7 @@ def _outliving_terminal() -> Iterator[None]:
 def _follow(database: Database, sweep: Sweep, crew: _Crew) -> Standing:
     """Show progress until the sweep is made, or nobody works on it any more."""
     now, took_s = standing(database, sweep), 0.0
-    outage, told = _Outage(), set[str]()
+    news = _News()
     with progress_shown(now) as show:
         while now.unmade and not crew.is_over():
             # A look at a million jobs takes a while: a tenth of the time at most.
@@ -193,11 +194,10 @@ def _follow(database: Database, sweep: Sweep, crew: _Crew) -> Standing:
             began = time.monotonic()
             try:
                 now = standing(database, sweep)
-                outage.tell(roster.reason_to_wait(database))
-                told |= _tell_benched(database, told)
+                news.tell(list_workers(database))
             except DatabaseError as exc:
                 # The workers wait for it too; the night goes on when it is back.
-                outage.tell(str(exc))
+                news.tell_reason(str(exc))
                 crew.work_for(OUTAGE_S)
                 continue
             took_s = time.monotonic() - began
@@ -209,26 +209,31 @@ def _follow(database: Database, sweep: Sweep, crew: _Crew) -> Standing:
     return now
 
 
-def _tell_benched(database: Database, told: Set[str]) -> Set[str]:
-    """Say once of each worker that it is benched; give their names."""
-    benched = roster.benched(database)
-    for name in benched.keys() - told:
-        click.echo(f"Worker {name} is benched: {benched[name]}", err=True)
-    return benched.keys()
-
-
-class _Outage:
-    """Says once what the workers wait for, and once that they go on."""
+class _News:
+    """Says once what the workers wait for, that they go on, and who is benched."""
 
     def __init__(self) -> None:
-        self._is_told = False
+        self._is_waiting = False
+        self._benched: set[str] = set()
 
-    def tell(self, reason: str | None) -> None:
-        if reason and not self._is_told:
+    def tell(self, workers: Iterable[Worker]) -> None:
+        """Say what is new of workers; those that are silent say nothing."""
+        heard = [worker for worker in workers if not worker.is_silent]
+        waiting = (each.detail for each in heard if each.phase == "waiting")
+        self.tell_reason(next(waiting, None))
+        for each in heard:
+            name = f"{each.name} on {each.host}"
+            if each.phase == "benched" and name not in self._benched:
+                self._benched.add(name)
+                click.echo(f"Worker {name} is benched: {each.detail}", err=True)
+
+    def tell_reason(self, reason: str | None) -> None:
+        """Say what is waited for, if it was nothing before, or that it is over."""
+        if reason and not self._is_waiting:
             click.echo(f"Waiting: {reason}", err=True)
-        elif self._is_told and not reason:
+        elif self._is_waiting and not reason:
             click.echo("Going on.", err=True)
-        self._is_told = bool(reason)
+        self._is_waiting = bool(reason)
 
 
 def _report(

@@ -19,7 +19,6 @@ from storage.database import Database
 from storage.errors import DatabaseError, UsageError
 from storage.owners import host_of
 from storage.progress import Worker, count_by, list_workers, worked_s
-from storage.roster import SILENT_S
 from storage.schema import JOB_STATES
 from storage.settings import read_settings
 from storage.sweeps import Sweep
@@ -211,7 +210,7 @@ def _workers_table(workers: Sequence[Worker], owners: set[str]) -> "RenderableTy
 
 
 def _silence(worker: Worker) -> str:
-    silent = worker.silent_s > SILENT_S
+    silent = worker.is_silent
     return f"silent for {worker.silent_s:.0f} s" if silent else ""
 
 

@@ -12,6 +12,8 @@ from storage.errors import UsageError
 from storage.schema import jobs, results, sweep_jobs, workers
 from storage.sweeps import Sweep
 
+#: Seconds after which a worker is called silent, and what it said last is old.
+SILENT_S = 60.0
 #: Seconds of silence after which a worker is shown no more.
 GONE_S = 3600.0
 
@@ -39,6 +41,11 @@ class Worker:
     images: int
     images_per_s: float | None
     silent_s: float
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether what it said last is old."""
+        return self.silent_s > SILENT_S
 
 
 def list_workers(database: Database) -> list[Worker]:

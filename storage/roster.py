@@ -4,21 +4,19 @@ It is information for people. A worker writes its own row now and then; what can
 written is left out.
 """
 
-from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
+from storage import blocks
 from storage.claims import runnable_groups
 from storage.database import Database, insert_into, utc_now
 from storage.owners import is_dead
-from storage.schema import LEASED, blocks, jobs, workers
+from storage.schema import LEASED, jobs, workers
 
 #: Hours after which anybody removes the row of a silent worker.
 FORGOTTEN_H = 24
-#: Seconds after which a worker is called silent, and what it said last is old.
-SILENT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +72,8 @@ def remove(database: Database, owner: str) -> None:
 
 def remove_the_gone(database: Database) -> None:
     """Remove workers that are gone from this host, and those silent for a day."""
-    oldest = _ago(timedelta(hours=FORGOTTEN_H))
+    longest = timedelta(hours=FORGOTTEN_H)
+    oldest = (datetime.now(UTC) - longest).isoformat(timespec="microseconds")
     with database.read() as connection:
         rows = connection.execute(sa.select(workers.c.owner, workers.c.seen_at)).all()
     gone = [row.owner for row in rows if row.seen_at < oldest or is_dead(row.owner)]
@@ -91,37 +90,7 @@ def held_by(database: Database, owner: str) -> frozenset[int]:
         return frozenset(connection.execute(query).scalars())
 
 
-def reason_to_wait(database: Database) -> str | None:
-    """Give what a worker waits for, if one does and is not silent."""
-    oldest = _ago(timedelta(seconds=SILENT_S))
-    query = sa.select(workers.c.detail).where(
-        workers.c.phase == "waiting", workers.c.seen_at >= oldest
-    )
-    with database.read() as connection:
-        return connection.execute(query.limit(1)).scalar()
-
-
-def benched(database: Database) -> dict[str, str]:
-    """Name the workers whose seats are empty, each with its host, and say why."""
-    columns = (workers.c.name, workers.c.host, workers.c.detail)
-    query = sa.select(*columns).where(workers.c.phase == "benched")
-    with database.read() as connection:
-        return {
-            f"{name} on {host}": why for name, host, why in connection.execute(query)
-        }
-
-
 def has_work(database: Database) -> bool:
     """Tell whether there is a job to take, other than what no worker could make."""
     waiting = {group.key for group in runnable_groups(database)}
-    return bool(waiting - _blocked(database, waiting))
-
-
-def _blocked(database: Database, groups: Collection[str]) -> set[str]:
-    query = sa.select(blocks.c.group_key).where(blocks.c.group_key.in_(groups))
-    with database.read() as connection:
-        return set(connection.execute(query).scalars())
-
-
-def _ago(span: timedelta) -> str:
-    return (datetime.now(UTC) - span).isoformat(timespec="microseconds")
+    return bool(waiting - blocks.blocked_groups(database).keys())

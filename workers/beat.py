@@ -12,7 +12,8 @@ from storage import claims
 from storage.database import Database
 from storage.errors import NightsweepError
 from storage.queue import redis_client
-from workers import outages
+from workers import moments, outages
+from workers.moments import Moment
 
 log = logging.getLogger(__name__)
 
@@ -20,10 +21,6 @@ log = logging.getLogger(__name__)
 BEATS_PER_LEASE = 6
 #: Share of a lease for which it is sure: what is left of it is for writing a file.
 SURE = 0.5
-
-#: By both clocks: one stands still while the machine sleeps, and leases end by the
-#: other, which somebody may set.
-Moment = tuple[float, float]
 
 
 class Beat:
@@ -74,7 +71,7 @@ class Beat:
     def hold(self, *ids: int) -> None:
         """Keep the leases of these jobs too, from now on."""
         with self._lock:
-            self._held.update(dict.fromkeys(ids, _now()))
+            self._held.update(dict.fromkeys(ids, moments.now()))
             self._lost.difference_update(ids)  # claimed anew after it was lost
 
     def let_go(self, *ids: int) -> None:
@@ -111,7 +108,8 @@ class Beat:
             since = self._held.get(job_id)
         if since is None:
             return False
-        return max(map(float.__sub__, _now(), since)) > SURE * self._lease_s
+        elapsed_s = moments.seconds_between(since, moments.now())
+        return elapsed_s > SURE * self._lease_s
 
     def _run(self, delivery_tag: str | None, ended: threading.Event) -> None:
         while True:
@@ -144,7 +142,7 @@ class Beat:
             held = dict(self._held)
         if not held:
             return
-        began = _now()
+        began = moments.now()
         kept = claims.renew(
             self._database, owner=self._owner, ids=held, lease_s=self._lease_s
         )
@@ -157,7 +155,3 @@ class Beat:
                 else:
                     del self._held[job_id]
                     self._lost.add(job_id)
-
-
-def _now() -> Moment:
-    return time.monotonic(), time.time()

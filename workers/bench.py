@@ -6,6 +6,8 @@ from dataclasses import dataclass
 #: Seconds after the first end in a row; doubled with each, to the most.
 BACK_OFF_S = 1.0
 MOST_BACK_OFF_S = 60.0
+#: More than these say no more, and would be more than a float holds.
+MOST_DOUBLINGS = 10
 #: A device that fails may recover, or fail with some jobs only: so many times the ends
 #: that otherwise leave no hope, and of one that has worked before.
 UNFIT, UNFIT_BUT_WORKED = 2, 5
@@ -78,6 +80,7 @@ class Bench:
         if held is not None:
             self.in_vain = 0 if held else self.in_vain + 1
             self._held = held
-        pause_s: float = min(BACK_OFF_S * 2 ** min(self.ends - 1, 30), MOST_BACK_OFF_S)
+        doublings = min(self.ends - 1, MOST_DOUBLINGS)
+        pause_s: float = min(BACK_OFF_S * 2**doublings, MOST_BACK_OFF_S)
         self.until = time.monotonic() + pause_s
         return pause_s

@@ -68,13 +68,16 @@ class Process:
     @property
     def is_preparing(self) -> bool:
         """Whether nothing is lost if it is ended at once, as no job is begun."""
-        doing = {phase for phase, _ in self.under_way}
-        return bool(doing) and doing <= phases.PREPARING
+        return bool(self._doing) and self._doing <= phases.PREPARING
 
     @property
     def is_loading(self) -> bool:
         """Whether it does nothing but fetch or load a model."""
-        return self.is_preparing and bool(self.report.under_way)
+        return self.is_preparing and phases.STARTING not in self._doing
+
+    @property
+    def _doing(self) -> set[str]:
+        return {phase for phase, _ in self.under_way}
 
     @property
     def is_jobs_fault(self) -> bool:

@@ -44,7 +44,7 @@ from workers.pool import TaskPool
 from workers.presence import Presence
 from workers.recent import Recent
 from workers.reports import Reporter
-from workers.tasks import register, should_stop
+from workers.tasks import STOP_S, register, should_stop
 from workers.turn import Turn
 
 # By its name, since it is `__main__` where it runs.
@@ -52,8 +52,6 @@ log = logging.getLogger("workers.process")
 
 #: Module and function that make the painter; the tests put a stand-in here.
 PAINTER = "workers.torch_painter:make_painter"
-#: Seconds that a worker without a supervisor may take to end.
-STOP_S = 60.0
 #: Threads beside the painter's. One on a CPU, where they share the cores with it.
 CPU_DEVELOPERS = 1
 GPU_DEVELOPERS = 2

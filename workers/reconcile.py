@@ -11,7 +11,9 @@ from storage.owners import is_dead
 from storage.queue import send, waiting
 from storage.sweeps import NORMAL_PRIORITY
 from storage.wake_ups import runnable_keys
+from workers import moments
 from workers.beat import BEATS_PER_LEASE
+from workers.moments import Moment
 from workers.upkeep import REPAIR_S
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ class Reconciler:
         self._database = database
         self._app = app
         self._lease_s = lease_s
-        self._looked: tuple[float, float] | None = None
+        self._looked: Moment | None = None
         self._spares_until = self._settles_at = 0.0
 
     def __call__(self) -> int:
@@ -53,12 +55,10 @@ class Reconciler:
 
     def _look(self) -> None:
         with self._database.write():  # as a worker that lengthens its leases
-            # By both clocks: one stands still while the machine sleeps, and leases
-            # end by the other.
-            now = time.monotonic(), time.time()
+            now = moments.now()
         if self._looked is None:
             self._spares_until = now[0] + 2 * self._lease_s / BEATS_PER_LEASE
-        elif max(map(float.__sub__, now, self._looked)) > GAP_S:
+        elif moments.seconds_between(self._looked, now) > GAP_S:
             self._spares_until = now[0] + self._lease_s / 2
         self._looked = now
 

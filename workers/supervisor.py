@@ -15,7 +15,7 @@ from workers.child import Child, Process
 from workers.devices import Seat
 from workers.gpu_locks import GpuLock
 from workers.leave import Leave
-from workers.tasks import EXIT_UNFIT
+from workers.tasks import EXIT_UNFIT, STOP_S
 from workers.upkeep import Upkeep
 from workers.watchdog import Watchdog, read_limits
 
@@ -25,9 +25,7 @@ log = logging.getLogger(__name__)
 TICK_S = 0.2
 #: Seconds between two attempts to have a GPU that another worker has.
 LOCK_S = 2.0
-#: Seconds that a worker may take to end when told to.
-STOP_S = 60.0
-#: The same where nothing is lost by ending it at once.
+#: Seconds that a worker may take to end where nothing is lost by ending it at once.
 GRACE_S = 1.0
 #: Seconds that even a killed process, or freeing its jobs, may take.
 KILL_S = 2.0
@@ -148,11 +146,12 @@ class Supervisor:
         )
 
     def _tend(self, child: Child) -> None:
-        child.listen()
         process = child.process
+        has_ended = process is not None and process.popen.poll() is not None
+        child.listen()  # also to its last words
         if process is None:
             self._start(child)
-        elif process.popen.poll() is not None:
+        elif has_ended:
             self._bury(child, process)
         else:
             self._watch(child.seat, process)
@@ -179,7 +178,6 @@ class Supervisor:
 
     def _bury(self, child: Child, process: Process) -> None:
         code = process.popen.returncode
-        child.listen()  # to what it said last
         process.close()
         child.process = None
         is_unfit = code == EXIT_UNFIT

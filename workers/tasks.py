@@ -19,6 +19,8 @@ from workers.turn import Turn
 
 log = logging.getLogger(__name__)
 
+#: Seconds that a worker may take to end when told to.
+STOP_S = 60.0
 #: Exit code of a worker whose device failed: it starts again after a while.
 EXIT_UNFIT = 3
 

@@ -106,8 +106,10 @@ class Upkeep:
 
     def block(self, owner: str, *, worker: str, reason: str) -> None:
         """Note what a worker could not load; arguments as of `blocks.block_held`."""
-        act = partial(blocks.block_held, worker=worker, reason=reason)
-        self._send(self._sql, lambda: act(self._database, owner))
+        act = partial(
+            blocks.block_held, self._database, owner, worker=worker, reason=reason
+        )
+        self._send(self._sql, act)
 
     def free(self, owner: str, *, died: bool) -> "Future[frozenset[int] | None]":
         """Free what a worker held that is gone; arguments as of `bury`."""

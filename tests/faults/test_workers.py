@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from storage.schema import jobs
 from tests.faults.night import Night
 from tests.processes import PATIENCE_S, wait_until
-from workers.process import STOP_S
+from workers.tasks import STOP_S
 
 
 @contextmanager

@@ -24,10 +24,9 @@ from storage.verification import check_images
 from tests.builders import job_rows, make_job, plan_seeds, states, submit, take
 from tests.kits import OWNER, make_kit
 from tests.processes import wait_until
-from workers import beat as beat_module
 from workers import finish as finish_module
 from workers import kit as kit_module
-from workers import phases
+from workers import moments, phases
 from workers.beat import Beat
 from workers.finish import Finisher
 from workers.kit import Kit
@@ -234,7 +233,7 @@ def test_sql_is_asked_only_where_a_lease_may_have_ended(
     beat = make(OWNER, reached=line).beat
     (claim,) = take(database, OWNER, group=GROUP)
     now = [1000.0, 2000.0]
-    monkeypatch.setattr(beat_module, "_now", lambda: tuple(now))
+    monkeypatch.setattr(moments, "now", lambda: tuple(now))
     beat.hold(claim.id)
     now[clock] += 44
     line.is_cut = True
@@ -256,7 +255,7 @@ def test_one_answer_is_enough_for_all_threads(
     beat = make(OWNER).beat
     ids = [claim.id for claim in take(database, OWNER, group=GROUP)]
     now, asked, sure = [0.0, 0.0], [], []
-    monkeypatch.setattr(beat_module, "_now", lambda: tuple(now))
+    monkeypatch.setattr(moments, "now", lambda: tuple(now))
     beat.hold(*ids)
     now[:] = 60.0, 60.0
     renew = claims.renew

@@ -111,13 +111,3 @@ def test_a_block_that_is_noted_again_keeps_its_beginning(database: Database) -> 
             connection.execute(sa.update(blocks_table).values(since="2026"))
     blocks.block(database, "group", worker="gpu1", reason="it is still another one")
     assert blocks.blocked_groups(database) == {"group": "2026"}
-
-
-def test_workers_that_are_benched_are_named_with_their_reasons(
-    database: Database,
-) -> None:
-    roster.note(database, ENTRY)
-    why = "its device failed, 3 in a row without an image"
-    benched = replace(ENTRY, owner="b", name="gpu1", phase="benched", detail=why)
-    roster.note(database, benched)
-    assert roster.benched(database) == {"gpu1 on night3": why}

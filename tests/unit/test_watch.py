@@ -1,13 +1,18 @@
 """How far a sweep is, in numbers and in words."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from producer.amounts import duration
 from producer.plan import size
 from producer.progress import progress_shown
+from producer.run import _News
 from producer.watch import Standing, standing
 from storage.claims import claim
 from storage.database import Database
+from storage.progress import Worker
 from storage.results import record_done, record_failure
 from tests.builders import ENVIRONMENT, make_result, plan_seeds, submit, take
 
@@ -113,3 +118,47 @@ def test_a_bar_has_room_beside_a_long_name(
     line = capsys.readouterr().err
     assert "a-very-long-name-of-a-s… " in line
     assert "━━━━━━━━━━" in line
+
+
+def make_worker(**changes: Any) -> Worker:
+    return replace(
+        Worker(
+            name="gpu0",
+            host="night3",
+            gpu="H200",
+            phase="painting",
+            detail="a model",
+            images=7,
+            images_per_s=None,
+            silent_s=1.0,
+        ),
+        **changes,
+    )
+
+
+def test_who_is_benched_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    news = _News()
+    benched = make_worker(phase="benched", detail="its device failed")
+    for _ in range(2):
+        news.tell([benched, make_worker(name="gpu1")])
+        news.tell([make_worker()])
+    said = capsys.readouterr().err
+    assert said == "Worker gpu0 on night3 is benched: its device failed\n"
+
+
+def test_an_outage_is_said_when_it_begins_and_when_it_ends(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    news = _News()
+    news.tell([make_worker()])
+    news.tell_reason("the database is away")
+    news.tell([make_worker(phase="waiting", detail="Redis is away")])
+    news.tell([make_worker()])
+    said = capsys.readouterr().err
+    assert said == "Waiting: the database is away\nGoing on.\n"
+
+
+def test_what_a_silent_worker_said_is_old(capsys: pytest.CaptureFixture[str]) -> None:
+    news = _News()
+    news.tell([make_worker(phase=each, silent_s=61) for each in ("benched", "waiting")])
+    assert not capsys.readouterr().err
