@@ -138,7 +138,10 @@ def insert_rows(
     The values go to the driver as they are: numbers, text and None.
     """
     columns = [name for name in rows[0] if name in insert.table.c]
-    compiled = insert.compile(dialect=connection.dialect, column_keys=columns)
+    # Inline: SQLAlchemy would ask for the primary keys back, RETURNING, which nobody
+    # reads, and which sqlite3 refuses for many rows since Python 3.12.
+    statement = insert.inline()
+    compiled = statement.compile(dialect=connection.dialect, column_keys=columns)
     values: Sequence[Any] = rows
     if compiled.positional:
         values = [*map(itemgetter(*compiled.positiontup), rows)]

@@ -61,6 +61,24 @@ def test_a_golden_job_is_built_from_its_row_with_the_same_key(
     assert job_from_row(row).key == row.key == key
 
 
+def test_no_statement_for_many_rows_returns_any(database: Database) -> None:
+    # Since Python 3.12, sqlite3 refuses that.
+    seen: list[str] = []
+
+    def note(*told: Any) -> None:
+        _connection, _cursor, statement, _values, _context, is_many = told
+        if is_many:
+            seen.append(statement)
+
+    sa.event.listen(database.engine, "before_cursor_execute", note)
+    submit(database, plan_seeds(1, 2, 3))
+    assert {text.split("(")[0].strip() for text in seen} >= {
+        "INSERT INTO jobs",
+        "INSERT INTO sweep_jobs",
+    }
+    assert [text for text in seen if "RETURNING" in text] == []
+
+
 def test_all_golden_jobs_live_side_by_side(database: Database) -> None:
     submit(database, [make_planned(**changes) for changes, _ in GOLDEN])
     with database.read() as connection:
