@@ -20,7 +20,7 @@ from storage.errors import JobError
 from storage.job import Job
 from storage.models import locate
 from workers.families import FAMILIES
-from workers.pipelines import load_pipeline
+from workers.loading import load_pipeline
 from workers.slot import Slot, Starter
 from workers.slots import Slots, Tally
 

@@ -17,7 +17,8 @@ from tests.work import Basket, go_on
 from workers.clock import Clock
 from workers.decoding import Decoded, decode
 from workers.families import FAMILIES, Texts
-from workers.pipelines import DTYPES, mend_clip_skip
+from workers.loading import mend_clip_skip
+from workers.pipelines import DTYPES
 from workers.slot import Slot, Starter
 from workers.slots import Slots, Tally
 from workers.texts import TextCache

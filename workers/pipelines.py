@@ -12,33 +12,20 @@ from typing import Any
 
 import psutil
 import torch
-from diffusers import DiffusionPipeline
-from diffusers.utils import logging as diffusers_logging
-from safetensors import SafetensorError
-from transformers.utils import logging as transformers_logging
 
-from storage.components import SKIPPED_COMPONENTS
-from storage.errors import (
-    DeviceError,
-    ModelError,
-    NightsweepError,
-    UnfitError,
-)
+from storage.errors import DeviceError, NightsweepError, UnfitError
 from storage.fingerprint import Digests, verify
 from storage.hub_cache import cached_bytes
 from storage.job import Job
-from storage.models import Located, locate
+from storage.models import locate
 from workers import phases
 from workers.compiling import Compiled
 from workers.families import FAMILIES
+from workers.loading import load_pipeline
 from workers.painting import StoppedError, WithdrawnError
 from workers.slot import Starter
 
 log = logging.getLogger(__name__)
-
-# Their bars are for a person at a terminal, not for a worker's log.
-diffusers_logging.disable_progress_bar()
-transformers_logging.disable_progress_bar()
 
 DTYPES: Mapping[str, torch.dtype] = {
     "float32": torch.float32,
@@ -68,19 +55,6 @@ SPOILT = (
     "cufft error",
     "cusolver error",
     "could not create a primitive",
-)
-
-#: What diffusers raises for folders that it cannot load, as for weights of another
-#: shape than the config says, or a class that it does not have.
-_UNLOADABLE = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ImportError,
-    RuntimeError,
-    SafetensorError,
 )
 
 
@@ -263,46 +237,3 @@ def is_shortage(error: Exception) -> bool:
 def _says(error: Exception, any_of: Sequence[str]) -> bool:
     said = str(error).lower()
     return any(words in said for words in any_of)
-
-
-def load_pipeline(found: Located, *, variant: str | None, dtype: torch.dtype) -> Any:
-    """Load a pipeline from its folder: safetensors only, no code of the model's own.
-
-    Raises:
-        ModelError: diffusers cannot load it.
-    """
-    left_out = {name: None for name in SKIPPED_COMPONENTS if name in found.index}
-    if "requires_safety_checker" in found.index:
-        left_out["requires_safety_checker"] = False  # type: ignore[assignment]
-    try:
-        pipe = DiffusionPipeline.from_pretrained(
-            found.folder,
-            dtype=dtype,
-            variant=variant,
-            use_safetensors=True,
-            local_files_only=True,
-            **left_out,
-        )
-    except (torch.OutOfMemoryError, torch.AcceleratorError):
-        raise
-    except _UNLOADABLE as exc:
-        msg = (
-            f"a model must load with diffusers, but {found.name} does not: {exc}; "
-            "check its files, or name another model"
-        )
-        raise ModelError(msg) from exc
-    pipe.set_progress_bar_config(disable=True)
-    mend_clip_skip(pipe)
-    return pipe
-
-
-def mend_clip_skip(pipe: Any) -> None:
-    """Give a text encoder the attribute that diffusers asks for with `clip_skip`.
-
-    transformers 5 has no `text_model` in `CLIPTextModel` any more: the encoder itself
-    is what that was.
-    """
-    encoder = getattr(pipe, "text_encoder", None)
-    if hasattr(encoder, "final_layer_norm") and not hasattr(encoder, "text_model"):
-        # Not as a part of it: it would hold itself.
-        object.__setattr__(encoder, "text_model", encoder)

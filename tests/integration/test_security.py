@@ -112,7 +112,7 @@ def test_a_folder_with_pickled_weights_alone_is_refused(tmp_path: Path) -> None:
 
 def test_a_pickle_under_the_name_of_safetensors_is_not_loaded(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from workers.pipelines import load_pipeline
+    from workers.loading import load_pipeline
 
     folder, mark = tmp_path / "model", tmp_path / "mark"
     shutil.copytree(BUILTIN_FOLDERS["builtin:shapes"], folder)

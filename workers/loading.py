@@ -1,0 +1,73 @@
+"""Loading a pipeline from its folder with diffusers."""
+
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+from diffusers.utils import logging as diffusers_logging
+from safetensors import SafetensorError
+from transformers.utils import logging as transformers_logging
+
+from storage.components import SKIPPED_COMPONENTS
+from storage.errors import ModelError
+from storage.models import Located
+
+# Their bars are for a person at a terminal, not for a worker's log.
+diffusers_logging.disable_progress_bar()
+transformers_logging.disable_progress_bar()
+
+#: What diffusers raises for folders that it cannot load, as for weights of another
+#: shape than the config says, or a class that it does not have.
+_UNLOADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    RuntimeError,
+    SafetensorError,
+)
+
+
+def load_pipeline(found: Located, *, variant: str | None, dtype: torch.dtype) -> Any:
+    """Load a pipeline from its folder: safetensors only, no code of the model's own.
+
+    Raises:
+        ModelError: diffusers cannot load it.
+    """
+    left_out = {name: None for name in SKIPPED_COMPONENTS if name in found.index}
+    if "requires_safety_checker" in found.index:
+        left_out["requires_safety_checker"] = False  # type: ignore[assignment]
+    try:
+        pipe = DiffusionPipeline.from_pretrained(
+            found.folder,
+            dtype=dtype,
+            variant=variant,
+            use_safetensors=True,
+            local_files_only=True,
+            **left_out,
+        )
+    except (torch.OutOfMemoryError, torch.AcceleratorError):
+        raise
+    except _UNLOADABLE as exc:
+        msg = (
+            f"a model must load with diffusers, but {found.name} does not: {exc}; "
+            "check its files, or name another model"
+        )
+        raise ModelError(msg) from exc
+    pipe.set_progress_bar_config(disable=True)
+    mend_clip_skip(pipe)
+    return pipe
+
+
+def mend_clip_skip(pipe: Any) -> None:
+    """Give a text encoder the attribute that diffusers asks for with `clip_skip`.
+
+    transformers 5 has no `text_model` in `CLIPTextModel` any more: the encoder itself
+    is what that was.
+    """
+    encoder = getattr(pipe, "text_encoder", None)
+    if hasattr(encoder, "final_layer_norm") and not hasattr(encoder, "text_model"):
+        # Not as a part of it: it would hold itself.
+        object.__setattr__(encoder, "text_model", encoder)
