@@ -8,6 +8,8 @@ import hashlib
 import json
 import logging
 import os
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,46 +20,67 @@ from storage.models import Located
 
 logger = logging.getLogger(__name__)
 
+#: Nanoseconds for which a file counts as being written after its last change. Clocks
+#: of file systems tick in milliseconds, and FAT's in two seconds: a second write in
+#: the same tick leaves the stamp as it is.
+UNSETTLED_NS = 2 * 10**9
+
+#: What a file's content is remembered by: device, inode, size in bytes, and the times
+#: of the last write and the last change in nanoseconds. Archives set the time of the
+#: last write, and a new file may get the old inode, but no program sets the last one.
+Stamp = list[int]
+
 
 class Digests:
-    """The SHA-256 of files, remembered by path, size, change time and inode.
+    """The SHA-256 of files, remembered by path and `Stamp`.
 
     What a file in the Hub's cache is called is not believed: its content is hashed
-    once like any other, so that a damaged cache is noticed.
+    once like any other, so that a damaged cache is noticed. A file that was changed a
+    moment ago is hashed, and not remembered.
 
     Args:
         path: JSON file to remember in, or None for this object's lifetime only.
         readonly: Use the file, but never write it.
+        now_ns: Returns the time in nanoseconds since 1970.
     """
 
-    def __init__(self, path: Path | None = None, *, readonly: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        readonly: bool = False,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
         self._path = path
         self._readonly = readonly
+        self._now_ns = now_ns
         self._known: dict[str, list[Any]] = self._read()
         self._new: dict[str, list[Any]] = {}
 
     def of(self, file: Path) -> str:
-        """Give the SHA-256 of a file's content as 64 hex digits.
+        """Return the SHA-256 of a file's content as 64 hex digits.
 
         Raises:
             ModelError: The file cannot be read, or is being written.
         """
         try:
             real = file.resolve(strict=True)
-            stamp = _stamp(real)
+            stamp = stamp_of(real)
             known = self._known.get(str(real))
-            if known is not None and known[:3] == stamp:
-                return str(known[3])
+            if known is not None and known[:-1] == stamp:
+                return str(known[-1])
+            is_settled = self._now_ns() - stamp[-1] > UNSETTLED_NS
             with real.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            unchanged = _stamp(real) == stamp
+            unchanged = stamp_of(real) == stamp
         except OSError as error:
             msg = f"{file} must be readable, got {error.strerror}; check its mode"
             raise ModelError(msg) from error
         if not unchanged:
             msg = f"{file} changed while it was read; wait until it is written"
             raise ModelError(msg)
-        self._known[str(real)] = self._new[str(real)] = [*stamp, digest]
+        if is_settled:
+            self._known[str(real)] = self._new[str(real)] = [*stamp, digest]
         return digest
 
     def save(self) -> None:
@@ -135,11 +158,23 @@ def verify(model: Located, planned: str, *, digests: Digests) -> None:
         raise FingerprintError(msg)
 
 
-def _stamp(file: Path) -> list[int]:
-    stat = file.stat()
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+def stamp_of(file: Path) -> Stamp:
+    """Return what changes whenever a file's content does.
+
+    Raises:
+        OSError: The file cannot be looked at.
+    """
+    seen = file.stat()
+    return [
+        seen.st_dev,
+        seen.st_ino,
+        seen.st_size,
+        seen.st_mtime_ns,
+        seen.st_ctime_ns,
+    ]
 
 
 def _is_entry(entry: object) -> bool:
-    # Size, change time, inode, SHA-256.
-    return isinstance(entry, list) and len(entry) == 4
+    # A stamp and the SHA-256. Entries of earlier versions had shorter stamps, which a
+    # replaced file could share.
+    return isinstance(entry, list) and len(entry) == 6

@@ -1,6 +1,8 @@
+import hashlib
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -239,23 +241,57 @@ def test_a_model_that_was_not_planned_is_refused(tmp_path):
         verify(model, "0" * 32, digests=Digests())
 
 
-def test_a_digest_is_remembered_by_size_time_and_inode(tmp_path):
+def settled(memory: Path | None = None, **options: bool) -> Digests:
+    """Digests for which every file was written long ago."""
+    return Digests(memory, now_ns=lambda: time.time_ns() + 10**12, **options)
+
+
+def test_a_digest_is_remembered(tmp_path, monkeypatch):
     file = write(tmp_path, "weights", b"before")
     memory = tmp_path / "state" / "digests.json"
-    first = Digests(memory)
+    first = settled(memory)
     before = first.of(file)
+    first.save()
+    monkeypatch.setattr(hashlib, "file_digest", None)
+    assert settled(memory).of(file) == before
+
+
+def test_a_file_replaced_by_one_of_equal_size_time_and_inode_is_hashed_again(tmp_path):
+    # So does `tar` when it unpacks over a folder that was removed, on ext4.
+    file = write(tmp_path, "weights", b"before")
+    memory = tmp_path / "digests.json"
+    first = settled(memory)
+    first.of(file)
     first.save()
     stat = file.stat()
     file.write_bytes(b"after!")
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert Digests(memory).of(file) == before
-    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
-    assert Digests(memory).of(file) != before
+    while file.stat().st_ctime_ns == stat.st_ctime_ns:  # until the clock has ticked
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (file.stat().st_ino, file.stat().st_size) == (stat.st_ino, stat.st_size)
+    assert settled(memory).of(file) == hashlib.sha256(b"after!").hexdigest()
+
+
+def test_a_file_that_was_changed_a_moment_ago_is_not_remembered(tmp_path):
+    file = write(tmp_path, "weights", b"before")
+    changed_ns = file.stat().st_ctime_ns
+    digests = Digests(tmp_path / "digests.json", now_ns=lambda: changed_ns + 10**9)
+    digests.of(file)
+    digests.save()
+    assert not (tmp_path / "digests.json").exists()
+
+
+def test_a_digest_of_an_earlier_version_is_not_believed(tmp_path):
+    file = write(tmp_path, "weights", b"content")
+    stat = file.stat()
+    old = [stat.st_size, stat.st_mtime_ns, stat.st_ino, "0" * 64]
+    memory = write(tmp_path, "digests.json", {str(file.resolve()): old})
+    assert settled(memory).of(file) == hashlib.sha256(b"content").hexdigest()
 
 
 def test_a_readonly_memory_of_digests_is_used_and_never_written(tmp_path):
     memory = tmp_path / "digests.json"
-    digests = Digests(memory, readonly=True)
+    digests = settled(memory, readonly=True)
     digests.of(write(tmp_path, "weights", b"content"))
     digests.save()
     assert not memory.exists()
@@ -263,7 +299,7 @@ def test_a_readonly_memory_of_digests_is_used_and_never_written(tmp_path):
 
 def test_two_writers_of_one_memory_keep_each_others_digests(tmp_path):
     memory = tmp_path / "digests.json"
-    one, two = Digests(memory), Digests(memory)
+    one, two = settled(memory), settled(memory)
     one.of(write(tmp_path, "a", b"a"))
     two.of(write(tmp_path, "b", b"b"))
     one.save()
@@ -275,7 +311,7 @@ def test_two_writers_of_one_memory_keep_each_others_digests(tmp_path):
 @pytest.mark.parametrize("damage", ["", "[]", "not json", '{"weights": [1]}'])
 def test_a_damaged_memory_of_digests_is_made_anew(tmp_path, damage):
     memory = write(tmp_path, "digests.json", damage)
-    digests = Digests(memory)
+    digests = settled(memory)
     digests.of(write(tmp_path, "weights", b"content"))
     digests.save()
     assert len(json.loads(memory.read_text())) == 1
@@ -283,7 +319,7 @@ def test_a_damaged_memory_of_digests_is_made_anew(tmp_path, damage):
 
 def test_a_memory_that_cannot_be_written_is_no_error(tmp_path, caplog):
     write(tmp_path, "file", "")
-    digests = Digests(tmp_path / "file" / "digests.json")
+    digests = settled(tmp_path / "file" / "digests.json")
     digests.of(write(tmp_path, "weights", b"content"))
     digests.save()
     assert caplog.records[0].action == "digests_not_saved"
