@@ -41,11 +41,16 @@ class Stamp(NamedTuple):
 
     Attributes:
         size_bytes: Of the file.
-        changed_ns: When it was written; nanoseconds since 1970.
+        changed_ns: When it was written; nanoseconds since 1970. Whoever restores a
+            file may set this.
+        status_ns: When it was last changed in any way, its times included.
+        inode: Where it is on the disk.
     """
 
     size_bytes: int
     changed_ns: int
+    status_ns: int
+    inode: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +186,7 @@ def stamp_of(images: Path, path: str) -> Stamp | None:
         raise unreadable(exc) from exc
     if not S_ISREG(seen.st_mode):
         return None
-    return Stamp(seen.st_size, seen.st_mtime_ns)
+    return Stamp(seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
 
 
 def unreadable(exc: OSError) -> ImageStoreError:

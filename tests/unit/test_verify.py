@@ -315,6 +315,27 @@ def test_an_image_that_was_mended_meanwhile_is_left_alone(
     assert file_of(settings, 1).exists()
 
 
+def test_an_image_that_was_restored_with_its_size_and_time_is_left_alone(
+    settings, database
+) -> None:
+    make_images(settings, database, 1)
+    file = file_of(settings, 1)
+    whole = file.read_bytes()
+    file.write_bytes(png("blue"))
+    before = file.stat()
+    looks = verification.check_images(database, settings.images, by_digest=True)
+    seen = [finding for look in looks for finding in look.findings]
+    assert [finding.problem for finding in seen] == ["wrong_digest"]
+    restored = file.with_name("restored")  # as rsync does
+    restored.write_bytes(whole)
+    os.utime(restored, ns=(before.st_atime_ns, before.st_mtime_ns))
+    restored.rename(file)
+    assert file.stat().st_mtime_ns == before.st_mtime_ns
+    assert [*repairs.mend(database, settings.images, seen)] == seen
+    assert file.read_bytes() == whole
+    assert states(database) == {1: "done"}
+
+
 def test_a_result_that_is_another_by_now_is_left_alone(settings, database) -> None:
     make_images(settings, database, 1, 2)
     file_of(settings, 1).unlink()
