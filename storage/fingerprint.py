@@ -158,6 +158,48 @@ def verify(model: Located, planned: str, *, digests: Digests) -> None:
         raise FingerprintError(msg)
 
 
+class Seal:
+    """Tells whether the files of a model are still those that were there before."""
+
+    def __init__(self, model: Located) -> None:
+        """Take note of the files; call it before they are read.
+
+        Raises:
+            ModelError: A file cannot be looked at.
+        """
+        self._name = model.name
+        self._files = [model.folder / file for file in model.files]
+        self._stamps = self._look()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no file was changed or removed."""
+        try:
+            return self._look() == self._stamps
+        except ModelError:
+            return False
+
+    def check(self) -> None:
+        """Do nothing where no file was changed or removed.
+
+        Raises:
+            ModelError: One was.
+        """
+        if not self.is_whole:
+            msg = (
+                f"the files of {self._name} must not change while images are made with"
+                " them, but they did; leave them alone, or copy the model elsewhere"
+            )
+            raise ModelError(msg)
+
+    def _look(self) -> list[Stamp]:
+        try:
+            return [stamp_of(file) for file in self._files]
+        except OSError as error:
+            msg = f"{error.filename} must be readable, got {error.strerror}"
+            raise ModelError(msg) from error
+
+
 def stamp_of(file: Path) -> Stamp:
     """Return what changes whenever a file's content does.
 

@@ -139,8 +139,8 @@ class Batches:
         self.work.keep(slot.job, self._develop(slot, decoded))
 
     def _develop(self, slot: Slot, decoded: Decoded) -> Callable[[], Painting]:
-        clock, family = self.starter.clock, self.starter.family
-        load_s = self.resident.finish()
+        clock, family, resident = self.starter.clock, self.starter.family, self.resident
+        load_s = resident.finish()
         # Not the slot itself: its scheduler may hold on to tensors of whole batches.
         job, index, width = slot.job, slot.index, slot.width
         evaluations, encoding, shares = slot.done, slot.encoding, slot.shares
@@ -148,7 +148,7 @@ class Batches:
 
         def develop() -> Painting:
             # What befell the GPU meanwhile shows only now.
-            with device_errors("one image"):
+            with device_errors("one image"), resident.trusted():
                 image = decoded.image(family.pipe, clock)
                 denoise_s = sum(
                     clock.seconds(began, ended) / served

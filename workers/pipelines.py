@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import torch
 
-from storage.errors import DeviceError, NightsweepError, UnfitError
-from storage.fingerprint import Digests, verify
+from storage.errors import DeviceError, JobError, NightsweepError, UnfitError
+from storage.fingerprint import Digests, Seal, verify
 from storage.hub_cache import cached_bytes
 from storage.job import Job
 from storage.models import locate
@@ -70,6 +70,8 @@ class Resident:
         load_s: Seconds that loading took; 0 once an image has them in its record.
         fresh: Whether no image was finished with it yet.
         compiled: Its network compiled, once that was asked for.
+        seal: Tells whether its files changed. On a CPU the weights are the files
+            themselves, mapped into memory; on a GPU they are a copy, and this is None.
     """
 
     pipe: Any
@@ -78,6 +80,25 @@ class Resident:
     load_s: float
     fresh: bool = True
     compiled: Compiled | None = None
+    seal: Seal | None = None
+
+    @contextmanager
+    def trusted(self) -> Iterator[None]:
+        """Let neither a picture nor an error of a job out if its weights changed.
+
+        Raises:
+            ModelError: They may have changed since the pipeline was loaded.
+        """
+        try:
+            yield
+        except JobError:
+            self._check()
+            raise
+        self._check()
+
+    def _check(self) -> None:
+        if self.seal:
+            self.seal.check()
 
     def finish(self) -> float:
         """Note that an image is finished; give the seconds of a load before it."""
@@ -110,6 +131,7 @@ class Pipelines:
             DeviceError: The device is of no more use to this process.
         """
         wanted = (job.model.fingerprint, job.dtype)
+        self._drop_changed(wanted)
         if wanted not in self._residents:
             with device_errors("the model"):
                 self._residents[wanted] = self._load(job)
@@ -151,6 +173,11 @@ class Pipelines:
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
 
+    def _drop_changed(self, wanted: tuple[str, str]) -> None:
+        held = self._residents.get(wanted)
+        if held and held.seal and not held.seal.is_whole:
+            self._drop(held)
+
     def _make_room(self, needed: int) -> None:
         while self._residents:
             free, total = self._memory()
@@ -178,6 +205,7 @@ class Pipelines:
                 download=True,
             )
         with phases.during(phases.LOADING, model.name):
+            seal = Seal(found)
             verify(found, model.fingerprint, digests=Digests(self._digests))
             phases.progress()
             self._make_room(found.size_bytes)
@@ -185,6 +213,7 @@ class Pipelines:
             config = dict(pipe.scheduler.config)
             phases.progress()
             pipe.to(self.device)
+            seal.check()
         load_s = time.perf_counter() - started
         log.info(
             "Loaded %s in %.1f s.",
@@ -198,6 +227,7 @@ class Pipelines:
             scheduler_config=config,
             starter=Starter(family(pipe), config) if family else None,
             load_s=load_s,
+            seal=seal if self.device == "cpu" else None,
         )
 
 

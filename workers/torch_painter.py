@@ -96,7 +96,7 @@ class TorchPainter:
         self, resident: Resident, job: Job, check: Callable[[], None]
     ) -> Painting:
         self._forget_peak()
-        with self._pipelines.trusting(resident):
+        with self._pipelines.trusting(resident), resident.trusted():
             painting = paint_plain(
                 resident,
                 job,

@@ -239,6 +239,38 @@ def test_a_model_whose_files_changed_is_refused(painter: TorchPainter) -> None:
         paint_one(painter, make_job(model=model))
 
 
+def empty_weights(folder: Path) -> None:
+    """Change the network's file in place: the same inode, and the same time."""
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    before = file.stat()
+    with file.open("r+b") as stream:
+        content = stream.read()
+        start = 8 + int.from_bytes(content[:8], "little")
+        stream.seek(start)
+        stream.write(bytes(len(content) - start))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_no_picture_is_made_with_weights_that_changed_under_it(
+    sdxl: Path, tmp_path: Path, strict: bool
+) -> None:
+    painter = TorchPainter(
+        "cpu", threads=1, digests=tmp_path / "digests.json", widths=Notes()
+    )
+    folder = tmp_path / "sdxl"
+    shutil.copytree(sdxl, folder)
+    job = make_job(strict=strict, model=describe(str(folder), base_dir=Path()).model)
+    made = pixels(painter, job)
+    with pytest.raises(ModelError, match="must not change while images are made"):
+        paint_one(painter, job, check=lambda: empty_weights(folder))
+    with pytest.raises(FingerprintError, match="must have the files that were planned"):
+        paint_one(painter, job)
+    shutil.rmtree(folder)
+    shutil.copytree(sdxl, folder)
+    assert pixels(painter, job) == made
+
+
 def test_a_model_that_is_not_there_is_not_the_jobs_fault(
     painter: TorchPainter, tmp_path: Path
 ) -> None:
