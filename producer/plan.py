@@ -22,7 +22,7 @@ from storage.fingerprint import Digests
 from storage.job import Job, PlannedJob
 from storage.settings import Settings, read_settings
 from storage.sweeps import Cost, measured_costs
-from storage.wishes import states_of
+from storage.wishes import Known, find_known
 
 #: Jobs that are looked up in one query.
 BATCH = 1000
@@ -137,12 +137,13 @@ class _Tally:
 
     def _with_states(self, expansion: Expansion) -> Iterator[tuple[PlannedJob, str]]:
         for batch in expansion.batches(BATCH):
-            states: dict[str, str] = {}
+            known: dict[str, Known] = {}
             if self._database:
                 with self._database.read() as connection:
-                    states = states_of(connection, [one.job.key for one in batch])
+                    known = find_known(connection, batch)
             for one in batch:
-                yield one, states.get(one.job.key, "new")
+                row = known.get(one.job.key)
+                yield one, row.state if row else "new"
 
     def _note_scheduler(self, one: PlannedJob) -> None:
         label = one.scheduler_label or one.scheduler_name

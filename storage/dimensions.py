@@ -26,21 +26,38 @@ class Dimensions:
         self._schedulers: dict[Identity, Row] = {}
         self._used = {one.job.key: self._note(one) for one in planned}
 
-    def store(self, connection: Connection) -> dict[str, Mapping[str, int]]:
-        """Store the rows that are missing; give the ids of each job, by its key."""
+    def store(
+        self, connection: Connection, keys: Collection[str]
+    ) -> dict[str, Mapping[str, int]]:
+        """Store the rows that are missing for some jobs.
+
+        Args:
+            connection: In a transaction that writes.
+            keys: Of the new jobs. The models of the others may have moved, so those
+                are looked at for all.
+
+        Returns:
+            The ids of each of these jobs, by its key.
+        """
+        used = {key: self._used[key] for key in keys}
+        kinds = set(used.values())
         model_ids = _store(connection, models, self._models.values())
-        prompt_ids = _store(connection, prompts, self._prompts.values())
-        scheduler_ids = _store(connection, schedulers, self._schedulers.values())
         _follow_moves(connection, self._models)
+        texts = {prompt for _, prompt, _ in kinds}
+        prompt_ids = _store(connection, prompts, [self._prompts[t] for t in texts])
+        names = {scheduler for _, _, scheduler in kinds}
+        scheduler_ids = _store(
+            connection, schedulers, [self._schedulers[name] for name in names]
+        )
         ids = {
             (model, prompt, scheduler): {
                 "model_id": model_ids[model,],
                 "prompt_id": prompt_ids[self._prompts[prompt]["digest"],],
                 "scheduler_id": scheduler_ids[scheduler],
             }
-            for model, prompt, scheduler in set(self._used.values())
+            for model, prompt, scheduler in kinds
         }
-        return {key: ids[used] for key, used in self._used.items()}
+        return {key: ids[kind] for key, kind in used.items()}
 
     def _note(self, one: PlannedJob) -> tuple[str, tuple[str, str], Identity]:
         model = one.job.model.fingerprint

@@ -179,6 +179,9 @@ class PlannedJob:
         choices: What was chosen for each of the braces.
         cell: Axis name to the label of its value, in the order of display. The
             choices of a prompt's braces follow as `prompt.1`, `prompt.2`.
+        former_keys: Keys that earlier versions, or other wordings of the same
+            parameters, gave to this very picture. A row under one of them is taken
+            instead of making a new one.
     """
 
     job: Job
@@ -189,6 +192,7 @@ class PlannedJob:
     template: str | None = None
     choices: tuple[str, ...] = ()
     cell: Mapping[str, str] = field(default_factory=dict)
+    former_keys: tuple[str, ...] = ()
 
 
 @lru_cache

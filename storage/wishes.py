@@ -5,7 +5,7 @@ wants it, at the most urgent priority among them, and its `priority` column says
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +31,23 @@ BEST = (
     .correlate(jobs)
     .scalar_subquery()
 )
-#: Jobs that leave a sweep in one transaction.
+#: Jobs that leave a sweep in one transaction, and keys that are looked up in one query.
 STEP = 1000
+#: States of rows that have a job's former keys, the one to take first.
+_PREFERRED = ("done", "leased", "pending", "failed", "quarantined")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The row of a planned job that exists.
+
+    Attributes:
+        key: The job's key, or one of its former keys.
+        state: Of `storage.schema.JOB_STATES`.
+    """
+
+    key: str
+    state: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +66,8 @@ class Added:
 def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) -> Added:
     """Store a batch of jobs that do not exist yet, and note that `sweep` wants all.
 
-    Call it with a thousand or so at a time. Calling it again changes nothing.
+    Call it with a thousand or so at a time. Calling it again changes nothing. Where a
+    row has a former key of a job, the sweep wants that row.
     """
     # Rows are made before the lock, since workers wait for that.
     rows = {one.job.key: job_row(one) for one in planned}
@@ -61,17 +77,19 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
     dimensions = Dimensions(planned)
     with database.write() as connection:
         _lock_producers(connection)
-        known = states_of(connection, list(rows))
-        ids = dimensions.store(connection)
-        fresh = [{**row, **ids[key]} for key, row in rows.items() if key not in known]
+        known = find_known(connection, planned)
+        fresh = [key for key in rows if key not in known]
+        ids = dimensions.store(connection, fresh)
         if fresh:
-            _insert_jobs(connection, sweep, fresh)
-        _join_sweep(connection, members)
+            _insert_jobs(
+                connection, sweep, [{**rows[key], **ids[key]} for key in fresh]
+            )
+        _join_sweep(connection, [_led_to(known, member) for member in members])
         if known:
-            rank(connection, jobs.c.key.in_(known))
+            rank(connection, jobs.c.key.in_([row.key for row in known.values()]))
     return Added(
         fresh=[one for one in planned if one.job.key not in known],
-        existing=Counter(known.values()),
+        existing=Counter(row.state for row in known.values()),
     )
 
 
@@ -111,10 +129,39 @@ def rank(connection: Connection, which: sa.ColumnElement[bool] | sa.TextClause) 
     return changed.rowcount
 
 
-def states_of(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
-    """Give the state of each of `keys` that exists."""
-    query = sa.select(jobs.c.key, jobs.c.state).where(jobs.c.key.in_(keys))
-    return dict(connection.execute(query).all())
+def find_known(
+    connection: Connection, planned: Iterable[PlannedJob]
+) -> dict[str, Known]:
+    """Return the rows of the jobs that exist, each by the key of its job.
+
+    A row under the job's key wins over those under its former keys; of these a
+    finished one wins.
+    """
+    former = {one.job.key: one.former_keys for one in planned}
+    states = _states_of(connection, list(former))
+    known = {key: Known(key, state) for key, state in states.items()}
+    missing = {key: keys for key, keys in former.items() if keys and key not in states}
+    older = _states_of(connection, [key for keys in missing.values() for key in keys])
+    for key, keys in missing.items():
+        rows = [Known(each, older[each]) for each in keys if each in older]
+        if rows:
+            known[key] = min(rows, key=lambda row: _PREFERRED.index(row.state))
+    return known
+
+
+def _states_of(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
+    query = sa.select(jobs.c.key, jobs.c.state)
+    found: dict[str, str] = {}
+    for start in range(0, len(keys), STEP):
+        some = jobs.c.key.in_(keys[start : start + STEP])
+        found.update(connection.execute(query.where(some)).all())
+    return found
+
+
+def _led_to(known: Mapping[str, Known], member: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Point a member at the row that its job has."""
+    row = known.get(member["key"])
+    return {**member, "key": row.key} if row and row.key != member["key"] else member
 
 
 def _lock_producers(connection: Connection) -> None:
