@@ -61,13 +61,14 @@ def count(grid: Grid) -> int:
 def combinations(grid: Grid, *parameters: str) -> Iterator[Cell]:
     """Give every combination of a few parameters, leaving the other axes alone.
 
-    Combinations that `exclude` leaves out by these axes alone, and by those that have
-    one value only, such as the model, are not given.
+    Combinations that `exclude` leaves out by these axes, by that of the model and by
+    those that have one value only, are not given.
     """
+    wanted = {"model", *parameters}
     involved = [
         index
         for index, axis in enumerate(grid.axes)
-        if len(axis.points) == 1 or not set(parameters).isdisjoint(axis.parameters)
+        if len(axis.points) == 1 or not wanted.isdisjoint(axis.parameters)
     ]
     for block in grid.blocks:
         lists = (block.points[index].values() for index in involved)

@@ -20,7 +20,7 @@ def check_grid(grid: Grid, places: Mapping[str, Place], problems: Problems) -> N
         problems: Where it is noted.
     """
     for cell, parameter, message in _find_problems(grid):
-        place = cell.place_of(parameter) or places.get(parameter, grid.model.place)
+        place = cell.place_of(parameter) or places.get(parameter, grid.place)
         problems.add(place, message)
 
 

@@ -111,7 +111,7 @@ def expand(spec: Spec, describe: Describe) -> Expansion:
 
 
 def _expand(spec: Spec, describe: Describe, problems: Problems) -> Expansion:
-    grids, copies = build_grids(spec, describe, problems)
+    grids = build_grids(spec, describe, problems)
     _check_size(spec, grids, problems)
     for grid in grids:
         checks.check_grid(grid, spec.places, problems)
@@ -126,7 +126,7 @@ def _expand(spec: Spec, describe: Describe, problems: Problems) -> Expansion:
         spec=spec,
         grids=grids,
         count=count,
-        duplicates=tuple(dict.fromkeys(_list_duplicates(grids, copies))),
+        duplicates=tuple(dict.fromkeys(_list_duplicates(grids))),
         warnings=tuple(dict.fromkeys(_list_warnings(spec, grids))),
     )
 
@@ -191,8 +191,7 @@ def _check_size(spec: Spec, grids: Sequence[Grid], problems: Problems) -> None:
         )
 
 
-def _list_duplicates(grids: Sequence[Grid], copies: Sequence[str]) -> Iterator[str]:
-    yield from copies
+def _list_duplicates(grids: Sequence[Grid]) -> Iterator[str]:
     for grid in grids:
         for axis in grid.axes:
             yield from axis.duplicates

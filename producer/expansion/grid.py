@@ -1,5 +1,7 @@
 """The grid of one model: axes with resolved values, what is left out, what is added.
 
+An axis that sets the model has in each grid only its values of that model.
+
 A grid is never written out: its cells are the product of its axes, and what
 `exclude` leaves out is, for some of the axes, a set of their values.
 `producer.expansion.cells` walks it.
@@ -7,7 +9,7 @@ A grid is never written out: its cells are the product of its axes, and what
 
 import itertools
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +18,7 @@ from producer.expansion.resolution import defaults, resolve, token_of
 from producer.models import ModelCard
 from producer.spec.axes import Axis, Value
 from producer.spec.conditions import Condition, Entry
-from producer.spec.parameters import PARAMETERS, shown_as
+from producer.spec.parameters import PARAMETERS
 from producer.spec.problems import Place
 from producer.spec.sweepfile import Spec
 
@@ -51,7 +53,7 @@ class Grid:
 
     Attributes:
         card: The model.
-        model: The value that names it.
+        place: Where it was named first.
         axes: In the order in which they are shown.
         blocks: The product of all axes, unless only `include` asks for this model;
             then what `include` adds.
@@ -59,22 +61,23 @@ class Grid:
     """
 
     def __init__(
-        self, spec: Spec, card: ModelCard, model: Value, *, is_main: bool
+        self, spec: Spec, card: ModelCard, named: Sequence[Value], *, is_main: bool
     ) -> None:
         """Resolve the axes of `spec` for one model.
 
         Args:
             spec: The sweep.
             card: The model.
-            model: The value that names it, with what else that value sets.
+            named: The values that name it, each with what else it sets; at least one.
             is_main: Whether the axes ask for it, not only `include`.
         """
         self.card = card
-        self.model = model
-        self._given = {**spec.base, **model.sets}
+        self.place = named[0].place
+        choice = {**spec.base, **named[0].sets}["model"]
+        self._given = {**spec.base, "model": choice}
         self._base = resolve({**defaults(card), **self._given}, card)
         self.axes = tuple(
-            resolve_axis(axis, _values_of(axis, model), base=self._base, card=card)
+            resolve_axis(axis, _values_of(axis, named), base=self._base, card=card)
             for axis in spec.axes
         )
         self._loose = [name for name in PARAMETERS if self._setter_of(name) is None]
@@ -82,30 +85,24 @@ class Grid:
         whole = tuple(axis.points for axis in self.axes)
         self.blocks = [self._block({}, whole, is_extra=False)] if is_main else []
 
-    @property
-    def token(self) -> tuple[Any, ...]:
-        """Equal for two models of a sweep that give the same jobs."""
-        settings = (self._base[name] for name in PARAMETERS if name != "model")
-        return (self.card.model.fingerprint, *map(token_of, settings))
-
-    @property
-    def label(self) -> str:
-        """What the sweep calls the model."""
-        return self.model.label or shown_as(self._given["model"])
-
     def axis_of(self, key: str) -> int | None:
         """Give the index of the axis of that name, else of the one that sets it."""
         names = [axis.name for axis in self.axes]
         return names.index(key) if key in names else self._setter_of(key)
 
-    def include(self, entry: Entry) -> None:
-        """Add the cells that an entry of `include` names."""
+    def include(self, entry: Entry, model: Value) -> None:
+        """Add the cells that an entry of `include` names, for one of its models.
+
+        Args:
+            entry: The entry.
+            model: The value that names the model.
+        """
         options = [
             list(self._options(condition))
             for condition in entry.conditions
             if not self._names_model(condition)
         ]
-        for chosen in itertools.product(*options):
+        for chosen in itertools.product([self._sets_of(model)], *options):
             settings = {key: value for each in chosen for key, value in each.items()}
             loose = {key: settings[key] for key in settings if key in self._loose}
             points = tuple(
@@ -130,6 +127,16 @@ class Grid:
     def _setter_of(self, parameter: str) -> int | None:
         setting = (i for i, a in enumerate(self.axes) if parameter in a.parameters)
         return next(setting, None)
+
+    def _sets_of(self, model: Value) -> Mapping[str, Any]:
+        """Give all that the axis of models sets for a value of it."""
+        index = self._setter_of("model")
+        if index is None:
+            return {}
+        axis = self.axes[index]
+        return make_point(
+            axis.name, axis.parameters, model, base=self._base, card=self.card
+        ).sets
 
     def _names_model(self, condition: Condition) -> bool:
         axis = self._setter_of("model")
@@ -203,6 +210,6 @@ class Grid:
         return {point.token: axis.points.get(point.token, point)}
 
 
-def _values_of(axis: Axis, model: Value) -> Collection[Value]:
-    """Give the values of an axis for one model: all, or where it sets models that."""
-    return (model,) if "model" in axis.parameters else axis.values
+def _values_of(axis: Axis, named: Sequence[Value]) -> Collection[Value]:
+    """Give the values of an axis for one model: all, or those that name the model."""
+    return named if "model" in axis.parameters else axis.values

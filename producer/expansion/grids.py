@@ -1,7 +1,6 @@
-"""The grids of a spec: one for each model that differs from the others."""
+"""The grids of a spec: one for each model, by its fingerprint."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from producer.expansion.grid import Grid
 from producer.models import ModelCard
@@ -17,9 +16,7 @@ from storage.errors import ModelError, UsageError
 Describe = Callable[..., ModelCard]
 
 
-def build_grids(
-    spec: Spec, describe: Describe, problems: Problems
-) -> tuple[tuple[Grid, ...], tuple[str, ...]]:
+def build_grids(spec: Spec, describe: Describe, problems: Problems) -> tuple[Grid, ...]:
     """Make the grids of a spec; models that cannot be found become problems.
 
     Args:
@@ -28,30 +25,51 @@ def build_grids(
         problems: Where it is noted.
 
     Returns:
-        The grids in the order of execution, and sentences that name models that give
-        the same jobs.
+        The grids in the order of execution.
     """
     builder = _Builder(spec, describe, problems)
-    for value in builder.list_models():
-        builder.add(value, is_main=True)
+    builder.add_main()
     for entry in spec.include:
         for value in builder.list_included(entry):
-            grid = builder.add(value, is_main=False)
-            if grid is not None:
-                grid.include(entry)
-    return tuple(builder.grids.values()), tuple(builder.copies)
+            builder.include(entry, value)
+    return tuple(builder.grids.values())
 
 
 class _Builder:
-    """Finds models and makes their grids; each model is read once."""
+    """Finds models and makes their grids; each model is read once.
+
+    Attributes:
+        grids: By the fingerprint of the model.
+    """
 
     def __init__(self, spec: Spec, describe: Describe, problems: Problems) -> None:
         self._spec = spec
         self._describe = describe
         self._problems = problems
         self._cards: dict[ModelChoice, ModelCard | None] = {}
-        self.grids: dict[tuple[Any, ...], Grid] = {}
-        self.copies: list[str] = []
+        self.grids: dict[str, Grid] = {}
+
+    def add_main(self) -> None:
+        """Make the grids of the models that `base` and the axes name."""
+        named: dict[str, list[Value]] = {}
+        cards: dict[str, ModelCard] = {}
+        for value in self.list_models():
+            card = self._find(value)
+            if card is not None:
+                cards.setdefault(card.model.fingerprint, card)
+                named.setdefault(card.model.fingerprint, []).append(value)
+        for mark, card in cards.items():
+            self.grids[mark] = Grid(self._spec, card, named[mark], is_main=True)
+
+    def include(self, entry: Entry, value: Value) -> None:
+        """Add what an entry of `include` names, for the model of a value."""
+        card = self._find(value)
+        if card is None:
+            return
+        mark = card.model.fingerprint
+        if mark not in self.grids:
+            self.grids[mark] = Grid(self._spec, card, [value], is_main=False)
+        self.grids[mark].include(entry, value)
 
     def list_models(self) -> Sequence[Value]:
         """Give the values that name the models of `base` and the axes."""
@@ -69,20 +87,6 @@ class _Builder:
                 given = [Value({"model": v}, entry.place) for v in condition.values]
                 return [each for each in labels if each is not None] + given
         return list(self._base_model() or self.list_models()[:1])
-
-    def add(self, value: Value, *, is_main: bool) -> Grid | None:
-        """Make the grid of a model, or give the one that has the same jobs."""
-        card = self._find(value)
-        if card is None:
-            return None
-        grid = Grid(self._spec, card, value, is_main=is_main)
-        known = self.grids.setdefault(grid.token, grid)
-        if is_main and known is not grid:
-            self.copies.append(
-                f"model: {known.label} and {grid.label} give the same jobs "
-                f"({known.model.place}, {value.place})"
-            )
-        return known
 
     def _find(self, value: Value) -> ModelCard | None:
         choice: ModelChoice | None = {**self._spec.base, **value.sets}.get("model")

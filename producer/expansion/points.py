@@ -143,7 +143,11 @@ def make_point(
         sets = resolve(
             {name: value.sets.get(name, base[name]) for name in parameters}, card
         )
-    tokens = tuple(token_of(sets[parameter]) for parameter in parameters)
+    # All models of one grid are copies of one.
+    tokens = tuple(
+        card.model.fingerprint if parameter == "model" else token_of(sets[parameter])
+        for parameter in parameters
+    )
     return Point(
         sets=sets,
         token=tokens if len(tokens) > 1 else tokens[0],

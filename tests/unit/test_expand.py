@@ -166,6 +166,27 @@ def test_a_copy_of_a_model_makes_nothing_again(tmp_path: Path) -> None:
     assert names == ["builtin:shapes", "org/other"]
 
 
+def test_bundles_of_one_model_share_its_seeds_and_their_copies_are_named(
+    tmp_path: Path,
+) -> None:
+    expansion = expand_axes(
+        tmp_path,
+        "{kind: [{label: a, set: {model: 'builtin:shapes', steps: 4}},"
+        " {label: b, set: {model: org/other}},"
+        " {label: c, set: {model: copy, steps: 8}},"
+        " {label: d, set: {model: copy, steps: 4}}], seed: [1, 2]}",
+        rest="exclude: [{kind: c, seed: 2}]\ninclude: [{kind: c, seed: 9}]",
+    )
+
+    rows = [(each.job.seed, each.cell["kind"]) for each in expansion.jobs()]
+
+    assert rows == [(1, "a"), (1, "c"), (2, "a"), (9, "c"), (1, "b"), (2, "b")]
+    assert expansion.count == len(rows)
+    assert expansion.duplicates == (
+        "kind: a and d give the same jobs (sweep.yaml line 3, sweep.yaml line 3)",
+    )
+
+
 def test_all_is_every_scheduler_that_is_not_named_already(tmp_path: Path) -> None:
     expansion = expand_axes(tmp_path, "{scheduler: [euler_karras, plms, all, ddim]}")
 
