@@ -41,8 +41,8 @@ class Database:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
         # On SQLite, every transaction sees one state.
-        alike = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
-        self._reading = engine.execution_options(**alike)
+        server = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._reading = engine.execution_options(**({} if self.is_sqlite else server))
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

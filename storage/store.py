@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
 from storage import filters, speeds, sweeps
+from storage.asking import ask
 from storage.database import Database, open_for_reading
 from storage.errors import ImageStoreError, UsageError
 from storage.filters import Filter
@@ -199,14 +199,16 @@ class Store:
     def sql(self, query: str) -> list[dict[str, Any]]:
         """Give the rows of a query over `images`, `sweep_images` or `speeds`.
 
-        Nothing can be written. Without a database there are no rows.
+        It is one SELECT, and cannot write to any table or make any file. A function
+        of a PostgreSQL server may do more, as far as the rights of the user go.
+        Without a database there are no rows.
 
         Raises:
-            UsageError: The query is not SQL that reads.
+            UsageError: The query is not one SELECT.
             DatabaseError: The database cannot be read.
         """
         with self._reading() as database:
-            return _run_query(database, query) if database else []
+            return ask(database, query) if database else []
 
     @contextmanager
     def _one(self, key: str) -> Iterator[tuple[Database, dict[str, Any]]]:
@@ -273,21 +275,3 @@ def _made_with(database: Database, key: str) -> dict[str, Any]:
             "scores": [dict(row._mapping) for row in found],
             "environment": json.loads(connection.execute(details).scalar() or "{}"),
         }
-
-
-def _run_query(database: Database, query: str) -> list[dict[str, Any]]:
-    with database.read() as connection:
-        if not database.is_sqlite:  # SQLite's file is opened for reading only
-            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
-        # As it stands: neither `:name` nor `%` is a parameter here.
-        plain = connection.execution_options(no_parameters=True)
-        try:
-            answer = plain.exec_driver_sql(query)
-            return [dict(row) for row in answer.mappings()]
-        except (DBAPIError, sa.exc.ResourceClosedError) as exc:
-            reason = exc.orig if isinstance(exc, DBAPIError) else "it gives no rows"
-            msg = (
-                f"query must be one SQL statement that reads, got {query!r} "
-                f"({reason}); ask images, sweep_images or speeds."
-            )
-            raise UsageError(msg) from exc

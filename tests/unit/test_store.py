@@ -4,6 +4,7 @@ import sys
 
 import pytest
 from PIL import Image
+from sqlalchemy.dialects.postgresql import psycopg
 
 from storage.errors import ImageStoreError, UsageError
 from storage.store import Store
@@ -113,7 +114,12 @@ def test_the_views_are_asked_in_sql(store):
     "query",
     [
         *("DELETE FROM jobs", "DROP VIEW images", "SELECT nothing FROM images"),
-        *("", "SELECT 1; DELETE FROM jobs"),
+        "UPDATE sqlite_master SET sql = ''",
+        *("", "SELECT 1; DELETE FROM jobs", "CREATE TEMP TABLE mine (a int)"),
+        "COMMIT; DELETE FROM sweep_jobs; BEGIN",
+        "SELECT 1; COMMIT; DELETE FROM sweep_jobs",
+        "COMMIT",
+        "DELETE FROM sweep_jobs RETURNING job_id",
     ],
 )
 def test_what_is_no_reading_query_is_refused_and_changes_nothing(store, query):
@@ -122,7 +128,84 @@ def test_what_is_no_reading_query_is_refused_and_changes_nothing(store, query):
     with pytest.raises(UsageError, match="one SQL statement that reads"):
         opened.sql(query)
 
-    assert len(opened.find()) == 8
+    assert len(opened.find(sweep="shapes")) == 8
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("ATTACH DATABASE '{file}' AS mine", "VACUUM INTO '{file}'"),
+        *(
+            "PRAGMA query_only=OFF",
+            "PRAGMA journal_mode=DELETE",
+            "EXPLAIN DROP VIEW images",
+        ),
+        "REINDEX",
+    ],
+)
+def test_a_query_makes_no_file_and_changes_no_setting(store, tmp_path, query):
+    opened, _ = store
+    file = tmp_path / "mine.db"
+
+    with pytest.raises(UsageError, match=r"would do more than read|cannot VACUUM"):
+        opened.sql(query.format(file=file))
+
+    assert not file.exists()
+
+
+@pytest.mark.databases("postgresql")
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("WITH gone AS (DELETE FROM scores RETURNING 1) SELECT * FROM gone", "WITH"),
+        ("SELECT nextval('sweeps_id_seq')", "read-only transaction"),
+        ("SET TRANSACTION READ WRITE", "syntax error"),
+        ("COPY sweeps TO '/tmp/sweeps'", "syntax error"),
+        (
+            "SELECT set_config('transaction_read_only', 'off', false)",
+            "must be set before any query",
+        ),
+        ("SELECT 1; SELECT 2", "multiple commands"),
+    ],
+)
+def test_a_server_refuses_what_would_write(store, query, reason):
+    opened, _ = store
+
+    with pytest.raises(UsageError, match=f"one SQL statement .*{reason}"):
+        opened.sql(query)
+
+
+@pytest.mark.databases("postgresql")
+def test_a_driver_that_sends_several_statements_gets_one(store, monkeypatch):
+    opened, _ = store
+    monkeypatch.setattr(psycopg.PGDialect_psycopg, "driver", "psycopg2")
+
+    assert len(opened.sql("SELECT key FROM images")) == 8
+    with pytest.raises(UsageError, match="it holds a semicolon"):
+        opened.sql("SELECT 1; COMMIT; DELETE FROM sweep_jobs")
+
+
+def test_a_query_may_be_anything_that_reads(store):
+    opened, _ = store
+
+    for query, count in {
+        "SELECT ';' AS mark FROM images; ": 8,
+        "WITH a AS (SELECT * FROM images) SELECT steps FROM a GROUP BY 1": 2,
+        "-- mine\nVALUES (1), (2), (3)": 3,
+        "SELECT row_number() OVER (ORDER BY key) AS place FROM sweep_images": 8,
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4) "
+        "SELECT i FROM n": 4,
+    }.items():
+        assert len(opened.sql(query)) == count
+
+
+@pytest.mark.databases("sqlite")
+def test_json_opens_in_a_query(store):
+    opened, _ = store
+    query = "SELECT e.key, e.value FROM sweep_images, json_each(cell) AS e"
+
+    assert {row["key"] for row in opened.sql(query)} == {"prompt", "scheduler", "steps"}
 
 
 def test_without_a_database_answers_are_empty_and_none_is_made(tmp_path):

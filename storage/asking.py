@@ -1,0 +1,81 @@
+"""One query of a person's own, which can read and nothing else."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+
+from storage.database import Database
+from storage.errors import UsageError
+
+#: What a query may do on SQLite.
+_READING = frozenset(
+    {
+        sqlite3.SQLITE_SELECT,
+        sqlite3.SQLITE_READ,
+        sqlite3.SQLITE_FUNCTION,
+        sqlite3.SQLITE_RECURSIVE,
+    }
+)
+
+
+def ask(database: Database, query: str) -> list[dict[str, Any]]:
+    """Give the rows of a query that reads.
+
+    SQLite is asked about each thing that the query would do. PostgreSQL runs it as the
+    query of a cursor, which is one SELECT, in a transaction that only reads.
+
+    Raises:
+        UsageError: The query is not SQL, does more than read, or is several.
+        DatabaseError: The database cannot be read.
+    """
+    with database.read() as connection, connection.begin():
+        # As it stands: neither `:name` nor `%` is a parameter here.
+        plain = connection.execution_options(no_parameters=True, stream_results=True)
+        try:
+            with _guarded(connection, query):
+                answer = plain.exec_driver_sql(query)
+                return [dict(row) for row in answer.mappings()]
+        except (DBAPIError, sa.exc.ResourceClosedError) as exc:
+            raise _refusal(query, _reason(exc)) from exc
+
+
+@contextmanager
+def _guarded(connection: Connection, query: str) -> Iterator[None]:
+    if connection.dialect.name == "sqlite":
+        driver: Any = connection.connection.driver_connection
+        driver.set_authorizer(_judge)
+        try:
+            yield
+        finally:
+            driver.set_authorizer(None)
+        return
+    # Only psycopg lets the server itself refuse what follows a first statement.
+    if connection.dialect.driver != "psycopg" and ";" in query:
+        raise _refusal(query, "it holds a semicolon")
+    yield
+
+
+def _judge(action: int, table: str | None, *_others: str | None) -> int:
+    # As which SQLite counts the first use of `json_each`; it refuses a real one itself.
+    is_unreal = action == sqlite3.SQLITE_UPDATE and table == "sqlite_master"
+    return sqlite3.SQLITE_OK if action in _READING or is_unreal else sqlite3.SQLITE_DENY
+
+
+def _reason(exc: Exception) -> str:
+    cause = exc.orig if isinstance(exc, DBAPIError) else None
+    if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_AUTH:
+        return "it would do more than read"
+    return str(cause or "it gives no rows")
+
+
+def _refusal(query: str, reason: str) -> UsageError:
+    msg = (
+        f"query must be one SQL statement that reads, got {query!r} ({reason}); ask "
+        "images, sweep_images or speeds."
+    )
+    return UsageError(msg)
