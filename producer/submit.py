@@ -16,7 +16,7 @@ from producer.models import describe
 from producer.options import retry_option, spec_options
 from producer.spec.sweepfile import Spec
 from producer.spec.yamltext import Source
-from storage import blocks, life, sweeps, wake_ups, wishes
+from storage import blocks, life, sweeps, wishes
 from storage.database import Database, open_database
 from storage.embedded import broker_url
 from storage.fingerprint import Digests
@@ -154,6 +154,9 @@ class _Submission:
     def run(self, expansion: Expansion, *, retry: bool) -> Submitted:
         """Store every job, and send those that are new.
 
+        The others were sent by whoever stored them. Supervisors of workers send what
+        that one did not come to send, and what Redis lost.
+
         Args:
             expansion: The jobs.
             retry: Whether failed ones are tried again.
@@ -178,8 +181,6 @@ class _Submission:
             new += len(added.fresh)
             existing.update(added.existing)
             self._progress(batch[-1].position + 1, expansion.count)
-        if existing["pending"]:
-            self._wake()
         return Submitted(
             sweep=sweep,
             total=expansion.count,
@@ -199,11 +200,6 @@ class _Submission:
                 f"{size(spec.min_free_bytes)} should stay so (limits.min_free); make "
                 "room, or set NIGHTSWEEP_IMAGES to a larger disk"
             )
-
-    def _wake(self) -> None:
-        """Send some jobs where no message waits, as after a loss of Redis."""
-        if not waiting(self._app):
-            self._send(wake_ups.runnable_keys(self._database))
 
     def _retry(self, sweep: Sweep) -> int:
         again = sweeps.retry(self._database, sweep)

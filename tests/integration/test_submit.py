@@ -18,7 +18,6 @@ from storage.errors import DatabaseError
 from storage.queue import QUEUE, waiting
 from storage.settings import Settings
 from storage.sweeps import count_states, find_sweep
-from storage.wake_ups import WAKE_UP
 from tests.builders import job_rows, make_job, plan_seeds, take
 from tests.builders import submit as submit_planned
 
@@ -103,24 +102,16 @@ def test_jobs_stored_but_never_sent_are_made_after_the_others(
     assert count_states(database, sweep) == {"leased": COUNT}
 
 
-def test_submitting_again_adds_no_message_while_the_first_wait(
+def test_submitting_again_sends_nothing_whether_the_first_messages_wait_or_not(
     spec: str, app: Celery
 ) -> None:
     submit(spec)
     before = waiting(app)
     assert submit(spec).existing == {"pending": COUNT}
     assert waiting(app) == before
-
-
-def test_what_redis_lost_is_sent_again_with_the_sweep(
-    spec: str, database: Database, app: Celery
-) -> None:
-    submit(spec)
     take_messages(app)
     assert submit(spec).new == 0
-    named = take_messages(app)
-    assert named.total() == WAKE_UP
-    assert set(named) < keys(database)
+    assert waiting(app) == 0
 
 
 def test_a_claim_comes_to_its_turn_while_a_producer_is_busy(
