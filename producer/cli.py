@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from producer.interrupts import interruptible
 from producer.options import INTERRUPTED
 from storage.errors import NightsweepError, QueueError
 
@@ -77,7 +78,8 @@ class LazyGroup(click.Group):
     def invoke(self, context: click.Context) -> Any:
         """Run a command, and show an error of ours as one sentence."""
         try:
-            return super().invoke(context)
+            with interruptible():
+                return super().invoke(context)
         except NightsweepError as exc:
             raise _Failure(exc) from exc
         except KeyboardInterrupt:

@@ -1,13 +1,16 @@
 """The command line: every command has help, an example, and a summary that is true."""
 
-from collections.abc import Iterator
+import signal
+import time
+import weakref
+from collections.abc import Callable, Iterator
 
 import click
 import pytest
 from click.testing import CliRunner
 
 import nightsweep
-from producer.cli import COMMANDS, SUMMARIES, cli
+from producer.cli import COMMANDS, SUMMARIES, LazyGroup, cli
 from storage.settings import VARIABLES
 
 
@@ -68,6 +71,39 @@ def test_our_errors_are_one_sentence_with_their_exit_code(tmp_path) -> None:
     assert said.exit_code == 2
     assert "missing.yaml" in said.output
     assert "Traceback" not in said.output
+
+
+def press_in_a_finalizer() -> None:
+    class Watched:
+        pass
+
+    watched = Watched()
+    weakref.finalize(watched, signal.raise_signal, signal.SIGINT)
+    del watched
+
+
+def press_while_a_class_is_made() -> None:
+    class Name:
+        def __set_name__(self, *_args: object) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    type("Named", (), {"name": Name()})
+
+
+@pytest.mark.parametrize("press", [press_in_a_finalizer, press_while_a_class_is_made])
+def test_a_ctrl_c_ends_a_command_whenever_it_comes(
+    monkeypatch: pytest.MonkeyPatch, press: Callable[[], None]
+) -> None:
+    def work() -> None:
+        press()
+        while True:
+            time.sleep(1)
+
+    command = click.Command("status", callback=work)
+    monkeypatch.setattr(LazyGroup, "get_command", lambda *_args: command)
+    said = CliRunner().invoke(cli, ["status"])
+    assert said.exit_code == 130
+    assert said.output == "\nInterrupted; the same command goes on from here.\n"
 
 
 def test_the_module_gives_its_public_names() -> None:

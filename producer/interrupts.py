@@ -1,0 +1,50 @@
+"""Ctrl-C, heard at whatever moment it comes."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+#: Seconds after which a Ctrl-C that Python dropped is repeated.
+AGAIN_S = 0.01
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Have every Ctrl-C end the block with `KeyboardInterrupt`.
+
+    Python drops the exception where it is raised in a finalizer or in the callback of
+    a weak reference, and the command would go on. Python 3.11 makes a `RuntimeError`
+    of it where it is raised while a class is made, as in an import.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed.
+    """
+    before = sys.unraisablehook
+
+    def repeat(dropped: Any) -> None:
+        if issubclass(dropped.exc_type, KeyboardInterrupt):
+            timer = threading.Timer(AGAIN_S, _interrupt)
+            timer.daemon = True
+            timer.start()
+        else:
+            before(dropped)
+
+    sys.unraisablehook = repeat
+    try:
+        yield
+    except RuntimeError as exc:
+        if isinstance(exc.__cause__, KeyboardInterrupt):
+            raise KeyboardInterrupt from exc
+        raise
+    finally:
+        sys.unraisablehook = before
+
+
+def _interrupt() -> None:
+    # It ends a wait of that thread too, as the terminal's does.
+    main = threading.main_thread().ident
+    assert main is not None  # noqa: S101 - it runs
+    signal.pthread_kill(main, signal.SIGINT)
