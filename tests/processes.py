@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from storage.servers import PROGRAMS
+
 ROOT = Path(__file__).parents[1]
 PATIENCE_S = 60
 
@@ -62,11 +64,11 @@ def children() -> list[psutil.Process]:
 
 
 def find_servers(folder: Path) -> list[psutil.Process]:
-    """Find the Redis servers that run in a folder."""
+    """Find the Redis and Valkey servers that run in a folder."""
     found = []
     for process in psutil.process_iter(["name"]):
         with suppress(psutil.Error):  # it ends meanwhile, or has: a zombie is nowhere
-            is_server = process.info["name"] == "redis-server"
+            is_server = process.info["name"] in PROGRAMS
             if is_server and process.cwd() == str(folder):
                 found.append(process)
     return found

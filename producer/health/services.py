@@ -12,9 +12,10 @@ from redis.exceptions import ResponseError
 
 from producer.health.check import Check, fail, fine, warn
 from storage.database import HEAD, Database, clock, open_database, open_for_reading
-from storage.embedded import MINIMUM_VERSION, find_server, is_running, socket_url
+from storage.embedded import is_running, socket_url
 from storage.queue import make_app, redis_client
 from storage.schema import sweeps
+from storage.servers import MINIMUM_VERSION, find_server
 from storage.settings import Settings, without_password
 
 #: Answers of Redis over which its delay is taken, and seconds that are slow.
@@ -28,7 +29,9 @@ CLOCK_SLACK_S = 2.0
 def check_redis(settings: Settings) -> Iterator[Check]:
     """Check Redis, as it is; the embedded one is not started for it."""
     if settings.redis_url is None and not is_running(settings):
-        yield fine("Redis", f"not running; started when needed, by {find_server()}")
+        server = find_server()
+        detail = f"not running; started when needed, by {server} at {server.path}"
+        yield fine("Redis", detail)
         return
     url = settings.redis_url or socket_url(settings)
     with closing(make_app(url)) as app, redis_client(app) as client:
@@ -87,9 +90,11 @@ def _ping_s(client: Any) -> float:
 
 
 def _check_version(info: Mapping[str, Any], where: str, delay_s: float) -> Check:
-    found = str(info["redis_version"])
+    version = str(info["redis_version"])  # of Valkey, the Redis that it is like
+    valkey = info.get("valkey_version")
+    found = f"Valkey {valkey}" if valkey else version
     oldest = ".".join(map(str, MINIMUM_VERSION))
-    if tuple(int(part) for part in found.split(".")[:2]) < MINIMUM_VERSION:
+    if tuple(int(part) for part in version.split(".")[:2]) < MINIMUM_VERSION:
         detail = f"it must be {oldest} or newer, but {where} is {found}"
         return fail("Redis", detail, advice="install a newer one")
     if delay_s > SLOW_S:

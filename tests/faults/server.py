@@ -12,8 +12,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from storage.embedded import find_server
 from storage.queue import PREFIX
+from storage.servers import find_server
 
 #: The same settings as those of the embedded server.
 RULES = (
@@ -50,7 +50,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        words = [find_server(), *RULES, "--unixsocket", self._socket]
+        words = [find_server().path, *RULES, "--unixsocket", self._socket]
         self._process = subprocess.Popen(
             words, cwd=self.folder, stdout=subprocess.DEVNULL
         )

@@ -55,6 +55,11 @@ def test_a_user_who_may_not_ask_for_info_is_told_what_to_look_at(settings, app) 
     [
         ({"redis_version": "6.0.16"}, "fail", "6.2 or newer, but there is 6.0.16"),
         ({"redis_version": "7.2.4"}, "ok", "7.2.4, there"),
+        (
+            {"redis_version": "7.2.4", "valkey_version": "9.1.2"},
+            "ok",
+            "Valkey 9.1.2, there",
+        ),
     ],
 )
 def test_an_old_redis_is_refused(changed, verdict, said) -> None:

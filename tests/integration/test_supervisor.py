@@ -3,7 +3,6 @@
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -19,7 +18,14 @@ from storage.errors import DatabaseError
 from storage.queue import send
 from storage.settings import Settings
 from tests.builders import job_rows, make_planned, plan_seeds, states, submit, take
-from tests.processes import PATIENCE_S, ROOT, children, running, wait_until
+from tests.processes import (
+    PATIENCE_S,
+    ROOT,
+    children,
+    find_servers,
+    running,
+    wait_until,
+)
 from workers import bench, gpu_locks
 from workers.child import Child
 from workers.devices import Seat
@@ -282,12 +288,8 @@ def test_a_redis_that_dies_is_started_again_and_the_work_goes_on(
 
 def kill_redis_when(settings: Settings, made: int) -> None:
     wait_until(lambda: len(list(settings.images.rglob("*.png"))) >= made)
-    for process in psutil.process_iter(["name"]):
-        with suppress(psutil.Error):
-            if process.info["name"] == "redis-server" and process.cwd() == str(
-                settings.home / "redis"
-            ):
-                process.kill()
+    for process in find_servers(settings.home / "redis"):
+        process.kill()
 
 
 def test_what_no_worker_can_make_ends_the_run_with_its_reason(
