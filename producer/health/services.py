@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from producer.health.check import Check, fail, fine, warn
 from storage.database import HEAD, Database, clock, open_database, open_for_reading
-from storage.embedded import is_running, socket_url
+from storage.embedded import is_running, refuse_out_of_reach, socket_url
 from storage.queue import make_app, redis_client
 from storage.schema import sweeps
 from storage.servers import MINIMUM_VERSION, find_server
@@ -29,6 +29,7 @@ CLOCK_SLACK_S = 2.0
 def check_redis(settings: Settings) -> Iterator[Check]:
     """Check Redis, as it is; the embedded one is not started for it."""
     if settings.redis_url is None and not is_running(settings):
+        refuse_out_of_reach(settings)
         server = find_server()
         detail = f"not running; started when needed, by {server} at {server.path}"
         yield fine("Redis", detail)

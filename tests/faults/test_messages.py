@@ -15,8 +15,8 @@ from celery import Celery
 from redis import Redis
 
 from storage.database import Database
-from storage.embedded import socket_path
 from storage.queue import MAKE, send, waiting
+from storage.server_socket import socket_path
 from storage.settings import Settings
 from tests.builders import make_planned, states, submit
 from tests.processes import running, wait_until

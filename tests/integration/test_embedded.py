@@ -1,6 +1,7 @@
 """The embedded Redis: one server per state folder, whatever happens to it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,16 +14,12 @@ import psutil
 import pytest
 from redis import Redis
 
-from storage.embedded import (
-    SOCKET_PATH_BYTES,
-    broker_url,
-    is_running,
-    socket_path,
-    socket_url,
-    stop,
-)
+from producer.doctor import examine
+from storage import embedded, server_socket
+from storage.embedded import broker_url, is_running, socket_url, stop
 from storage.errors import QueueError
 from storage.queue import make_app, send, waiting
+from storage.server_socket import LONGEST_HOME, LONGEST_PATH, socket_path
 from storage.settings import Settings, read_settings
 from tests.processes import find_servers
 
@@ -167,6 +164,22 @@ def test_a_server_that_is_busy_is_waited_for_and_not_doubled(state: Settings) ->
     assert servers(state) == [server]
 
 
+def test_a_server_that_dies_while_it_is_waited_for_is_started_again(
+    state: Settings,
+) -> None:
+    broker_url(state)
+    (server,) = servers(state)
+    server.suspend()
+    found: list[str] = []
+    asking = threading.Thread(target=lambda: found.append(broker_url(state)))
+    asking.start()
+    asking.join(timeout=0.5)
+    server.kill()
+    asking.join()
+    assert found == [socket_url(state)]
+    assert is_running(state)
+
+
 def test_a_stop_waits_for_a_server_that_is_busy(state: Settings) -> None:
     broker_url(state)
     (server,) = servers(state)
@@ -181,7 +194,9 @@ def test_a_stop_waits_for_a_server_that_is_busy(state: Settings) -> None:
     assert not is_running(state)
 
 
-@pytest.mark.parametrize("name", ["näh sweep", "50% #1?", "a+b&c=d"])
+@pytest.mark.parametrize(
+    "name", ["näh sweep", "50% #1?", "a+b&c=d", 'q"q', "back\\slash", "two\nlines"]
+)
 def test_a_home_with_an_unusual_name_works(tmp_path: Path, name: str) -> None:
     settings = read_settings({"NIGHTSWEEP_HOME": str(tmp_path / name)})
     try:
@@ -192,36 +207,125 @@ def test_a_home_with_an_unusual_name_works(tmp_path: Path, name: str) -> None:
         end_all(settings)
 
 
-def test_a_path_that_is_too_long_for_a_socket_has_it_elsewhere(
-    tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    short = tmp_path_factory.mktemp("s")
-    monkeypatch.setattr("tempfile.tempdir", str(short))
-    settings = read_settings({"NIGHTSWEEP_HOME": str(tmp_path / ("deep" * 30))})
-    path = socket_path(settings)
-    assert path.parent.parent == short
-    assert len(os.fsencode(path)) <= SOCKET_PATH_BYTES
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[Settings]:
+    """Give settings whose socket's path would be too long."""
+    home = tmp_path / ("deep" * 30)
+    settings = read_settings({"NIGHTSWEEP_HOME": str(home)})
+    yield settings
+    end_all(settings)
+    folder = socket_path(settings).parent
+    if folder.is_dir():
+        shutil.rmtree(folder)
+
+
+def test_the_longest_home_that_holds_its_socket_itself_works(tmp_path: Path) -> None:
+    home = tmp_path / "x"
+    home = tmp_path / ("x" * (LONGEST_HOME + 1 - len(os.fsencode(home))))
+    settings = read_settings({"NIGHTSWEEP_HOME": str(home)})
+    assert len(os.fsencode(socket_path(settings))) == LONGEST_PATH
     try:
         broker_url(settings)
+        assert socket_path(settings) == home / "redis" / "redis.sock"
         assert is_running(settings)
-        assert path.parent.stat().st_mode & 0o777 == 0o700
-        assert (settings.home / "redis" / "appendonlydir").exists()
     finally:
         end_all(settings)
 
 
-def test_another_ones_folder_is_not_trusted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_path_that_is_too_long_for_a_socket_has_it_elsewhere(deep: Settings) -> None:
+    path = socket_path(deep)
+    assert path.parent.parent == server_socket.SHORT_FOLDER
+    assert len(os.fsencode(path)) <= LONGEST_PATH
+    broker_url(deep)
+    assert is_running(deep)
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert (deep.home / "redis" / "appendonlydir").is_dir()
+
+
+def test_commands_with_temporary_folders_of_their_own_share_one_server(
+    deep: Settings, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    settings = read_settings({"NIGHTSWEEP_HOME": str(tmp_path / ("deep" * 30))})
-    folder = socket_path(settings).parent
+    code = """if True:
+        from storage.embedded import broker_url
+        from storage.settings import read_settings
+        broker_url(read_settings())
+    """
+    for name in ("job1", "job2"):
+        own = tmp_path / name
+        own.mkdir()
+        env = {**os.environ, "NIGHTSWEEP_HOME": str(deep.home), "TMPDIR": str(own)}
+        subprocess.run([sys.executable, "-c", code], env=env, check=True)
+    assert len(servers(deep)) == 1
+    assert is_running(deep)
+
+
+def test_a_home_by_another_name_has_the_same_server(
+    state: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "short").symlink_to(state.home)
+    long = tmp_path / ("deep" * 30)
+    long.symlink_to(state.home)
+    for name in ("short", long.name):
+        there = read_settings({"NIGHTSWEEP_HOME": str(tmp_path / name)})
+        assert broker_url(there) == socket_url(state)
+    assert len(servers(state)) == 1
+
+
+def test_a_server_that_cannot_be_reached_is_not_doubled(
+    deep: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "CHANGE_S", 0.0)
+    broker_url(deep)
+    (server,) = servers(deep)
+    with monkeypatch.context() as private:
+        # As in a service that has a /tmp of its own.
+        private.setattr(server_socket, "SHORT_FOLDER", tmp_path)
+        expected = (
+            f"The embedded Redis must listen at {socket_path(deep)}, but it runs in a "
+            f"service or a job that has a {embedded.SHORT_FOLDER} of its own; run "
+            "`nightsweep down` there, and set NIGHTSWEEP_HOME to a path of at most "
+            f"{LONGEST_HOME} bytes, for then it holds the socket itself."
+        )
+        for act in (broker_url, stop):
+            with pytest.raises(QueueError) as caught:
+                act(deep)
+            assert str(caught.value) == expected
+        told = [check.detail for check in examine(deep) if check.name == "Redis"]
+        assert told == [expected]
+    assert servers(deep) == [server]
+    assert is_running(deep)
+
+
+def test_a_server_whose_socket_was_deleted_is_not_doubled(
+    state: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "CHANGE_S", 0.0)
+    broker_url(state)
+    (server,) = servers(state)
+    socket_path(state).unlink()
+    with pytest.raises(QueueError) as caught:
+        broker_url(state)
+    assert str(caught.value) == (
+        f"The embedded Redis must listen at {socket_path(state)}, but it runs without "
+        "that socket, which was deleted; end the process that has "
+        f"{state.home}/redis/server open."
+    )
+    assert servers(state) == [server]
+    server.kill()
+    server.wait()
+    assert broker_url(state) == socket_url(state)
+
+
+def test_another_ones_folder_is_not_trusted(
+    deep: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_socket, "SHORT_FOLDER", tmp_path)
+    folder = socket_path(deep).parent
     (tmp_path / "theirs").mkdir()
     folder.symlink_to(tmp_path / "theirs")
     with pytest.raises(QueueError, match=r"must be your own, but .* is not; remove it"):
-        broker_url(settings)
+        broker_url(deep)
+    folder.unlink()
 
 
 def test_a_server_that_does_not_start_names_its_log(

@@ -10,11 +10,12 @@ from redis import Redis
 from storage import life
 from storage.claims import MAX_DEATHS
 from storage.database import Database
-from storage.embedded import socket_path, stop
+from storage.embedded import stop
 from storage.errors import QueueError
 from storage.owners import my_name
 from storage.queue import QUEUE, send, waiting
 from storage.results import record_done, record_failure
+from storage.server_socket import socket_path
 from storage.settings import Settings
 from storage.sweeps import find_sweep
 from tests.builders import (

@@ -11,10 +11,10 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from storage.embedded import socket_path
 from storage.errors import ModelError, UsageError
 from storage.models import BUILTIN_FOLDERS, is_hub_id, locate, resolve_name
 from storage.queue import waiting
+from storage.server_socket import socket_path
 from storage.settings import Settings, read_settings
 from tests.unit.tiny_folders import make_folder
 

@@ -1,0 +1,87 @@
+"""The unix socket of the embedded server: where it is, and who answers there."""
+
+import os
+import re
+import socket
+import stat
+from hashlib import sha256
+from pathlib import Path
+
+from storage.errors import QueueError
+from storage.settings import Settings
+
+#: The longest path that a unix socket can have on Linux and macOS, in bytes.
+LONGEST_PATH = 103
+#: Where the socket lies if its path is too long: the same for all commands. TMPDIR is
+#: another one in each job of Slurm, and XDG_RUNTIME_DIR goes when its user logs out.
+SHORT_FOLDER = Path("/tmp")  # noqa: S108 - only a private folder in it is used
+#: The longest path of a state folder that holds its socket itself, in bytes.
+LONGEST_HOME = LONGEST_PATH - len("/redis/redis.sock")
+
+
+def socket_path(settings: Settings) -> Path:
+    """Return the socket's path: in the state folder, unless that is too long."""
+    home = settings.home.resolve()
+    if len(os.fsencode(home)) <= LONGEST_HOME:
+        return home / "redis" / "redis.sock"
+    name = sha256(os.fsencode(home)).hexdigest()[:16]
+    return SHORT_FOLDER / f"nightsweep-{os.getuid()}-{name}" / "redis.sock"
+
+
+def lies_in_home(settings: Settings) -> bool:
+    """Tell whether the state folder holds the socket itself."""
+    return socket_path(settings).is_relative_to(settings.home.resolve())
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder in `SHORT_FOLDER`, where somebody else could have been first.
+
+    Raises:
+        QueueError: It is not the user's own, or cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        seen = folder.lstat()
+        is_own = stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.getuid()
+    except OSError:
+        is_own = False
+    if not is_own:
+        msg = (
+            f"The folder of the embedded Redis must be your own, but {folder} is not; "
+            f"remove it, or set NIGHTSWEEP_HOME to a path of at most {LONGEST_HOME} "
+            "bytes."
+        )
+        raise QueueError(msg)
+
+
+def is_listening(path: Path) -> bool:
+    """Tell whether a process listens, though it may be too busy to answer."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(str(path))
+        except OSError:
+            return False
+        return True
+
+
+def answers(path: Path) -> bool:
+    """Tell whether a server answers, and has loaded its queue."""
+    return _ask(path, b"PING\r\n").startswith(b"+PONG")
+
+
+def find_pid(path: Path) -> int | None:
+    """Ask the server for its process id; None if none answers."""
+    found = re.search(rb"process_id:(\d+)", _ask(path, b"INFO server\r\n"))
+    return int(found[1]) if found else None
+
+
+def _ask(path: Path, command: bytes) -> bytes:
+    # A raw socket: redis-py takes seconds to say that a server is not there.
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        try:
+            connection.connect(str(path))
+            connection.sendall(command)
+            return connection.recv(65536)
+        except OSError:
+            return b""
