@@ -7,13 +7,15 @@ The folder `redis` of the state folder holds
 | file | what it is |
 |---|---|
 | `lock` | locked by a command while it starts or stops the server |
-| `server` | locked by the server as long as it lives |
+| `server` | locked by the server as long as it lives; says who wrote the queue |
 | `appendonlydir` or `appendonly.aof` | the queue, as the server keeps it |
+| `set-aside` | the last queue that a server could not read |
 | `redis.sock` | where it listens; in `/tmp` where that path is too long |
 | `redis.conf`, `redis.log` | its settings, and what it says |
 """
 
 import fcntl
+import logging
 import os
 import signal
 import subprocess
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import TextIO
 from urllib.parse import quote
 
+from storage import append_only
 from storage.errors import QueueError
 from storage.server_socket import (
     LONGEST_HOME,
@@ -37,6 +40,8 @@ from storage.server_socket import (
 )
 from storage.servers import Server, find_server
 from storage.settings import Settings
+
+log = logging.getLogger(__name__)
 
 #: Seconds that a server may take to load a large queue, or to stop.
 START_S = 60.0
@@ -154,8 +159,30 @@ def _lock(file: TextIO) -> bool:
 def _start(settings: Settings, lock: TextIO) -> None:
     server = find_server()
     _configure(settings)
-    if not _run(server, settings, lock):
+    is_hidden = append_only.is_hidden_from(server, settings.home / "redis")
+    if is_hidden or not _run(server, settings, lock):
+        _start_empty(server, settings, lock)
+    lock.truncate(0)
+    lock.write(f"{server}\n")
+
+
+def _start_empty(server: Server, settings: Settings, lock: TextIO) -> None:
+    """Start without the queue that is there, unless it is not to blame."""
+    folder = settings.home / "redis"
+    if not append_only.is_there(folder):
         raise _silent(settings)
+    aside = append_only.set_aside(folder)
+    if not _run(server, settings, lock):
+        append_only.put_back(folder)
+        raise _silent(settings)
+    lock.seek(0)
+    writer = lock.read().strip() or "another server"
+    log.warning(
+        "%s cannot read the queue that %s left, which is now in %s; SQL has the jobs "
+        "that are not made yet sent again.",
+        *(server, writer, aside),
+        extra={"action": "queue_set_aside"},
+    )
 
 
 def _configure(settings: Settings) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -15,13 +15,17 @@ import pytest
 from redis import Redis
 
 from producer.doctor import examine
-from storage import embedded, server_socket
+from storage import append_only, embedded, server_socket
+from storage.database import Database
 from storage.embedded import broker_url, is_running, socket_url, stop
 from storage.errors import QueueError
 from storage.queue import make_app, send, waiting
 from storage.server_socket import LONGEST_HOME, LONGEST_PATH, socket_path
+from storage.servers import find_server
 from storage.settings import Settings, read_settings
+from tests.builders import plan_seeds, submit
 from tests.processes import find_servers
+from workers.reconcile import reconcile
 
 
 @pytest.fixture
@@ -239,7 +243,7 @@ def test_a_path_that_is_too_long_for_a_socket_has_it_elsewhere(deep: Settings) -
     broker_url(deep)
     assert is_running(deep)
     assert path.parent.stat().st_mode & 0o777 == 0o700
-    assert (deep.home / "redis" / "appendonlydir").is_dir()
+    assert append_only.is_there(deep.home / "redis")
 
 
 def test_commands_with_temporary_folders_of_their_own_share_one_server(
@@ -326,6 +330,88 @@ def test_another_ones_folder_is_not_trusted(
     with pytest.raises(QueueError, match=r"must be your own, but .* is not; remove it"):
         broker_url(deep)
     folder.unlink()
+
+
+def queue_files(settings: Settings) -> Path:
+    """Give the folder of the append-only file."""
+    return settings.home / "redis" / append_only.NAMES[1]
+
+
+def leave_queue(settings: Settings) -> None:
+    """Leave ten messages to the next server."""
+    send(
+        make_app(broker_url(settings)),
+        {"group": [f"{n:032x}" for n in range(320)]},
+        priority=5,
+    )
+    assert stop(settings)
+
+
+def make_foreign(folder: Path) -> None:
+    # The version of Redis 7.4, which Valkey does not read.
+    (base,) = folder.glob("*.base.rdb")
+    base.write_bytes(b"REDIS0012\xff" + bytes(8))
+
+
+def damage(folder: Path) -> None:
+    (recent,) = folder.glob("*.incr.aof")
+    recent.write_bytes(b"*1\r\n$7\r\nNOTHING\r\n" * 3)
+
+
+@pytest.mark.parametrize("spoil", [make_foreign, damage])
+def test_a_queue_that_the_server_cannot_read_is_set_aside_and_sent_again(
+    state: Settings,
+    database: Database,
+    caplog: pytest.LogCaptureFixture,
+    spoil: Callable[[Path], None],
+) -> None:
+    submit(database, plan_seeds(1, 2, 3))
+    leave_queue(state)
+    spoil(queue_files(state))
+    (state.home / "redis" / "server").write_text("Redis 7.4.1\n")
+    app = make_app(broker_url(state))
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"{find_server()} cannot read the queue that Redis 7.4.1 left, which is now in "
+        f"{state.home}/redis/set-aside; SQL has the jobs that are not made yet sent "
+        "again."
+    )
+    assert (state.home / "redis" / "set-aside" / append_only.NAMES[1]).is_dir()
+    assert (state.home / "redis" / "server").read_text() == f"{find_server()}\n"
+    assert waiting(app) == 0
+    assert reconcile(database, app) == 1
+
+
+def test_a_queue_that_was_set_aside_before_gives_way(state: Settings) -> None:
+    aside = state.home / "redis" / "set-aside"
+    aside.mkdir(parents=True)
+    (aside / append_only.NAMES[0]).touch()
+    leave_queue(state)
+    make_foreign(queue_files(state))
+    broker_url(state)
+    assert [path.name for path in aside.iterdir()] == [append_only.NAMES[1]]
+
+
+def test_a_kill_while_a_queue_is_set_aside_costs_messages_only(
+    state: Settings, database: Database
+) -> None:
+    submit(database, plan_seeds(1, 2, 3))
+    leave_queue(state)
+    append_only.set_aside(state.home / "redis")
+    app = make_app(broker_url(state))
+    assert waiting(app) == 0
+    assert reconcile(database, app) == 1
+
+
+def test_a_start_that_fails_for_another_reason_keeps_the_queue(
+    state: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_queue(state)
+    with monkeypatch.context() as other:
+        put_on_path(tmp_path, other)
+        with pytest.raises(QueueError, match=r"but does not; .*redis\.log says why"):
+            broker_url(state)
+    assert waiting(make_app(broker_url(state))) == 10
 
 
 def test_a_server_that_does_not_start_names_its_log(
