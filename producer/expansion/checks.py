@@ -50,7 +50,7 @@ def _find_problems(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
     checks: Mapping[str, Callable[[Any], list[str]]] = {
         "width": lambda width: card.check_size(width, card.height),
         "height": lambda height: card.check_size(card.width, height),
-        "clip_skip": lambda skipped: card.check_clip_skip(skipped or 0),
+        "clip_skip": card.check_clip_skip,
     }
     for parameter, check in checks.items():
         for cell in combinations(grid, parameter):

@@ -13,7 +13,7 @@ from producer.expansion.resolution import (
 )
 from producer.models import ModelCard
 from producer.spec.axes import Axis, RangeValues, Value, is_all
-from producer.spec.parameters import PARAMETERS, shown_as
+from producer.spec.parameters import PARAMETERS, UNSET, shown_as
 from producer.spec.problems import Place, shown
 
 
@@ -139,7 +139,7 @@ def make_point(
         card: The model.
     """
     sets: Mapping[str, Any] = value.sets
-    if len(parameters) > 1 or "scheduler" in sets:
+    if len(parameters) > 1 or "scheduler" in sets or UNSET in sets.values():
         sets = resolve(
             {name: value.sets.get(name, base[name]) for name in parameters}, card
         )
@@ -163,7 +163,7 @@ def _spelt_out(values: Collection[Value], card: ModelCard) -> Iterator[Value]:
         yield from values
         return
     given = {
-        plan_scheduler(choice, card).token
+        resolve({"scheduler": choice}, card)["scheduler"].token
         for choice in choices
         if choice is not None and not is_all(choice)
     }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from producer.models import ModelCard
-from producer.spec.parameters import ModelChoice, Prompt, SchedulerChoice
+from producer.spec.parameters import UNSET, ModelChoice, Prompt, SchedulerChoice
 from storage import schedulers
 from storage.errors import UsageError
 from storage.job import EXTRAS, Job, canonical_json
@@ -96,13 +96,17 @@ def defaults(card: ModelCard) -> dict[str, Any]:
         "scheduler": SchedulerChoice(scheduler=None),
         "steps": 20,
         "guidance": card.guidance_default,
-        **dict.fromkeys(EXTRAS),
+        **EXTRAS,
+        "eta": None,
     }
 
 
 def resolve(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
-    """Put the planned scheduler in place of the one that the sweep names."""
+    """Put defaults, and the planned scheduler, in place of what the sweep says."""
     resolved = dict(parameters)
+    if UNSET in resolved.values():
+        own = defaults(card)
+        resolved = {k: own[k] if v is UNSET else v for k, v in resolved.items()}
     choice = resolved.get("scheduler")
     if isinstance(choice, SchedulerChoice):
         resolved["scheduler"] = plan_scheduler(choice, card)

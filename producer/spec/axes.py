@@ -12,13 +12,16 @@ from producer.spec.parameters import (
     NUMBERS,
     PARAMETERS,
     PARSERS,
+    REQUIRED,
+    UNSET,
     Prompt,
     SchedulerChoice,
+    Unset,
 )
 from producer.spec.problems import Place, Problems, nearest, shown
 from producer.spec.prompts import expand_prompt, read_prompt_file, sample_prompts
 from producer.spec.ranges import read_integer, read_range
-from producer.spec.yamltext import fields, items, place_of, text_of
+from producer.spec.yamltext import fields, is_null, items, place_of, text_of
 from storage.errors import UsageError
 
 
@@ -159,6 +162,8 @@ class ValueReader:
         Raises:
             UsageError: It is wrong.
         """
+        if is_null(node):
+            return [_unset(parameter)]
         if parameter == "prompt":
             return list(self._read_prompts(node))
         if parameter == "model":
@@ -185,7 +190,11 @@ class ValueReader:
         entry = fields(node, self.problems, what="a bundle", known=("label", "set"))
         sets: dict[str, Any] = {}
         inner = fields(
-            entry["set"], self.problems, what="`set` of a bundle", known=PARAMETERS
+            entry["set"],
+            self.problems,
+            what="`set` of a bundle",
+            known=PARAMETERS,
+            with_nulls=True,
         )
         for parameter, child in inner.items():
             with self.problems.at(place_of(child)):
@@ -238,6 +247,16 @@ def _is_bundle(node: Node) -> bool:
     return isinstance(node, MappingNode) and any(
         k.value == "set" for k, _ in node.value
     )
+
+
+def _unset(parameter: str) -> Unset:
+    if parameter in REQUIRED:
+        msg = (
+            f"{parameter} must have a value, got null, and has no default; write one, "
+            "or put quotes around a text"
+        )
+        raise UsageError(msg)
+    return UNSET
 
 
 def _read_sample_seed(entry: Mapping[str, Node]) -> int:

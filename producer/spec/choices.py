@@ -8,13 +8,13 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 
 from producer.spec.parameters import ModelChoice, SchedulerChoice
 from producer.spec.problems import Problems
-from producer.spec.yamltext import fields, is_quoted, text_of
+from producer.spec.yamltext import fields, is_null, is_quoted, text_of
 from storage import schedulers
 from storage.errors import UsageError
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
-_WORDS = {"true": True, "false": False, "null": None}
+_WORDS = {"true": True, "false": False}
 
 
 def read_model(node: Node, problems: Problems) -> ModelChoice:
@@ -55,7 +55,7 @@ def read_scheduler(node: Node, problems: Problems) -> SchedulerChoice:
         raise UsageError(msg)
     options = {}
     if "options" in entry:
-        options = fields(entry["options"], problems, what="`options`")
+        options = fields(entry["options"], problems, what="`options`", with_nulls=True)
     name = text_of(entry["class"], what="class").strip()
     given = {option: _json_value(child) for option, child in options.items()}
     return SchedulerChoice(
@@ -83,6 +83,8 @@ def _json_value(node: Node) -> Any:
     text = str(node.value)
     if is_quoted(node):
         return text
+    if is_null(node):
+        return None
     if text in _WORDS:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):

@@ -9,7 +9,7 @@ from yaml.nodes import Node, ScalarNode
 from producer.spec.axes import Axis, ValueReader, is_all
 from producer.spec.parameters import PARAMETERS
 from producer.spec.problems import Place, nearest, shown
-from producer.spec.yamltext import fields, items, place_of, text_of
+from producer.spec.yamltext import fields, is_null, items, place_of, text_of
 from storage.errors import UsageError
 
 
@@ -53,7 +53,7 @@ def _read_entry(
     known = list(dict.fromkeys([*(axis.name for axis in axes), *PARAMETERS]))
     what = f"an entry of {name}"
     conditions = []
-    entry = fields(node, reader.problems, what=what, known=known)
+    entry = fields(node, reader.problems, what=what, known=known, with_nulls=True)
     if not node.value:
         msg = f"{what} must name at least one parameter, got none; name one"
         raise UsageError(msg)
@@ -72,7 +72,8 @@ def _read_condition(
     values: list[Any] = []
     for item in items(node):
         with reader.problems.at(place_of(item)):
-            label = item.value if isinstance(item, ScalarNode) else None
+            is_label = isinstance(item, ScalarNode) and not is_null(item)
+            label = item.value if is_label else None
             if axis is not None and label and axis.labelled(label):
                 labels.append(label)
             else:

@@ -15,7 +15,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from producer.spec.parameters import PARAMETERS
 from producer.spec.problems import Place, Problems, nearest, shown
-from producer.spec.yamltext import compose, items
+from producer.spec.yamltext import compose, is_null, items
 from storage.errors import SpecError, UsageError
 
 _TEXT = "tag:yaml.org,2002:str"
@@ -25,8 +25,10 @@ _LIST = "tag:yaml.org,2002:seq"
 _SECTIONS = ("base", "axes", "limits")
 #: Axes whose values hold commas, so that those separate values inside brackets only.
 _TEXT_AXES = ("prompt", "negative_prompt")
-# A list, a text in quotes, a prompt file or a bundle; `{red|green} fox` is a text.
-_YAML_VALUE = re.compile(r"""\s*(\[|"|'|\{\s*(file|label|set)\s*:)""")
+# A list, a text in quotes, a prompt file, a bundle, null; `{red|green} fox` is a text.
+_YAML_VALUE = re.compile(
+    r"""\s*((\[|"|'|\{\s*(file|label|set)\s*:).*|(null|~)\s*)""", re.DOTALL
+)
 
 
 def apply_options(
@@ -65,7 +67,7 @@ def _apply(
         if is_added:
             path[-1] = path[-1].removesuffix("+").strip()
         is_text = is_axis and path[-1] in _TEXT_AXES
-        if is_text and not _YAML_VALUE.match(text):
+        if is_text and not _YAML_VALUE.fullmatch(text):
             node: Node = _literal(text.strip(), option)
         else:
             node = _read(text, option, is_list=is_axis)
@@ -139,7 +141,9 @@ def _joined(old: Node, new: Node) -> SequenceNode:
     return SequenceNode(_LIST, joined, old.start_mark, old.end_mark, flow_style=True)
 
 
-def _written(node: Node) -> str:
+def _written(node: Node) -> str | None:
+    if is_null(node):
+        return None
     return str(node.value if isinstance(node, ScalarNode) else yaml.serialize(node))
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 from producer.spec.problems import listed, nearest, shown
@@ -20,6 +21,16 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
 _NUMBER = re.compile(
     r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?"
 )
+
+
+class Unset(Enum):
+    """What `null` stands for: a parameter that nothing sets."""
+
+    UNSET = "default"
+
+
+#: Takes the place of a value until the model is known, which decides some defaults.
+UNSET = Unset.UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +179,8 @@ NUMBERS = INTEGERS | {"guidance", "eta"}
 
 #: Every parameter, in the order in which help lists them.
 PARAMETERS = ("model", "prompt", *PARSERS, "scheduler")
+#: Those that have no default.
+REQUIRED = ("model", "prompt")
 
 
 def _suggest_digits(text: str) -> str:
@@ -191,4 +204,6 @@ def shown_as(value: object) -> str:
         return value.label or "@".join(part for part in parts if part)
     if isinstance(value, bool):
         return str(value).lower()
+    if value is None:
+        return UNSET.value
     return f"{value:.12g}" if isinstance(value, float) else str(value)

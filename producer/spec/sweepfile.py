@@ -16,7 +16,13 @@ from yaml.nodes import MappingNode, Node
 from producer.spec.axes import Axis, ValueReader
 from producer.spec.conditions import Entry, read_entries
 from producer.spec.overrides import apply_options, write_out
-from producer.spec.parameters import PARAMETERS, choice, integer
+from producer.spec.parameters import (
+    PARAMETERS,
+    REQUIRED,
+    UNSET,
+    choice,
+    integer,
+)
 from producer.spec.problems import Place, Problems, shown
 from producer.spec.yamltext import (
     Source,
@@ -44,7 +50,6 @@ SCORES = ("clip",)
 _KEYS = (
     *("version", "name", "base", "axes", "exclude", "include", "scores", "limits"),
 )
-_REQUIRED = ("model", "prompt")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _AXIS_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_ -]{0,63}")
 _SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(MB|GB|TB)")
@@ -160,12 +165,22 @@ class _Parser:
         )
 
     def _fields(
-        self, section: str, known: Sequence[str] | None = None
+        self,
+        section: str,
+        known: Sequence[str] | None = None,
+        *,
+        with_nulls: bool = False,
     ) -> Iterator[tuple[str, Node]]:
         node = self._sections.get(section)
         if node is not None:
             with self._problems.at(place_of(node)):
-                found = fields(node, self._problems, what=f"`{section}`", known=known)
+                found = fields(
+                    node,
+                    self._problems,
+                    what=f"`{section}`",
+                    known=known,
+                    with_nulls=with_nulls,
+                )
                 yield from found.items()
 
     def _check_version(self) -> None:
@@ -204,14 +219,14 @@ class _Parser:
 
     def _read_base(self, reader: ValueReader) -> dict[str, Any]:
         base: dict[str, Any] = {}
-        for parameter, node in self._fields("base", PARAMETERS):
+        for parameter, node in self._fields("base", PARAMETERS, with_nulls=True):
             with self._problems.at(place_of(node)):
                 base[parameter] = reader.read_one(parameter, node, what="`base`")
-        return base
+        return {name: value for name, value in base.items() if value is not UNSET}
 
     def _read_axes(self, reader: ValueReader) -> tuple[Axis, ...]:
         axes: list[Axis] = []
-        for name, node in self._fields("axes"):
+        for name, node in self._fields("axes", with_nulls=True):
             with self._problems.at(place_of(node)):
                 _check_axis_name(name)
                 axis = reader.read_axis(name, node)
@@ -229,7 +244,7 @@ class _Parser:
         written = {key.value for node in sections if node for key, _ in node.value}
         for node in sections:
             written |= meant(node, PARAMETERS)
-        for parameter in _REQUIRED:
+        for parameter in REQUIRED:
             setting = [axis for axis in axes if parameter in axis.parameters]
             lacking = [
                 v for axis in setting for v in axis.values if parameter not in v.sets

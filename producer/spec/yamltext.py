@@ -21,6 +21,8 @@ _PLAIN_KINDS = "str", "int", "float", "bool", "null", "timestamp", "map", "seq"
 #: What plain YAML and JSON are made of; any other tag asks for a Python object.
 _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in _PLAIN_KINDS)
 
+_NULL = "tag:yaml.org,2002:null"
+
 _QUOTES_HINT = (
     "check the indentation, and put quotes around a text that holds one of "
     "the characters : # { [ * & @ %"
@@ -121,21 +123,32 @@ def text_of(node: Node, *, what: str) -> str:
     return str(node.value)
 
 
+def is_null(node: Node) -> bool:
+    """Say whether `null` or `~` was written, without quotes."""
+    return isinstance(node, ScalarNode) and node.tag == _NULL and bool(node.value)
+
+
 def is_quoted(node: ScalarNode) -> bool:
     """Say whether a scalar was written in quotes or as a block of text."""
     return bool(node.style)
 
 
 def fields(
-    node: Node, problems: Problems, *, what: str, known: Collection[str] | None = None
+    node: Node,
+    problems: Problems,
+    *,
+    what: str,
+    known: Collection[str] | None = None,
+    with_nulls: bool = False,
 ) -> dict[str, Node]:
-    """Give a mapping's entries; unknown keys become problems and are left out.
+    """Return a mapping's entries; unknown keys become problems and are left out.
 
     Args:
         node: A mapping.
         problems: Where unknown keys are noted.
         what: How messages call the mapping.
         known: The keys it may have; None for any.
+        with_nulls: Whether an entry may be `null`; else it is as if it were not there.
 
     Raises:
         UsageError: `node` is no mapping.
@@ -146,10 +159,10 @@ def fields(
         raise UsageError(msg)
     found = {}
     for key, value in node.value:
-        if known is None or key.value in known:
-            found[key.value] = value
-        else:
+        if known is not None and key.value not in known:
             problems.add(place_of(key), unknown_key(key.value, known, what=what))
+        elif with_nulls or not is_null(value):
+            found[key.value] = value
     return found
 
 

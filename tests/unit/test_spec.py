@@ -37,10 +37,10 @@ def read_base(folder: Path, yaml: str) -> Spec:
     [
         ("prompt", "no", Prompt("no")),
         ("prompt", "1:30", Prompt("1:30")),
-        ("prompt", "~", Prompt("~")),
         ("prompt", '"  a cat\\n"', Prompt("a cat")),
         ("prompt", '""', Prompt("")),
-        ("negative_prompt", "null", "null"),
+        ("negative_prompt", "'null'", "null"),
+        ("negative_prompt", "nil", "nil"),
         ("negative_prompt", "'{a|b}'", "{a|b}"),
         ("guidance", "1e-3", 0.001),
         ("guidance", "7", 7.0),
