@@ -7,28 +7,22 @@ from typing import Any
 
 from producer.spec.problems import shown
 from producer.tokens import ClipTokens
+from producer.traits import Configs, embeds_guidance, read_traits
 from storage.components import read_components
 from storage.errors import ModelError
 from storage.fingerprint import Digests, fingerprint
 from storage.job import Model
-from storage.models import Located, is_builtin, locate, read_json, resolve_name
+from storage.models import Located, locate, read_json, resolve_name
+from storage.pipeline_families import Guidance
 
 #: Pixels on a side that no model goes beyond.
 LARGEST_SIDE = 8192
 
-#: Pipeline class to family.
-FAMILIES: Mapping[str, str] = {
-    "StableDiffusionPipeline": "sd",
-    "StableDiffusionXLPipeline": "sdxl",
-    "StableDiffusion3Pipeline": "sd3",
-    "FluxPipeline": "flux",
-}
-
-Configs = Mapping[str, Mapping[str, Any]]
-
 _NO_SIZE = 512
-# Flux states no size; its pipeline takes 128 latents on a side.
-_FLUX_LATENTS = 128
+#: Components whose configuration says something of use.
+_CONFIGURED = (
+    *("unet", "transformer", "vae", "movq", "text_encoder", "text_encoder_2"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +37,19 @@ class ModelCard:
         width: Native pixels.
         height: Native pixels.
         factor: What both sides of an image must be divisible by.
-        dtype_default: `float32` or `float16`.
+        dtype_default: Precision where a spec says nothing.
         guidance_default: Guidance where a spec says nothing.
         size_bytes: Of the files that are loaded.
         tokens: The CLIP tokenizer, or None where the model has none.
         text_layers: Layers of the text encoder, of the shorter where CLIP has two;
             None where it is not stated.
         unchecked: Sentences about what could not be read.
+        steps_default: Steps where a spec says nothing.
+        effects: What guidance does; None where it is not known.
+        distilled: Why the model is taken for distilled to few steps without guidance;
+            None where it is not.
+        inputs: Which of `negative_prompt`, `eta` and `clip_skip` the pipeline takes;
+            None where it is not known.
     """
 
     model: Model
@@ -65,6 +65,10 @@ class ModelCard:
     tokens: ClipTokens | None
     unchecked: tuple[str, ...]
     text_layers: int | None = None
+    steps_default: int = 20
+    effects: Guidance | None = None
+    distilled: str | None = None
+    inputs: frozenset[str] | None = None
 
     def check_size(self, width: int, height: int) -> list[str]:
         """Say in one sentence each what is wrong with a size in pixels."""
@@ -77,6 +81,8 @@ class ModelCard:
 
     def check_clip_skip(self, skipped: int) -> list[str]:
         """Say in one sentence what is wrong with `clip_skip`, if anything is."""
+        if skipped and not self.takes("clip_skip"):
+            return [self.no_input("clip_skip", skipped)]
         if self.text_layers is None:
             return []
         # Pipelines with several encoders take the last layer but one to begin with.
@@ -88,6 +94,17 @@ class ModelCard:
             f"clip_skip must be 0 to {most} for a text encoder of {self.text_layers}"
             f" layers, got {skipped}; lower it"
         ]
+
+    def takes(self, name: str) -> bool:
+        """Tell whether the pipeline has an input; True where it is not known."""
+        return self.inputs is None or name in self.inputs
+
+    def no_input(self, name: str, value: float) -> str:
+        """Say that the pipeline has no such input."""
+        return (
+            f"{name} must be 0 for a {self.pipeline_class}, which has no such input, "
+            f"got {value:g}; leave it out"
+        )
 
     def count_tokens(self, text: str) -> int | None:
         """Count a prompt's tokens for CLIP, or give None without a CLIP tokenizer.
@@ -142,51 +159,55 @@ def describe(
     """
     resolved = resolve_name(name, base_dir)
     located = locate(resolved, revision=revision, variant=variant, download=False)
+    components = read_components(located.index)
+    if "scheduler" not in components:
+        msg = f"a model must have a scheduler, {resolved} has none; choose another"
+        raise ModelError(msg)
     configs = _read_configs(located)
-    family = FAMILIES.get(str(located.index["_class_name"]), "other")
+    traits = read_traits(
+        resolved,
+        index=located.index,
+        scheduler_class=components["scheduler"][1],
+        configs=configs,
+    )
     model = Model(
         fingerprint=fingerprint(located, digests or Digests()),
         name=resolved,
         revision=revision,
         variant=variant,
         commit=located.commit,
-        family=family,
-        embeds_guidance=_embeds_guidance(configs),
+        family=traits.family,
+        embeds_guidance=embeds_guidance(configs),
     )
-    return _make_card(model, located, configs)
-
-
-def _make_card(model: Model, located: Located, configs: Configs) -> ModelCard:
-    components = read_components(located.index)
-    if "scheduler" not in components:
-        msg = f"a model must have a scheduler, {model.name} has none; choose another"
-        raise ModelError(msg)
-    size = _read_size(model.family, configs)
     tokens = _find_tokens(located, components)
-    is_own = is_builtin(model.name)
+    width, height = traits.size or (_NO_SIZE, _NO_SIZE)
     return ModelCard(
         model=model,
         pipeline_class=str(located.index["_class_name"]),
         scheduler_class=components["scheduler"][1],
         scheduler_config=read_json(located.folder / "scheduler/scheduler_config.json"),
-        width=size[0] if size else _NO_SIZE,
-        height=size[1] if size else _NO_SIZE,
-        factor=_read_factor(model.family, configs),
-        dtype_default="float32" if is_own else "float16",
-        guidance_default=2.5 if is_own else 7.5,
+        width=width,
+        height=height,
+        factor=traits.factor,
+        dtype_default=traits.dtype,
+        guidance_default=traits.guidance,
         size_bytes=located.size_bytes,
         tokens=tokens,
         text_layers=_read_text_layers(configs),
         unchecked=_list_unchecked(
-            model.family, has_size=size is not None, has_clip=tokens is not None
+            model.family, has_size=traits.size is not None, has_clip=tokens is not None
         ),
+        steps_default=traits.steps,
+        effects=traits.effects,
+        distilled=traits.distilled,
+        inputs=traits.inputs,
     )
 
 
 def _read_configs(located: Located) -> Configs:
     return {
         part: read_json(located.folder / file)
-        for part in ("unet", "transformer", "vae", "text_encoder", "text_encoder_2")
+        for part in _CONFIGURED
         if (file := f"{part}/config.json") in located.files
     }
 
@@ -207,45 +228,10 @@ def _check_side(name: str, value: int, factor: int) -> str | None:
     )
 
 
-def _vae_factor(configs: Configs) -> int:
-    """Pixels per latent on a side: each block of the VAE but the last halves it."""
-    blocks = configs.get("vae", {}).get("block_out_channels")
-    return 2 ** (len(blocks) - 1) if isinstance(blocks, list) and blocks else 8
-
-
-def _read_factor(family: str, configs: Configs) -> int:
-    factor = _vae_factor(configs)
-    if family == "flux":
-        return 2 * factor
-    if family == "sd3":
-        return int(configs.get("transformer", {}).get("patch_size", 2)) * factor
-    # The pipelines themselves ask for 8, whatever the VAE.
-    return max(8, factor)
-
-
-def _read_size(family: str, configs: Configs) -> tuple[int, int] | None:
-    """Give the native (width, height) in pixels, or None where it is not stated."""
-    network = configs.get("unet") or configs.get("transformer") or {}
-    latents = _FLUX_LATENTS if family == "flux" else network.get("sample_size")
-    factor = _vae_factor(configs)
-    if isinstance(latents, int):
-        return latents * factor, latents * factor
-    if isinstance(latents, list) and len(latents) == 2:
-        height, width = latents
-        return int(width) * factor, int(height) * factor
-    return None
-
-
 def _read_text_layers(configs: Configs) -> int | None:
     encoders = [configs.get(part, {}) for part in ("text_encoder", "text_encoder_2")]
     layers = [encoder.get("num_hidden_layers") for encoder in encoders]
     return min((each for each in layers if isinstance(each, int)), default=None)
-
-
-def _embeds_guidance(configs: Configs) -> bool:
-    unet, transformer = configs.get("unet", {}), configs.get("transformer", {})
-    has_condition = unet.get("time_cond_proj_dim") is not None
-    return has_condition or transformer.get("guidance_embeds") is True
 
 
 def _find_tokens(

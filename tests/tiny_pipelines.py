@@ -27,7 +27,7 @@ TRAINED = {
 
 def make_sd(folder: Path, **unet: Any) -> Path:
     """Save a Stable Diffusion pipeline; `unet` changes the config of its network."""
-    parts = _Parts(folder)
+    parts = Parts(folder)
     # As in the real one, also where a class does not know it.
     scheduler = diffusers.PNDMScheduler(
         **TRAINED, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1
@@ -49,7 +49,7 @@ def make_sd(folder: Path, **unet: Any) -> Path:
 
 def make_sdxl(folder: Path, **vae: Any) -> Path:
     """Save a Stable Diffusion XL pipeline; `vae` changes the config of its VAE."""
-    parts = _Parts(folder)
+    parts = Parts(folder)
     return parts.save(
         diffusers.StableDiffusionXLPipeline(
             vae=parts.vae(scaling_factor=0.13025, **vae),
@@ -73,7 +73,7 @@ def make_sdxl(folder: Path, **vae: Any) -> Path:
 
 def make_sd3(folder: Path, **scheduler: Any) -> Path:
     """Save a Stable Diffusion 3 pipeline; `scheduler` changes that one's config."""
-    parts = _Parts(folder)
+    parts = Parts(folder)
     transformer = diffusers.SD3Transformer2DModel(
         sample_size=SIDE,
         patch_size=2,
@@ -111,7 +111,7 @@ def make_sd3(folder: Path, **scheduler: Any) -> Path:
 
 def make_flux(folder: Path, *, embeds_guidance: bool) -> Path:
     """Save a Flux pipeline, as Flux-dev or, without guidance, as Flux-schnell."""
-    parts = _Parts(folder)
+    parts = Parts(folder)
     transformer = diffusers.FluxTransformer2DModel(
         patch_size=1,
         in_channels=16,
@@ -144,7 +144,7 @@ def make_flux(folder: Path, *, embeds_guidance: bool) -> Path:
     )
 
 
-class _Parts:
+class Parts:
     """The parts of one pipeline, all of one stream of random numbers."""
 
     def __init__(self, folder: Path) -> None:
@@ -176,7 +176,7 @@ class _Parts:
             eos_token_id=self.tokenizer.eos_token_id,
             pad_token_id=self.tokenizer.pad_token_id,
         )
-        return self._randomize(kind(config))
+        return self.randomize(kind(config))
 
     def t5(self) -> Any:
         config = transformers.T5Config(
@@ -187,7 +187,7 @@ class _Parts:
             num_layers=1,
             num_heads=2,
         )
-        return self._randomize(transformers.T5EncoderModel(config))
+        return self.randomize(transformers.T5EncoderModel(config))
 
     def unet(self, **changes: Any) -> Any:
         unet = diffusers.UNet2DConditionModel(
@@ -213,12 +213,12 @@ class _Parts:
             sample_size=64,
             **changes,
         )
-        return self._randomize(vae)
+        return self.randomize(vae)
 
     @torch.no_grad()
     def finish(self, network: Any, last: str, shape: tuple[int, ...]) -> Any:
         """Make its answers as large as real noise; else all images look alike."""
-        self._randomize(network)
+        self.randomize(network)
         answer = network(**self._question(network, shape), return_dict=False)[0]
         getattr(network, last).weight.div_(answer.std())
         return network
@@ -243,7 +243,7 @@ class _Parts:
             asked["added_cond_kwargs"] = given
         return {"sample": noise, **asked}
 
-    def _randomize(self, network: Any) -> Any:
+    def randomize(self, network: Any) -> Any:
         """Set the weights from the seed, since the constructors take the global one."""
         for name, weight in network.named_parameters():
             if weight.ndim > 1:

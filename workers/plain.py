@@ -13,6 +13,7 @@ import torch
 
 from storage.errors import JobError, NonFiniteError
 from storage.job import Job
+from storage.pipeline_families import NO_GUIDANCE
 from workers.decoding import NON_FINITE
 from workers.painting import Painting
 from workers.pipelines import Resident, name_of
@@ -65,9 +66,8 @@ def _call(resident: Resident, job: Job, clock: "_Stopwatch") -> Any:
     device = "cpu" if job.generator == "cpu" else pipe.device
     with clock:
         return pipe(
-            job.prompt,
+            prompt=job.prompt,  # in some pipelines an image comes first
             num_inference_steps=job.steps,
-            guidance_scale=job.guidance,
             width=job.width,
             height=job.height,
             generator=torch.Generator(device).manual_seed(job.seed),
@@ -80,12 +80,13 @@ def _optional(pipe: Any, job: Job, taken: frozenset[str]) -> dict[str, Any]:
     """Give the arguments that only some pipelines take, where the job sets them.
 
     An empty negative prompt is left out, as in a plain script: SDXL takes zeros for
-    none at all, but encodes an empty one.
+    none at all, but encodes an empty one. A guidance of none is an input too.
     """
     wanted = {
         "negative_prompt": job.negative_prompt,
         "eta": job.parameter("eta"),
         "clip_skip": job.parameter("clip_skip"),
+        "guidance_scale": job.guidance > NO_GUIDANCE,
     }
     wanted = {name: value for name, value in wanted.items() if value}
     for name in wanted.keys() - taken:
@@ -93,6 +94,8 @@ def _optional(pipe: Any, job: Job, taken: frozenset[str]) -> dict[str, Any]:
             f"{name} must be neutral for {type(pipe).__name__}, which has no such input"
         )
         raise JobError(msg)
+    if "guidance_scale" in taken:
+        wanted["guidance_scale"] = job.guidance
     return wanted
 
 

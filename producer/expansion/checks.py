@@ -7,8 +7,10 @@ from typing import Any
 from producer.expansion.cells import Cell, combinations
 from producer.expansion.grid import Grid
 from producer.expansion.resolution import PlannedScheduler
-from producer.spec.problems import Place, Problems, shown
+from producer.spec.parameters import shown_as
+from producer.spec.problems import Place, Problems, listed, shown
 from storage import schedulers
+from storage.pipeline_families import Guidance
 
 
 def check_grid(grid: Grid, places: Mapping[str, Place], problems: Problems) -> None:
@@ -44,6 +46,22 @@ def find_cut_prompts(grid: Grid, places: Mapping[str, Place]) -> Iterator[str]:
                 yield f'{place}: {parameter} "{shown(text)}": {warning}'
 
 
+def warn_of_guidance(grid: Grid) -> Iterator[str]:
+    """Give a warning where a model that was distilled to few steps is to be guided."""
+    card = grid.card
+    effects = card.effects or Guidance()
+    if card.distilled is None or effects.is_embedded or effects.off is None:
+        return
+    values = {cell.parameters["guidance"] for cell in combinations(grid, "guidance")}
+    above = sorted(value for value in values if value > effects.off)
+    if above:
+        yield (
+            f"{card.model.name}: a model that is distilled to few steps "
+            f"({card.distilled}) wants no guidance, got {listed(map(shown_as, above))};"
+            f" set `guidance: {effects.off:g}`"
+        )
+
+
 def _find_problems(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
     """Give a cell, the parameter that is wrong in it, and what is wrong."""
     card = grid.card
@@ -73,8 +91,13 @@ def _find_problems(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
 def _find_scheduler_problems(grid: Grid, cell: Cell) -> list[str]:
     scheduler: PlannedScheduler = cell.parameters["scheduler"]
     eta = cell.parameters["eta"]
-    if scheduler.problems or eta is None:
+    if scheduler.problems:
         return list(scheduler.problems)
+    wanted = eta or scheduler.asked.extras.get("eta", 0)
+    if wanted and not grid.card.takes("eta"):
+        return [grid.card.no_input("eta", wanted)]
+    if eta is None:
+        return []
     own = scheduler.asked.extras.get("eta", eta)
     if own != eta:
         return [

@@ -203,6 +203,7 @@ def _list_warnings(spec: Spec, grids: Sequence[Grid]) -> Iterator[str]:
     for grid in grids:
         for sentence in grid.card.unchecked:
             yield f"{grid.card.model.name}: {sentence}"
+        yield from checks.warn_of_guidance(grid)
         yield from checks.find_cut_prompts(grid, spec.places)
     for index, entry in enumerate(spec.exclude):
         if all(grid.excluded[index] is None for grid in grids):

@@ -94,7 +94,7 @@ def defaults(card: ModelCard) -> dict[str, Any]:
         "seed": 0,
         "generator": "cpu",
         "scheduler": SchedulerChoice(scheduler=None),
-        "steps": 20,
+        "steps": card.steps_default,
         "guidance": card.guidance_default,
         **EXTRAS,
         "eta": None,
@@ -122,6 +122,17 @@ def token_of(value: object) -> Any:
     if isinstance(value, ModelChoice):
         return (value.name, value.revision, value.variant)
     return value
+
+
+def settled(parameters: Mapping[str, Any], card: ModelCard) -> Mapping[str, Any]:
+    """Return the parameters with those that have no effect in their one form."""
+    if card.effects is None:
+        return parameters
+    guidance, negative = parameters["guidance"], parameters["negative_prompt"]
+    meant = card.effects.settle(guidance, negative)
+    if meant == (guidance, negative):
+        return parameters
+    return {**parameters, "guidance": meant[0], "negative_prompt": meant[1]}
 
 
 def make_job(parameters: Mapping[str, Any], card: ModelCard) -> Job:

@@ -444,6 +444,24 @@ def test_a_wrong_brace_is_named(tmp_path: Path, prompt: str, says: str) -> None:
     assert says in problem
 
 
+def test_inputs_that_the_pipeline_does_not_have_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = replace(cards.CARD, pipeline_class="XPipeline", inputs=frozenset())
+    monkeypatch.setattr(cards, "CARDS", {"builtin:shapes": card})
+    file = write_axes(tmp_path, "\n  clip_skip: [0, 1]\n  scheduler: [ddim, ddim_eta]")
+
+    with pytest.raises(SpecError) as caught:
+        read_jobs(file, describe_fake)
+
+    assert str(caught.value).splitlines() == [
+        "sweep.yaml line 4: clip_skip must be 0 for a XPipeline, which has no such "
+        "input, got 1; leave it out",
+        "sweep.yaml line 5: eta must be 0 for a XPipeline, which has no such input, "
+        "got 1; leave it out",
+    ]
+
+
 def test_more_clip_skip_than_the_text_encoder_has_layers_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from producer.spec.sweepfile import read_spec
 from producer.tokens import ClipTokens
 from storage.errors import ModelError, SpecError
 from storage.job import PlannedJob
+from storage.pipeline_families import Guidance
 from tests.unit import cards
 from tests.unit.cards import describe_fake, write_axes, write_spec
 from tests.unit.tiny_folders import write_tokenizer
@@ -498,6 +499,37 @@ def test_prompts_that_are_cut_are_told_with_what_falls_off(
     assert second.startswith('sweep.yaml line 3: prompt "ab ab ')
     assert second.endswith('a…"')
     assert len(second) < 240
+
+
+@pytest.mark.parametrize(
+    ("effects", "warning"),
+    [
+        (Guidance(), "got 3 and 7; set `guidance: 1`"),
+        (Guidance(off=0.0), "got 1, 3 and 7; set `guidance: 0`"),
+        (Guidance(is_embedded=True), None),
+        (Guidance(off=None), None),
+        (None, "got 3 and 7; set `guidance: 1`"),
+    ],
+)
+def test_guiding_a_distilled_model_is_a_warning(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    effects: Guidance | None,
+    warning: str | None,
+) -> None:
+    fast = replace(cards.CARD, distilled="its name says turbo", effects=effects)
+    monkeypatch.setattr(cards, "CARDS", {"builtin:shapes": fast})
+
+    warnings = expand_axes(tmp_path, "{guidance: [0, 1, 3, 7]}").warnings
+
+    assert warnings == (
+        (
+            "builtin:shapes: a model that is distilled to few steps (its name says "
+            f"turbo) wants no guidance, {warning}",
+        )
+        if warning
+        else ()
+    )
 
 
 def test_a_million_jobs_are_counted_without_being_made(tmp_path: Path) -> None:

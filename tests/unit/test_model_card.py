@@ -10,6 +10,7 @@ from storage import models
 from storage.errors import ModelError
 from storage.fingerprint import Digests
 from tests.unit.tiny_folders import (
+    INDEX,
     SCHEDULER,
     UNET,
     VAE,
@@ -64,6 +65,116 @@ def test_the_builtin_model_has_its_own_defaults(tmp_path, monkeypatch):
     assert card.model.name == "builtin:shapes"
     assert (card.width, card.height) == (64, 64)
     assert (card.dtype_default, card.guidance_default) == ("float32", 2.5)
+
+
+@pytest.mark.parametrize(
+    ("pipeline_class", "config", "expected"),
+    [
+        ("StableDiffusion3Pipeline", {"sample_size": 128}, ("bfloat16", 28, 3.5)),
+        ("FluxPipeline", {"guidance_embeds": True}, ("bfloat16", 28, 3.5)),
+        ("FluxPipeline", {"guidance_embeds": False}, ("bfloat16", 4, 1.0)),
+        ("Flux2Pipeline", {}, ("bfloat16", 50, 4.0)),
+        ("QwenImagePipeline", {"guidance_embeds": False}, ("bfloat16", 50, 1.0)),
+        ("ZImagePipeline", {}, ("bfloat16", 50, 5.0)),
+        ("StrangePipeline", {}, ("float16", 20, 7.5)),
+    ],
+)
+def test_a_spec_that_says_nothing_gets_what_the_family_wants(
+    tmp_path, pipeline_class, config, expected
+):
+    card = make_transformer(tmp_path, pipeline_class, **config)
+    assert (card.dtype_default, card.steps_default, card.guidance_default) == expected
+
+
+@pytest.mark.parametrize(
+    ("pipeline_class", "is_distilled", "expected"),
+    [
+        ("Flux2KleinPipeline", False, (50, 4.0)),
+        ("Flux2KleinPipeline", True, (4, 1.0)),
+        ("Krea2Pipeline", False, (28, 4.5)),
+        ("Krea2Pipeline", True, (8, 0.0)),
+    ],
+)
+def test_a_model_that_says_that_it_is_distilled_gets_few_steps_and_no_guidance(
+    tmp_path, pipeline_class, is_distilled, expected
+):
+    make_transformer(tmp_path, pipeline_class)
+    card = make_card(
+        tmp_path,
+        _class_name=pipeline_class,
+        unet=[None, None],
+        transformer=["diffusers", "SomeTransformer2DModel"],
+        is_distilled=is_distilled,
+    )
+    assert (card.steps_default, card.guidance_default) == expected
+    assert (card.distilled == "it says so") is is_distilled
+
+
+@pytest.mark.parametrize(
+    ("unet", "expected"), [({}, (4, 1.0)), ({"time_cond_proj_dim": 256}, (4, 8.0))]
+)
+def test_a_scheduler_for_few_steps_tells_a_distilled_model(tmp_path, unet, expected):
+    make_card(tmp_path)
+    write(tmp_path, "sd/unet/config.json", UNET | unet)
+    write(
+        tmp_path,
+        "sd/model_index.json",
+        INDEX | {"scheduler": ["diffusers", "LCMScheduler"]},
+    )
+    card = describe("./sd", base_dir=tmp_path)
+    assert (card.steps_default, card.guidance_default) == expected
+    assert card.distilled == "it says so"
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("sdxl-turbo", "its name says turbo"),
+        ("SDXL-Lightning", "its name says lightning"),
+        ("Hyper-SD", "its name says hyper"),
+        ("hyperrealism", None),
+        ("sd", None),
+    ],
+)
+def test_a_name_may_tell_a_distilled_model_and_changes_no_default(tmp_path, name, why):
+    make_folder(tmp_path / name)
+    card = describe(f"./{name}", base_dir=tmp_path)
+    assert card.distilled == why
+    assert (card.steps_default, card.guidance_default) == (20, 7.5)
+
+
+@pytest.mark.parametrize("key", ["dtype", "torch_dtype"])
+def test_an_unknown_pipeline_has_the_precision_that_its_text_encoder_states(
+    tmp_path, key
+):
+    make_card(tmp_path, _class_name="StrangePipeline")
+    write(tmp_path, "sd/text_encoder/config.json", {key: "bfloat16"})
+    assert describe("./sd", base_dir=tmp_path).dtype_default == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("vae", "factor"),
+    [
+        ({"block_out_channels": [8] * 4}, 16),
+        ({"temperal_downsample": [False, True, True]}, 16),
+        ({"temperal_downsample": [False, True, True, True]}, 32),
+        ({"spatial_compression_ratio": 32, "block_out_channels": [8] * 6}, 64),
+    ],
+)
+def test_sides_are_multiples_of_the_patches_of_latents(tmp_path, vae, factor):
+    make_transformer(tmp_path, "QwenImagePipeline")
+    write(tmp_path, "sd/vae/config.json", vae)
+    card = describe("./sd", base_dir=tmp_path)
+    assert (card.width, card.height, card.factor) == (1024, 1024, factor)
+
+
+def test_clip_skip_is_refused_where_the_pipeline_has_no_such_input(tmp_path):
+    card = make_transformer(tmp_path, "FluxPipeline")
+    assert card.check_clip_skip(0) == []
+    assert card.check_clip_skip(1) == [
+        "clip_skip must be 0 for a FluxPipeline, which has no such input, got 1; "
+        "leave it out"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from producer.cli import COMMANDS, cli
 from producer.spec.parameters import PARAMETERS
 from producer.spec.sweepfile import read_spec
+from storage.pipeline_families import FAMILIES, Family
 from storage.settings import VARIABLES
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +76,23 @@ def test_the_page_on_specs_names_every_parameter() -> None:
     hidden = {"backend"}  # there is one
     missing = [p for p in PARAMETERS if f"`{p}`" not in text and p not in hidden]
     assert missing == []
+
+
+def test_the_page_on_models_has_the_table_of_families() -> None:
+    text = (ROOT / "docs/models.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.MULTILINE)
+    assert dict(rows) == {name: _shown(one) for name, one in FAMILIES.items()}
+
+
+def _shown(one: Family) -> str:
+    steps, guidance = f"{one.steps}", "none"
+    if one.distilled_steps:
+        steps += f", {one.distilled_steps} if distilled"
+    if one.guidance is not None:
+        guidance = f"{one.guidance:g}"
+    if one.embedded_guidance:
+        guidance += f", {one.embedded_guidance:g} if embedded"
+    return " | ".join([one.dtype, steps, guidance, str(one.side or "stated")])
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -1,0 +1,312 @@
+"""Pipelines of diffusers: what guides them, and what they want where nothing is said.
+
+Plain data, by the name of the pipeline's class. Numbers without a comment are the
+defaults of diffusers 0.42; a comment names another source. `card` is the page of a
+model on the Hub. Tests hold the table against the installed classes, and paint with
+small models of each to show what has an effect and what has none.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+#: Guidance of jobs that have none.
+NO_GUIDANCE = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guidance:
+    """What guidance and the negative prompt do in one model.
+
+    Attributes:
+        off: Classifier-free guidance, where the network is called with both prompts,
+            is off up to this scale. None where the scale does not decide it.
+        is_embedded: Whether the scale is an input of the network.
+        own_scale: The scale of classifier-free guidance that the pipeline takes by
+            itself where it is given a negative prompt; jobs never set it. None where
+            the pipeline has none, or where it is not known.
+        takes_negative: Whether the pipeline takes a negative prompt at all.
+    """
+
+    off: float | None = NO_GUIDANCE
+    is_embedded: bool = False
+    own_scale: float | None = None
+    takes_negative: bool = True
+
+    @property
+    def takes_scale(self) -> bool:
+        """Whether any scale makes another picture than any other."""
+        return self.is_embedded or self.off is not None
+
+    def settle(self, scale: float, negative: str) -> tuple[float, str]:
+        """Return what a guidance and a negative prompt mean.
+
+        Pairs that mean the same give the same picture, and pairs that do not, do not.
+
+        Returns:
+            The guidance that is used, `NO_GUIDANCE` or `off` where none is, and the
+            negative prompt that is read, empty where none is.
+        """
+        negative = negative if self._reads_negative(scale) else ""
+        if self.is_embedded:
+            return scale, negative
+        if self.off is not None:
+            return max(scale, self.off), negative
+        return (self.own_scale if negative else None) or NO_GUIDANCE, negative
+
+    def _reads_negative(self, scale: float) -> bool:
+        if not self.takes_negative:
+            return False
+        if self.own_scale is not None:
+            return self.own_scale > 1
+        if self.is_embedded:
+            return False
+        return self.off is None or scale > self.off
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """What is known of the models of one pipeline class.
+
+    Attributes:
+        name: Family of `storage.job.Model`.
+        dtype: The precision that the weights are published for.
+        steps: Where a spec says nothing.
+        guidance: Where a spec says nothing; None where no model takes any.
+        embedded_guidance: The same for models with guidance as an input, where these
+            want another.
+        distilled_steps: Steps of models that say that they are distilled to few.
+        side: Native width and height in pixels, where the model does not state it.
+        patch: Latents on a side that become one token.
+        off: As in `Guidance`.
+        embeds: What says that guidance is an input of the network: a component and
+            its setting, or `always`; None where it never is.
+        is_embedded_unstated: What holds where the setting is missing.
+        own_scale: As in `Guidance`.
+        inputs: Those inputs that only some pipelines have: `negative_prompt`, `eta`
+            and `clip_skip`.
+        is_tried: Whether a small model of it was painted with. Until then nothing is
+            said to have no effect.
+    """
+
+    name: str = "other"
+    dtype: str = "bfloat16"
+    steps: int
+    guidance: float | None = None
+    embedded_guidance: float | None = None
+    distilled_steps: int | None = None
+    side: int | None = None
+    patch: int = 1
+    off: float | None = NO_GUIDANCE
+    embeds: str | None = None
+    is_embedded_unstated: bool = False
+    own_scale: float | None = None
+    inputs: frozenset[str] = frozenset({"negative_prompt"})
+    is_tried: bool = True
+
+
+_NEGATIVE, _ETA, _CLIP_SKIP = "negative_prompt", "eta", "clip_skip"
+#: The setting of UNets that were distilled with guidance as an input.
+_UNET = "unet.time_cond_proj_dim"
+#: The same of transformers.
+_TRANSFORMER = "transformer.guidance_embeds"
+
+FAMILIES: Mapping[str, Family] = {
+    "StableDiffusionPipeline": Family(
+        name="sd",
+        dtype="float16",  # card: the variant fp16
+        steps=20,  # fewer than the default, 50: common solvers are done by then
+        guidance=7.5,
+        embedded_guidance=8.0,  # card of LCM_Dreamshaper_v7
+        distilled_steps=4,  # card of lcm-lora-sdv1-5
+        embeds=_UNET,
+        inputs=frozenset({_NEGATIVE, _ETA, _CLIP_SKIP}),
+    ),
+    "StableDiffusionXLPipeline": Family(
+        name="sdxl",
+        dtype="float16",  # card: the variant fp16
+        steps=20,  # as for Stable Diffusion
+        guidance=5.0,
+        embedded_guidance=8.0,  # card of lcm-sdxl
+        distilled_steps=4,  # card of lcm-sdxl
+        embeds=_UNET,
+        inputs=frozenset({_NEGATIVE, _ETA, _CLIP_SKIP}),
+    ),
+    "LatentConsistencyModelPipeline": Family(
+        dtype="float16",  # as Stable Diffusion
+        steps=4,
+        guidance=8.5,
+        embeds="always",
+        inputs=frozenset({_CLIP_SKIP}),
+    ),
+    "KolorsPipeline": Family(
+        dtype="float16",  # card: the variant fp16
+        steps=50,
+        guidance=5.0,
+        embeds=_UNET,
+        is_tried=False,
+    ),
+    "StableDiffusion3Pipeline": Family(
+        name="sd3",
+        steps=28,
+        guidance=3.5,  # card of stable-diffusion-3.5-large; the default is 7
+        patch=2,
+        inputs=frozenset({_NEGATIVE, _CLIP_SKIP}),
+    ),
+    "FluxPipeline": Family(
+        name="flux",
+        steps=28,
+        guidance=3.5,
+        distilled_steps=4,  # card of FLUX.1-schnell
+        side=1024,
+        patch=2,
+        off=None,
+        embeds=_TRANSFORMER,
+        own_scale=1.0,
+    ),
+    "Flux2Pipeline": Family(
+        steps=50,
+        guidance=4.0,
+        side=1024,
+        patch=2,
+        off=None,
+        embeds=_TRANSFORMER,
+        is_embedded_unstated=True,
+        inputs=frozenset(),
+    ),
+    "Flux2KleinPipeline": Family(
+        steps=50,
+        guidance=4.0,
+        distilled_steps=4,  # card of FLUX.2-klein-4B
+        side=1024,
+        patch=2,
+        inputs=frozenset(),
+    ),
+    "QwenImagePipeline": Family(
+        steps=50,
+        side=1024,
+        patch=2,
+        off=None,
+        embeds=_TRANSFORMER,
+        own_scale=4.0,
+    ),
+    "QwenImage21Pipeline": Family(
+        steps=40,
+        side=1024,
+        patch=2,
+        off=None,
+        own_scale=1.0,
+        is_tried=False,
+    ),
+    "ZImagePipeline": Family(
+        steps=50,
+        guidance=5.0,
+        side=1024,
+        patch=2,
+        off=0.0,
+    ),
+    "Krea2Pipeline": Family(
+        steps=28,
+        guidance=4.5,
+        distilled_steps=8,  # card of Krea-2-Turbo
+        side=1024,
+        patch=2,
+        off=0.0,
+    ),
+    "ChromaPipeline": Family(
+        steps=35,
+        guidance=5.0,
+        side=1024,
+        patch=2,
+    ),
+    "SanaPipeline": Family(
+        steps=20,
+        guidance=4.5,
+        side=1024,
+        inputs=frozenset({_NEGATIVE, _ETA}),
+    ),
+    "PixArtAlphaPipeline": Family(
+        dtype="float16",  # card of PixArt-XL-2-1024-MS
+        steps=20,
+        guidance=4.5,
+        inputs=frozenset({_NEGATIVE, _ETA}),
+    ),
+    "PixArtSigmaPipeline": Family(
+        dtype="float16",  # card of PixArt-Sigma-XL-2-1024-MS
+        steps=20,
+        guidance=4.5,
+        inputs=frozenset({_NEGATIVE, _ETA}),
+    ),
+    "Lumina2Pipeline": Family(
+        steps=30,
+        guidance=4.0,
+        patch=2,
+    ),
+    "AuraFlowPipeline": Family(
+        dtype="float16",  # card of AuraFlow
+        steps=50,
+        guidance=3.5,
+        side=1024,
+        patch=2,
+    ),
+    "HunyuanDiTPipeline": Family(
+        dtype="float16",  # card of HunyuanDiT-v1.2
+        steps=50,
+        guidance=5.0,
+        patch=2,
+        inputs=frozenset({_NEGATIVE, _ETA}),
+    ),
+    "HunyuanImagePipeline": Family(
+        steps=50,
+        side=2048,
+        patch=2,
+        off=None,
+        own_scale=1.0,  # without a component `guider`
+    ),
+    "Kandinsky3Pipeline": Family(
+        dtype="float16",  # card of kandinsky-3
+        steps=25,
+        guidance=3.0,
+        side=1024,
+    ),
+    "CogView4Pipeline": Family(
+        steps=50,
+        guidance=5.0,
+        patch=2,
+        is_tried=False,
+    ),
+    "HiDreamImagePipeline": Family(
+        steps=50,
+        guidance=5.0,
+        side=1024,
+        patch=2,
+        is_tried=False,
+    ),
+    "OvisImagePipeline": Family(
+        steps=50,
+        guidance=5.0,
+        side=1024,
+        patch=2,
+        is_tried=False,
+    ),
+    "LongCatImagePipeline": Family(
+        steps=50,
+        guidance=4.5,
+        side=1024,
+        patch=2,
+        is_tried=False,
+    ),
+    "Kandinsky5T2IPipeline": Family(
+        steps=50,
+        guidance=3.5,
+        side=1024,
+        patch=2,
+        is_tried=False,
+    ),
+    "ErnieImagePipeline": Family(
+        steps=50,
+        guidance=4.0,
+        side=1024,
+        patch=2,
+        is_tried=False,
+    ),
+}

@@ -1,0 +1,123 @@
+"""What has an effect: small models of every family are painted, and pixels compared.
+
+Nothing here looks at the table of families but through its verdicts: two jobs that
+mean the same have the same pixels, and two that do not have others.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from producer.expansion.resolution import defaults, make_job, resolve, settled
+from producer.models import ModelCard, describe
+from producer.spec.parameters import Prompt
+from storage.errors import JobError
+from storage.job import Job
+from storage.models import locate
+from tests.builders import ENVIRONMENT
+from tests.tiny_families import MAKERS
+from tests.tiny_pipelines import make_flux, make_sd, make_sd3, make_sdxl
+from workers.pipelines import DTYPES, Resident, load_pipeline
+from workers.plain import paint_plain
+
+#: What diffusers and transformers say of small models that stand in for large ones.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+Maker = Callable[[Path], Path]
+ALL: Mapping[str, Maker] = {
+    "sd": make_sd,
+    "sd distilled": partial(make_sd, time_cond_proj_dim=8),
+    "sdxl": make_sdxl,
+    "sd3": make_sd3,
+    "flux": partial(make_flux, embeds_guidance=True),
+    "schnell": partial(make_flux, embeds_guidance=False),
+    **MAKERS,
+}
+GUIDANCES = (0.0, 0.5, 1.0, 3.0, 7.0)
+NEGATIVES = ("", "ugly", "blue")
+#: Those that paint large images whatever is asked for, or read long texts.
+SLOW = ("hunyuan_dit", "sana", "kandinsky3")
+
+
+@dataclass(slots=True)
+class Studio:
+    """A loaded model that paints jobs, and gives the pixels as floats."""
+
+    card: ModelCard
+    resident: Resident
+    pixels: bytes = b""
+
+    def parameters(self, **changes: Any) -> Mapping[str, Any]:
+        base = {
+            **defaults(self.card),
+            "dtype": "float32",
+            "prompt": Prompt("a cat"),
+            "width": 64,
+            "height": 64,
+        }
+        return resolve({**base, **changes}, self.card)
+
+    def paint(self, job: Job) -> bytes:
+        paint_plain(self.resident, job, check=lambda: None, environment=ENVIRONMENT)
+        return self.pixels
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(usual)
+
+
+def open_studio(folder: Path, maker: Maker) -> Studio:
+    name = str(maker(folder / "tiny"))
+    pipe = load_pipeline(
+        locate(name, download=False), variant=None, dtype=DTYPES["float32"]
+    )
+    config = dict(pipe.scheduler.config)
+    resident = Resident(pipe=pipe, scheduler_config=config, starter=None, load_s=0)
+    studio = Studio(describe(name, base_dir=folder), resident)
+    to_pil = pipe.numpy_to_pil
+
+    def keep(images: Any) -> Any:
+        studio.pixels = images.tobytes()
+        return to_pil(images)
+
+    pipe.numpy_to_pil = keep
+    return studio
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_jobs_have_the_same_pixels_just_where_they_mean_the_same(
+    tmp_path: Path, kind: str
+) -> None:
+    studio = open_studio(tmp_path, ALL[kind])
+    assert studio.card.effects is not None
+    meant: dict[tuple[float, str], set[bytes]] = {}
+    pairs = list(itertools.product(GUIDANCES, NEGATIVES))
+    for guidance, negative in pairs[::2] if kind in SLOW else pairs:
+        worded = studio.parameters(
+            guidance=guidance,
+            negative_prompt=negative,
+            steps=1 if kind in SLOW else 2,
+        )
+        parameters = settled(worded, studio.card)
+        meaning = (parameters["guidance"], parameters["negative_prompt"])
+        try:
+            pixels = studio.paint(make_job(worded, studio.card))
+        except JobError:
+            # The pipeline has no such input: then it is not meant either.
+            assert meaning != (guidance, negative)
+            continue
+        meant.setdefault(meaning, set()).add(pixels)
+    assert {meaning: len(found) for meaning, found in meant.items()} == dict.fromkeys(
+        meant, 1
+    )
+    assert len(set.union(*meant.values())) == len(meant)
