@@ -107,7 +107,11 @@ _FILTER_OPTIONS = (
         "--guidance", metavar="N|LOW..HIGH", help="Numbers or ranges: 2.5 or 3..7.5"
     ),
     click.option("--prompt", metavar="TEXT", help="Part of the prompt."),
-    click.option("--model", metavar="TEXT", help="Part of the model's name."),
+    click.option(
+        "--model",
+        metavar="TEXT",
+        help="Part of the model's name, in any of its places.",
+    ),
 )
 
 

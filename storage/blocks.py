@@ -10,7 +10,7 @@ there.
 import sqlalchemy as sa
 
 from storage.database import Database, insert_into, utc_now
-from storage.schema import LEASED, RUNNABLE, blocks, jobs, models, sweep_jobs
+from storage.schema import LEASED, RUNNABLE, blocks, jobs, model_places, sweep_jobs
 from storage.sweeps import Sweep
 
 
@@ -35,8 +35,8 @@ def block_held(database: Database, owner: str, *, worker: str, reason: str) -> N
         reason: What comes of loading one.
     """
     query = (
-        sa.select(jobs.c.group_key, models.c.name)
-        .join(models, models.c.id == jobs.c.model_id)
+        sa.select(jobs.c.group_key, model_places.c.name)
+        .join(model_places, model_places.c.id == jobs.c.place_id)
         .where(jobs.c.owner.startswith(owner, autoescape=True), LEASED)
         .distinct()
     )

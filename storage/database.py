@@ -23,7 +23,7 @@ from storage.errors import DatabaseError, UsageError
 from storage.settings import without_password
 
 #: The newest migration; a test holds it to `storage/migrations/versions`.
-HEAD = "0003"
+HEAD = "0004"
 #: What a PostgreSQL server answers to who waited that long.
 LOCK_NOT_AVAILABLE = "55P03"
 #: Names the advisory lock under which one process migrates a PostgreSQL database.

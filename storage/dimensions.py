@@ -1,16 +1,21 @@
 """What many jobs share: their models, prompts and schedulers, one row for each."""
 
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.database import insert_into
+from storage.database import insert_into, utc_now
 from storage.job import PlannedJob
-from storage.rows import model_row, prompt_row, scheduler_identity
-from storage.schema import models, prompts, schedulers
+from storage.rows import (
+    model_row,
+    place_digest,
+    place_row,
+    prompt_row,
+    scheduler_identity,
+)
+from storage.schema import model_places, models, prompts, schedulers
 
 Row = Mapping[str, Any]
 Identity = tuple[str, ...]
@@ -22,6 +27,7 @@ class Dimensions:
     def __init__(self, planned: Iterable[PlannedJob]) -> None:
         """Make each row once; needs no database."""
         self._models: dict[str, Row] = {}
+        self._places: dict[str, tuple[str, Row]] = {}
         self._prompts: dict[tuple[str, str], Row] = {}
         self._schedulers: dict[Identity, Row] = {}
         self._used = {one.job.key: self._note(one) for one in planned}
@@ -33,8 +39,8 @@ class Dimensions:
 
         Args:
             connection: In a transaction that writes.
-            keys: Of the new jobs. The models of the others may have moved, so those
-                are looked at for all.
+            keys: Of the new jobs. The models of the others may be in a new place, so
+                those are stored for all.
 
         Returns:
             The ids of each of these jobs, by its key.
@@ -42,40 +48,58 @@ class Dimensions:
         used = {key: self._used[key] for key in keys}
         kinds = set(used.values())
         model_ids = _store(connection, models, self._models.values())
-        _follow_moves(connection, self._models)
-        texts = {prompt for _, prompt, _ in kinds}
+        _renew(connection, self._models)
+        place_ids = self._store_places(connection, model_ids)
+        texts = {prompt for _, _, prompt, _ in kinds}
         prompt_ids = _store(connection, prompts, [self._prompts[t] for t in texts])
-        names = {scheduler for _, _, scheduler in kinds}
+        names = {scheduler for _, _, _, scheduler in kinds}
         scheduler_ids = _store(
             connection, schedulers, [self._schedulers[name] for name in names]
         )
         ids = {
-            (model, prompt, scheduler): {
+            (model, place, prompt, scheduler): {
                 "model_id": model_ids[model,],
+                "place_id": place_ids[place,],
                 "prompt_id": prompt_ids[self._prompts[prompt]["digest"],],
                 "scheduler_id": scheduler_ids[scheduler],
             }
-            for model, prompt, scheduler in kinds
+            for model, place, prompt, scheduler in kinds
         }
         return {key: ids[kind] for key, kind in used.items()}
 
-    def _note(self, one: PlannedJob) -> tuple[str, tuple[str, str], Identity]:
-        model = one.job.model.fingerprint
+    def _store_places(
+        self, connection: Connection, model_ids: Mapping[Identity, int]
+    ) -> Mapping[Identity, int]:
+        now = utc_now()
+        rows = [
+            {**row, "model_id": model_ids[model,], "first_at": now, "last_at": now}
+            for model, row in self._places.values()
+        ]
+        ids = _store(connection, model_places, rows)
+        used = model_places.c.id.in_(ids.values())
+        connection.execute(sa.update(model_places).where(used).values(last_at=now))
+        return ids
+
+    def _note(self, one: PlannedJob) -> tuple[str, str, tuple[str, str], Identity]:
+        model, place = one.job.model.fingerprint, place_digest(one.job.model)
         prompt = (one.job.prompt, one.job.negative_prompt)
         scheduler = scheduler_identity(one)
         if model not in self._models:
             self._models[model] = model_row(one.job.model)
+        if place not in self._places:
+            self._places[place] = (model, place_row(one.job.model))
         if prompt not in self._prompts:
             self._prompts[prompt] = prompt_row(one)
         if scheduler not in self._schedulers:
             names = (column.name for column in _IDENTITY[schedulers])
             self._schedulers[scheduler] = dict(zip(names, scheduler, strict=True))
-        return model, prompt, scheduler
+        return model, place, prompt, scheduler
 
 
 #: The columns that tell the rows of each table apart.
 _IDENTITY = {
     models: (models.c.fingerprint,),
+    model_places: (model_places.c.digest,),
     prompts: (prompts.c.digest,),
     schedulers: (schedulers.c.class_name, schedulers.c.options, schedulers.c.name),
 }
@@ -105,20 +129,11 @@ def _find(
     return {tuple(row[:-1]): row[-1] for row in found}
 
 
-def _follow_moves(connection: Connection, rows: Mapping[str, Row]) -> None:
-    """Note where models are that were found elsewhere before."""
+def _renew(connection: Connection, rows: Mapping[str, Row]) -> None:
+    """Note what a newer nightsweep reads otherwise from the same files."""
     query = sa.select(models).where(models.c.fingerprint.in_(rows))
     for row in connection.execute(query).all():
         here = rows[row.fingerprint]
-        is_other = any(getattr(row, name) != value for name, value in here.items())
-        if is_other and _permanence(here["name"]) >= _permanence(row.name):
+        if any(getattr(row, name) != value for name, value in here.items()):
             where = sa.update(models).where(models.c.id == row.id)
             connection.execute(where.values(here))
-
-
-def _permanence(name: str) -> int:
-    # Workers look where a model was planned last, and had these very files; but no
-    # scratch copy leads them away from the package or the Hub.
-    if not Path(name).is_absolute():
-        return 2
-    return 1 if Path(name).exists() else 0

@@ -15,7 +15,7 @@ from storage.schedulers import resolve, short_name
 from storage.schema import (
     JOB_STATES,
     jobs,
-    models,
+    model_places,
     prompts,
     schedulers,
     sweep_jobs,
@@ -36,7 +36,7 @@ class Filter:
     Attributes:
         sweep: Members of this sweep, whoever made them first.
         keys: Whole keys or their beginnings.
-        model: Part of the model's name.
+        model: Part of the name that the model has in any of its places.
         prompt: Part of the prompt; a to z and A to Z are alike.
         schedulers: Names of the catalogue, class names for every variant of a
             class, or, where a sweep is named, its own labels.
@@ -158,8 +158,9 @@ def _conditions(
     if which.keys:
         yield sa.or_(*map(_begins, which.keys))
     if which.model:
-        named = models.c.name.icontains(which.model, autoescape=True)
-        yield jobs.c.model_id.in_(_ids(connection, models, named))
+        named = model_places.c.name.icontains(which.model, autoescape=True)
+        found = sa.select(model_places.c.model_id).where(named)
+        yield jobs.c.model_id.in_(connection.execute(found).scalars().all())
     if which.prompt:
         said = prompts.c.text.icontains(which.prompt, autoescape=True)
         yield jobs.c.prompt_id.in_(sa.select(prompts.c.id).where(said))

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -56,6 +56,16 @@ class Model:
     commit: str | None = None
     family: str = "sd"
     embeds_guidance: bool = False
+
+    def at(self, place: "Model") -> "Model":
+        """Return this model, found where `place` was."""
+        return replace(
+            self,
+            name=place.name,
+            revision=place.revision,
+            variant=place.variant,
+            commit=place.commit,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

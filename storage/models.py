@@ -127,6 +127,24 @@ def locate(
     return found
 
 
+def is_here(name: str, *, revision: str | None, variant: str | None) -> bool:
+    """Say whether a model is on this machine, without asking the Hub.
+
+    Args:
+        name: As `resolve_name` gives it.
+        revision: Branch, tag or commit; Hub models only.
+        variant: File variant such as `fp16`.
+    """
+    if not is_hub_id(name):
+        return (BUILTIN_FOLDERS.get(name, Path(name)) / INDEX).is_file()
+    try:
+        file = hub.fetch(name, INDEX, revision, offline=True)
+        _locate_in_cache(name, file.parent, variant)
+    except (ModelError, OSError):
+        return False
+    return True
+
+
 def read_json(file: Path) -> dict[str, Any]:
     """Read a JSON object.
 

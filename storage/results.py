@@ -2,14 +2,15 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.database import Database, insert_into
-from storage.job import canonical_json
+from storage.job import Model, canonical_json
+from storage.model_places import ids_of
 from storage.rows import lock_jobs
 from storage.schema import LEASED, environments, jobs, results
 
@@ -76,6 +77,7 @@ class Result:
         warm_up: Whether it was among the first after a load or a compilation, so
             that its timings say little.
         finished_at: When its file was complete; ISO 8601, UTC.
+        place: The model where it was loaded from; None where that is not known.
     """
 
     path: str
@@ -90,6 +92,7 @@ class Result:
     peak_bytes: int | None = None
     warm_up: bool = False
     finished_at: str
+    place: Model | None = None
 
 
 def record_done(
@@ -122,8 +125,15 @@ def record_done(
         first = {
             job_id for job_id in sorted(done) if _finish(connection, job_id, owner)
         }
+        places = ids_of(connection, [one.place for one in done.values() if one.place])
         rows = [
-            _row(job_id, result, worker=worker, environment_id=environment_id)
+            {
+                **_row(result),
+                "job_id": job_id,
+                "worker": worker,
+                "environment_id": environment_id,
+                "place_id": places.get(result.place) if result.place else None,
+            }
             for job_id, result in done.items()
             if job_id in first
         ]
@@ -169,16 +179,8 @@ def _finish(connection: Connection, job_id: int, owner: str | None) -> bool:
     return connection.execute(statement).rowcount == 1
 
 
-def _row(
-    job_id: int, result: Result, *, worker: str, environment_id: int
-) -> dict[str, Any]:
-    row = asdict(result)
-    timings = row.pop("timings")
-    return {
-        "job_id": job_id,
-        "worker": worker,
-        "environment_id": environment_id,
-        "total_s": result.timings.total_s,
-        **timings,
-        **row,
-    }
+def _row(result: Result) -> dict[str, Any]:
+    facts = asdict(replace(result, place=None))
+    timings = facts.pop("timings")
+    del facts["place"]
+    return {"total_s": result.timings.total_s, **timings, **facts}

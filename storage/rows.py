@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.job import Job, Model, PlannedJob, canonical_json
-from storage.schema import jobs, models, prompts, schedulers
+from storage.schema import jobs, model_places, models, prompts, schedulers
 
 #: Writes what people read, in the order in which it is shown.
 _SHOWN = json.JSONEncoder(ensure_ascii=False)
@@ -20,13 +21,14 @@ def job_columns() -> sa.Select[Any]:
     """Give the query from which `job_from_row` builds jobs; add a `where` to it."""
     return sa.select(
         jobs,
-        *(column.label(f"model_{column.name}") for column in models.c),
+        *model_columns(),
         prompts.c.text,
         prompts.c.negative,
         schedulers.c.class_name,
         schedulers.c.options,
     ).select_from(
         jobs.join(models, models.c.id == jobs.c.model_id)
+        .join(model_places, model_places.c.id == jobs.c.place_id)
         .join(prompts, prompts.c.id == jobs.c.prompt_id)
         .join(schedulers, schedulers.c.id == jobs.c.scheduler_id)
     )
@@ -35,15 +37,7 @@ def job_columns() -> sa.Select[Any]:
 def job_from_row(row: Any) -> Job:
     """Build the job of a row of `job_columns`; its key is the row's key."""
     return Job(
-        model=Model(
-            fingerprint=row.model_fingerprint,
-            name=row.model_name,
-            revision=row.model_revision,
-            variant=row.model_variant,
-            commit=row.model_commit_sha,
-            family=row.model_family,
-            embeds_guidance=row.model_embeds_guidance,
-        ),
+        model=model_from_row(row),
         backend=row.backend,
         dtype=row.dtype,
         width=row.width,
@@ -60,17 +54,62 @@ def job_from_row(row: Any) -> Job:
     )
 
 
+def model_columns() -> list[sa.Label[Any]]:
+    """Return the columns from which `model_from_row` builds a model at a place."""
+    of_model = (models.c.fingerprint, models.c.family, models.c.embeds_guidance)
+    of_place = (
+        model_places.c.name,
+        model_places.c.revision,
+        model_places.c.variant,
+        model_places.c.commit_sha,
+    )
+    return [each.label(f"model_{each.name}") for each in (*of_model, *of_place)]
+
+
+def model_from_row(row: Any) -> Model:
+    """Build the model of a row of `model_columns`."""
+    return Model(
+        fingerprint=row.model_fingerprint,
+        name=row.model_name,
+        revision=row.model_revision,
+        variant=row.model_variant,
+        commit=row.model_commit_sha,
+        family=row.model_family,
+        embeds_guidance=row.model_embeds_guidance,
+    )
+
+
 def model_row(model: Model) -> dict[str, Any]:
-    """Give the row of `models` for a model."""
+    """Return the row of `models` for a model."""
     return {
         "fingerprint": model.fingerprint,
+        "family": model.family,
+        "embeds_guidance": model.embeds_guidance,
+    }
+
+
+def place_row(model: Model) -> dict[str, Any]:
+    """Return the row of `model_places` for a model, without its ids and times."""
+    return {
+        "digest": place_digest(model),
         "name": model.name,
         "revision": model.revision,
         "variant": model.variant,
         "commit_sha": model.commit,
-        "family": model.family,
-        "embeds_guidance": model.embeds_guidance,
     }
+
+
+@lru_cache
+def place_digest(model: Model) -> str:
+    """Return what tells the row of `model_places` of a model apart."""
+    place = [
+        model.fingerprint,
+        model.name,
+        model.revision,
+        model.variant,
+        model.commit,
+    ]
+    return hashlib.sha256(canonical_json(place).encode()).hexdigest()[:32]
 
 
 def prompt_row(one: PlannedJob) -> dict[str, Any]:

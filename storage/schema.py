@@ -53,12 +53,24 @@ models = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("fingerprint", String(32), nullable=False, unique=True),
+    Column("family", Text, nullable=False),
+    Column("embeds_guidance", Boolean, nullable=False),
+)
+
+#: Where the files of a model were found; equal files may be in several places.
+model_places = Table(
+    "model_places",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("model_id", Id, ForeignKey("models.id"), nullable=False),
+    Column("digest", String(32), nullable=False, unique=True),
     Column("name", Text, nullable=False),
     Column("revision", Text),
     Column("variant", Text),
     Column("commit_sha", Text),
-    Column("family", Text, nullable=False),
-    Column("embeds_guidance", Boolean, nullable=False),
+    # When it was first and last submitted.
+    Column("first_at", String(32), nullable=False),
+    Column("last_at", String(32), nullable=False),
 )
 
 prompts = Table(
@@ -141,6 +153,8 @@ jobs = Table(
     Column("lease_until", Float(53)),
     Column("error", Text),
     Column("created_at", String(32), nullable=False),
+    # Where its model was when it was first submitted.
+    Column("place_id", Id, ForeignKey("model_places.id")),
     _one_of("state", JOB_STATES),
 )
 
@@ -173,6 +187,8 @@ results = Table(
     Column("finished_at", String(32), nullable=False, index=True),
     Column("engine", String(16), nullable=False, server_default="plain"),
     Column("decode_dtype", String(16), nullable=False, server_default=""),
+    # Where its model was loaded from; NULL where that was not recorded.
+    Column("place_id", Id, ForeignKey("model_places.id")),
 )
 
 #: Groups that a worker could not make, through no fault of their jobs.

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Join, Select, func, select
 from storage.schema import (
     environments,
     jobs,
+    model_places,
     models,
     prompts,
     results,
@@ -48,6 +49,10 @@ def _facts() -> Join:
         .join(schedulers, schedulers.c.id == jobs.c.scheduler_id)
         .outerjoin(results, results.c.job_id == jobs.c.id)
         .outerjoin(environments, environments.c.id == results.c.environment_id)
+        .join(
+            model_places,
+            model_places.c.id == func.coalesce(results.c.place_id, jobs.c.place_id),
+        )
     )
 
 
@@ -55,8 +60,8 @@ def _flat_columns(sweep_name: ColumnElement[str]) -> list[ColumnElement[Any]]:
     return [
         jobs.c.key,
         sweep_name.label("sweep"),
-        models.c.name.label("model"),
-        models.c.commit_sha.label("model_revision"),
+        model_places.c.name.label("model"),
+        model_places.c.commit_sha.label("model_revision"),
         models.c.fingerprint.label("model_fingerprint"),
         prompts.c.text.label("prompt"),
         prompts.c.negative.label("negative_prompt"),

@@ -24,7 +24,7 @@ from PIL import Image
 from storage.errors import JobError, ModelError
 from storage.job import Job
 from storage.results import Environment
-from workers.painting import Painting, Widths, Work
+from workers.painting import Painting, Places, Widths, Work
 
 STEP_S = 0.01
 ENVIRONMENT = Environment(gpu="none", host="test")
@@ -138,6 +138,7 @@ def make_painter(
     threads: int,
     digests: Path,
     widths: Widths,
+    places: Places,
     compile_network: bool,
 ) -> StandIn:
     """Make the stand-in, as `workers.process` asks for it."""

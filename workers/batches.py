@@ -168,6 +168,7 @@ class Batches:
                 decode_dtype=name_of(family.decode_dtype),
                 warm_up=job.key in self._first,
                 peak_bytes=peak,
+                place=resident.place,
             )
 
         return develop

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import Self
@@ -209,8 +209,9 @@ class Finisher:
         job, started = claim.job, time.perf_counter()
         # Where the work is to end, what is left has one attempt.
         until = started + (0.0 if self.trouble else SHORTAGE_S)
-        image = painting.image
-        content, digest = self._kit.patiently(lambda: encode(image, job, until=until))
+        image, place = painting.image, painting.place
+        made = replace(job, model=job.model.at(place)) if place else job
+        content, digest = self._kit.patiently(lambda: encode(image, made, until=until))
         if not self._kit.patiently(lambda: self._store(claim, content)):
             return None
         result = Result(
@@ -233,6 +234,7 @@ class Finisher:
             peak_bytes=painting.peak_bytes,
             warm_up=painting.warm_up,
             finished_at=utc_now(),
+            place=place,
         )
         return _Done(claim=claim, result=result, environment=painting.environment)
 

@@ -1,13 +1,13 @@
 """What a painter is: the seam between the jobs of a turn and whatever paints them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from PIL.Image import Image
 
 from storage.errors import JobError
-from storage.job import Job
+from storage.job import Job, Model
 from storage.results import Environment
 
 
@@ -37,6 +37,7 @@ class Painting:
         decode_dtype: Precision in which that was done, `float32` and so on.
         warm_up: Whether it was among the first after a load or a compilation.
         peak_bytes: Most GPU memory in use meanwhile; None on a CPU.
+        place: The model where it was loaded from; None where that is not known.
     """
 
     image: Image
@@ -52,6 +53,7 @@ class Painting:
     decode_dtype: str = ""
     warm_up: bool = False
     peak_bytes: int | None = None
+    place: Model | None = None
 
 
 class Work(Protocol):
@@ -115,6 +117,13 @@ class Painter(Protocol):
                 a device or a package that is missing.
             DeviceError: The device is of no more use to this process.
         """
+
+
+class Places(Protocol):
+    """Knows where a model was submitted from."""
+
+    def of(self, model: Model) -> Sequence[Model]:
+        """Return a model at each of its places, the last submitted first."""
 
 
 class Widths(Protocol):

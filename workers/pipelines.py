@@ -16,13 +16,14 @@ import torch
 from storage.errors import DeviceError, JobError, NightsweepError, UnfitError
 from storage.fingerprint import Digests, Seal, verify
 from storage.hub_cache import cached_bytes
-from storage.job import Job
-from storage.models import locate
+from storage.job import Job, Model
+from storage.model_places import first_whole, in_order
+from storage.models import Located, locate
 from workers import phases
 from workers.compiling import Compiled
 from workers.families import FAMILIES
 from workers.loading import load_pipeline
-from workers.painting import StoppedError, WithdrawnError
+from workers.painting import Places, StoppedError, WithdrawnError
 from workers.slot import Starter
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Resident:
         load_s: Seconds that loading took; 0 once an image has them in its record.
         fresh: Whether no image was finished with it yet.
         compiled: Its network compiled, once that was asked for.
+        place: Its model, where it was loaded from.
         seal: Tells whether its files changed. On a CPU the weights are the files
             themselves, mapped into memory; on a GPU they are a copy, and this is None.
     """
@@ -78,6 +80,7 @@ class Resident:
     scheduler_config: Mapping[str, Any]
     starter: Starter | None
     load_s: float
+    place: Model
     fresh: bool = True
     compiled: Compiled | None = None
     seal: Seal | None = None
@@ -109,15 +112,19 @@ class Resident:
 class Pipelines:
     """Lends the pipeline of a job, and keeps the last ones on the device."""
 
-    def __init__(self, device: str, *, digests: Path) -> None:
+    def __init__(
+        self, device: str, *, digests: Path, places: Places | None = None
+    ) -> None:
         """Hold nothing yet.
 
         Args:
             device: `cpu`, `cuda:0` and so on.
-            digests: File that remembers the digests of weights, by size and time.
+            digests: File that remembers the digests of weights.
+            places: Knows where else a model may be; None for the job's own place only.
         """
         self.device = device
         self._digests = digests
+        self._places = places
         self._residents: OrderedDict[tuple[str, str], Resident] = OrderedDict()
 
     @contextmanager
@@ -136,9 +143,10 @@ class Pipelines:
             with device_errors("the model"):
                 self._residents[wanted] = self._load(job)
         self._residents.move_to_end(wanted)
-        phases.describe(job.model.name)
+        resident = self._residents[wanted]
+        phases.describe(resident.place.name)
         with device_errors("one image"):
-            yield self._residents[wanted]
+            yield resident
 
     @contextmanager
     def trusting(self, resident: Resident) -> Iterator[None]:
@@ -194,22 +202,14 @@ class Pipelines:
 
     def _load(self, job: Job) -> Resident:
         started = time.perf_counter()
-        model = job.model
-        with phases.during(
-            phases.DOWNLOADING, model.name, measure=lambda: cached_bytes(model.name)
-        ):
-            found = locate(
-                model.name,
-                revision=model.commit or model.revision,
-                variant=model.variant,
-                download=True,
+        others = self._places.of(job.model) if self._places else ()
+        found = first_whole(in_order(job.model, others), self._find)
+        place, seal = found.place, found.seal
+        with phases.during(phases.LOADING, place.name):
+            self._make_room(found.located.size_bytes)
+            pipe = load_pipeline(
+                found.located, variant=place.variant, dtype=DTYPES[job.dtype]
             )
-        with phases.during(phases.LOADING, model.name):
-            seal = Seal(found)
-            verify(found, model.fingerprint, digests=Digests(self._digests))
-            phases.progress()
-            self._make_room(found.size_bytes)
-            pipe = load_pipeline(found, variant=model.variant, dtype=DTYPES[job.dtype])
             config = dict(pipe.scheduler.config)
             phases.progress()
             pipe.to(self.device)
@@ -217,7 +217,7 @@ class Pipelines:
         load_s = time.perf_counter() - started
         log.info(
             "Loaded %s in %.1f s.",
-            model.name,
+            place.name,
             load_s,
             extra={"action": "model_loaded"},
         )
@@ -227,8 +227,33 @@ class Pipelines:
             scheduler_config=config,
             starter=Starter(family(pipe), config) if family else None,
             load_s=load_s,
+            place=place,
             seal=seal if self.device == "cpu" else None,
         )
+
+    def _find(self, place: Model) -> "_Found":
+        """Fetch what is missing of a model, and check its files."""
+        with phases.during(
+            phases.DOWNLOADING, place.name, measure=lambda: cached_bytes(place.name)
+        ):
+            located = locate(
+                place.name,
+                revision=place.commit or place.revision,
+                variant=place.variant,
+                download=True,
+            )
+        with phases.during(phases.LOADING, place.name):
+            seal = Seal(located)
+            verify(located, place.fingerprint, digests=Digests(self._digests))
+            phases.progress()
+        return _Found(place=place, located=located, seal=seal)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    place: Model
+    located: Located
+    seal: Seal
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from storage.embedded import broker_url
 from storage.errors import NightsweepError, UsageError
 from storage.free_space import WantedFreeSpace
 from storage.images import ImageFolder
+from storage.model_places import DatabasePlaces
 from storage.owners import my_name
 from storage.queue import make_app
 from storage.roster import Entry
@@ -114,6 +115,7 @@ def _prepare(settings: Settings, seat: Seat, *, peers: int, recent: Recent) -> C
         threads=seat.threads,
         digests=settings.home / "digests.json",
         widths=DatabaseWidths(database),
+        places=DatabasePlaces(database),
         compile_network=settings.compile_network,
     )
     turn = Turn(kit=kit, painter=WatchedPainter(painter), recent=recent)

@@ -13,7 +13,7 @@ from storage.job import Job
 from workers.batches import Batches
 from workers.compiling import Compiled
 from workers.environment import describe_environment
-from workers.painting import Painting, Widths, WithdrawnError, Work
+from workers.painting import Painting, Places, Widths, WithdrawnError, Work
 from workers.pipelines import Pipelines, Resident
 from workers.plain import paint_plain
 from workers.slot import Starter
@@ -37,6 +37,7 @@ class TorchPainter:
         threads: int,
         digests: Path,
         widths: Widths,
+        places: Places | None = None,
         compile_network: bool = False,
     ) -> None:
         """Prepare the device; the first job loads its model.
@@ -47,11 +48,12 @@ class TorchPainter:
                 picture, so it is recorded, and strict jobs use torch's own default.
             digests: File that remembers the digests of weights.
             widths: Remembers how wide a batch may be.
+            places: Knows where else a model may be; None for the job's own place only.
             compile_network: Whether batches run a compiled network.
         """
         self.device = device
         self.tally = Tally()
-        self._pipelines = Pipelines(device, digests=digests)
+        self._pipelines = Pipelines(device, digests=digests, places=places)
         self._widths = widths
         self._compile = compile_network
         plain = threads if device == "cpu" else OWN_THREADS
@@ -103,6 +105,7 @@ class TorchPainter:
                 check=check,
                 environment=self._environments[_is_strict(job)],
                 warm_up=resident.fresh,
+                place=resident.place,
             )
         return replace(
             painting, load_s=resident.finish(), peak_bytes=self._peak_bytes()

@@ -2,7 +2,7 @@
 
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from storage.database import Database, utc_now
 from storage.errors import ImageStoreError, ModelError
 from storage.fingerprint import Digests, verify
 from storage.images import relative_path
-from storage.models import locate
-from storage.schema import LEASED, environments, jobs, models, results
+from storage.job import Model
+from storage.model_places import first_whole, in_order, places_of
+from storage.models import Located, locate
+from storage.schema import LEASED, environments, jobs, results
 from storage.settings import Settings
 from storage.store import open_image
 
@@ -52,8 +54,8 @@ def check_models(settings: Settings, database: Database | None) -> Iterator[Chec
         yield fine("models", "none is needed: no job waits")
     is_new = not settings.home.is_dir()
     digests = Digests(settings.home / "digests.json", readonly=is_new)
-    for row in needed:
-        yield _check_model(row, digests)
+    for places in needed:
+        yield _check_model(places, digests)
 
 
 def _write_probe(images: Path, host: str) -> None:
@@ -124,26 +126,30 @@ def _newest_elsewhere(database: Database, host: str) -> Any:
         return connection.execute(newest).first()
 
 
-def _needed_models(database: Database) -> list[Any]:
+def _needed_models(database: Database) -> list[list[Model]]:
+    """Return each model that jobs need, at all of its places."""
     needed = {group.kind[0] for group in runnable_groups(database)}
     with database.read() as connection:
         in_hand = sa.select(jobs.c.model_id).where(LEASED).distinct()
         needed.update(connection.execute(in_hand).scalars())
-        query = sa.select(models).where(models.c.id.in_(needed)).order_by(models.c.id)
-        return list(connection.execute(query).all())
+    return places_of(database, needed)
 
 
-def _check_model(row: Any, digests: Digests) -> Check:
-    try:
+def _check_model(places: Sequence[Model], digests: Digests) -> Check:
+    def look(place: Model) -> Located:
         found = locate(
-            row.name,
-            revision=row.commit_sha or row.revision,
-            variant=row.variant,
+            place.name,
+            revision=place.commit or place.revision,
+            variant=place.variant,
             download=False,
         )
-        verify(found, row.fingerprint, digests=digests)
+        verify(found, place.fingerprint, digests=digests)
+        return found
+
+    try:
+        found = first_whole(in_order(places[0], places), look)
     except ModelError as exc:
         return fail("models", str(exc))
     here = all((found.folder / file).exists() for file in found.files)
     fetched = "" if here else ", fetched when a worker first needs it"
-    return fine("models", f"{row.name}, {size(found.size_bytes)}{fetched}")
+    return fine("models", f"{found.name}, {size(found.size_bytes)}{fetched}")

@@ -1,9 +1,11 @@
 """The finisher where a worker is cut off, or memory is short: real SQL and files."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,11 +19,20 @@ from storage import claims
 from storage.claims import Claim
 from storage.database import Database, open_database
 from storage.errors import DatabaseError, DeviceError
+from storage.filters import find_one
 from storage.images import ImageFolder
 from storage.schema import results
 from storage.settings import Settings
 from storage.verification import check_images
-from tests.builders import job_rows, make_job, plan_seeds, states, submit, take
+from tests.builders import (
+    SHAPES,
+    job_rows,
+    make_job,
+    plan_seeds,
+    states,
+    submit,
+    take,
+)
 from tests.kits import OWNER, make_kit
 from tests.processes import wait_until
 from workers import finish as finish_module
@@ -130,6 +141,26 @@ def check_pixel(database: Database, settings: Settings, colour: str) -> None:
     with Image.open(ImageFolder(settings.images).path(row.key)) as image:
         wanted = Image.new("RGB", (1, 1), colour).getpixel((0, 0))
         assert image.getpixel((0, 0)) == wanted
+
+
+def test_an_image_says_where_its_model_was_loaded_from(
+    make: Callable[..., Kit], database: Database, settings: Settings
+) -> None:
+    one, two = (replace(SHAPES, name=f"/models/{name}") for name in ("one", "two"))
+    submit(database, plan_seeds(0, model=one, **SMALL))
+    submit(database, plan_seeds(0, model=two, **SMALL), name="other")
+    kit = make(OWNER)
+    claim = hold(database, kit)
+    assert claim.job.model == one
+    with Finisher(kit, Recent()) as finisher:
+        painting = replace(picture(claim, "red"), place=two)
+        finisher.keep(claim, lambda: painting)
+    row = find_one(database, claim.job.key)
+    assert (row["state"], row["model"]) == ("done", "/models/two")
+    with Image.open(settings.images / row["path"]) as image:
+        record = json.loads(image.text["nightsweep"])  # type: ignore[attr-defined]
+        assert record["model_name"] == "two"
+        assert record["key"] == claim.job.key
 
 
 def test_a_worker_that_stood_still_leaves_the_file_of_another_alone(

@@ -26,6 +26,7 @@ from storage.errors import (
     UnfitError,
 )
 from storage.job import Job, Model
+from storage.models import BUILTIN_FOLDERS
 from tests import batches, script
 from tests.tiny_pipelines import make_sdxl
 from tests.work import Basket, Notes, go_on, paint
@@ -285,6 +286,60 @@ def test_the_same_files_under_another_name_are_not_loaded_again(
     paint_one(painter, make_job())
     model = replace(SHAPES, name=str(tmp_path / "moved"))
     assert paint_one(painter, make_job(model=model)).load_s == 0
+
+
+class Elsewhere:
+    """The places of every model."""
+
+    def __init__(self, *places: Model) -> None:
+        self.places = places
+
+    def of(self, _model: Model) -> tuple[Model, ...]:
+        return self.places
+
+
+def painter_with(places: Elsewhere, tmp_path: Path) -> TorchPainter:
+    return TorchPainter(
+        "cpu",
+        threads=1,
+        digests=tmp_path / "digests.json",
+        widths=Notes(),
+        places=places,
+    )
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_model_that_is_gone_is_loaded_from_another_place(
+    tmp_path: Path, strict: bool
+) -> None:
+    gone = replace(SHAPES, name=str(tmp_path / "gone"))
+    changed = replace(SHAPES, name=str(tmp_path / "changed"))
+    shutil.copytree(BUILTIN_FOLDERS["builtin:shapes"], changed.name)
+    index = tmp_path / "changed" / "model_index.json"
+    index.write_text(index.read_text() + " ")
+    painter = painter_with(Elsewhere(changed, gone, SHAPES), tmp_path)
+    job = make_job(model=gone, strict=strict)
+    painting = paint_one(painter, job)
+    assert painting.place == SHAPES
+    assert painting.image.tobytes() == pixels(painter, make_job(strict=strict))
+
+
+def test_the_jobs_own_place_serves_before_others(sdxl: Path, tmp_path: Path) -> None:
+    own = describe(str(sdxl), base_dir=Path()).model
+    shutil.copytree(sdxl, tmp_path / "copy")
+    copy = replace(own, name=str(tmp_path / "copy"))
+    painter = painter_with(Elsewhere(copy, own), tmp_path)
+    assert paint_one(painter, make_job(model=own)).place == own
+    # What is resident serves all places.
+    painting = paint_one(painter, make_job(model=copy))
+    assert (painting.place, painting.load_s) == (own, 0)
+
+
+def test_all_places_are_named_where_none_serves(tmp_path: Path) -> None:
+    one, two = (replace(SHAPES, name=str(tmp_path / name)) for name in ("one", "two"))
+    painter = painter_with(Elsewhere(two, one), tmp_path)
+    with pytest.raises(ModelError, match=r"none of 2: \(1\) .*/one; .*\(2\) .*/two; "):
+        paint_one(painter, make_job(model=one))
 
 
 def change_vae(folder: Path) -> None:

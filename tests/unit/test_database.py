@@ -20,11 +20,14 @@ from storage.database import (
     open_for_reading,
 )
 from storage.errors import DatabaseError, UsageError
+from storage.job import Model
+from storage.model_places import DatabasePlaces
 from storage.partial_indexes import metadata
 from storage.schema import sweeps
 from storage.settings import Settings
 from storage.sweeps import save_sweep
 from storage.views import select_images, select_sweep_images
+from tests.builders import plan_seeds, submit
 from tests.unit.old_database import make_old, read_old
 
 VERSIONS = Path(module.__file__).parent / "migrations" / "versions"
@@ -76,8 +79,14 @@ def test_the_migrations_make_the_same_checks_and_conditions_of_indexes(
 
 
 def lines_of(sql: str | None) -> list[str]:
-    # A column that came later stands behind the one before it, on the same line.
-    return sorted(line.strip() for line in re.split(r",\s+|\n", sql or ""))
+    # A column that came later stands behind the one before it, on the same line, and
+    # has its foreign key with it.
+    text = re.sub(
+        r"(\w+) INTEGER (CONSTRAINT \w+) REFERENCES",
+        r"\1 INTEGER, \2 FOREIGN KEY(\1) REFERENCES",
+        sql or "",
+    )
+    return sorted(line.strip() for line in re.split(r",\s+|\n", text))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +122,21 @@ def test_an_older_database_is_upgraded_with_its_rows(settings: Settings) -> None
     image, member = read_old(database)
     assert (image["path"], image["total_s"], image["gpu"]) == ("ab/k.png", 1.5, "CPU")
     assert (image["engine"], image["decode_dtype"]) == ("plain", "")
+    assert (image["model"], image["model_revision"]) == ("builtin:shapes", None)
     assert member == {**image, "position": 7, "scheduler_label": None, "cell": "{}"}
+    database.close()
+
+
+def test_a_model_of_an_older_database_is_known_by_its_place(settings: Settings) -> None:
+    make_old(settings.database_url)
+    database = open_database(settings.database_url)
+    model = Model(fingerprint="f", name="builtin:shapes")
+    assert DatabasePlaces(database).of(model) == [model]
+    # The place is that of a later submission, and no second one.
+    submit(database, plan_seeds(1, model=model))
+    with database.read() as connection:
+        query = "SELECT name, first_at < last_at FROM model_places"
+        assert connection.exec_driver_sql(query).all() == [("builtin:shapes", True)]
     database.close()
 
 
@@ -201,8 +224,8 @@ def test_a_reader_sees_a_writer_that_began_after_it(
     assert reader is not None
     with database.write() as connection:
         connection.exec_driver_sql(
-            "INSERT INTO models (fingerprint, name, family, embeds_guidance) "
-            "VALUES ('f', 'n', 'sd', 0)"
+            "INSERT INTO models (fingerprint, family, embeds_guidance) "
+            "VALUES ('f', 'sd', 0)"
         )
     with reader.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM models").scalar() == 1
@@ -212,7 +235,7 @@ def test_a_reader_sees_a_writer_that_began_after_it(
 def test_a_reader_sees_what_a_writer_has_committed(
     database: Database, settings: Settings
 ) -> None:
-    insert = "INSERT INTO models VALUES (1, 'f', 'n', NULL, NULL, NULL, 'sd', 0)"
+    insert = "INSERT INTO models VALUES (1, 'f', 'sd', 0)"
     with database.write() as connection:
         connection.exec_driver_sql(insert)
     reader = open_for_reading(settings.database_url)
@@ -340,9 +363,7 @@ def test_two_writers_wait_for_each_other(
                 )
     """
     with database.write() as connection:
-        connection.exec_driver_sql(
-            "INSERT INTO models VALUES (1, 'f', 'n', NULL, NULL, NULL, '0', 0)"
-        )
+        connection.exec_driver_sql("INSERT INTO models VALUES (1, 'f', '0', 0)")
     both = [run_python(code, settings.database_url) for _ in range(2)]
     assert [end_of(process) for process in both] == [(0, "")] * 2
     with database.read() as connection:

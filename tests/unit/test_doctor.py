@@ -262,6 +262,28 @@ def test_a_model_that_is_gone_or_changed_fails(settings, database) -> None:
     assert "model_index.json" in missing.detail
 
 
+def test_a_model_that_is_whole_in_another_place_is_found_there(
+    settings, database
+) -> None:
+    found = locate("builtin:shapes", download=False)
+    model = replace(SHAPES, fingerprint=fingerprint(found, Digests()))
+    gone = replace(model, name=str(settings.home / "gone"))
+    submit(database, plan_seeds(1, model=model), name="one")
+    submit(database, plan_seeds(1, 2, model=gone), name="two")
+    (check,) = holdings.check_models(settings, database)
+    assert (check.verdict, check.detail[:16]) == ("ok", "builtin:shapes, ")
+
+
+def test_a_model_that_is_in_no_place_fails_with_all_of_them(settings, database) -> None:
+    for place in ("one", "two"):
+        model = replace(SHAPES, name=str(settings.home / place))
+        submit(database, plan_seeds(1, model=model), name=place)
+    (check,) = holdings.check_models(settings, database)
+    assert check.verdict == "fail"
+    assert f"{settings.home}/one" in check.detail
+    assert f"{settings.home}/two" in check.detail
+
+
 def test_a_model_on_the_hub_that_cannot_be_reached_fails(
     settings, database, monkeypatch
 ) -> None:

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -7,7 +8,7 @@ from storage.errors import UsageError
 from storage.filters import Filter, find, find_memberships, find_one, read_states
 from storage.ranges import Range, read_numbers
 from storage.sweeps import save_sweep
-from tests.unit.filled_store import AXES, PROMPTS, filled, plan, submit
+from tests.unit.filled_store import AXES, MODEL, PROMPTS, filled, plan, submit
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -225,3 +226,12 @@ def test_a_sweep_without_jobs_has_no_rows(store):
 def _labelled(one, label):
     values = {name: getattr(one, name) for name in one.__dataclass_fields__}
     return type(one)(**{**values, "scheduler_label": label})
+
+
+def test_a_model_is_found_by_any_of_its_places(store):
+    settings, planned, database = store
+    copy = replace(MODEL, name="/models/copy")
+    again = [replace(one, job=replace(one.job, model=copy)) for one in planned[:2]]
+    submit(settings, "copied", again)
+    for name in ("shapes", "models/copy"):
+        assert len(keys(find(database, Filter(model=name)))) == 8

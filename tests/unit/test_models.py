@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from storage import hub
 from storage.components import loaded_files
 from storage.errors import FingerprintError, ModelError
 from storage.fingerprint import Digests, fingerprint, verify
+from storage.job import Model
+from storage.model_places import in_order
 from storage.models import Located, is_hub_id, locate, resolve_name
 from tests.unit.tiny_folders import INDEX, LOADED, make_folder, weights, write
 
@@ -359,6 +362,18 @@ def test_a_revision_that_could_be_a_path_is_refused(revision):
 def test_a_variant_is_one_word(tmp_path, variant):
     with pytest.raises(ModelError, match="a variant is a word"):
         locate(str(tmp_path), variant=variant, download=True)
+
+
+def test_places_on_this_machine_are_tried_before_what_must_be_fetched(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    make_folder(tmp_path / "here")
+    hub_id = Model(fingerprint="f" * 32, name="org/name", revision="main")
+    here, gone = (replace(hub_id, name=str(tmp_path / n)) for n in ("here", "gone"))
+    here = replace(here, revision=None)
+    assert in_order(hub_id, [here, hub_id]) == [here, hub_id]
+    assert in_order(gone, [hub_id, here, gone]) == [here, gone, hub_id]
 
 
 def test_the_hubs_list_of_files_gives_sizes_and_stated_hashes():

@@ -1,7 +1,6 @@
 """Wishes: overlapping sweeps share their jobs, and each job knows who wants it."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ import sqlalchemy as sa
 
 from storage import sweeps
 from storage.database import Database
+from storage.model_places import DatabasePlaces
 from storage.results import record_done, record_failure
 from storage.rows import job_columns, job_from_row
 from storage.schema import models, prompts, schedulers, sweep_jobs
@@ -171,30 +171,51 @@ def test_the_sweeps_own_name_for_a_scheduler_may_change(database: Database) -> N
     "moved",
     [
         {"name": "/models/copy", "revision": None, "commit": None},
+        {"name": "org/name", "revision": "main", "commit": "d" * 40},
         {"name": "org/copy", "revision": "v2", "variant": "fp16", "commit": "d" * 40},
     ],
 )
-def test_a_model_that_moved_makes_nothing_again_and_is_found(
-    database: Database, moved: dict[str, Any], tmp_path: Path
+def test_a_model_in_another_place_makes_nothing_again_and_is_found_in_both(
+    database: Database, moved: dict[str, Any]
 ) -> None:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    model = replace(SHAPES, name=str(folder))
-    sweep = submit(database, plan_seeds(1, 2, model=model))
-    copy = replace(model, **moved)
-    if moved["name"].startswith("/"):
-        copy = replace(copy, name=str(tmp_path))
-    added = add_jobs(database, sweep, plan_seeds(1, model=copy))
-    assert (len(added.fresh), added.existing) == (0, {"pending": 1})
-    assert [claim.job.model for claim in take(database, limit=1)] == [copy]
-
-
-def test_a_scratch_copy_of_a_hub_model_leads_nobody_astray(database: Database) -> None:
     model = replace(SHAPES, name="org/name", revision="main", commit="c" * 40)
+    submit(database, plan_seeds(1, 2, model=model))
+    copy = replace(model, **moved)
+    sweep = save_sweep(database, "other", spec="two", axes={})
+    added = add_jobs(database, sweep, plan_seeds(2, 3, model=copy))
+    assert (len(added.fresh), added.existing) == (1, {"pending": 1})
+    claimed = {claim.job.seed: claim.job.model for claim in take(database)}
+    assert claimed == {1: model, 2: model, 3: copy}
+    places = DatabasePlaces(database)
+    assert places.of(model) == places.of(copy) == [copy, model]
     submit(database, plan_seeds(1, model=model))
-    scratch = replace(model, name="/scratch/model", revision=None, commit=None)
-    submit(database, plan_seeds(1, model=scratch), name="other")
-    assert take(database)[0].job.model == model
+    assert places.of(copy) == [model, copy]
+
+
+def test_an_image_is_shown_with_the_place_that_it_was_made_from(
+    database: Database,
+) -> None:
+    model = replace(SHAPES, name="/models/one")
+    copy = replace(SHAPES, name="org/copy", commit="c" * 40)
+    submit(database, plan_seeds(1, 2, model=model))
+    submit(database, plan_seeds(1, model=copy), name="other")
+    claim = take(database, limit=1)[0]
+    made = {claim.id: make_result(place=copy)}
+    record_done(database, made, worker="cpu0", environment=ENVIRONMENT)
+    submit(database, plan_seeds(1, 2, model=model), name="third")
+    query = "SELECT DISTINCT seed, model, model_revision FROM {} ORDER BY seed"
+    with database.read() as connection:
+        for view in ("images", "sweep_images"):
+            rows = connection.exec_driver_sql(query.format(view)).all()
+            assert rows == [(1, "org/copy", "c" * 40), (2, "/models/one", None)]
+
+
+def test_what_a_newer_version_reads_from_the_same_files_is_noted(
+    database: Database,
+) -> None:
+    submit(database, plan_seeds(1, model=replace(SHAPES, family="other")))
+    submit(database, plan_seeds(1, model=replace(SHAPES, family="flux")))
+    assert [claim.job.model.family for claim in take(database)] == ["flux"]
 
 
 def test_a_slower_producer_of_an_older_revision_takes_nothing_back(
