@@ -29,6 +29,7 @@ class Claim:
     Attributes:
         id: Row of the job.
         job: What to make.
+        scheduler: Name of its scheduler, as views show it.
         attempts: Times that it was claimed, this one included.
         evaluations: How often the model is called for it, as planned.
         created_at: When it was submitted; ISO 8601, UTC.
@@ -37,6 +38,7 @@ class Claim:
 
     id: int
     job: Job
+    scheduler: str
     attempts: int
     evaluations: int
     created_at: str
@@ -299,6 +301,7 @@ def _read_claims(connection: Connection, ids: Sequence[int]) -> list[Claim]:
         Claim(
             id=row.id,
             job=job_from_row(row),
+            scheduler=row.scheduler_name,
             attempts=row.attempts,
             evaluations=row.evaluations,
             created_at=row.created_at,

@@ -26,6 +26,7 @@ def job_columns() -> sa.Select[Any]:
         prompts.c.negative,
         schedulers.c.class_name,
         schedulers.c.options,
+        schedulers.c.name.label("scheduler_name"),
     ).select_from(
         jobs.join(models, models.c.id == jobs.c.model_id)
         .join(model_places, model_places.c.id == jobs.c.place_id)

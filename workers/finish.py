@@ -211,7 +211,9 @@ class Finisher:
         until = started + (0.0 if self.trouble else SHORTAGE_S)
         image, place = painting.image, painting.place
         made = replace(job, model=job.model.at(place)) if place else job
-        content, digest = self._kit.patiently(lambda: encode(image, made, until=until))
+        content, digest = self._kit.patiently(
+            lambda: encode(image, made, scheduler=claim.scheduler, until=until)
+        )
         if not self._kit.patiently(lambda: self._store(claim, content)):
             return None
         result = Result(

@@ -9,7 +9,9 @@ from workers.stock import Stock
 
 def claim(seed: int, **changes: Any) -> Claim:
     values = {"attempts": 1, "evaluations": 20, "created_at": "", "claimed_at": ""}
-    return Claim(id=seed, job=make_job(seed=seed), **{**values, **changes})
+    return Claim(
+        id=seed, job=make_job(seed=seed), scheduler="ddim", **{**values, **changes}
+    )
 
 
 def stock_of(*claims: Claim) -> Stock:

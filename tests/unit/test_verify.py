@@ -109,7 +109,7 @@ def test_images_as_workers_write_them_are_right(settings, database) -> None:
     submit(database, [make_planned(width=16, height=16)])
     (claim,) = take(database, group=job.group)
     picture = Image.effect_noise((16, 16), 60).convert("RGB")
-    content = encode_png(picture, job)
+    content = encode_png(picture, job, scheduler="ddim")
     ImageFolder(settings.images).save(job.key, content)
     made = make_result(size_bytes=len(content), pixel_sha256=pixel_sha256(picture))
     record_done(database, {claim.id: made}, worker="cpu0", environment=ENVIRONMENT)
