@@ -13,7 +13,9 @@ import psutil
 from storage.servers import PROGRAMS
 
 ROOT = Path(__file__).parents[1]
-PATIENCE_S = 60
+#: Seconds without any movement after which a wait is given up, however slow the machine
+#: may be; a test that passes hardly ever waits for as long.
+PATIENCE_S = 240
 
 
 @contextmanager
@@ -50,11 +52,21 @@ def running(
         assert not hangs  # said only where the block itself had no error
 
 
-def wait_until(is_so: Callable[[], object]) -> None:
-    """Wait until something is so, for as long as the slowest machine takes."""
-    deadline = time.monotonic() + PATIENCE_S
+def wait_until(
+    is_so: Callable[[], object], *, moving: Callable[[], object] = lambda: None
+) -> None:
+    """Wait until something is so, for as long as anything moves.
+
+    Args:
+        is_so: Tells whether it is.
+        moving: Gives what changes as long as there is hope; by default nothing does.
+    """
+    seen, deadline = moving(), time.monotonic() + PATIENCE_S
     while not is_so():
-        assert time.monotonic() < deadline
+        if time.monotonic() > deadline:
+            before, seen = seen, moving()
+            assert seen != before, f"nothing moved: {seen}"
+            deadline = time.monotonic() + PATIENCE_S
         time.sleep(0.02)
 
 

@@ -4,7 +4,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
@@ -13,8 +12,8 @@ import pytest
 from storage.embedded import is_running
 from storage.models import BUILTIN_FOLDERS
 from storage.settings import read_settings
-from tests.acceptance.conftest import PATIENCE_S, Bench
-from tests.processes import find_servers
+from tests.acceptance.conftest import Bench
+from tests.processes import PATIENCE_S, find_servers, wait_until
 
 JOBS = 12
 SWEEP = """
@@ -59,10 +58,7 @@ def done(bench: Bench) -> int:
 
 
 def wait_for(bench: Bench, images: int) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while done(bench) < images:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: done(bench) >= images, moving=lambda: done(bench))
 
 
 def workers_of(bench: Bench) -> list[psutil.Process]:
@@ -122,7 +118,7 @@ def test_run_that_is_killed_half_way_goes_on_where_it_was(
         wait_for(bench, 3)
         run.kill()
         run.communicate(timeout=PATIENCE_S)
-    psutil.wait_procs(workers_of(bench), timeout=30)
+    psutil.wait_procs(workers_of(bench), timeout=PATIENCE_S)
     assert not workers_of(bench)
     assert is_running(read_settings({"NIGHTSWEEP_HOME": str(bench.home)}))
     assert 3 <= done(bench) < JOBS
@@ -140,7 +136,7 @@ def test_a_host_that_is_lost_whole_loses_no_image(bench: Bench, file: Path) -> N
         redis.kill()
         run.kill()
         run.communicate(timeout=PATIENCE_S)
-    psutil.wait_procs(workers_of(bench), timeout=30)
+    psutil.wait_procs(workers_of(bench), timeout=PATIENCE_S)
     bench.cli("run", str(file), "--device", "cpu", "--workers", "1")
     check_whole(bench)
 

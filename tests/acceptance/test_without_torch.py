@@ -11,6 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.acceptance.conftest import Bench
+from tests.processes import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -56,7 +57,7 @@ def run(bare: Path, bench: Bench, *words: str) -> "subprocess.CompletedProcess[s
     )
     with process:
         assert process.stdin
-        process.wait(120)
+        process.wait(PATIENCE_S)
         out, err = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 

@@ -25,13 +25,12 @@ from storage.results import Environment
 from storage.schema import widths
 from storage.widths import DatabaseWidths
 from tests.batches import Bench, make_job
+from tests.processes import PATIENCE_S
 from workers import throughput
 from workers.calibration import calibrate, choose_device, measure_speeds
 from workers.painting import Painting
 from workers.throughput import alike_jobs, measure_widths
 
-#: Seconds after which a process that should end is taken to hang.
-PATIENCE_S = 60
 MEASURE = (sys.executable, "-P", "-m", "nightsweep", "calibrate", "builtin:shapes")
 SMALL = ("--device", "cpu", "--scheduler", "ddim", "--steps", "1", "--images", "3")
 
@@ -201,7 +200,6 @@ def test_a_calibration_is_shown_and_stored(database: Database) -> None:
         [*MEASURE, *SMALL],
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S * 4,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -29,6 +29,7 @@ from tests.builders import (
     take,
 )
 from tests.kits import OWNER, make_kit
+from tests.processes import PATIENCE_S, wait_until
 from workers import feed as feed_module
 from workers import finish as finish_module
 from workers import withdrawal as withdrawal_module
@@ -41,7 +42,6 @@ pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 SMALL = {"width": 8, "height": 8}
 GROUP = make_job(**SMALL).group
-PATIENCE_S = 30
 
 Open = Callable[..., Any]
 
@@ -83,13 +83,6 @@ def keep(feed: Feed, *jobs: Job) -> None:
 
 def seeds(jobs: list[Job]) -> list[int]:
     return [job.seed for job in jobs]
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def count(database: Database, state: str) -> int:

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from storage.errors import UsageError
+from tests.processes import PATIENCE_S
 from workers import phases
 from workers.phases import DOWNLOADING, LOADING, PAINTING, STORING, WAITING
 from workers.recent import Recent
 from workers.reports import Listener, Report, Reporter
 from workers.watchdog import LIMITS_S, Watchdog, read_limits
-
-PATIENCE_S = 30
 
 
 @pytest.fixture
