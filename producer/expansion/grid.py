@@ -21,6 +21,7 @@ from producer.spec.conditions import Condition, Entry
 from producer.spec.parameters import PARAMETERS
 from producer.spec.problems import Place
 from producer.spec.sweepfile import Spec
+from storage.errors import UsageError
 
 #: By the index of an axis, the tokens of its points that an exclusion names.
 Exclusion = Mapping[int, frozenset[Any]]
@@ -73,6 +74,7 @@ class Grid:
         """
         self.card = card
         self.place = named[0].place
+        self._most = spec.max_jobs
         choice = {**spec.base, **named[0].sets}["model"]
         self._given = {**spec.base, "model": choice}
         self._base = resolve({**defaults(card), **self._given}, card)
@@ -96,12 +98,22 @@ class Grid:
         Args:
             entry: The entry.
             model: The value that names the model.
+
+        Raises:
+            UsageError: With all that was added before, they are too many.
         """
         options = [
             list(self._options(condition))
             for condition in entry.conditions
             if not self._names_model(condition)
         ]
+        count = math.prod(map(len, options))
+        if len(self.blocks) + count > self._most:
+            msg = (
+                f"include must add at most {self._most} jobs (limits.max_jobs), got "
+                f"{count} of this entry; name fewer values or raise the limit"
+            )
+            raise UsageError(msg)
         for chosen in itertools.product([self._sets_of(model)], *options):
             settings = {key: value for each in chosen for key, value in each.items()}
             loose = {key: settings[key] for key in settings if key in self._loose}
@@ -177,11 +189,15 @@ class Grid:
         by_label = {
             axis.labels[each] for each in condition.labels if each in axis.labels
         }
-        by_value = {
-            point.token
-            for point in axis.points.values()
-            if wanted and token_of(point.sets[condition.key]) in wanted
-        }
+        if axis.parameters == (condition.key,) and condition.key != "model":
+            # Their tokens are those of their values: a million are not looked at.
+            by_value = {token for token in wanted if token in axis.points}
+        else:
+            by_value = {
+                point.token
+                for point in axis.points.values()
+                if wanted and token_of(point.sets[condition.key]) in wanted
+            }
         return frozenset(by_label | by_value)
 
     def _options(self, condition: Condition) -> Iterator[Mapping[str, Any]]:

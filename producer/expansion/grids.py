@@ -69,7 +69,8 @@ class _Builder:
         mark = card.model.fingerprint
         if mark not in self.grids:
             self.grids[mark] = Grid(self._spec, card, [value], is_main=False)
-        self.grids[mark].include(entry, value)
+        with self._problems.at(entry.place):
+            self.grids[mark].include(entry, value)
 
     def list_models(self) -> Sequence[Value]:
         """Give the values that name the models of `base` and the axes."""
@@ -83,7 +84,7 @@ class _Builder:
         axis = next((a for a in self._spec.axes if "model" in a.parameters), None)
         for condition in entry.conditions:
             if condition.key == "model" or (axis and condition.key == axis.name):
-                labels = [axis.labelled(each) for each in condition.labels if axis]
+                labels = [axis.labelled.get(each) for each in condition.labels if axis]
                 given = [Value({"model": v}, entry.place) for v in condition.values]
                 return [each for each in labels if each is not None] + given
         return list(self._base_model() or self.list_models()[:1])

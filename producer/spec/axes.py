@@ -1,7 +1,7 @@
 """The values of an axis: scalars, lists, ranges, files, names and bundles."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -75,17 +75,49 @@ class Axis:
         name: A parameter, or any name where all values are bundles.
         parameters: All that any of the values sets.
         values: At least one.
+        labelled: Those of them that the sweep itself gave a name, by that name.
         place: Where it was written.
     """
 
     name: str
     parameters: tuple[str, ...]
     values: Collection[Value]
+    labelled: Mapping[str, Value] = field(default_factory=dict)
     place: Place
 
-    def labelled(self, label: str) -> Value | None:
-        """Give the value that the sweep itself called `label`."""
-        return next((v for v in self.values if v.label == label), None)
+
+@dataclass(slots=True)
+class Count:
+    """Values that were read one after the other; too many of them are refused.
+
+    Attributes:
+        what: What they are values of, for the message.
+        most: How many there may be.
+        values: How many there were so far.
+    """
+
+    what: str
+    most: int
+    values: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there were too many."""
+        return self.values > self.most
+
+    def add(self, values: int) -> None:
+        """Count more of them.
+
+        Raises:
+            UsageError: There are too many.
+        """
+        self.values += values
+        if self.is_over:
+            msg = (
+                f"{self.what} must name at most {self.most} values (limits.max_jobs), "
+                "got more; name fewer or raise the limit"
+            )
+            raise UsageError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +138,8 @@ class ValueReader:
         """Read all values of the axis `name`; wrong ones become problems.
 
         Raises:
-            UsageError: The axis has no values, or its name can hold bundles only.
+            UsageError: The axis has no values or too many, or its name can hold
+                bundles only.
         """
         entries = items(node)
         if not entries:
@@ -123,20 +156,23 @@ class ValueReader:
             )
             raise UsageError(msg)
         read: list[Collection[Value]] = []
+        count = Count(f"the axis {name}", self.limit)
         for entry in entries:
             with self.problems.at(place_of(entry)):
                 read.append(self._read_entry(name, entry))
+            count.add(len(read[-1]) if read else 0)
         if len(read) == 1 and isinstance(read[0], RangeValues):
             return Axis(
                 name=name, parameters=(name,), values=read[0], place=place_of(node)
             )
         values = [value for each in read for value in each]
-        self._check_labels(values)
+        labelled = self._check_labels(values)
         names = dict.fromkeys(key for value in values for key in value.sets)
         return Axis(
             name=name,
             parameters=tuple(names) or (name,),
             values=tuple(values),
+            labelled=labelled,
             place=place_of(node),
         )
 
@@ -208,17 +244,20 @@ class ValueReader:
             raise UsageError(msg)
         return Value(sets, place_of(node), optional_text(entry, "label"))
 
-    def _check_labels(self, values: list[Value]) -> None:
-        used: set[str] = set()
+    def _check_labels(self, values: list[Value]) -> dict[str, Value]:
+        """Give the values that have a label, by their labels."""
+        used: dict[str, Value] = {}
         for value in values:
+            if value.label is None:
+                continue
             if value.label in used:
                 self.problems.add(
                     value.place,
                     f"a label must be used once in an axis, got {value.label} again; "
                     "rename one of the two",
                 )
-            if value.label is not None:
-                used.add(value.label)
+            used.setdefault(value.label, value)
+        return used
 
     def _read_prompts(self, node: Node) -> list[Prompt]:
         if not isinstance(node, MappingNode):

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,11 @@ from pathlib import Path
 from producer.spec.parameters import Prompt
 from producer.spec.problems import Place, Problems, shown
 from storage.errors import UsageError
+
+#: The most characters of a prompt; the longest that a model reads are a tenth of it.
+MOST_CHARACTERS = 20_000
+#: The most characters of a line of a prompt file, with all the choices in it.
+MOST_IN_LINE = 100_000
 
 #: A doubled brace, choices in braces, or a brace that is neither.
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*\|[^{}]*)\}|[{}]")
@@ -31,19 +37,12 @@ def expand_prompt(text: str, *, limit: int) -> list[Prompt]:
         At least one prompt; the last choice varies fastest.
 
     Raises:
-        UsageError: A brace stands alone, or there are more than `limit` prompts.
+        UsageError: A brace stands alone, or there are more than `limit` prompts, or
+            longer ones than a prompt may be.
     """
     text = text.strip()
     parts = list(_split(text))
-    count = 1
-    for part in parts:
-        count *= len(part)
-    if count > limit:
-        msg = (
-            f"a prompt's choices must give at most {limit} prompts (limits.max_jobs), "
-            f"got {count}; write fewer choices or raise the limit"
-        )
-        raise UsageError(msg)
+    _check_extent(parts, limit)
     is_template = any(len(part) > 1 for part in parts)
     return [
         Prompt(
@@ -70,13 +69,15 @@ def read_prompt_file(
         UsageError: The file cannot be read, or holds no prompts.
     """
     prompts: list[Prompt] = []
+    wrong = 0
     for line_number, line in enumerate(_read_lines(file), start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             try:
                 prompts += expand_prompt(line, limit=limit)
             except UsageError as error:
                 problems.add(place, f"{file.name} line {line_number}: {error}")
-        _check_count(len(prompts), file, limit)
+                wrong += 1
+        _check_count(len(prompts) + wrong, file, limit)
     if not prompts:
         msg = (
             f"a prompt file must hold at least one prompt, got none in {file}; "
@@ -121,6 +122,23 @@ def _split(text: str) -> Iterator[tuple[str, ...]]:
     yield (text[end:],)
 
 
+def _check_extent(parts: list[tuple[str, ...]], limit: int) -> None:
+    count = math.prod(map(len, parts))
+    if count > limit:
+        msg = (
+            f"a prompt's choices must give at most {limit} prompts (limits.max_jobs), "
+            f"got {shown(count)}; write fewer choices or raise the limit"
+        )
+        raise UsageError(msg)
+    longest = sum(max(map(len, part)) for part in parts)
+    if longest > MOST_CHARACTERS:
+        msg = (
+            f"a prompt must have at most {MOST_CHARACTERS} characters, got {longest}; "
+            "shorten it"
+        )
+        raise UsageError(msg)
+
+
 def _choices(match: re.Match[str], text: str) -> tuple[str, ...]:
     if match[1] is not None:
         return tuple(match[1].split("|"))
@@ -151,9 +169,14 @@ def _check_count(count: int, file: Path, limit: int) -> None:
         raise UsageError(msg)
 
 
-def _read_lines(file: Path) -> list[str]:
+def _read_lines(file: Path) -> Iterator[str]:
+    """Read a file line by line, since it may be larger than memory."""
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        with file.open(encoding="utf-8-sig") as opened:
+            # One character more tells a line that is too long.
+            while line := opened.readline(MOST_IN_LINE + 1):
+                _check_line(line, file)
+                yield line
     except UnicodeError as error:
         msg = f"a prompt file must be UTF-8 text, got {file}; save it as UTF-8"
         raise UsageError(msg) from error
@@ -163,7 +186,15 @@ def _read_lines(file: Path) -> list[str]:
             f"({error.strerror}); check the path"
         )
         raise UsageError(msg) from error
-    if "\0" in text:
+
+
+def _check_line(line: str, file: Path) -> None:
+    if "\0" in line:
         msg = f"a prompt file must be text, got the character NUL in {file}; remove it"
         raise UsageError(msg)
-    return text.split("\n")
+    if len(line) > MOST_IN_LINE:
+        msg = (
+            f"a line of a prompt file must have at most {MOST_IN_LINE} characters, got "
+            f"more in {file}; write one prompt a line"
+        )
+        raise UsageError(msg)

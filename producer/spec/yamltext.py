@@ -9,11 +9,12 @@ import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from producer.spec.composing import LimitedLoader, LimitError
 from producer.spec.problems import Place, Problems, closest, nearest, shown
 from storage.errors import Problem, SpecError, UsageError
 
@@ -22,6 +23,12 @@ _PLAIN_KINDS = "str", "int", "float", "bool", "null", "timestamp", "map", "seq"
 _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in _PLAIN_KINDS)
 
 _NULL = "tag:yaml.org,2002:null"
+#: The largest sweep file in bytes; a hundred thousand prompts take four million.
+MOST_BYTES = 16_000_000
+#: Bytes that are read at a time.
+CHUNK_BYTES = 1_000_000
+#: The most characters of any one text in it.
+MOST_CHARACTERS = 100_000
 
 _QUOTES_HINT = (
     "check the indentation, and put quotes around a text that holds one of "
@@ -62,13 +69,19 @@ def read_source(source: Source) -> tuple[str, str]:
         The name that messages use, and the text.
 
     Raises:
-        SpecError: There is no such file, or it is not UTF-8 text.
+        SpecError: There is no such file, it is too large, or not UTF-8 text.
     """
     if isinstance(source, StoredSpec):
         return f"the spec of {source.name}", source.text
     name = "standard input" if source == "-" else Path(source).name
     try:
-        return name, _read_bytes(source).decode("utf-8-sig")
+        content = _read_bytes(source)
+        if len(content) <= MOST_BYTES:
+            return name, content.decode("utf-8-sig")
+        message = (
+            f"a sweep file must have at most {MOST_BYTES // 10**6} MB, got more; put "
+            "prompts into a file of their own, {file: prompts.txt}"
+        )
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         message = (
@@ -92,13 +105,13 @@ def compose(text: str, *, source: str) -> Node | None:
 
     Raises:
         SpecError: The text is not YAML, or holds what a spec never needs: tags,
-            double keys, an alias inside itself.
+            double keys, an alias inside itself; or it is too much of it.
     """
     try:
-        loader = yaml.SafeLoader(text)
+        loader = LimitedLoader(text)
         loader.name = source
         root: Node | None = loader.get_single_node()
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise SpecError([_syntax_problem(error, source=source)]) from error
     if root is not None:
         problems = Problems()
@@ -198,17 +211,26 @@ def folder_of(source: Source) -> Path:
 
 def _read_bytes(source: Path | Literal["-"]) -> bytes:
     if source == "-":
-        return sys.stdin.buffer.read()
-    return Path(source).read_bytes()
+        return _read_some(sys.stdin.buffer)
+    with Path(source).open("rb") as file:
+        return _read_some(file)
+
+
+def _read_some(file: BinaryIO) -> bytes:
+    """Read a file to its end, or to where it is known to be too large."""
+    content = b""
+    while len(content) <= MOST_BYTES and (more := file.read(CHUNK_BYTES)):
+        content += more
+    return content
 
 
 def _syntax_problem(error: Exception, *, source: str) -> Problem:
-    if isinstance(error, RecursionError):
-        message = "a sweep file must be nested a few levels deep, got hundreds"
-        return Problem(where=source, message=message)
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         where = f"{source} line {error.problem_mark.line + 1}"
-        return Problem(where=where, message=_syntax_message(str(error.problem)))
+        message = str(error.problem)
+        if not isinstance(error, LimitError):
+            message = _syntax_message(message)
+        return Problem(where=where, message=message)
     reason = getattr(error, "reason", "unreadable text")
     character = getattr(error, "character", 0)
     message = (
@@ -295,3 +317,9 @@ def _check_text(node: ScalarNode, problems: Problems) -> None:
         )
     if "\0" in node.value:
         problems.add(place_of(node), "a text must not hold the character NUL")
+    if len(node.value) > MOST_CHARACTERS:
+        problems.add(
+            place_of(node),
+            f"a text must have at most {MOST_CHARACTERS} characters, got "
+            f"{len(node.value)}; shorten it",
+        )

@@ -156,7 +156,8 @@ def test_what_only_the_model_can_tell_is_told_with_the_rest(tmp_path: Path) -> N
         ),
         (
             "name: " + "[" * 5000,
-            "sweep.yaml: a sweep file must be nested a few levels deep, got hundreds",
+            "sweep.yaml line 1: a sweep file must be nested at most 20 levels deep, "
+            "got more; write the value with fewer brackets",
         ),
         (
             'name: "\\ud83d"\n',
@@ -178,6 +179,117 @@ def test_a_file_that_is_no_spec_gets_one_sentence(
     tmp_path: Path, text: str, message: str
 ) -> None:
     assert problems_of(write_spec(tmp_path, text)) == [message]
+
+
+def test_aliases_that_stand_for_too_much_are_refused_where_they_do(
+    tmp_path: Path,
+) -> None:
+    text = "name: s\nbase: {model: m, prompt: p}\naxes:\n  scheduler:\n"
+    text += "  - class: DDIMScheduler\n    options:\n      a0: &a0 [x, x, x, x, x, x]\n"
+    for number in range(9):
+        again = ", ".join([f"*a{number}"] * 6)
+        text += f"      a{number + 1}: &a{number + 1} [{again}]\n"
+
+    assert problems_of(write_spec(tmp_path, text)) == [
+        "sweep.yaml line 13: aliases must stand for at most 100000 values in all, got "
+        "more with *a5; use fewer, or write the values out"
+    ]
+
+
+def test_aliases_are_no_way_around_the_depth_of_a_file(tmp_path: Path) -> None:
+    text = "name: s\nbase: {model: m, prompt: p}\naxes:\n  scheduler:\n"
+    text += "  - class: DDIMScheduler\n    options:\n      a0: &a0 [x]\n"
+    for number in range(500):
+        text += f"      a{number + 1}: &a{number + 1} [*a{number}]\n"
+
+    assert problems_of(write_spec(tmp_path, text)) == [
+        "sweep.yaml line 21: a sweep file must be nested at most 20 levels deep, got "
+        "more; write the value with fewer brackets"
+    ]
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+def test_a_value_that_is_nested_deep_is_refused(
+    tmp_path: Path, *, is_json: bool
+) -> None:
+    value = "[" * 150 + "1" + "]" * 150
+    file = write_axes(tmp_path, f"{{steps: {value}}}")
+    if is_json:
+        file = write_spec(tmp_path, f'{{"name": "s",\n\n"axes": {{"steps": {value}}}}}')
+
+    assert problems_of(file, sets=("base.width=8",)) == [
+        "sweep.yaml line 3: a sweep file must be nested at most 20 levels deep, got "
+        "more; write the value with fewer brackets"
+    ]
+
+
+def test_an_endless_file_is_refused() -> None:
+    assert problems_of(Path("/dev/zero")) == [
+        "zero: a sweep file must have at most 16 MB, got more; put prompts into a file "
+        "of their own, {file: prompts.txt}"
+    ]
+
+
+def test_enormous_texts_are_refused(tmp_path: Path) -> None:
+    file = write_axes(
+        tmp_path, f"{{tag: {'a' * 100_001}, prompt: '{'b' * 20_001} {{c|d}}'}}"
+    )
+
+    assert problems_of(file) == [
+        "sweep.yaml line 3: a text must have at most 100000 characters, got 100001; "
+        "shorten it"
+    ]
+    file = write_axes(tmp_path, f"{{prompt: '{'b' * 19_998} {{c|dd}}'}}")
+    assert problems_of(file) == [
+        "sweep.yaml line 3: a prompt must have at most 20000 characters, got 20001; "
+        "shorten it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("axes", "rest", "message"),
+    [
+        (
+            "{seed: [&all {start: 0, count: 9}, *all]}",
+            "",
+            "line 3: the axis seed must name at most 10 values (limits.max_jobs), got "
+            "more; name fewer or raise the limit",
+        ),
+        (
+            "{prompt: ['{a|b|c} {a|b}', '{c|d|e} {c|d}']}",
+            "",
+            "line 3: the axis prompt must name at most 10 values (limits.max_jobs), "
+            "got more; name fewer or raise the limit",
+        ),
+        (
+            "{steps: 8}",
+            "exclude: [{seed: {start: 0, count: 9}}, {steps: 9, seed: [1, 2]}]\n",
+            "line 4: exclude must name at most 10 values (limits.max_jobs), got more; "
+            "name fewer or raise the limit",
+        ),
+    ],
+)
+def test_more_values_than_the_limit_are_refused_as_they_are_read(
+    tmp_path: Path, axes: str, rest: str, message: str
+) -> None:
+    file = write_axes(tmp_path, axes, rest=f"{rest}limits: {{max_jobs: 10}}")
+
+    assert problems_of(file) == [f"sweep.yaml {message}"]
+
+
+def test_an_inclusion_beyond_the_limit_is_refused_before_it_is_multiplied(
+    tmp_path: Path,
+) -> None:
+    many = "{seed: {start: 0, count: 40000}, steps: {start: 1, stop: 1000}}"
+    file = write_axes(tmp_path, "{steps: 8}", rest=f"include: [{many}]")
+
+    with pytest.raises(SpecError) as caught:
+        read_jobs(file, describe_fake)
+
+    assert str(caught.value) == (
+        "sweep.yaml line 4: include must add at most 100000 jobs (limits.max_jobs), "
+        "got 40000000 of this entry; name fewer values or raise the limit"
+    )
 
 
 def test_a_missing_file_gets_one_sentence(tmp_path: Path) -> None:
@@ -527,6 +639,10 @@ def test_a_wrong_line_of_a_prompt_file_is_named_by_its_own_number(
         (b"\xff", "a prompt file must be UTF-8 text, got {f}; save it as UTF-8"),
         (b"a\0b", "a prompt file must be text, got the character NUL in {f}; remove "
          "it"),
+        (b"a\n" + b"b" * 100_001, "a line of a prompt file must have at most 100000 "
+         "characters, got more in {f}; write one prompt a line"),
+        (b"}\n" * 1002, "a prompt file must give at most 1000 prompts "
+         "(limits.max_jobs), got more from p.txt; shorten it or raise the limit"),
         (b"a\nb\n", "sample must be at most the number of prompts, 2, got 3; lower or "
          "remove it"),
         (b"{0|1|2|3|4} {0|1|2|3|4} {0|1|2|3|4} {0|1|2|3|4} {0|1|2|3|4}",

@@ -1,13 +1,16 @@
 """Spec to jobs: which there are, in which order, each once."""
 
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from producer.expansion import points
 from producer.expansion.expand import Expansion, expand, read_jobs
+from producer.spec import axes as axes_module
 from producer.spec.sweepfile import read_spec
 from producer.tokens import ClipTokens
 from storage.errors import ModelError, SpecError
@@ -574,6 +577,29 @@ def test_a_million_seeds_are_never_written_out(tmp_path: Path) -> None:
 
     assert expansion.count == 1_000_000
     assert peak_bytes < 5_000_000
+
+
+@pytest.mark.parametrize(
+    "rest", ["exclude: [{seed: [%s]}]", "exclude: [{seed: %s}]"], ids=["one", "many"]
+)
+def test_seeds_that_are_left_out_are_not_looked_for_among_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rest: str
+) -> None:
+    made: list[object] = []
+
+    def note(kind: Callable[..., object]) -> Callable[..., object]:
+        return lambda *args: made.append(args) or kind(*args)
+
+    monkeypatch.setattr(points, "Point", note(points.Point))
+    monkeypatch.setattr(axes_module, "Value", note(axes_module.Value))
+    separator = "}, {seed: " if rest.endswith("%s}]") else ", "
+    left_out = separator.join(map(str, range(0, 1000, 10)))
+    expansion = expand_axes(
+        tmp_path, "{seed: {start: 0, count: 10000}}", rest=rest % left_out
+    )
+
+    assert expansion.count == 9900
+    assert len(made) < 1000
 
 
 @pytest.mark.parametrize(

@@ -241,15 +241,6 @@ def test_aliases_are_understood(tmp_path: Path) -> None:
     assert values_of(spec.axes[1]) == [64, 128]
 
 
-def test_aliases_of_aliases_cost_nothing(tmp_path: Path) -> None:
-    text = "name: s\nbase: {model: m, prompt: p}\nexclude:\n  - steps: &a0 [1, 2]\n"
-    for number in range(40):
-        text += f"    seed{number}: &a{number + 1} [*a{number}, *a{number}]\n"
-
-    with pytest.raises(Exception, match="seed39"):
-        read_spec(write_spec(tmp_path, text))
-
-
 def test_limits_and_scores(tmp_path: Path) -> None:
     plain = read_base(tmp_path, "seed: 1")
     limited = read_spec(
