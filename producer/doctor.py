@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import click
-from sqlalchemy.exc import DBAPIError
 
 from producer.health import holdings, machine, services
 from producer.health.check import Check, guarded
@@ -68,7 +67,7 @@ def examine(settings: Settings) -> Iterator[Check]:
 def _reading(settings: Settings) -> Iterator[Database | None]:
     """Open the database; None where there is none, or trouble that was told of."""
     database = None
-    with suppress(NightsweepError, DBAPIError):
+    with suppress(NightsweepError):
         database = open_for_reading(settings.database_url)
     yield database
     if database:

@@ -3,29 +3,22 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import (
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    ProgrammingError,
-)
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from storage.engines import make_engine, sqlite_path
-from storage.errors import DatabaseError, UsageError
-from storage.settings import without_password
+from storage.errors import NightsweepError, WrongDatabaseError
+from storage.faults import first_line, shown, translated
+from storage.recognition import recognize
 
 #: The newest migration; a test holds it to `storage/migrations/versions`.
 HEAD = "0004"
-#: What a PostgreSQL server answers to who waited that long.
-LOCK_NOT_AVAILABLE = "55P03"
 #: Names the advisory lock under which one process migrates a PostgreSQL database.
 MIGRATION_LOCK = 7_326_117
 
@@ -51,7 +44,7 @@ class Database:
         Raises:
             DatabaseError: The database cannot be reached.
         """
-        with _translated(self.engine), self._reading.connect() as connection:
+        with self._translated(), self._reading.connect() as connection:
             yield connection
 
     @contextmanager
@@ -63,29 +56,63 @@ class Database:
         Raises:
             DatabaseError: The database cannot be reached, or stayed locked.
         """
-        with _translated(self.engine), self.engine.connect() as connection:
-            connection = connection.execution_options(nightsweep_write=True)
-            with connection.begin():
-                yield connection
+        with self._translated(), _writing(self.engine) as connection:
+            yield connection
 
     def close(self) -> None:
         """Close every idle connection."""
         self.engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            with translated(self.engine):
+                yield
+        except (IntegrityError, DataError):
+            raise  # a mistake in nightsweep
+        except DBAPIError as exc:
+            raise self._explained(exc) from exc
+
+    def _explained(self, exc: DBAPIError) -> NightsweepError:
+        """Say why tables and columns are not what they should be."""
+        where = shown(self.engine)
+        try:
+            with translated(self.engine), self.engine.connect() as connection:
+                revision = recognize(connection)
+        except NightsweepError as found:
+            return found
+        if revision == HEAD:
+            msg = (
+                f"The database must have the tables of schema {HEAD}, but {where} "
+                f"says: {first_line(exc)}; undo what was changed in it by hand, else "
+                "report this as a mistake in nightsweep."
+            )
+            return WrongDatabaseError(msg)
+        way_out = "start this again, with the nightsweep that changed it"
+        if revision is None:
+            way_out = "put it back, or start this again for a new one"
+        msg = (
+            f"The database must keep schema {HEAD} while this runs, but {where} has "
+            f"{revision or 'none'} by now; {way_out}."
+        )
+        return WrongDatabaseError(msg)
 
 
 def open_database(url: str) -> Database:
     """Open the database at `url`, creating or upgrading its schema where needed.
 
     Raises:
-        UsageError: The URL or its driver cannot be used, or the database was made
-            by a newer nightsweep.
+        UsageError: The URL or its driver cannot be used.
+        WrongDatabaseError: The database was made by a newer nightsweep or another
+            program, which is left as it is.
         DatabaseError: The server or file cannot be reached.
     """
     database = Database(make_engine(url))
-    revision = current_revision(database)
-    _refuse_newer(database, revision)
-    if revision != HEAD:
-        _migrate(database)
+    with _closed_on_error(database):
+        revision = _look_first(url, database)
+        _refuse_newer(database.engine, revision)
+        if revision != HEAD:
+            _migrate(database.engine)
     return database
 
 
@@ -101,35 +128,39 @@ def open_for_reading(url: str, *, leave_no_trace: bool = False) -> Database | No
             it is for one short look.
 
     Raises:
-        UsageError: The database was made by a newer nightsweep.
-        DatabaseError: The database cannot be read, or its schema is an older one.
+        WrongDatabaseError: Its schema is an older or a newer one, or it is another
+            program's.
+        DatabaseError: The database cannot be read.
     """
     path = sqlite_path(url)
     if path is not None and not path.exists():
         return None
     is_closed = leave_no_trace or (path is not None and not os.access(path, os.W_OK))
     database = Database(make_engine(url, mode="closed" if is_closed else "reading"))
-    revision = current_revision(database)
-    if revision is None:
-        database.close()
-        return None
-    _refuse_newer(database, revision)
-    if revision != HEAD:
-        msg = (
-            f"The database must have schema {HEAD}, but has {revision}; run any "
-            "command that writes, such as `nightsweep submit`, to upgrade it."
-        )
-        raise DatabaseError(msg)
-    return database
+    with _closed_on_error(database):
+        revision = current_revision(database)
+        _refuse_newer(database.engine, revision)
+        if revision == HEAD:
+            return database
+        if revision is not None:
+            msg = (
+                f"The database must have schema {HEAD}, but has {revision}; run any "
+                "command that writes, such as `nightsweep submit`, to upgrade it."
+            )
+            raise WrongDatabaseError(msg)
+    database.close()
+    return None
 
 
 def current_revision(database: Database) -> str | None:
-    """Read the schema's revision; None for an empty database."""
+    """Read the schema's revision; None for an empty database.
+
+    Raises:
+        WrongDatabaseError: It is another program's.
+        DatabaseError: The database cannot be read.
+    """
     with database.read() as connection:
-        if not sa.inspect(connection).has_table("alembic_version"):
-            return None
-        row = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
-        return row.scalar()
+        return recognize(connection)
 
 
 def utc_now() -> str:
@@ -166,18 +197,38 @@ def insert_into(connection: Connection, table: sa.Table) -> Any:
     return postgresql.insert(table)
 
 
-def _refuse_newer(database: Database, revision: str | None) -> None:
+@contextmanager
+def _closed_on_error(database: Database) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        database.close()
+        raise
+
+
+def _look_first(url: str, database: Database) -> str | None:
+    """Read the revision before anything is written, even a setting of SQLite's file."""
+    path = sqlite_path(url)
+    if path is None:
+        return current_revision(database)
+    if not path.exists():
+        return None
+    with closing(Database(make_engine(url, mode="reading"))) as looking:
+        return current_revision(looking)
+
+
+def _refuse_newer(engine: Engine, revision: str | None) -> None:
     if revision is not None and revision > HEAD:
-        where = _shown(database.engine)
         msg = (
             f"The database must have a schema of up to {HEAD}, which this nightsweep "
-            f"knows, but {where} has {revision}; install a newer nightsweep, or set "
-            "NIGHTSWEEP_HOME or NIGHTSWEEP_DATABASE_URL to another place."
+            f"knows, but {shown(engine)} has {revision}; install a newer "
+            "nightsweep and start this again, or set NIGHTSWEEP_HOME or "
+            "NIGHTSWEEP_DATABASE_URL to another place."
         )
-        raise UsageError(msg)
+        raise WrongDatabaseError(msg)
 
 
-def _migrate(database: Database) -> None:
+def _migrate(engine: Engine) -> None:
     # Imported here: Alembic costs 0.3 s, and is needed only when behind.
     from alembic import command
     from alembic.config import Config
@@ -186,11 +237,19 @@ def _migrate(database: Database) -> None:
     folder = Path(__file__).parent / "migrations"
     config.set_main_option("script_location", str(folder))
     config.set_main_option("path_separator", "os")
-    with database.write() as connection:
-        if not database.is_sqlite:
+    with translated(engine), _writing(engine) as connection:
+        if engine.dialect.name != "sqlite":
             _wait_to_migrate(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+@contextmanager
+def _writing(engine: Engine) -> Iterator[Connection]:
+    with engine.connect() as connection:
+        connection = connection.execution_options(nightsweep_write=True)
+        with connection.begin():
+            yield connection
 
 
 def _wait_to_migrate(connection: Connection) -> None:
@@ -199,31 +258,3 @@ def _wait_to_migrate(connection: Connection) -> None:
     connection.execute(sa.select(sa.func.set_config("lock_timeout", "0", True)))
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
     connection.execute(sa.select(sa.func.set_config("lock_timeout", usual, True)))
-
-
-@contextmanager
-def _translated(engine: Engine) -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as exc:
-        ours = isinstance(exc, (DataError, IntegrityError, ProgrammingError))
-        if ours and not exc.connection_invalidated:
-            raise  # a mistake in nightsweep, and not the server's or the disk's
-        raise _unreachable(engine, exc) from exc
-
-
-def _unreachable(engine: Engine, exc: DBAPIError) -> DatabaseError:
-    way_out = "check NIGHTSWEEP_DATABASE_URL, the disk and the server"
-    if getattr(exc.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
-        way_out = "end the client that holds the lock, which pg_locks names"
-    msg = (
-        "The database must be reachable and writable, but "
-        f"{_shown(engine)} says: {exc.orig}; {way_out}."
-    )
-    return DatabaseError(msg)
-
-
-def _shown(engine: Engine) -> str:
-    if engine.dialect.name == "sqlite":
-        return unquote(str(engine.url.database).removeprefix("file:"))
-    return without_password(engine.url.render_as_string(hide_password=True))

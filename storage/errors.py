@@ -2,7 +2,8 @@
 
     NightsweepError
     ├── UsageError             the caller must change something (exit code 2)
-    │   └── SpecError          a sweep file with one or more problems
+    │   ├── SpecError          a sweep file with one or more problems
+    │   └── WrongDatabaseError a database that is there, and is not to be used
     ├── UnfitError             this worker cannot make jobs of this kind; others may
     │   └── ModelError         a model cannot be found, read or trusted
     │       └── FingerprintError   the files are not those that were planned
@@ -10,7 +11,7 @@
     │   └── NonFiniteError     its latents or pixels are not numbers
     ├── DeviceError            the device is of no more use to this process
     ├── QueueError             Redis cannot be reached or started (try again)
-    ├── DatabaseError          SQL cannot be reached or used (try again)
+    ├── DatabaseError          SQL cannot be reached (try again)
     └── ImageStoreError        an image file cannot be written or read (try again)
 
 `retryable` says whether the same call may succeed later with nothing changed.
@@ -62,6 +63,13 @@ class SpecError(UsageError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class WrongDatabaseError(UsageError):
+    """A database that is there, and not to be used, however long one waits.
+
+    It has another schema, is another program's, is damaged, or refuses its user.
+    """
+
+
 class UnfitError(NightsweepError):
     """A kind of job that this worker cannot make, through no fault of the job."""
 
@@ -93,7 +101,7 @@ class QueueError(NightsweepError):
 
 
 class DatabaseError(NightsweepError):
-    """The SQL database cannot be reached or used."""
+    """The SQL database cannot be reached."""
 
     retryable = True
 

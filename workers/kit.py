@@ -10,7 +10,13 @@ from typing import TypeVar
 from storage import blocks, claims
 from storage.claims import Claim
 from storage.database import Database
-from storage.errors import DatabaseError, DeviceError, NightsweepError, UnfitError
+from storage.errors import (
+    DatabaseError,
+    DeviceError,
+    NightsweepError,
+    UnfitError,
+    WrongDatabaseError,
+)
 from storage.images import ImageFolder
 from workers import outages, phases
 from workers.beat import Beat
@@ -23,7 +29,7 @@ PAUSE_S = 2.0
 #: Attempts at a job, alone of late, after which its group waits.
 MANY = 3
 #: What ends the work on a group; any other error is a job's, or unforeseen.
-ENDINGS = (StoppedError, UnfitError, DeviceError)
+ENDINGS = (StoppedError, UnfitError, DeviceError, WrongDatabaseError)
 
 Answer = TypeVar("Answer")
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from storage import roster
 from storage.database import Database, utc_now
-from storage.errors import DatabaseError
+from storage.errors import NightsweepError
 from storage.roster import Entry
 from workers import phases
 from workers.recent import Recent
@@ -57,7 +57,7 @@ class Presence:
         now, old = self._look(), self._written
         is_new = (now.phase, now.detail) != (old.phase, old.detail)
         if is_new or time.monotonic() >= self._next_sign:
-            with suppress(DatabaseError):
+            with suppress(NightsweepError):
                 roster.note(self._database, now)
                 self._written = now
                 self._next_sign = time.monotonic() + self._every_s

@@ -23,7 +23,7 @@ from celery.exceptions import Reject, SecurityWarning
 from storage import blocks
 from storage.database import open_database, seconds_between, utc_now
 from storage.embedded import broker_url
-from storage.errors import NightsweepError, UsageError
+from storage.errors import NightsweepError, UsageError, WrongDatabaseError
 from storage.free_space import WantedFreeSpace
 from storage.images import ImageFolder
 from storage.model_places import DatabasePlaces
@@ -45,7 +45,7 @@ from workers.pool import TaskPool
 from workers.presence import Presence
 from workers.recent import Recent
 from workers.reports import Reporter
-from workers.tasks import STOP_S, register, should_stop
+from workers.tasks import EXIT_WRONG_DATABASE, STOP_S, register, should_stop
 from workers.turn import Turn
 
 # By its name, since it is `__main__` where it runs.
@@ -87,7 +87,8 @@ def main(peers: int, report: int | None, **seat: Any) -> None:
         sys.exit(_serve(app, seat["name"]))
     except NightsweepError as exc:
         log.error("%s", exc, extra={"action": "worker_unfit"})  # noqa: TRY400
-        sys.exit(exc.exit_code)
+        is_wrong = isinstance(exc, WrongDatabaseError)
+        sys.exit(EXIT_WRONG_DATABASE if is_wrong else exc.exit_code)
 
 
 def _prepare(settings: Settings, seat: Seat, *, peers: int, recent: Recent) -> Celery:

@@ -15,7 +15,7 @@ from workers.child import Child, Process
 from workers.devices import Seat
 from workers.gpu_locks import GpuLock
 from workers.leave import Leave
-from workers.tasks import EXIT_UNFIT, STOP_S
+from workers.tasks import EXIT_UNFIT, EXIT_WRONG_DATABASE, STOP_S
 from workers.upkeep import Upkeep
 from workers.watchdog import Watchdog, read_limits
 
@@ -70,6 +70,8 @@ class Supervisor:
         self._next_lock = 0.0
         self._stopping = False
         self._hurried = False
+        #: Whether the database is one that this nightsweep cannot use.
+        self._is_in_vain = False
 
     def take_seats(self) -> list[Seat]:
         """Take every seat whose GPU no other worker has; give those that are ours.
@@ -104,6 +106,8 @@ class Supervisor:
             self._upkeep.tick(wants_work=self._leave.when_idle_s is not None)
             time.sleep(TICK_S)
         self._end_all()
+        if self._upkeep.trouble:
+            log.error("%s", self._upkeep.trouble, extra={"action": "wrong_database"})
         return 1 if self._is_hopeless() else 0
 
     def _seated(self) -> list[Child]:
@@ -118,6 +122,8 @@ class Supervisor:
         )
 
     def _is_hopeless(self) -> bool:
+        if self._is_in_vain or self._upkeep.trouble:
+            return True
         limit, seated = self._give_up_after, self._seated()
         if limit is None or not seated:
             return False
@@ -180,6 +186,10 @@ class Supervisor:
         code = process.popen.returncode
         process.close()
         child.process = None
+        if code == EXIT_WRONG_DATABASE:
+            self._is_in_vain = True
+            self._upkeep.free(process.owner, died=False)
+            return
         is_unfit = code == EXIT_UNFIT
         died = code != 0 and not is_unfit
         is_jobs_fault = died and process.is_jobs_fault

@@ -12,7 +12,7 @@ from functools import partial
 
 from storage import blocks, claims, roster
 from storage.database import Database
-from storage.errors import NightsweepError
+from storage.errors import NightsweepError, WrongDatabaseError
 from storage.roster import Entry
 from workers import outages
 from workers.errands import Answer, Errands
@@ -38,6 +38,7 @@ class Upkeep:
     Attributes:
         has_work: Whether there was something to make when it was looked for last;
             None where that is not known.
+        trouble: Why there is no use in going on, once that is known.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Upkeep:
             keep_redis: Called every second, where Redis is ours to start.
         """
         self.has_work: bool | None = None
+        self.trouble: WrongDatabaseError | None = None
         self._database = database
         self._repair = repair
         self._keep_redis = keep_redis
@@ -139,6 +141,8 @@ class Upkeep:
     def _try(self, errands: Errands, act: Callable[[], Answer]) -> Answer | None:
         try:
             answer = act()
+        except WrongDatabaseError as exc:
+            self.trouble = exc
         except NightsweepError as exc:
             outages.begin(errands, exc)
             self._next_repair = min(self._next_repair, time.monotonic() + RETRY_S)

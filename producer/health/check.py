@@ -4,8 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy.exc import DBAPIError
-
 from storage.errors import NightsweepError
 
 #: `warn` is what works, but worse than it could; `fail` is what stops or spoils work.
@@ -54,5 +52,3 @@ def guarded(name: str, checks: Iterable[Check]) -> Iterator[Check]:
         where = f"{exc.filename}: " if exc.filename else ""
         advice = "look at its owner, its mode and the disk"
         yield fail(name, f"{where}{exc.strerror or exc}", advice=advice)
-    except DBAPIError as exc:  # one that `storage` takes for a mistake of its own
-        yield fail(name, str(exc.orig), advice="look at the rights of its user")

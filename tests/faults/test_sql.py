@@ -10,6 +10,8 @@ import pytest
 
 from tests.faults.night import Night
 from tests.postgresql import Server
+from tests.processes import PATIENCE_S
+from tests.unit.old_database import with_other_schema
 
 
 @contextmanager
@@ -77,3 +79,31 @@ def test_a_server_that_is_away_is_waited_for(
         said = path.read_text()
         assert said.count("Waiting: ") == said.count("Going on after ")
         assert "Traceback" not in said
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_workers_beside_a_newer_schema_end_with_one_sentence(night: Night) -> None:
+    night.submit(count=80, steps=10)
+    with night.working(2) as supervisor:
+        night.wait_for(2)
+        with with_other_schema(night.database, "9999"):
+            assert supervisor.wait(PATIENCE_S) == 1
+    *_, last = (night.folder / "said").read_text().splitlines()
+    assert "has 9999 by now; start this again, with the nightsweep that" in last
+    assert "Traceback" not in night.log()
+    assert not night.states()["leased"]
+    with night.working(2):
+        night.wait_for(80)
+        night.check(done=80)
+
+
+def test_a_run_beside_a_newer_schema_ends_with_one_sentence(night: Night) -> None:
+    spec = str(night.spec(count=80, steps=10))
+    with night.begin("run", spec, "--device", "cpu") as run:
+        night.wait_for(2)
+        with with_other_schema(night.database, "9999"):
+            said, _ = run.communicate(timeout=PATIENCE_S)
+    assert run.returncode == 1
+    assert "has 9999 by now; start this again, with the nightsweep that" in said
+    assert "Traceback" not in said + night.log()
+    assert not night.states()["leased"]

@@ -211,7 +211,7 @@ def test_the_worker_command_does_not_wait_for_what_is_no_database(
 ) -> None:
     Path(settings.database_url.removeprefix("sqlite:///")).write_text("a novel" * 99)
     said = CliRunner().invoke(cli, ["worker", "--device", "cpu"])
-    assert said.exit_code == 1
+    assert said.exit_code == 2
     assert "says: file is not a database" in said.output
 
 

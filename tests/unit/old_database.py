@@ -1,5 +1,7 @@
-"""A database as an older nightsweep left it, with one finished image; any server."""
+"""A database of an older nightsweep, with one finished image, or of a newer one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ from alembic import command
 from alembic.config import Config
 
 from storage import migrations
-from storage.database import Database
+from storage.database import HEAD, Database
 
 #: What the first schema held; the same on every server.
 ROWS = """
@@ -37,9 +39,10 @@ def make_old(url: str, revision: str = "0001") -> None:
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+        command.upgrade(config, "0001")
         for statement in ROWS.split(";"):
             connection.exec_driver_sql(statement)
+        command.upgrade(config, revision)
     engine.dispose()
 
 
@@ -52,3 +55,19 @@ def read_old(database: Database) -> list[dict[str, Any]]:
             for query in queries
             for row in connection.exec_driver_sql(query).mappings()
         ]
+
+
+@contextmanager
+def with_other_schema(database: Database, revision: str) -> Iterator[None]:
+    """Have the schema changed by another nightsweep; undone at the end."""
+    note = f"UPDATE alembic_version SET version_num = '{revision}'"  # noqa: S608
+    rename = "ALTER TABLE jobs RENAME COLUMN {} TO {}"
+    with database.write() as connection:
+        connection.exec_driver_sql(rename.format("extras", "more"))
+        connection.exec_driver_sql(note)
+    try:
+        yield
+    finally:
+        with database.engine.begin() as connection:
+            connection.exec_driver_sql(rename.format("more", "extras"))
+            connection.exec_driver_sql(note.replace(revision, HEAD))

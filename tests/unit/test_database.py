@@ -19,7 +19,7 @@ from storage.database import (
     open_database,
     open_for_reading,
 )
-from storage.errors import DatabaseError, UsageError
+from storage.errors import DatabaseError, UsageError, WrongDatabaseError
 from storage.job import Model
 from storage.model_places import DatabasePlaces
 from storage.partial_indexes import metadata
@@ -300,8 +300,8 @@ def test_a_database_of_a_newer_nightsweep_is_refused(
 ) -> None:
     set_revision(database, "9999")
     with pytest.raises(
-        UsageError,
-        match=r"schema of up to \d{4}, .* has 9999; install a newer nightsweep, or set",
+        WrongDatabaseError,
+        match=r"schema of up to \d{4}, .* has 9999; install a newer nightsweep and st",
     ):
         opening(settings.database_url)
 
@@ -310,14 +310,16 @@ def test_a_reader_asks_for_an_upgrade_of_an_older_database(
     database: Database, settings: Settings
 ) -> None:
     set_revision(database, "0000")
-    with pytest.raises(DatabaseError, match="has 0000; run any command that writes"):
+    with pytest.raises(
+        WrongDatabaseError, match="has 0000; run any command that writes"
+    ):
         open_for_reading(settings.database_url)
 
 
 def test_a_file_that_is_no_database_is_named(settings: Settings) -> None:
     (settings.home / "nightsweep.db").write_text("not a database at all\n" * 99)
     with pytest.raises(
-        DatabaseError, match=r"nightsweep\.db says: file is not a database"
+        WrongDatabaseError, match=r"nightsweep\.db says: file is not a database; rest"
     ):
         open_database(settings.database_url)
 

@@ -1,0 +1,119 @@
+"""What a database's error means: that it is away, or that waiting would not help."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+from urllib.parse import unquote
+
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+)
+
+from storage.errors import DatabaseError, WrongDatabaseError
+from storage.settings import without_password
+
+#: `outage` ends by itself, or by somebody's hand; `mistake` is nightsweep's own, or
+#: that of an old nightsweep beside a newer schema.
+Fault = Literal["outage", "mistake", "damage", "rights"]
+
+#: Of SQLite's result codes those that are no outage. It says the first of a table or a
+#: column that is not there, and calls that an `OperationalError`, as it does an outage.
+_SQLITE: dict[int, Fault] = {
+    sqlite3.SQLITE_ERROR: "mistake",
+    sqlite3.SQLITE_TOOBIG: "mistake",
+    sqlite3.SQLITE_CONSTRAINT: "mistake",
+    sqlite3.SQLITE_MISMATCH: "mistake",
+    sqlite3.SQLITE_MISUSE: "mistake",
+    sqlite3.SQLITE_AUTH: "mistake",
+    sqlite3.SQLITE_RANGE: "mistake",
+    sqlite3.SQLITE_CORRUPT: "damage",
+    sqlite3.SQLITE_NOTADB: "damage",
+}
+#: The lower byte is the result code; what is above tells more of it.
+_RESULT_CODE = 0xFF
+#: The same of PostgreSQL's states, where the driver's class does not tell.
+_POSTGRESQL: dict[str, Fault] = {
+    "42501": "rights",
+    "XX001": "damage",
+    "XX002": "damage",
+    "54000": "mistake",
+    "54001": "mistake",
+    "54011": "mistake",
+    "54023": "mistake",
+}
+#: What drivers raise for a mistake.
+_MISTAKES = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
+
+#: What a PostgreSQL server answers to a client that waited too long for a lock.
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
+def fault_of(exc: DBAPIError) -> Fault:
+    """Tell what an error of the driver means."""
+    if exc.connection_invalidated:
+        return "outage"
+    code = getattr(exc.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return _SQLITE.get(code & _RESULT_CODE, "outage")
+    state = getattr(exc.orig, "sqlstate", None)
+    usual: Fault = "mistake" if isinstance(exc, _MISTAKES) else "outage"
+    return _POSTGRESQL.get(state, usual) if state else usual
+
+
+@contextmanager
+def translated(engine: Engine) -> Iterator[None]:
+    """Turn errors of the driver in this block into nightsweep's own.
+
+    Raises:
+        DatabaseError: The database is away.
+        WrongDatabaseError: It is damaged, or refuses its user.
+        DBAPIError: Anything else, which is a mistake.
+    """
+    try:
+        yield
+    except DBAPIError as exc:
+        fault = fault_of(exc)
+        if fault == "mistake":
+            raise
+        raise _error(engine, exc, fault) from exc
+
+
+def shown(engine: Engine) -> str:
+    """Give the place of a database for a message, without its password."""
+    if engine.dialect.name == "sqlite":
+        return unquote(str(engine.url.database).removeprefix("file:"))
+    return without_password(engine.url.render_as_string(hide_password=True))
+
+
+def first_line(exc: DBAPIError) -> str:
+    """Give what the driver says, without the statement that some show below."""
+    return str(exc.orig).partition("\n")[0]
+
+
+def _error(engine: Engine, exc: DBAPIError, fault: Fault) -> Exception:
+    said = f"{shown(engine)} says: {first_line(exc)}"
+    if fault == "damage":
+        msg = (
+            f"The database must be whole, but {said}; restore a backup of it, or name "
+            "another with NIGHTSWEEP_HOME or NIGHTSWEEP_DATABASE_URL."
+        )
+        return WrongDatabaseError(msg)
+    if fault == "rights":
+        msg = (
+            f"The user of the database must have rights to all of it, but {said}; give "
+            "it those rights, or name another in NIGHTSWEEP_DATABASE_URL."
+        )
+        return WrongDatabaseError(msg)
+    way_out = "check NIGHTSWEEP_DATABASE_URL, the disk and the server"
+    if getattr(exc.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+        way_out = "end the client that holds the lock, which pg_locks names"
+    # All of it: where a server is away, each of its addresses has a line.
+    said = f"{shown(engine)} says: {exc.orig}"
+    msg = f"The database must be reachable and writable, but {said}; {way_out}."
+    return DatabaseError(msg)
