@@ -29,8 +29,17 @@ def relative_path(key: str) -> str:
     return f"{key[:2]}/{key[2:4]}/{key}.png"
 
 
-def _nothing() -> int:
-    return 0
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What must stay free where images go.
+
+    Attributes:
+        sweep: The sweep that wants it, as its `limits.min_free`.
+        size_bytes: How much.
+    """
+
+    sweep: str
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +48,12 @@ class ImageFolder:
 
     Attributes:
         root: The folder.
-        min_free: Gives the bytes that must stay free on its disk.
+        missing: Says of a job's key, and of the bytes that stay free on the disk with
+            its image, what room is wanted and not there; None where none is wanted.
     """
 
     root: Path
-    min_free: Callable[[], int] = _nothing
+    missing: Callable[[str, int], Room | None] | None = None
 
     def path(self, key: str) -> Path:
         """Give where the image of a job is, or will be."""
@@ -59,7 +69,7 @@ class ImageFolder:
                 is free.
         """
         path = self.path(key)
-        self._check_room(len(content))
+        self._check_room(key, len(content))
         # Chance, not the process id: containers that share a folder share those.
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
         try:
@@ -80,16 +90,17 @@ class ImageFolder:
             raise ImageStoreError(msg) from exc
         return path
 
-    def _check_room(self, size_bytes: int) -> None:
-        wanted = self.min_free()
-        if not wanted:
+    def _check_room(self, key: str, size_bytes: int) -> None:
+        if self.missing is None:
             return
         free = free_bytes(self.root)
-        if free - size_bytes < wanted:
+        wanted = self.missing(key, max(free - size_bytes, 0))
+        if wanted:
             msg = (
-                f"{wanted / 1e9:.1f} GB must stay free where images go (limits."
-                f"min_free), but {self.root} has {free / 1e9:.1f} GB; free some disk "
-                "space, and the work goes on by itself."
+                f"{wanted.size_bytes / 1e9:.1f} GB must stay free where images of "
+                f"{wanted.sweep} go (its limits.min_free), but {self.root} has "
+                f"{free / 1e9:.1f} GB; free some disk space, or submit {wanted.sweep} "
+                "with a lower limit, and the work goes on by itself."
             )
             raise ImageStoreError(msg)
 

@@ -58,5 +58,6 @@ def test_a_run_waits_for_the_room_that_its_sweep_wants(
             connection.execute(sa.update(sweeps).values(min_free_bytes=0))
         said, _ = run.communicate()
     assert run.returncode == 0, said
-    assert said.count("Waiting: 1.0 GB must stay free where images go") == 1
+    waits = "Waiting: 1.0 GB must stay free where images of night go"
+    assert said.count(waits) == 1
     assert night.states() == {"done": 5}

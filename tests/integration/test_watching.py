@@ -389,10 +389,23 @@ def test_a_disk_with_less_free_than_a_sweep_wants_is_waited_for(
     assert list(settings.images.rglob("*.png")) == []
     want(database, 0)
     wait_until(lambda: is_made(database))
-    assert log_of(settings).count("must stay free where images go") == 1
+    assert log_of(settings).count("must stay free where images of night go") == 1
     assert log_of(settings).count("Going on after") == 1
 
 
+def test_what_a_finished_sweep_wants_to_stay_free_holds_up_no_later_one(
+    serving: Callable[..., Supervisor], database: Database, settings: Settings
+) -> None:
+    submit(database, plan_seeds(0, **SMALL), name="finished")
+    serving()
+    wait_until(lambda: is_made(database))
+    want(database, 10**18)
+    submit(database, plan_seeds(1, **SMALL), name="later")
+    wait_until(lambda: is_made(database))
+    assert "must stay free" not in log_of(settings)
+
+
 def want(database: Database, wanted: int) -> None:
+    """Have all sweeps that there are want that much."""
     with database.write() as connection:
         connection.execute(sa.update(sweeps).values(min_free_bytes=wanted))

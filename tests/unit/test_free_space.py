@@ -9,47 +9,68 @@ import sqlalchemy as sa
 from storage import free_space
 from storage.database import Database
 from storage.errors import DatabaseError, ImageStoreError
-from storage.free_space import WantedFreeSpace, most_wanted
-from storage.images import ImageFolder
+from storage.free_space import WantedFreeSpace, most_wanted, wanted_for
+from storage.images import ImageFolder, Room
 from storage.schema import sweeps
-from tests.builders import make_planned, submit
+from tests.builders import make_job, make_planned, submit
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 KEY = "ab" + "cd" + "0" * 28
+ONE, TWO = make_job(seed=1).key, make_job(seed=2).key
 
 
-def want(database: Database, name: str, wanted: int, state: str = "active") -> None:
-    submit(database, [make_planned(seed=1)], name=name)
+def want(
+    database: Database, name: str, wanted: int, *, seed: int = 1, state: str = "active"
+) -> None:
+    submit(database, [make_planned(seed=seed)], name=name)
     change = sa.update(sweeps).where(sweeps.c.name == name)
     with database.write() as connection:
         connection.execute(change.values(min_free_bytes=wanted, state=state))
 
 
-def test_the_active_sweep_that_wants_the_most_decides(database: Database) -> None:
+def test_of_a_jobs_active_sweeps_the_one_that_wants_the_most_decides(
+    database: Database,
+) -> None:
     assert most_wanted(database) == 0
+    assert wanted_for(database, ONE) is None
     want(database, "modest", 5_000)
     want(database, "demanding", 9_000)
     want(database, "paused", 20_000, state="paused")
-    assert most_wanted(database) == 9_000
+    want(database, "of-another", 12_000, seed=2)
+    assert most_wanted(database) == 12_000
+    assert wanted_for(database, ONE) == Room(sweep="demanding", size_bytes=9_000)
+    assert wanted_for(database, TWO) == Room(sweep="of-another", size_bytes=12_000)
 
 
-def test_the_database_is_asked_now_and_then(
+def test_a_sweep_holds_up_only_what_it_wants_itself(database: Database) -> None:
+    want(database, "finished", 9_000, seed=2)
+    want(database, "night", 5_000)
+    missing = WantedFreeSpace(database)
+    assert missing(ONE, 5_000) is None
+    assert missing(ONE, 4_999) == Room(sweep="night", size_bytes=5_000)
+    assert missing(TWO, 8_999) == Room(sweep="finished", size_bytes=9_000)
+
+
+def test_where_there_is_room_for_all_the_database_is_asked_now_and_then(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = WantedFreeSpace(database)
+    missing = WantedFreeSpace(database)
     want(database, "night", 5_000)
-    assert wanted() == 5_000
+    assert missing(ONE, 6_000) is None
     want(database, "night", 7_000)
-    assert wanted() == 5_000
+    assert missing(ONE, 6_000) is None
     monkeypatch.setattr(free_space, "FRESH_S", 0.0)
-    wanted._fresh_until = 0.0
-    assert wanted() == 7_000
+    missing._fresh_until = 0.0
+    assert missing(ONE, 6_000) == Room(sweep="night", size_bytes=7_000)
     monkeypatch.setattr(free_space, "most_wanted", _fail)
-    assert wanted() == 7_000
+    assert missing(ONE, 7_000) is None
+    monkeypatch.setattr(free_space, "wanted_for", _fail)
+    with pytest.raises(DatabaseError):
+        missing(ONE, 6_999)
 
 
-def _fail(_database: Database) -> int:
+def _fail(*_args: object) -> None:
     msg = "the database is away"
     raise DatabaseError(msg)
 
@@ -58,17 +79,31 @@ def test_an_image_is_not_written_where_too_little_would_stay_free(
     tmp_path: Path,
 ) -> None:
     free = shutil.disk_usage(tmp_path).free
+    wanted = Room(sweep="night", size_bytes=2 * free)
+    asked: list[str] = []
+
+    def missing(key: str, left_bytes: int) -> Room | None:
+        asked.append(key)
+        return wanted if left_bytes < wanted.size_bytes else None
+
     with pytest.raises(ImageStoreError) as caught:
-        ImageFolder(tmp_path, lambda: 2 * free).save(KEY, b"png")
-    assert str(caught.value).startswith(
-        f"{2 * free / 1e9:.1f} GB must stay free where images go (limits.min_free), "
-        f"but {tmp_path} has "
+        ImageFolder(tmp_path, missing).save(KEY, b"png")
+    said = str(caught.value)
+    assert said.startswith(
+        f"{2 * free / 1e9:.1f} GB must stay free where images of night go (its limits."
+        f"min_free), but {tmp_path} has "
+    )
+    assert said.endswith(
+        "GB; free some disk space, or submit night with a lower limit, and the work "
+        "goes on by itself."
     )
     assert caught.value.retryable
     assert list(tmp_path.iterdir()) == []
-    assert ImageFolder(tmp_path, lambda: free // 2).save(KEY, b"png").exists()
+    wanted = Room(sweep="night", size_bytes=free // 2)
+    assert ImageFolder(tmp_path, missing).save(KEY, b"png").exists()
+    assert asked == [KEY, KEY]
 
 
 def test_a_folder_that_is_away_is_an_outage(tmp_path: Path) -> None:
     with pytest.raises(ImageStoreError, match="No such file or directory; mount it"):
-        ImageFolder(tmp_path / "away", lambda: 1).save(KEY, b"png")
+        ImageFolder(tmp_path / "away", lambda *_: None).save(KEY, b"png")
