@@ -5,9 +5,10 @@ an unforeseen error, `unfit` a model that cannot be loaded, `deaf` a step that n
 reaches, `undevelopable` an unforeseen error after the last step; anything else is
 painted in the colour that its key begins with. It has as many slots as
 NIGHTSWEEP_STAND_IN_WIDTH says, or one, and a step of all of them takes
-NIGHTSWEEP_STAND_IN_STEP_S, or a hundredth of a second. Where a file is named by
-NIGHTSWEEP_STAND_IN_JOURNAL, it writes there when it `began` each job, and when it was
-`done` with it or gave it `back`.
+NIGHTSWEEP_STAND_IN_STEP_S, or a hundredth of a second. While a test holds jobs, with
+`hold`, none of their steps counts: they stay in hand until the test lets go, or they
+are taken away. Where a file is named by NIGHTSWEEP_STAND_IN_JOURNAL, it writes there
+when it `began` each job, and when it was `done` with it or gave it `back`.
 """
 
 import os
@@ -24,10 +25,28 @@ from PIL import Image
 from storage.errors import JobError, ModelError
 from storage.job import Job
 from storage.results import Environment
+from storage.settings import read_settings
 from workers.painting import Painting, Places, Widths, Work
 
 STEP_S = 0.01
 ENVIRONMENT = Environment(gpu="none", host="test")
+
+
+def hold(*prompts: str) -> None:
+    """Let no job with one of these prompts get on, or no job at all if there are none.
+
+    That goes for all painters of the test's state folder, also later ones.
+    """
+    _hold_file().write_text("\n".join(prompts))
+
+
+def let_go() -> None:
+    """Let all jobs get on."""
+    _hold_file().unlink()
+
+
+def _hold_file() -> Path:
+    return read_settings().home / "hold"
 
 
 @dataclass
@@ -47,6 +66,7 @@ class StandIn:
     def __init__(
         self, *, width: int = 1, step_s: float = STEP_S, journal: str = os.devnull
     ) -> None:
+        self._hold_file = _hold_file()
         self.width = width
         self.step_s = step_s
         self.painted: list[str] = []
@@ -98,7 +118,7 @@ class StandIn:
             work.check()
         gone = work.withdraw()
         for one in list(live):
-            one.left -= 1
+            one.left -= not self._is_held(one.job)
             if one.job in gone or not one.left:
                 live.remove(one)
                 self._note("back" if one.job in gone else "done", one.job)
@@ -109,6 +129,13 @@ class StandIn:
             if job is None:
                 return
             self._begin(work, [job], live)
+
+    def _is_held(self, job: Job) -> bool:
+        try:
+            prompts = self._hold_file.read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return not prompts or job.prompt in prompts
 
 
 def _misbehave(job: Job) -> None:

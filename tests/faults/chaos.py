@@ -28,7 +28,7 @@ MOST = 4
 #: Seconds between two faults, and that an outage lasts: shorter than a lease.
 BETWEEN_S = (2.0, 8.0)
 OUTAGE_S = (0.1, 6.0)
-LEASE_S = 15
+LEASE_S = 30
 
 
 class Chaos:

@@ -188,6 +188,16 @@ class Night:
         with self.database.read() as connection:
             return set(connection.execute(query).scalars())
 
+    def end_leases(self) -> None:
+        """Have all leases end now, in SQL and Redis, as when time has passed.
+
+        Who is alive and has work in hand loses it too: end the dead's only.
+        """
+        ended = sa.update(jobs).where(jobs.c.state == "leased").values(lease_until=1.0)
+        with self.database.write() as connection:
+            connection.execute(ended)
+        self.redis.end_leases()
+
     def states(self) -> Counter[str]:
         """Count the jobs by state."""
         query = sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state)
@@ -195,8 +205,11 @@ class Night:
             return Counter(dict(map(tuple, connection.execute(query).all())))
 
     def wait_for(self, done: int) -> None:
-        """Wait until so many jobs are done."""
-        wait_until(lambda: self.states()["done"] >= done)
+        """Wait until so many jobs are done, for as long as any job moves."""
+        wait_until(lambda: self.states()["done"] >= done, moving=self._moved)
+
+    def _moved(self) -> tuple[Counter[str], int]:
+        return self.states(), self.began()
 
     def stints(self) -> dict[str, list[Stint]]:
         """Read the journal: how often each job was begun, by key."""
@@ -251,6 +264,8 @@ class Night:
         assert not states["leased"]
         assert self._effects() == {"done": {1: done}, "result": {1: done}}
         self._check_images(done)
+        # A killed worker's message comes back when its lease ends, and finds no job.
+        self.redis.end_leases()
         wait_until(lambda: not any(self.redis.left().values()))
 
     def _effects(self) -> dict[str, dict[int, int]]:

@@ -33,7 +33,7 @@ def _painter(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:  # after th
 
 def test_a_worker_that_is_killed_loses_nothing(night: Night) -> None:
     night.run("submit", spec(night, size=64))
-    with night.working(LEASE_S=5):
+    with night.working():
         night.wait_for(1)
         night.kill_a_worker()
         night.wait_for(24)

@@ -4,6 +4,7 @@ import base64
 import json
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 
@@ -16,6 +17,24 @@ from storage.queue import make_app, send, waiting
 from storage.schema import jobs
 from tests.faults.night import Night
 from tests.processes import wait_until
+
+#: A `submit` that has stored its second batch, and does not come to send it.
+STUCK_SUBMIT = """
+import sys, time
+from producer import submit
+from producer.cli import cli
+
+send, batches = submit.send, []
+def stop_at_the_second(*args, **options):
+    batches.append(args)
+    if len(batches) == 2:
+        print("stored", flush=True)
+        time.sleep(3600)
+    return send(*args, **options)
+
+submit.send = stop_at_the_second
+cli(["submit", sys.argv[1]])
+"""
 
 
 def sent(night: Night) -> Counter[str]:
@@ -61,19 +80,22 @@ def stored(night: Night) -> int:
 def test_a_producer_that_is_ended_half_way_is_run_again(
     night: Night, with_signal: int
 ) -> None:
-    spec = str(night.spec(count=20_000, steps=1))
-    with night.begin("submit", spec) as process:
-        wait_until(lambda: stored(night) > 0)
+    count = 4 * BATCH
+    spec = str(night.spec(count=count, steps=1))
+    words = [sys.executable, "-P", "-c", STUCK_SUBMIT, spec]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"stored\n"
         process.send_signal(with_signal)
         process.communicate()
-    assert 0 < stored(night) < 20_000
+    assert stored(night) == 2 * BATCH
     night.run("submit", spec)
-    assert stored(night) == 20_000
+    assert stored(night) == count
     named = sent(night)
     assert set(named) <= keys(night)
     assert set(named.values()) == {1}
     # Those that were stored and never sent, workers find in SQL.
-    assert len(named) >= 20_000 - BATCH
+    assert len(named) == count - BATCH
 
 
 def test_a_redis_that_dies_in_the_midst_of_a_submission(night: Night) -> None:
