@@ -25,7 +25,6 @@ from PIL import Image
 from storage.errors import JobError, ModelError
 from storage.job import Job
 from storage.results import Environment
-from storage.settings import read_settings
 from workers.painting import Painting, Places, Widths, Work
 
 STEP_S = 0.01
@@ -46,7 +45,7 @@ def let_go() -> None:
 
 
 def _hold_file() -> Path:
-    return read_settings().home / "hold"
+    return Path(os.environ["NIGHTSWEEP_HOME"]) / "hold"
 
 
 @dataclass

@@ -15,6 +15,13 @@ def verdicts(checks) -> dict[str, str]:
     return {check.name: check.verdict for check in checks}
 
 
+@pytest.fixture
+def _near(monkeypatch) -> None:
+    """Have no Redis far away, however slow the machine is."""
+    monkeypatch.setattr(services, "SLOW_S", float("inf"))
+
+
+@pytest.mark.usefixtures("_near")
 def test_the_embedded_redis_is_as_it_should_be(settings, app) -> None:
     checks = [*services.check_redis(settings)]
     names = ("Redis", "Redis memory", "Redis file")
@@ -26,6 +33,7 @@ def test_the_embedded_redis_is_as_it_should_be(settings, app) -> None:
     assert not is_running(settings)
 
 
+@pytest.mark.usefixtures("_near")
 def test_a_redis_that_loses_messages_is_told(settings, app) -> None:
     with redis_client(app) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")

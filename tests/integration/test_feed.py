@@ -103,7 +103,8 @@ def test_a_width_is_kept_ready_beside_what_is_in_hand(
         feed.expect(4)
         jobs = feed.gather(4)
         assert seeds(jobs) == [0, 1, 2, 3]
-        wait_until(lambda: count(database, "leased") == 8)
+        wait_until(lambda: feed._stock.waiting == 4)
+        assert count(database, "leased") == 8
         keep(feed, *jobs)
         refill = [feed.take() for _ in jobs]
         assert [job.seed for job in refill if job] == [4, 5, 6, 7]
@@ -341,7 +342,7 @@ def test_a_result_says_in_what_batch_it_was_made(
 def test_rows_are_written_together(
     opened: Open, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finish_module, "LINGER_S", 5.0)
+    monkeypatch.setattr(finish_module, "LINGER_S", PATIENCE_S)
     written: list[int] = []
 
     def note(_database: Database, done: dict[int, Any], **others: Any) -> set[int]:
@@ -470,7 +471,7 @@ def test_a_job_that_was_lost_while_it_was_ready_is_not_given(
     with opened(peers=1) as feed:
         feed.expect(2)
         jobs = feed.gather(2)
-        wait_until(lambda: count(database, "leased") == 4)
+        wait_until(lambda: feed._stock.waiting == 2)
         with database.write() as connection:
             connection.exec_driver_sql("UPDATE jobs SET owner='host:8:8' WHERE id=3")
         feed._kit.beat._keep_leases()
@@ -505,6 +506,7 @@ def test_what_nobody_wants_goes_back_as_if_never_begun(
         assert feed.in_hand == 1
         keep(feed, jobs[3])
         wait_until(lambda: count(database, "pending") == 3)
+        wait_until(lambda: feed._stock.waiting == 4)
         others = [feed.take() for _ in range(4)]
         assert [job.seed for job in others if job] == [10, 11, 12, 13]
         keep(feed, *(job for job in others if job))

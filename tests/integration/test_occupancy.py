@@ -1,12 +1,10 @@
 """How full batches are, with real claims and a network that costs nothing."""
 
 import random
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 import torch
 from celery import Celery
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -15,11 +13,10 @@ from producer.models import describe
 from storage import schedulers
 from storage.database import Database
 from storage.job import Job, PlannedJob
-from storage.schema import jobs
 from storage.settings import Settings
 from tests.builders import make_job, submit
 from tests.kits import make_kit
-from workers.painting import Work
+from tests.work import Unhurried
 from workers.slots import Tally
 from workers.torch_painter import TorchPainter
 from workers.turn import Turn
@@ -45,41 +42,6 @@ class Widths:
 
     def set(self, _job: Job, _gpu: str, *, width: int, reason: str) -> None:
         pytest.fail(f"{width} {reason}")
-
-
-class Unhurried:
-    """A worker's `Work`, from which a job that can be had is always taken.
-
-    A network that costs nothing outruns SQL, as no real one does.
-    """
-
-    def __init__(self, work: Work, database: Database) -> None:
-        self._work = work
-        self._database = database
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._work, name)
-
-    def take(self) -> Job | None:
-        job = self._work.take()
-        while job is None and self._count_pending():
-            time.sleep(0.002)
-            job = self._work.take()
-        return job or self._work.take()
-
-    def _count_pending(self) -> int:
-        query = sa.select(sa.func.count()).where(jobs.c.state == "pending")
-        with self._database.read() as connection:
-            return int(connection.execute(query).scalar_one())
-
-
-class UnhurriedPainter:
-    def __init__(self, painter: TorchPainter, database: Database) -> None:
-        self._painter = painter
-        self._database = database
-
-    def paint(self, work: Work) -> None:
-        self._painter.paint(Unhurried(work, self._database))  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
@@ -146,7 +108,7 @@ def test_a_batch_is_full_from_the_first_job_of_a_mixed_sweep_to_the_last(
     )
     turn = Turn(
         kit=make_kit(database, app, settings),
-        painter=UnhurriedPainter(painter, database),
+        painter=Unhurried(painter, database),
     )
     turn.take([planned[0].job.key])
     tally: Tally = painter.tally

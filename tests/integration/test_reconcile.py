@@ -29,11 +29,14 @@ from tests.builders import (
     submit,
     take,
 )
+from workers.beat import BEATS_PER_LEASE
 from workers.reconcile import SETTLE_S, Reconciler, free_the_dead, reconcile
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 FAILURES = 21
+#: So long that nothing ends of itself here.
+LEASE_S = 3600
 
 
 def name_of(process: "subprocess.Popen[str]") -> str:
@@ -66,14 +69,15 @@ def test_after_an_outage_of_sql_the_living_may_lengthen_their_leases_first(
     database: Database, app: Celery
 ) -> None:
     submit(database, plan_seeds(1, 2))
-    repair = Reconciler(database, app, lease_s=1)
+    repair = Reconciler(database, app, lease_s=LEASE_S)
     repair()
     repair._spares_until = 0.0
     take(database, "elsewhere:1:1", lease_s=-1)
     repair._looked = 0.0, 0.0  # nobody has looked for long
     repair()
     assert set(states(database).values()) == {"leased"}
-    time.sleep(0.6)
+    assert repair._spares_until - repair._looked[0] == pytest.approx(LEASE_S / 2)
+    repair._spares_until -= LEASE_S / 2
     repair()
     assert set(states(database).values()) == {"pending"}
 
@@ -83,10 +87,13 @@ def test_who_looks_first_gives_the_living_two_beats(
 ) -> None:
     submit(database, plan_seeds(1))
     take(database, "elsewhere:1:1", lease_s=-1)
-    repair = Reconciler(database, app, lease_s=3)
+    repair = Reconciler(database, app, lease_s=LEASE_S)
     repair()
     assert states(database) == {1: "leased"}
-    time.sleep(1.1)
+    assert repair._looked
+    two_beats_s = 2 * LEASE_S / BEATS_PER_LEASE
+    assert repair._spares_until - repair._looked[0] == pytest.approx(two_beats_s)
+    repair._spares_until -= two_beats_s
     repair()
     assert states(database) == {1: "pending"}
 

@@ -127,9 +127,11 @@ def test_a_claim_comes_to_its_turn_while_a_producer_is_busy(
 
     producer = threading.Thread(target=produce)
     producer.start()
-    taken = take(database, keys=[make_job(seed=10**9).key], group=None)
-    is_over.set()
-    producer.join()
+    try:
+        taken = take(database, keys=[make_job(seed=10**9).key], group=None)
+    finally:
+        is_over.set()
+        producer.join()
     assert [claim.job.seed for claim in taken] == [10**9]
 
 

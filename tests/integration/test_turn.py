@@ -35,9 +35,11 @@ from tests.builders import (
     take,
 )
 from tests.kits import OWNER, make_kit
-from tests.processes import wait_until
+from tests.processes import PATIENCE_S, wait_until
 from tests.stand_in import StandIn
 from tests.unit.test_roster import ENTRY
+from tests.work import Unhurried
+from workers import beat as beat_module
 from workers import feed as feed_module
 from workers import kit as kit_module
 from workers import presence as presence_module
@@ -150,7 +152,8 @@ def test_what_is_more_urgent_interrupts_a_group(
             if len(self.painted) == 3:
                 urgent = plan_seeds(99, model=OTHER_MODEL, **SMALL)
                 submit(database, urgent, name="urgent", priority=1)
-                time.sleep(0.3)
+            if len(self.painted) >= 3:
+                wait_until(lambda: work._ended or not work._is_needed())  # type: ignore[attr-defined]
             super()._step(work, live)
 
     painter = Interrupted()
@@ -165,12 +168,14 @@ def test_a_turn_ends_when_its_time_is_up_and_paints_what_it_holds(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(turn_module, "TURN_S", 0.3)
+    painter = StandIn()
+    hours = SimpleNamespace(monotonic=lambda: 3600.0 * (len(painter.painted) > 9))
+    monkeypatch.setattr(turn_module, "time", hours)
     monkeypatch.setattr(feed_module, "LOOK_S", 0.0)
     submit(database, plan_seeds(*range(200), **{**SMALL, "steps": 2}))
-    make_turn().take(keys_of(database))
+    make_turn(painter).take(keys_of(database))
     found = list(states(database).values())
-    assert 0 < found.count("done") < 200
+    assert 9 < found.count("done") < 200
     assert "leased" not in found
 
 
@@ -319,8 +324,8 @@ def test_a_batch_is_refilled_while_it_is_painted(
         for n, count in enumerate(lengths)
     ]
     submit(database, planned)
-    painter = StandIn(width=4, step_s=0.03)
-    make_turn(painter).take(keys_of(database))
+    painter = StandIn(width=4)
+    make_turn(Unhurried(painter, database)).take(keys_of(database))
     assert set(states(database).values()) == {"done"}
     assert sum(map(len, painter.batches)) == sum(lengths)
     assert sum(lengths) / (4 * len(painter.batches)) > 0.9
@@ -331,7 +336,8 @@ def test_a_stop_keeps_all_that_is_painted_and_hands_the_rest_back(
 ) -> None:
     submit(database, plan_seeds(*range(30), **{**SMALL, "steps": 2}))
     painter = StandIn(width=4)
-    turn = make_turn(painter, should_stop=lambda: len(painter.batches) >= 6)
+    unhurried = Unhurried(painter, database)
+    turn = make_turn(unhurried, should_stop=lambda: len(painter.batches) >= 6)
     with pytest.raises(StoppedError):
         turn.take(keys_of(database))
     done = [row for row in job_rows(database) if row.state == "done"]
@@ -365,6 +371,7 @@ def test_a_full_disk_is_waited_out(
     database: Database,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(kit_module, "PAUSE_S", 0.05)
     sweep = submit(database, plan_seeds(0, **SMALL))
@@ -372,11 +379,11 @@ def test_a_full_disk_is_waited_out(
     settings.images.write_text("a file where the folder should be")
     work = threading.Thread(target=make_turn().take, args=(keys_of(database),))
     work.start()
-    time.sleep(0.3)
+    wait_until(lambda: "Waiting: Images must be writable" in caplog.text)
     assert states(database) == {0: "leased"}
     assert blocked_jobs(database, sweep) == {}, "an outage blocks no group"
     settings.images.unlink()
-    work.join(10)
+    work.join(PATIENCE_S)
     assert states(database) == {0: "done"}
 
 
@@ -385,13 +392,13 @@ def test_an_outage_can_be_stopped(
     database: Database,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(kit_module, "PAUSE_S", 0.05)
     submit(database, plan_seeds(0, **SMALL))
     shutil.rmtree(settings.images)
     settings.images.write_text("")
-    ends = time.monotonic() + 0.5
-    turn = make_turn(should_stop=lambda: time.monotonic() > ends)
+    turn = make_turn(should_stop=lambda: "Waiting: " in caplog.text)
     with pytest.raises(StoppedError):
         turn.take(keys_of(database))
     settings.images.unlink()
@@ -409,26 +416,34 @@ def test_a_job_that_somebody_else_was_given_is_not_begun(
     assert painter.painted == keys_of(database)[1:]
 
 
+def scores(client: Any) -> dict[bytes, float]:
+    return dict(client.zrange("unacked_index", 0, -1, withscores=True))
+
+
 def test_a_beat_keeps_the_message_and_tells_of_lost_jobs(
-    database: Database, app: Celery
+    database: Database, app: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(beat_module, "BEATS_PER_LEASE", 1800)
     submit(database, plan_seeds(0, 1, **SMALL))
-    ids = [claim.id for claim in take(database, OWNER, group=GROUP, lease_s=1.0)]
+    ids = [claim.id for claim in take(database, OWNER, group=GROUP, lease_s=90)]
+    leases = [row.lease_until for row in job_rows(database)]
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE jobs SET owner='host:8:8' WHERE id=2")
-    beat = Beat(app, database, owner=OWNER, lease_s=1.0)
+    beat = Beat(app, database, owner=OWNER, lease_s=180)
     with app.connection_for_write() as connection:
         client = connection.default_channel.client
-        client.zadd("unacked_index", {"tag": 1.0, "other": 1.0})
+        client.zadd("unacked_index", {"other": 1.0})
         beat.hold(*ids)
         with beat.during("tag"):
-            time.sleep(0.5)
-        scores = dict(client.zrange("unacked_index", 0, -1, withscores=True))
-    assert scores[b"tag"] > time.time() - 10
-    assert scores[b"other"] == 1.0
+            wait_until(lambda: beat.has_lost(2))
+            for _ in range(2):
+                client.zadd("unacked_index", {"tag": 1.0})
+                wait_until(lambda: scores(client)[b"tag"] > 1.0)
+        assert scores(client)[b"other"] == 1.0
     assert (beat.has_lost(1), beat.has_lost(2)) == (False, True)
-    leases = [row.lease_until for row in job_rows(database)]
-    assert leases[0] > time.time()
+    later = [row.lease_until for row in job_rows(database)]
+    assert later[0] > leases[0] + 60
+    assert later[1] == leases[1]
     beat.let_go(*ids)
     assert not beat.has_lost(2)
 

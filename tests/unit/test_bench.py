@@ -88,20 +88,31 @@ def test_nobody_leaves_without_a_reason() -> None:
     assert not leave.is_due(is_idle=False)
 
 
-def test_all_is_over_after_its_time() -> None:
-    leave = Leave(after_s=0.05)
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Give the time, which passes when the test says so."""
+    seconds = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: seconds[0])
+    return seconds
+
+
+def test_all_is_over_after_its_time(now: list[float]) -> None:
+    leave = Leave(after_s=60, _began=now[0])
+    now[0] += 59
     assert not leave.is_due(is_idle=False)
-    time.sleep(0.06)
+    now[0] += 1
     assert leave.is_due(is_idle=False)
 
 
-def test_all_is_over_when_nothing_was_to_do_for_a_while() -> None:
-    leave = Leave(when_idle_s=0.05)
+def test_all_is_over_when_nothing_was_to_do_for_a_while(now: list[float]) -> None:
+    leave = Leave(when_idle_s=60)
     assert not leave.is_due(is_idle=True)
-    time.sleep(0.06)
+    now[0] += 61
     assert not leave.is_due(is_idle=False)
     assert not leave.is_due(is_idle=True)
-    time.sleep(0.06)
+    now[0] += 59
+    assert not leave.is_due(is_idle=True)
+    now[0] += 1
     assert leave.is_due(is_idle=True)
 
 
