@@ -21,22 +21,24 @@ from storage.queue import waiting
 from storage.results import record_done
 from storage.schema import jobs
 from storage.settings import Settings
-from storage.sweeps import find_sweep
 from tests.builders import ENVIRONMENT, make_planned, make_result, plan_seeds, take
 from tests.builders import submit as submit_planned
 from tests.processes import ROOT, running, wait_until
+from tests.stand_in import hold, let_go
 
 WORKER = ("nightsweep", "worker", "--device", "cpu", "--workers", "1")
 WIDTH = 4
-#: A `cancel` that takes its time, so that it can be killed half way.
-SLOW_CANCEL = """
+#: A `cancel` that tells half of a hundred jobs or more, and gets no further.
+STUCK_CANCEL = """
 import time
 from producer.cli import cli
-from storage import blocks, life
+from storage import life
 
 members = life._members
 def look(*args, after):
-    time.sleep(0.2)
+    if after > 50:
+        print("half", flush=True)
+        time.sleep(600)
     return members(*args, after=after)
 
 life.STEP, life._members = 5, look
@@ -101,28 +103,33 @@ def count_wanted(database: Database) -> int:
 def killed_half_way(database: Database) -> Iterator[None]:
     """Begin to cancel, kill that with -9 half way, and run the block."""
     before = count_wanted(database)
-    with subprocess.Popen([sys.executable, "-c", SLOW_CANCEL], cwd=ROOT) as process:
-        wait_until(lambda: count_wanted(database) < before - 20)
-        process.kill()
-    assert count_wanted(database) > 0
+    kill_when_it_says(STUCK_CANCEL, b"half\n")
+    assert 0 < count_wanted(database) < before
     yield
+
+
+def kill_when_it_says(code: str, line: bytes) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == line
+        process.kill()
 
 
 def test_a_cancelled_sweep_is_painted_no_further_and_its_queue_drains(
     database: Database, app: Celery, tmp_path: Path
 ) -> None:
     submit(write_spec(tmp_path, steps=100, count=1000))
+    hold()
     with running(*WORKER, said=tmp_path / "said"):
         wait_until(lambda: count_states(database)["leased"] >= 2 * WIDTH)
-        before = count_states(database)["done"]
         said = command("cancel", "night")
         assert "night is cancelled" in said
         wait_until(lambda: not count_states(database)["leased"])
-        # An image takes 100 steps: none that was begun may come to its end.
-        assert count_states(database)["done"] == before
+        let_go()
         wait_until(lambda: waiting(app) == 0)
-    states = {"pending": 1000 - before, "done": before}
-    assert count_states(database) == +Counter(states)
+    assert count_states(database) == {"pending": 1000}
 
 
 def test_a_cancel_that_was_killed_half_way_is_finished_by_repair(
@@ -168,12 +175,7 @@ def test_a_resume_that_was_killed_at_once_is_finished_though_the_last_jobs_are_d
     made = {claim.id: make_result() for claim in taken}
     record_done(database, made, worker="cpu0", environment=ENVIRONMENT)
     life.set_state(database, sweep, "paused")
-    with subprocess.Popen(
-        [sys.executable, "-c", STUCK_RESUME], cwd=ROOT, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout
-        assert process.stdout.readline() == b"said\n"
-        process.kill()
+    kill_when_it_says(STUCK_RESUME, b"said\n")
     assert count_wanted(database) == 0
     with running(*WORKER):
         wait_until(lambda: count_wanted(database) > 0)
@@ -185,11 +187,11 @@ def test_what_two_sweeps_want_is_made_though_one_is_paused(
 ) -> None:
     submit(write_spec(tmp_path, steps=8, count=40))
     submit(write_spec(tmp_path, steps=8, count=20, first=30, name="other"))
+    hold()
     with running(*WORKER):
         wait_until(lambda: count_states(database)["leased"] > 0)
         command("pause", "night")
-        other = find_sweep(database, "other")
-        assert other
+        let_go()
         wait_until(lambda: count_states(database)["done"] >= 20)
         wait_until(lambda: not count_states(database)["leased"])
         made = count_states(database)["done"]

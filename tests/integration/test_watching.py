@@ -31,6 +31,7 @@ from storage.settings import Settings
 from tests.builders import job_rows, make_planned, plan_seeds, states, submit
 from tests.integration.test_supervisor import SMALL, is_made
 from tests.processes import PATIENCE_S, ROOT, children, wait_until
+from tests.stand_in import hold, let_go
 from workers import bench, devices, gpu_locks
 from workers.devices import Seat
 from workers.gpu_locks import GpuLock
@@ -72,14 +73,15 @@ def test_a_worker_that_hangs_with_a_live_beat_is_killed_and_the_rest_is_made(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setenv("NIGHTSWEEP_LIMITS_S", "painting=1")
+    monkeypatch.setenv("NIGHTSWEEP_LIMITS_S", "painting=3")
     bad = make_planned(seed=0, prompt="hang", **SMALL)
     submit(database, [bad, *plan_seeds(1, 2, 3, **SMALL)])
     serving()
     wait_until(lambda: "quarantined" in states(database).values())
     wait_until(lambda: list(states(database).values()).count("done") == 3)
     said = [text for text in caplog.messages if "stuck" in text]
-    assert said[0].startswith("Worker cpu0 was stuck in painting for 1 s and is killed")
+    stuck = r"Worker cpu0 was stuck in painting for \d+ s and is killed\."
+    assert re.fullmatch(stuck, said[0])
     assert len(said) >= 3  # alone each time, but for the first
 
 
@@ -252,14 +254,15 @@ def test_a_worker_hands_back_and_leaves_when_its_time_is_up(
 def test_a_hangup_ends_neither_supervisor_nor_worker(
     database: Database, settings: Settings, app: Celery
 ) -> None:
-    submit(database, plan_seeds(*range(6), **{**SMALL, "steps": 60}))
+    submit(database, plan_seeds(*range(6), **SMALL))
+    hold()
     words = command("worker", *CPU, "--exit-when-idle", "1s")
     with subprocess.Popen(words, stdin=subprocess.DEVNULL) as worker:
-        wait_until(lambda: "done" in states(database).values())
-        before = children()
-        worker.send_signal(signal.SIGHUP)
-        for child in before:
-            child.send_signal(signal.SIGHUP)
+        wait_until(lambda: "leased" in states(database).values())
+        (child,) = children()
+        for process in (worker, child):
+            process.send_signal(signal.SIGHUP)
+        let_go()
         assert worker.wait(PATIENCE_S) == 0
     assert is_made(database)
     assert {row.attempts for row in job_rows(database)} == {1}
@@ -278,16 +281,18 @@ os.execv(sys.argv[1], sys.argv[1:])
 def test_a_run_goes_on_when_its_terminal_is_closed(
     database: Database, app: Celery, tmp_path: Path
 ) -> None:
-    words = command("run", str(sweep_file(tmp_path, count=6, steps=60)), *CPU)
+    words = command("run", str(sweep_file(tmp_path, count=6, steps=2)), *CPU)
+    hold()
     screen, its = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-c", LEAD, *words], stdin=its, stdout=its, stderr=its
     ) as run:
         os.close(its)
-        while "done" not in states(database).values():
+        while "leased" not in states(database).values():
             if select.select([screen], [], [], 0.1)[0]:
                 os.read(screen, 4096)
         os.close(screen)
+        let_go()
         assert run.wait(PATIENCE_S) == 0
     assert is_made(database)
     assert {row.attempts for row in job_rows(database)} == {1}
@@ -316,14 +321,13 @@ def catches_hangups(pid: int) -> bool:
 def test_a_run_that_is_terminated_hands_back(
     database: Database, app: Celery, tmp_path: Path
 ) -> None:
-    words = command("run", str(sweep_file(tmp_path, count=6, steps=100)), *CPU)
+    words = command("run", str(sweep_file(tmp_path, count=6, steps=2)), *CPU)
+    hold()
     with subprocess.Popen(words, stdin=subprocess.DEVNULL) as run:
-        wait_until(lambda: "done" in states(database).values())
+        wait_until(lambda: "leased" in states(database).values())
         run.terminate()
         assert run.wait(PATIENCE_S) == 130
-    left = [row for row in job_rows(database) if row.state != "done"]
-    assert left
-    assert {(row.state, row.attempts) for row in left} == {("pending", 0)}
+    assert {(row.state, row.attempts) for row in job_rows(database)} == {("pending", 0)}
     assert not children()
 
 
@@ -349,10 +353,19 @@ def test_a_worker_without_a_gpu_of_its_own_says_so(one_gpu: GpuLock) -> None:
 
 
 def test_a_worker_that_joins_takes_the_gpu_when_it_is_free(
-    database: Database, settings: Settings, one_gpu: GpuLock
+    database: Database,
+    settings: Settings,
+    one_gpu: GpuLock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     submit(database, plan_seeds(0, **SMALL))
-    threading.Timer(4, one_gpu.release).start()
+    run = Supervisor.run
+
+    def run_beside_the_other(supervisor: Supervisor) -> int:
+        threading.Timer(1, one_gpu.release).start()
+        return run(supervisor)
+
+    monkeypatch.setattr(Supervisor, "run", run_beside_the_other)
     said = CliRunner().invoke(cli, ["worker", "--join", "--exit-when-idle", "1s"])
     assert said.exit_code == 0, said.output
     where = f"; logs in {settings.logs}."
