@@ -1,6 +1,7 @@
 """What every test needs: a state folder of its own, and nobody else's settings."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from workers import outages
 
 # Before torch is loaded: its idle threads would spin, and take the cores from others.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# A shell has its background jobs ignore Ctrl-C, and so would all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if TYPE_CHECKING:
     from tests.postgresql import Server
