@@ -3,16 +3,20 @@ PYTHON ?= python3
 VENV ?= .venv
 # Most tests wait for processes; those of a file share what they set up.
 PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
+# For `make steady`: runs, and busy loops beside every second one.
+TIMES ?= 20
+BUSY ?= 6
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo setup lint test soak gpu clean
+.PHONY: help demo setup lint test steady soak gpu clean
 
 help:
 	@echo "make demo    a first sweep with its picture, on any machine"
 	@echo "make setup   the development environment in $(VENV)"
 	@echo "make lint    formatting, rules, types and imports"
 	@echo "make test    the test suite (under ten minutes on two cores)"
+	@echo "make steady  the tests of faults and integration, TIMES=20, half beside BUSY=6 loops"
 	@echo "make soak    the slow tests"
 	@echo "make gpu     the tests that need a CUDA device"
 
@@ -31,6 +35,9 @@ lint: $(VENV)/.dev
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m "not slow and not gpu" $(PARALLEL) --cov --cov-report=term:skip-covered
+
+steady: $(VENV)/.dev
+	$(BIN)/python -m tests.steady --times $(TIMES) --busy $(BUSY) -m "not slow" $(PARALLEL) tests/faults tests/integration
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m slow --timeout 3600
