@@ -16,11 +16,13 @@ from producer.amounts import duration, images
 from producer.options import INTERRUPTED, program, retry_option, spec_options
 from producer.progress import progress_shown
 from producer.submit import describe_submission, submit
-from producer.watch import Standing, standing
+from producer.watch import Standing, describe, standing
 from storage import sweeps
+from storage.blocks import count_unmade, groups_blocked_by_all
 from storage.database import Database, open_database
 from storage.errors import DatabaseError
-from storage.progress import Worker, list_workers
+from storage.owners import my_host
+from storage.progress import Worker, able, list_workers
 from storage.settings import Settings, read_settings
 from storage.sweeps import Sweep
 
@@ -87,7 +89,12 @@ def run(
 
 
 class _Crew:
-    """The workers of this machine, as one process that supervises them."""
+    """The workers of this machine, as one process that supervises them.
+
+    Attributes:
+        interrupted: Whether somebody asked for the end.
+        has_ended: Whether the process ended of itself.
+    """
 
     def __init__(self, settings: Settings, options: Mapping[str, Any]) -> None:
         self._log = settings.logs / "supervisor.log"
@@ -98,7 +105,7 @@ class _Crew:
             for part in (f"--{name}", str(value))
         ]
         self._process: subprocess.Popen[bytes] | None = None
-        self.interrupted = False
+        self.interrupted = self.has_ended = False
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -128,8 +135,9 @@ class _Crew:
         try:
             yield
         finally:
+            self.has_ended = self._process.poll() is not None
             # A second request would end the workers at once, in the midst of work.
-            if not self.interrupted and self._process.poll() is None:
+            if not self.interrupted and not self.has_ended:
                 self._process.terminate()
             self._process.wait()
             self._process.communicate()  # closes the pipe
@@ -194,7 +202,9 @@ def _follow(database: Database, sweep: Sweep, crew: _Crew) -> Standing:
             began = time.monotonic()
             try:
                 now = standing(database, sweep)
-                news.tell(list_workers(database))
+                workers = list_workers(database)
+                news.tell(workers)
+                is_stuck = not now.leased and _is_stuck(database, sweep, now, workers)
             except DatabaseError as exc:
                 # The workers wait for it too; the night goes on when it is back.
                 news.tell_reason(str(exc))
@@ -204,9 +214,22 @@ def _follow(database: Database, sweep: Sweep, crew: _Crew) -> Standing:
             show(now)
             if now.state != "active":
                 break  # it paused itself, or somebody did
-            if not now.leased and sum(now.blocked.values()) >= now.unmade:
-                break  # nothing is left but what no worker here can make
+            if is_stuck:
+                break
     return now
+
+
+def _is_stuck(
+    database: Database, sweep: Sweep, now: Standing, workers: Iterable[Worker]
+) -> bool:
+    """Tell whether nothing is left but what every worker of this host failed to make.
+
+    Workers of other hosts may make it, or not: they are not waited for.
+    """
+    here = my_host()
+    names = {worker.name for worker in able(workers, here)}
+    groups = groups_blocked_by_all(database, here, names)
+    return bool(groups) and count_unmade(database, sweep, groups) >= now.unmade
 
 
 class _News:
@@ -272,9 +295,9 @@ def _conclude(after: Standing, crew: _Crew) -> int:
         click.echo(f"{after.sweep} is {after.state}{why}.", err=True)
         click.echo(f"{images(after.unmade)} unmade; go on with {resume}.", err=True)
         return INTERRUPTED if crew.interrupted else 1
-    for reason, count in after.blocked.items():
-        click.echo(f"{images(count)} cannot be made here: {reason}", err=True)
-    if not crew.interrupted and after.unmade > sum(after.blocked.values()):
+    for blocked in after.blocked:
+        click.echo(describe(blocked), err=True)
+    if not crew.interrupted and crew.has_ended:
         click.echo("The workers ended before the sweep did:", err=True)
         click.echo(crew.last_words(), err=True)
     again = f"{program()} {shlex.join(sys.argv[1:])}"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.amounts import duration, images
+from producer.amounts import duration
 from producer.opening import opened_to_read
 from producer.tables import plain, write_json
-from producer.watch import Standing, standing
+from producer.watch import Standing, describe, standing
 from storage import sweeps
 from storage.claims import leased_owners
 from storage.database import Database
@@ -189,8 +189,8 @@ def _table(standings: Sequence[Standing], hours: Sequence[float]) -> "Table":
 def _notes(one: Standing) -> Iterator[str]:
     if one.reason:
         yield plain(f"{one.sweep} is {one.state}: {one.reason}")
-    for reason, count in one.blocked.items():
-        yield plain(f"{one.sweep}: {images(count)} blocked: {reason}")
+    for blocked in one.blocked:
+        yield plain(f"{one.sweep}: {describe(blocked)}")
 
 
 def _workers_table(workers: Sequence[Worker], owners: set[str]) -> "RenderableType":

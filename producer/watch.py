@@ -1,10 +1,11 @@
 """How far a sweep is, in numbers."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from producer.amounts import images
 from storage import sweeps
-from storage.blocks import blocked_jobs
+from storage.blocks import Blocked, blocked_jobs
 from storage.database import Database
 from storage.schema import JOB_STATES
 from storage.sweeps import Sweep
@@ -27,7 +28,7 @@ class Standing:
         quarantined: Jobs that killed their worker, again and again.
         images_per_s: Of the last minute.
         eta_s: Seconds until the end at that rate; None where nobody works on it.
-        blocked: What holds unmade jobs up, to how many they are.
+        blocked: What holds unmade jobs up, and where.
     """
 
     sweep: str
@@ -42,7 +43,7 @@ class Standing:
     quarantined: int
     images_per_s: float
     eta_s: float | None
-    blocked: Mapping[str, int] = field(default_factory=dict)
+    blocked: Sequence[Blocked] = ()
 
     @property
     def unmade(self) -> int:
@@ -66,4 +67,13 @@ def standing(database: Database, sweep: Sweep) -> Standing:
         images_per_s=round(rate, 3),
         eta_s=round(unmade / rate, 1) if rate and counts.get("leased") else None,
         blocked=blocked_jobs(database, sweep),
+    )
+
+
+def describe(blocked: Blocked) -> str:
+    """Say in a sentence what cannot be made, by whom and why."""
+    workers = ", ".join(blocked.workers)
+    return (
+        f"{images(blocked.images)} cannot be made by {workers} on {blocked.host}: "
+        f"{blocked.reason}"
     )

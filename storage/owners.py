@@ -11,12 +11,26 @@ import psutil
 CLOCK_SLACK_S = 3
 
 
+def my_host() -> str:
+    """Name this machine, for people."""
+    return socket.gethostname()
+
+
 def my_name() -> str:
     """Name this process: machine, id, second of its start.
 
     So `night3.1f2e7a90-effffffc:4711:5025`.
     """
-    return f"{process_name(os.getpid())}:{_started_s(psutil.Process())}"
+    return name_of(os.getpid())
+
+
+def name_of(pid: int) -> str:
+    """Give the name that a process of this machine has as an owner.
+
+    Raises:
+        psutil.Error: There is no such process.
+    """
+    return f"{process_name(pid)}:{_started_s(psutil.Process(pid))}"
 
 
 def process_name(pid: int) -> str:
@@ -60,7 +74,7 @@ def _machine() -> str:
     suffix = f".{boot.read_text()[:8]}" if boot.exists() else ""
     if suffix and ids.exists():
         suffix += f"-{ids.stat().st_ino:x}"
-    return f"{socket.gethostname()}{suffix}"
+    return f"{my_host()}{suffix}"
 
 
 def _is_orphan(process: psutil.Process) -> bool:

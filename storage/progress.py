@@ -1,6 +1,6 @@
 """How far sweeps are by an axis, what they cost so far, and who is at work."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -63,6 +63,15 @@ def list_workers(database: Database) -> list[Worker]:
         for row in rows
     ]
     return [worker for worker in found if worker.silent_s < GONE_S]
+
+
+def able(workers: Iterable[Worker], host: str) -> list[Worker]:
+    """Give the workers of a host that can take work: neither silent nor benched."""
+    return [
+        worker
+        for worker in workers
+        if worker.host == host and not worker.is_silent and worker.phase != "benched"
+    ]
 
 
 def worked_s(database: Database, sweep: Sweep) -> float:

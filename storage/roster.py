@@ -13,6 +13,7 @@ from storage import blocks
 from storage.claims import runnable_groups
 from storage.database import Database, insert_into, utc_now
 from storage.owners import is_dead
+from storage.progress import able, list_workers
 from storage.schema import LEASED, jobs, workers
 
 #: Hours after which anybody removes the row of a silent worker.
@@ -58,6 +59,14 @@ def note(database: Database, entry: Entry) -> None:
         )
 
 
+def announce(database: Database, entry: Entry) -> None:
+    """Write the row of a worker that is about to write its own, unless it has."""
+    values = {**asdict(entry), "seen_at": utc_now()}
+    with database.write() as connection:
+        statement = insert_into(connection, workers).values(values)
+        connection.execute(statement.on_conflict_do_nothing())
+
+
 def remove(database: Database, owner: str) -> None:
     """Remove the rows of a worker that is gone.
 
@@ -90,7 +99,13 @@ def held_by(database: Database, owner: str) -> frozenset[int]:
         return frozenset(connection.execute(query).scalars())
 
 
-def has_work(database: Database) -> bool:
-    """Tell whether there is a job to take, other than what no worker could make."""
+def has_work(database: Database, host: str) -> bool:
+    """Tell whether there is a job to take, other than what no worker here could make.
+
+    Args:
+        database: Where the jobs are.
+        host: The machine whose workers are meant.
+    """
     waiting = {group.key for group in runnable_groups(database)}
-    return bool(waiting - blocks.blocked_groups(database).keys())
+    workers = {worker.name for worker in able(list_workers(database), host)}
+    return bool(waiting - blocks.groups_blocked_by_all(database, host, workers))

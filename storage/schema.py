@@ -191,14 +191,17 @@ results = Table(
     Column("place_id", Id, ForeignKey("model_places.id")),
 )
 
-#: Groups that a worker could not make, through no fault of their jobs.
+#: Groups that a worker of a host could not make, through no fault of their jobs, and
+#: when it tries again, by that host's clock.
 blocks = Table(
     "blocks",
     metadata,
     Column("group_key", String(16), primary_key=True),
-    Column("worker", Text, nullable=False),
+    Column("host", Text, primary_key=True),
+    Column("worker", Text, primary_key=True),
     Column("reason", Text, nullable=False),
     Column("since", String(32), nullable=False),
+    Column("retry_at", String(32), nullable=False),
 )
 
 #: Worker processes: what each is doing, and when it last gave a sign of life.

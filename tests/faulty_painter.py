@@ -11,12 +11,13 @@ with `short`, the machine kills whoever loads a model for the prompt `large`; wi
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from PIL.Image import Image
 
-from storage.errors import DeviceError
+from storage.errors import DeviceError, UnfitError
 from storage.job import Job
 from storage.settings import read_settings
 from tests import stand_in
@@ -75,7 +76,18 @@ def is_there(name: str) -> bool:
     return (read_settings().home / name).exists()
 
 
+def is_first(name: str) -> bool:
+    """Tell whether this process was the first to ask for a file of that name."""
+    file = (read_settings().home / name).with_suffix(".first")
+    with suppress(FileExistsError), file.open("x") as opened:
+        opened.write(str(os.getpid()))
+    return file.read_text() == str(os.getpid())
+
+
 def _misbehave(jobs: list[Job]) -> None:
+    if jobs and is_there("picky") and is_first("picky"):
+        msg = "the model must fit into memory, but does not"
+        raise UnfitError(msg)
     if any(job.prompt == "curse" for job in jobs) or (jobs and is_there("sick")):
         msg = "the GPU must answer, but says: lost"
         raise DeviceError(msg)

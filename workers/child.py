@@ -6,7 +6,9 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-from storage.owners import process_name
+import psutil
+
+from storage.owners import name_of, process_name
 from workers import phases
 from workers.bench import Bench
 from workers.devices import Seat
@@ -42,6 +44,14 @@ class Process:
     listener: Listener
     started: float = field(default_factory=time.monotonic)
     stuck_in: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name in claims; only the beginning of it where it is gone already."""
+        try:
+            return name_of(self.popen.pid)
+        except psutil.Error:
+            return self.owner
 
     @property
     def owner(self) -> str:

@@ -15,6 +15,7 @@ from storage import blocks
 from storage.database import Database, open_database
 from storage.embedded import broker_url
 from storage.errors import DeviceError
+from storage.owners import my_host
 from storage.queue import make_app
 from storage.settings import Settings, read_settings
 from workers.devices import Seat, choose_seats
@@ -119,7 +120,8 @@ def worker(
             "those, or wait for one with --join."
         )
         raise DeviceError(msg)
-    patiently(lambda: blocks.lift_all(database), check=lambda: None)
+    # What was missing on this host may be there now.
+    patiently(lambda: blocks.lift_all(database, host=my_host()), check=lambda: None)
     _obey_signals(supervisor)
     if end_with_parent:
         threading.Thread(target=_wait_for_end, args=(supervisor,), daemon=True).start()

@@ -15,7 +15,6 @@ from functools import partial
 from itertools import groupby
 from typing import Self
 
-from storage import blocks
 from storage.claims import Claim
 from storage.database import seconds_between, utc_now
 from storage.errors import DeviceError, JobError
@@ -291,7 +290,7 @@ class Finisher:
             key = row.claim.job.key
             log.info("Stored %s.", key, extra={"action": "job_stored"})
         if done:
-            self._kit.patiently(lambda: blocks.lift(self._kit.database, group))
+            self._kit.patiently(lambda: self._kit.lift(group))
 
     def _record_failure(self, row: _Failed) -> None:
         key, error = row.claim.job.key, row.error

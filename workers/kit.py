@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from storage import blocks, claims
@@ -18,6 +18,7 @@ from storage.errors import (
     WrongDatabaseError,
 )
 from storage.images import ImageFolder
+from storage.owners import my_host
 from workers import outages, phases
 from workers.beat import Beat
 from workers.painting import StoppedError
@@ -44,6 +45,7 @@ class Kit:
         beat: What keeps the claims meanwhile.
         owner: This worker's name in claims.
         worker: Its name for people.
+        host: Its machine, for people.
         lease_s: Seconds that a claim lasts without a beat.
         should_stop: Whether the worker was asked to end.
         peers: Workers that its supervisor has, itself included.
@@ -59,6 +61,7 @@ class Kit:
     should_stop: Callable[[], bool]
     peers: int = 1
     developers: int = 1
+    host: str = field(default_factory=my_host)
 
     def check(self) -> None:
         """Raise `StoppedError` if the worker was asked to end; it is progress too."""
@@ -85,10 +88,24 @@ class Kit:
         """
         return patiently(act, check=check or self.check)
 
-    def tell(self, group: str, reason: str) -> None:
-        """Note for people what holds a group up; lifted with its next image."""
-        with suppress(DatabaseError):
-            blocks.block(self.database, group, worker=self.worker, reason=reason)
+    def block(self, group: str, reason: str) -> None:
+        """Note what keeps this worker from making a group, which then rests for it.
+
+        Raises:
+            DatabaseError: SQL cannot be reached.
+        """
+        blocks.block(
+            self.database, group, host=self.host, worker=self.worker, reason=reason
+        )
+
+    def lift(self, group: str) -> None:
+        """Note that this worker makes a group; raises as `block` does."""
+        blocks.lift(self.database, group, host=self.host, worker=self.worker)
+
+    def is_resting(self) -> Callable[[str], bool]:
+        """Give what tells of a group whether this worker leaves it alone for now."""
+        found, me = blocks.resting(self.database), (self.host, self.worker)
+        return lambda group: me in found.get(group, ())
 
     def suspect(self, taken: Sequence[Claim], error: DeviceError) -> None:
         """Give back what a device failed with, to be claimed last, and then alone.
@@ -97,7 +114,8 @@ class Kit:
         """
         self.hand_back([claim.id for claim in taken], suspected=True)
         if len(taken) == 1 and taken[0].attempts >= MANY:
-            self.tell(taken[0].job.group, str(error))
+            with suppress(DatabaseError):
+                self.block(taken[0].job.group, str(error))
 
     def hand_back(self, ids: Collection[int], *, suspected: bool = False) -> None:
         """Give claimed jobs back unmade, if the database can be reached.

@@ -6,7 +6,6 @@ python -P -m workers.process --name gpu0 --device cuda:0
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -20,14 +19,13 @@ import click
 from celery import Celery
 from celery.exceptions import Reject, SecurityWarning
 
-from storage import blocks
-from storage.database import open_database, seconds_between, utc_now
+from storage.database import open_database, utc_now
 from storage.embedded import broker_url
 from storage.errors import NightsweepError, UsageError, WrongDatabaseError
 from storage.free_space import WantedFreeSpace
 from storage.images import ImageFolder
 from storage.model_places import DatabasePlaces
-from storage.owners import my_name
+from storage.owners import my_host, my_name
 from storage.queue import make_app
 from storage.roster import Entry
 from storage.settings import Settings, read_settings
@@ -120,8 +118,6 @@ def _prepare(settings: Settings, seat: Seat, *, peers: int, recent: Recent) -> C
         compile_network=settings.compile_network,
     )
     turn = Turn(kit=kit, painter=WatchedPainter(painter), recent=recent)
-    for group, since in _patiently(lambda: blocks.blocked_groups(database)).items():
-        turn.leave_alone(group, unfit_s=seconds_between(since, utc_now()))
     register(app, turn, beat)
     return app
 
@@ -136,7 +132,7 @@ def _entry(seat: Seat, owner: str) -> Entry:
     return Entry(
         owner=owner,
         name=seat.name,
-        host=socket.gethostname(),
+        host=my_host(),
         gpu=seat.gpu,
         phase=phases.STARTING,
         started_at=now,

@@ -2,16 +2,18 @@
 
 import logging
 import time
+from collections.abc import Iterable
 
 from celery import Celery
 
-from storage import claims, life
+from storage import blocks, claims, life
 from storage.database import Database
-from storage.owners import is_dead
+from storage.owners import is_dead, my_host
+from storage.progress import able, list_workers
 from storage.queue import send, waiting
 from storage.sweeps import NORMAL_PRIORITY
 from storage.wake_ups import runnable_keys
-from workers import moments
+from workers import moments, phases
 from workers.beat import BEATS_PER_LEASE
 from workers.moments import Moment
 from workers.upkeep import REPAIR_S
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 GAP_S = 2 * REPAIR_S
 #: Seconds between two looks for what a command left half done: all jobs are looked at.
 SETTLE_S = 60.0
+RESENT = {"action": "resent"}
 
 
 class Reconciler:
@@ -41,9 +44,10 @@ class Reconciler:
         self._app = app
         self._lease_s = lease_s
         self._looked: Moment | None = None
+        self._told: set[str] = set()
         self._spares_until = self._settles_at = 0.0
 
-    def __call__(self) -> int:
+    def __call__(self) -> None:
         """Reconcile; see `reconcile`."""
         self._look()
         now = time.monotonic()
@@ -51,7 +55,13 @@ class Reconciler:
             life.settle_all(self._database)
             self._settles_at = now + SETTLE_S
         spares = now < self._spares_until
-        return reconcile(self._database, self._app, spare_the_silent=spares)
+        self._tell(reconcile(self._database, self._app, spare_the_silent=spares))
+
+    def _tell(self, sent: set[str]) -> None:
+        """Say what was sent, unless it was for the same groups the last time."""
+        if sent and sent != self._told:
+            self._told = sent
+            log.info("Sent jobs of %d groups again.", len(sent), extra=RESENT)
 
     def _look(self) -> None:
         with self._database.write():  # as a worker that lengthens its leases
@@ -76,7 +86,7 @@ def free_the_dead(database: Database, *, spare_the_silent: bool = False) -> int:
 
 def reconcile(
     database: Database, app: Celery, *, spare_the_silent: bool = False
-) -> int:
+) -> set[str]:
     """Free the dead's jobs, and wake the workers where work waits without a message.
 
     A sweep that fails is paused.
@@ -87,7 +97,7 @@ def reconcile(
         spare_the_silent: Whether leases that ended are left to their owners.
 
     Returns:
-        The number of messages sent.
+        The groups whose jobs were sent.
 
     Raises:
         QueueError: Redis cannot be reached.
@@ -96,10 +106,27 @@ def reconcile(
     free_the_dead(database, spare_the_silent=spare_the_silent)
     life.judge(database)
     if waiting(app):
-        return 0
-    groups = runnable_keys(database)
-    if not groups:
-        return 0
-    sent = send(app, groups, priority=NORMAL_PRIORITY)
-    log.info("Sent %d messages again.", sent, extra={"action": "resent"})
-    return sent
+        return set()
+    keys = runnable_keys(database)
+    copies = _copies(database, keys)
+    for number in range(max(copies.values(), default=0)):
+        groups = {group: keys[group] for group in keys if copies[group] > number}
+        send(app, groups, priority=NORMAL_PRIORITY)
+    return {group for group in keys if copies[group]}
+
+
+def _copies(database: Database, groups: Iterable[str]) -> dict[str, int]:
+    """Say how often the jobs of each group are to be sent.
+
+    Once, where no worker leaves the group alone. Where some do, a message may come to
+    one of these, so there is one for each of them, and for each idle worker of this
+    host that would make the group. Where there is no such worker, none is useful.
+    """
+    resting = blocks.resting(database)
+    workers = able(list_workers(database), my_host()) if resting else []
+    idle = {(one.host, one.name) for one in workers if one.phase == phases.IDLE}
+    copies = dict.fromkeys(groups, 1)
+    for group in copies.keys() & resting.keys():
+        is_useful = bool(idle - resting[group])
+        copies[group] = len(idle | resting[group]) if is_useful else 0
+    return copies

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from storage.database import Database, utc_now
 from storage.errors import NightsweepError
-from storage.owners import host_of, my_name
+from storage.owners import my_host, my_name
 from storage.roster import Entry
 from workers import phases
 from workers.bench import MANY
@@ -166,6 +166,10 @@ class Supervisor:
         if child.bench.ends:
             self._upkeep.strike(self._benched_name(child.seat))
         child.start(peers=len(self._seated()))
+        if child.process:
+            # Nobody gives up as long as there is a worker that has tried nothing.
+            entry = _entry(child.seat, child.process.name, phase=phases.STARTING)
+            self._upkeep.announce(entry)
 
     def _watch(self, seat: Seat, process: Process) -> None:
         """Kill a worker that gets on no more, however lively its beat."""
@@ -236,19 +240,9 @@ class Supervisor:
             f"{why}, {child.bench.ends} in a row without an image; see {name}.log; "
             f"until {until:%H:%M:%S} UTC"
         )
-        now = utc_now()
-        self._upkeep.note(
-            Entry(
-                owner=self._benched_name(child.seat),
-                name=name,
-                host=host_of(self._name),
-                gpu=child.seat.gpu,
-                phase=phases.BENCHED,
-                detail=detail,
-                started_at=now,
-                phase_at=now,
-            )
-        )
+        benched = self._benched_name(child.seat)
+        entry = _entry(child.seat, benched, phase=phases.BENCHED, detail=detail)
+        self._upkeep.note(entry)
 
     def _end_all(self) -> None:
         running = [child.process for child in self._children if child.process]
@@ -278,3 +272,17 @@ class Supervisor:
 
     def _benched_name(self, seat: Seat) -> str:
         return f"{self._name}/{seat.name}"
+
+
+def _entry(seat: Seat, owner: str, *, phase: str, detail: str = "") -> Entry:
+    now = utc_now()
+    return Entry(
+        owner=owner,
+        name=seat.name,
+        host=my_host(),
+        gpu=seat.gpu,
+        phase=phase,
+        detail=detail,
+        started_at=now,
+        phase_at=now,
+    )

@@ -24,10 +24,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds after which a turn ends, to let other groups in.
 TURN_S = 600.0
-#: Seconds for which a worker leaves a group alone that it could not make: as long as
-#: that has been so, but within these.
-ASIDE_S = 60.0
-MOST_ASIDE_S = 300.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,20 +39,9 @@ class Turn:
     kit: Kit
     painter: Painter
     recent: Recent = field(default_factory=Recent)
-    _aside: dict[str, float] = field(default_factory=dict)
-    _unfit_since: dict[str, float] = field(default_factory=dict)
     _kind: tuple[int, str] | None = None
-
-    def leave_alone(self, group: str, *, unfit_s: float = 0.0) -> None:
-        """Set a group aside for a while, since it could not be made of late.
-
-        Args:
-            group: Its key.
-            unfit_s: Seconds for which it could not, where that began elsewhere.
-        """
-        now = time.monotonic()
-        since = self._unfit_since.setdefault(group, now - unfit_s)
-        self._aside[group] = now + min(max(ASIDE_S, now - since), MOST_ASIDE_S)
+    #: What keeps this worker from making a group, as it was said last.
+    _said: dict[str, str] = field(default_factory=dict)
 
     def take(self, keys: Sequence[str]) -> None:
         """Make the groups of `keys`, then others of the same model.
@@ -91,8 +76,9 @@ class Turn:
 
     def _waiting(self) -> list[Group]:
         """Give the groups that this worker could make now."""
-        found, now = claims.runnable_groups(self.kit.database), time.monotonic()
-        return [group for group in found if self._aside.get(group.key, 0.0) <= now]
+        is_resting = self.kit.is_resting()
+        found = claims.runnable_groups(self.kit.database)
+        return [group for group in found if not is_resting(group.key)]
 
     def _is_outranked(self, key: str) -> bool:
         """Tell whether something waits that is more urgent than this group."""
@@ -113,7 +99,7 @@ class Turn:
         try:
             with finisher, feed:
                 self._paint(feed)
-            self._unfit_since.pop(group.key, None)
+            self._said.pop(group.key, None)
         except UnfitError as exc:
             self._kind = None
             self._set_aside(group.key, str(exc))
@@ -155,6 +141,7 @@ class Turn:
         feed.blame(error)
 
     def _set_aside(self, key: str, reason: str) -> None:
-        log.error("%s", reason, extra={"action": "group_blocked"})
-        self.leave_alone(key)
-        self.kit.tell(key, reason)
+        if self._said.get(key) != reason:
+            log.error("%s", reason, extra={"action": "group_blocked"})
+        self._said[key] = reason
+        self.kit.patiently(lambda: self.kit.block(key, reason))

@@ -13,6 +13,7 @@ from functools import partial
 from storage import blocks, claims, roster
 from storage.database import Database
 from storage.errors import NightsweepError, WrongDatabaseError
+from storage.owners import my_host
 from storage.roster import Entry
 from workers import outages
 from workers.errands import Answer, Errands
@@ -57,6 +58,7 @@ class Upkeep:
         """
         self.has_work: bool | None = None
         self.trouble: WrongDatabaseError | None = None
+        self._host = my_host()
         self._database = database
         self._repair = repair
         self._keep_redis = keep_redis
@@ -108,9 +110,8 @@ class Upkeep:
 
     def block(self, owner: str, *, worker: str, reason: str) -> None:
         """Note what a worker could not load; arguments as of `blocks.block_held`."""
-        act = partial(
-            blocks.block_held, self._database, owner, worker=worker, reason=reason
-        )
+        what = {"host": self._host, "worker": worker, "reason": reason}
+        act = partial(blocks.block_held, self._database, owner, **what)
         self._send(self._sql, act)
 
     def free(self, owner: str, *, died: bool) -> "Future[frozenset[int] | None]":
@@ -120,6 +121,10 @@ class Upkeep:
     def note(self, entry: Entry) -> None:
         """Write a row of the roster."""
         self._send(self._sql, lambda: roster.note(self._database, entry))
+
+    def announce(self, entry: Entry) -> None:
+        """Write a row of the roster for a worker that has not yet."""
+        self._send(self._sql, lambda: roster.announce(self._database, entry))
 
     def strike(self, owner: str) -> None:
         """Remove a row of the roster."""
@@ -173,7 +178,7 @@ class Upkeep:
 
     def _look_for_work(self) -> None:
         try:
-            self.has_work = roster.has_work(self._database)
+            self.has_work = roster.has_work(self._database, self._host)
         except Exception:
             self.has_work = None
             raise

@@ -17,6 +17,7 @@ from producer.cli import cli
 from producer.submit import submit
 from storage import blocks, life
 from storage.database import Database
+from storage.owners import my_host
 from storage.queue import waiting
 from storage.results import record_done
 from storage.schema import jobs
@@ -230,7 +231,9 @@ def test_a_run_tries_again_what_could_not_be_made_before(
     submit(spec)
     with database.read() as connection:
         group = connection.execute(sa.select(jobs.c.group_key)).scalars().first()
-    blocks.block(database, group, worker="gpu9", reason="the model was not there")
+    for worker in ("cpu0", "gpu9"):
+        about = {"host": my_host(), "worker": worker}
+        blocks.block(database, group, **about, reason="the model was not there")
     said = command("run", spec, "--device", "cpu", "--workers", "1")
     assert "Made 8 images" in said
 

@@ -2,18 +2,19 @@
 
 import subprocess
 import time
+from dataclasses import replace
 
 import pytest
 from celery import Celery
 from redis import Redis
 
-from storage import life
+from storage import blocks, life, roster
 from storage.claims import MAX_DEATHS
 from storage.database import Database
 from storage.embedded import stop
 from storage.errors import QueueError
-from storage.owners import my_name
-from storage.queue import QUEUE, send, waiting
+from storage.owners import my_host, my_name
+from storage.queue import QUEUE, redis_client, send, waiting
 from storage.results import record_done, record_failure
 from storage.server_socket import socket_path
 from storage.settings import Settings
@@ -29,6 +30,7 @@ from tests.builders import (
     submit,
     take,
 )
+from tests.unit.test_roster import ENTRY
 from workers.beat import BEATS_PER_LEASE
 from workers.reconcile import SETTLE_S, Reconciler, free_the_dead, reconcile
 
@@ -123,20 +125,20 @@ def test_repair_never_sets_a_job_aside(database: Database) -> None:
 
 def test_jobs_without_a_message_get_one(database: Database, app: Celery) -> None:
     submit(database, [*plan_seeds(1, 2), make_planned(seed=3, width=768)])
-    assert reconcile(database, app) == 2
+    assert len(reconcile(database, app)) == 2
     assert waiting(app) == 2
 
 
 def test_while_messages_wait_none_is_sent(database: Database, app: Celery) -> None:
     submit(database, plan_seeds(1, 2))
     send(app, {"group": ["0" * 32]}, priority=9)
-    assert reconcile(database, app) == 0
+    assert reconcile(database, app) == set()
     assert waiting(app) == 1
 
 
 def test_repeated_repair_sends_no_more(database: Database, app: Celery) -> None:
     submit(database, plan_seeds(1, 2))
-    assert [reconcile(database, app) for _ in range(3)] == [1, 0, 0]
+    assert [len(reconcile(database, app)) for _ in range(3)] == [1, 0, 0]
 
 
 def test_what_redis_lost_is_sent_again(
@@ -146,7 +148,7 @@ def test_what_redis_lost_is_sent_again(
     reconcile(database, app)
     with Redis(unix_socket_path=str(socket_path(settings))) as client:
         client.flushall()
-    assert reconcile(database, app) == 1
+    assert len(reconcile(database, app)) == 1
     assert waiting(app) == 1
 
 
@@ -155,7 +157,7 @@ def test_a_message_is_sent_for_every_group_however_many_jobs_another_has(
 ) -> None:
     wide = make_planned(seed=-1, position=600, width=768)
     submit(database, [*plan_seeds(*range(600)), wide])
-    assert reconcile(database, app) == waiting(app)
+    assert reconcile(database, app) == {wide.job.group, make_job().group}
     named: list[str] = []
     with app.connection_for_read() as connection:
         channel = connection.channel()
@@ -168,7 +170,80 @@ def test_a_message_is_sent_for_every_group_however_many_jobs_another_has(
 def test_a_freed_job_gets_a_message_at_once(database: Database, app: Celery) -> None:
     submit(database, plan_seeds(1))
     take(database, "elsewhere:1:1", lease_s=-1)
-    assert reconcile(database, app) == 1
+    assert len(reconcile(database, app)) == 1
+
+
+def add_worker(database: Database, name: str, **changes: str) -> None:
+    """Have an idle worker on this host, or as `changes` say."""
+    about = {"owner": name, "name": name, "host": my_host(), "phase": "idle", **changes}
+    roster.note(database, replace(ENTRY, **about))
+
+
+def block(database: Database, group: str, *workers: str, host: str = "") -> None:
+    for name in workers:
+        about = {"host": host or my_host(), "worker": name}
+        blocks.block(database, group, **about, reason="no such model")
+
+
+def test_what_every_worker_of_the_host_leaves_alone_is_not_sent(
+    database: Database, app: Celery
+) -> None:
+    wide = make_planned(seed=3, width=768)
+    submit(database, [*plan_seeds(1, 2), wide])
+    for name in ("gpu0", "gpu1"):
+        add_worker(database, name)
+    add_worker(database, "gpu2", phase="benched")
+    add_worker(database, "gpu3", phase="painting")
+    add_worker(database, "gpu4", host="elsewhere")
+    group = make_job().group
+    block(database, group, "gpu0", "gpu1")
+    assert reconcile(database, app) == {wide.job.group}
+    assert waiting(app) == 1
+
+
+def test_what_an_idle_worker_may_make_is_sent_until_it_comes_to_that_one(
+    database: Database, app: Celery
+) -> None:
+    submit(database, plan_seeds(1, 2))
+    group = make_job().group
+    for name in ("gpu0", "gpu1"):
+        add_worker(database, name)
+    block(database, group, "gpu0")
+    block(database, group, "gpu0", "gpu1", host="elsewhere")
+    assert reconcile(database, app) == {group}
+    assert waiting(app) == 4, "one for each that may take it"
+
+
+def test_what_a_worker_left_alone_is_sent_when_its_pause_is_over(
+    database: Database, app: Celery
+) -> None:
+    submit(database, plan_seeds(1, 2))
+    add_worker(database, "gpu0")
+    group = make_job().group
+    block(database, group, "gpu0")
+    assert reconcile(database, app) == set()
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE blocks SET retry_at = since")
+    assert reconcile(database, app) == {group}
+    assert waiting(app) == 1
+
+
+def test_what_is_sent_again_and_again_is_logged_once_and_on_change(
+    database: Database, app: Celery, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "workers.reconcile")
+    repair = Reconciler(database, app, lease_s=90)
+
+    def logged() -> int:
+        with redis_client(app) as client:
+            client.delete(QUEUE, f"{QUEUE}\x06\x163")
+        repair()
+        return caplog.text.count("groups again")
+
+    submit(database, plan_seeds(1, 2))
+    assert [logged() for _ in range(3)] == [1, 1, 1]
+    submit(database, [make_planned(seed=3, width=768)], name="other")
+    assert [logged() for _ in range(2)] == [2, 2]
 
 
 def test_where_nothing_is_left_to_do_nothing_is_sent(
@@ -179,7 +254,7 @@ def test_where_nothing_is_left_to_do_nothing_is_sent(
     record_done(
         database, {one.id: make_result()}, worker="cpu0", environment=ENVIRONMENT
     )
-    assert reconcile(database, app) == 0
+    assert reconcile(database, app) == set()
     assert waiting(app) == 0
 
 
@@ -191,7 +266,8 @@ def test_what_a_killed_command_left_half_done_is_finished(
     with database.write() as connection:
         # As `resume` says it first.
         connection.exec_driver_sql("UPDATE sweeps SET state='active'")
-    assert Reconciler(database, app, lease_s=90)() == 1
+    Reconciler(database, app, lease_s=90)()
+    assert waiting(app) == 1
     assert len(take(database)) == 2
 
 
@@ -215,7 +291,7 @@ def test_a_sweep_that_fails_is_paused(database: Database, app: Celery) -> None:
     for claim in take(database, limit=FAILURES):
         record_failure(database, claim.id, owner="host:1:1", error="latents are NaN")
     take(database, limit=1)
-    assert reconcile(database, app) == 0
+    assert reconcile(database, app) == set()
     sweep = find_sweep(database, "night")
     assert sweep
     assert sweep.state == "paused"

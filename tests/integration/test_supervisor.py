@@ -15,6 +15,7 @@ from storage import claims, roster
 from storage.claims import MAX_DEATHS
 from storage.database import Database
 from storage.errors import DatabaseError
+from storage.owners import my_host
 from storage.queue import send
 from storage.settings import Settings
 from tests.builders import job_rows, make_planned, plan_seeds, states, submit, take
@@ -181,7 +182,7 @@ def test_a_look_that_takes_its_time_makes_nobody_forget_the_last(
     upkeep._look_for_work()
     known: list[bool | None] = []
 
-    def look(_database: Database) -> bool:
+    def look(*_args: object) -> bool:
         known.append(upkeep.has_work)
         msg = "the database is away"
         raise DatabaseError(msg)
@@ -306,10 +307,11 @@ def test_what_no_worker_can_make_ends_the_run_with_its_reason(
     said = CliRunner().invoke(cli, words)
     assert said.exit_code == 1, said.output
     assert "Made 1 image in" in said.output
-    assert "1 image cannot be made here: the model must be there" in said.output
+    where = f"by cpu0 on {my_host()}"
+    assert f"1 image cannot be made {where}: the model must be there" in said.output
     assert "1 image unmade; go on with: " in said.output
     status = CliRunner().invoke(cli, ["status"])
-    assert '"blocked": {"the model must be there, but is not": 1}' in status.output
+    assert '"reason": "the model must be there, but is not"' in status.output
 
 
 def test_run_makes_a_sweep_and_reports_failures(

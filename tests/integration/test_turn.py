@@ -3,11 +3,8 @@
 import os
 import shutil
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,10 +14,12 @@ from celery.exceptions import Reject
 from celery.worker import state
 from PIL import Image
 
+from storage import blocks
 from storage.blocks import blocked_jobs
 from storage.database import Database
-from storage.errors import DatabaseError, DeviceError
+from storage.errors import DatabaseError, DeviceError, UnfitError
 from storage.images import ImageFolder
+from storage.job import Job
 from storage.schema import workers
 from storage.settings import Settings
 from tests import stand_in
@@ -230,11 +229,56 @@ def test_a_group_that_cannot_be_made_is_set_aside_and_counts_against_no_job(
     assert states(database) == {0: "pending", 1: "pending"}
     assert {row.attempts for row in job_rows(database)} == {0}
     reason = "the model must be there, but is not"
-    assert blocked_jobs(database, sweep) == {reason: 2}
+    (blocked,) = blocked_jobs(database, sweep)
+    assert (blocked.reason, blocked.images) == (reason, 2)
     monkeypatch.setattr(stand_in, "_misbehave", lambda job: None)
     make_turn().take(keys_of(database))
+    assert len(painter.painted) == 1, "a worker that starts again knows of it"
+    blocks.lift_all(database)  # as by a sweep that is submitted
+    turn.take(keys_of(database))
     assert states(database) == {0: "done", 1: "done"}
-    assert blocked_jobs(database, sweep) == {}
+    assert blocked_jobs(database, sweep) == []
+
+
+def test_what_keeps_a_worker_from_a_group_is_logged_once_and_on_change(
+    make_turn: Callable[..., Turn],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    submit(database, plan_seeds(0, prompt="unfit", **SMALL))
+    turn = make_turn()
+
+    def try_again() -> None:
+        blocks.lift_all(database)
+        turn.take(keys_of(database))
+
+    try_again()
+    try_again()
+    said = "the model must be there, but is not"
+    assert caplog.messages.count(said) == 1
+
+    def misbehave(job: Job) -> None:
+        msg = "the model must fit, but does not"
+        raise UnfitError(msg)
+
+    monkeypatch.setattr(stand_in, "_misbehave", misbehave)
+    try_again()
+    try_again()
+    assert caplog.messages.count("the model must fit, but does not") == 1
+
+
+def test_a_group_that_another_worker_could_not_make_is_tried(
+    make_turn: Callable[..., Turn], database: Database
+) -> None:
+    sweep = submit(database, plan_seeds(0, 1, **SMALL))
+    turn, group = make_turn(), job_rows(database)[0].group_key
+    for host, worker in ((turn.kit.host, "cpu7"), ("elsewhere", turn.kit.worker)):
+        blocks.block(database, group, host=host, worker=worker, reason="no memory")
+    turn.take(keys_of(database))
+    assert states(database) == {0: "done", 1: "done"}
+    assert blocked_jobs(database, sweep) == []
+    assert len(blocks.resting(database)[group]) == 2, "they would still say so"
 
 
 @pytest.mark.parametrize("prompt", ["raise", "undevelopable"])
@@ -381,7 +425,7 @@ def test_a_full_disk_is_waited_out(
     work.start()
     wait_until(lambda: "Waiting: Images must be writable" in caplog.text)
     assert states(database) == {0: "leased"}
-    assert blocked_jobs(database, sweep) == {}, "an outage blocks no group"
+    assert blocked_jobs(database, sweep) == [], "an outage blocks no group"
     settings.images.unlink()
     work.join(PATIENCE_S)
     assert states(database) == {0: "done"}
@@ -538,21 +582,3 @@ def test_the_task_takes_keys_and_discards_what_is_none(
     assert states(database) == {0: "pending"}
     task.run(keys_of(database))
     assert states(database) == {0: "done"}
-
-
-@pytest.mark.databases("sqlite")
-@pytest.mark.parametrize(("unfit_s", "pause_s"), [(0, 60), (200, 200), (9000, 300)])
-def test_a_group_is_left_alone_for_as_long_as_it_could_not_be_made(
-    make_turn: Callable[..., Turn],
-    database: Database,
-    monkeypatch: pytest.MonkeyPatch,
-    unfit_s: float,
-    pause_s: float,
-) -> None:
-    submit(database, plan_seeds(0, **SMALL))
-    turn, now = make_turn(), time.monotonic()
-    turn.leave_alone(GROUP, unfit_s=unfit_s)
-    for past_s, count in ((pause_s - 5, 0), (pause_s + 5, 1)):
-        clock = SimpleNamespace(monotonic=partial(float, now + past_s))
-        monkeypatch.setattr(turn_module, "time", clock)
-        assert len(turn._waiting()) == count

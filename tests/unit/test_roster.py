@@ -2,6 +2,7 @@
 
 import subprocess
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,6 @@ import sqlalchemy as sa
 from storage import blocks, roster
 from storage.database import Database
 from storage.roster import Entry
-from storage.schema import blocks as blocks_table
 from storage.schema import workers
 from tests.builders import make_job, make_planned, submit, take
 
@@ -52,6 +52,14 @@ def test_a_workers_row_is_written_anew_each_time(database: Database) -> None:
     )
 
 
+def test_a_worker_is_announced_until_it_writes_itself(database: Database) -> None:
+    roster.announce(database, replace(ENTRY, phase="starting"))
+    assert [row.phase for row in rows(database)] == ["starting"]
+    roster.note(database, ENTRY)
+    roster.announce(database, replace(ENTRY, phase="starting"))
+    assert [row.phase for row in rows(database)] == ["painting"]
+
+
 def test_a_worker_that_is_gone_is_removed_by_the_beginning_of_its_name(
     database: Database,
 ) -> None:
@@ -90,24 +98,38 @@ def test_what_a_worker_holds_is_known_by_the_beginning_of_its_name(
     assert roster.held_by(database, "host:2:") == frozenset()
 
 
-def test_there_is_work_as_long_as_somebody_can_make_it(database: Database) -> None:
-    assert not roster.has_work(database)
+def test_there_is_work_as_long_as_a_worker_of_the_host_may_make_it(
+    database: Database,
+) -> None:
+    assert not roster.has_work(database, "night3")
     submit(database, [make_planned(seed=1), make_planned(seed=2, width=64)])
-    assert roster.has_work(database)
+    assert roster.has_work(database, "night3")
+    assert len(take(database, group=make_job(width=64).group)) == 1
     group = make_job().group
-    blocks.block(database, group, worker="gpu0", reason="the model is not there")
-    assert roster.has_work(database)
-    other = make_job(width=64).group
-    assert len(take(database, group=other)) == 1
-    assert not roster.has_work(database)
-    blocks.lift(database, group)
-    assert roster.has_work(database)
+    for name in ("gpu0", "gpu1"):
+        roster.note(database, replace(ENTRY, owner=name, name=name))
+    for host, name in (("night4", "gpu0"), ("night4", "gpu1"), ("night3", "gpu0")):
+        blocks.block(database, group, host=host, worker=name, reason="it is not there")
+        assert roster.has_work(database, "night3")
+    blocks.block(database, group, host="night3", worker="gpu1", reason="no memory")
+    assert not roster.has_work(database, "night3")
+    blocks.lift(database, group, host="night3", worker="gpu1")
+    assert roster.has_work(database, "night3")
 
 
-def test_a_block_that_is_noted_again_keeps_its_beginning(database: Database) -> None:
-    for reason in ("the model is not there", "it is another one"):
-        blocks.block(database, "group", worker="gpu0", reason=reason)
-        with database.write() as connection:
-            connection.execute(sa.update(blocks_table).values(since="2026"))
-    blocks.block(database, "group", worker="gpu1", reason="it is still another one")
-    assert blocks.blocked_groups(database) == {"group": "2026"}
+def test_a_worker_that_is_benched_or_silent_is_not_waited_for(
+    database: Database,
+) -> None:
+    submit(database, [make_planned(seed=1)])
+    for name in ("gpu0", "gpu1", "gpu2"):
+        phase = "benched" if name == "gpu1" else "idle"
+        roster.note(database, replace(ENTRY, owner=name, name=name, phase=phase))
+    long_ago = (datetime.now(UTC) - timedelta(minutes=2)).isoformat()
+    with database.write() as connection:
+        of_third = sa.update(workers).where(workers.c.name == "gpu2")
+        connection.execute(of_third.values(seen_at=long_ago))
+    group = make_job().group
+    blocks.block(
+        database, group, host="night3", worker="gpu0", reason="it is not there"
+    )
+    assert not roster.has_work(database, "night3")

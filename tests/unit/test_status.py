@@ -145,9 +145,21 @@ def test_a_paused_sweep_says_why(database: Database) -> None:
 
 def test_what_holds_jobs_up_is_told(database: Database) -> None:
     submit(database, plan_seeds(1, 2))
-    block(database, make_job().group, worker="cpu0", reason="no such model")
-    assert ask()[0]["blocked"] == {"no such model": 2}
-    assert "night: 2 images blocked: no such model" in shown(database)
+    for worker in ("cpu0", "cpu1"):
+        about = {"host": "night3", "worker": worker, "reason": "no such model"}
+        block(database, make_job().group, **about)
+    assert ask()[0]["blocked"] == [
+        {
+            "host": "night3",
+            "workers": ["cpu0", "cpu1"],
+            "reason": "no such model",
+            "images": 2,
+        }
+    ]
+    assert (
+        "night: 2 images cannot be made by cpu0, cpu1 on night3: no such model"
+        in shown(database)
+    )
 
 
 def test_workers_are_shown_with_their_silence(database: Database) -> None:
