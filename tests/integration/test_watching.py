@@ -19,9 +19,10 @@ import pytest
 import sqlalchemy as sa
 from celery import Celery
 from click.testing import CliRunner
+from workers.gpu_locks import GpuLock
 
 from producer.cli import cli
-from producer.run import GIVE_UP_AFTER, _Crew
+from producer.crew import GIVE_UP_AFTER, Crew
 from storage import blocks
 from storage.blocks import blocked_jobs
 from storage.database import Database
@@ -34,7 +35,6 @@ from tests.processes import PATIENCE_S, ROOT, children, wait_until
 from tests.stand_in import hold, let_go
 from workers import bench, devices, gpu_locks
 from workers.devices import Seat
-from workers.gpu_locks import GpuLock
 from workers.supervisor import Supervisor
 
 CPU = ("--device", "cpu", "--workers", "1")
@@ -123,7 +123,7 @@ def test_a_run_says_once_who_is_benched(
 def test_a_run_that_is_interrupted_while_its_workers_start_ends_them(
     settings: Settings, app: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crew = _Crew(settings, {"device": "cpu", "workers": 1})
+    crew = Crew(settings, {"device": "cpu", "workers": 1})
     start = subprocess.Popen
 
     def interrupted(*words: Any, **options: Any) -> Any:
