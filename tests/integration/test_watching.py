@@ -19,7 +19,6 @@ import pytest
 import sqlalchemy as sa
 from celery import Celery
 from click.testing import CliRunner
-from workers.gpu_locks import GpuLock
 
 from producer.cli import cli
 from producer.crew import GIVE_UP_AFTER, Crew
@@ -35,6 +34,7 @@ from tests.processes import PATIENCE_S, ROOT, children, wait_until
 from tests.stand_in import hold, let_go
 from workers import bench, devices, gpu_locks
 from workers.devices import Seat
+from workers.gpu_locks import GpuLock
 from workers.supervisor import Supervisor
 
 CPU = ("--device", "cpu", "--workers", "1")
