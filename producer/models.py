@@ -10,7 +10,7 @@ from producer.tokens import ClipTokens
 from producer.traits import Configs, embeds_guidance, read_traits
 from storage.components import read_components
 from storage.errors import ModelError
-from storage.fingerprint import Digests, fingerprint
+from storage.fingerprint import Digests, fingerprints
 from storage.job import Model
 from storage.models import Located, locate, read_json, resolve_name
 from storage.pipeline_families import Guidance
@@ -170,8 +170,10 @@ def describe(
         scheduler_class=components["scheduler"][1],
         configs=configs,
     )
+    found = fingerprints(located, digests or Digests())
     model = Model(
-        fingerprint=fingerprint(located, digests or Digests()),
+        fingerprint=found.current,
+        former_fingerprints=found.former,
         name=resolved,
         revision=revision,
         variant=variant,

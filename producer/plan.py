@@ -166,8 +166,10 @@ class _Tally:
             self._is_timed = False
 
     def _cost(self, job: Job) -> Cost | None:
-        kind = (job.model.fingerprint, job.dtype, job.width, job.height)
-        return self._costs.get(kind)
+        for model in (job.model.fingerprint, *job.model.former_fingerprints):
+            if cost := self._costs.get((model, job.dtype, job.width, job.height)):
+                return cost
+        return None
 
 
 @click.command(epilog="Example: nightsweep plan examples/first-sweep.yaml")

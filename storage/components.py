@@ -5,6 +5,7 @@ The rules are those of diffusers 0.42 and transformers 5 for a local folder.
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Any
 
 from storage.errors import ModelError
@@ -16,20 +17,35 @@ INDEX = "model_index.json"
 #: would falsify a comparison.
 SKIPPED_COMPONENTS = frozenset({"safety_checker", "feature_extractor"})
 
-_SCHEDULER_FILE = "scheduler_config.json"
-_VOCABULARY_FILES = (
-    "added_tokens.json",
-    "merges.txt",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "special_tokens_map.json",
-    "spiece.model",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "vocab.json",
+#: Components that are one file, by the end of their class.
+_ONE_FILE = {"Scheduler": "scheduler_config.json", "Guidance": "guider_config.json"}
+_VOCABULARY_CLASSES = ("Tokenizer", "Processor", "FeatureExtractor", "Backend")
+#: What tokenizers and processors read: whatever is of these kinds in their folder and
+#: below it, since the names differ from class to class.
+_VOCABULARY = re.compile(
+    r"(?:[^.][^/]*/)*[^.][^/]*"
+    r"\.(?:json|jinja|txt|model(?:\.v\d\w*)?|spm|codes|tokenizer|tiktoken)"
 )
-_VOCABULARY_CLASSES = ("Tokenizer", "Processor", "FeatureExtractor")
+#: What the first version knew of that: fingerprints were made over these alone.
+_FIRST_VOCABULARY = frozenset(
+    {
+        "added_tokens.json",
+        "merges.txt",
+        "preprocessor_config.json",
+        "processor_config.json",
+        "special_tokens_map.json",
+        "spiece.model",
+        "tokenizer.json",
+        "tokenizer.model",
+        "tokenizer_config.json",
+        "vocab.json",
+    }
+)
+#: What transformers reads of a text encoder that can write text, too.
+_GENERATION_FILE = "generation_config.json"
+_ADAPTER_FILE = "adapter_config.json"
+#: How weights begin, by the library of their class; other libraries have both.
+_STEMS = {"transformers": ("model",), "diffusers": ("diffusion_pytorch_model",)}
 _COUNT = r"-\d{5}-of-(?P<total>\d{5})"
 _VARIANT_INFIX = r"/(?:diffusion_pytorch_)?model\.(\w+)(?:-\d.*)?\.safetensors$"
 
@@ -87,6 +103,17 @@ def loaded_files(
     return tuple(sorted(chosen))
 
 
+def first_version(files: Iterable[str], index: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return those of the loaded files that the first version of this list had.
+
+    Args:
+        files: As `loaded_files` gives them.
+        index: What model_index.json says.
+    """
+    kinds = read_components(index)
+    return tuple(file for file in files if _was_known(file, kinds))
+
+
 def is_weights(file: str) -> bool:
     """Say whether a loaded file is large and of no interest to a plan."""
     return file.endswith(".safetensors")
@@ -103,20 +130,47 @@ def _is_component(name: str, entry: object) -> bool:
     )
 
 
+def _was_known(file: str, kinds: Mapping[str, tuple[str, str]]) -> bool:
+    component, _, name = file.partition("/")
+    if not name:
+        return True
+    if _is_vocabulary(kinds[component][1]):
+        return name in _FIRST_VOCABULARY
+    return name != _GENERATION_FILE
+
+
+def _is_vocabulary(class_name: str) -> bool:
+    return any(word in class_name for word in _VOCABULARY_CLASSES)
+
+
 def _choose_files(
     here: set[str], component: str, kind: tuple[str, str], variant: str | None
 ) -> list[str]:
     """Choose among the files `here` of a component of this (library, class)."""
     library, class_name = kind
-    if class_name.endswith("Scheduler"):
-        return _require(here, component, [_SCHEDULER_FILE])
-    if any(word in class_name for word in _VOCABULARY_CLASSES):
-        return [file for file in _VOCABULARY_FILES if file in here] or _require(
-            here, component, ["tokenizer_config.json"]
+    for end, file in _ONE_FILE.items():
+        if class_name.endswith(end):
+            return _require(here, component, [file])
+    # A tokenizer of sounds or pictures is a network.
+    is_network = any(file.startswith("diffusion_pytorch_model") for file in here)
+    if _is_vocabulary(class_name) and not is_network:
+        found = [file for file in sorted(here) if _VOCABULARY.fullmatch(file)]
+        return found or _require(here, component, ["tokenizer_config.json"])
+    chosen = _require(here, component, ["config.json"])
+    if library == "transformers":
+        _refuse_adapter(here, component)
+        chosen += [file for file in (_GENERATION_FILE,) if file in here]
+    return chosen + _choose_weights(here, component, library, variant=variant)
+
+
+def _refuse_adapter(here: set[str], component: str) -> None:
+    if _ADAPTER_FILE in here:
+        msg = (
+            f"{component}/{_ADAPTER_FILE} is of an adapter, which transformers loads on"
+            " machines that have the package peft and leaves out on others; merge it"
+            " into the weights, or remove it"
         )
-    return _require(here, component, ["config.json"]) + _choose_weights(
-        here, component, library, variant=variant
-    )
+        raise ModelError(msg)
 
 
 def _require(here: set[str], component: str, files: list[str]) -> list[str]:
@@ -130,19 +184,19 @@ def _require(here: set[str], component: str, files: list[str]) -> list[str]:
 def _choose_weights(
     here: set[str], component: str, library: str, *, variant: str | None
 ) -> list[str]:
-    is_transformers = library == "transformers"
-    stem = "model" if is_transformers else "diffusion_pytorch_model"
-    for infix in [f".{variant}", ""] if variant else [""]:
+    stems = _STEMS.get(library, ("model", "diffusion_pytorch_model"))
+    infixes = [f".{variant}", ""] if variant else [""]
+    for infix, stem in product(infixes, stems):
         single = [f"{stem}{infix}.safetensors"]
         shards = _list_shards(here, component, stem, infix)
         # Where a folder has both, transformers takes the single file, diffusers not.
-        order = (single, shards) if is_transformers else (shards, single)
+        order = (single, shards) if stem == "model" else (shards, single)
         for files in order:
             if files and files[0] in here:
                 return files
     others = sorted(file for file in here if not file.endswith(".json"))
     msg = (
-        f"{component} must have safetensors weights ({stem}.safetensors), found"
+        f"{component} must have safetensors weights ({stems[0]}.safetensors), found"
         f" {', '.join(others) or 'none'}; save the model again with"
         " `save_pretrained(folder, safe_serialization=True)`, or choose another"
     )

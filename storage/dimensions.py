@@ -1,6 +1,7 @@
 """What many jobs share: their models, prompts and schedulers, one row for each."""
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,6 +29,7 @@ class Dimensions:
         """Make each row once; needs no database."""
         self._models: dict[str, Row] = {}
         self._places: dict[str, tuple[str, Row]] = {}
+        self._former: set[str] = set()
         self._prompts: dict[tuple[str, str], Row] = {}
         self._schedulers: dict[Identity, Row] = {}
         self._used = {one.job.key: self._note(one) for one in planned}
@@ -71,9 +73,13 @@ class Dimensions:
         self, connection: Connection, model_ids: Mapping[Identity, int]
     ) -> Mapping[Identity, int]:
         now = utc_now()
+        # Jobs that were planned with a former fingerprint are made from here, too.
+        former = [{"fingerprint": each} for each in self._former]
+        known = {**_find(connection, models, former), **model_ids}
         rows = [
-            {**row, "model_id": model_ids[model,], "first_at": now, "last_at": now}
+            {**row, "model_id": known[model,], "first_at": now, "last_at": now}
             for model, row in self._places.values()
+            if (model,) in known
         ]
         ids = _store(connection, model_places, rows)
         used = model_places.c.id.in_(ids.values())
@@ -88,6 +94,10 @@ class Dimensions:
             self._models[model] = model_row(one.job.model)
         if place not in self._places:
             self._places[place] = (model, place_row(one.job.model))
+            for former in one.job.model.former_fingerprints:
+                self._former.add(former)
+                row = place_row(replace(one.job.model, fingerprint=former))
+                self._places[row["digest"]] = (former, row)
         if prompt not in self._prompts:
             self._prompts[prompt] = prompt_row(one)
         if scheduler not in self._schedulers:

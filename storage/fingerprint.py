@@ -9,11 +9,13 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from storage.components import first_version
 from storage.errors import FingerprintError, ModelError
 from storage.job import canonical_json
 from storage.models import Located
@@ -120,23 +122,58 @@ class Digests:
         return {path: entry for path, entry in entries.items() if _is_entry(entry)}
 
 
-def fingerprint(model: Located, digests: Digests) -> str:
-    """Give 32 hex digits over (path, content) of the files that are loaded.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprints:
+    """The fingerprint of a model, and what earlier versions called it.
+
+    Attributes:
+        current: Over all files that are loaded.
+        former: Over the files that earlier versions knew of, where those are fewer.
+    """
+
+    current: str
+    former: tuple[str, ...]
+
+    def __contains__(self, planned: str) -> bool:
+        """Say whether a job that was planned with this fingerprint means the model."""
+        return planned == self.current or planned in self.former
+
+
+def fingerprints(model: Located, digests: Digests) -> Fingerprints:
+    """Return a model's fingerprints, each 32 hex digits over (path, content) of files.
 
     Neither the model's name nor its commit is in it. `digests` are saved.
 
     Raises:
         ModelError: A file cannot be read.
     """
-    pairs = [
-        [file, model.sha256.get(file) or digests.of(model.folder / file)]
+    known = {
+        file: model.sha256.get(file) or digests.of(model.folder / file)
         for file in model.files
-    ]
+    }
     digests.save()
-    return hashlib.sha256(canonical_json(sorted(pairs)).encode()).hexdigest()[:32]
+    first = first_version(model.files, model.index)
+    return Fingerprints(
+        current=_over(known, model.files),
+        former=() if first == model.files else (_over(known, first),),
+    )
 
 
-def verify(model: Located, planned: str, *, digests: Digests) -> None:
+def fingerprint(model: Located, digests: Digests) -> str:
+    """Return a model's current fingerprint; see `fingerprints`.
+
+    Raises:
+        ModelError: A file cannot be read.
+    """
+    return fingerprints(model, digests).current
+
+
+def _over(known: Mapping[str, str], files: Iterable[str]) -> str:
+    pairs = sorted([file, known[file]] for file in files)
+    return hashlib.sha256(canonical_json(pairs).encode()).hexdigest()[:32]
+
+
+def verify(model: Located, planned: str, *, digests: Digests) -> Fingerprints:
     """Refuse a model whose files are not those that a job was planned with.
 
     Args:
@@ -144,18 +181,22 @@ def verify(model: Located, planned: str, *, digests: Digests) -> None:
         planned: The fingerprint in the job.
         digests: Where digests are remembered.
 
+    Returns:
+        All fingerprints that the files have.
+
     Raises:
-        FingerprintError: The fingerprints differ.
+        FingerprintError: The planned one is none of them.
         ModelError: A file cannot be read.
     """
-    found = fingerprint(model, digests)
-    if found != planned:
+    found = fingerprints(model, digests)
+    if planned not in found:
         msg = (
             f"{model.name} must have the files that were planned, fingerprint"
-            f" {planned}, but {model.folder} has {found}; restore them, or submit the"
-            " sweep again to use the new ones"
+            f" {planned}, but {model.folder} has {found.current}; restore them, or"
+            " submit the sweep again to use the new ones"
         )
         raise FingerprintError(msg)
+    return found
 
 
 class Seal:

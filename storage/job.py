@@ -45,6 +45,8 @@ class Model:
         variant: File variant such as `fp16`, or None.
         commit: Commit that the revision stood for; Hub models only.
         family: `sd`, `sdxl`, `sd3`, `flux`, or `other`.
+        former_fingerprints: What earlier versions called the same files, where that is
+            another fingerprint; no part of what makes two models equal.
         embeds_guidance: Whether guidance is an input of the network (Flux-dev,
             distilled UNets), so that a batch can hold one value only.
     """
@@ -56,6 +58,7 @@ class Model:
     commit: str | None = None
     family: str = "sd"
     embeds_guidance: bool = False
+    former_fingerprints: tuple[str, ...] = field(default=(), compare=False)
 
     def at(self, place: "Model") -> "Model":
         """Return this model, found where `place` was."""
@@ -153,6 +156,14 @@ class Job:
     def key(self) -> str:
         """The job's name everywhere: 32 hex digits of the identity's SHA-256."""
         return _digest(self.identity)
+
+    @cached_property
+    def former_keys(self) -> tuple[str, ...]:
+        """The keys that this job had under the model's former fingerprints."""
+        return tuple(
+            _digest({**self.identity, "model": former})
+            for former in self.model.former_fingerprints
+        )
 
     @cached_property
     def group(self) -> str:

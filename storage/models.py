@@ -6,7 +6,7 @@ safetensors are read, and no code that a folder brings along.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -277,9 +277,17 @@ def _choose_in(
 def _list_folder(folder: Path, index: Mapping[str, Any]) -> list[str]:
     """List the files of the folder's components; nothing else is looked at."""
     return [
-        f"{name}/{file.name}"
+        f"{name}/{file.relative_to(folder / name).as_posix()}"
         for name in index
         if name.isidentifier() and (folder / name).is_dir()
-        for file in (folder / name).iterdir()
-        if file.is_file()
+        for file in _walk(folder / name)
     ]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Return the files of a folder and of those below it, but for hidden folders."""
+    for file in folder.iterdir():
+        if file.is_file():
+            yield file
+        elif file.is_dir() and not (file.is_symlink() or file.name.startswith(".")):
+            yield from _walk(file)

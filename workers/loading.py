@@ -1,5 +1,6 @@
-"""Loading a pipeline from its folder with diffusers."""
+"""Loading a model: its files found and checked, then its pipeline made of them."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,7 +11,11 @@ from transformers.utils import logging as transformers_logging
 
 from storage.components import SKIPPED_COMPONENTS
 from storage.errors import ModelError
-from storage.models import Located
+from storage.fingerprint import Digests, Fingerprints, Seal, verify
+from storage.hub_cache import cached_bytes
+from storage.job import Model
+from storage.models import Located, locate
+from workers import phases
 
 # Their bars are for a person at a terminal, not for a worker's log.
 diffusers_logging.disable_progress_bar()
@@ -28,6 +33,50 @@ _UNLOADABLE = (
     RuntimeError,
     SafetensorError,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A model that is on this machine, and is the one that was planned.
+
+    Attributes:
+        place: The model, where it was found.
+        located: Its files.
+        fingerprints: Of these files.
+        seal: Tells whether they changed since.
+    """
+
+    place: Model
+    located: Located
+    fingerprints: Fingerprints
+    seal: Seal
+
+
+def find_model(place: Model, *, digests: Digests) -> Found:
+    """Fetch what is missing of a model, and check its files.
+
+    Args:
+        place: The model, where it may be.
+        digests: Where digests are remembered.
+
+    Raises:
+        ModelError: It is not there.
+        FingerprintError: Its files are not those that were planned.
+    """
+    with phases.during(
+        phases.DOWNLOADING, place.name, measure=lambda: cached_bytes(place.name)
+    ):
+        located = locate(
+            place.name,
+            revision=place.commit or place.revision,
+            variant=place.variant,
+            download=True,
+        )
+    with phases.during(phases.LOADING, place.name):
+        seal = Seal(located)
+        fingerprints = verify(located, place.fingerprint, digests=digests)
+        phases.progress()
+    return Found(place=place, located=located, fingerprints=fingerprints, seal=seal)
 
 
 def load_pipeline(found: Located, *, variant: str | None, dtype: torch.dtype) -> Any:

@@ -14,15 +14,13 @@ import psutil
 import torch
 
 from storage.errors import DeviceError, JobError, NightsweepError, UnfitError
-from storage.fingerprint import Digests, Seal, verify
-from storage.hub_cache import cached_bytes
+from storage.fingerprint import Digests, Fingerprints, Seal
 from storage.job import Job, Model
 from storage.model_places import first_whole, in_order
-from storage.models import Located, locate
 from workers import phases
 from workers.compiling import Compiled
 from workers.families import FAMILIES
-from workers.loading import load_pipeline
+from workers.loading import find_model, load_pipeline
 from workers.painting import Places, StoppedError, WithdrawnError
 from workers.slot import Starter
 
@@ -71,6 +69,7 @@ class Resident:
         load_s: Seconds that loading took; 0 once an image has them in its record.
         fresh: Whether no image was finished with it yet.
         compiled: Its network compiled, once that was asked for.
+        fingerprints: Of its files.
         place: Its model, where it was loaded from.
         seal: Tells whether its files changed. On a CPU the weights are the files
             themselves, mapped into memory; on a GPU they are a copy, and this is None.
@@ -80,6 +79,7 @@ class Resident:
     scheduler_config: Mapping[str, Any]
     starter: Starter | None
     load_s: float
+    fingerprints: Fingerprints
     place: Model
     fresh: bool = True
     compiled: Compiled | None = None
@@ -137,13 +137,13 @@ class Pipelines:
             UnfitError: The model, or one image, does not fit into the GPU's memory.
             DeviceError: The device is of no more use to this process.
         """
-        wanted = (job.model.fingerprint, job.dtype)
-        self._drop_changed(wanted)
-        if wanted not in self._residents:
+        resident = self._held(job)
+        if resident is None:
             with device_errors("the model"):
-                self._residents[wanted] = self._load(job)
-        self._residents.move_to_end(wanted)
-        resident = self._residents[wanted]
+                resident = self._load(job)
+        key = (resident.fingerprints.current, job.dtype)
+        self._residents[key] = resident
+        self._residents.move_to_end(key)
         phases.describe(resident.place.name)
         with device_errors("one image"):
             yield resident
@@ -181,10 +181,15 @@ class Pipelines:
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
 
-    def _drop_changed(self, wanted: tuple[str, str]) -> None:
-        held = self._residents.get(wanted)
-        if held and held.seal and not held.seal.is_whole:
-            self._drop(held)
+    def _held(self, job: Job) -> Resident | None:
+        """Return the pipeline of a job, if it is held and its files did not change."""
+        for (_, dtype), resident in self._residents.items():
+            if dtype == job.dtype and job.model.fingerprint in resident.fingerprints:
+                if resident.seal is None or resident.seal.is_whole:
+                    return resident
+                self._drop(resident)
+                return None
+        return None
 
     def _make_room(self, needed: int) -> None:
         while self._residents:
@@ -203,7 +208,10 @@ class Pipelines:
     def _load(self, job: Job) -> Resident:
         started = time.perf_counter()
         others = self._places.of(job.model) if self._places else ()
-        found = first_whole(in_order(job.model, others), self._find)
+        found = first_whole(
+            in_order(job.model, others),
+            lambda place: find_model(place, digests=Digests(self._digests)),
+        )
         place, seal = found.place, found.seal
         with phases.during(phases.LOADING, place.name):
             self._make_room(found.located.size_bytes)
@@ -227,33 +235,10 @@ class Pipelines:
             scheduler_config=config,
             starter=Starter(family(pipe), config) if family else None,
             load_s=load_s,
+            fingerprints=found.fingerprints,
             place=place,
             seal=seal if self.device == "cpu" else None,
         )
-
-    def _find(self, place: Model) -> "_Found":
-        """Fetch what is missing of a model, and check its files."""
-        with phases.during(
-            phases.DOWNLOADING, place.name, measure=lambda: cached_bytes(place.name)
-        ):
-            located = locate(
-                place.name,
-                revision=place.commit or place.revision,
-                variant=place.variant,
-                download=True,
-            )
-        with phases.during(phases.LOADING, place.name):
-            seal = Seal(located)
-            verify(located, place.fingerprint, digests=Digests(self._digests))
-            phases.progress()
-        return _Found(place=place, located=located, seal=seal)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    place: Model
-    located: Located
-    seal: Seal
 
 
 @contextmanager

@@ -158,6 +158,7 @@ class _JobPlanner:
             evaluations=self._count(scheduler, job.steps),
             template=prompt.template,
             choices=prompt.choices,
+            former_keys=job.former_keys,
         )
 
     def _name(self, scheduler: PlannedScheduler, job: Job) -> str:

@@ -233,6 +233,25 @@ def test_a_worker_fetches_what_is_loaded_and_nothing_else(tmp_path):
     assert cached_files(tmp_path / "home") == set(LOADED)
 
 
+def test_every_vocabulary_file_is_fetched_for_the_plan_and_for_the_work(tmp_path):
+    source = make_folder(tmp_path / "source")
+    added = {
+        "tokenizer/chat_template.jinja",
+        "tokenizer/additional_chat_templates/tool_use.jinja",
+        "tokenizer/vocab.txt",
+        "text_encoder/generation_config.json",
+    }
+    for file in added:
+        write(source, file, "text")
+    write(source, "tokenizer/README.md", "# Not loaded")
+    with serve(source) as endpoint:
+        card = ask(tmp_path / "plan", endpoint, card=True)
+        work = ask(tmp_path / "work", endpoint, download=True)
+    assert card["fingerprint"] == work["fingerprint"] == print_of(source)
+    assert cached_files(tmp_path / "plan") == {*LOADED, *added} - set(WEIGHTS)
+    assert cached_files(tmp_path / "work") == {*LOADED, *added}
+
+
 def test_what_was_fetched_is_found_when_the_hub_is_gone(tmp_path):
     with serve(make_folder(tmp_path / "source")) as endpoint:
         online = ask(tmp_path / "home", endpoint, download=True)

@@ -335,6 +335,22 @@ def test_the_jobs_own_place_serves_before_others(sdxl: Path, tmp_path: Path) -> 
     assert (painting.place, painting.load_s) == (own, 0)
 
 
+def test_a_job_of_a_former_fingerprint_shares_the_pipeline_of_the_present_one(
+    sdxl: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sdxl"
+    shutil.copytree(sdxl, folder)
+    former = describe(str(folder), base_dir=Path()).model
+    (folder / "tokenizer" / "chat_template.jinja").write_text("{{ messages }}")
+    model = describe(str(folder), base_dir=Path()).model
+    assert model.fingerprint != former.fingerprint
+    painter = painter_with(Elsewhere(), tmp_path)
+    painting = paint_one(painter, make_job(model=former))
+    again = paint_one(painter, make_job(model=model))
+    assert again.image.tobytes() == painting.image.tobytes()
+    assert (painting.load_s > 0, again.load_s) == (True, 0)
+
+
 def test_all_places_are_named_where_none_serves(tmp_path: Path) -> None:
     one, two = (replace(SHAPES, name=str(tmp_path / name)) for name in ("one", "two"))
     painter = painter_with(Elsewhere(two, one), tmp_path)

@@ -1,11 +1,15 @@
 """Wishes: overlapping sweeps share their jobs, and each job knows who wants it."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from producer.expansion.expand import read_jobs
+from producer.models import describe
 from storage import sweeps
 from storage.database import Database
 from storage.model_places import DatabasePlaces
@@ -28,6 +32,7 @@ from tests.builders import (
     take,
 )
 from tests.unit.test_job import GOLDEN
+from tests.unit.tiny_folders import make_folder, write
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -190,6 +195,34 @@ def test_a_model_in_another_place_makes_nothing_again_and_is_found_in_both(
     assert places.of(model) == places.of(copy) == [copy, model]
     submit(database, plan_seeds(1, model=model))
     assert places.of(copy) == [model, copy]
+
+
+def test_images_of_a_models_former_fingerprint_are_not_made_again(
+    database: Database, tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path / "one")
+    spec = tmp_path / "sweep.yaml"
+    text = "name: s\nbase: {{model: {}, prompt: a}}\naxes: {{seed: [1, 2]}}\n"
+    spec.write_text(text.format(folder))
+    first, second = read_jobs(spec, describe).jobs()
+    submit(database, [first, second], name="s")
+    claim = take(database, group=None, keys=[first.job.key])[0]
+    made = {claim.id: make_result()}
+    record_done(database, made, worker="cpu0", environment=ENVIRONMENT)
+    # As if an earlier version had not known that this is read.
+    write(folder, "tokenizer/chat_template.jinja", "{{ messages }}")
+    copy = tmp_path / "two"
+    shutil.copytree(folder, copy)
+    spec.write_text(text.format(copy))
+    planned = list(read_jobs(spec, describe).jobs())
+    assert {one.job.key for one in planned}.isdisjoint({first.job.key, second.job.key})
+    sweep = save_sweep(database, "s", spec="new", axes={})
+    added = add_jobs(database, sweep, planned)
+    assert (added.fresh, added.existing) == ([], {"done": 1, "pending": 1})
+    assert drop_absent(database, sweep) == 0
+    # The pending one can be made from both places.
+    names = [place.name for place in DatabasePlaces(database).of(second.job.model)]
+    assert names == [str(copy), str(folder)]
 
 
 def test_an_image_is_shown_with_the_place_that_it_was_made_from(
