@@ -1,12 +1,15 @@
 """The workers of `run`: one process that supervises them, and its log."""
 
+import fcntl
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import click
 
@@ -18,6 +21,10 @@ GIVE_UP_AFTER = 4
 TICK_S = 0.1
 #: Lines of the workers' log that are shown when they fail.
 LOG_LINES = 6
+#: Bytes after which a run begins another log; the last one is kept.
+LOG_BYTES = 10_000_000
+#: Bytes of news that are read at once.
+MOST_NEWS = 4096
 
 
 class Crew:
@@ -29,7 +36,9 @@ class Crew:
     """
 
     def __init__(self, settings: Settings, options: Mapping[str, Any]) -> None:
-        self._log = settings.logs / "supervisor.log"
+        self._logs = settings.logs
+        #: The log of this run's workers, and where it begins in the file.
+        self._log: tuple[Path, int] | None = None
         self._options = [
             part
             for name, value in options.items()
@@ -49,7 +58,8 @@ class Crew:
             signal.SIGINT: signal.signal(signal.SIGINT, self._interrupt),
             signal.SIGTERM: signal.signal(signal.SIGTERM, self._interrupt),
         }
-        with self._log.open("wb") as log:
+        with _open_log(self._logs) as log:
+            self._log = Path(log.name), log.tell()
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 [
                     *(sys.executable, "-P", "-m", "nightsweep", "worker"),
@@ -58,7 +68,7 @@ class Crew:
                     *self._options,
                 ],
                 stdin=subprocess.PIPE,
-                stdout=log,
+                stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
             )
@@ -72,7 +82,7 @@ class Crew:
             if not self.interrupted and not self.has_ended:
                 self._process.terminate()
             self._process.wait()
-            self._process.communicate()  # closes the pipe
+            self._process.communicate()  # closes the pipes
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -87,11 +97,25 @@ class Crew:
         while time.monotonic() < until and not self.is_over():
             time.sleep(TICK_S)
 
-    def last_words(self) -> str:
-        """Give the end of the workers' log: why they ended."""
-        if not self._log.exists():
+    def news(self) -> str:
+        """Give what the workers' supervisor has to say to people; mostly nothing."""
+        if self._process is None or self._process.stdout is None:
             return ""
-        lines = self._log.read_text(errors="replace").strip().splitlines()
+        said = self._process.stdout.fileno()
+        os.set_blocking(said, False)
+        try:
+            return os.read(said, MOST_NEWS).decode().strip()
+        except BlockingIOError:
+            return ""
+
+    def last_words(self) -> str:
+        """Give the end of the workers' log of this run: why they ended."""
+        if self._log is None:
+            return ""
+        path, begin = self._log
+        with path.open("rb") as log:
+            log.seek(begin)
+            lines = log.read().decode(errors="replace").strip().splitlines()
         return "\n".join(lines[-LOG_LINES:])
 
     def _interrupt(self, *_args: object) -> None:
@@ -103,3 +127,34 @@ class Crew:
         self.interrupted = True
         if self._process is not None:
             self._process.terminate()
+
+
+def _open_log(folder: Path) -> IO[bytes]:
+    """Open a log that no other run writes, to append to it.
+
+    It is locked as long as this run's supervisor, or one of its workers, has it open.
+    """
+    number = 1
+    while True:
+        path = folder / f"supervisor{'' if number == 1 else f'-{number}'}.log"
+        log = _open_locked(path)
+        if log is None:
+            number += 1
+        elif log.tell() < LOG_BYTES:
+            return log
+        else:
+            path.replace(path.with_suffix(".log.1"))
+            log.close()
+
+
+def _open_locked(path: Path) -> IO[bytes] | None:
+    """Open a file to append to it, and lock it; None where another run has it."""
+    log = path.open("ab")
+    try:
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(log.fileno()), path.stat()):
+            return log  # nobody replaced it meanwhile
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    log.close()
+    return None

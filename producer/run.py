@@ -55,7 +55,7 @@ def run(
     SPEC is a YAML file, or - for standard input. Starts Redis and one worker per GPU
     where needed, shows progress, and ends with the last image. Ctrl-C stops cleanly;
     running it again goes on. What exists already is not made again. Where other
-    workers serve every GPU, they make it.
+    workers serve every GPU, or every core, they make it.
     """
     click.get_current_context().with_resource(_outliving_terminal())
     settings = read_settings()
@@ -120,11 +120,11 @@ def _follow(database: Database, sweep: Sweep, crew: Crew) -> Standing:
                 crew.work_for(OUTAGE_S)
                 continue
             took_s = time.monotonic() - began
+            if said := crew.news():
+                click.echo(said, err=True)
             show(now)
-            if now.state != "active":
-                break  # it paused itself, or somebody did
-            if is_stuck:
-                break
+            if is_stuck or now.state != "active":
+                break  # where it is not active, it paused itself, or somebody did
     return now
 
 

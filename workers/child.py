@@ -12,7 +12,6 @@ from storage.owners import name_of, process_name
 from workers import phases
 from workers.bench import Bench
 from workers.devices import Seat
-from workers.gpu_locks import GpuLock
 from workers.reports import Listener, Report
 
 #: What a worker's environment has unless it is set already.
@@ -109,24 +108,27 @@ class Child:
 
     Attributes:
         seat: The device, and what the worker is called.
-        lock: The right to serve the GPU; None on a CPU.
         bench: How often the process ended.
         process: The worker, running or just ended.
     """
 
     seat: Seat
-    lock: GpuLock | None = None
     bench: Bench = field(default_factory=Bench)
     process: Process | None = None
 
     @property
     def has_seat(self) -> bool:
-        """Whether the GPU is ours to use."""
-        return self.lock is None or self.lock.file is not None
+        """Whether the seat is ours to use."""
+        return self.seat.lock is None or self.seat.lock.file is not None
 
     def take_seat(self) -> bool:
-        """Take the GPU if no other worker of the machine has it; tell if it is ours."""
-        return self.lock is None or self.lock.take()
+        """Take the seat if no other worker has it; tell whether it is ours."""
+        return self.seat.lock is None or self.seat.lock.take()
+
+    def leave_seat(self) -> None:
+        """Let others take the seat, when the worker is gone too."""
+        if self.seat.lock:
+            self.seat.lock.release()
 
     def start(self, *, peers: int) -> None:
         """Start a worker.
@@ -138,7 +140,8 @@ class Child:
             OSError: There is no memory, process or file descriptor left for it.
         """
         ours, its = os.pipe()
-        kept = [its, *([self.lock.file] if self.lock and self.lock.file else ())]
+        lock = self.seat.lock
+        kept = [its, *([lock.file] if lock and lock.file else ())]
         try:
             popen = subprocess.Popen(  # noqa: S603 - our own module
                 _command(self.seat, peers=peers, report=its),

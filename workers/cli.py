@@ -73,7 +73,7 @@ from workers.supervisor import Supervisor
 @click.option(
     "--join",
     is_flag=True,
-    help="Wait for a GPU where other workers have them all.",
+    help="Wait for a GPU, or a core, where other workers have them all.",
 )
 @click.option(
     "--end-with-parent",
@@ -93,13 +93,14 @@ def worker(
 
     It goes on until told to stop: Ctrl-C hands unfinished jobs back and keeps every
     finished image, a second one stops at once. Logs are in $NIGHTSWEEP_HOME/logs. A
-    GPU that other workers of this machine serve is left to them until it is free.
+    GPU that other workers of this machine serve is left to them until it is free. So
+    are the cores that workers of this state folder have, unless --workers is given.
     """
     # A terminal that is closed ends no night; workers inherit that.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    seats = _choose_seats(**devices)
     settings = read_settings()
     settings.make_home()
+    seats = _choose_seats(**devices, locks=settings.seats, joins=join)
     told = logging.StreamHandler()
     told.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[told])
@@ -114,28 +115,23 @@ def worker(
     )
     taken = supervisor.take_seats()
     if not taken and not join:
-        names = ", ".join(seat.name for seat in seats)
-        msg = (
-            f"A worker needs a GPU of its own, but others serve {names} already; stop "
-            "those, or wait for one with --join."
-        )
-        raise DeviceError(msg)
+        raise _nothing_free(seats)
     # What was missing on this host may be there now.
     patiently(lambda: blocks.lift_all(database, host=my_host()), check=lambda: None)
     _obey_signals(supervisor)
     if end_with_parent:
         threading.Thread(target=_wait_for_end, args=(supervisor,), daemon=True).start()
     click.echo(f"{_describe(seats, taken)}; logs in {settings.logs}.", err=True)
+    if end_with_parent and len(taken) < len(seats):
+        click.echo(f"{_describe(seats, taken)}.")  # for the parent to pass on
     sys.exit(supervisor.run())
 
 
-def _choose_seats(
-    *, gpus: str | None, device: str | None, workers: int | None
-) -> list[Seat]:
+def _choose_seats(*, gpus: str | None, device: str | None, **wishes: Any) -> list[Seat]:
     context = click.get_current_context()
     if device and context.get_parameter_source("gpus") is ParameterSource.ENVIRONMENT:
         gpus = None  # an option that was given beats a variable that was set
-    return choose_seats(gpus=gpus, device=device, workers=workers)
+    return choose_seats(gpus=gpus, device=device, **wishes)
 
 
 def _supervise(
@@ -156,6 +152,17 @@ def _open(url: str) -> Database:
     if url.startswith("sqlite:"):
         return open_database(url)  # a file that is none of ours never becomes one
     return patiently(lambda: open_database(url), check=lambda: None)
+
+
+def _nothing_free(seats: Sequence[Seat]) -> DeviceError:
+    kind, way_out = "GPU", "stop those, or wait for one with --join"
+    if seats[0].device == "cpu":
+        kind, way_out = "core", f"{way_out}, or ask for more workers with --workers"
+    names = ", ".join(seat.name for seat in seats)
+    return DeviceError(
+        f"A worker needs a {kind} of its own, but others serve {names} already; "
+        f"{way_out}."
+    )
 
 
 def _describe(seats: Sequence[Seat], taken: Sequence[Seat]) -> str:

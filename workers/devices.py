@@ -4,14 +4,19 @@ Run as a program, it prints what torch says of the GPUs, as JSON: `storage.gpus`
 this way, so that torch is imported neither in the supervisor nor in a command.
 """
 
+import itertools
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 
 from storage.errors import DeviceError, UsageError
 from storage.gpus import Gpu, ask_torch, has_nvidia
+from workers.seat_locks import SeatLock, cpu_lock, gpu_lock
 
 #: A CPU worker per core, up to this many.
 MOST_CPU_WORKERS = 8
@@ -22,12 +27,13 @@ class Seat:
     """What one worker process gets.
 
     Attributes:
-        name: What people call the worker: `gpu0`, `cpu1`.
+        name: What people call the worker: `gpu0`, `cpu1`; a GPU by its number in
+            nvidia-smi, or by its id where CUDA_VISIBLE_DEVICES gives that.
         device: `cpu`, or `cuda:0`, counted among the visible ones.
         visible: Value of CUDA_VISIBLE_DEVICES, or None to leave it alone.
         threads: Torch threads on a CPU.
         gpu: The device's name, for people.
-        uuid: The GPU's own id; empty for a CPU.
+        lock: The right to serve it; None where nobody else does.
     """
 
     name: str
@@ -35,11 +41,16 @@ class Seat:
     visible: str | None = None
     threads: int = 1
     gpu: str = "CPU"
-    uuid: str = ""
+    lock: SeatLock | None = None
 
 
 def choose_seats(
-    *, gpus: str | None = None, device: str | None = None, workers: int | None = None
+    *,
+    gpus: str | None = None,
+    device: str | None = None,
+    workers: int | None = None,
+    locks: Path | None = None,
+    joins: bool = False,
 ) -> list[Seat]:
     """Give the seats for `nightsweep worker` with these options.
 
@@ -48,6 +59,10 @@ def choose_seats(
         device: `cpu` to use no GPU.
         workers: Processes on a CPU; None for what measures best, one a core with
             one thread each.
+        locks: Folder for the locks of seats on a CPU; None for no locks. Seats that
+            no other worker has come first, and are taken.
+        joins: Whether to wait for seats where others have all that the CPU has,
+            rather than have as many more as `workers` says.
 
     Raises:
         UsageError: The options contradict each other, or name no such GPU.
@@ -61,7 +76,7 @@ def choose_seats(
             msg = "--workers is for CPUs, one process serves one GPU; leave it out."
             raise UsageError(msg)
         return _gpu_seats(probe(), gpus or "all")
-    return _cpu_seats(workers)
+    return _cpu_seats(workers, locks=locks, joins=joins)
 
 
 def probe() -> list[Gpu]:
@@ -85,14 +100,24 @@ def _gpu_seats(found: Sequence[Gpu], gpus: str) -> list[Seat]:
     chosen = range(len(found)) if gpus == "all" else _indices(gpus, len(found))
     return [
         Seat(
-            name=f"gpu{index}",
+            name=_gpu_name(visible[index]),
             device="cuda:0",
             visible=visible[index],
             gpu=found[index].name,
-            uuid=found[index].uuid or visible[index],
+            lock=gpu_lock(found[index].uuid or visible[index]),
         )
         for index in chosen
     ]
+
+
+def _gpu_name(visible: str) -> str:
+    """Name the worker of a GPU so that no other of this machine has the name.
+
+    Commands with different CUDA_VISIBLE_DEVICES count differently from 0.
+    """
+    if visible.isdigit():
+        return f"gpu{visible}"
+    return re.sub(r"[^0-9a-z]+", "-", visible.lower())
 
 
 def _visible(count: int) -> list[str]:
@@ -113,14 +138,28 @@ def _indices(gpus: str, count: int) -> list[int]:
     return sorted(set(chosen))
 
 
-def _cpu_seats(workers: int | None) -> list[Seat]:
+def _cpu_seats(workers: int | None, *, locks: Path | None, joins: bool) -> list[Seat]:
     cores = len(os.sched_getaffinity(0)) if _has_affinity() else os.cpu_count() or 1
-    count = workers or min(cores, MOST_CPU_WORKERS)
-    threads = max(1, cores // count)
-    return [
-        Seat(name=f"cpu{index}", device="cpu", threads=threads)
-        for index in range(count)
-    ]
+    usual = min(cores, MOST_CPU_WORKERS)
+    count = workers or usual
+
+    def seat(number: int) -> Seat:
+        name = f"cpu{number}"
+        lock = cpu_lock(locks, name) if locks else None
+        return Seat(name=name, device="cpu", threads=max(1, cores // count), lock=lock)
+
+    if locks is None:
+        return [seat(number) for number in range(count)]
+    if workers and not joins:
+        return list(islice(filter(_is_free, map(seat, itertools.count())), count))
+    every = [seat(number) for number in range(max(count, usual))]
+    free = list(islice(filter(_is_free, every), count))
+    return [*free, *(one for one in every if one not in free)][:count]
+
+
+def _is_free(seat: Seat) -> bool:
+    """Take a seat if no other worker has it; tell whether it is ours."""
+    return seat.lock is None or seat.lock.take()
 
 
 def _has_affinity() -> bool:

@@ -13,7 +13,6 @@ from workers import phases
 from workers.bench import MANY
 from workers.child import Child, Process
 from workers.devices import Seat
-from workers.gpu_locks import GpuLock
 from workers.leave import Leave
 from workers.tasks import EXIT_UNFIT, EXIT_WRONG_DATABASE, STOP_S
 from workers.upkeep import Upkeep
@@ -23,7 +22,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the workers.
 TICK_S = 0.2
-#: Seconds between two attempts to have a GPU that another worker has.
+#: Seconds between two attempts to have a seat that another worker has.
 LOCK_S = 2.0
 #: Seconds that a worker may take to end where nothing is lost by ending it at once.
 GRACE_S = 1.0
@@ -60,9 +59,7 @@ class Supervisor:
         """
         # Known from here on: nothing is missing when a worker must be buried.
         self._name = my_name()
-        self._children = [
-            Child(seat, GpuLock(seat.uuid) if seat.uuid else None) for seat in seats
-        ]
+        self._children = [Child(seat) for seat in seats]
         self._upkeep = Upkeep(database, repair=repair, keep_redis=keep_redis)
         self._give_up_after = give_up_after
         self._leave = leave or Leave()
@@ -74,12 +71,12 @@ class Supervisor:
         self._is_in_vain = False
 
     def take_seats(self) -> list[Seat]:
-        """Take every seat whose GPU no other worker has; give those that are ours.
+        """Take every seat that no other worker has; give those that are ours.
 
         Those of others are taken when they are free, as long as `run` lasts.
 
         Raises:
-            DeviceError: The lock of a GPU cannot be opened.
+            DeviceError: The lock of a seat cannot be opened.
         """
         self._next_lock = time.monotonic() + LOCK_S
         return [child.seat for child in self._children if child.take_seat()]
@@ -255,6 +252,7 @@ class Supervisor:
                 self._upkeep.free(child.process.owner, died=False)  # it was our doing
             if child.bench.ends:
                 self._upkeep.strike(self._benched_name(child.seat))
+            child.leave_seat()
         self._upkeep.finish(KILL_S)
 
     def _await(self, running: Sequence[Process], *, asked: float) -> None:

@@ -27,9 +27,10 @@ from tests.processes import (
     running,
     wait_until,
 )
-from workers import bench, gpu_locks
+from workers import bench, seat_locks
 from workers.child import Child
 from workers.devices import Seat
+from workers.seat_locks import gpu_lock
 from workers.supervisor import Supervisor
 from workers.upkeep import Upkeep
 
@@ -147,9 +148,9 @@ def test_a_lock_that_cannot_be_opened_holds_up_no_other(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(gpu_locks, "FOLDER", tmp_path / "nowhere")
+    monkeypatch.setattr(seat_locks, "FOLDER", tmp_path / "nowhere")
     submit(database, plan_seeds(*range(3), **SMALL))
-    serving(Seat(name="gpu0", device="cpu", uuid="GPU-1"), *seats(1))
+    serving(Seat(name="gpu0", device="cpu", lock=gpu_lock("GPU-1")), *seats(1))
     wait_until(lambda: is_made(database))
 
 

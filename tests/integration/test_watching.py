@@ -32,9 +32,9 @@ from tests.builders import job_rows, make_planned, plan_seeds, states, submit
 from tests.integration.test_supervisor import SMALL, is_made
 from tests.processes import PATIENCE_S, ROOT, children, wait_until
 from tests.stand_in import hold, let_go
-from workers import bench, devices, gpu_locks
-from workers.devices import Seat
-from workers.gpu_locks import GpuLock
+from workers import bench, devices, seat_locks
+from workers.devices import Seat, choose_seats
+from workers.seat_locks import SeatLock, gpu_lock
 from workers.supervisor import Supervisor
 
 CPU = ("--device", "cpu", "--workers", "1")
@@ -332,17 +332,17 @@ def test_a_run_that_is_terminated_hands_back(
 
 
 @pytest.fixture
-def one_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GpuLock:
+def one_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SeatLock:
     """Have a machine with a GPU that another worker serves; give that one's lock."""
     monkeypatch.setattr(devices, "has_nvidia", lambda: True)
     monkeypatch.setattr(devices, "probe", lambda: [Gpu(name="H200", uuid="1f2e")])
-    monkeypatch.setattr(gpu_locks, "FOLDER", tmp_path)
-    other = GpuLock("1f2e")
+    monkeypatch.setattr(seat_locks, "FOLDER", tmp_path)
+    other = gpu_lock("1f2e")
     assert other.take()
     return other
 
 
-def test_a_worker_without_a_gpu_of_its_own_says_so(one_gpu: GpuLock) -> None:
+def test_a_worker_without_a_gpu_of_its_own_says_so(one_gpu: SeatLock) -> None:
     said = CliRunner().invoke(cli, ["worker"])
     assert said.exit_code == 1
     assert said.output == (
@@ -352,10 +352,27 @@ def test_a_worker_without_a_gpu_of_its_own_says_so(one_gpu: GpuLock) -> None:
     one_gpu.release()
 
 
+def test_a_worker_without_a_core_of_its_own_says_so(
+    database: Database, settings: Settings
+) -> None:
+    cores = choose_seats(device="cpu", locks=settings.seats)
+    names = ", ".join(seat.name for seat in cores)
+    said = CliRunner().invoke(cli, ["worker", "--device", "cpu"])
+    for seat in cores:
+        assert seat.lock
+        seat.lock.release()
+    assert said.exit_code == 1
+    assert said.output == (
+        f"Error: A worker needs a core of its own, but others serve {names} already; "
+        "stop those, or wait for one with --join, or ask for more workers with "
+        "--workers.\n"
+    )
+
+
 def test_a_worker_that_joins_takes_the_gpu_when_it_is_free(
     database: Database,
     settings: Settings,
-    one_gpu: GpuLock,
+    one_gpu: SeatLock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     submit(database, plan_seeds(0, **SMALL))
@@ -374,10 +391,15 @@ def test_a_worker_that_joins_takes_the_gpu_when_it_is_free(
 
 
 def test_a_supervisor_serves_the_gpus_that_are_free(
-    serving: Callable[..., Supervisor], database: Database, one_gpu: GpuLock
+    serving: Callable[..., Supervisor], database: Database, one_gpu: SeatLock
 ) -> None:
     seats = [
-        Seat(name=f"gpu{number}", device="cuda:0", visible=str(number), uuid=uuid)
+        Seat(
+            name=f"gpu{number}",
+            device="cuda:0",
+            visible=str(number),
+            lock=gpu_lock(uuid),
+        )
         for number, uuid in enumerate(("1f2e", "3c4d"))
     ]
     submit(database, plan_seeds(*range(3), **SMALL))

@@ -10,6 +10,7 @@ from storage.errors import DeviceError, UsageError
 from storage.gpus import has_nvidia
 from workers import devices
 from workers.devices import Seat, choose_seats, probe
+from workers.seat_locks import gpu_lock
 
 #: What stands in for torch in the process that looks for GPUs.
 TORCH = """
@@ -62,8 +63,14 @@ def install_torch(
 @pytest.mark.usefixtures("two_gpus")
 def test_each_gpu_gets_one_worker_that_sees_no_other() -> None:
     assert choose_seats() == [
-        Seat(name="gpu0", device="cuda:0", visible="0", gpu="H200", uuid="1f2e-0"),
-        Seat(name="gpu1", device="cuda:0", visible="1", gpu="H200", uuid="1f2e-1"),
+        Seat(
+            name=f"gpu{number}",
+            device="cuda:0",
+            visible=str(number),
+            gpu="H200",
+            lock=gpu_lock(f"1f2e-{number}"),
+        )
+        for number in range(2)
     ]
     assert choose_seats(gpus="all") == choose_seats()
 
@@ -77,7 +84,10 @@ def test_some_gpus_may_be_chosen() -> None:
 @pytest.mark.usefixtures("two_gpus")
 def test_gpus_count_among_the_visible_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-5f")
-    assert [seat.visible for seat in choose_seats()] == ["3", "GPU-5f"]
+    seats = choose_seats()
+    assert [seat.visible for seat in seats] == ["3", "GPU-5f"]
+    # Others count from 0, too, and have other GPUs: no two have one name, or one log.
+    assert [seat.name for seat in seats] == ["gpu3", "gpu-5f"]
 
 
 @pytest.mark.usefixtures("two_gpus")
@@ -119,6 +129,43 @@ def test_a_cpu_gets_one_worker_a_core_with_one_thread() -> None:
 def test_fewer_workers_share_the_cores(workers: int, threads: int) -> None:
     seats = choose_seats(workers=workers)
     assert [seat.threads for seat in seats] == [threads] * workers
+
+
+def names(seats: list[Seat]) -> list[str]:
+    return [seat.name for seat in seats]
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_cores_that_others_have_are_waited_for(tmp_path: Path) -> None:
+    first = choose_seats(workers=4, locks=tmp_path)
+    assert names(first) == ["cpu0", "cpu1", "cpu2", "cpu3"]
+    assert names(choose_seats(locks=tmp_path)) == [
+        *("cpu4", "cpu5", "cpu0", "cpu1", "cpu2", "cpu3")
+    ]
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_who_asks_for_more_workers_than_cores_are_free_gets_them(
+    tmp_path: Path,
+) -> None:
+    assert names(choose_seats(workers=4, locks=tmp_path)) == [
+        *("cpu0", "cpu1", "cpu2", "cpu3")
+    ]
+    assert names(choose_seats(workers=4, locks=tmp_path)) == [
+        *("cpu4", "cpu5", "cpu6", "cpu7")
+    ]
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_who_joins_gets_no_more_workers_than_there_are_cores(tmp_path: Path) -> None:
+    def join(count: int) -> list[str]:
+        return names(choose_seats(workers=count, locks=tmp_path, joins=True))
+
+    assert join(4) == ["cpu0", "cpu1", "cpu2", "cpu3"]
+    assert join(1) == ["cpu4"]
+    assert join(4) == ["cpu5", "cpu0", "cpu1", "cpu2"], "one is free"
+    assert join(1) == ["cpu0"], "none is"
+    assert join(8) == ["cpu6", "cpu7", "cpu0", "cpu1", "cpu2", "cpu3", "cpu4", "cpu5"]
 
 
 @pytest.mark.parametrize("hidden", ["", "-1"])

@@ -1,4 +1,4 @@
-"""One worker per GPU, whoever starts it."""
+"""One worker per seat, whoever starts it."""
 
 import os
 import stat
@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from storage.errors import DeviceError
-from workers import gpu_locks
-from workers.gpu_locks import GpuLock
+from workers import seat_locks
+from workers.seat_locks import cpu_lock, gpu_lock
 
-ROOT = Path(gpu_locks.__file__).parents[1]
+ROOT = Path(seat_locks.__file__).parents[1]
 HOLD = """
 import sys, pathlib
-from workers import gpu_locks
-gpu_locks.FOLDER = pathlib.Path(sys.argv[1])
-lock = gpu_locks.GpuLock("GPU-1f2e")
+from workers import seat_locks
+seat_locks.FOLDER = pathlib.Path(sys.argv[1])
+lock = seat_locks.gpu_lock("GPU-1f2e")
 print(lock.take(), flush=True)
 input()
 """
@@ -26,7 +26,7 @@ input()
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_locks, "FOLDER", tmp_path)
+    monkeypatch.setattr(seat_locks, "FOLDER", tmp_path)
 
 
 @pytest.fixture
@@ -43,11 +43,11 @@ def holder(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
 
 
 def test_a_gpu_has_one_worker_at_a_time() -> None:
-    first, second = GpuLock("GPU-1f2e"), GpuLock("GPU-1f2e")
+    first, second = gpu_lock("GPU-1f2e"), gpu_lock("GPU-1f2e")
     assert first.take()
     assert first.take()
     assert not second.take()
-    assert GpuLock("GPU-3c4d").take()
+    assert gpu_lock("GPU-3c4d").take()
     first.release()
     assert second.take()
     second.release()
@@ -59,7 +59,7 @@ def test_a_gpu_is_free_when_its_worker_is_killed(
 ) -> None:
     assert holder.stdout
     assert holder.stdout.readline() == "True\n"
-    lock = GpuLock("GPU-1f2e")
+    lock = gpu_lock("GPU-1f2e")
     assert not lock.take()
     holder.kill()
     holder.wait()
@@ -68,7 +68,7 @@ def test_a_gpu_is_free_when_its_worker_is_killed(
 
 
 def test_a_worker_keeps_the_gpu_of_a_supervisor_that_is_gone() -> None:
-    lock = GpuLock("GPU-1f2e")
+    lock = gpu_lock("GPU-1f2e")
     assert lock.take()
     assert lock.file
     with subprocess.Popen(
@@ -84,7 +84,7 @@ def test_a_worker_keeps_the_gpu_of_a_supervisor_that_is_gone() -> None:
 def test_every_user_may_open_a_lock_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        assert GpuLock("MIG-1/2 x").take()
+        assert gpu_lock("MIG-1/2 x").take()
     finally:
         os.umask(before)
     (file,) = tmp_path.iterdir()
@@ -95,9 +95,23 @@ def test_every_user_may_open_a_lock_whatever_the_umask(tmp_path: Path) -> None:
 def test_a_lock_is_never_taken_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "nightsweep-GPU-1f2e.lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(DeviceError) as caught:
-        GpuLock("GPU-1f2e").take()
+        gpu_lock("GPU-1f2e").take()
     assert str(caught.value).startswith(
-        "Everybody must be able to open the lock of a GPU, but "
+        "Whoever starts a worker must be able to lock its seat, but "
         f"{tmp_path}/nightsweep-GPU-1f2e.lock gives: "
     )
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_seat_on_the_cpu_is_of_one_state_folder(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    first, second = cpu_lock(tmp_path, "cpu0"), cpu_lock(tmp_path, "cpu0")
+    other = cpu_lock(elsewhere, "cpu0")
+    assert first.take()
+    assert not second.take()
+    assert other.take()
+    first.release()
+    assert second.take()
+    second.release()
+    other.release()
