@@ -125,7 +125,8 @@ def draw(bars: list[tuple[Job, int, int, int]], calls: int) -> str:
 
 
 def _bar(job: Job, index: int, began: int, ended: int) -> str:
-    name = schedulers.short_name(job.scheduler_class, job.scheduler_options, job.extras)
+    of_job = (job.scheduler_class, job.scheduler_options, job.extras)
+    name = schedulers.short_name(*of_job, config={})  # the built-in model has no say
     colour = COLOURS[NAMES.index(name)] if name in NAMES else "#6b7280"
     x, y = LEFT + began * STEP + 1, TOP + index * ROW + 4
     wide = (ended - began) * STEP - 2

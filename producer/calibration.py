@@ -6,12 +6,13 @@ from typing import Any
 
 from producer.expansion.resolution import (
     PlannedScheduler,
-    all_schedulers,
     defaults,
     make_job,
     plan_scheduler,
+    spell_out,
 )
 from producer.models import ModelCard
+from producer.spec.choices import choose_scheduler
 from producer.spec.parameters import Prompt, SchedulerChoice
 from storage import schedulers
 from storage.errors import UsageError
@@ -37,8 +38,8 @@ def plan_jobs(
 
     Args:
         card: The model.
-        names: Of schedulers; `all` for every one that makes sense for the model, none
-            at all for the usual ones.
+        names: Of schedulers, or words for several as a spec has them, such as `all`;
+            none at all for the usual ones.
         steps: Step counts.
         base: Parameters that are not the model's own defaults.
 
@@ -69,14 +70,15 @@ def _plan_schedulers(card: ModelCard, names: Sequence[str]) -> list[PlannedSched
 
 def _choose(card: ModelCard, names: Sequence[str]) -> Iterator[SchedulerChoice]:
     if not names:
-        family, config = card.model.family, card.scheduler_config
-        fitting = schedulers.for_family(family, config=config)
-        names = [name for name in USUAL if name in fitting] or fitting
+        names = [name for name in USUAL if _fits(name, card)] or ["all"]
     for name in names:
-        if name == "all":
-            yield from all_schedulers(card)
-        else:
-            yield SchedulerChoice(scheduler=schedulers.resolve(name), written=name)
+        several, _ = spell_out(choose_scheduler(name), card)
+        yield from several
+
+
+def _fits(name: str, card: ModelCard) -> bool:
+    asked, config = schedulers.resolve(name), card.scheduler_config
+    return not schedulers.check(asked, config=config, family=card.model.family)
 
 
 def _check_steps(

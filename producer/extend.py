@@ -67,7 +67,13 @@ def _require_plus(axis: str) -> None:
 def _require_all(sweep: Sweep, expansion: Expansion, folder: Path) -> None:
     """Refuse a spec that lost values, as where a file of prompts is another one now."""
     now = expansion.axis_labels
+    # A scheduler is in no file, and another nightsweep may show it by another name.
+    named = [
+        axis.name for axis in expansion.spec.axes if "scheduler" in axis.parameters
+    ]
     for axis, labels in sweep.axes.items():
+        if axis in named:
+            continue
         lost = [label for label in labels if label not in now.get(axis, ())]
         if lost:
             msg = (

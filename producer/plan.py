@@ -19,7 +19,7 @@ from producer.options import spec_options
 from producer.spec.yamltext import Source
 from storage.database import open_for_reading
 from storage.fingerprint import Digests
-from storage.job import Job, PlannedJob
+from storage.job import Job, PlannedJob, canonical_json
 from storage.settings import Settings, read_settings
 from storage.sweeps import Cost, measured_costs
 from storage.wishes import Known, find_known
@@ -44,7 +44,9 @@ class Plan:
         disk_bytes: Size of the files to come, about.
         free_bytes: What is free where they go.
         axes: Axis names to the labels of their values.
-        schedulers: What each scheduler of the file stands for.
+        schedulers: What each scheduler of the file stands for, by model where models
+            differ in it.
+        notes: Sentences about what words such as `scheduler: all` leave out.
         warnings: Sentences.
     """
 
@@ -58,6 +60,7 @@ class Plan:
     free_bytes: int
     axes: Mapping[str, Sequence[str]]
     schedulers: Sequence[Mapping[str, Any]]
+    notes: Sequence[str]
     warnings: Sequence[str]
 
     @property
@@ -93,7 +96,9 @@ class _Tally:
         self._database = open_for_reading(settings.database_url, leave_no_trace=True)
         self._costs = measured_costs(self._database) if self._database else {}
         self._states: Counter[str] = Counter()
-        self._schedulers: dict[tuple[str, str], dict[str, Any]] = {}
+        self._inherited: dict[tuple[str, str, str], Mapping[str, Any]] = {}
+        self._noted: set[tuple[str, str, str]] = set()
+        self._schedulers: dict[str, dict[str, Any]] = {}
         self._evaluations = 0
         self._worker_s = 0.0
         self._is_timed = True
@@ -101,6 +106,10 @@ class _Tally:
 
     def plan(self, expansion: Expansion) -> Plan:
         """Count every job."""
+        for card, each in expansion.schedulers:
+            options = canonical_json(each.options)
+            known = (card.model.fingerprint, each.asked.class_name, options)
+            self._inherited[known] = each.inherited
         for one, state in self._with_states(expansion):
             self._states[state] += 1
             self._note_scheduler(one)
@@ -119,6 +128,7 @@ class _Tally:
             free_bytes=free_bytes(self._settings.images),
             axes=expansion.axis_labels,
             schedulers=list(self._schedulers.values()),
+            notes=expansion.notes,
             warnings=(
                 *expansion.duplicates,
                 *expansion.warnings,
@@ -146,14 +156,22 @@ class _Tally:
                 yield one, row.state if row else "new"
 
     def _note_scheduler(self, one: PlannedJob) -> None:
-        label = one.scheduler_label or one.scheduler_name
-        if (label, one.scheduler_name) not in self._schedulers:
-            self._schedulers[label, one.scheduler_name] = {
-                "label": label,
-                "name": one.scheduler_name,
-                "class": one.job.scheduler_class,
-                "options": dict(one.job.scheduler_options),
-            }
+        job, label = one.job, one.scheduler_label or one.scheduler_name
+        seen = (job.model.fingerprint, label, one.scheduler_name)
+        if seen in self._noted:
+            return
+        self._noted.add(seen)
+        options = canonical_json(job.scheduler_options)
+        known = (job.model.fingerprint, job.scheduler_class, options)
+        noted = {
+            "label": label,
+            "name": one.scheduler_name,
+            "class": job.scheduler_class,
+            "options": dict(job.scheduler_options),
+            "inherited": self._inherited[known],
+        }
+        entry = self._schedulers.setdefault(canonical_json(noted), noted)
+        entry.setdefault("models", []).append(job.model.name)
 
     def _estimate(self, one: PlannedJob) -> None:
         job = one.job
@@ -189,10 +207,11 @@ def plan(spec: str, sets: Sequence[str], axes: Sequence[str], *, as_json: bool) 
     if as_json or not sys.stdout.isatty():
         click.echo(json.dumps(asdict(made), ensure_ascii=False))
     else:
-        click.echo("\n".join(_describe(made)))
+        click.echo("\n".join(describe_plan(made)))
 
 
-def _describe(plan: Plan) -> Iterator[str]:
+def describe_plan(plan: Plan) -> Iterator[str]:
+    """Give a plan as lines for people."""
     yield f"{plan.sweep}: {images(plan.total)}"
     for name, labels in plan.axes.items():
         line = f"  {name:<12} {len(labels):>5}  {', '.join(labels)}"
@@ -208,9 +227,20 @@ def _describe(plan: Plan) -> Iterator[str]:
     yield f"Disk         {size(plan.disk_bytes)} of {size(plan.free_bytes)} free"
     yield ""
     yield "Schedulers"
+    models = {model for one in plan.schedulers for model in one["models"]}
     for one in plan.schedulers:
-        options = ", ".join(f"{name}={value}" for name, value in one["options"].items())
-        yield f"  {one['label']:<20} {one['class']}({options})"
+        line = f"  {one['label']:<20} {one['class']}({_listed(one['options'])})"
+        if one["inherited"]:
+            line += f", with the model's {_listed(one['inherited'])}"
+        if len(one["models"]) < len(models):
+            line += f", on {', '.join(one['models'])}"
+        yield line
+    for note in plan.notes:
+        yield f"  {note}."
+
+
+def _listed(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in options.items())
 
 
 def _describe_time(plan: Plan) -> str:

@@ -9,7 +9,7 @@ import click
 
 from producer.tables import Column, json_option, wants_json, write_json, write_table
 from storage.errors import ModelError, UsageError
-from storage.schedulers import Name, check, rows, short_name
+from storage.schedulers import Name, check, names_of, rows
 
 
 def _describe_options(row: Mapping[str, Any]) -> str:
@@ -82,13 +82,12 @@ def list_schedulers(model: str | None = None) -> list[dict[str, Any]]:
     from producer.models import describe
 
     card = describe(model, base_dir=Path.cwd())
-    own = short_name(card.scheduler_class, {}, {})
+    config = card.scheduler_config
+    own = names_of(card.scheduler_class, {}, {}, config=config)
     return [
-        _row(name, is_own=name.name == own)
+        _row(name, is_own=name.name in own)
         for name in rows()
-        if not check(
-            name.scheduler, config=card.scheduler_config, family=card.model.family
-        )
+        if not check(name.scheduler, config=config, family=card.model.family)
     ]
 
 
@@ -99,6 +98,7 @@ def _row(name: Name, *, is_own: bool) -> dict[str, Any]:
         "aliases": list(name.aliases),
         "class": name.class_name,
         "options": dict(name.options),
+        "pins": dict(name.pins),
         "extras": dict(name.extras),
         "evaluations": name.evaluations,
         "deterministic": name.is_deterministic,

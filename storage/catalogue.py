@@ -13,11 +13,14 @@ class OptionRow(TypedDict, total=False):
 
     Without `kind` and `choices`, the kind follows from the default: bool, int or
     float. An option with `needs` does nothing unless one of those others has the
-    value given.
+    value given. `reads` are values of other classes that diffusers takes for the
+    default where a model's config has them; it raises on any other that is not among
+    the choices.
     """
 
     kind: str
     choices: tuple[str, ...]
+    reads: tuple[str, ...]
     minimum: float
     maximum: float
     needs: Mapping[str, Any]
@@ -34,6 +37,8 @@ class ClassRow(TypedDict, total=False):
         noise: When it draws noise: `never`, `always`, `eta` (while eta is above 0),
             `sde` (algorithm_type starts with sde), `option` (stochastic_sampling).
         options: What a sweep may set, each with the class's own default.
+        unpinned: Options of `PINNED` that the names of this class leave to the
+            model's config all the same, each with the reason.
         fixed: The rest of the class's parameters, which a sweep may not set;
             `TRAINED` where not given.
         limits: Rows that differ from `OPTIONS` for this class.
@@ -45,13 +50,19 @@ class ClassRow(TypedDict, total=False):
     evaluations: str
     noise: str
     options: Mapping[str, Any]
+    unpinned: Mapping[str, str]
     fixed: tuple[str, ...]
     limits: Mapping[str, OptionRow]
     requires: tuple[str, ...]
 
 
 class NameRow(NamedTuple):
-    """A name for a class with options; `label` is what A1111's web page calls it."""
+    """A name for a class with options; `label` is what A1111's web page calls it.
+
+    A name stands for a value of every option that tells schedulers of its class apart:
+    of those in `PINNED` the class's default, unless `options` says otherwise, and of
+    everything else that stands in `options`. The model's config decides the rest.
+    """
 
     name: str
     label: str
@@ -100,7 +111,10 @@ OPTIONS: Mapping[str, OptionRow] = {
     "sigma_max": {"kind": "float", "minimum": 0.0001, "needs": _SIGMA_SCHEDULE},
     "sigma_min": {"kind": "float", "minimum": 0.0001, "needs": _SIGMA_SCHEDULE},
     "solver_order": {"minimum": 1, "maximum": 3},
-    "solver_type": {"choices": ("midpoint", "heun")},
+    "solver_type": {
+        "choices": ("midpoint", "heun"),
+        "reads": ("logrho", "bh1", "bh2"),
+    },
     "steps_offset": {
         "minimum": 0,
         "maximum": 10,
@@ -113,6 +127,63 @@ OPTIONS: Mapping[str, OptionRow] = {
         # Not fixed_large_log: diffusers takes the root of its logarithm, a NaN.
         "choices": ("fixed_small", "fixed_small_log", "fixed_large")
     },
+}
+
+#: Options that tell schedulers apart, each with what it decides. A name pins them; a
+#: class name leaves them to the model's config, as diffusers' `from_config` does.
+PINNED: Mapping[str, str] = {
+    "algorithm_type": "the equation that is solved: with noise or without",
+    "corrector_order": "the order of the corrector",
+    "disable_corrector": "the steps that are not corrected",
+    "euler_at_final": "the last step",
+    "final_sigmas_type": "the noise level at which the last step ends",
+    "interpolation_type": "the noise levels between those of the training",
+    "lower_order_final": "the order of the last steps where there are few",
+    "predict_x0": "what the solver predicts, image or noise",
+    "predictor_order": "the order of the predictor",
+    "skip_prk_steps": "whether there is a Runge-Kutta start",
+    "solver_order": "the order of the solver",
+    "solver_type": "the formula of the second order",
+    "stochastic_sampling": "whether steps add noise",
+    "use_beta_sigmas": "the spacing of the noise levels",
+    "use_exponential_sigmas": "the spacing of the noise levels",
+    "use_flow_sigmas": "the spacing of the noise levels",
+    "use_karras_sigmas": "the spacing of the noise levels",
+    "use_lu_lambdas": "the spacing of the noise levels",
+}
+
+#: Options that stay as the model's config has them, whatever the name, each with the
+#: reason. A name whose own options hold one of them pins it.
+OF_THE_MODEL: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            *("clip_sample", "clip_sample_range", "thresholding", "sample_max_value"),
+            "dynamic_thresholding_ratio",
+        ),
+        "pixels are clipped and latents are not",
+    ),
+    **dict.fromkeys(
+        ("prediction_type", "rescale_betas_zero_snr", "variance_type"),
+        "the network was trained so",
+    ),
+    **dict.fromkeys(
+        ("sigma_min", "sigma_max"), "the network was trained between these noise levels"
+    ),
+    **dict.fromkeys(
+        ("original_inference_steps", "timestep_scaling"), "the network was distilled so"
+    ),
+    **dict.fromkeys(
+        ("set_alpha_to_one", "steps_offset", "timestep_spacing"),
+        "the model was released with these timesteps",
+    ),
+    **dict.fromkeys(
+        (
+            *("shift", "flow_shift", "shift_terminal", "time_shift_type"),
+            *("use_dynamic_shifting", "base_shift", "max_shift"),
+            *("base_image_seq_len", "max_image_seq_len"),
+        ),
+        "the model was released with this shift for its sizes",
+    ),
 }
 
 #: Parameters that a sweep may not set, each with the reason.
@@ -135,8 +206,6 @@ FIXED: Mapping[str, str] = {
     "noise_sampler_seed": "it follows from the job's seed; vary `seed` instead",
     "tau_func": "it is a function, which a sweep file cannot hold",
     "solver_p": "it is another scheduler, which a sweep file cannot hold",
-    "algorithm_type": "this class has only one",
-    "solver_type": "this class has only one",
     **dict.fromkeys(
         (
             "use_flow_sigmas",
@@ -223,9 +292,24 @@ CLASSES: Mapping[str, ClassRow] = {
     },
     "DEISMultistepScheduler": {
         "about": "Exponential integrator, multistep",
-        "options": {"solver_order": 2, "lower_order_final": True}
+        "options": {
+            "solver_order": 2,
+            "algorithm_type": "deis",
+            "solver_type": "logrho",
+            "lower_order_final": True,
+        }
         | (_THRESHOLD | _SIGMAS | _LINSPACE),
-        "fixed": (*TRAINED, "algorithm_type", "solver_type", *_NO_FLOW, *_NO_SHIFT),
+        "fixed": (*TRAINED, *_NO_FLOW, *_NO_SHIFT),
+        "limits": {
+            "algorithm_type": {
+                "choices": ("deis",),
+                "reads": ("dpmsolver", "dpmsolver++"),
+            },
+            "solver_type": {
+                "choices": ("logrho",),
+                "reads": ("midpoint", "heun", "bh1", "bh2"),
+            },
+        },
     },
     "DPMSolverMultistepScheduler": {
         "about": "DPM-Solver and DPM-Solver++, multistep; the usual choice",
@@ -271,6 +355,9 @@ CLASSES: Mapping[str, ClassRow] = {
             "final_sigmas_type": "zero",
         }
         | (_THRESHOLD | _SIGMAS),
+        "unpinned": {
+            "lower_order_final": "it is always on where the last noise level is zero"
+        },
         "fixed": (
             *TRAINED,
             *("lambda_min_clipped", "variance_type", *_NO_FLOW, *_NO_SHIFT),
@@ -317,6 +404,9 @@ CLASSES: Mapping[str, ClassRow] = {
         "about": "Pseudo numerical methods; skip_prk_steps makes it PLMS",
         "evaluations": "n+1",
         "options": {"skip_prk_steps": False, "set_alpha_to_one": False} | _LEADING,
+        "unpinned": {
+            "skip_prk_steps": "the model says whether it wants the start; plms has none"
+        },
     },
     "UniPCMultistepScheduler": {
         "about": "Unified predictor-corrector; strong at few steps",
@@ -334,7 +424,12 @@ CLASSES: Mapping[str, ClassRow] = {
         }
         | (_FLOW | _THRESHOLD | _SIGMAS | _LINSPACE | _ZERO_SNR),
         "fixed": (*_SCHEDULE, "trained_betas", "solver_p", "time_shift_type"),
-        "limits": {"solver_type": {"choices": ("bh2", "bh1")}},
+        "limits": {
+            "solver_type": {
+                "choices": ("bh2", "bh1"),
+                "reads": ("midpoint", "heun", "logrho"),
+            }
+        },
     },
     "SASolverScheduler": {
         "about": "Stochastic Adams, predictor-corrector",

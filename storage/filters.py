@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +12,14 @@ from sqlalchemy.engine import Connection
 from storage.database import Database
 from storage.errors import UsageError
 from storage.ranges import Numbers, Range
-from storage.schedulers import resolve, short_name
+from storage.scheduler_sets import is_glob, matching, require_match
+from storage.schedulers import resolve
 from storage.schema import (
     JOB_STATES,
     jobs,
     model_places,
     prompts,
+    scheduler_names,
     schedulers,
     sweep_jobs,
     sweeps,
@@ -38,8 +41,9 @@ class Filter:
         keys: Whole keys or their beginnings.
         model: Part of the name that the model has in any of its places.
         prompt: Part of the prompt; a to z and A to Z are alike.
-        schedulers: Names of the catalogue, class names for every variant of a
-            class, or, where a sweep is named, its own labels.
+        schedulers: Names of the catalogue, of which several may mean one scheduler of
+            a model; class names for every variant of a class; or, where a sweep is
+            named, its own labels.
         steps: Numbers or ranges.
         seed: Numbers or ranges.
         guidance: Numbers or ranges.
@@ -189,13 +193,13 @@ def _begins(key: str) -> sa.ColumnElement[bool]:
 def _made_by(connection: Connection, which: Filter) -> sa.ColumnElement[bool]:
     made_by: list[sa.ColumnElement[bool]] = []
     for name in which.schedulers:
-        known = _scheduler_ids(connection, name)
-        made_by.append(jobs.c.scheduler_id.in_(known))
+        known = list(_called(connection, name))
+        made_by += known
         if which.sweep and _is_label(connection, which, name):
             made_by.append(sweep_jobs.c.scheduler_label == name)
         elif not known:
-            resolve(name)  # refuses a name that nothing has
-    return sa.or_(*made_by)
+            _refuse_unknown(name)
+    return sa.or_(sa.false(), *made_by)
 
 
 def _is_label(connection: Connection, which: Filter, name: str) -> bool:
@@ -206,16 +210,33 @@ def _is_label(connection: Connection, which: Filter, name: str) -> bool:
     return connection.execute(query.limit(1)).first() is not None
 
 
-def _scheduler_ids(connection: Connection, name: str) -> list[int]:
-    names = [name]
-    try:
-        meant = resolve(name)
-        names.append(short_name(meant.class_name, meant.options, meant.extras))
-    except UsageError:
-        pass  # a short name with options, such as `ddim(clip_sample=true)`
+def _called(connection: Connection, name: str) -> Iterator[sa.ColumnElement[bool]]:
+    """Give the conditions of jobs that a name, or a class with all variants, means."""
     columns = schedulers.c
-    named = sa.or_(columns.name.in_(names), columns.class_name == name)
-    return _ids(connection, schedulers, named)
+    names = [name, *(entry.name for entry in matching(name))]
+    is_class: sa.ColumnElement[bool] = sa.false()
+    with suppress(UsageError):  # a name with options, as `ddim(clip_sample=true)`
+        meant = resolve(name)
+        if meant.name:
+            names.append(meant.name)
+        else:
+            is_class = columns.class_name == meant.class_name
+    named = sa.or_(columns.name.in_(names), is_class)
+    if ids := _ids(connection, schedulers, named):
+        yield jobs.c.scheduler_id.in_(ids)
+    by_model: dict[int, list[int]] = {}
+    query = sa.select(scheduler_names).where(scheduler_names.c.name.in_(names))
+    for row in connection.execute(query):
+        by_model.setdefault(row.model_id, []).append(row.scheduler_id)
+    for model_id, ids in by_model.items():
+        yield sa.and_(jobs.c.model_id == model_id, jobs.c.scheduler_id.in_(ids))
+
+
+def _refuse_unknown(name: str) -> None:
+    if is_glob(name):
+        require_match(name)
+    else:
+        resolve(name)
 
 
 def _ids(

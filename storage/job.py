@@ -195,7 +195,9 @@ class PlannedJob:
         position: From 0, in the order of execution.
         evaluations: How often the model is called.
         scheduler_name: The canonical short name.
-        scheduler_label: The sweep's own name for the scheduler, or None.
+        scheduler_names: All names that mean this scheduler on this model.
+        scheduler_label: What the sweep calls the scheduler, where it is another name:
+            its own label, or another name that it asked for. None otherwise.
         template: The prompt before its choices were made; None where it has none.
         choices: What was chosen for each of the braces.
         cell: Axis name to the label of its value, in the order of display. The
@@ -209,6 +211,7 @@ class PlannedJob:
     position: int
     evaluations: int
     scheduler_name: str
+    scheduler_names: tuple[str, ...] = ()
     scheduler_label: str | None = None
     template: str | None = None
     choices: tuple[str, ...] = ()

@@ -1,9 +1,10 @@
 """The names of schedulers: short ones, A1111's, other programs', and class names."""
 
 import difflib
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from storage import catalogue, scheduler_rules
@@ -17,13 +18,23 @@ class Scheduler:
 
     Attributes:
         class_name: Class in diffusers, `DDIMScheduler`.
-        options: Parameters for the class, on top of the model's own config.
+        options: What was asked for by name or by value, on top of the model's config.
         extras: Parameters of the job that belong to the name, such as `eta`.
+        name: Canonical short name; empty where the class was named.
+        pins: What the name stands for beside, where `options` does not say otherwise;
+            empty where the class was named.
     """
 
     class_name: str
     options: Mapping[str, Any] = field(default_factory=dict)
     extras: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    pins: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All options that are set on top of the model's config."""
+        return {**self.pins, **self.options}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +46,8 @@ class Name:
         label: What A1111 calls it, `DPM++ 2M Karras`.
         aliases: Other short names, such as `dpmpp_2m_k`.
         class_name: Class in diffusers.
-        options: Options that the name stands for.
+        options: Options in which the name differs from its class.
+        pins: All options that the name stands for, those included.
         extras: Call parameters that the name stands for.
         evaluations: Model evaluations for n steps, as a formula: `2n-1`.
         is_deterministic: Whether its steps draw no noise.
@@ -49,6 +61,7 @@ class Name:
     aliases: tuple[str, ...]
     class_name: str
     options: Mapping[str, Any]
+    pins: Mapping[str, Any]
     extras: Mapping[str, Any]
     evaluations: str
     is_deterministic: bool
@@ -60,7 +73,11 @@ class Name:
     def scheduler(self) -> Scheduler:
         """What the name stands for."""
         return Scheduler(
-            class_name=self.class_name, options=self.options, extras=self.extras
+            class_name=self.class_name,
+            options=self.options,
+            extras=self.extras,
+            name=self.name,
+            pins=self.pins,
         )
 
 
@@ -86,6 +103,7 @@ def _name(row: catalogue.NameRow) -> Name:
         aliases=_aliases(row.name),
         class_name=row.class_name,
         options=row.options,
+        pins={**of.pins, **row.options},
         extras=row.extras,
         evaluations="n+9 (n+1 as PLMS)" if is_full_pndm else of.evaluations,
         is_deterministic=not scheduler_rules.is_noisy(of, values, eta),
@@ -104,17 +122,22 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.casefold().replace("++", "pp"))
 
 
-_BY_PLAIN: Mapping[str, Scheduler] = {
+#: As they are spelt. Where a class without its suffix is spelt like a name, as DDIM is,
+#: the name is meant; it pins nothing then.
+_BY_SPELLING: Mapping[str, Scheduler] = {
     **{
-        _plain(text): Scheduler(class_name=name)
+        text: Scheduler(class_name=name)
         for name in CLASSES
         for text in (name, name.removesuffix("Scheduler"))
     },
     **{
-        _plain(text): entry.scheduler
+        text: entry.scheduler
         for entry in NAMES.values()
         for text in (entry.name, entry.label, *entry.aliases)
     },
+}
+_BY_PLAIN: Mapping[str, Scheduler] = {
+    _plain(text): found for text, found in _BY_SPELLING.items()
 }
 _REFUSED: Mapping[str, str] = {
     _plain(text): reason
@@ -124,11 +147,12 @@ _REFUSED: Mapping[str, str] = {
 
 
 def resolve(name: str, options: Mapping[str, Any] | None = None) -> Scheduler:
-    """Give the scheduler that a name stands for.
+    """Return the scheduler that a name stands for.
 
     Args:
         name: A short name, an A1111 name or a class name; case, spaces and
-            underscores do not matter.
+            underscores do not matter, but where a class is spelt as in diffusers it
+            is meant: `SASolver` is the class, `sa_solver` the name.
         options: Set on top of those that the name stands for.
 
     Raises:
@@ -138,7 +162,7 @@ def resolve(name: str, options: Mapping[str, Any] | None = None) -> Scheduler:
     if plain in _REFUSED:
         msg = f"scheduler {name!r} is not offered: {_REFUSED[plain]}"
         raise UsageError(msg)
-    found = _BY_PLAIN.get(plain)
+    found = _BY_SPELLING.get(name.strip()) or _BY_PLAIN.get(plain)
     if found is None:
         near = _nearest(name)
         hint = f"did you mean {names_or(near)}? " if near else ""
@@ -147,11 +171,108 @@ def resolve(name: str, options: Mapping[str, Any] | None = None) -> Scheduler:
             "`nightsweep schedulers` lists all"
         )
         raise UsageError(msg)
-    return Scheduler(
-        class_name=found.class_name,
-        options={**found.options, **(options or {})},
-        extras=dict(found.extras),
-    )
+    return replace(found, options={**found.options, **(options or {})})
+
+
+def names_of(
+    class_name: str,
+    options: Mapping[str, Any],
+    extras: Mapping[str, Any],
+    *,
+    config: Mapping[str, Any],
+) -> list[str]:
+    """Return every name of the catalogue that means this very scheduler on a model.
+
+    Args:
+        class_name: Class in diffusers.
+        options: As `schedulers.effective_options` returns them.
+        extras: Of the job; only `eta` is a scheduler's.
+        config: The model's original scheduler config.
+    """
+    given = _given(options, extras)
+    fitting = _fitting(class_name, options, extras, config=config)
+    return [name for name in fitting if not _beside(NAMES[name], given)]
+
+
+def short_name(
+    class_name: str,
+    options: Mapping[str, Any],
+    extras: Mapping[str, Any],
+    *,
+    config: Mapping[str, Any],
+    asked: str = "",
+) -> str:
+    """Return the name to show: one whose pinned options it has, else the class's.
+
+    Args:
+        class_name: Class in diffusers.
+        options: As `schedulers.effective_options` returns them.
+        extras: Of the job; only `eta` is a scheduler's.
+        config: The model's original scheduler config, which decides with `options`
+            what the scheduler is.
+        asked: The canonical name that was asked for. It is taken where it fits; else,
+            of several that fit, the one that leaves the fewest options to be told, and
+            of these the first.
+
+    Returns:
+        `dpmpp_2m_karras`; with options that the name leaves to the model,
+        `ddim(clip_sample=true)`; where no name has these options,
+        `DPMSolverMultistepScheduler(solver_order=1)`.
+    """
+    given = _given(options, extras)
+    fitting = _fitting(class_name, options, extras, config=config)
+    if not fitting:
+        return _with_options(class_name, given)
+    best = min(fitting, key=lambda name: len(_beside(NAMES[name], given)))
+    name = asked if asked in fitting else best
+    return _with_options(name, _beside(NAMES[name], given))
+
+
+def label_of(name: str) -> str:
+    """Return what A1111's page calls a scheduler, by the name that `short_name` gives.
+
+    A name that the page does not know is itself.
+    """
+    return NAMES[name].label if name in NAMES else name
+
+
+def _given(options: Mapping[str, Any], extras: Mapping[str, Any]) -> dict[str, Any]:
+    return {**options, "eta": extras["eta"]} if extras.get("eta") else {**options}
+
+
+def _fitting(
+    class_name: str,
+    options: Mapping[str, Any],
+    extras: Mapping[str, Any],
+    *,
+    config: Mapping[str, Any],
+) -> list[str]:
+    """Return the names whose pinned options and extras a scheduler has."""
+    of = CLASSES.get(class_name)
+    values = of.values(options, config) if of else {}
+    values["eta"] = extras.get("eta", 0.0)
+    return [
+        entry.name
+        for entry in NAMES.values()
+        if entry.class_name == class_name
+        and {**entry.pins, **entry.extras}.items() <= values.items()
+    ]
+
+
+def _beside(entry: Name, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was given that the name does not stand for."""
+    return {
+        name: value
+        for name, value in given.items()
+        if name not in entry.pins and name not in entry.extras
+    }
+
+
+def _with_options(name: str, options: Mapping[str, Any]) -> str:
+    if not options:
+        return name
+    given = (f"{each}={json.dumps(options[each])}" for each in sorted(options))
+    return f"{name}({', '.join(given)})"
 
 
 def _nearest(name: str) -> list[str]:

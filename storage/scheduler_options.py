@@ -17,6 +17,7 @@ class Option:
         kind: `bool`, `int`, `float`, `str`, or `ints` (a list of whole numbers).
         default: The class's own default; None means that null is allowed.
         choices: Every value allowed, for `str`.
+        reads: Values of other classes that diffusers takes for the default.
         minimum: Smallest value, inclusive; None for no bound.
         maximum: Largest value, inclusive; None for no bound.
         needs: The option does nothing unless one of these has the value given.
@@ -26,6 +27,7 @@ class Option:
     kind: str
     default: Any
     choices: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
     needs: Mapping[str, Any] = field(default_factory=dict)
@@ -85,6 +87,8 @@ class SchedulerClass:
         evaluations: Model evaluations for n steps: `n`, `2n-1` or `n+1`.
         noise: When it draws noise; see `storage.catalogue.ClassRow`.
         options: What a sweep may set, by name.
+        pins: Those of `options` that tell schedulers of this class apart, with the
+            class's defaults: what its names stand for where they do not say otherwise.
         fixed: The class's other parameters.
         requires: Packages to install beyond what diffusers needs.
     """
@@ -95,11 +99,12 @@ class SchedulerClass:
     evaluations: str
     noise: str
     options: Mapping[str, Option]
+    pins: Mapping[str, Any]
     fixed: tuple[str, ...]
     requires: tuple[str, ...] = ()
 
     def inherited(self, name: str, config: Mapping[str, Any]) -> Any:
-        """Give what `from_config` uses for an option that nobody sets.
+        """Return what `from_config` uses for an option that nobody sets.
 
         Args:
             name: One of `options`.
@@ -107,17 +112,15 @@ class SchedulerClass:
                 or diffusers' `scheduler.config`.
 
         Returns:
-            The config's value where it has one that this class knows, else the
-            class's default. A solver type of another class counts as none, as it
-            does in diffusers.
+            The config's value where it has one, else the class's default. A value of
+            another class is the default where diffusers takes it for that, and itself
+            where diffusers raises, so that setting the option makes a difference.
         """
         option = self.options[name]
         if name not in config or name in config.get("_use_default_values", ()):
             return option.default
-        value = config[name]
-        if option.choices and name in ("algorithm_type", "solver_type"):
-            return value if value in option.choices else option.default
-        return value
+        value = _as_loaded(name, config)
+        return option.default if value in option.reads else value
 
     def values(
         self, options: Mapping[str, Any], config: Mapping[str, Any]
@@ -126,6 +129,18 @@ class SchedulerClass:
         return {name: self.inherited(name, config) for name in self.options} | {
             name: value for name, value in options.items() if name in self.options
         }
+
+
+def _as_loaded(name: str, config: Mapping[str, Any]) -> Any:
+    """Return what the config has once the model's own scheduler was made from it.
+
+    That scheduler puts its default in place of another class's value, and workers
+    build every other scheduler from its config.
+    """
+    own = CLASSES.get(str(config.get("_class_name")))
+    option = own.options.get(name) if own else None
+    value = config[name]
+    return option.default if option and value in option.reads else value
 
 
 def _kind(row: catalogue.OptionRow, default: object) -> str:
@@ -142,6 +157,7 @@ def _option(name: str, default: object, limits: catalogue.OptionRow) -> Option:
         kind=_kind(row, default),
         default=default,
         choices=row.get("choices", ()),
+        reads=row.get("reads", ()),
         minimum=row.get("minimum"),
         maximum=row.get("maximum"),
         needs=row.get("needs", {}),
@@ -150,6 +166,7 @@ def _option(name: str, default: object, limits: catalogue.OptionRow) -> Option:
 
 def _scheduler_class(name: str, row: catalogue.ClassRow) -> SchedulerClass:
     limits = row.get("limits", {})
+    unpinned = row.get("unpinned", {})
     return SchedulerClass(
         name=name,
         family=row.get("family", "diffusion"),
@@ -159,6 +176,11 @@ def _scheduler_class(name: str, row: catalogue.ClassRow) -> SchedulerClass:
         options={
             option: _option(option, default, limits.get(option, catalogue.OptionRow()))
             for option, default in row["options"].items()
+        },
+        pins={
+            option: default
+            for option, default in row["options"].items()
+            if option in catalogue.PINNED and option not in unpinned
         },
         fixed=row.get("fixed", catalogue.TRAINED),
         requires=row.get("requires", ()),

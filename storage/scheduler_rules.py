@@ -24,14 +24,6 @@ _ETA_CLASSES = ("DDIMScheduler", "TCDScheduler")
 _FLUX_CLASSES = ("FlowMatchEulerDiscreteScheduler", "UniPCMultistepScheduler")
 _DPM = "DPMSolverMultistepScheduler"
 _UNIPC = "UniPCMultistepScheduler"
-#: Algorithm types of other classes that a class reads as its own. It raises on the
-#: rest, so a model's config can make it impossible.
-_TRANSLATED = {
-    _DPM: ("deis",),
-    "DPMSolverSinglestepScheduler": ("deis",),
-    "DEISMultistepScheduler": ("deis", "dpmsolver", "dpmsolver++"),
-    "SASolverScheduler": (),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +33,7 @@ class Case:
     Attributes:
         of: The scheduler class.
         options: What was asked for, names to values.
+        pins: What the scheduler's name stands for beside.
         extras: Call parameters such as eta.
         config: The model's original scheduler config.
         family: Of the model: `sd`, `sdxl`, `sd3`, `flux` or `other`.
@@ -48,6 +41,7 @@ class Case:
 
     of: SchedulerClass
     options: Mapping[str, Any]
+    pins: Mapping[str, Any]
     extras: Mapping[str, Any]
     config: Mapping[str, Any]
     family: str
@@ -55,7 +49,7 @@ class Case:
     @property
     def values(self) -> dict[str, Any]:
         """The value of every option, the model's config and defaults included."""
-        return self.of.values(self.options, self.config)
+        return self.of.values({**self.pins, **self.options}, self.config)
 
     @property
     def kind(self) -> str:
@@ -155,17 +149,19 @@ def _eta(case: Case) -> Iterator[str]:
         yield f"eta must be a number from 0 to 1, got {shown(eta)}"
 
 
-def _algorithm_of_config(case: Case) -> Iterator[str]:
-    name = "algorithm_type"
-    if case.of.name not in _TRANSLATED or name in case.options:
-        return
-    option = case.of.options.get(name)
-    known = (*_TRANSLATED[case.of.name], *(option.choices if option else ()))
-    if case.config.get(name, known[0]) not in known:
-        way_out = f"set `{name}: {option.default}`" if option else "use unipc"
+def _solver_of_config(case: Case) -> Iterator[str]:
+    values = case.values
+    for name in ("algorithm_type", "solver_type"):
+        option = case.of.options.get(name)
+        if option is None or values[name] in option.choices:
+            continue
+        # DPM-Solver takes DEIS for its own algorithm, but not down to sigma zero.
+        ends_early = values.get("final_sigmas_type") == "sigma_min"
+        if values[name] == "deis" and ends_early:
+            continue
         yield (
             f"{case.of.name} cannot be made from a model's config with"
-            f" `{name}: {case.config[name]}`; {way_out}"
+            f" `{name}: {shown(values[name])}`; set `{name}: {option.default}`"
         )
 
 
@@ -307,6 +303,6 @@ def _noise_option(case: Case) -> str:
 
 _ALONE: tuple[Callable[[Case], Iterator[str]], ...] = (_family, _known, _typed, _eta)
 _TOGETHER: tuple[Callable[[Case], Iterator[str]], ...] = (
-    *(_algorithm_of_config, _sigma_schedules, _flow_options, _flow_solvers, _solvers),
+    *(_solver_of_config, _sigma_schedules, _flow_options, _flow_solvers, _solvers),
     *(_zero_snr, _needs, _repeatable),
 )

@@ -6,13 +6,20 @@ This is the face of it. Behind it are the tables (`catalogue`), what an option t
 Nothing here imports diffusers; a test holds all of it against the real thing.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from storage import catalogue, scheduler_rules, scheduler_steps
-from storage.scheduler_names import NAMES, Name, Scheduler, resolve
-from storage.scheduler_options import CLASSES, Option, SchedulerClass, kind_of_model
+from storage import scheduler_rules, scheduler_steps
+from storage.scheduler_names import (
+    NAMES,
+    Name,
+    Scheduler,
+    label_of,
+    names_of,
+    resolve,
+    short_name,
+)
+from storage.scheduler_options import CLASSES, Option, SchedulerClass
 
 __all__ = [
     "CLASSES",
@@ -25,8 +32,9 @@ __all__ = [
     "check_steps",
     "effective_options",
     "evaluations",
-    "for_family",
     "is_deterministic",
+    "label_of",
+    "names_of",
     "resolve",
     "rows",
     "short_name",
@@ -54,7 +62,7 @@ def check_steps(
 ) -> list[str]:
     """Say why a scheduler that passed `check` cannot run this many steps."""
     return scheduler_steps.find_problems(
-        CLASSES[scheduler.class_name], scheduler.options, config=config, steps=steps
+        CLASSES[scheduler.class_name], scheduler.settings, config=config, steps=steps
     )
 
 
@@ -64,6 +72,7 @@ def _case(
     return scheduler_rules.Case(
         of=CLASSES[scheduler.class_name],
         options=scheduler.options,
+        pins=scheduler.pins,
         extras=scheduler.extras,
         config=config,
         family=family,
@@ -73,7 +82,7 @@ def _case(
 def effective_options(
     scheduler: Scheduler, config: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Give the options that count: those that change what the model's config gives.
+    """Return the options that count: those that change what the model's config gives.
 
     Args:
         scheduler: One that passed `check`.
@@ -87,41 +96,13 @@ def effective_options(
     of = CLASSES[scheduler.class_name]
     typed = {
         name: of.options[name].typed(value)
-        for name, value in sorted(scheduler.options.items())
+        for name, value in sorted(scheduler.settings.items())
     }
     return {
         name: value
         for name, value in typed.items()
         if value != of.inherited(name, config)
     }
-
-
-def short_name(
-    class_name: str, options: Mapping[str, Any], extras: Mapping[str, Any]
-) -> str:
-    """Give the name to show: a canonical one, with the options that it lacks.
-
-    Args:
-        class_name: Class in diffusers.
-        options: As `effective_options` gives them.
-        extras: Of the job; only `eta` is a scheduler's.
-
-    Returns:
-        `dpmpp_2m_karras`, or such as `dpmpp_2m_karras(solver_order=1)`.
-    """
-    wanted = {**options, **{k: v for k, v in extras.items() if k == "eta" and v}}
-    best, covered = "", dict[str, Any]()
-    for entry in NAMES.values():
-        means = {**entry.scheduler.options, **entry.scheduler.extras}
-        fits = means.items() <= wanted.items()
-        if entry.scheduler.class_name != class_name or not fits:
-            continue
-        if not best or len(means) > len(covered):
-            best, covered = entry.name, means
-    rest = sorted(wanted.keys() - covered.keys())
-    if not rest:
-        return best
-    return f"{best}({', '.join(f'{each}={json.dumps(wanted[each])}' for each in rest)})"
 
 
 def evaluations(
@@ -158,24 +139,6 @@ def takes_seed(class_name: str) -> bool:
 def takes_eta(class_name: str) -> bool:
     """Whether the class's step takes eta; others ignore it."""
     return CLASSES[class_name].noise == "eta"
-
-
-def for_family(family: str, *, config: Mapping[str, Any]) -> list[str]:
-    """Give what `scheduler: all` means: each class that makes sense, once.
-
-    For diffusion models these are the classes that diffusers calls compatible,
-    without EDM and with SA-Solver, each with its own defaults; PNDM as PLMS where
-    the model's config does not say so already. Models distilled for LCM or TCD get
-    those two; flow-matching models get what their pipeline can drive.
-    """
-    names = catalogue.ALL[kind_of_model(family, config)]
-    if not config.get("skip_prk_steps"):
-        names = tuple("plms" if name == "pndm" else name for name in names)
-    return [
-        name
-        for name in names
-        if not check(NAMES[name].scheduler, config=config, family=family)
-    ]
 
 
 def rows(family: str | None = None) -> list[Name]:

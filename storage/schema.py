@@ -94,6 +94,16 @@ schedulers = Table(
     UniqueConstraint("class_name", "options", "name"),
 )
 
+#: Every name that means a scheduler on a model, whose config may decide it. What was
+#: stored before there was this table has no rows here until somebody looks at it.
+scheduler_names = Table(
+    "scheduler_names",
+    metadata,
+    Column("model_id", Id, ForeignKey("models.id"), primary_key=True),
+    Column("scheduler_id", Id, ForeignKey("schedulers.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+)
+
 environments = Table(
     "environments",
     metadata,

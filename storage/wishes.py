@@ -16,6 +16,7 @@ from storage.database import Database, insert_into, utc_now
 from storage.dimensions import Dimensions
 from storage.job import PlannedJob
 from storage.rows import insert_rows, job_row, lock_jobs, member_row
+from storage.scheduler_rows import keep_names
 from storage.schema import jobs, sweep_jobs, sweeps
 from storage.sweeps import Sweep
 
@@ -85,6 +86,7 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
                 connection, sweep, [{**rows[key], **ids[key]} for key in fresh]
             )
         _join_sweep(connection, [_led_to(known, member) for member in members])
+        keep_names(connection, {_row_key(known, one.job.key): one for one in planned})
         if known:
             rank(connection, jobs.c.key.in_([row.key for row in known.values()]))
     return Added(
@@ -158,10 +160,15 @@ def _states_of(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def _row_key(known: Mapping[str, Known], key: str) -> str:
+    """Return the key of the row that a job has."""
+    return known[key].key if key in known else key
+
+
 def _led_to(known: Mapping[str, Known], member: Mapping[str, Any]) -> Mapping[str, Any]:
     """Point a member at the row that its job has."""
-    row = known.get(member["key"])
-    return {**member, "key": row.key} if row and row.key != member["key"] else member
+    key = _row_key(known, member["key"])
+    return {**member, "key": key} if key != member["key"] else member
 
 
 def _lock_producers(connection: Connection) -> None:

@@ -34,6 +34,36 @@ SD3 = {
     "num_train_timesteps": 1000,
     "shift": 3.0,
 }
+#: As many community models have it: Karras sigmas and the equation with noise.
+KARRAS_SDE = {
+    **SD15,
+    "_class_name": "DPMSolverMultistepScheduler",
+    "algorithm_type": "sde-dpmsolver++",
+    "lower_order_final": True,
+    "solver_order": 2,
+    "solver_type": "midpoint",
+    "timestep_spacing": "leading",
+    "use_karras_sigmas": True,
+}
+#: As old models have it that were released with DEIS.
+DEIS = {
+    **SD15,
+    "_class_name": "DEISMultistepScheduler",
+    "algorithm_type": "deis",
+    "lower_order_final": True,
+    "solver_order": 2,
+    "solver_type": "logrho",
+}
+TRAILING = {
+    **SD15,
+    "_class_name": "EulerDiscreteScheduler",
+    "timestep_spacing": "trailing",
+}
+ZERO_SNR = {
+    **TRAILING,
+    "prediction_type": "v_prediction",
+    "rescale_betas_zero_snr": True,
+}
 
 SHAPES = Model(fingerprint="0" * 32, name="builtin:shapes")
 ENVIRONMENT = Environment(gpu="CPU", host="night3", details={"torch": "2.13.0"})

@@ -27,6 +27,7 @@ class Expansion:
         grids: Its cells, one grid a model, in the order of execution.
         count: The number of jobs, all different.
         duplicates: Sentences that name values of an axis that give the same jobs.
+        notes: Sentences about what words such as `scheduler: all` leave out.
         warnings: Sentences about prompts that are cut, what could not be checked,
             and exclusions that match nothing.
     """
@@ -35,6 +36,7 @@ class Expansion:
     grids: tuple[Grid, ...]
     count: int
     duplicates: tuple[str, ...]
+    notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
     @property
@@ -42,6 +44,23 @@ class Expansion:
         """The models, each once, in the order of execution."""
         cards = {grid.card.model.fingerprint: grid.card for grid in self.grids}
         return list(cards.values())
+
+    @property
+    def schedulers(self) -> Iterator[tuple[ModelCard, PlannedScheduler]]:
+        """Each scheduler of each model; some several times."""
+        for grid in self.grids:
+            for cell in cells.combinations(grid, "scheduler"):
+                yield grid.card, cell.parameters["scheduler"]
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """What decides beside the text what the sweep wants.
+
+        The models, and what the names of schedulers mean where a model's config says
+        otherwise: there a name meant something else before it pinned its options.
+        """
+        pinned = {one.token: None for _, one in self.schedulers if one.is_pinned}
+        return [*(card.model.fingerprint for card in self.models), *pinned]
 
     @property
     def axis_labels(self) -> dict[str, list[str]]:
@@ -127,6 +146,7 @@ def _expand(spec: Spec, describe: Describe, problems: Problems) -> Expansion:
         grids=grids,
         count=count,
         duplicates=tuple(dict.fromkeys(_list_duplicates(grids))),
+        notes=tuple(dict.fromkeys(_list_notes(grids))),
         warnings=tuple(dict.fromkeys(_list_warnings(spec, grids))),
     )
 
@@ -137,7 +157,7 @@ class _JobPlanner:
     def __init__(self, grid: Grid) -> None:
         self._card = grid.card
         self._axes = [axis.name for axis in grid.axes]
-        self._names: dict[tuple[str, Any], str] = {}
+        self._names: dict[tuple[str, Any], dict[str, Any]] = {}
         self._evaluations: dict[tuple[str, int], int] = {}
 
     def plan(self, cell: cells.Cell, position: int) -> PlannedJob:
@@ -153,18 +173,23 @@ class _JobPlanner:
             job=job,
             position=position,
             cell=labels,
-            scheduler_label=scheduler.label,
-            scheduler_name=self._name(scheduler, job),
+            **self._name(scheduler, job),
             evaluations=self._count(scheduler, job.steps),
             template=prompt.template,
             choices=prompt.choices,
             former_keys=job.former_keys,
         )
 
-    def _name(self, scheduler: PlannedScheduler, job: Job) -> str:
+    def _name(self, scheduler: PlannedScheduler, job: Job) -> dict[str, Any]:
         key = (scheduler.token, job.parameter("eta"))
         if key not in self._names:
-            self._names[key] = scheduler.short_name(job.extras)
+            name = scheduler.short_name(job.extras)
+            shown = scheduler.shown_name(job.extras)
+            self._names[key] = {
+                "scheduler_name": name,
+                "scheduler_label": None if shown == name else shown,
+                "scheduler_names": scheduler.names(job.extras),
+            }
         return self._names[key]
 
     def _count(self, scheduler: PlannedScheduler, steps: int) -> int:
@@ -196,6 +221,13 @@ def _list_duplicates(grids: Sequence[Grid]) -> Iterator[str]:
     for grid in grids:
         for axis in grid.axes:
             yield from axis.duplicates
+
+
+def _list_notes(grids: Sequence[Grid]) -> Iterator[str]:
+    for grid in grids:
+        for axis in grid.axes:
+            for note in axis.notes:
+                yield note if len(grids) == 1 else f"{grid.card.model.name}: {note}"
 
 
 def _list_warnings(spec: Spec, grids: Sequence[Grid]) -> Iterator[str]:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from producer.expansion.points import GridAxis, Point, make_point, resolve_axis
-from producer.expansion.resolution import defaults, resolve, token_of
+from producer.expansion.resolution import defaults, resolve, spell_out, token_of
 from producer.models import ModelCard
 from producer.spec.axes import Axis, Value
 from producer.spec.conditions import Condition, Entry
-from producer.spec.parameters import PARAMETERS
+from producer.spec.parameters import PARAMETERS, SchedulerChoice
 from producer.spec.problems import Place
 from producer.spec.sweepfile import Spec
 from storage.errors import UsageError
@@ -181,7 +181,9 @@ class Grid:
 
     def _values(self, condition: Condition) -> Iterator[dict[str, Any]]:
         for value in condition.values:
-            yield resolve({condition.key: value}, self.card)
+            is_named = not isinstance(value, SchedulerChoice)
+            for each in [value] if is_named else spell_out(value, self.card)[0]:
+                yield resolve({condition.key: each}, self.card)
 
     def _matching(
         self, axis: GridAxis, condition: Condition, wanted: set[Any]

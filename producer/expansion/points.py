@@ -6,13 +6,13 @@ from typing import Any
 
 from producer.expansion.resolution import (
     PlannedScheduler,
-    all_schedulers,
     plan_scheduler,
     resolve,
+    spell_out,
     token_of,
 )
 from producer.models import ModelCard
-from producer.spec.axes import Axis, RangeValues, Value, is_all
+from producer.spec.axes import Axis, RangeValues, Value, is_set
 from producer.spec.parameters import PARAMETERS, UNSET, shown_as
 from producer.spec.problems import Place, shown
 
@@ -44,6 +44,7 @@ class GridAxis:
         points: By token, in the order in which they are shown.
         labels: The sweep's own label of a value to its point's token.
         duplicates: Sentences that name two values that give the same jobs.
+        notes: Sentences about what a word such as `all` leaves out.
     """
 
     name: str
@@ -51,6 +52,7 @@ class GridAxis:
     points: Mapping[Any, Point]
     labels: Mapping[str, Any]
     duplicates: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 class RangePoints(Mapping[int, Point]):
@@ -102,7 +104,8 @@ def resolve_axis(
             labels=labels,
             duplicates=(),
         )
-    for value in _spelt_out(values, card):
+    notes: list[str] = []
+    for value in _spelt_out(values, card, notes):
         point = make_point(axis.name, axis.parameters, value, base=base, card=card)
         first = points.setdefault(point.token, point)
         if first is not point:
@@ -118,6 +121,7 @@ def resolve_axis(
         points=points,
         labels=labels,
         duplicates=tuple(duplicates),
+        notes=tuple(notes),
     )
 
 
@@ -156,26 +160,30 @@ def make_point(
     )
 
 
-def _spelt_out(values: Collection[Value], card: ModelCard) -> Iterator[Value]:
-    """Give the values, with `all` as every scheduler that the axis does not name."""
+def _spelt_out(
+    values: Collection[Value], card: ModelCard, notes: list[str]
+) -> Iterator[Value]:
+    """Give the values, and for a word such as `all` what the axis has not named yet."""
     choices = [value.sets.get("scheduler") for value in values]
-    if not any(map(is_all, choices)):
+    if not any(map(is_set, choices)):
         yield from values
         return
     given = {
         resolve({"scheduler": choice}, card)["scheduler"].token
         for choice in choices
-        if choice is not None and not is_all(choice)
+        if choice is not None and not is_set(choice)
     }
     for value, choice in zip(values, choices, strict=True):
-        if not is_all(choice):
+        if choice is None or not is_set(choice):
             yield value
             continue
-        for each in all_schedulers(card):
-            token = plan_scheduler(each, card).token
+        several, note = spell_out(choice, card)
+        notes += [note] if note else []
+        tokens = [plan_scheduler(each, card).token for each in several]
+        for each, token in zip(several, tokens, strict=True):
             if token not in given:
-                given.add(token)
                 yield Value({"scheduler": each}, value.place)
+        given.update(tokens)
 
 
 def _label(name: str, given: Iterable[str], sets: Mapping[str, Any]) -> str:

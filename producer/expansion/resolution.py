@@ -9,6 +9,7 @@ from producer.spec.parameters import UNSET, ModelChoice, Prompt, SchedulerChoice
 from storage import schedulers
 from storage.errors import UsageError
 from storage.job import EXTRAS, Job, canonical_json
+from storage.scheduler_sets import choose
 from storage.schedulers import Scheduler
 
 
@@ -19,6 +20,7 @@ class PlannedScheduler:
     Attributes:
         asked: Class and options, as the sweep says.
         options: Those options that change what the model's config gives.
+        config: The model's scheduler config.
         token: Text that is equal for schedulers that do the same.
         label: The sweep's own name for it.
         written: The name that stands in the sweep.
@@ -27,6 +29,7 @@ class PlannedScheduler:
 
     asked: Scheduler
     options: Mapping[str, Any]
+    config: Mapping[str, Any]
     token: str
     label: str | None
     written: str
@@ -34,14 +37,55 @@ class PlannedScheduler:
 
     @property
     def name(self) -> str:
-        """The name to show: the sweep's own, else the canonical short name."""
-        return self.label or self.short_name(self.asked.extras)
+        """The name to show: the sweep's own, else the one that it asked for."""
+        return self.shown_name(self.asked.extras)
+
+    def shown_name(self, extras: Mapping[str, Any]) -> str:
+        """Return the name that the sweep shows for a job with these extras."""
+        return self.label or self._short_name(extras, asked=self.asked.name)
 
     def short_name(self, extras: Mapping[str, Any]) -> str:
-        """Give the canonical short name of a job with these extras."""
+        """Return the canonical short name of a job with these extras."""
+        return self._short_name(extras, asked="")
+
+    def names(self, extras: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return all names that mean a job with these extras on this model."""
+        of_catalogue = schedulers.names_of(
+            self.asked.class_name, self.options, extras, config=self.config
+        )
+        return tuple(dict.fromkeys([self.short_name(extras), *of_catalogue]))
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether its name sets options that the model's config has otherwise."""
+        return not self.options.keys() <= self.asked.options.keys()
+
+    @property
+    def inherited(self) -> dict[str, Any]:
+        """What a class takes from the model's config that is not its default.
+
+        Empty where a name was asked for, which stands for the options that matter.
+        """
+        if self.asked.name or self.problems:
+            return {}
+        of = schedulers.CLASSES[self.asked.class_name]
+        return {
+            name: value
+            for name, option in of.options.items()
+            if name not in self.asked.options
+            and (value := of.inherited(name, self.config)) != option.default
+        }
+
+    def _short_name(self, extras: Mapping[str, Any], *, asked: str) -> str:
         if self.problems:
             return self.asked.class_name
-        return schedulers.short_name(self.asked.class_name, self.options, extras)
+        return schedulers.short_name(
+            self.asked.class_name,
+            self.options,
+            extras,
+            config=self.config,
+            asked=asked,
+        )
 
 
 def plan_scheduler(choice: SchedulerChoice, card: ModelCard) -> PlannedScheduler:
@@ -63,6 +107,7 @@ def plan_scheduler(choice: SchedulerChoice, card: ModelCard) -> PlannedScheduler
     return PlannedScheduler(
         asked=asked,
         options=options,
+        config=card.scheduler_config,
         token=token,
         label=choice.label,
         written=choice.written or asked.class_name,
@@ -70,13 +115,24 @@ def plan_scheduler(choice: SchedulerChoice, card: ModelCard) -> PlannedScheduler
     )
 
 
-def all_schedulers(card: ModelCard) -> list[SchedulerChoice]:
-    """Give every scheduler that makes sense for a model."""
+def spell_out(
+    choice: SchedulerChoice, card: ModelCard
+) -> tuple[list[SchedulerChoice], str]:
+    """Return the schedulers that a word stands for on a model.
+
+    Returns:
+        Each of them, and a sentence about what is left out, or an empty text. What
+        stands for one scheduler is itself.
+    """
+    if not choice.is_set:
+        return [choice], ""
     family, config = card.model.family, card.scheduler_config
-    return [
-        SchedulerChoice(scheduler=schedulers.resolve(name, {}))
-        for name in schedulers.for_family(family, config=config)
+    chosen = choose(choice.written, family=family, config=config)
+    each = [
+        SchedulerChoice(scheduler=one, written=one.name or one.class_name)
+        for one in chosen.schedulers
     ]
+    return each, chosen.note
 
 
 def defaults(card: ModelCard) -> dict[str, Any]:

@@ -186,9 +186,9 @@ class ValueReader:
             got = "a list"
         else:
             first, *others = self.read_values(parameter, node)
-            if not others and not is_all(first):
+            if not others and not is_set(first):
                 return first
-            got = f"{len(others) + 1} values" if others else "all"
+            got = f"{len(others) + 1} values" if others else shown(first.written)
         msg = f"{parameter} must be one value in {what}, got {got}; move it to `axes`"
         raise UsageError(msg)
 
@@ -304,6 +304,6 @@ def _read_sample_seed(entry: Mapping[str, Node]) -> int:
     return read_integer(entry["sample_seed"], "sample_seed", low=0, high=2**63 - 1)
 
 
-def is_all(value: object) -> bool:
-    """Say whether a value is `scheduler: all`, which stands for several."""
-    return isinstance(value, SchedulerChoice) and value.scheduler is None
+def is_set(value: object) -> bool:
+    """Say whether a value stands for several schedulers, such as `all`."""
+    return isinstance(value, SchedulerChoice) and value.is_set

@@ -9,7 +9,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 from producer.spec.parameters import ModelChoice, SchedulerChoice
 from producer.spec.problems import Problems
 from producer.spec.yamltext import fields, is_null, is_quoted, text_of
-from storage import schedulers
+from storage import scheduler_sets, schedulers
 from storage.errors import UsageError
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -39,15 +39,13 @@ def read_model(node: Node, problems: Problems) -> ModelChoice:
 
 
 def read_scheduler(node: Node, problems: Problems) -> SchedulerChoice:
-    """Read a scheduler: its name, `all`, or `{class, options, label}`.
+    """Read a scheduler: its name, `all`, `every`, a pattern, or `{class, options}`.
 
     Raises:
         UsageError: It is none of these, or the catalogue has no such name.
     """
     if not isinstance(node, MappingNode):
-        name = text_of(node, what="scheduler").strip()
-        found = None if name == "all" else schedulers.resolve(name, {})
-        return SchedulerChoice(scheduler=found, written=name)
+        return choose_scheduler(text_of(node, what="scheduler").strip())
     known = ("class", "options", "label")
     entry = fields(node, problems, what="a scheduler", known=known)
     if "class" not in entry:
@@ -63,6 +61,19 @@ def read_scheduler(node: Node, problems: Problems) -> SchedulerChoice:
         label=optional_text(entry, "label"),
         written=name,
     )
+
+
+def choose_scheduler(name: str) -> SchedulerChoice:
+    """Return what a name stands for, or a word for several schedulers.
+
+    Raises:
+        UsageError: The catalogue has no such name.
+    """
+    if not scheduler_sets.is_set(name):
+        return SchedulerChoice(scheduler=schedulers.resolve(name), written=name)
+    if scheduler_sets.is_glob(name):
+        scheduler_sets.require_match(name)
+    return SchedulerChoice(scheduler=None, written=name)
 
 
 def optional_text(entry: Mapping[str, Node], key: str) -> str | None:

@@ -6,11 +6,12 @@ from typing import Any
 
 from yaml.nodes import Node, ScalarNode
 
-from producer.spec.axes import Axis, Count, ValueReader, is_all
+from producer.spec.axes import Axis, Count, ValueReader, is_set
 from producer.spec.parameters import PARAMETERS
 from producer.spec.problems import Place, nearest, shown
 from producer.spec.yamltext import fields, is_null, items, place_of, text_of
 from storage.errors import UsageError
+from storage.scheduler_sets import is_glob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,11 @@ class _Section:
             msg = f"{key} must be one of its labels, got {shown(text)}; {hint}"
             raise UsageError(msg)
         values = self._reader.read_values(key, node)
-        if any(map(is_all, values)):
-            msg = "a scheduler must be named here, got all; write a name such as ddim"
-            raise UsageError(msg)
+        for value in filter(is_set, values):
+            if not is_glob(value.written):
+                msg = (
+                    f"a scheduler must be named here, got {value.written}; write a name"
+                    " such as ddim, or a pattern such as dpmpp_*"
+                )
+                raise UsageError(msg)
         return values

@@ -25,6 +25,8 @@ _LIST = "tag:yaml.org,2002:seq"
 _SECTIONS = ("base", "axes", "limits")
 #: Axes whose values hold commas, so that those separate values inside brackets only.
 _TEXT_AXES = ("prompt", "negative_prompt")
+# A pattern such as `*_karras` in a list without quotes, which YAML takes for an alias.
+_STARRED = re.compile(r"(^|[\[,])\s*(\*[^,\]{}]*?)\s*(?=[,\]]|$)")
 # A list, a text in quotes, a prompt file, a bundle, null; `{red|green} fox` is a text.
 _YAML_VALUE = re.compile(
     r"""\s*((\[|"|'|\{\s*(file|label|set)\s*:).*|(null|~)\s*)""", re.DOTALL
@@ -107,6 +109,8 @@ def _split(option: str, *, is_axis: bool) -> tuple[list[str], str]:
 
 
 def _read(text: str, option: str, *, is_list: bool) -> Node:
+    if is_list and "'" not in text and '"' not in text:
+        text = _STARRED.sub(r'\1"\2"', text)
     if is_list and not text.lstrip().startswith("["):
         text = f"[{text}]"
     node = compose(text, source=option)

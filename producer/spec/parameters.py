@@ -63,14 +63,21 @@ class SchedulerChoice:
     """A scheduler as a sweep names it.
 
     Attributes:
-        scheduler: Class and options; None for `all`, which the model decides.
+        scheduler: Class and options; None where the model decides: its own scheduler,
+            or several.
         label: The sweep's own name for it.
-        written: The name that stands in the sweep.
+        written: What stands in the sweep: a name, or `all`, `every` or a pattern, which
+            stand for several. Empty for the model's own.
     """
 
     scheduler: Scheduler | None
     label: str | None = None
     written: str = ""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether it stands for several schedulers."""
+        return self.scheduler is None and bool(self.written)
 
 
 def integer(name: str, low: int, high: int) -> Parser:

@@ -243,6 +243,11 @@ def _syntax_problem(error: Exception, *, source: str) -> Problem:
 def _syntax_message(problem: str) -> str:
     if r"'\t'" in problem:
         return "YAML is indented with spaces, got a tab; replace tabs by spaces"
+    if "undefined alias" in problem:
+        return (
+            "a text that starts with * must be in quotes, since YAML takes it for an "
+            f"alias, got an error ({problem}); put quotes around it"
+        )
     if "another document" in problem or "document start" in problem:
         return "a sweep file must hold one YAML document, got more; split the file"
     if "end of stream" in problem:

@@ -1,11 +1,13 @@
 """The commands that change a sweep: what they do, and what they say."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from celery import Celery
 from click.testing import CliRunner
 
@@ -16,6 +18,7 @@ from storage.database import Database
 from storage.embedded import is_running, stop
 from storage.queue import PRIORITY_STEPS, QUEUE, waiting
 from storage.results import record_failure
+from storage.schema import sweeps as sweeps_table
 from storage.settings import Settings
 from storage.sweeps import count_states, find_sweep, retry
 from tests.builders import job_rows, make_job, plan_seeds, states, take
@@ -268,6 +271,21 @@ def test_what_has_no_value_to_add_to_is_refused(
     said = say("extend", "night", "--axis", "steps=7", code=2)
     assert "--axis must add values here, got 'steps=7'; write `steps+=7`" in said
     assert len(job_rows(database)) == 6
+
+
+def test_a_scheduler_may_be_shown_by_another_name_than_before(
+    database: Database, app: Celery, tmp_path: Path
+) -> None:
+    text = (
+        "name: night\nbase: {model: 'builtin:shapes', prompt: a cat}\n"
+        "axes: {scheduler: [PLMS, ddim], kind: [{set: {steps: 8}}]}\n"
+    )
+    submit(str(write_spec(tmp_path, text)))
+    with database.write() as connection:  # as an older nightsweep called PLMS
+        older = {"scheduler": ["pndm", "ddim"], "kind": ["steps=8"]}
+        connection.execute(sa.update(sweeps_table).values(axes=json.dumps(older)))
+    said = say("extend", "night", "--axis", "scheduler+=euler")
+    assert "night (revision 2): 3 images, 1 new, 0 made already." in said
 
 
 def test_files_of_prompts_are_found_from_the_folder_or_refused(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from producer.models import ModelCard
 from storage.job import Model
-from tests.builders import SD15
+from tests.builders import KARRAS_SDE, SD15
 
 CARD = ModelCard(
     model=Model(fingerprint="f" * 32, name="builtin:shapes"),
@@ -30,12 +30,20 @@ FLOW_CARD = replace(
     scheduler_config={"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0},
 )
 
+KARRAS_CARD = replace(
+    CARD,
+    model=Model(fingerprint="c" * 32, name="org/karras"),
+    scheduler_class="DPMSolverMultistepScheduler",
+    scheduler_config=KARRAS_SDE,
+)
+
 #: What `describe_fake` knows; a copy has the same files under another name.
 CARDS: Mapping[str, ModelCard] = {
     "builtin:shapes": CARD,
     "copy": replace(CARD, model=replace(CARD.model, name="copy")),
     "org/other": replace(CARD, model=Model(fingerprint="d" * 32, name="org/other")),
     "org/flow": FLOW_CARD,
+    "org/karras": KARRAS_CARD,
 }
 
 

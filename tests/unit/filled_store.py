@@ -67,7 +67,10 @@ def plan(axes: Mapping[str, Sequence[Any]], **base: Any) -> list[PlannedJob]:
                 position=position,
                 evaluations=job.steps,
                 scheduler_name=short_name(
-                    job.scheduler_class, job.scheduler_options, job.extras
+                    job.scheduler_class,
+                    job.scheduler_options,
+                    job.extras,
+                    config={},
                 ),
                 cell={name: str(value) for name, value in chosen.items()},
             )

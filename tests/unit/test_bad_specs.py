@@ -473,7 +473,8 @@ def test_a_wrong_axis_is_told_what_to_change(
         ),
         (
             "include: [{scheduler: all}]",
-            "a scheduler must be named here, got all; write a name such as ddim",
+            "a scheduler must be named here, got all; write a name such as ddim, or a "
+            "pattern such as dpmpp_*",
         ),
         (
             "include: [steps]",

@@ -9,11 +9,12 @@ from producer import measuring
 from producer.calibration import USUAL, choose_width, plan_jobs, speed_of
 from producer.cli import cli
 from producer.models import ModelCard
-from storage import schedulers
 from storage.database import Database
 from storage.errors import UsageError
 from storage.job import PlannedJob
 from storage.owners import my_name
+from storage.scheduler_sets import choose
+from storage.schedulers import effective_options
 from tests.builders import make_planned, plan_seeds, submit, take
 from tests.unit.cards import CARD, FLOW_CARD
 
@@ -45,14 +46,22 @@ def test_the_usual_schedulers_are_measured_by_default() -> None:
 
 
 def test_a_model_that_the_usual_ones_do_not_fit_has_its_own() -> None:
-    config = FLOW_CARD.scheduler_config
-    own = schedulers.for_family("sd3", config=config)
+    own = ["flow_euler", "flow_heun", "flow_unipc", "flow_dpmpp_2m"]
     assert names_of(plan(card=FLOW_CARD)) == own
 
 
-def test_all_is_what_it_is_in_a_spec() -> None:
-    every = schedulers.for_family("sd", config=CARD.scheduler_config)
-    assert names_of(plan("all")) == every
+@pytest.mark.parametrize(
+    ("word", "count"), [("all", 15), ("dpmpp_3m*", 5), ("*_exponential", 4)]
+)
+def test_words_for_several_are_what_they_are_in_a_spec(word: str, count: int) -> None:
+    several = choose(word, family="sd", config=CARD.scheduler_config).schedulers
+    assert len(several) == count
+    assert [
+        (one.job.scheduler_class, one.job.scheduler_options) for one in plan(word)
+    ] == [
+        (each.class_name, effective_options(each, CARD.scheduler_config))
+        for each in several
+    ]
 
 
 def test_a_scheduler_that_is_named_twice_is_measured_once() -> None:

@@ -243,7 +243,7 @@ def test_a_model_has_the_schedulers_that_fit_and_its_own_is_marked():
 
     assert 10 < len(rows) < len(NAMES)
     assert {row["family"] for row in rows.values()} == {"diffusion", "distilled"}
-    assert [name for name, row in rows.items() if row["is_own"]] == ["pndm"]
+    assert [name for name, row in rows.items() if row["is_own"]] == ["pndm", "plms"]
 
 
 def test_an_unknown_model_is_refused_with_exit_code_2(tmp_path):
