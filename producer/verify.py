@@ -17,6 +17,8 @@ from storage import repairs, strays, sweeps, verification
 from storage.database import Database, open_database, open_for_reading
 from storage.embedded import broker_url, is_running
 from storage.errors import ImageStoreError, QueueError, UsageError
+from storage.fingerprint import Digests
+from storage.mislabels import NameCheck
 from storage.queue import make_app, send, waiting
 from storage.settings import Settings, read_settings
 from storage.strays import key_at
@@ -50,7 +52,8 @@ COLUMNS = (
     "--repair",
     is_flag=True,
     help="Queue missing and damaged images again, move strays to the folder "
-    f"{repairs.ORPHANS} of the image folder, remove what killed workers left.",
+    f"{repairs.ORPHANS} of the image folder, remove what killed workers left, and give "
+    "schedulers their true names.",
 )
 @click.option(
     "--force",
@@ -64,9 +67,9 @@ def verify(
     """Compare image files with what SQL says of them.
 
     Finds images that are missing, truncated or, with --full, altered; files that
-    belong to no finished job; and temporary files of killed workers. Safe while
-    workers run, to break off and to repeat. The exit code is 1 where something is
-    wrong and was not repaired.
+    belong to no finished job; temporary files of killed workers; and old rows whose
+    scheduler is called something that it is not. Safe while workers run, to break off
+    and to repeat. The exit code is 1 where something is wrong and was not repaired.
     """
     settings = read_settings()
     database = _open(settings, is_repair=repair)
@@ -75,15 +78,22 @@ def verify(
         return
     with closing(database):
         sweep = _find(database, name) if name else None
-        audit = _Audit(database, settings.images, sweep=sweep, by_digest=full)
+        names = NameCheck(
+            database, digests=Digests(settings.home / "digests.json"), sweep=sweep
+        )
+        audit = _Audit(database, settings.images, names, sweep=sweep, by_digest=full)
         findings = audit.findings()
         if repair:
             if not force:
                 findings = _refuse_strangers(database, settings, findings)
             findings = audit.mended(findings)
         _show(findings, as_json=as_json)
+        if repair:
+            names.complete()
     _wake(settings, audit.queued)
     click.echo(audit.summary(), err=True)
+    if names.unknown:
+        click.echo(_say_unknown(names.unknown), err=True)
     sys.exit(1 if audit.unrepaired else 0)
 
 
@@ -91,10 +101,17 @@ class _Audit:
     """One run: what it looks at, and what it found so far."""
 
     def __init__(
-        self, database: Database, images: Path, *, sweep: Sweep | None, by_digest: bool
+        self,
+        database: Database,
+        images: Path,
+        names: NameCheck,
+        *,
+        sweep: Sweep | None,
+        by_digest: bool,
     ) -> None:
         self._database = database
         self._images = images
+        self._names = names
         self._sweep = sweep
         self._by_digest = by_digest
         self._checked = 0
@@ -161,6 +178,7 @@ class _Audit:
         yield from self._with_progress(looks)
         if self._sweep is None:
             yield from strays.check_files(self._database, self._images)
+        yield from self._names.look()
 
     def _with_progress(self, looks: Iterator[Checked]) -> Iterator[Checked]:
         if not sys.stderr.isatty():
@@ -177,6 +195,14 @@ class _Audit:
         if finding.made and finding.repair == repairs.QUEUED and not is_known:
             made = finding.made
             self.queued.setdefault(made.group, []).append(made.key)
+
+
+def _say_unknown(models: Iterable[str]) -> str:
+    named = ", ".join(models)
+    return (
+        "The schedulers' names of old images were not checked for models that are not "
+        f"here, or have other files now: {named}."
+    )
 
 
 def _open(settings: Settings, *, is_repair: bool) -> Database | None:
@@ -206,7 +232,8 @@ def _refuse_strangers(
     database every picture moved away.
     """
     first = next(findings, None)
-    if first and not verification.has_any(database, settings.images):
+    is_about_files = any(finding.path for finding in first or ())
+    if is_about_files and not verification.has_any(database, settings.images):
         msg = (
             "At least one image must be in its place before anything is repaired, but "
             f"none is in {settings.images}; check NIGHTSWEEP_IMAGES and the database, "

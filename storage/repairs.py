@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from storage.database import Database
 from storage.errors import ImageStoreError
+from storage.relabelling import relabel
 from storage.schema import jobs, results
 from storage.strays import is_stray, key_at
 from storage.verification import Finding, Made, select_made, stamp_of
@@ -54,6 +55,8 @@ def mend(
             yield _set_aside(database, images, finding)
         elif finding.problem == "leftover":
             yield _remove(images, finding)
+        elif finding.problem == "mislabelled":
+            yield relabel(database, finding)
 
 
 def _requeue(

@@ -34,18 +34,22 @@ def keep_names(connection: Connection, planned: Mapping[str, PlannedJob]) -> Non
             named[row.model_id, row.scheduler_id] = one.scheduler_names
         else:
             misnamed.setdefault(wanted, []).append(row)
-    for (class_name, options, name), rows in misnamed.items():
-        scheduler_id = row_of(connection, class_name, options, name=name)
+    for wanted, rows in misnamed.items():
+        scheduler_id = row_of(connection, wanted)
         rename(connection, [row.id for row in rows], scheduler_id)
         for row in rows:
-            names = planned[row.key].scheduler_names
-            named[row.model_id, scheduler_id] = names
+            named[row.model_id, scheduler_id] = planned[row.key].scheduler_names
     store_names(connection, named)
 
 
-def row_of(connection: Connection, class_name: str, options: str, *, name: str) -> int:
-    """Return the id of the row of `schedulers` that is so, made where there is none."""
-    values = {"class_name": class_name, "options": options, "name": name}
+def row_of(connection: Connection, identity: tuple[str, str, str]) -> int:
+    """Return the id of a row of `schedulers`, made where there is none.
+
+    Args:
+        connection: In a transaction that writes.
+        identity: Class, options as JSON text, and name.
+    """
+    values = dict(zip(("class_name", "options", "name"), identity, strict=True))
     insert = insert_into(connection, schedulers).values(values)
     connection.execute(insert.on_conflict_do_nothing())
     same = (schedulers.c[column] == value for column, value in values.items())

@@ -1,8 +1,9 @@
 """The scheduler catalogue: names, options, costs and what each class can do.
 
 This is the face of it. Behind it are the tables (`catalogue`), what an option takes
-(`scheduler_options`), names (`scheduler_names`), what may not be asked
-(`scheduler_rules`) and what steps cost (`scheduler_steps`).
+(`scheduler_options`), names (`scheduler_names`), what a job is called
+(`scheduler_labels`), what may not be asked (`scheduler_rules`) and what steps cost
+(`scheduler_steps`). Words for several are in `scheduler_sets`.
 Nothing here imports diffusers; a test holds all of it against the real thing.
 """
 
@@ -10,15 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from storage import scheduler_rules, scheduler_steps
-from storage.scheduler_names import (
-    NAMES,
-    Name,
-    Scheduler,
+from storage.scheduler_labels import (
+    is_called_right,
     label_of,
     names_of,
-    resolve,
     short_name,
 )
+from storage.scheduler_names import NAMES, Name, Scheduler, resolve
 from storage.scheduler_options import CLASSES, Option, SchedulerClass
 
 __all__ = [
@@ -32,6 +31,7 @@ __all__ = [
     "check_steps",
     "effective_options",
     "evaluations",
+    "is_called_right",
     "is_deterministic",
     "label_of",
     "names_of",

@@ -27,8 +27,11 @@ from storage.images import relative_path
 from storage.schema import jobs, results, sweep_jobs
 from storage.sweeps import Sweep
 
-#: `leftover` is the temporary file of a worker that was killed.
-Problem = Literal["missing", "truncated", "wrong_digest", "orphaned", "leftover"]
+#: `leftover` is the temporary file of a worker that was killed; `mislabelled` are rows
+#: whose scheduler is called something that it is not.
+Problem = Literal[
+    "missing", "truncated", "wrong_digest", "orphaned", "leftover", "mislabelled"
+]
 
 #: Rows that are read, and checked, at a time.
 PAGE = 1000
@@ -75,15 +78,40 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mislabelled:
+    """Rows of one model whose scheduler has a wrong name.
+
+    Attributes:
+        model_id: Row of the model.
+        fingerprint: The model's.
+        class_name: Class in diffusers.
+        options: JSON text, as it is stored.
+        called: The wrong name.
+        name: The true one.
+        names: All names that mean this scheduler on this model.
+    """
+
+    model_id: int
+    fingerprint: str
+    class_name: str
+    options: str
+    called: str
+    name: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """Something that is wrong with a row or a file.
 
     Attributes:
         problem: What is wrong.
-        path: Where the file is or should be, below the image folder.
+        path: Where the file is or should be, below the image folder; empty where it is
+            not about one file.
         detail: What was found, as a phrase.
         stamp: The file as it was seen; None where there is none.
         made: What the rows say; None where the file belongs to no finished job.
+        mislabelled: Which rows have a wrong name; None for other problems.
         repair: What was done about it; None where nothing was.
     """
 
@@ -92,6 +120,7 @@ class Finding:
     detail: str
     stamp: Stamp | None = None
     made: Made | None = None
+    mislabelled: Mislabelled | None = None
     repair: str | None = None
 
 

@@ -77,7 +77,7 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
     ]
     dimensions = Dimensions(planned)
     with database.write() as connection:
-        _lock_producers(connection)
+        lock_producers(connection)
         known = find_known(connection, planned)
         fresh = [key for key in rows if key not in known]
         ids = dimensions.store(connection, fresh)
@@ -104,7 +104,7 @@ def drop_absent(database: Database, sweep: Sweep) -> int:
     while True:
         # Step by step, so that no worker waits long for the database.
         with database.write() as connection:
-            _lock_producers(connection)
+            lock_producers(connection)
             gone = _absent(connection, sweep, after=last)
             if not gone:
                 return left
@@ -171,9 +171,12 @@ def _led_to(known: Mapping[str, Known], member: Mapping[str, Any]) -> Mapping[st
     return {**member, "key": key} if key != member["key"] else member
 
 
-def _lock_producers(connection: Connection) -> None:
-    # One at a time, as on SQLite: two that change the same members or jobs in another
-    # order would wait for each other for ever.
+def lock_producers(connection: Connection) -> None:
+    """Wait until nobody else changes the members of sweeps.
+
+    One at a time, as on SQLite: two that change the same members or jobs in another
+    order would wait for each other for ever.
+    """
     if connection.dialect.name != "sqlite":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADD_LOCK)))
 
