@@ -52,8 +52,10 @@ COLUMNS = (
 def schedulers(model: str | None, *, as_json: bool) -> None:
     """List the schedulers and their names.
 
-    A spec takes each of the names, or a class with options. Evaluations are the
-    model's calls for n steps; noise says which draw it at every step.
+    A name means one scheduler on every model; options are those in which it differs
+    from its class, and --json has all that it pins. A spec takes a class, too, as the
+    model configures it. Evaluations are the model's calls for n steps; noise says
+    which draw it at every step.
     """
     try:
         listed = list_schedulers(model)
