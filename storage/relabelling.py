@@ -47,7 +47,7 @@ def _relabel_some(database: Database, wrong: Mislabelled) -> bool:
             row = (wrong.class_name, wrong.options, wrong.name)
             scheduler_id = row_of(connection, row)
             store_names(connection, {(wrong.model_id, scheduler_id): wrong.names})
-            rename(connection, ids, scheduler_id)
+            rename(connection, jobs.c.id.in_(ids), scheduler_id)
             _relabel_cells(connection, ids, wrong)
         if ids and not has_more:
             _relabel_axes(connection, wrong)

@@ -1,7 +1,6 @@
 """What the schedulers of stored jobs are called: a row for each, and all its names."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -11,34 +10,35 @@ from storage.job import PlannedJob
 from storage.rows import lock_jobs, scheduler_identity
 from storage.schema import jobs, scheduler_names, schedulers
 
-#: Keys that are looked up in one query.
-STEP = 1000
+#: The ids of a model and of a scheduler.
+Pair = tuple[int, int]
 
 
-def keep_names(connection: Connection, planned: Mapping[str, PlannedJob]) -> None:
+def keep_names(
+    connection: Connection, stored: Iterable[tuple[PlannedJob, str, Pair]]
+) -> None:
     """Note all names of stored jobs, and mend the one that a job has if it is wrong.
 
     Args:
         connection: In a transaction that writes.
-        planned: By the key of its row, each job that was planned just now, so that its
-            names are those that the model's config gives.
+        stored: Jobs that were planned just now, so that their names are those that the
+            model's config gives; each with the key and the ids of its row.
     """
-    named: dict[tuple[int, int], tuple[str, ...]] = {}
-    misnamed: dict[tuple[str, str, str], list[Any]] = {}
-    for row in _rows_of(connection, list(planned)):
-        one = planned[row.key]
-        wanted = scheduler_identity(one)
-        if not one.scheduler_names or wanted[:2] != (row.class_name, row.options):
-            continue
-        if row.name == one.scheduler_name:
-            named[row.model_id, row.scheduler_id] = one.scheduler_names
-        else:
-            misnamed.setdefault(wanted, []).append(row)
-    for wanted, rows in misnamed.items():
-        scheduler_id = row_of(connection, wanted)
-        rename(connection, [row.id for row in rows], scheduler_id)
-        for row in rows:
-            named[row.model_id, scheduler_id] = planned[row.key].scheduler_names
+    alike: dict[tuple[Pair, str], tuple[PlannedJob, list[str]]] = {}
+    for one, key, pair in stored:
+        if one.scheduler_names:
+            alike.setdefault((pair, one.scheduler_name), (one, []))[1].append(key)
+    rows = _identities(connection, {pair[1] for pair, _ in alike})
+    named: dict[Pair, tuple[str, ...]] = {}
+    for ((model_id, scheduler_id), _), (one, keys) in alike.items():
+        wanted, found = scheduler_identity(one), rows[scheduler_id]
+        if wanted[:2] != found[:2]:
+            continue  # the row of a former key, which says the same in another way
+        there = scheduler_id
+        if wanted != found:
+            there = row_of(connection, wanted)
+            rename(connection, jobs.c.key.in_(keys), there)
+        named[model_id, there] = one.scheduler_names
     store_names(connection, named)
 
 
@@ -57,20 +57,20 @@ def row_of(connection: Connection, identity: tuple[str, str, str]) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def rename(connection: Connection, ids: Sequence[int], scheduler_id: int) -> None:
-    """Give jobs another row of `schedulers`, of the same class and options."""
-    which = lock_jobs(connection, jobs.c.id.in_(ids))
-    connection.execute(sa.update(jobs).where(which).values(scheduler_id=scheduler_id))
-
-
-def store_names(
-    connection: Connection, names: Mapping[tuple[int, int], Iterable[str]]
+def rename(
+    connection: Connection, which: sa.ColumnElement[bool], scheduler_id: int
 ) -> None:
+    """Give jobs another row of `schedulers`, of the same class and options."""
+    locked = lock_jobs(connection, which)
+    connection.execute(sa.update(jobs).where(locked).values(scheduler_id=scheduler_id))
+
+
+def store_names(connection: Connection, names: Mapping[Pair, Iterable[str]]) -> None:
     """Note the names that mean a scheduler on a model; they only ever become more.
 
     Args:
         connection: In a transaction that writes.
-        names: By the ids of the model and of the scheduler.
+        names: By the model and the scheduler.
     """
     columns = [column.name for column in scheduler_names.c]
     rows = sorted({(*ids, name) for ids, known in names.items() for name in known})
@@ -80,11 +80,9 @@ def store_names(
         connection.execute(statement, values)
 
 
-def _rows_of(connection: Connection, keys: Sequence[str]) -> Iterable[Any]:
-    query = sa.select(
-        *(jobs.c.id, jobs.c.key, jobs.c.model_id, jobs.c.scheduler_id),
-        *(schedulers.c.class_name, schedulers.c.options, schedulers.c.name),
-    ).join(schedulers, schedulers.c.id == jobs.c.scheduler_id)
-    for start in range(0, len(keys), STEP):
-        some = jobs.c.key.in_(keys[start : start + STEP])
-        yield from connection.execute(query.where(some)).all()
+def _identities(
+    connection: Connection, ids: Iterable[int]
+) -> dict[int, tuple[str, str, str]]:
+    columns = (schedulers.c.class_name, schedulers.c.options, schedulers.c.name)
+    query = sa.select(schedulers.c.id, *columns).where(schedulers.c.id.in_(ids))
+    return {row[0]: tuple(row[1:]) for row in connection.execute(query)}

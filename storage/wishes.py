@@ -5,7 +5,7 @@ wants it, at the most urgent priority among them, and its `priority` column says
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from storage.database import Database, insert_into, utc_now
 from storage.dimensions import Dimensions
 from storage.job import PlannedJob
 from storage.rows import insert_rows, job_row, lock_jobs, member_row
-from storage.scheduler_rows import keep_names
+from storage.scheduler_rows import Pair, keep_names
 from storage.schema import jobs, sweep_jobs, sweeps
 from storage.sweeps import Sweep
 
@@ -45,10 +45,14 @@ class Known:
     Attributes:
         key: The job's key, or one of its former keys.
         state: Of `storage.schema.JOB_STATES`.
+        model_id: Row of the model.
+        scheduler_id: Row of the scheduler.
     """
 
     key: str
     state: str
+    model_id: int
+    scheduler_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +90,7 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
                 connection, sweep, [{**rows[key], **ids[key]} for key in fresh]
             )
         _join_sweep(connection, [_led_to(known, member) for member in members])
-        keep_names(connection, {_row_key(known, one.job.key): one for one in planned})
+        keep_names(connection, _with_rows(planned, known, ids))
         if known:
             rank(connection, jobs.c.key.in_([row.key for row in known.values()]))
     return Added(
@@ -140,35 +144,44 @@ def find_known(
     finished one wins.
     """
     former = {one.job.key: one.former_keys for one in planned}
-    states = _states_of(connection, list(former))
-    known = {key: Known(key, state) for key, state in states.items()}
-    missing = {key: keys for key, keys in former.items() if keys and key not in states}
-    older = _states_of(connection, [key for keys in missing.values() for key in keys])
+    known = _rows_of(connection, list(former))
+    missing = {key: keys for key, keys in former.items() if keys and key not in known}
+    older = _rows_of(connection, [key for keys in missing.values() for key in keys])
     for key, keys in missing.items():
-        rows = [Known(each, older[each]) for each in keys if each in older]
+        rows = [older[each] for each in keys if each in older]
         if rows:
             known[key] = min(rows, key=lambda row: _PREFERRED.index(row.state))
     return known
 
 
-def _states_of(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
-    query = sa.select(jobs.c.key, jobs.c.state)
-    found: dict[str, str] = {}
+def _rows_of(connection: Connection, keys: Sequence[str]) -> dict[str, Known]:
+    columns = (jobs.c.key, jobs.c.state, jobs.c.model_id, jobs.c.scheduler_id)
+    found: dict[str, Known] = {}
     for start in range(0, len(keys), STEP):
         some = jobs.c.key.in_(keys[start : start + STEP])
-        found.update(connection.execute(query.where(some)).all())
+        for row in connection.execute(sa.select(*columns).where(some)):
+            found[row[0]] = Known(*row)
     return found
 
 
-def _row_key(known: Mapping[str, Known], key: str) -> str:
-    """Return the key of the row that a job has."""
-    return known[key].key if key in known else key
+def _with_rows(
+    planned: Iterable[PlannedJob],
+    known: Mapping[str, Known],
+    ids: Mapping[str, Mapping[str, int]],
+) -> Iterator[tuple[PlannedJob, str, Pair]]:
+    """Give each job with the key and the ids of its row."""
+    for one in planned:
+        key = one.job.key
+        if row := known.get(key):
+            yield one, row.key, (row.model_id, row.scheduler_id)
+        else:
+            yield one, key, (ids[key]["model_id"], ids[key]["scheduler_id"])
 
 
 def _led_to(known: Mapping[str, Known], member: Mapping[str, Any]) -> Mapping[str, Any]:
     """Point a member at the row that its job has."""
-    key = _row_key(known, member["key"])
-    return {**member, "key": key} if key != member["key"] else member
+    row = known.get(member["key"])
+    return {**member, "key": row.key} if row and row.key != member["key"] else member
 
 
 def lock_producers(connection: Connection) -> None:
