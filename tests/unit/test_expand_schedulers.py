@@ -53,6 +53,13 @@ def test_a_class_is_called_what_it_is_on_the_model(tmp_path: Path) -> None:
     assert second.scheduler_name == "euler_karras"
 
 
+def test_a_models_own_scheduler_is_as_the_model_configures_it(tmp_path: Path) -> None:
+    (one,) = expand_axes(tmp_path, "{model: org/karras}").jobs()
+
+    assert (one.job.scheduler_options, one.scheduler_label) == ({}, None)
+    assert one.scheduler_name == "dpmpp_2m_sde_karras"
+
+
 def test_a_sweep_shows_the_name_that_it_asked_for(tmp_path: Path) -> None:
     (plms,) = expand_axes(tmp_path, "{scheduler: PLMS}").jobs()
     (pndm,) = expand_axes(tmp_path, "{scheduler: pndm}").jobs()

@@ -25,6 +25,7 @@ from tests.unit.tiny_folders import make_folder, weights, write
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
+COMMIT = "c" * 40
 KARRAS_INDEX = {"scheduler": ["diffusers", "DPMSolverMultistepScheduler"]}
 #: What a sweep had of each of these names before they pinned their options: the class,
 #: the options that differed from the config, and the name, which was often wrong.
@@ -235,6 +236,32 @@ def test_a_folder_that_holds_another_model_now_is_not_believed(
     said = verify("--repair")
     assert said.stderr.splitlines()[1].endswith(f"have other files now: {model}.")
     assert called(database) == [name for _, _, name in OLD]
+
+
+@pytest.mark.parametrize("is_cached", [True, False])
+def test_a_model_of_the_hub_is_looked_at_in_the_cache_alone(
+    settings: Settings,
+    tmp_path: Path,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_cached: bool,
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    snapshot = tmp_path / "hub" / "models--org--name" / "snapshots" / COMMIT
+    if is_cached:
+        write(snapshot, "scheduler/scheduler_config.json", KARRAS_SDE)
+    one = plan_old(tmp_path, model=model)[0]
+    there = replace(one.job.model, name="org/name", revision="main", commit=COMMIT)
+    submit(settings, "night", [replace(one, job=replace(one.job, model=there))])
+    said = verify()
+    if is_cached:
+        (line,) = lines(said)
+        assert line["detail"] == (
+            "1 job of org/name called dpmpp_2m: it is dpmpp_2m_sde_karras"
+        )
+    else:
+        assert said.stderr.splitlines()[1].endswith("have other files now: org/name.")
 
 
 def test_old_images_of_a_model_as_released_get_all_their_names(
