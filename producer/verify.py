@@ -13,6 +13,7 @@ import click
 from producer.amounts import images as count_images
 from producer.options import program
 from producer.tables import Column, json_option, wants_json, write_json, write_table
+from producer.verify_models import verify_models
 from storage import repairs, strays, sweeps, verification
 from storage.database import Database, open_database, open_for_reading
 from storage.embedded import broker_url, is_running
@@ -49,6 +50,13 @@ COLUMNS = (
     "--full", is_flag=True, help="Decode every file and compare its pixels, not sizes."
 )
 @click.option(
+    "--models",
+    "only_models",
+    is_flag=True,
+    help="Hash the files of the models that jobs name instead, and compare them with "
+    "what was planned.",
+)
+@click.option(
     "--repair",
     is_flag=True,
     help="Queue missing and damaged images again, move strays to the folder "
@@ -62,7 +70,13 @@ COLUMNS = (
 )
 @json_option
 def verify(
-    name: str | None, *, full: bool, repair: bool, force: bool, as_json: bool
+    name: str | None,
+    *,
+    full: bool,
+    only_models: bool,
+    repair: bool,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Compare image files with what SQL says of them.
 
@@ -70,7 +84,16 @@ def verify(
     belong to no finished job; temporary files of killed workers; and old rows whose
     scheduler is called something that it is not. Safe while workers run, to break off
     and to repeat. The exit code is 1 where something is wrong and was not repaired.
+
+    With --models, every file of every model that jobs name is hashed, at each of its
+    places on this machine, whatever is remembered of it.
     """
+    if only_models and (full or repair or force):
+        msg = (
+            "--models looks at models alone and repairs nothing, got it with --full, "
+            "--repair or --force; run it by itself."
+        )
+        raise UsageError(msg)
     settings = read_settings()
     database = _open(settings, is_repair=repair)
     if database is None:
@@ -78,6 +101,9 @@ def verify(
         return
     with closing(database):
         sweep = _find(database, name) if name else None
+        if only_models:
+            is_fine = verify_models(database, settings, sweep=sweep, as_json=as_json)
+            sys.exit(0 if is_fine else 1)
         names = NameCheck(
             database, digests=Digests(settings.home / "digests.json"), sweep=sweep
         )

@@ -43,6 +43,7 @@ class Digests:
     Args:
         path: JSON file to remember in, or None for this object's lifetime only.
         readonly: Use the file, but never write it.
+        afresh: Hash every file, whatever is remembered of it.
         now_ns: Returns the time in nanoseconds since 1970.
     """
 
@@ -51,12 +52,13 @@ class Digests:
         path: Path | None = None,
         *,
         readonly: bool = False,
+        afresh: bool = False,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._path = path
         self._readonly = readonly
         self._now_ns = now_ns
-        self._known: dict[str, list[Any]] = self._read()
+        self._known: dict[str, list[Any]] = {} if afresh else self._read()
         self._new: dict[str, list[Any]] = {}
 
     def of(self, file: Path) -> str:
@@ -232,6 +234,11 @@ class Seal:
                 " them, but they did; leave them alone, or copy the model elsewhere"
             )
             raise ModelError(msg)
+
+    @property
+    def changed_at_ns(self) -> int:
+        """When a file was changed last; nanoseconds since 1970."""
+        return max(stamp[-1] for stamp in self._stamps)
 
     def _look(self) -> list[Stamp]:
         try:

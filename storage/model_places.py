@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from storage.database import Database
 from storage.errors import ModelError
 from storage.job import Model
-from storage.models import is_here
+from storage.models import Located, locate_here
 from storage.rows import model_columns, model_from_row, place_digest
 from storage.schema import model_places, models
 
@@ -67,18 +67,7 @@ def in_order(own: Model, others: Sequence[Model]) -> list[Model]:
     both, its own place before the others.
     """
     places = list(dict.fromkeys([own, *others]))
-    if len(places) == 1:
-        return places
-    return sorted(
-        places,
-        key=lambda place: (
-            not is_here(
-                place.name,
-                revision=place.commit or place.revision,
-                variant=place.variant,
-            )
-        ),
-    )
+    return places if len(places) == 1 else sorted(places, key=_is_away)
 
 
 def first_whole(places: Sequence[Model], look: Callable[[Model], Answer]) -> Answer:
@@ -105,6 +94,24 @@ def first_whole(places: Sequence[Model], look: Callable[[Model], Answer]) -> Ans
         f" in none of {len(errors)}: {reasons}"
     )
     raise ModelError(msg)
+
+
+def locate_place(place: Model) -> Located:
+    """Find a model at one of its places, on this machine.
+
+    Raises:
+        ModelError: It is not here, or not whole.
+    """
+    revision = place.commit or place.revision
+    return locate_here(place.name, revision=revision, variant=place.variant)
+
+
+def _is_away(place: Model) -> bool:
+    try:
+        locate_place(place)
+    except ModelError:
+        return True
+    return False
 
 
 def ids_of(connection: Connection, places: Collection[Model]) -> dict[Model, int]:

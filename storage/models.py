@@ -7,6 +7,7 @@ safetensors are read, and no code that a folder brings along.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,35 +115,41 @@ def locate(
         ModelError: It cannot be found or read, or is not safetensors.
     """
     _check_version(name, revision, variant)
-    try:
+    with _readable(name):
         if is_hub_id(name):
             found = _locate_on_hub(name, revision, variant, download=download)
         else:
             folder = BUILTIN_FOLDERS.get(name, Path(name))
             found = _locate_folder(name, folder, variant)
         _refuse_stray_shards(found)
-    except OSError as error:
-        msg = f"{name} must be readable, got {error.strerror}: {error.filename}"
-        raise ModelError(msg) from error
     return found
 
 
-def is_here(name: str, *, revision: str | None, variant: str | None) -> bool:
-    """Say whether a model is on this machine, without asking the Hub.
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        msg = f"{name} must be readable, got {error.strerror}: {error.filename}"
+        raise ModelError(msg) from error
+
+
+def locate_here(name: str, *, revision: str | None, variant: str | None) -> Located:
+    """Find a model on this machine, without asking the Hub.
 
     Args:
         name: As `resolve_name` gives it.
         revision: Branch, tag or commit; Hub models only.
         variant: File variant such as `fp16`.
+
+    Raises:
+        ModelError: It is not here, or not whole.
     """
     if not is_hub_id(name):
-        return (BUILTIN_FOLDERS.get(name, Path(name)) / INDEX).is_file()
-    try:
-        file = hub.fetch(name, INDEX, revision, offline=True)
-        _locate_in_cache(name, file.parent, variant)
-    except (ModelError, OSError):
-        return False
-    return True
+        return locate(name, revision=revision, variant=variant, download=False)
+    file = hub.fetch(name, INDEX, revision, offline=True)
+    with _readable(name):
+        return _locate_in_cache(name, file.parent, variant)
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+"""What `nightsweep verify --models` does: it hashes models anew, and tells of them."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from producer.amounts import size
+from producer.tables import Column, wants_json, write_json, write_table
+from storage.database import Database
+from storage.fingerprint import Digests
+from storage.job import Model
+from storage.model_verification import CheckedModel, ModelFinding, check_models
+from storage.models import Located
+from storage.settings import Settings
+from storage.sweeps import Sweep
+
+COLUMNS = (
+    Column(name="problem", read=lambda row: row["problem"].replace("_", " ")),
+    Column(name="path", read=lambda row: row["path"]),
+    Column(name="detail", read=lambda row: row["detail"], narrowest=12),
+)
+
+
+def verify_models(
+    database: Database, settings: Settings, *, sweep: Sweep | None, as_json: bool
+) -> bool:
+    """Hash the models that jobs name, and write what is wrong with them.
+
+    Returns:
+        Whether nothing is.
+    """
+    remembered = settings.home / "digests.json"
+    digests = Digests(remembered, afresh=True, readonly=not settings.home.is_dir())
+    checked: list[CheckedModel] = []
+    found = check_models(database, sweep=sweep, digests=digests, progress=_tell)
+    rows = _rows(found, checked)
+    if wants_json(asked=as_json):
+        write_json(rows)
+    elif shown := list(rows):
+        write_table(shown, COLUMNS)
+    click.echo(_summary(checked), err=True)
+    return not any(each.findings for each in checked)
+
+
+def _rows(
+    found: Iterator[CheckedModel], checked: list[CheckedModel]
+) -> Iterator[dict[str, Any]]:
+    for each in found:
+        checked.append(each)
+        yield from map(_row, each.findings)
+
+
+def _row(finding: ModelFinding) -> dict[str, Any]:
+    return {
+        "problem": finding.problem,
+        "key": None,
+        "path": finding.place,
+        "detail": finding.detail,
+        "repair": None,
+    }
+
+
+def _tell(place: Model, located: Located) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"Hashing {place.name}, {size(located.size_bytes)}.", err=True)
+
+
+def _summary(checked: list[CheckedModel]) -> str:
+    whole = sum(each.whole for each in checked)
+    models = f"{len(checked):,} model{'' if len(checked) == 1 else 's'}"
+    told = f"{models} checked, whole in {whole:,} place{'' if whole == 1 else 's'}"
+    problems = Counter(f.problem for each in checked for f in each.findings)
+    if not problems:
+        return f"{told}; nothing is wrong."
+    wrong = ", ".join(
+        f"{count:,} {problem.replace('_', ' ')}" for problem, count in problems.items()
+    )
+    return f"{told}; {wrong}: restore the files, or submit the sweeps again."
