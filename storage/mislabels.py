@@ -21,10 +21,12 @@ from storage.errors import ModelError
 from storage.fingerprint import Digests, verify
 from storage.job import Model
 from storage.models import BUILTIN_FOLDERS, is_hub_id, locate, read_json
+from storage.rows import model_columns, model_from_row
 from storage.scheduler_rows import row_of, store_names
 from storage.schedulers import NAMES, is_called_right, names_of, short_name
 from storage.schema import (
     jobs,
+    model_places,
     models,
     scheduler_names,
     schedulers,
@@ -34,8 +36,9 @@ from storage.schema import (
 from storage.sweeps import Sweep
 from storage.verification import Checked, Finding, Mislabelled
 
+Config = Mapping[str, Any]
+
 _CONFIG = "scheduler/scheduler_config.json"
-_MODEL = [column.label(f"model_{column.name}") for column in models.c]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,7 @@ class _Called:
 
     Attributes:
         model_id: Row of the model.
-        model: The same.
+        fingerprint: Of the model.
         class_name: Class in diffusers.
         options: JSON text.
         name: What it is called.
@@ -52,7 +55,7 @@ class _Called:
     """
 
     model_id: int
-    model: Model
+    fingerprint: str
     class_name: str
     options: str
     name: str
@@ -73,8 +76,9 @@ class NameCheck:
         self._database = database
         self._digests = digests
         self._sweep = sweep
-        self._configs: dict[int, Mapping[str, Any] | None] = {}
-        self._planned: dict[int, bool] = {}
+        self._places: dict[int, list[Model]] = {}
+        self._configs: dict[int, Config | None] = {}
+        self._planned: dict[int, Config | None] = {}
         self._right: list[_Called] = []
         self.unknown: dict[str, None] = {}
 
@@ -90,6 +94,7 @@ class NameCheck:
         with self._database.read() as connection:
             called = [*_select_jobs(connection, self._sweep)]
             called += [] if self._sweep else _select_speeds(connection)
+            self._places = _read_places(connection)
         findings = [each for one in called for each in self._find(one)]
         yield Checked(images=0, findings=findings)
 
@@ -100,60 +105,75 @@ class NameCheck:
             DatabaseError: SQL cannot be reached.
         """
         for one in self._right:
-            if one.jobs and self._is_as_planned(one):
-                names = self._names(one, one.name)
+            config = self._config_as_planned(one) if one.jobs else None
+            if config is not None and _is_right(one, config):
+                row = (one.class_name, one.options, one.name)
                 with self._database.write() as connection:
-                    row = (one.class_name, one.options, one.name)
                     pair = (one.model_id, row_of(connection, row))
-                    store_names(connection, {pair: names})
+                    store_names(connection, {pair: _names(one, one.name, config)})
 
     def _find(self, one: _Called) -> Iterator[Finding]:
         config = self._config(one)
-        options = json.loads(one.options)
+        if config is not None and not _is_right(one, config):
+            config = self._config_as_planned(one)
         if config is None:
-            self.unknown[one.model.name] = None
-        elif is_called_right(one.name, one.class_name, options, config=config):
+            self.unknown[self._name_of_model(one)] = None
+        elif _is_right(one, config):
             self._right.append(one)
-        elif not self._is_as_planned(one):
-            self.unknown[one.model.name] = None
         else:
             # No class whose names pin options takes eta, so that extras do not matter.
+            options = json.loads(one.options)
             name = short_name(one.class_name, options, {}, config=config)
-            yield _finding(one, name, names=self._names(one, name))
+            yield _finding(one, name, config=config, model=self._name_of_model(one))
 
-    def _names(self, one: _Called, name: str) -> tuple[str, ...]:
-        """Return all names of what has this one."""
-        if name not in NAMES:
-            return (name,)
-        of_job = (one.class_name, json.loads(one.options), NAMES[name].extras)
-        return tuple(names_of(*of_job, config=self._config(one) or {}))
+    def _name_of_model(self, one: _Called) -> str:
+        return self._places[one.model_id][0].name
 
-    def _config(self, one: _Called) -> Mapping[str, Any] | None:
+    def _config(self, one: _Called) -> Config | None:
+        """Return the config in the first place where there is one."""
         if one.model_id not in self._configs:
-            self._configs[one.model_id] = _read_config(one.model)
+            found = map(_read_config, self._places[one.model_id])
+            self._configs[one.model_id] = next(filter(None, found), None)
         return self._configs[one.model_id]
 
-    def _is_as_planned(self, one: _Called) -> bool:
+    def _config_as_planned(self, one: _Called) -> Config | None:
+        """Return the config in the first place that has the files of the jobs."""
         if one.model_id not in self._planned:
-            self._planned[one.model_id] = _has_its_files(one.model, self._digests)
+            places = self._places[one.model_id]
+            whole = (place for place in places if _has_its_files(place, self._digests))
+            found = next(whole, None)
+            self._planned[one.model_id] = _read_config(found) if found else None
         return self._planned[one.model_id]
 
 
-def _finding(one: _Called, name: str, *, names: tuple[str, ...]) -> Finding:
+def _is_right(one: _Called, config: Config) -> bool:
+    options = json.loads(one.options)
+    return is_called_right(one.name, one.class_name, options, config=config)
+
+
+def _names(one: _Called, name: str, config: Config) -> tuple[str, ...]:
+    """Return all names of what has this one."""
+    if name not in NAMES:
+        return (name,)
+    of_job = (one.class_name, json.loads(one.options), NAMES[name].extras)
+    return tuple(names_of(*of_job, config=config))
+
+
+def _finding(one: _Called, name: str, *, config: Config, model: str) -> Finding:
     count = f"{one.jobs:,} job{'s' if one.jobs > 1 else ''}"
     what = count if one.jobs else "measured speeds"
     return Finding(
         problem="mislabelled",
         path="",
-        detail=f"{what} of {one.model.name} called {one.name}: it is {name}",
+        detail=f"{what} of {model} called {one.name}: it is {name}",
         mislabelled=Mislabelled(
             model_id=one.model_id,
-            fingerprint=one.model.fingerprint,
+            fingerprint=one.fingerprint,
             class_name=one.class_name,
             options=one.options,
             called=one.name,
             name=name,
-            names=names,
+            names=_names(one, name, config),
         ),
     )
 
@@ -171,7 +191,7 @@ def _select_jobs(connection: Connection, sweep: Sweep | None) -> Iterator[_Calle
     )
     query = (
         sa.select(
-            *_MODEL,
+            *(models.c.id.label("model_id"), models.c.fingerprint),
             *(schedulers.c.class_name, schedulers.c.options, schedulers.c.name),
             found.c.jobs,
         )
@@ -183,7 +203,7 @@ def _select_jobs(connection: Connection, sweep: Sweep | None) -> Iterator[_Calle
     for row in connection.execute(query):
         yield _Called(
             model_id=row.model_id,
-            model=_model(row),
+            fingerprint=row.fingerprint,
             class_name=row.class_name,
             options=row.options,
             name=row.name,
@@ -195,7 +215,7 @@ def _select_speeds(connection: Connection) -> Iterator[_Called]:
     """Give what was measured of models that have jobs too, so that they are known."""
     kind = (speeds.c.scheduler_class, speeds.c.scheduler_options, speeds.c.scheduler)
     query = (
-        sa.select(*_MODEL, *kind)
+        sa.select(models.c.id.label("model_id"), models.c.fingerprint, *kind)
         .join(speeds, speeds.c.model_fingerprint == models.c.fingerprint)
         .distinct()
         .order_by(models.c.id, *kind)
@@ -203,7 +223,7 @@ def _select_speeds(connection: Connection) -> Iterator[_Called]:
     for row in connection.execute(query):
         yield _Called(
             model_id=row.model_id,
-            model=_model(row),
+            fingerprint=row.fingerprint,
             class_name=row.scheduler_class,
             options=row.scheduler_options,
             name=row.scheduler,
@@ -211,17 +231,20 @@ def _select_speeds(connection: Connection) -> Iterator[_Called]:
         )
 
 
-def _model(row: Any) -> Model:
-    return Model(
-        fingerprint=row.model_fingerprint,
-        name=row.model_name,
-        revision=row.model_revision,
-        variant=row.model_variant,
-        commit=row.model_commit_sha,
+def _read_places(connection: Connection) -> dict[int, list[Model]]:
+    """Read the places of every model, the last submitted first."""
+    query = (
+        sa.select(models.c.id.label("id"), *model_columns())
+        .join_from(model_places, models, models.c.id == model_places.c.model_id)
+        .order_by(model_places.c.last_at.desc(), model_places.c.id.desc())
     )
+    found: dict[int, list[Model]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.id, []).append(model_from_row(row))
+    return found
 
 
-def _read_config(model: Model) -> Mapping[str, Any] | None:
+def _read_config(model: Model) -> Config | None:
     """Read a model's scheduler config where it is; None where it is not to be had."""
     try:
         if is_hub_id(model.name):

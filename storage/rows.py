@@ -11,7 +11,27 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.job import Job, Model, PlannedJob, canonical_json
-from storage.schema import jobs, model_places, models, prompts, schedulers
+from storage.schema import (
+    jobs,
+    model_places,
+    models,
+    prompts,
+    scheduler_names,
+    schedulers,
+    sweep_jobs,
+)
+
+#: The name that the first sweep of a job asked its scheduler by, where that is one of
+#: several that it has on its model; else the one that it is stored under.
+_ASKED = sa.func.coalesce(scheduler_names.c.name, schedulers.c.name)
+_IN_FIRST_SWEEP = sa.and_(
+    sweep_jobs.c.job_id == jobs.c.id, sweep_jobs.c.sweep_id == jobs.c.sweep_id
+)
+_CALLED_SO = sa.and_(
+    scheduler_names.c.model_id == jobs.c.model_id,
+    scheduler_names.c.scheduler_id == jobs.c.scheduler_id,
+    scheduler_names.c.name == sweep_jobs.c.scheduler_label,
+)
 
 #: Writes what people read, in the order in which it is shown.
 _SHOWN = json.JSONEncoder(ensure_ascii=False)
@@ -26,12 +46,14 @@ def job_columns() -> sa.Select[Any]:
         prompts.c.negative,
         schedulers.c.class_name,
         schedulers.c.options,
-        schedulers.c.name.label("scheduler_name"),
+        _ASKED.label("scheduler_name"),
     ).select_from(
         jobs.join(models, models.c.id == jobs.c.model_id)
         .join(model_places, model_places.c.id == jobs.c.place_id)
         .join(prompts, prompts.c.id == jobs.c.prompt_id)
         .join(schedulers, schedulers.c.id == jobs.c.scheduler_id)
+        .outerjoin(sweep_jobs, _IN_FIRST_SWEEP)
+        .outerjoin(scheduler_names, _CALLED_SO)
     )
 
 

@@ -15,6 +15,7 @@ from storage.job import PlannedJob
 from storage.schema import jobs, scheduler_names, schedulers
 from storage.settings import Settings
 from storage.store import Store
+from tests.builders import take
 from tests.unit.cards import describe_fake, write_spec
 from tests.unit.filled_store import PROMPTS, finish, make_settings, submit
 
@@ -38,7 +39,7 @@ def plan(
 ) -> list[PlannedJob]:
     """Plan a job for each scheduler as a spec does."""
     given = "".join(f", {name}: {value}" for name, value in base.items())
-    listed = ", ".join(f"'{name}'" for name in names)
+    listed = ", ".join(names)
     text = (
         f"name: s\nbase: {{model: '{model}', prompt: {PROMPTS[0]}{given}}}\n"
         f"axes: {{scheduler: [{listed}]}}\n"
@@ -123,6 +124,26 @@ def test_names_of_another_models_job_are_not_taken_for_this_ones(
 
     assert found(database, "plms") == [here.job.key]
     assert found(database, "pndm") == keys([here, there])
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("PLMS", "plms"),
+        ("pndm", "pndm"),
+        ("{class: plms, label: heun}", "pndm"),
+        ("dpmpp_2m_karras", "dpmpp_2m_karras"),
+    ],
+)
+def test_a_worker_is_told_the_name_that_was_asked_for(
+    settings: Settings, database: Database, tmp_path: Path, asked: str, told: str
+) -> None:
+    planned = plan(tmp_path, asked)
+    submit(settings, "night", planned)
+
+    (claim,) = take(database, group=None, keys=keys(planned))
+
+    assert claim.scheduler == told
 
 
 def test_what_was_stored_before_names_were_is_found_by_the_name_it_has(

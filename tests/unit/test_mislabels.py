@@ -238,6 +238,20 @@ def test_a_folder_that_holds_another_model_now_is_not_believed(
     assert called(database) == [name for _, _, name in OLD]
 
 
+def test_a_model_is_looked_at_in_whichever_of_its_places_is_whole(
+    settings: Settings, database: Database, tmp_path: Path, model: Path
+) -> None:
+    copy = shutil.copytree(model, tmp_path / "copy")
+    old = plan_old(tmp_path, model=model)[:1]
+    submit(settings, "night", old)
+    submit(settings, "later", plan_old(tmp_path, model=copy)[:1])
+    write(copy, "unet/diffusion_pytorch_model.safetensors", weights("another"))
+    said = verify("--repair")
+    (line,) = lines(said)
+    assert line["detail"].endswith("called dpmpp_2m: it is dpmpp_2m_sde_karras")
+    assert called(database) == ["dpmpp_2m_sde_karras"]
+
+
 @pytest.mark.parametrize("is_cached", [True, False])
 def test_a_model_of_the_hub_is_looked_at_in_the_cache_alone(
     settings: Settings,
