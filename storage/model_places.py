@@ -88,10 +88,13 @@ def first_whole(places: Sequence[Model], look: Callable[[Model], Answer]) -> Ans
             errors.append(error)
     if len(errors) == 1:
         raise errors[0]
-    reasons = "; ".join(f"({number}) {each}" for number, each in enumerate(errors, 1))
+    # Without the way out that each of them names.
+    reasons = [str(error).partition("; ")[0] for error in errors]
+    listed = "; ".join(f"({number}) {each}" for number, each in enumerate(reasons, 1))
     msg = (
-        f"a model must be whole in one of the places that it was submitted from, but is"
-        f" in none of {len(errors)}: {reasons}"
+        "a model must be whole in one of the places that it was submitted from, but is"
+        f" in none of {len(errors)}: {listed}; restore one of them, or submit the sweep"
+        " again from where it is"
     )
     raise ModelError(msg)
 
