@@ -29,7 +29,7 @@ class Claim:
     Attributes:
         id: Row of the job.
         job: What to make.
-        scheduler: Name of its scheduler, as views show it.
+        scheduler: Name of its scheduler, as its first sweep asked for it.
         attempts: Times that it was claimed, this one included.
         evaluations: How often the model is called for it, as planned.
         created_at: When it was submitted; ISO 8601, UTC.

@@ -243,6 +243,19 @@ def test_an_image_is_shown_with_the_place_that_it_was_made_from(
             assert rows == [(1, "org/copy", "c" * 40), (2, "/models/one", None)]
 
 
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [("plms", "plms"), ("mine", "pndm"), ("ddim", "pndm"), (None, "pndm")],
+)
+def test_a_claim_has_the_scheduler_name_that_the_first_sweep_asked_for(
+    database: Database, label: str | None, name: str
+) -> None:
+    changes = {"scheduler_name": "pndm", "scheduler_names": ("pndm", "plms")}
+    submit(database, [make_planned(scheduler_label=label, **changes)])
+    submit(database, [make_planned(scheduler_label="plms", **changes)], name="later")
+    assert [claim.scheduler for claim in take(database)] == [name]
+
+
 def test_what_a_newer_version_reads_from_the_same_files_is_noted(
     database: Database,
 ) -> None:
