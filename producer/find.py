@@ -212,7 +212,10 @@ def _describe_file(file: str | None) -> str | None:
 
 
 def _place(membership: Mapping[str, Any]) -> tuple[str, str]:
-    cell = ", ".join(f"{axis} {label}" for axis, label in membership["cell"].items())
+    cell = ", ".join(
+        f"{axis} {label if isinstance(label, str) else ' or '.join(label)}"
+        for axis, label in membership["cell"].items()
+    )
     number = f"number {membership['position'] + 1:,}"
     return membership["sweep"], f"{number}: {cell}" if cell else number
 

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.sheet.axes import Labels, add_parts, choose_axes, narrow, pick_parts
+from producer.sheet.axes import (
+    Labelled,
+    Labels,
+    add_parts,
+    choose_axes,
+    narrow,
+    pick_parts,
+)
 from producer.spec.problems import listed, shown
 from storage.errors import ImageStoreError, UsageError
 from storage.filters import Filter
@@ -176,7 +183,7 @@ def _axes_of(store: Store, sweep: str) -> Labels:
 def _read_pictures(store: Store, sweep: str, labels: Labels) -> "list[Picture]":
     pictures = []
     for row in store.stream(Filter(sweep=sweep, is_current=True)):
-        cell = json.loads(row["cell"])
+        cell = _read_cell(row["cell"])
         if not _is_shown(cell, labels):
             continue
         pictures.append(_picture(row, cell, store.settings.images))
@@ -189,9 +196,16 @@ def _read_pictures(store: Store, sweep: str, labels: Labels) -> "list[Picture]":
     return pictures
 
 
-def _picture(
-    row: Mapping[str, Any], cell: Mapping[str, str], images: Path
-) -> "Picture":
+def _read_cell(text: str) -> Labelled:
+    """Read the labels of a job on each axis: one, or several that mean the same."""
+    cell = json.loads(text)
+    return {
+        axis: (label,) if isinstance(label, str) else tuple(label)
+        for axis, label in cell.items()
+    }
+
+
+def _picture(row: Mapping[str, Any], cell: Labelled, images: Path) -> "Picture":
     from producer.sheet.pages import Picture
 
     name = row["scheduler_label"] or row["scheduler"]
@@ -205,8 +219,11 @@ def _picture(
     )
 
 
-def _is_shown(cell: Mapping[str, str], labels: Labels) -> bool:
-    return all(label in labels.get(axis, (label,)) for axis, label in cell.items())
+def _is_shown(cell: Labelled, labels: Labels) -> bool:
+    return all(
+        any(label in labels.get(axis, known) for label in known)
+        for axis, known in cell.items()
+    )
 
 
 def _summary(pages: "Pages") -> str:

@@ -19,6 +19,8 @@ from storage.pipeline_families import Guidance
 LARGEST_SIDE = 8192
 
 _NO_SIZE = 512
+#: Tokenizers that bring every text into the form NFC first, whatever their files say.
+_COMPOSING = frozenset({"CLIPTokenizer", "Qwen2Tokenizer"})
 #: Components whose configuration says something of use.
 _CONFIGURED = (
     *("unet", "transformer", "vae", "movq", "text_encoder", "text_encoder_2"),
@@ -50,6 +52,8 @@ class ModelCard:
             None where it is not.
         inputs: Which of `negative_prompt`, `eta` and `clip_skip` the pipeline takes;
             None where it is not known.
+        composes: Whether every tokenizer joins a letter and its accents to one
+            character, so that both forms of a text are one.
     """
 
     model: Model
@@ -69,6 +73,12 @@ class ModelCard:
     effects: Guidance | None = None
     distilled: str | None = None
     inputs: frozenset[str] | None = None
+    composes: bool = False
+
+    @property
+    def defaults(self) -> tuple[str, int, float]:
+        """Precision, steps and guidance where a spec says nothing."""
+        return self.dtype_default, self.steps_default, self.guidance_default
 
     def check_size(self, width: int, height: int) -> list[str]:
         """Say in one sentence each what is wrong with a size in pixels."""
@@ -203,6 +213,7 @@ def describe(
         effects=traits.effects,
         distilled=traits.distilled,
         inputs=traits.inputs,
+        composes=_composes(components),
     )
 
 
@@ -244,6 +255,17 @@ def _find_tokens(
         if class_name.startswith("CLIPTokenizer"):
             return ClipTokens(model.folder / name)
     return None
+
+
+def _composes(components: Mapping[str, tuple[str, str]]) -> bool:
+    readers = [
+        class_name
+        for _, class_name in components.values()
+        if "Tokenizer" in class_name or "Processor" in class_name
+    ]
+    return bool(readers) and all(
+        name.removesuffix("Fast") in _COMPOSING for name in readers
+    )
 
 
 def _has_t5(family: str) -> bool:

@@ -168,7 +168,7 @@ class _Submission:
             spec.name,
             spec=spec.text,
             axes=expansion.axis_labels,
-            fingerprints=expansion.fingerprints,
+            meanings=expansion.meanings,
             min_free_bytes=spec.min_free_bytes,
         )
         self._priority = sweep.priority

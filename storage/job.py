@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -200,8 +200,10 @@ class PlannedJob:
             its own label, or another name that it asked for. None otherwise.
         template: The prompt before its choices were made; None where it has none.
         choices: What was chosen for each of the braces.
-        cell: Axis name to the label of its value, in the order of display. The
-            choices of a prompt's braces follow as `prompt.1`, `prompt.2`.
+        cell: Axis name to the label of its value, in the order of display; to several
+            labels where they mean the same. An axis whose labels all mean the same
+            here is left out. The choices of a prompt's braces follow as `prompt.1`,
+            `prompt.2`.
         former_keys: Keys that earlier versions, or other wordings of the same
             parameters, gave to this very picture. A row under one of them is taken
             instead of making a new one.
@@ -215,7 +217,7 @@ class PlannedJob:
     scheduler_label: str | None = None
     template: str | None = None
     choices: tuple[str, ...] = ()
-    cell: Mapping[str, str] = field(default_factory=dict)
+    cell: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     former_keys: tuple[str, ...] = ()
 
 

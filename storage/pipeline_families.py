@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 #: Guidance of jobs that have none.
 NO_GUIDANCE = 1.0
+#: Scales that stand in many spec files, or stood for nothing said, in older keys.
+_COMMON_SCALES = (0.0, NO_GUIDANCE, 7.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,13 @@ class Guidance:
         """Whether any scale makes another picture than any other."""
         return self.is_embedded or self.off is not None
 
+    @property
+    def reads_negative(self) -> bool:
+        """Whether a negative prompt is ever read."""
+        return self.takes_negative and (
+            self.own_scale > 1 if self.own_scale is not None else not self.is_embedded
+        )
+
     def settle(self, scale: float, negative: str) -> tuple[float, str]:
         """Return what a guidance and a negative prompt mean.
 
@@ -53,14 +62,18 @@ class Guidance:
             return max(scale, self.off), negative
         return (self.own_scale if negative else None) or NO_GUIDANCE, negative
 
+    def other_scales(self, scale: float) -> tuple[float, ...]:
+        """Return common scales that mean the same as a settled one in such a model.
+
+        Only where no scale has an effect: others name their guidance in the spec.
+        """
+        if self.takes_scale:
+            return ()
+        return tuple(other for other in _COMMON_SCALES if other != scale)
+
     def _reads_negative(self, scale: float) -> bool:
-        if not self.takes_negative:
-            return False
-        if self.own_scale is not None:
-            return self.own_scale > 1
-        if self.is_embedded:
-            return False
-        return self.off is None or scale > self.off
+        is_off = self.own_scale is None and self.off is not None and scale <= self.off
+        return self.reads_negative and not is_off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

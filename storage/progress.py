@@ -1,5 +1,6 @@
 """How far sweeps are by an axis, what they cost so far, and who is at work."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -85,10 +86,15 @@ def worked_s(database: Database, sweep: Sweep) -> float:
         return float(connection.execute(query).scalar() or 0.0)
 
 
+#: Stands for all values of an axis that says nothing of a job.
+ANY = "(any)"
+
+
 def count_by(database: Database, sweep: Sweep, axis: str) -> dict[str, dict[str, int]]:
     """Count a sweep's jobs by state, for each value of an axis in order of display.
 
-    Jobs of an earlier revision, which may have had other axes, come last.
+    Jobs that stand for several values come after those, and jobs for which the axis
+    says nothing last: it has no effect on them, or an earlier revision did not have it.
 
     Raises:
         UsageError: The sweep has no such axis.
@@ -118,8 +124,20 @@ def count_by(database: Database, sweep: Sweep, axis: str) -> dict[str, dict[str,
 def _in_order(labels: Sequence[str], found: Sequence[Any]) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {label: {} for label in labels}
     for label, state, count in found:
-        counts.setdefault("" if label is None else label, {})[state] = count
+        counts.setdefault(_named(label), {})[state] = count
     return {label: states for label, states in counts.items() if states}
+
+
+def _named(label: str | None) -> str:
+    """Say what a job's label in a cell stands for, which is a list of them or one."""
+    if label is None:
+        return ANY
+    if not label.startswith("["):
+        return label
+    try:
+        return ", ".join(map(str, json.loads(label)))
+    except ValueError:
+        return label
 
 
 def _since(row: Any, now: datetime) -> float:

@@ -59,18 +59,19 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
     *,
     spec: str,
     axes: Mapping[str, Any],
-    fingerprints: Sequence[str] = (),
+    meanings: Sequence[str] = (),
     priority: int | None = None,
     min_free_bytes: int = 0,
 ) -> Sweep:
     """Create a sweep, or give a known one a new revision if what it wants changed.
 
     That is the spec, the values of its axes (a file of prompts may have changed), or
-    its models, by their fingerprints. A cancelled or paused sweep becomes active
-    again; its jobs hear of it by `storage.life.settle`. Its priority stays as it was
-    unless one is given.
+    what these mean: the weights of a model, what it takes where the spec says nothing,
+    and how many jobs it makes. A cancelled or paused sweep becomes active again; its
+    jobs hear of it by `storage.life.settle`. Its priority stays as it was unless one is
+    given.
     """
-    wanted = canonical_json([spec, axes, *fingerprints])
+    wanted = canonical_json([spec, axes, *meanings])
     values = {
         "digest": hashlib.sha256(wanted.encode()).hexdigest()[:32],
         "spec": spec,

@@ -1,6 +1,7 @@
 """Small models with random weights of the pipelines that the slots do not drive."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -292,22 +293,25 @@ def _sana_transformer(parts: Parts) -> Any:
     )
 
 
+#: By the class of the pipeline, and what else tells the models of one class apart.
 MAKERS: Mapping[str, Callable[[Path], Path]] = {
-    "lcm": make_lcm,
-    "flux2": make_flux2,
-    "klein": lambda folder: make_klein(folder, is_distilled=False),
-    "klein distilled": lambda folder: make_klein(folder, is_distilled=True),
-    "qwen": make_qwen,
-    "z_image": make_z_image,
-    "krea2": lambda folder: make_krea2(folder, is_distilled=False),
-    "krea2 distilled": lambda folder: make_krea2(folder, is_distilled=True),
-    "chroma": make_chroma,
-    "sana": make_sana,
-    "pixart_alpha": lambda f: make_pixart(f, diffusers.PixArtAlphaPipeline),
-    "pixart_sigma": lambda f: make_pixart(f, diffusers.PixArtSigmaPipeline),
-    "lumina2": make_lumina2,
-    "aura_flow": make_aura_flow,
-    "hunyuan_dit": make_hunyuan_dit,
-    "hunyuan_image": make_hunyuan_image,
-    "kandinsky3": make_kandinsky3,
+    "LatentConsistencyModelPipeline": make_lcm,
+    "Flux2Pipeline": make_flux2,
+    "Flux2KleinPipeline": partial(make_klein, is_distilled=False),
+    "Flux2KleinPipeline distilled": lambda folder: make_klein(
+        folder, is_distilled=True
+    ),
+    "QwenImagePipeline": make_qwen,
+    "ZImagePipeline": make_z_image,
+    "Krea2Pipeline": partial(make_krea2, is_distilled=False),
+    "Krea2Pipeline distilled": partial(make_krea2, is_distilled=True),
+    "ChromaPipeline": make_chroma,
+    "SanaPipeline": make_sana,
+    "PixArtAlphaPipeline": partial(make_pixart, pipeline=diffusers.PixArtAlphaPipeline),
+    "PixArtSigmaPipeline": partial(make_pixart, pipeline=diffusers.PixArtSigmaPipeline),
+    "Lumina2Pipeline": make_lumina2,
+    "AuraFlowPipeline": make_aura_flow,
+    "HunyuanDiTPipeline": make_hunyuan_dit,
+    "HunyuanImagePipeline": make_hunyuan_image,
+    "Kandinsky3Pipeline": make_kandinsky3,
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from producer.expansion.grid import Block, Grid
+from producer.expansion.meanings import Meanings, Tokens
 from producer.expansion.points import Point
 from producer.spec.problems import Place
 
@@ -18,10 +19,13 @@ class Cell:
     Attributes:
         parameters: Every parameter, resolved.
         points: One for each of the axes looked at.
+        alike: The points of other cells that give the same job, by the index of the
+            axis; axes that are not named have the same point in all.
     """
 
     parameters: Mapping[str, Any]
     points: tuple[Point, ...]
+    alike: tuple[Mapping[int, Point], ...] = ()
 
     def place_of(self, parameter: str) -> Place | None:
         """Say where a point set the parameter; None where none did."""
@@ -30,32 +34,26 @@ class Cell:
 
 
 def walk(grid: Grid) -> Iterator[Cell]:
-    """Give every cell once: seed by seed, and prompt by prompt within a seed.
+    """Give a cell for every job: seed by seed, and prompt by prompt within a seed.
 
     Of each seed and prompt there is one cell for every combination of the other axes,
     so that the first of them make a grid that is complete but thin.
     """
+    walker = _Walker(grid)
     seed_axis, prompt_axis = grid.axis_of("seed"), grid.axis_of("prompt")
     is_one = seed_axis == prompt_axis
-    seen: set[Any] = set()
     for seed in _tokens(grid, seed_axis):
         for prompt in [seed] if is_one else _tokens(grid, prompt_axis):
             fixed = {prompt_axis: prompt, seed_axis: seed}
             for block in grid.blocks:
-                yield from _walk_block(grid, block, fixed, seen)
+                yield from walker.cells(block, fixed)
 
 
 def count(grid: Grid) -> int:
     """Count the cells that `walk` gives."""
-    main = sum(block.size for block in grid.blocks if not block.is_extra)
-    seen: set[Any] = set()
-    extra = sum(
-        1
-        for block in grid.blocks
-        if block.is_extra
-        for _ in _walk_block(grid, block, {}, seen)
-    )
-    return main - (_count_excluded(grid) if main else 0) + extra
+    walker = _Walker(grid)
+    extras = (block for block in grid.blocks if block.is_extra)
+    return walker.count_main() + sum(1 for b in extras for _ in walker.cells(b, {}))
 
 
 def combinations(grid: Grid, *parameters: str) -> Iterator[Cell]:
@@ -87,62 +85,91 @@ def _tokens(grid: Grid, axis: int | None) -> Iterable[Any]:
     return dict.fromkeys(itertools.chain(*known))
 
 
-def _walk_block(
-    grid: Grid, block: Block, fixed: Mapping[int | None, Any], seen: set[Any]
-) -> Iterator[Cell]:
-    lists = []
-    for index, points in enumerate(block.points):
-        if index not in fixed:
-            lists.append(list(points.values()))
-        elif fixed[index] in points:
-            lists.append([points[fixed[index]]])
-        else:
-            return
-    is_plain = not block.is_extra and not any(
-        each is not None for each in grid.excluded
-    )
-    for chosen in itertools.product(*lists):
-        if is_plain or _is_wanted(grid, block, chosen, seen=seen):
-            yield _cell(block, chosen)
+class _Walker:
+    """Walks over the blocks of a grid; gives no job twice."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._meanings = Meanings(grid)
+        self._exclusions = [each for each in grid.excluded if each is not None]
+        self._has_all = self._meanings.are_different and not self._exclusions
+        self._seen: set[Tokens] = set()
+
+    def cells(self, block: Block, fixed: Mapping[int | None, Any]) -> Iterator[Cell]:
+        """Give the cells of a block.
+
+        Args:
+            block: A block of the grid.
+            fixed: Axis to the token of its only point.
+        """
+        lists = []
+        for index, points in enumerate(block.points):
+            if index not in fixed:
+                lists.append(list(points.values()))
+            elif fixed[index] in points:
+                lists.append([points[fixed[index]]])
+            else:
+                return
+        is_plain = self._has_all and not block.is_extra
+        for chosen in itertools.product(*lists):
+            if is_plain:
+                yield _cell(block, chosen)
+                continue
+            tokens = tuple(point.token for point in chosen)
+            if self._is_first(block, tokens):
+                yield _cell(block, chosen, alike=self._alike(block, tokens))
+
+    def count_main(self) -> int:
+        """Count the cells of the product, walking only the axes that matter.
+
+        These are those that exclusions name, and those whose points may mean the same.
+        """
+        choices = self._meanings.main_choices()
+        compared = self._meanings.axes
+        if all(len(same) == 1 for same in choices):
+            choices, compared = [[()]] if choices else [], ()
+        named = {axis for each in self._exclusions for axis in each}
+        free = sorted(named.difference(compared))
+        others = math.prod(
+            len(axis.points)
+            for index, axis in enumerate(self._grid.axes)
+            if index not in (*free, *compared)
+        )
+        axes = (*free, *compared)
+        combined = itertools.product(*(self._grid.axes[index].points for index in free))
+        return others * sum(
+            any(self._is_wanted(axes, (*tokens, *picked)) for picked in same)
+            for tokens in combined
+            for same in choices
+        )
+
+    def _is_wanted(self, axes: Tokens, tokens: Tokens) -> bool:
+        return not self._grid.excludes(dict(zip(axes, tokens, strict=True)))
+
+    def _is_first(self, block: Block, tokens: Tokens) -> bool:
+        first = self._meanings.first_in_main(block, tokens)
+        if not block.is_extra:
+            return first == tokens
+        identity = self._meanings.identity(block, tokens)
+        if first is not None or identity in self._seen:
+            return False
+        self._seen.add(identity)
+        return True
+
+    def _alike(self, block: Block, tokens: Tokens) -> tuple[Mapping[int, Point], ...]:
+        return tuple(
+            dict(zip(self._meanings.axes, points, strict=True))
+            for points in self._meanings.alike(block, tokens)
+        )
 
 
-def _is_wanted(
-    grid: Grid, block: Block, points: tuple[Point, ...], *, seen: set[Any]
-) -> bool:
-    tokens = tuple(point.token for point in points)
-    if not block.is_extra:
-        return not grid.excludes(dict(enumerate(tokens)))
-    identity = (block.base_token, *tokens)
-    if identity in seen or _is_in_main(grid, block, tokens):
-        return False
-    seen.add(identity)
-    return True
-
-
-def _is_in_main(grid: Grid, block: Block, tokens: tuple[Any, ...]) -> bool:
-    main = grid.blocks[0]
-    if main.is_extra or main.base_token != block.base_token:
-        return False
-    is_inside = all(t in known for t, known in zip(tokens, main.points, strict=True))
-    return is_inside and not grid.excludes(dict(enumerate(tokens)))
-
-
-def _cell(block: Block, points: tuple[Point, ...]) -> Cell:
+def _cell(
+    block: Block,
+    points: tuple[Point, ...],
+    *,
+    alike: tuple[Mapping[int, Point], ...] = (),
+) -> Cell:
     parameters = dict(block.base)
     for point in points:
         parameters.update(point.sets)
-    return Cell(parameters=parameters, points=points)
-
-
-def _count_excluded(grid: Grid) -> int:
-    """Count what `exclude` leaves out, walking only the axes that it names."""
-    exclusions = [each for each in grid.excluded if each is not None]
-    named = sorted({axis for each in exclusions for axis in each})
-    others = math.prod(
-        len(axis.points) for index, axis in enumerate(grid.axes) if index not in named
-    )
-    combined = itertools.product(*(grid.axes[index].points for index in named))
-    matching = sum(
-        1 for tokens in combined if grid.excludes(dict(zip(named, tokens, strict=True)))
-    )
-    return matching * others
+    return Cell(parameters=parameters, points=points, alike=alike)

@@ -3,19 +3,22 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from producer.expansion import cells, checks
 from producer.expansion.grid import Grid
 from producer.expansion.grids import Describe, build_grids
-from producer.expansion.resolution import PlannedScheduler, make_job
+from producer.expansion.merges import name_merges
+from producer.expansion.planning import JobPlanner
+from producer.expansion.resolution import PlannedScheduler
 from producer.models import ModelCard
-from producer.spec.parameters import Prompt
 from producer.spec.problems import Problems
 from producer.spec.sweepfile import Spec, parse_spec
 from producer.spec.yamltext import Source
-from storage import schedulers
-from storage.job import Job, PlannedJob
+from storage.job import PlannedJob, canonical_json
+
+#: What models took by default before each pipeline had defaults of its own, and what
+#: the built-in one takes: precision, steps and guidance.
+_ONCE = (("float16", 20, 7.5), ("float32", 20, 2.5))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +29,7 @@ class Expansion:
         spec: The sweep.
         grids: Its cells, one grid a model, in the order of execution.
         count: The number of jobs, all different.
-        duplicates: Sentences that name values of an axis that give the same jobs.
+        duplicates: Sentences that name values that give the same jobs.
         notes: Sentences about what words such as `scheduler: all` leave out.
         warnings: Sentences about prompts that are cut, what could not be checked,
             and exclusions that match nothing.
@@ -53,14 +56,20 @@ class Expansion:
                 yield grid.card, cell.parameters["scheduler"]
 
     @property
-    def fingerprints(self) -> list[str]:
+    def meanings(self) -> list[str]:
         """What decides beside the text what the sweep wants.
 
-        The models, and what the names of schedulers mean where a model's config says
-        otherwise: there a name meant something else before it pinned its options.
+        The models, what these take where the text says nothing, and what the names of
+        schedulers mean where a model's config says otherwise: there a name meant
+        something else before it pinned its options. Values without effect made jobs
+        of their own once, so that what is left of them counts.
         """
         pinned = {one.token: None for _, one in self.schedulers if one.is_pinned}
-        return [*(card.model.fingerprint for card in self.models), *pinned]
+        defaults = (card.defaults for card in self.models)
+        taken = [canonical_json(each) for each in defaults if each not in _ONCE]
+        merged = [sentence for grid in self.grids for sentence in name_merges(grid)]
+        fingerprints = (card.model.fingerprint for card in self.models)
+        return [*fingerprints, *pinned, *taken, *merged]
 
     @property
     def axis_labels(self) -> dict[str, list[str]]:
@@ -81,7 +90,7 @@ class Expansion:
         """
         position = 0
         for grid in self.grids:
-            planner = _JobPlanner(grid)
+            planner = JobPlanner(grid, self.grids)
             for cell in cells.walk(grid):
                 yield planner.plan(cell, position)
                 position += 1
@@ -151,59 +160,6 @@ def _expand(spec: Spec, describe: Describe, problems: Problems) -> Expansion:
     )
 
 
-class _JobPlanner:
-    """Makes the jobs of one grid; remembers what is the same for many of them."""
-
-    def __init__(self, grid: Grid) -> None:
-        self._card = grid.card
-        self._axes = [axis.name for axis in grid.axes]
-        self._names: dict[tuple[str, Any], dict[str, Any]] = {}
-        self._evaluations: dict[tuple[str, int], int] = {}
-
-    def plan(self, cell: cells.Cell, position: int) -> PlannedJob:
-        """Make the job of a cell."""
-        job = make_job(cell.parameters, self._card)
-        scheduler: PlannedScheduler = cell.parameters["scheduler"]
-        prompt: Prompt = cell.parameters["prompt"]
-        points = zip(self._axes, cell.points, strict=True)
-        labels = {name: point.label for name, point in points}
-        for number, chosen in enumerate(prompt.choices, start=1):
-            labels[f"prompt.{number}"] = chosen
-        return PlannedJob(
-            job=job,
-            position=position,
-            cell=labels,
-            **self._name(scheduler, job),
-            evaluations=self._count(scheduler, job.steps),
-            template=prompt.template,
-            choices=prompt.choices,
-            former_keys=job.former_keys,
-        )
-
-    def _name(self, scheduler: PlannedScheduler, job: Job) -> dict[str, Any]:
-        key = (scheduler.token, job.parameter("eta"))
-        if key not in self._names:
-            name = scheduler.short_name(job.extras)
-            shown = scheduler.shown_name(job.extras)
-            self._names[key] = {
-                "scheduler_name": name,
-                "scheduler_label": None if shown == name else shown,
-                "scheduler_names": scheduler.names(job.extras),
-            }
-        return self._names[key]
-
-    def _count(self, scheduler: PlannedScheduler, steps: int) -> int:
-        key = (scheduler.token, steps)
-        if key not in self._evaluations:
-            self._evaluations[key] = schedulers.evaluations(
-                scheduler.asked.class_name,
-                scheduler.options,
-                config=self._card.scheduler_config,
-                steps=steps,
-            )
-        return self._evaluations[key]
-
-
 def _check_size(spec: Spec, grids: Sequence[Grid], problems: Problems) -> None:
     total = sum(block.size for grid in grids for block in grid.blocks)
     if total > spec.max_jobs:
@@ -221,6 +177,7 @@ def _list_duplicates(grids: Sequence[Grid]) -> Iterator[str]:
     for grid in grids:
         for axis in grid.axes:
             yield from axis.duplicates
+        yield from name_merges(grid)
 
 
 def _list_notes(grids: Sequence[Grid]) -> Iterator[str]:

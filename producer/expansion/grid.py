@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from producer.expansion.points import GridAxis, Point, make_point, resolve_axis
-from producer.expansion.resolution import defaults, resolve, spell_out, token_of
+from producer.expansion.resolution import (
+    SETTLED,
+    defaults,
+    resolve,
+    spell_out,
+    token_of,
+)
 from producer.models import ModelCard
 from producer.spec.axes import Axis, Value
 from producer.spec.conditions import Condition, Entry
@@ -33,7 +39,8 @@ class Block:
 
     Attributes:
         base: Every parameter, as it is where no axis sets it.
-        base_token: Equal for blocks whose parameters outside all axes are equal.
+        base_token: Equal for blocks whose parameters outside all axes are equal, but
+            for those that may have no effect.
         points: For each axis of the grid, its points by token.
         is_extra: Whether it comes from `include`.
     """
@@ -91,6 +98,10 @@ class Grid:
         """Give the index of the axis of that name, else of the one that sets it."""
         names = [axis.name for axis in self.axes]
         return names.index(key) if key in names else self._setter_of(key)
+
+    def sets(self, parameter: str) -> bool:
+        """Tell whether the sweep says what a parameter is."""
+        return parameter in self._given or self._setter_of(parameter) is not None
 
     def include(self, entry: Entry, model: Value) -> None:
         """Add the cells that an entry of `include` names, for one of its models.
@@ -163,7 +174,9 @@ class Grid:
         is_extra: bool,
     ) -> Block:
         base = {**self._base, **loose}
-        token = tuple(token_of(base[name]) for name in self._loose)
+        token = tuple(
+            token_of(base[name]) for name in self._loose if name not in SETTLED
+        )
         return Block(base=base, base_token=token, points=points, is_extra=is_extra)
 
     def _compile(self, entry: Entry) -> Exclusion | None:

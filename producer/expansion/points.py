@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from producer.expansion.resolution import (
+    TEXTS,
     PlannedScheduler,
     plan_scheduler,
     resolve,
@@ -15,6 +16,9 @@ from producer.models import ModelCard
 from producer.spec.axes import Axis, RangeValues, Value, is_set
 from producer.spec.parameters import PARAMETERS, UNSET, shown_as
 from producer.spec.problems import Place, shown
+
+#: Parameters whose values mean something else for each model.
+_RESOLVED = TEXTS | {"scheduler"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,7 @@ def make_point(
         card: The model.
     """
     sets: Mapping[str, Any] = value.sets
-    if len(parameters) > 1 or "scheduler" in sets or UNSET in sets.values():
+    if len(parameters) > 1 or not _RESOLVED.isdisjoint(sets) or UNSET in sets.values():
         sets = resolve(
             {name: value.sets.get(name, base[name]) for name in parameters}, card
         )

@@ -1,7 +1,8 @@
 """What the values of a spec mean for one model: defaults, schedulers, identities."""
 
+import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from producer.models import ModelCard
@@ -11,6 +12,11 @@ from storage.errors import UsageError
 from storage.job import EXTRAS, Job, canonical_json
 from storage.scheduler_sets import choose
 from storage.schedulers import Scheduler
+
+#: Parameters that a tokenizer reads.
+TEXTS = frozenset({"prompt", "negative_prompt"})
+#: Parameters that may have no effect, which depends on each other.
+SETTLED = frozenset({"guidance", "negative_prompt"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,15 +164,28 @@ def defaults(card: ModelCard) -> dict[str, Any]:
 
 
 def resolve(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
-    """Put defaults, and the planned scheduler, in place of what the sweep says."""
+    """Put what this model makes of it in place of what the sweep says.
+
+    That is its defaults, the planned scheduler, and texts in the one form that the
+    tokenizers read, where they have one.
+    """
     resolved = dict(parameters)
     if UNSET in resolved.values():
         own = defaults(card)
         resolved = {k: own[k] if v is UNSET else v for k, v in resolved.items()}
+    if card.composes:
+        for name in TEXTS & resolved.keys():
+            resolved[name] = _composed(resolved[name])
     choice = resolved.get("scheduler")
     if isinstance(choice, SchedulerChoice):
         resolved["scheduler"] = plan_scheduler(choice, card)
     return resolved
+
+
+def _composed(value: Prompt | str) -> Prompt | str:
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value)
+    return replace(value, text=unicodedata.normalize("NFC", value.text))
 
 
 def token_of(value: object) -> Any:
@@ -192,7 +211,12 @@ def settled(parameters: Mapping[str, Any], card: ModelCard) -> Mapping[str, Any]
 
 
 def make_job(parameters: Mapping[str, Any], card: ModelCard) -> Job:
-    """Make the job that a complete set of resolved parameters describes."""
+    """Make the job that a complete set of resolved parameters means."""
+    return word_job(settled(parameters, card), card)
+
+
+def word_job(parameters: Mapping[str, Any], card: ModelCard) -> Job:
+    """Make the job of a complete set of resolved parameters, word for word."""
     scheduler: PlannedScheduler = parameters["scheduler"]
     extras = {name: parameters[name] for name in EXTRAS if parameters[name] is not None}
     return Job(

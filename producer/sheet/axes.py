@@ -15,6 +15,9 @@ LONGEST_LINE = 8
 
 #: Axis names to the labels of their values, both in the order of display.
 Labels = Mapping[str, Sequence[str]]
+#: The labels of one image: one on each axis, or several that mean the same. An axis
+#: that is missing has no effect on it.
+Labelled = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,14 +95,12 @@ def narrow(labels: Labels, fixes: Iterable[str]) -> dict[str, Sequence[str]]:
     }
 
 
-def add_parts(
-    labels: Labels, cells: Iterable[Mapping[str, str]]
-) -> dict[str, Sequence[str]]:
+def add_parts(labels: Labels, cells: Iterable[Labelled]) -> dict[str, Sequence[str]]:
     """Add the parts of axes that only cells know, such as `prompt.1`."""
     parts: dict[str, dict[str, None]] = {}
     for cell in cells:
         for name in cell.keys() - labels.keys():
-            parts.setdefault(name, {})[cell[name]] = None
+            parts.setdefault(name, {}).update(dict.fromkeys(cell[name]))
     return {**labels, **{name: list(parts[name]) for name in sorted(parts)}}
 
 
@@ -115,6 +116,11 @@ def pick_parts(labels: Labels, asked: Iterable[str]) -> dict[str, Sequence[str]]
         return whole in split if whole else name not in split
 
     return {name: known for name, known in labels.items() if is_kept(name)}
+
+
+def is_part(name: str) -> bool:
+    """Tell whether an axis is a part of a prompt; other names have no dots."""
+    return "." in name
 
 
 def whole_of(name: str, labels: Labels) -> str | None:

@@ -3,12 +3,12 @@
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from producer.sheet.axes import Layout, named
+from producer.sheet.axes import Labelled, Layout, is_part, named
 from producer.sheet.drawing import GAP, LARGEST_SIDE, Cell, Panel, Sheet
 from producer.sheet.lettering import SEPARATOR
 from storage.errors import UsageError
@@ -30,13 +30,13 @@ class Picture:
     """An image of a sweep, made or not.
 
     Attributes:
-        cell: Axis names to labels.
+        cell: Its labels on each axis.
         state: Of the job.
         path: Absolute path of the file, or None.
         facts: Parameters by name; those that a page's images share are noted on it.
     """
 
-    cell: Mapping[str, str]
+    cell: Labelled
     state: str
     path: Path | None
     facts: Mapping[str, Any]
@@ -70,8 +70,7 @@ def make_pages(title: str, pictures: Sequence[Picture], layout: Layout) -> Pages
     """
     placed: dict[Place, Picture] = {}
     for picture in pictures:
-        place = _place_of(picture, layout)
-        if place is not None:
+        for place in _places_of(picture, layout):
             placed.setdefault(place, picture)
     cell_px = choose_cell_px(pictures, count=len(placed))
     plans = list(_plan_pages(placed, layout, cell_px))
@@ -85,9 +84,10 @@ def make_pages(title: str, pictures: Sequence[Picture], layout: Layout) -> Pages
     pages = Pages([composer.compose(*plan) for plan in plans])
     if len(plans) > 1:
         pages.sheets = list(_numbered(pages.sheets))
-    for picture in placed.values():
+    shown = _once(placed.values())
+    for picture in shown:
         pages.states[picture.state] = pages.states.get(picture.state, 0) + 1
-    pages.hidden = len(pictures) - len(placed)
+    pages.hidden = len(pictures) - len(shown)
     return pages
 
 
@@ -163,11 +163,8 @@ class _Composer:
         rows: Sequence[str],
         cols: Sequence[str],
     ) -> Sheet:
-        shown = [
-            self.placed[place]
-            for place in itertools.product(panels, rows, cols)
-            if place in self.placed
-        ]
+        places = itertools.product(panels, rows, cols)
+        shown = [self.placed[place] for place in places if place in self.placed]
         return Sheet(
             title=self.title,
             notes=SEPARATOR.join(_notes(shown, self.layout)),
@@ -192,16 +189,29 @@ class _Composer:
         return Cell(picture.state, picture.path)
 
 
-def _place_of(picture: Picture, layout: Layout) -> Place | None:
-    cell = picture.cell
-    axes = (*layout.panels, layout.rows, layout.cols)
-    if any(axis is not None and axis not in cell for axis in axes):
-        return None
-    return (
-        tuple(cell[axis] for axis in layout.panels),
-        cell[layout.rows] if layout.rows else "",
-        cell[layout.cols] if layout.cols else "",
+def _places_of(picture: Picture, layout: Layout) -> Iterator[Place]:
+    """Give the places of an image: several where it stands for several labels."""
+    panels = [_labels_of(picture, axis, layout) for axis in layout.panels]
+    rows, cols = (
+        _labels_of(picture, axis, layout) if axis else [""]
+        for axis in (layout.rows, layout.cols)
     )
+    yield from itertools.product(itertools.product(*panels), rows, cols)
+
+
+def _labels_of(picture: Picture, axis: str, layout: Layout) -> Sequence[str]:
+    """Give an image's labels on an axis: all where it has no effect on the image.
+
+    A part of a prompt that an image does not have is no such axis.
+    """
+    shown = layout.labels[axis]
+    if axis in picture.cell:
+        return [label for label in picture.cell[axis] if label in shown]
+    return [] if is_part(axis) else shown
+
+
+def _once(pictures: Iterable[Picture]) -> list[Picture]:
+    return list({id(picture): picture for picture in pictures}.values())
 
 
 def _named(axis: str | None, label: str) -> str:
@@ -209,7 +219,13 @@ def _named(axis: str | None, label: str) -> str:
 
 
 def _notes(shown: Sequence[Picture], layout: Layout) -> Iterator[str]:
-    """Say what the images of a page have in common, and how many are not made."""
+    """Say what the images of a page have in common, and how many are not made.
+
+    Args:
+        shown: The image of each cell that has one.
+        layout: Which axis goes where.
+    """
+    cells, shown = len(shown), _once(shown)
     common = _common_facts(shown)
     if "model" in common:
         yield Path(common["model"]).name
@@ -225,6 +241,8 @@ def _notes(shown: Sequence[Picture], layout: Layout) -> Iterator[str]:
     for axis, label in layout.fixed.items():
         if axis.partition(".")[0] not in common:
             yield named(axis, label)
+    if len(shown) < cells:
+        yield "some cells share one image"
     made = sum(picture.state == "done" for picture in shown)
     if made < len(shown):
         yield f"{made:,} of {len(shown):,} images made"

@@ -5,6 +5,7 @@ mean the same have the same pixels, and two that do not have others.
 """
 
 import itertools
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,12 +15,13 @@ from typing import Any
 import pytest
 import torch
 
-from producer.expansion.resolution import defaults, make_job, resolve, settled
+from producer.expansion.resolution import defaults, resolve, settled, word_job
 from producer.models import ModelCard, describe
 from producer.spec.parameters import Prompt
 from storage.errors import JobError
 from storage.job import Job
 from storage.models import locate
+from storage.pipeline_families import FAMILIES
 from tests.builders import ENVIRONMENT
 from tests.tiny_families import MAKERS
 from tests.tiny_pipelines import make_flux, make_sd, make_sd3, make_sdxl
@@ -31,18 +33,18 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 Maker = Callable[[Path], Path]
 ALL: Mapping[str, Maker] = {
-    "sd": make_sd,
-    "sd distilled": partial(make_sd, time_cond_proj_dim=8),
-    "sdxl": make_sdxl,
-    "sd3": make_sd3,
-    "flux": partial(make_flux, embeds_guidance=True),
-    "schnell": partial(make_flux, embeds_guidance=False),
+    "StableDiffusionPipeline": make_sd,
+    "StableDiffusionPipeline distilled": partial(make_sd, time_cond_proj_dim=8),
+    "StableDiffusionXLPipeline": make_sdxl,
+    "StableDiffusion3Pipeline": make_sd3,
+    "FluxPipeline": partial(make_flux, embeds_guidance=True),
+    "FluxPipeline schnell": partial(make_flux, embeds_guidance=False),
     **MAKERS,
 }
 GUIDANCES = (0.0, 0.5, 1.0, 3.0, 7.0)
 NEGATIVES = ("", "ugly", "blue")
 #: Those that paint large images whatever is asked for, or read long texts.
-SLOW = ("hunyuan_dit", "sana", "kandinsky3")
+SLOW = ("HunyuanDiTPipeline", "SanaPipeline", "Kandinsky3Pipeline")
 
 
 @dataclass(slots=True)
@@ -99,6 +101,7 @@ def test_jobs_have_the_same_pixels_just_where_they_mean_the_same(
     tmp_path: Path, kind: str
 ) -> None:
     studio = open_studio(tmp_path, ALL[kind])
+    assert studio.card.pipeline_class == kind.partition(" ")[0]
     assert studio.card.effects is not None
     meant: dict[tuple[float, str], set[bytes]] = {}
     pairs = list(itertools.product(GUIDANCES, NEGATIVES))
@@ -111,7 +114,7 @@ def test_jobs_have_the_same_pixels_just_where_they_mean_the_same(
         parameters = settled(worded, studio.card)
         meaning = (parameters["guidance"], parameters["negative_prompt"])
         try:
-            pixels = studio.paint(make_job(worded, studio.card))
+            pixels = studio.paint(word_job(worded, studio.card))
         except JobError:
             # The pipeline has no such input: then it is not meant either.
             assert meaning != (guidance, negative)
@@ -121,3 +124,33 @@ def test_jobs_have_the_same_pixels_just_where_they_mean_the_same(
         meant, 1
     )
     assert len(set.union(*meant.values())) == len(meant)
+
+
+@pytest.mark.parametrize("kind", ["StableDiffusionPipeline", "QwenImagePipeline"])
+def test_both_unicode_forms_of_a_text_have_the_same_pixels_where_they_are_one(
+    tmp_path: Path, kind: str
+) -> None:
+    studio = open_studio(tmp_path, ALL[kind])
+    assert studio.card.composes
+    forms = [unicodedata.normalize(form, "un caf\u00e9") for form in ("NFC", "NFD")]
+    assert forms[0] != forms[1]
+    words = studio.parameters(guidance=3.0, negative_prompt="ugly")
+    joined, apart, other = (
+        studio.paint(word_job({**words, "prompt": Prompt(text)}, studio.card))
+        for text in (*forms, "un cafe")
+    )
+    assert joined == apart
+    assert joined != other
+
+
+@pytest.mark.parametrize("kind", ["FluxPipeline", "PixArtSigmaPipeline"])
+def test_unicode_forms_are_not_joined_where_a_tokenizer_may_tell_them_apart(
+    tmp_path: Path, kind: str
+) -> None:
+    name = str(ALL[kind](tmp_path / "tiny"))
+    assert not describe(name, base_dir=tmp_path).composes
+
+
+def test_every_family_of_the_table_is_tried_but_those_that_say_so() -> None:
+    tried = {kind.partition(" ")[0] for kind in ALL}
+    assert tried == {name for name, one in FAMILIES.items() if one.is_tried}

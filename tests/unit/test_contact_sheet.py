@@ -154,11 +154,15 @@ def test_a_misspelt_axis_is_refused_with_the_nearest_name():
 
 def test_the_parts_of_a_prompt_are_axes_only_where_they_are_asked_for():
     cells = [
-        {"prompt": f"{animal} in {where}", "prompt.1": animal, "prompt.2": where}
+        {
+            "prompt": (f"{animal} in {where}",),
+            "prompt.1": (animal,),
+            "prompt.2": (where,),
+        }
         for animal in ("fox", "cat")
         for where in ("fog", "snow")
     ]
-    whole = {"prompt": [cell["prompt"] for cell in cells], "steps": ["8", "20"]}
+    whole = {"prompt": [cell["prompt"][0] for cell in cells], "steps": ["8", "20"]}
     labels = add_parts(whole, cells)
 
     assert pick_parts(labels, ["steps"]) == whole

@@ -282,7 +282,7 @@ def test_other_prompts_or_weights_under_the_same_text_are_a_new_revision(
     assert sweeps.save_sweep(database, "night", **values).revision == 1
     values["axes"] = {"prompt": ["a", "b"]}
     assert sweeps.save_sweep(database, "night", **values).revision == 2
-    values["fingerprints"] = ["f" * 32]
+    values["meanings"] = ["f" * 32]
     assert sweeps.save_sweep(database, "night", **values).revision == 3
 
 

@@ -1,0 +1,156 @@
+"""From the cells of a grid to its jobs, each with its place and its older keys."""
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from producer.expansion.cells import Cell
+from producer.expansion.grid import Grid
+from producer.expansion.points import Point
+from producer.expansion.resolution import PlannedScheduler, settled, word_job
+from producer.spec.parameters import Prompt
+from storage import schedulers
+from storage.job import Job, PlannedJob
+
+
+class JobPlanner:
+    """Makes the jobs of one grid; remembers what is the same for many of them."""
+
+    def __init__(self, grid: Grid, grids: Sequence[Grid]) -> None:
+        """Plan for the model of a grid, one of a sweep's."""
+        self._grid = grid
+        self._grids = grids
+        self._card = grid.card
+        effects = grid.card.effects
+        self._no_scale = effects if effects and not effects.takes_scale else None
+        self._axes = [axis.name for axis in grid.axes]
+        self._names: dict[tuple[str, Any], dict[str, Any]] = {}
+        self._evaluations: dict[tuple[str, int], int] = {}
+        self._known: dict[int, list[str]] = {}
+        #: Guidance and negative prompt to whether they are settled.
+        self._is_settled: dict[tuple[float, str], bool] = {}
+
+    def plan(self, cell: Cell, position: int) -> PlannedJob:
+        """Make the job of a cell."""
+        meant = self._settle(cell.parameters)
+        job = word_job(meant, self._card)
+        scheduler: PlannedScheduler = meant["scheduler"]
+        prompt: Prompt = meant["prompt"]
+        return PlannedJob(
+            job=job,
+            position=position,
+            cell=self._place(cell, prompt),
+            **self._name(scheduler, job),
+            evaluations=self._count(scheduler, job.steps),
+            template=prompt.template,
+            choices=prompt.choices,
+            former_keys=self._former_keys(cell, meant, job),
+        )
+
+    def _settle(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        pair = (parameters["guidance"], parameters["negative_prompt"])
+        if self._is_settled.get(pair):
+            return parameters
+        meant = settled(parameters, self._card)
+        self._is_settled[pair] = meant is parameters
+        return meant
+
+    def _place(self, cell: Cell, prompt: Prompt) -> dict[str, str | Sequence[str]]:
+        """Give the label of each axis, several where the job stands for several cells.
+
+        An axis without an effect here, all of whose labels these are, is left out.
+        """
+        named = zip(self._axes, cell.points, strict=True)
+        labels: dict[str, str | Sequence[str]]
+        labels = {name: point.label for name, point in named}
+        for index in cell.alike[0] if cell.alike else ():
+            alike = {each[index].label for each in cell.alike}
+            alike.add(cell.points[index].label)
+            known = self._labels(index)
+            if len(alike) > 1:
+                labels[self._axes[index]] = [each for each in known if each in alike]
+            if 1 < len(alike) == len(known):
+                del labels[self._axes[index]]
+        for number, chosen in enumerate(prompt.choices, start=1):
+            labels[f"prompt.{number}"] = chosen
+        return labels
+
+    def _labels(self, index: int) -> list[str]:
+        """Give the labels of an axis, of all models, in the order of display."""
+        if index not in self._known:
+            blocks = (block for grid in self._grids for block in grid.blocks)
+            points = (p for block in blocks for p in block.points[index].values())
+            self._known[index] = list(dict.fromkeys(point.label for point in points))
+        return self._known[index]
+
+    def _former_keys(
+        self, cell: Cell, meant: Mapping[str, Any], job: Job
+    ) -> tuple[str, ...]:
+        """Give the job's keys under former fingerprints, and those of other wordings.
+
+        For nearly all there are none.
+        """
+        words = [_changed(cell.parameters, points.values()) for points in cell.alike]
+        if meant is not cell.parameters:
+            words.insert(0, cell.parameters)
+        if self._no_scale:
+            scales = self._no_scale.other_scales(meant["guidance"])
+            words += [{**meant, "guidance": scale} for scale in scales]
+        if self._card.composes and not _is_plain(meant):
+            words.append(_decomposed(meant))
+        if not words:
+            return job.former_keys
+        others = [word_job(each, self._card) for each in words]
+        keys = [each.key for each in others]
+        for each in (job, *others):
+            keys += each.former_keys
+        return tuple(dict.fromkeys(key for key in keys if key != job.key))
+
+    def _name(self, scheduler: PlannedScheduler, job: Job) -> dict[str, Any]:
+        key = (scheduler.token, job.parameter("eta"))
+        if key not in self._names:
+            name = scheduler.short_name(job.extras)
+            shown = scheduler.shown_name(job.extras)
+            self._names[key] = {
+                "scheduler_name": name,
+                "scheduler_label": None if shown == name else shown,
+                "scheduler_names": scheduler.names(job.extras),
+            }
+        return self._names[key]
+
+    def _count(self, scheduler: PlannedScheduler, steps: int) -> int:
+        key = (scheduler.token, steps)
+        if key not in self._evaluations:
+            self._evaluations[key] = schedulers.evaluations(
+                scheduler.asked.class_name,
+                scheduler.options,
+                config=self._card.scheduler_config,
+                steps=steps,
+            )
+        return self._evaluations[key]
+
+
+def _changed(
+    parameters: Mapping[str, Any], points: Iterable[Point]
+) -> Mapping[str, Any]:
+    changed = dict(parameters)
+    for point in points:
+        changed.update(point.sets)
+    return changed
+
+
+def _is_plain(meant: Mapping[str, Any]) -> bool:
+    prompt: Prompt = meant["prompt"]
+    negative: str = meant["negative_prompt"]
+    return prompt.text.isascii() and negative.isascii()
+
+
+def _decomposed(meant: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the wording whose letters and accents are characters of their own."""
+    prompt, negative = meant["prompt"], meant["negative_prompt"]
+    return {
+        **meant,
+        "prompt": replace(prompt, text=unicodedata.normalize("NFD", prompt.text)),
+        "negative_prompt": unicodedata.normalize("NFD", negative),
+    }
