@@ -16,12 +16,13 @@ from producer.amounts import duration, free_bytes, images, size
 from producer.expansion.expand import Expansion, read_jobs
 from producer.models import describe
 from producer.options import spec_options
-from producer.spec.yamltext import Source
+from producer.precision import settle_precision
+from producer.spec.yamltext import Source, read_once
 from storage.database import open_for_reading
 from storage.fingerprint import Digests
 from storage.job import Job, PlannedJob, canonical_json
 from storage.settings import Settings, read_settings
-from storage.sweeps import Cost, measured_costs
+from storage.sweeps import Cost, Sweep, find_sweep, measured_costs
 from storage.wishes import Known, find_known
 
 #: Jobs that are looked up in one query.
@@ -46,6 +47,7 @@ class Plan:
         axes: Axis names to the labels of their values.
         schedulers: What each scheduler of the file stands for, by model where models
             differ in it.
+        taken: What was taken where the file says nothing, in a sentence, or None.
         notes: Sentences about what words such as `scheduler: all` leave out.
         warnings: Sentences.
     """
@@ -60,6 +62,7 @@ class Plan:
     free_bytes: int
     axes: Mapping[str, Sequence[str]]
     schedulers: Sequence[Mapping[str, Any]]
+    taken: str | None
     notes: Sequence[str]
     warnings: Sequence[str]
 
@@ -82,10 +85,14 @@ def make_plan(
         SpecError: The file has mistakes.
     """
     digests = Digests(settings.home / "digests.json", readonly=True)
-    expansion = read_jobs(
-        source, partial(describe, digests=digests), sets=sets, axes=axes
+    found, given = partial(describe, digests=digests), read_once(source)
+    tally = _Tally(settings)
+    expansion = settle_precision(
+        lambda *more: read_jobs(given, found, sets=(*sets, *more), axes=axes),
+        tally.find_stored,
+        for_cpu=False,
     )
-    return _Tally(settings).plan(expansion)
+    return tally.plan(expansion)
 
 
 class _Tally:
@@ -103,6 +110,10 @@ class _Tally:
         self._worker_s = 0.0
         self._is_timed = True
         self._bytes = 0.0
+
+    def find_stored(self, name: str) -> Sweep | None:
+        """Give the sweep of a name, or None."""
+        return find_sweep(self._database, name) if self._database else None
 
     def plan(self, expansion: Expansion) -> Plan:
         """Count every job."""
@@ -128,6 +139,7 @@ class _Tally:
             free_bytes=free_bytes(self._settings.images),
             axes=expansion.axis_labels,
             schedulers=list(self._schedulers.values()),
+            taken=expansion.taken,
             notes=expansion.notes,
             warnings=(
                 *expansion.duplicates,
@@ -213,6 +225,8 @@ def plan(spec: str, sets: Sequence[str], axes: Sequence[str], *, as_json: bool) 
 def describe_plan(plan: Plan) -> Iterator[str]:
     """Give a plan as lines for people."""
     yield f"{plan.sweep}: {images(plan.total)}"
+    if plan.taken:
+        yield plan.taken
     for name, labels in plan.axes.items():
         line = f"  {name:<12} {len(labels):>5}  {', '.join(labels)}"
         width = shutil.get_terminal_size().columns

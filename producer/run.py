@@ -21,6 +21,7 @@ from storage import sweeps
 from storage.blocks import count_unmade, groups_blocked_by_all
 from storage.database import Database, open_database
 from storage.errors import DatabaseError
+from storage.gpus import has_nvidia
 from storage.owners import my_host
 from storage.progress import Worker, able, list_workers
 from storage.settings import Settings, read_settings
@@ -59,7 +60,15 @@ def run(
     """
     click.get_current_context().with_resource(_outliving_terminal())
     settings = read_settings()
-    done = submit(spec, sets=sets, axes=axes, retry_failed=retry_failed)
+    done = submit(
+        spec,
+        sets=sets,
+        axes=axes,
+        retry_failed=retry_failed,
+        for_cpu=not takes_gpus(
+            gpus=worker_options["gpus"], device=worker_options["device"]
+        ),
+    )
     for warning in done.warnings:
         click.echo(f"Warning: {warning}.", err=True)
     for line in describe_submission(done):
@@ -80,6 +89,12 @@ def run(
     for reason, count in sweeps.failures(database, done.sweep):
         click.echo(f"{count:,} failed: {reason}", err=True)
     sys.exit(_conclude(after, crew))
+
+
+def takes_gpus(*, gpus: str | None = None, device: str | None = None) -> bool:
+    """Tell whether workers with these options run on GPUs, as they decide it."""
+    named = gpus or os.environ.get("NIGHTSWEEP_GPUS")
+    return device != "cpu" and (bool(named) or has_nvidia())
 
 
 @contextmanager

@@ -14,8 +14,9 @@ from producer.amounts import free_bytes, images, size
 from producer.expansion.expand import Expansion, read_jobs
 from producer.models import describe
 from producer.options import retry_option, spec_options
+from producer.precision import settle_precision
 from producer.spec.sweepfile import Spec
-from producer.spec.yamltext import Source
+from producer.spec.yamltext import Source, read_once
 from storage import blocks, life, sweeps, wishes
 from storage.database import Database, open_database
 from storage.embedded import broker_url
@@ -45,6 +46,7 @@ class Submitted:
         retried: Failed ones that are tried again.
         was: What the sweep was before; `active` where it is new.
         warnings: Sentences for the person who submitted.
+        taken: A sentence about what was taken where the file says nothing; else None.
     """
 
     sweep: Sweep
@@ -55,6 +57,7 @@ class Submitted:
     retried: int
     was: str = "active"
     warnings: tuple[str, ...]
+    taken: str | None = None
 
     @property
     def failed(self) -> int:
@@ -63,13 +66,14 @@ class Submitted:
         return before - self.retried
 
 
-def submit(
+def submit(  # noqa: PLR0913 - what can be asked is its interface
     source: str | Source,
     *,
     sets: Sequence[str] = (),
     axes: Sequence[str] = (),
     settings: Settings | None = None,
     retry_failed: bool = False,
+    for_cpu: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> Submitted:
     """Submit a sweep file; safe to repeat, and to break off at any moment.
@@ -82,6 +86,8 @@ def submit(
         axes: Values of `--axis`, such as `steps=8,12,20` or `steps+=40`.
         settings: Where to; by default what the environment says.
         retry_failed: Whether jobs that failed before are tried again.
+        for_cpu: Whether a machine without a GPU is to make it, in float32 where a new
+            sweep names no precision.
         progress: Called with the jobs stored so far, and all.
 
     Raises:
@@ -90,13 +96,18 @@ def submit(
         QueueError: Redis cannot be reached; repeat the call when it is back.
     """
     where = settings or read_settings()
-    expansion = expand_for(where, source, sets=sets, axes=axes)
+    given = _source_of(source)
+    expansion = settle_precision(
+        lambda *more: expand_for(where, given, sets=(*sets, *more), axes=axes),
+        partial(_find_stored, where),
+        for_cpu=for_cpu,
+    )
     return submit_jobs(expansion, where, retry_failed=retry_failed, progress=progress)
 
 
 def expand_for(
     where: Settings,
-    source: str | Source,
+    source: Source,
     *,
     sets: Sequence[str] = (),
     axes: Sequence[str] = (),
@@ -106,15 +117,10 @@ def expand_for(
     Raises:
         SpecError: The file has mistakes.
     """
-    is_path = isinstance(source, str) and source != "-"
     where.make_home()
     digests = Digests(where.home / "digests.json")
-    expansion = read_jobs(
-        Path(source) if is_path else source,  # type: ignore[arg-type]
-        partial(describe, digests=digests),
-        sets=sets,
-        axes=axes,
-    )
+    found = partial(describe, digests=digests)
+    expansion = read_jobs(source, found, sets=sets, axes=axes)
     digests.save()
     return expansion
 
@@ -133,6 +139,17 @@ def submit_jobs(
         waiting(app)  # so that a Redis that is away is known before a row is written
         submission = _Submission(database, app, where.images, progress)
         return submission.run(expansion, retry=retry_failed)
+
+
+def _source_of(source: str | Source) -> Source:
+    if isinstance(source, str):
+        return read_once("-") if source == "-" else Path(source)
+    return source
+
+
+def _find_stored(where: Settings, name: str) -> Sweep | None:
+    with closing(open_database(where.database_url)) as database:
+        return sweeps.find_sweep(database, name)
 
 
 class _Submission:
@@ -190,6 +207,7 @@ class _Submission:
             retried=self._retry(sweep) if retry else 0,
             was=before.state if before else "active",
             warnings=(*expansion.duplicates, *expansion.warnings, *self._full(spec)),
+            taken=expansion.taken,
         )
 
     def _full(self, spec: Spec) -> Iterator[str]:
@@ -218,8 +236,10 @@ def describe_submission(done: Submitted) -> list[str]:
     revision = f" (revision {sweep.revision})" if sweep.revision > 1 else ""
     lines = [
         f"{sweep.name}{revision}: {images(done.total)}, {done.new:,} new, "
-        f"{made:,} made already."
+        f"{made:,} made already.",
     ]
+    if done.taken:
+        lines.append(done.taken)
     if done.was != "active":
         lines.append(f"{sweep.name} was {done.was}; it is active again.")
     if done.dropped:

@@ -33,6 +33,7 @@ class Expansion:
         notes: Sentences about what words such as `scheduler: all` leave out.
         warnings: Sentences about prompts that are cut, what could not be checked,
             and exclusions that match nothing.
+        taken: A sentence about what was taken where the file says nothing; else None.
     """
 
     spec: Spec
@@ -41,6 +42,7 @@ class Expansion:
     duplicates: tuple[str, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    taken: str | None = None
 
     @property
     def models(self) -> list[ModelCard]:

@@ -51,8 +51,18 @@ class StoredSpec:
     folder: Path
 
 
-#: A sweep file, `-` for standard input, or what was submitted before.
-Source = Path | Literal["-"] | StoredSpec
+@dataclass(frozen=True, slots=True)
+class InputText:
+    """What was read from standard input."""
+
+    text: str
+
+
+#: A sweep file, `-` for standard input or what was read from there, or what was
+#: submitted before.
+Source = Path | Literal["-"] | InputText | StoredSpec
+#: How messages call standard input.
+_INPUT = "standard input"
 
 
 def place_of(node: Node) -> Place:
@@ -73,7 +83,9 @@ def read_source(source: Source) -> tuple[str, str]:
     """
     if isinstance(source, StoredSpec):
         return f"the spec of {source.name}", source.text
-    name = "standard input" if source == "-" else Path(source).name
+    if isinstance(source, InputText):
+        return _INPUT, source.text
+    name = _INPUT if source == "-" else Path(source).name
     try:
         content = _read_bytes(source)
         if len(content) <= MOST_BYTES:
@@ -206,7 +218,18 @@ def folder_of(source: Source) -> Path:
     """Give what a spec's relative paths are relative to."""
     if isinstance(source, StoredSpec):
         return source.folder
-    return Path.cwd() if source == "-" else Path(source).resolve().parent
+    if source == "-" or isinstance(source, InputText):
+        return Path.cwd()
+    return source.resolve().parent
+
+
+def read_once(source: Source) -> Source:
+    """Read standard input, which can be read once; give other sources as they are.
+
+    Raises:
+        SpecError: It is not UTF-8 text.
+    """
+    return InputText(read_source(source)[1]) if source == "-" else source
 
 
 def _read_bytes(source: Path | Literal["-"]) -> bytes:

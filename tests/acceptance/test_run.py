@@ -1,5 +1,6 @@
 """`nightsweep run`: to the end, whatever happens to it on the way."""
 
+import json
 import shutil
 import signal
 import sqlite3
@@ -14,6 +15,7 @@ from storage.models import BUILTIN_FOLDERS
 from storage.settings import read_settings
 from tests.acceptance.conftest import Bench
 from tests.processes import PATIENCE_S, find_servers, wait_until
+from tests.tiny_pipelines import make_sd
 
 JOBS = 12
 SWEEP = """
@@ -190,3 +192,23 @@ def test_one_ctrl_c_hands_back_and_leaves_nothing_in_hand(
         query = "SELECT max(attempts) FROM jobs WHERE state='pending'"
         assert connection.execute(query).fetchone() == (0,)
     connection.close()
+
+
+def test_a_cpu_makes_a_sweep_without_a_precision_once(
+    bench: Bench, tmp_path: Path
+) -> None:
+    model = make_sd(tmp_path / "tiny")
+    file = tmp_path / "tiny.yaml"
+    file.write_text(
+        f"name: tiny\nbase: {{model: {model}, prompt: a cat, steps: 2, width: 64,"
+        " height: 64}\n"
+    )
+    words = (str(file), "--device", "cpu", "--workers", "1")
+
+    first = bench.cli("run", *words).stderr
+
+    assert "tiny is made in float32, since a CPU makes it here" in first
+    assert [row["dtype"] for row in bench.find("--sweep", "tiny")] == ["float32"]
+    assert "0 new, 1 made already." in bench.cli("submit", str(file)).stderr
+    assert json.loads(bench.cli("plan", str(file)).stdout)["new"] == 0
+    assert "Nothing was left to make." in bench.cli("run", *words).stderr
