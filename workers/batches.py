@@ -17,6 +17,7 @@ from workers.painting import Painting, Widths, Work
 from workers.pipelines import Pipelines, Resident, device_errors, is_shortage, name_of
 from workers.slot import Slot, Starter
 from workers.slots import Slots, Source, Tally
+from workers.steering import UnsteerableError
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ class Batches:
         Raises:
             StoppedError: The work is to end.
             UnfitError: Not even one image fits into memory.
+            UnsteerableError: The pipeline must paint its jobs one by one; they are
+                back where they came from.
         """
         width = self._known_width(job)
         self.work.expect(width)
@@ -92,6 +95,9 @@ class Batches:
             torch.cuda.reset_peak_memory_stats(self.starter.family.device)
         try:
             slots.run(jobs, source)
+        except UnsteerableError:
+            self.work.put_back(slots.jobs)
+            raise
         except (RuntimeError, MemoryError) as exc:
             if not is_shortage(exc):
                 raise

@@ -29,6 +29,7 @@ from storage.errors import JobError
 from storage.job import Job
 from workers.mixed import MixedGuidance, MixedScheduler
 from workers.slot import Filling, Slot, Starter
+from workers.steering import Steering
 
 
 class Source(Protocol):
@@ -96,6 +97,7 @@ class Slots:
         self._guidance = MixedGuidance(width, self._family.device)
         self._is_guided = False
         self._given: dict[str, torch.Tensor] = {}
+        self._steering = Steering()
 
     @property
     def jobs(self) -> list[Job]:
@@ -111,6 +113,7 @@ class Slots:
 
         Raises:
             StoppedError: `source` was asked to end.
+            UnsteerableError: The pipeline copies what rows are filled with.
         """
         self._source = source
         self._outside.extend(jobs)
@@ -127,13 +130,14 @@ class Slots:
                 self._call(fillings)
 
     def _call(self, fillings: Mapping[int, Filling]) -> None:
-        self._family.pipe(
-            **self._inputs(fillings),
-            num_inference_steps=1,  # each slot has its own
-            output_type="latent",
-            callback_on_step_end=self._step_end,
-            callback_on_step_end_tensor_inputs=["latents", *self._in_loop()],
-        )
+        with self._steering.watching(self._family.denoiser):
+            self._family.pipe(
+                **self._inputs(fillings),
+                num_inference_steps=1,  # each slot has its own
+                output_type="latent",
+                callback_on_step_end=self._step_end,
+                callback_on_step_end_tensor_inputs=["latents", *self._in_loop()],
+            )
 
     def _timesteps(self) -> Iterator[torch.Tensor]:
         """Give the timestep of each row, as long as any has a job.
@@ -159,6 +163,7 @@ class Slots:
 
     def _step(self, noise: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
         """Take one step in every row that has a job; the others stay as they are."""
+        self._steering.check_latents(latents)
         answered = self._clock.now()
         living = self._living()
         self._tally.calls += 1
@@ -188,6 +193,9 @@ class Slots:
     ) -> dict[str, torch.Tensor]:
         """Hand finished jobs out and let others in, as diffusers' callback."""
         latents = tensors["latents"]
+        self._steering.leave(latents)
+        texts = {name: self._filled(name, tensors) for name in self._family.embeddings}
+        self._steering.check_texts(texts, self._given)
         for slot in self._living():
             if slot.is_finished:
                 row = slice(slot.index, slot.index + 1)
@@ -271,11 +279,16 @@ class Slots:
     ) -> None:
         """Fill a row between two steps, in place."""
         tensors["latents"][index] = filling.latents[0]
-        for name, in_loop in self._family.embeddings.items():
-            batch = tensors[in_loop] if in_loop else self._given[name]
+        for name in self._family.embeddings:
+            batch = self._filled(name, tensors)
             if self._is_guided:
                 batch[index] = filling.negative[name][0]
             batch[index + self.width * self._is_guided] = filling.prompt[name][0]
+
+    def _filled(self, name: str, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Give the tensor in which the loop has the embeddings of all rows."""
+        in_loop = self._family.embeddings[name]
+        return tensors[in_loop] if in_loop else self._given[name]
 
     def _rows(self, batch: torch.Tensor) -> list[torch.Tensor]:
         return [batch[index : index + 1] for index in range(self.width)]

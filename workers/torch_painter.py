@@ -1,11 +1,13 @@
 """Painting with torch: mixed batches where they can be, plain calls elsewhere."""
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
 
 from storage.errors import JobError, UnfitError
@@ -18,6 +20,9 @@ from workers.pipelines import Pipelines, Resident
 from workers.plain import paint_plain
 from workers.slot import Starter
 from workers.slots import Tally
+from workers.steering import TESTED, UnsteerableError
+
+log = logging.getLogger(__name__)
 
 #: Torch's own default for this machine, which a plain script runs with.
 OWN_THREADS = torch.get_num_threads()
@@ -56,6 +61,8 @@ class TorchPainter:
         self._pipelines = Pipelines(device, digests=digests, places=places)
         self._widths = widths
         self._compile = compile_network
+        #: Classes of pipelines that paint their jobs one by one.
+        self._unsteerable: set[str] = set()
         plain = threads if device == "cpu" else OWN_THREADS
         self._threads = {False: plain, True: OWN_THREADS}
         self._environments = {
@@ -75,7 +82,7 @@ class TorchPainter:
         torch.set_num_threads(self._threads[_is_strict(job)])
         with self._pipelines.lend(job) as resident:
             starter = resident.starter
-            if starter is None or _is_strict(job):
+            if starter is None or _is_strict(job) or not self._steers(resident):
                 self._paint_each(resident, job, work)
             else:
                 self._paint_together(resident, starter, job=job, work=work)
@@ -126,7 +133,27 @@ class TorchPainter:
             work=work,
             compiled=resident.compiled,
         )
-        batches.paint(job)
+        try:
+            batches.paint(job)
+        except UnsteerableError:
+            self._give_up_batches(resident)
+            for first in work.gather(1):
+                self._paint_each(resident, first, work)
+
+    def _steers(self, resident: Resident) -> bool:
+        return type(resident.pipe).__name__ not in self._unsteerable
+
+    def _give_up_batches(self, resident: Resident) -> None:
+        name = type(resident.pipe).__name__
+        self._unsteerable.add(name)
+        log.warning(
+            "%s of diffusers %s copies what batches are filled with: its images are "
+            "painted one by one; install diffusers %s*, which is tested.",
+            name,
+            diffusers.__version__,
+            TESTED,
+            extra={"action": "unsteerable"},
+        )
 
     def _require_generator(self, job: Job) -> None:
         if job.generator == "cuda" and not self.device.startswith("cuda"):

@@ -1,0 +1,93 @@
+"""Whether a pipeline reads the tensors in which the slots fill its rows.
+
+The slots write the texts of a job into tensors that the pipeline was given, or hands to
+its callback. A diffusers that copies them would paint later jobs with the first one's
+text, without a word. So each call of a pipeline is watched: the network must be given
+memory that the slots write to, and each step must go on from the latents of the last.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import diffusers
+import torch
+
+#: The diffusers that the engine was tested with begins with this. Of any other the
+#: values are compared, too, which waits for a GPU once a call.
+TESTED = "0.42."
+
+
+class UnsteerableError(Exception):
+    """The pipeline copies what slots write to; its jobs must be painted one by one."""
+
+
+class Steering:
+    """Watches one call of a pipeline."""
+
+    def __init__(self) -> None:
+        """Have seen nothing yet."""
+        self._given: set[int] | None = None
+        self._latents: int | None = None
+        self._is_checked = False
+
+    @contextmanager
+    def watching(self, network: Any) -> Iterator[None]:
+        """Look at what the network is given when it is first called in this block."""
+
+        def see(_network: Any, args: Any, kwargs: Mapping[str, Any]) -> None:
+            hook.remove()
+            self._given = {_memory(tensor) for tensor in _tensors(args, kwargs)}
+
+        hook = network.register_forward_pre_hook(see, with_kwargs=True)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    def check_texts(
+        self, filled: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]
+    ) -> None:
+        """Check the tensors that are filled, once, before anything is written to them.
+
+        Args:
+            filled: Those that the slots write to, by the name of the embedding.
+            given: What the pipeline was given; `negative_` before the name, too.
+
+        Raises:
+            UnsteerableError: The network reads another one.
+        """
+        if self._is_checked:
+            return
+        self._is_checked = True
+        for name, batch in filled.items():
+            if self._given is None or _memory(batch) not in self._given:
+                raise UnsteerableError
+            if not diffusers.__version__.startswith(TESTED):
+                halves = [given[n] for n in (f"negative_{name}", name) if n in given]
+                if not torch.equal(batch, torch.cat(halves)):
+                    raise UnsteerableError
+
+    def check_latents(self, latents: torch.Tensor) -> None:
+        """Check that a step begins with what the one before it left.
+
+        Raises:
+            UnsteerableError: It begins with other latents.
+        """
+        if self._latents not in (None, _memory(latents)):
+            raise UnsteerableError
+
+    def leave(self, latents: torch.Tensor) -> None:
+        """Note what the next step is to begin with."""
+        self._latents = _memory(latents)
+
+
+def _memory(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _tensors(args: Any, kwargs: Mapping[str, Any]) -> Iterator[torch.Tensor]:
+    """Give the tensors among arguments, and in dictionaries among them."""
+    nested = [each.values() for each in kwargs.values() if isinstance(each, dict)]
+    for values in (args, kwargs.values(), *nested):
+        yield from (each for each in values if isinstance(each, torch.Tensor))
