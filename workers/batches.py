@@ -52,6 +52,7 @@ class Batches:
     work: Work
     compiled: Compiled | None = None
     _first: set[str] = field(default_factory=set)
+    _has_forgotten: bool = False
 
     def paint(self, job: Job) -> None:
         """Paint `job`, and all that the work gives after it.
@@ -108,7 +109,7 @@ class Batches:
         return True
 
     def _make_room(self, slots: Slots, width: int) -> int:
-        if not self.pipelines.drop_spare():
+        if not (self.pipelines.drop_spare() or self._forget_texts(slots.jobs)):
             width = slots.width // 2
             if not width:
                 msg = (
@@ -125,6 +126,13 @@ class Batches:
         if self._on_gpu:
             torch.cuda.empty_cache()
         return width
+
+    def _forget_texts(self, jobs: list[Job]) -> bool:
+        """Give up texts that are not in use; once, or it would be tried for ever."""
+        if self._has_forgotten:
+            return False
+        self._has_forgotten = True
+        return self.starter.forget_texts(jobs)
 
     def _known_width(self, job: Job) -> int:
         known = None

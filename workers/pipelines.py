@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from storage.errors import DeviceError, JobError, NightsweepError, UnfitError
@@ -21,6 +20,7 @@ from workers import phases
 from workers.compiling import Compiled
 from workers.families import FAMILIES
 from workers.loading import find_model, load_pipeline
+from workers.memory import free_bytes, total_bytes
 from workers.painting import Places, StoppedError, WithdrawnError
 from workers.slot import Starter
 
@@ -193,17 +193,10 @@ class Pipelines:
 
     def _make_room(self, needed: int) -> None:
         while self._residents:
-            free, total = self._memory()
-            if free - needed >= SPARE * total:
+            free = free_bytes(self.device)
+            if free - needed >= SPARE * total_bytes(self.device):
                 return
             self._drop(next(iter(self._residents.values())))
-
-    def _memory(self) -> tuple[int, int]:
-        """Give the bytes of the device that are free, and all."""
-        if self.device.startswith("cuda"):
-            return torch.cuda.mem_get_info(self.device)
-        memory = psutil.virtual_memory()
-        return memory.available, memory.total
 
     def _load(self, job: Job) -> Resident:
         started = time.perf_counter()

@@ -123,6 +123,10 @@ class Starter:
         )
         self._texts = TextCache(family)
 
+    def forget_texts(self, jobs: Sequence[Job]) -> bool:
+        """Give up all texts but those of `jobs`; tell whether there were others."""
+        return self._texts.forget_all_but(jobs)
+
     def start(self, job: Job, index: int, *, width: int) -> tuple[Slot, Filling]:
         """Make the slot of a job, and what its row is filled with.
 

@@ -1,12 +1,18 @@
 """Texts as embeddings, each encoded once per worker, and alone."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from storage.job import Job
 from workers.families import StableDiffusion, Texts
+from workers.memory import total_bytes
 
-#: Texts that are remembered; a text of SDXL takes about a third of a megabyte.
-MOST_TEXTS = 512
+#: Share of the device's memory that the texts of one model may take. A text of Stable
+#: Diffusion is a tenth of a megabyte, one of Flux four.
+SHARE = 1 / 64
+
+#: A text and the layers that it skips; None for a negative prompt that is not there.
+Key = tuple[str, int] | None
 
 
 class TextCache:
@@ -16,24 +22,62 @@ class TextCache:
     which jobs came before it.
     """
 
-    def __init__(self, family: StableDiffusion) -> None:
-        """Remember nothing yet."""
+    def __init__(
+        self, family: StableDiffusion, *, most_bytes: int | None = None
+    ) -> None:
+        """Remember nothing yet.
+
+        Args:
+            family: The pipeline that encodes.
+            most_bytes: What all texts may take; None for a share of the device.
+        """
         self._family = family
-        self._known: OrderedDict[tuple[str, int] | None, Texts] = OrderedDict()
+        if most_bytes is None:
+            most_bytes = int(SHARE * total_bytes(str(family.device)))
+        self._most = most_bytes
+        self._known: OrderedDict[Key, Texts] = OrderedDict()
+        self._bytes = 0
 
     def prompt(self, job: Job) -> Texts:
         """Give the embeddings of a job's prompt."""
-        return self._get((job.prompt, int(job.parameter("clip_skip"))))
+        return self._get(_prompt(job))
 
     def negative(self, job: Job) -> Texts:
         """Give the embeddings of its negative prompt, which skips no layers."""
-        return self._get((job.negative_prompt, 0) if job.negative_prompt else None)
+        return self._get(_negative(job))
 
-    def _get(self, text: tuple[str, int] | None) -> Texts:
-        if text not in self._known:
+    def forget_all_but(self, jobs: Iterable[Job]) -> bool:
+        """Give up texts that none of these jobs has; tell whether there were any."""
+        kept = {key(job) for job in jobs for key in (_prompt, _negative)}
+        gone = self._known.keys() - kept
+        for text in gone:
+            self._forget(text)
+        return bool(gone)
+
+    def _get(self, text: Key) -> Texts:
+        known = self._known.get(text)
+        if known is None:
             encode = self._family.encode
-            self._known[text] = encode(*text) if text else self._family.encode_nothing()
+            known = encode(*text) if text else self._family.encode_nothing()
+            self._known[text] = known
+            self._bytes += _size(known)
         self._known.move_to_end(text)
-        if len(self._known) > MOST_TEXTS:
-            self._known.popitem(last=False)
-        return self._known[text]
+        while self._bytes > self._most:
+            self._forget(next(iter(self._known)))
+        return known
+
+    def _forget(self, text: Key) -> None:
+        self._bytes -= _size(self._known.pop(text))
+
+
+def _prompt(job: Job) -> Key:
+    return (job.prompt, int(job.parameter("clip_skip")))
+
+
+def _negative(job: Job) -> Key:
+    return (job.negative_prompt, 0) if job.negative_prompt else None
+
+
+def _size(texts: Texts) -> int:
+    # Of what they hold on to: one may be a part of a larger tensor.
+    return sum(text.untyped_storage().nbytes() for text in texts.values())

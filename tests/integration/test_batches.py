@@ -200,6 +200,21 @@ def test_other_models_leave_before_a_batch_is_halved(
     assert paint(painter, other)[0].load_s > 0
 
 
+def test_texts_that_nobody_needs_leave_once_before_a_batch_is_halved(
+    painter: TorchPainter, notes: Notes, sd: str
+) -> None:
+    notes.width = 2
+    run(painter, make_various(NAMES[:4], model=sd))
+    jobs = [make_job(model=sd, prompt="a cat", seed=seed) for seed in range(2)]
+    with before_each(UNet2DConditionModel, fail_once()):
+        basket = run(painter, jobs)
+    assert not notes.noted
+    assert basket.expected == [2]
+    with before_each(UNet2DConditionModel, allow(rows=2)):
+        run(painter, make_various(NAMES[:4], model=sd))
+    assert notes.noted == [{"width": 1, "reason": "memory"}]
+
+
 def fail_once() -> Callable[[Any], None]:
     errors = [torch.OutOfMemoryError("full")]
 

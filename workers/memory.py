@@ -1,0 +1,22 @@
+"""How much memory a device has, and how much of it is free."""
+
+import psutil
+import torch
+
+
+def free_bytes(device: str) -> int:
+    """Give the bytes of a device that nobody uses.
+
+    What torch keeps of a GPU for later is given back first: it would look like used.
+    """
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def total_bytes(device: str) -> int:
+    """Give all bytes of a device; of the machine's memory for a CPU."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return int(psutil.virtual_memory().total)
