@@ -102,11 +102,8 @@ def ask(unet: Any, *, side: int, rows: int = 1) -> dict[str, Any]:
 
 
 def _scheduler(config: Mapping[str, Any]) -> Any:
-    given = {key: value for key, value in config.items() if key != "clip_sample"}
-    made = getattr(diffusers, given.pop("_class_name"))(**given)
-    # In the real files too, also where the class does not know it.
-    made.register_to_config(clip_sample=config["clip_sample"])
-    return made
+    # As real files are read: what the class does not know stays in its config.
+    return getattr(diffusers, config["_class_name"]).from_config(dict(config))
 
 
 def _randomize(network: Any, seed: torch.Generator) -> None:

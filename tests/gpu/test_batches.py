@@ -1,16 +1,19 @@
 """Mixed batches on a GPU: exact, without a wait inside a step, and within memory."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 
 from storage import schedulers
 from storage.job import Job
 from tests.batches import Bench, make_job, make_various
+from tests.gpu.conftest import watch_waits
+from tests.shortage import check_a_batch_is_halved
 from tests.work import Basket, Notes, paint
 from workers.painting import Painting
 from workers.slot import Slot
@@ -29,6 +32,9 @@ STEADY = [
     )
 ]
 WIDTH = 8
+#: Solves small systems on the device, and `torch.linalg.solve` asks it whether that
+#: worked. On a CPU the results have other bits.
+WAITS = pytest.mark.xfail(raises=RuntimeError, reason="UniPC waits for the GPU")
 
 
 @cache
@@ -77,7 +83,16 @@ def test_a_batch_of_one_is_a_plain_script(dtype: str) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("name", STEADY)
+def waiting_marked(names: list[str]) -> list[Any]:
+    return [
+        pytest.param(name, marks=WAITS)
+        if schedulers.resolve(name).class_name == "UniPCMultistepScheduler"
+        else name
+        for name in names
+    ]
+
+
+@pytest.mark.parametrize("name", waiting_marked(STEADY))
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_no_step_waits_for_the_gpu(name: str, dtype: str) -> None:
     bench = bench_of(dtype)
@@ -88,7 +103,7 @@ def test_no_step_waits_for_the_gpu(name: str, dtype: str) -> None:
     slots = bench.slots(WIDTH, lambda slot, _latents: done.append(slot))
     between = Between(jobs)
     slots.run(between.gather(WIDTH), between)
-    torch.cuda.set_sync_debug_mode("default")
+    watch_waits("default")
     assert len(done) == WIDTH
     assert between.steps > 5
 
@@ -106,13 +121,13 @@ class Between(Basket):
 
     def forbid(self) -> None:
         self.steps += 1
-        torch.cuda.set_sync_debug_mode("error")
+        watch_waits("error")
 
 
 @pytest.fixture(autouse=True)
 def _waiting_is_allowed() -> Iterator[None]:
     yield
-    torch.cuda.set_sync_debug_mode("default")
+    watch_waits("default")
 
 
 def test_a_refill_from_the_gpus_generator_does_not_wait() -> None:
@@ -135,16 +150,6 @@ def test_a_refill_from_the_gpus_generator_does_not_wait() -> None:
     assert len(done) == len(jobs)
 
 
-def run(painter: TorchPainter, jobs: list[Job]) -> Basket:
-    basket = Basket(*jobs)
-    painter.paint(basket)
-    basket.develop()
-    assert not basket.waiting
-    assert not basket.in_hand
-    assert not basket.failures
-    return basket
-
-
 def test_memory_and_time_of_each_job_are_recorded(painter: TorchPainter) -> None:
     jobs = make_various(NAMES[:WIDTH] * 2, dtype="float16")
     made: list[Painting] = paint(painter, *jobs)
@@ -157,26 +162,12 @@ def test_memory_and_time_of_each_job_are_recorded(painter: TorchPainter) -> None
 
 
 def test_real_lack_of_memory_halves_the_width(
-    painter: TorchPainter, notes: Notes
+    painter: TorchPainter,
+    notes: Notes,
+    limited: Callable[[int], AbstractContextManager[None]],
 ) -> None:
-    jobs = [
-        make_job(seed=seed, steps=2, width=512, height=512, dtype="float32")
-        for seed in range(2 * WIDTH)
-    ]
-    notes.width = 1
-    alone = run(painter, jobs[:1]).paintings[jobs[0].key].peak_bytes
-    assert alone
-    # Room for two images or three, not for eight.
-    room = torch.cuda.get_device_properties(0).total_memory
-    notes.width = WIDTH
-    torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction(2.5 * alone / room)
-    try:
-        basket = run(painter, jobs)
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0)
-    assert basket.paintings.keys() == {job.key for job in jobs}
-    assert notes.noted
-    assert notes.width
-    assert 1 <= notes.width < WIDTH
-    assert {each.batch_width for each in basket.paintings.values()} == {notes.width}
+    def peak_of(basket: Basket) -> int:
+        return max(made.peak_bytes or 0 for made in basket.paintings.values())
+
+    large = {"width": 512, "height": 512, "dtype": "float32", "steps": 2}
+    check_a_batch_is_halved(painter, notes, peak_of=peak_of, limited=limited, **large)

@@ -1,5 +1,7 @@
 """The painter on a GPU: exact under `strict`, timed, and clear when memory ends."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,33 +76,41 @@ def test_memory_is_measured_and_the_gpu_is_named(painter: TorchPainter) -> None:
     assert painting.environment.details["cuda"]
 
 
+@pytest.mark.parametrize(
+    ("strict", "said"),
+    [
+        (True, "one image must fit into this device's memory"),
+        (False, "one image must fit into memory beside its model"),
+    ],
+)
 def test_a_job_too_large_for_the_memory_is_for_a_larger_gpu(
-    painter: TorchPainter, tmp_path: Path
+    painter: TorchPainter,
+    tmp_path: Path,
+    little: Callable[[], AbstractContextManager[None]],
+    *,
+    strict: bool,
+    said: str,
 ) -> None:
-    torch.cuda.set_per_process_memory_fraction(0.001)
-    try:
-        with pytest.raises(UnfitError, match="one image must fit into memory"):
-            paint_one(painter, make_job(steps=2, width=4096, height=4096))
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0)
-    after = paint_one(painter, make_job(steps=2))
+    small, large = {"steps": 2, "strict": strict}, {"width": 4096, "height": 4096}
+    paint_one(painter, make_job(**small))  # its model fits
+    with little(), pytest.raises(UnfitError, match=said):
+        paint_one(painter, make_job(**small, **large))
+    after = paint_one(painter, make_job(**small))
     fresh = TorchPainter(
         "cuda:0", threads=1, digests=tmp_path / "digests.json", widths=Notes()
     )
-    assert after.image.tobytes() == paint_one(fresh, make_job(steps=2)).image.tobytes()
+    assert after.image.tobytes() == paint_one(fresh, make_job(**small)).image.tobytes()
 
 
-def test_a_model_too_large_for_the_memory_is_not_the_jobs_fault(tmp_path: Path) -> None:
+def test_a_model_too_large_for_the_memory_is_not_the_jobs_fault(
+    tmp_path: Path, limited: Callable[[int], AbstractContextManager[None]]
+) -> None:
     small = TorchPainter(
         "cuda:0", threads=1, digests=tmp_path / "digests.json", widths=Notes()
     )
-    torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction(0.0)
-    try:
-        with pytest.raises(UnfitError, match="the model must fit into this device's"):
-            paint_one(small, make_job(steps=2))
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0)
+    said = "the model must fit into this device's"
+    with limited(0), pytest.raises(UnfitError, match=said):
+        paint_one(small, make_job(steps=2))
     assert paint_one(small, make_job(steps=2)).warm_up
 
 

@@ -4,7 +4,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from transformers import CLIPTextModel
 from storage.errors import DeviceError, JobError, NonFiniteError, UnfitError
 from storage.job import Job
 from tests.batches import make_job, make_various
+from tests.shortage import check_a_batch_is_halved
 from tests.tiny_pipelines import make_sd, make_sdxl
 from tests.work import Basket, Notes, paint
 from workers import pipelines
@@ -159,6 +160,22 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(
     again = {job.key for back in basket.put_backs for job in back}
     assert again <= {job.key for job in jobs}
     assert images(basket) == images(run(painter, jobs))
+
+
+def test_how_wide_is_too_wide_is_measured(
+    painter: TorchPainter, notes: Notes, sd: str
+) -> None:
+    """Try the check that runs on a GPU, where the decoder takes 400 bytes, a row 50."""
+
+    def peak_of(basket: Basket) -> int:
+        return max(400, 50 * len(basket.paintings))
+
+    def limited(size_bytes: int) -> AbstractContextManager[object]:
+        return before_each(UNet2DConditionModel, allow(rows=2 * size_bytes // 50))
+
+    changes = {"model": sd, "steps": 3}
+    check_a_batch_is_halved(painter, notes, peak_of=peak_of, limited=limited, **changes)
+    assert notes.noted == [{"width": 8, "reason": "memory"}]
 
 
 def test_what_was_finished_before_memory_ended_is_not_made_again(
