@@ -10,7 +10,8 @@ import pytest
 
 from tests.faults.night import Night
 from tests.postgresql import Server
-from tests.processes import PATIENCE_S
+from tests.processes import PATIENCE_S, wait_until
+from tests.stand_in import hold, let_go
 from tests.unit.old_database import with_other_schema
 
 
@@ -83,10 +84,12 @@ def test_a_server_that_is_away_is_waited_for(
 
 @pytest.mark.databases("sqlite", "postgresql")
 def test_workers_beside_a_newer_schema_end_with_one_sentence(night: Night) -> None:
-    night.submit(count=80, steps=10)
+    night.submit(count=80)
+    hold()
     with night.working(2) as supervisor:
-        night.wait_for(2)
+        wait_until(lambda: len(night.owners()) == 2)
         with with_other_schema(night.database, "9999"):
+            let_go()
             assert supervisor.wait(PATIENCE_S) == 1
     *_, last = (night.folder / "said").read_text().splitlines()
     assert "has 9999 by now; start this again, with the nightsweep that" in last
@@ -98,11 +101,13 @@ def test_workers_beside_a_newer_schema_end_with_one_sentence(night: Night) -> No
 
 
 def test_a_run_beside_a_newer_schema_ends_with_one_sentence(night: Night) -> None:
-    spec = str(night.spec(count=80, steps=10))
+    spec = str(night.spec(count=80))
+    hold()
     with night.begin("run", spec, "--device", "cpu") as run:
-        night.wait_for(2)
+        wait_until(night.owners)
         with with_other_schema(night.database, "9999"):
-            said, _ = run.communicate(timeout=PATIENCE_S)
+            let_go()
+            said, _ = run.communicate()
     assert run.returncode == 1
     assert "has 9999 by now; start this again, with the nightsweep that" in said
     assert "Traceback" not in said + night.log()
