@@ -196,8 +196,8 @@ class PlannedJob:
         evaluations: How often the model is called.
         scheduler_name: The canonical short name.
         scheduler_names: All names that mean this scheduler on this model.
-        scheduler_label: What the sweep calls the scheduler, where it is another name:
-            its own label, or another name that it asked for. None otherwise.
+        scheduler_label: The sweep's own label of the scheduler, or another name of
+            the same job that it asked for; else None.
         template: The prompt before its choices were made; None where it has none.
         choices: What was chosen for each of the braces.
         cell: Axis name to the label of its value, in the order of display; to several

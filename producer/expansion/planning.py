@@ -112,9 +112,10 @@ class JobPlanner:
         if key not in self._names:
             name = scheduler.short_name(job.extras)
             shown = scheduler.shown_name(job.extras)
+            is_other = scheduler.label is not None or shown != name
             self._names[key] = {
                 "scheduler_name": name,
-                "scheduler_label": None if shown == name else shown,
+                "scheduler_label": shown if is_other else None,
                 "scheduler_names": scheduler.names(job.extras),
             }
         return self._names[key]

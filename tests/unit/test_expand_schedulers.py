@@ -71,6 +71,12 @@ def test_a_sweep_shows_the_name_that_it_asked_for(tmp_path: Path) -> None:
     assert plms.scheduler_name == pndm.scheduler_name == "pndm"
 
 
+def test_a_label_of_the_sweep_is_kept_where_it_is_the_name_too(tmp_path: Path) -> None:
+    (one,) = expand_axes(tmp_path, "{scheduler: [{class: ddim, label: ddim}]}").jobs()
+
+    assert (one.scheduler_name, one.scheduler_label) == ("ddim", "ddim")
+
+
 def test_two_names_that_are_one_job_are_told(tmp_path: Path) -> None:
     expansion = expand_axes(tmp_path, "{scheduler: [pndm, PLMS, DPM++ 2M, dpmpp_2m]}")
 
@@ -277,10 +283,10 @@ def test_what_a_name_pins_is_part_of_what_the_sweep_wants(tmp_path: Path) -> Non
     by_class = on_karras(tmp_path, "DPMSolverMultistepScheduler")
     pinned = on_karras(tmp_path, "dpmpp_2m")
 
-    assert plain.fingerprints == ["f" * 32]
-    assert by_class.fingerprints == ["c" * 32]
-    assert pinned.fingerprints[0] == "c" * 32
-    assert "use_karras_sigmas" in pinned.fingerprints[1]
+    assert plain.meanings == ["f" * 32]
+    assert by_class.meanings == ["c" * 32]
+    assert pinned.meanings[0] == "c" * 32
+    assert "use_karras_sigmas" in pinned.meanings[1]
 
 
 def test_a_class_inherits_what_the_model_says_and_a_name_nothing(
