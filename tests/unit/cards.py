@@ -48,9 +48,15 @@ CARDS: Mapping[str, ModelCard] = {
 
 
 def describe_fake(
-    name: str, *, revision: str | None, variant: str | None, base_dir: Path
+    name: str,
+    *,
+    revision: str | None,
+    variant: str | None,
+    base_dir: Path,
+    digests: object = None,
 ) -> ModelCard:
     """Stand in for `producer.models.describe`."""
+    del base_dir, digests
     card = CARDS[name]
     model = replace(card.model, revision=revision, variant=variant)
     return replace(card, model=model)

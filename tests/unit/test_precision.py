@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from producer import run
+from producer import plan, run
 from producer.expansion.expand import Expansion, read_jobs
 from producer.precision import settle_precision
 from producer.spec.yamltext import InputText, Source
 from storage.database import Database
+from storage.settings import Settings
 from storage.sweeps import find_sweep, save_sweep
 from tests.unit import cards
 from tests.unit.cards import describe_fake, write_spec
@@ -183,3 +184,18 @@ def test_gpus_that_the_environment_names_are_taken(
     monkeypatch.setenv("NIGHTSWEEP_GPUS", "0")
     assert run.takes_gpus()
     assert not run.takes_gpus(device="cpu")
+
+
+def test_a_plan_says_what_a_submission_would_keep(
+    database: Database,
+    file: Path,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settle(database, file, for_cpu=True)
+    monkeypatch.setattr(plan, "describe", describe_fake)
+
+    made = plan.make_plan(file, settings=settings)
+
+    assert made.taken
+    assert made.taken.startswith("s goes on in float32")

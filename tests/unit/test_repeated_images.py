@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -139,14 +138,9 @@ def test_what_was_made_under_another_wording_is_not_made_again(
         assert (len(now.fresh), now.existing) == (0, {"done": 1, "pending": 2})
         assert drop_absent(database, require_sweeps(database, ["s"])[0]) == 3
     assert len(store.find(sweep="s")) == 3
-    monkeypatch.setattr(plan_module, "describe", describe_without_digests)
+    monkeypatch.setattr(plan_module, "describe", describe_fake)
     plan = plan_module.make_plan(file, settings=store.settings)
     assert (plan.total, plan.new, plan.existing) == (3, 0, now.existing)
-
-
-def describe_without_digests(name: str, *, digests: object, **rest: Any) -> Any:
-    del digests
-    return describe_fake(name, **rest)
 
 
 def add(database: Database, expansion: Expansion) -> Added:
