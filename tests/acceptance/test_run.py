@@ -24,7 +24,7 @@ base: {model: "builtin:shapes", prompt: "a blue star on a yellow background"}
 axes:
   seed: {start: 0, count: 3}
   scheduler: [pndm, ddim]
-  steps: [4, 40]
+  steps: [4, 100]
 """
 
 

@@ -14,9 +14,9 @@ REAL = "workers.torch_painter:make_painter"
 TIGHT = "tests.faults.tight_painter:make_painter"
 
 
-def spec(night: Night, *, size: int) -> str:
-    """Write a sweep of 24 pictures."""
-    path = night.spec(count=24, steps=6)
+def spec(night: Night, *, size: int, steps: int) -> str:
+    """Write a sweep of 24 pictures, which are more than one batch."""
+    path = night.spec(count=24, steps=steps)
     path.write_text(path.read_text().replace("8, height: 8", f"{size}, height: {size}"))
     return str(path)
 
@@ -32,7 +32,7 @@ def _painter(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:  # after th
 
 
 def test_a_worker_that_is_killed_loses_nothing(night: Night) -> None:
-    night.run("submit", spec(night, size=64))
+    night.run("submit", spec(night, size=64, steps=24))
     with night.working():
         night.wait_for(1)
         night.kill_a_worker()
@@ -42,7 +42,7 @@ def test_a_worker_that_is_killed_loses_nothing(night: Night) -> None:
 
 
 def test_a_worker_that_is_stopped_keeps_what_is_finished(night: Night) -> None:
-    night.run("submit", spec(night, size=64))
+    night.run("submit", spec(night, size=64, steps=24))
     with night.working() as worker:
         night.wait_for(1)
         worker.send_signal(signal.SIGINT)
@@ -56,7 +56,7 @@ def test_a_worker_that_is_stopped_keeps_what_is_finished(night: Night) -> None:
 
 
 def test_a_batch_that_memory_is_too_short_for_is_halved(night: Night) -> None:
-    night.run("submit", spec(night, size=128))
+    night.run("submit", spec(night, size=128, steps=6))
     with night.working(PAINTER=TIGHT):
         night.wait_for(24)
         night.check(done=24)
