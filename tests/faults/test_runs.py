@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults.night import Night
 from tests.processes import wait_until
+from tests.stand_in import hold, let_go
 
 CPU = ("--device", "cpu")
 
@@ -65,9 +66,11 @@ def test_a_second_run_has_no_workers_where_the_first_has_all_cores(
 def test_a_run_takes_over_from_one_that_was_killed(night: Night, cores: int) -> None:
     with night.begin("run", str(night.spec(count=60, steps=20)), *CPU) as first:
         night.wait_for(1)
+        hold()
         with night.begin("run", str(night.spec(count=60, steps=20)), *CPU) as second:
             wait_until(lambda: (night.settings.logs / "supervisor-2.log").exists())
             first.send_signal(signal.SIGKILL)
+            let_go()
             said, _ = second.communicate()
         assert second.returncode == 0, said
     night.check(done=60)

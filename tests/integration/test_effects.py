@@ -19,13 +19,15 @@ from producer.expansion.resolution import defaults, resolve, settled, word_job
 from producer.models import ModelCard, describe
 from producer.spec.parameters import Prompt
 from storage.errors import JobError
+from storage.fingerprint import Fingerprints
 from storage.job import Job
 from storage.models import locate
 from storage.pipeline_families import FAMILIES
 from tests.builders import ENVIRONMENT
 from tests.tiny_families import MAKERS
 from tests.tiny_pipelines import make_flux, make_sd, make_sd3, make_sdxl
-from workers.pipelines import DTYPES, Resident, load_pipeline
+from workers.loading import load_pipeline
+from workers.pipelines import DTYPES, Resident
 from workers.plain import paint_plain
 
 #: What diffusers and transformers say of small models that stand in for large ones.
@@ -83,9 +85,16 @@ def open_studio(folder: Path, maker: Maker) -> Studio:
     pipe = load_pipeline(
         locate(name, download=False), variant=None, dtype=DTYPES["float32"]
     )
-    config = dict(pipe.scheduler.config)
-    resident = Resident(pipe=pipe, scheduler_config=config, starter=None, load_s=0)
-    studio = Studio(describe(name, base_dir=folder), resident)
+    card = describe(name, base_dir=folder)
+    resident = Resident(
+        pipe=pipe,
+        scheduler_config=dict(pipe.scheduler.config),
+        starter=None,
+        load_s=0,
+        fingerprints=Fingerprints(current=card.model.fingerprint, former=()),
+        place=card.model,
+    )
+    studio = Studio(card, resident)
     to_pil = pipe.numpy_to_pil
 
     def keep(images: Any) -> Any:

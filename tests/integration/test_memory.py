@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from storage.fingerprint import Fingerprints
 from storage.job import Job
 from tests.batches import Bench, make_job
+from tests.builders import SHAPES
 from workers.memory import free_bytes, total_bytes
 from workers.pipelines import Pipelines, Resident
 from workers.texts import SHARE, TextCache
@@ -115,7 +117,8 @@ def test_no_model_leaves_for_memory_that_torch_only_keeps(
             scheduler_config={},
             starter=None,
             load_s=0.0,
-            place="here",
+            fingerprints=Fingerprints(current=SHAPES.fingerprint, former=()),
+            place=SHAPES,
         )
     gpu.update(models=2 * GB, kept=7 * GB)
     held._make_room(2 * GB)
