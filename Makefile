@@ -1,6 +1,9 @@
 # Each target sets up what it needs. Only Python 3.11 or newer must be there.
 PYTHON ?= python3
 VENV ?= .venv
+# The environment without torch, and what is tested there.
+BARE ?= .venv-bare
+BARE_TESTS ?= tests
 # Most tests wait for processes; those of a file share what they set up.
 PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 # For `make steady`: runs, and busy loops beside every second one.
@@ -9,16 +12,17 @@ BUSY ?= 6
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo setup lint test steady soak gpu clean
+.PHONY: help demo setup lint test test-bare steady soak gpu clean
 
 help:
-	@echo "make demo    a first sweep with its picture, on any machine"
-	@echo "make setup   the development environment in $(VENV)"
-	@echo "make lint    formatting, rules, types and imports"
-	@echo "make test    the test suite (under ten minutes on two cores)"
-	@echo "make steady  the tests of faults and integration, TIMES=20, half beside BUSY=6 loops"
-	@echo "make soak    the slow tests"
-	@echo "make gpu     the tests that need a CUDA device"
+	@echo "make demo       a first sweep with its picture, on any machine"
+	@echo "make setup      the development environment in $(VENV)"
+	@echo "make lint       formatting, rules, types and imports"
+	@echo "make test       the test suite (under ten minutes on two cores)"
+	@echo "make test-bare  those tests that need no torch, where it is not installed"
+	@echo "make steady     the tests of faults and integration, TIMES=20, half beside BUSY=6 loops"
+	@echo "make soak       the slow tests"
+	@echo "make gpu        the tests that need a CUDA device"
 
 demo: $(VENV)/.demo
 	$(BIN)/nightsweep run examples/first-sweep.yaml
@@ -36,6 +40,9 @@ lint: $(VENV)/.dev
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m "not slow and not gpu" $(PARALLEL) --cov --cov-report=term:skip-covered
 
+test-bare: $(BARE)/.ready
+	$(BARE)/bin/python -m pytest -q --bare -m "not slow and not gpu" $(PARALLEL) $(BARE_TESTS)
+
 steady: $(VENV)/.dev
 	$(BIN)/python -m tests.steady --times $(TIMES) --busy $(BUSY) -m "not slow" $(PARALLEL) tests/faults tests/integration
 
@@ -46,12 +53,12 @@ gpu: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m gpu tests/gpu
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(BARE) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
-$(VENV)/bin/python:
+$(VENV)/bin/python $(BARE)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "nightsweep needs Python 3.11 or newer; name one with PYTHON=python3.11" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(@D:/bin=)
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install -q -c constraints.txt -e '.[torch]'
@@ -60,3 +67,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install -q -c constraints.txt -e '.[torch,postgres,dev]'
 	@touch $@ $(VENV)/.demo
+
+$(BARE)/.ready: pyproject.toml constraints.txt | $(BARE)/bin/python
+	$(BARE)/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt -e '.[postgres,test]'
+	@touch $@

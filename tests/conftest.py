@@ -5,8 +5,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from celery import Celery
@@ -25,6 +26,64 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 if TYPE_CHECKING:
     from tests.postgresql import Server
+
+#: What is left out with `--bare`: test files and folders that import torch, or whose
+#: workers paint. A test of another file that needs torch is marked `torch`.
+NEED_TORCH = (
+    "acceptance/test_main_job.py",
+    "acceptance/test_run.py",
+    "acceptance/test_strict.py",
+    "faults/test_demo_model.py",
+    "gpu",
+    "integration/test_batches.py",
+    "integration/test_builtin_model.py",
+    "integration/test_calibration.py",
+    "integration/test_catalogue.py",
+    "integration/test_compiling.py",
+    "integration/test_effects.py",
+    "integration/test_families.py",
+    "integration/test_loaded_files.py",
+    "integration/test_memory.py",
+    "integration/test_occupancy.py",
+    "integration/test_opened_files.py",
+    "integration/test_painter.py",
+    "integration/test_pinned_names.py",
+    "integration/test_pipeline_families.py",
+    "integration/test_random_models.py",
+    "integration/test_slots.py",
+    "integration/test_steering.py",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of `make test-bare`."""
+    text = "run what needs no torch, in an environment without it"
+    parser.addoption("--bare", action="store_true", help=text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to leave anything out where torch is installed."""
+    if config.option.bare and find_spec("torch"):
+        msg = "--bare needs an environment without torch, but here it is installed"
+        raise pytest.UsageError(msg)
+
+
+def pytest_ignore_collect(
+    collection_path: Path, config: pytest.Config
+) -> Literal[True] | None:
+    """Leave out the files of `NEED_TORCH` with `--bare`."""
+    here = Path(__file__).parent
+    is_out = collection_path in [here / name for name in NEED_TORCH]
+    return True if config.option.bare and is_out else None
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Skip the tests that are marked `torch` with `--bare`."""
+    for item in items:
+        if config.option.bare and item.get_closest_marker("torch"):
+            item.add_marker(pytest.mark.skip(reason="needs torch"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -110,8 +110,10 @@ def test_a_folder_with_pickled_weights_alone_is_refused(tmp_path: Path) -> None:
         locate(str(tmp_path), download=True)
 
 
+@pytest.mark.torch
 def test_a_pickle_under_the_name_of_safetensors_is_not_loaded(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     from workers.loading import load_pipeline
 
     folder, mark = tmp_path / "model", tmp_path / "mark"

@@ -135,6 +135,7 @@ def test_a_machine_without_torch_can_submit(monkeypatch) -> None:
 def test_gpus_are_named_or_told_why_not(
     monkeypatch, answer, has_nvidia, verdict, detail
 ) -> None:
+    monkeypatch.setattr(machine, "version", lambda _name: "2.13.0")
     monkeypatch.setattr(machine, "ask_torch", lambda: answer)
     monkeypatch.setattr(machine, "has_nvidia", lambda: has_nvidia)
     (check,) = machine.check_gpus()
