@@ -15,8 +15,9 @@ from storage.rows import (
     place_row,
     prompt_row,
     scheduler_identity,
+    template_row,
 )
-from storage.schema import model_places, models, prompts, schedulers
+from storage.schema import model_places, models, prompts, schedulers, templates
 
 Row = Mapping[str, Any]
 Identity = tuple[str, ...]
@@ -106,12 +107,22 @@ class Dimensions:
         return model, place, prompt, scheduler
 
 
+def store_templates(
+    connection: Connection, planned: Iterable[PlannedJob]
+) -> dict[str | None, int | None]:
+    """Store the templates that are missing; return the ids of all, None for None."""
+    rows = {text: template_row(text) for one in planned if (text := one.template)}
+    ids = _store(connection, templates, rows.values()) if rows else {}
+    return {None: None} | {text: ids[row["digest"],] for text, row in rows.items()}
+
+
 #: The columns that tell the rows of each table apart.
 _IDENTITY = {
     models: (models.c.fingerprint,),
     model_places: (model_places.c.digest,),
     prompts: (prompts.c.digest,),
     schedulers: (schedulers.c.class_name, schedulers.c.options, schedulers.c.name),
+    templates: (templates.c.digest,),
 }
 
 

@@ -199,7 +199,6 @@ class PlannedJob:
         scheduler_label: The sweep's own label of the scheduler, or another name of
             the same job that it asked for; else None.
         template: The prompt before its choices were made; None where it has none.
-        choices: What was chosen for each of the braces.
         cell: Axis name to the label of its value, in the order of display; to several
             labels where they mean the same. An axis whose labels all mean the same
             here is left out. The choices of a prompt's braces follow as `prompt.1`,
@@ -216,7 +215,6 @@ class PlannedJob:
     scheduler_names: tuple[str, ...] = ()
     scheduler_label: str | None = None
     template: str | None = None
-    choices: tuple[str, ...] = ()
     cell: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     former_keys: tuple[str, ...] = ()
 

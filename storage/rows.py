@@ -142,9 +142,13 @@ def prompt_row(one: PlannedJob) -> dict[str, Any]:
         "digest": hashlib.sha256(both.encode()).hexdigest()[:32],
         "text": one.job.prompt,
         "negative": one.job.negative_prompt,
-        "template": one.template,
-        "choices": canonical_json(list(one.choices)) if one.choices else None,
     }
+
+
+def template_row(text: str) -> dict[str, Any]:
+    """Return the row of `templates` for a prompt as a sweep writes it."""
+    digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return {"digest": digest, "text": text}
 
 
 def scheduler_identity(one: PlannedJob) -> tuple[str, str, str]:

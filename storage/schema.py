@@ -80,8 +80,15 @@ prompts = Table(
     Column("digest", String(32), nullable=False, unique=True),
     Column("text", Text, nullable=False),
     Column("negative", Text, nullable=False),
-    Column("template", Text),
-    Column("choices", Text),
+)
+
+#: Prompts as sweeps write them, before their choices are made.
+templates = Table(
+    "templates",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("digest", String(32), nullable=False, unique=True),
+    Column("text", Text, nullable=False),
 )
 
 schedulers = Table(
@@ -249,6 +256,8 @@ sweep_jobs = Table(
     Column("scheduler_label", Text),
     Column("cell", Text, nullable=False),
     Column("revision", Integer, nullable=False),
+    # NULL where the sweep writes the prompt without choices.
+    Column("template_id", Id, ForeignKey("templates.id")),
 )
 
 #: How wide a batch may be, for all workers; `width` and `height` are pixels.

@@ -17,13 +17,22 @@ from storage.schema import (
     schedulers,
     sweep_jobs,
     sweeps,
+    templates,
 )
 
 
 def select_images() -> Select[Any]:
     """Give the query of the view `images`: one flat row per job."""
     first = sweeps.alias("first_sweep")
-    return select(*_flat_columns(first.c.name)).select_from(
+    template = (
+        select(templates.c.text)
+        .join(sweep_jobs, sweep_jobs.c.template_id == templates.c.id)
+        .where(
+            sweep_jobs.c.sweep_id == jobs.c.sweep_id, sweep_jobs.c.job_id == jobs.c.id
+        )
+        .correlate(jobs)
+    )
+    return select(*_flat_columns(first.c.name, template)).select_from(
         _facts().join(first, first.c.id == jobs.c.sweep_id)
     )
 
@@ -35,7 +44,11 @@ def select_sweep_images() -> Select[Any]:
         sweep_jobs.c.scheduler_label,
         sweep_jobs.c.cell,
     ]
-    return select(*_flat_columns(sweeps.c.name), *membership).select_from(
+    template = select(templates.c.text).where(
+        templates.c.id == sweep_jobs.c.template_id
+    )
+    template = template.correlate(sweep_jobs)
+    return select(*_flat_columns(sweeps.c.name, template), *membership).select_from(
         _facts()
         .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
         .join(sweeps, sweeps.c.id == sweep_jobs.c.sweep_id)
@@ -56,7 +69,10 @@ def _facts() -> Join:
     )
 
 
-def _flat_columns(sweep_name: ColumnElement[str]) -> list[ColumnElement[Any]]:
+def _flat_columns(
+    sweep_name: ColumnElement[str], template: Select[tuple[str]]
+) -> list[ColumnElement[Any]]:
+    # No join, since most queries want no template: it is looked up where one does.
     return [
         jobs.c.key,
         sweep_name.label("sweep"),
@@ -65,7 +81,7 @@ def _flat_columns(sweep_name: ColumnElement[str]) -> list[ColumnElement[Any]]:
         models.c.fingerprint.label("model_fingerprint"),
         prompts.c.text.label("prompt"),
         prompts.c.negative.label("negative_prompt"),
-        prompts.c.template.label("prompt_template"),
+        template.scalar_subquery().label("prompt_template"),
         jobs.c.seed,
         schedulers.c.name.label("scheduler"),
         schedulers.c.class_name.label("scheduler_class"),

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.database import Database, insert_into, utc_now
-from storage.dimensions import Dimensions
+from storage.dimensions import Dimensions, store_templates
 from storage.job import PlannedJob
 from storage.rows import insert_rows, job_row, lock_jobs, member_row
 from storage.scheduler_rows import Pair, keep_names
@@ -89,6 +89,9 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
             _insert_jobs(
                 connection, sweep, [{**rows[key], **ids[key]} for key in fresh]
             )
+        template_ids = store_templates(connection, planned)
+        for member, one in zip(members, planned, strict=True):
+            member["template_id"] = template_ids[one.template]
         _join_sweep(connection, [_led_to(known, member) for member in members])
         keep_names(connection, _with_rows(planned, known, ids))
         if known:
@@ -224,7 +227,7 @@ def _join_sweep(connection: Connection, members: Sequence[Mapping[str, Any]]) ->
     job_id = sa.select(jobs.c.id).where(jobs.c.key == sa.bindparam("key"))
     statement = insert_into(connection, sweep_jobs)
     statement = statement.values(job_id=job_id.scalar_subquery())
-    renewed = ("position", "scheduler_label", "cell", "revision")
+    renewed = ("position", "scheduler_label", "cell", "revision", "template_id")
     upsert = statement.on_conflict_do_update(
         index_elements=["sweep_id", "job_id"],
         set_={name: statement.excluded[name] for name in renewed},

@@ -44,7 +44,6 @@ class JobPlanner:
             **self._name(scheduler, job),
             evaluations=self._count(scheduler, job.steps),
             template=prompt.template,
-            choices=prompt.choices,
             former_keys=self._former_keys(cell, meant, job),
         )
 

@@ -275,9 +275,7 @@ def test_a_read_sees_one_state_throughout(database: Database) -> None:
 def test_a_failed_block_writes_nothing(database: Database) -> None:
     def write_and_fail() -> None:
         with database.write() as connection:
-            connection.exec_driver_sql(
-                "INSERT INTO prompts VALUES (1, 'd', 't', '', NULL, NULL)"
-            )
+            connection.exec_driver_sql("INSERT INTO prompts VALUES (1, 'd', 't', '')")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -291,7 +289,7 @@ def test_a_job_must_belong_to_rows_that_exist(database: Database) -> None:
         pytest.raises(sa.exc.IntegrityError, match="FOREIGN KEY"),
         database.write() as connection,
     ):
-        connection.exec_driver_sql("INSERT INTO sweep_jobs VALUES (1,1,0,'','',1)")
+        connection.exec_driver_sql("INSERT INTO sweep_jobs VALUES (1,1,0,'','',1,1)")
 
 
 @pytest.mark.parametrize("opening", [open_database, open_for_reading])

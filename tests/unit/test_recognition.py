@@ -190,6 +190,26 @@ def test_each_schema_of_ours_is_known_as_ours(empty: Engine, revision: str) -> N
     opened.close()
 
 
+def test_the_template_of_an_older_database_goes_to_the_sweeps_with_choices(
+    empty: Engine,
+) -> None:
+    make_old(url_of(empty), "0006")
+    fill(
+        empty,
+        "UPDATE prompts SET template = 'a {cat|dog}', choices = '[\"cat\"]'",
+        "INSERT INTO sweeps (id, name, revision, digest, spec, axes, state, priority,"
+        " created_at) VALUES (2, 'other', 1, 'd', 'two', '{}', 'active', 5, '2026')",
+        "INSERT INTO sweep_jobs (sweep_id, job_id, position, cell, revision)"
+        """ VALUES (2, 1, 7, '{"prompt": "a cat", "prompt.1": "cat"}', 1)""",
+    )
+    database = open_database(url_of(empty))
+    query = "SELECT sweep, prompt_template FROM sweep_images ORDER BY sweep"
+    with database.read() as connection:
+        shown = connection.exec_driver_sql(query).all()
+    assert list(map(tuple, shown)) == [("night", None), ("other", "a {cat|dog}")]
+    database.close()
+
+
 def test_what_tells_our_databases_is_in_all_of_them(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/ours.db"
     make_old(url, "0001")

@@ -54,6 +54,18 @@ def priorities(database: Database) -> dict[int, int | None]:
     return {row.seed: row.priority for row in job_rows(database)}
 
 
+def templates_of(database: Database) -> dict[str, list[str | None]]:
+    """Give the templates that each sweep shows, and the view of all images."""
+    shown: dict[str, list[str | None]] = {"images": []}
+    with database.read() as connection:
+        for view in ("images", "sweep_images"):
+            query = sa.text(f"SELECT sweep, prompt_template FROM {view} ORDER BY seed")  # noqa: S608
+            for row in connection.execute(query):
+                name = view if view == "images" else row.sweep
+                shown.setdefault(name, []).append(row.prompt_template)
+    return shown
+
+
 @pytest.mark.parametrize(("changes", "key"), GOLDEN)
 def test_a_golden_job_is_built_from_its_row_with_the_same_key(
     database: Database, changes: dict[str, Any], key: str
@@ -376,3 +388,36 @@ def test_the_failed_jobs_of_other_sweeps_are_left_alone(database: Database) -> N
     other = submit(database, plan_seeds(2), name="other")
     assert sweeps.retry(database, other) == {}
     assert states(database)[1] == "failed"
+
+
+def test_each_sweep_shows_its_own_template_of_a_prompt(database: Database) -> None:
+    submit(database, plan_seeds(1, 2, template="a {cat|dog}"), name="first")
+    submit(database, plan_seeds(1, 2, template="a {cat|fox}"), name="second")
+    submit(database, plan_seeds(1, 3), name="plain")
+    submit(database, plan_seeds(3, template="{a|the} cat"), name="later")
+    assert templates_of(database) == {
+        "first": ["a {cat|dog}"] * 2,
+        "second": ["a {cat|fox}"] * 2,
+        "plain": [None, None],
+        "later": ["{a|the} cat"],
+        "images": ["a {cat|dog}", "a {cat|dog}", None],
+    }
+
+
+def test_a_sweep_that_is_submitted_again_shows_its_new_template(
+    database: Database,
+) -> None:
+    submit(database, plan_seeds(1, template="a {cat|dog}"))
+    submit(database, plan_seeds(1, template="a {cat|fox}"), spec="two")
+    assert templates_of(database)["night"] == ["a {cat|fox}"]
+    submit(database, plan_seeds(1), spec="three")
+    assert templates_of(database)["night"] == [None]
+
+
+def test_an_image_of_a_sweep_that_wants_it_no_more_has_no_template_of_it(
+    database: Database,
+) -> None:
+    submit(database, plan_seeds(1, template="a {cat|dog}"))
+    submit(database, plan_seeds(1, template="a {cat|fox}"), name="other")
+    drop_absent(database, save_sweep(database, "night", spec="two", axes={}))
+    assert templates_of(database) == {"other": ["a {cat|fox}"], "images": [None]}

@@ -1,0 +1,166 @@
+"""Templates: how each sweep writes its prompts.
+
+Revision: 0007.
+"""
+
+import hashlib
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+IMAGES = """
+CREATE VIEW images AS
+SELECT
+    jobs.key,
+    first_sweep.name AS sweep,
+    {facts}
+FROM {tables}
+    JOIN sweeps AS first_sweep ON first_sweep.id = jobs.sweep_id
+"""
+
+SWEEP_IMAGES = """
+CREATE VIEW sweep_images AS
+SELECT
+    jobs.key,
+    sweeps.name AS sweep,
+    {facts},
+    sweep_jobs.position,
+    sweep_jobs.scheduler_label,
+    sweep_jobs.cell
+FROM {tables}
+    JOIN sweep_jobs ON sweep_jobs.job_id = jobs.id
+    JOIN sweeps ON sweeps.id = sweep_jobs.sweep_id
+"""
+
+FIRST_TEMPLATE = """(
+        SELECT templates.text
+        FROM sweep_jobs JOIN templates ON templates.id = sweep_jobs.template_id
+        WHERE sweep_jobs.sweep_id = jobs.sweep_id AND sweep_jobs.job_id = jobs.id
+    )"""
+
+TEMPLATE = """(
+        SELECT templates.text FROM templates
+        WHERE templates.id = sweep_jobs.template_id
+    )"""
+
+FACTS = """model_places.name AS model,
+    model_places.commit_sha AS model_revision,
+    models.fingerprint AS model_fingerprint,
+    prompts.text AS prompt,
+    prompts.negative AS negative_prompt,
+    {template} AS prompt_template,
+    jobs.seed,
+    schedulers.name AS scheduler,
+    schedulers.class_name AS scheduler_class,
+    schedulers.options AS scheduler_options,
+    jobs.steps,
+    jobs.guidance,
+    jobs.width,
+    jobs.height,
+    jobs.dtype,
+    jobs.backend,
+    jobs.generator,
+    jobs.extras,
+    jobs.state,
+    jobs.attempts,
+    jobs.error,
+    results.path,
+    results.size_bytes,
+    results.pixel_sha256,
+    coalesce(results.evaluations, jobs.evaluations) AS evaluations,
+    results.engine,
+    results.batch_width,
+    results.slot,
+    results.decode_dtype,
+    results.queue_s,
+    results.load_s,
+    results.encode_s,
+    results.denoise_s,
+    results.decode_s,
+    results.save_s,
+    results.total_s,
+    results.peak_bytes,
+    results.warm_up,
+    environments.gpu,
+    environments.host,
+    results.worker,
+    results.finished_at,
+    jobs.created_at"""
+
+TABLES = """jobs
+    JOIN models ON models.id = jobs.model_id
+    JOIN prompts ON prompts.id = jobs.prompt_id
+    JOIN schedulers ON schedulers.id = jobs.scheduler_id
+    LEFT JOIN results ON results.job_id = jobs.id
+    LEFT JOIN environments ON environments.id = results.environment_id
+    JOIN model_places
+        ON model_places.id = coalesce(results.place_id, jobs.place_id)"""
+
+
+def upgrade() -> None:
+    """Move the templates."""
+    op.execute("DROP VIEW images")
+    op.execute("DROP VIEW sweep_images")
+    _move_templates()
+    for view, template in ((IMAGES, FIRST_TEMPLATE), (SWEEP_IMAGES, TEMPLATE)):
+        facts = FACTS.format(template=template)
+        op.execute(view.format(facts=facts, tables=TABLES))
+
+
+def _move_templates() -> None:
+    """Give each sweep its own; the text of a prompt had one for all sweeps."""
+    templates = op.create_table(
+        "templates",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("digest", sa.String(32), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_templates"),
+        sa.UniqueConstraint("digest", name="uq_templates_digest"),
+    )
+    _point_from("sweep_jobs", "template_id", "templates")
+    connection = op.get_bind()
+    texts = connection.exec_driver_sql(
+        "SELECT DISTINCT template FROM prompts WHERE template IS NOT NULL"
+    ).scalars()
+    for text in texts.all():
+        row = {"digest": hashlib.sha256(text.encode()).hexdigest()[:32], "text": text}
+        connection.execute(templates.insert(), row)
+    _point_members()
+    for column in ("template", "choices"):
+        op.drop_column("prompts", column)
+
+
+def _point_members() -> None:
+    """Point the members of a sweep to the templates that their prompts had."""
+    # Apart, since templates are compared as a whole: once for each prompt.
+    op.execute(
+        "CREATE TABLE template_of AS SELECT prompts.id AS prompt_id,"
+        " templates.id AS template_id FROM prompts"
+        " JOIN templates ON templates.text = prompts.template"
+    )
+    op.create_index("template_of_prompt", "template_of", ["prompt_id"], unique=True)
+    # A cell names the choices of a prompt that its sweep writes with choices.
+    statement = sa.text(
+        "UPDATE sweep_jobs SET template_id = (SELECT template_of.template_id"
+        " FROM template_of JOIN jobs ON jobs.prompt_id = template_of.prompt_id"
+        " WHERE jobs.id = sweep_jobs.job_id) WHERE cell LIKE :named"
+    )
+    op.execute(statement.bindparams(named='%"prompt.1": %'))
+    op.drop_table("template_of")
+
+
+def _point_from(table: str, column: str, other: str) -> None:
+    # In one statement: SQLite adds no constraint to a table that is there.
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    number = "INTEGER" if is_sqlite else "BIGINT"
+    op.execute(
+        f"ALTER TABLE {table} ADD COLUMN {column} {number}"
+        f" CONSTRAINT fk_{table}_{column} REFERENCES {other} (id)"
+    )
