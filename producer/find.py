@@ -41,7 +41,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         *("total_s", "warm_up"),
     ),
     "where": (
-        *("file", "size_bytes", "pixel_sha256", "gpu", "host", "worker"),
+        *("file", "folder", "size_bytes", "pixel_sha256", "gpu", "host", "worker"),
         *("engine", "batch_width", "slot", "decode_dtype", "peak_bytes"),
     ),
 }

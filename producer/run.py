@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import click
@@ -21,6 +21,7 @@ from storage import sweeps
 from storage.blocks import count_unmade, groups_blocked_by_all
 from storage.database import Database, open_database
 from storage.errors import DatabaseError
+from storage.folders import look_at_folder
 from storage.gpus import has_nvidia
 from storage.owners import my_host
 from storage.progress import Worker, able, list_workers
@@ -73,7 +74,8 @@ def run(
         click.echo(f"Warning: {warning}.", err=True)
     for line in describe_submission(done):
         click.echo(line, err=True)
-    database = open_database(settings.database_url)
+    opened = closing(open_database(settings.database_url))
+    database = click.get_current_context().with_resource(opened)
     before = standing(database, done.sweep)
     others = sweeps.count_unmade(database) - before.unmade
     if before.unmade and others:
@@ -81,6 +83,7 @@ def run(
     crew = Crew(settings, worker_options)
     started = time.monotonic()
     if before.unmade:
+        look_at_folder(database, settings.images)  # one of another's is refused
         with crew.at_work():
             after = _follow(database, done.sweep, crew)
     else:

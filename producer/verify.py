@@ -1,35 +1,34 @@
 """The command `nightsweep verify`: rows and image files, compared both ways."""
 
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any
 
 import click
 
 from producer.amounts import images as count_images
+from producer.audit import Audit
 from producer.options import program
 from producer.tables import Column, json_option, wants_json, write_json, write_table
 from producer.verify_models import verify_models
-from storage import repairs, strays, sweeps, verification
+from storage import folders, repairs, sweeps, verification
 from storage.database import Database, open_database, open_for_reading
 from storage.embedded import broker_url, is_running
 from storage.errors import ImageStoreError, QueueError, UsageError
 from storage.fingerprint import Digests
+from storage.folders import Folder
 from storage.mislabels import NameCheck
 from storage.queue import make_app, send, waiting
 from storage.settings import Settings, read_settings
 from storage.strays import key_at
 from storage.sweeps import NORMAL_PRIORITY, Sweep
-from storage.verification import Checked, Finding
+from storage.verification import EVERYWHERE, Condition, Finding
 
 #: Rows that a table shows.
 TABLE_ROWS = 200
-#: Jobs named in the messages that wake the workers; they find the others by themselves.
-WAKE_UP = 512
 
 COLUMNS = (
     Column(name="problem", read=lambda row: row["problem"].replace("_", " ")),
@@ -66,7 +65,8 @@ COLUMNS = (
 @click.option(
     "--force",
     is_flag=True,
-    help="With --repair: go on where not one image is in its place.",
+    help="With --repair: take for lost what lies in other image folders, and move away "
+    "also files that were here before the folder was this database's.",
 )
 @json_option
 def verify(
@@ -82,8 +82,10 @@ def verify(
 
     Finds images that are missing, truncated or, with --full, altered; files that
     belong to no finished job; temporary files of killed workers; and old rows whose
-    scheduler is called something that it is not. Safe while workers run, to break off
-    and to repeat. The exit code is 1 where something is wrong and was not repaired.
+    scheduler is called something that it is not. Where each host has an image folder
+    of its own, it looks at what was written to this host's. Safe while workers run, to
+    break off and to repeat. The exit code is 1 where something is wrong and was not
+    repaired.
 
     With --models, every file of every model that jobs name is hashed, at each of its
     places on this machine, whatever is remembered of it.
@@ -107,120 +109,26 @@ def verify(
         names = NameCheck(
             database, digests=Digests(settings.home / "digests.json"), sweep=sweep
         )
-        audit = _Audit(database, settings.images, names, sweep=sweep, by_digest=full)
+        force = force and repair
+        folder = _open_folder(database, settings, is_repair=repair, is_forced=force)
+        here = EVERYWHERE if force else folders.rows_here(database, folder)
+        audit = Audit(database, folder, names, here=here, sweep=sweep, by_digest=full)
         findings = audit.findings()
         if repair:
             if not force:
-                findings = _refuse_strangers(database, settings, findings)
+                findings = _refuse_strangers(database, folder, here, findings)
             findings = audit.mended(findings)
         _show(findings, as_json=as_json)
         if repair:
             names.complete()
+        elsewhere = folders.count_elsewhere(database, here, sweep=sweep)
     _wake(settings, audit.queued)
     click.echo(audit.summary(), err=True)
+    for note in _notes(audit, folder, elsewhere):
+        click.echo(note, err=True)
     if names.unknown:
         click.echo(_say_unknown(names.unknown), err=True)
     sys.exit(1 if audit.unrepaired else 0)
-
-
-class _Audit:
-    """One run: what it looks at, and what it found so far."""
-
-    def __init__(
-        self,
-        database: Database,
-        images: Path,
-        names: NameCheck,
-        *,
-        sweep: Sweep | None,
-        by_digest: bool,
-    ) -> None:
-        self._database = database
-        self._images = images
-        self._names = names
-        self._sweep = sweep
-        self._by_digest = by_digest
-        self._checked = 0
-        self._problems: Counter[str] = Counter()
-        self._is_repair = False
-        self._repaired = 0
-        #: Keys that are queued again, by batch group; as many as wake all workers.
-        self.queued: dict[str, list[str]] = {}
-
-    @property
-    def unrepaired(self) -> int:
-        """Findings about which nothing was done."""
-        return self._problems.total() - self._repaired
-
-    def findings(self) -> Iterator[list[Finding]]:
-        """Give what is wrong, some at a time, as it is found."""
-        if not self._images.is_dir():
-            msg = (
-                f"The image folder must be there, but {self._images} is not; mount "
-                "it, or set NIGHTSWEEP_IMAGES to the folder that the workers use."
-            )
-            raise ImageStoreError(msg)
-        for checked in self._looks():
-            self._checked += checked.images
-            self._problems.update(each.problem for each in checked.findings)
-            if checked.findings:
-                yield list(checked.findings)
-
-    def mended(self, findings: Iterable[list[Finding]]) -> Iterator[list[Finding]]:
-        """Repair what is found, and give it with what was done."""
-        self._is_repair = True
-        for some in findings:
-            mended = [*repairs.mend(self._database, self._images, some)]
-            self._repaired += sum(each.repair is not None for each in mended)
-            for each in mended:
-                self._note(each)
-            yield mended
-
-    def summary(self) -> str:
-        """Say in a sentence what was found."""
-        checked = f"{count_images(self._checked)} checked"
-        if not self._problems:
-            return f"{checked}, nothing is wrong."
-        told = [
-            f"{count:,} {problem.replace('_', ' ')}"
-            for problem, count in self._problems.items()
-        ]
-        return f"{checked}: {', '.join(told)}; {self._outcome()}."
-
-    def _outcome(self) -> str:
-        if not self._is_repair:
-            return "--repair mends that"
-        done = f"{self._repaired:,} repaired"
-        left = f"{self.unrepaired:,} changed meanwhile: run it again"
-        return f"{done}, {left}" if self.unrepaired else done
-
-    def _looks(self) -> Iterator[Checked]:
-        looks = verification.check_images(
-            self._database,
-            self._images,
-            sweep=self._sweep,
-            by_digest=self._by_digest,
-        )
-        yield from self._with_progress(looks)
-        if self._sweep is None:
-            yield from strays.check_files(self._database, self._images)
-        yield from self._names.look()
-
-    def _with_progress(self, looks: Iterator[Checked]) -> Iterator[Checked]:
-        if not sys.stderr.isatty():
-            yield from looks
-            return
-        total = verification.count_made(self._database, self._sweep)
-        with click.progressbar(length=total, label="Checking", file=sys.stderr) as bar:
-            for checked in looks:
-                bar.update(checked.images)
-                yield checked
-
-    def _note(self, finding: Finding) -> None:
-        is_known = sum(map(len, self.queued.values())) >= WAKE_UP
-        if finding.made and finding.repair == repairs.QUEUED and not is_known:
-            made = finding.made
-            self.queued.setdefault(made.group, []).append(made.key)
 
 
 def _say_unknown(models: Iterable[str]) -> str:
@@ -249,8 +157,56 @@ def _find(database: Database, name: str) -> Sweep:
     return sweep
 
 
+def _open_folder(
+    database: Database, settings: Settings, *, is_repair: bool, is_forced: bool
+) -> Folder:
+    images = settings.images
+    if not images.is_dir():
+        msg = (
+            f"The image folder must be there, but {images} is not; mount it, or set "
+            "NIGHTSWEEP_IMAGES to the folder that the workers use."
+        )
+        raise ImageStoreError(msg)
+    folder = folders.look_at_folder(database, images)
+    if is_forced:
+        return replace(folders.take_folder(database, images), since_ns=0)
+    if folder.id is None:
+        _refuse_replaced(database, folder)
+    return folders.take_folder(database, images) if is_repair else folder
+
+
+def _refuse_replaced(database: Database, folder: Folder) -> None:
+    """Refuse an empty mount point, or another folder in the place of the images."""
+    elsewhere = folders.count_elsewhere(database, folders.rows_here(database, folder))
+    lost = elsewhere[folder.place]
+    if lost:
+        msg = (
+            "The image folder must be the one that workers wrote to, but in its place "
+            f"is another, {folder.path}; mount the disk that holds it, or have its "
+            f"{count_images(lost)} made again: `{program()} verify --repair --force`."
+        )
+        raise ImageStoreError(msg)
+
+
+def _notes(audit: Audit, folder: Folder, elsewhere: Mapping[str, int]) -> Iterator[str]:
+    """Yield sentences about images and files that were left out."""
+    if elsewhere:
+        earlier = {folder.place: f"an earlier one at {folder.place}"}
+        places = ", ".join(earlier.get(each, each) for each in sorted(elsewhere))
+        count = count_images(sum(elsewhere.values()))
+        yield f"Not looked at: {count} in other image folders ({places})."
+    if audit.foreign:
+        yield (
+            f"Left alone: {audit.foreign:,} foreign, which may be another database's; "
+            "--repair --force moves them away."
+        )
+
+
 def _refuse_strangers(
-    database: Database, settings: Settings, findings: Iterator[list[Finding]]
+    database: Database,
+    folder: Folder,
+    here: Condition,
+    findings: Iterator[list[Finding]],
 ) -> Iterator[list[Finding]]:
     """Refuse to repair where folder and database have nothing to do with each other.
 
@@ -259,10 +215,10 @@ def _refuse_strangers(
     """
     first = next(findings, None)
     is_about_files = any(finding.path for finding in first or ())
-    if is_about_files and not verification.has_any(database, settings.images):
+    if is_about_files and not verification.has_any(database, folder.path, here=here):
         msg = (
             "At least one image must be in its place before anything is repaired, but "
-            f"none is in {settings.images}; check NIGHTSWEEP_IMAGES and the database, "
+            f"none is in {folder.path}; check NIGHTSWEEP_IMAGES and the database, "
             f"or tell `{program()} verify --repair` to go on with --force."
         )
         raise UsageError(msg)

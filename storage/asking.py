@@ -1,4 +1,4 @@
-"""One query of a person's own, which can read and nothing else."""
+"""A query that a person wrote, run so that it can only read."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -24,10 +24,10 @@ _READING = frozenset(
 
 
 def ask(database: Database, query: str) -> list[dict[str, Any]]:
-    """Give the rows of a query that reads.
+    """Return the rows of a query.
 
-    SQLite is asked about each thing that the query would do. PostgreSQL runs it as the
-    query of a cursor, which is one SELECT, in a transaction that only reads.
+    SQLite calls back for each thing that the query would do. PostgreSQL gets it as the
+    query of a cursor, which must be one SELECT, in a read-only transaction.
 
     Raises:
         UsageError: The query is not SQL, does more than read, or is several.
@@ -54,14 +54,14 @@ def _guarded(connection: Connection, query: str) -> Iterator[None]:
         finally:
             driver.set_authorizer(None)
         return
-    # Only psycopg lets the server itself refuse what follows a first statement.
+    # Only psycopg has the server refuse a second statement; other drivers may send it.
     if connection.dialect.driver != "psycopg" and ";" in query:
         raise _refusal(query, "it holds a semicolon")
     yield
 
 
 def _judge(action: int, table: str | None, *_others: str | None) -> int:
-    # As which SQLite counts the first use of `json_each`; it refuses a real one itself.
+    # SQLite reports the first use of `json_each` so; it refuses a real one itself.
     is_unreal = action == sqlite3.SQLITE_UPDATE and table == "sqlite_master"
     return sqlite3.SQLITE_OK if action in _READING or is_unreal else sqlite3.SQLITE_DENY
 

@@ -74,7 +74,7 @@ class Database:
             raise self._explained(exc) from exc
 
     def _explained(self, exc: DBAPIError) -> NightsweepError:
-        """Say why tables and columns are not what they should be."""
+        """Return the error for tables or columns that are not as the schema says."""
         where = shown(self.engine)
         try:
             with translated(self.engine), self.engine.connect() as connection:

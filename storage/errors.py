@@ -3,7 +3,9 @@
     NightsweepError
     ├── UsageError             the caller must change something (exit code 2)
     │   ├── SpecError          a sweep file with one or more problems
-    │   └── WrongDatabaseError a database that is there, and is not to be used
+    │   └── WrongPlaceError    what the settings name is there, and not to be used
+    │       ├── WrongDatabaseError  damaged, another program's, of another schema
+    │       └── WrongFolderError    an image folder of another database
     ├── UnfitError             this worker cannot make jobs of this kind; others may
     │   └── ModelError         a model cannot be found, read or trusted
     │       └── FingerprintError   the files are not those that were planned
@@ -63,11 +65,16 @@ class SpecError(UsageError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-class WrongDatabaseError(UsageError):
-    """A database that is there, and not to be used, however long one waits.
+class WrongPlaceError(UsageError):
+    """Something that is there, and not to be used, however long one waits."""
 
-    It has another schema, is another program's, is damaged, or refuses its user.
-    """
+
+class WrongDatabaseError(WrongPlaceError):
+    """A database of another schema or program, or one that is damaged or closed."""
+
+
+class WrongFolderError(WrongPlaceError):
+    """An image folder of another database, or whose owner cannot be told."""
 
 
 class UnfitError(NightsweepError):

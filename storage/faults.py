@@ -1,4 +1,4 @@
-"""What a database's error means: that it is away, or that waiting would not help."""
+"""What an error of the database means: an outage, or what waiting cannot mend."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ from sqlalchemy.exc import (
 from storage.errors import DatabaseError, WrongDatabaseError
 from storage.settings import without_password
 
-#: `outage` ends by itself, or by somebody's hand; `mistake` is nightsweep's own, or
-#: that of an old nightsweep beside a newer schema.
+#: An `outage` ends while nightsweep waits. A `mistake` is a bug, or an old nightsweep
+#: beside a newer schema. `damage` and `rights` need a person.
 Fault = Literal["outage", "mistake", "damage", "rights"]
 
-#: Of SQLite's result codes those that are no outage. It says the first of a table or a
-#: column that is not there, and calls that an `OperationalError`, as it does an outage.
+#: The result codes of SQLite that are no outage. SQLITE_ERROR is the code for a missing
+#: table or column; the driver raises `OperationalError` for it, as for an outage.
 _SQLITE: dict[int, Fault] = {
     sqlite3.SQLITE_ERROR: "mistake",
     sqlite3.SQLITE_TOOBIG: "mistake",
@@ -35,9 +35,9 @@ _SQLITE: dict[int, Fault] = {
     sqlite3.SQLITE_CORRUPT: "damage",
     sqlite3.SQLITE_NOTADB: "damage",
 }
-#: The lower byte is the result code; what is above tells more of it.
+#: The lower byte of an extended result code is the result code.
 _RESULT_CODE = 0xFF
-#: The same of PostgreSQL's states, where the driver's class does not tell.
+#: The states of PostgreSQL for which the driver's class of error does not decide.
 _POSTGRESQL: dict[str, Fault] = {
     "42501": "rights",
     "XX001": "damage",
@@ -55,7 +55,7 @@ _LOCK_NOT_AVAILABLE = "55P03"
 
 
 def fault_of(exc: DBAPIError) -> Fault:
-    """Tell what an error of the driver means."""
+    """Return what an error of the driver means."""
     if exc.connection_invalidated:
         return "outage"
     code = getattr(exc.orig, "sqlite_errorcode", None)
@@ -85,14 +85,14 @@ def translated(engine: Engine) -> Iterator[None]:
 
 
 def shown(engine: Engine) -> str:
-    """Give the place of a database for a message, without its password."""
+    """Return where a database is, for a message, without its password."""
     if engine.dialect.name == "sqlite":
         return unquote(str(engine.url.database).removeprefix("file:"))
     return without_password(engine.url.render_as_string(hide_password=True))
 
 
 def first_line(exc: DBAPIError) -> str:
-    """Give what the driver says, without the statement that some show below."""
+    """Return what the driver says, without the statement that some drivers add."""
     return str(exc.orig).partition("\n")[0]
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from storage.errors import ImageStoreError
 
 KEY = re.compile(r"[0-9a-f]{32}")
+#: The folders at the top of the image folder; others hold nothing of ours.
+FOLDERS = tuple(f"{number:02x}" for number in range(256))
 
 
 def relative_path(key: str) -> str:
@@ -50,10 +52,12 @@ class ImageFolder:
         root: The folder.
         missing: Says of a job's key, and of the bytes that stay free on the disk with
             its image, what room is wanted and not there; None where none is wanted.
+        id: Its row in `folders`; None where results note none.
     """
 
     root: Path
     missing: Callable[[str, int], Room | None] | None = None
+    id: int | None = None
 
     def path(self, key: str) -> Path:
         """Give where the image of a job is, or will be."""

@@ -1,6 +1,7 @@
-"""Whose database it is: nightsweep's own, a new one, or another program's.
+"""Whether a database is nightsweep's own, empty, or another program's.
 
-A revision alone says nothing: other programs have Alembic, too, and call theirs 0001.
+Its tables decide. A revision does not: other programs use Alembic too, and may call
+their revisions 0001.
 """
 
 import re
@@ -12,23 +13,23 @@ from storage.errors import WrongDatabaseError
 from storage.faults import shown
 from storage.schema import metadata
 
-#: What every schema of nightsweep holds, from the first on.
+#: The tables of every schema of nightsweep, from the first one on.
 OURS = frozenset(
     (
         *("blocks", "environments", "jobs", "models", "prompts", "results"),
         *("schedulers", "scores", "sweep_jobs", "sweeps"),
     )
 )
-#: Names of tables and views that another program must not have beside ours.
+#: The names that nightsweep needs; another program must not use them.
 NAMES = OURS | metadata.tables.keys() | {"images", "sweep_images"}
-#: Where Alembic notes the revision.
+#: The table in which Alembic notes the revision.
 VERSIONS = "alembic_version"
 
 _REVISION = re.compile(r"\d{4}")
 
 
 def recognize(connection: Connection) -> str | None:
-    """Give the revision of the schema; None where there is nothing yet.
+    """Return the revision of the schema; None for an empty database.
 
     Raises:
         WrongDatabaseError: It is another program's.
@@ -51,7 +52,7 @@ def _revisions(connection: Connection) -> list[str]:
 
 
 def _refuse_strangers(connection: Connection, names: set[str]) -> None:
-    # Several programs may share a server's database, but not the names in it.
+    # Programs may share a database of a server, but not the names in it.
     theirs = names if connection.dialect.name == "sqlite" else names & NAMES
     if theirs:
         _refuse(connection, f"a table {min(theirs)}")

@@ -41,7 +41,7 @@ def mend(
     """Repair what can be, and give every finding with what was done about it.
 
     Images that are missing or damaged are queued again. What was changed by others
-    since it was looked at is left alone.
+    since it was looked at, or may be another database's, is left alone.
 
     Raises:
         ImageStoreError: A file cannot be moved.
@@ -57,6 +57,8 @@ def mend(
             yield _remove(images, finding)
         elif finding.problem == "mislabelled":
             yield relabel(database, finding)
+        elif finding.problem == "foreign":
+            yield finding
 
 
 def _requeue(

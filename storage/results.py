@@ -102,6 +102,7 @@ def record_done(
     worker: str,
     environment: Environment,
     owner: str | None = None,
+    folder_id: int | None = None,
 ) -> set[int]:
     """Mark jobs as done, each once, also where the lease ended meanwhile.
 
@@ -115,6 +116,7 @@ def record_done(
         worker: Who made it, for people.
         environment: Where and with what.
         owner: Who made it, as its claims say; None where no other can hold the jobs.
+        folder_id: Row of the image folder that the files are in, if it has one.
 
     Returns:
         The ids of `done` that were not done before.
@@ -132,6 +134,7 @@ def record_done(
                 "job_id": job_id,
                 "worker": worker,
                 "environment_id": environment_id,
+                "folder_id": folder_id,
                 "place_id": places.get(result.place) if result.place else None,
             }
             for job_id, result in done.items()

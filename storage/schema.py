@@ -111,6 +111,28 @@ scheduler_names = Table(
     Column("name", Text, primary_key=True),
 )
 
+#: What the database is: one row.
+about = Table(
+    "about",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    # A copy and a backup keep it; the markers of image folders hold it.
+    Column("database_id", String(32), nullable=False),
+    CheckConstraint("id = 1", name="only"),
+)
+
+#: Image folders: one that all hosts share, or one on each host.
+folders = Table(
+    "folders",
+    metadata,
+    Column("id", Id, primary_key=True),
+    # The folder's own id, from its marker.
+    Column("mark", String(32), nullable=False, unique=True),
+    # Host and path, for people.
+    Column("place", Text, nullable=False),
+    Column("noted_at", String(32), nullable=False),
+)
+
 environments = Table(
     "environments",
     metadata,
@@ -204,6 +226,8 @@ results = Table(
     Column("finished_at", String(32), nullable=False, index=True),
     Column("engine", String(16), nullable=False, server_default="plain"),
     Column("decode_dtype", String(16), nullable=False, server_default=""),
+    # The folder of its file; NULL where that was not recorded.
+    Column("folder_id", Id, ForeignKey("folders.id")),
     # Where its model was loaded from; NULL where that was not recorded.
     Column("place_id", Id, ForeignKey("model_places.id")),
 )

@@ -3,7 +3,7 @@
 | variable | meaning | default |
 |---|---|---|
 | `NIGHTSWEEP_HOME` | state: database, embedded Redis, logs | `~/nightsweep` |
-| `NIGHTSWEEP_IMAGES` | image files; may be shared | `$NIGHTSWEEP_HOME/images` |
+| `NIGHTSWEEP_IMAGES` | image files; for one database | `$NIGHTSWEEP_HOME/images` |
 | `NIGHTSWEEP_DATABASE_URL` | SQLAlchemy URL | SQLite in the state folder |
 | `NIGHTSWEEP_REDIS_URL` | Celery broker URL | the embedded Redis |
 | `NIGHTSWEEP_LEASE_S` | seconds after which silence frees a job | 90 |
@@ -29,7 +29,7 @@ from storage.errors import UsageError
 #: Every environment variable that nightsweep reads, with its meaning.
 VARIABLES: Mapping[str, str] = {
     "NIGHTSWEEP_HOME": "state: database, embedded Redis, logs (~/nightsweep)",
-    "NIGHTSWEEP_IMAGES": "image files; may be shared ($NIGHTSWEEP_HOME/images)",
+    "NIGHTSWEEP_IMAGES": "image files; for one database ($NIGHTSWEEP_HOME/images)",
     "NIGHTSWEEP_DATABASE_URL": "SQLAlchemy URL (SQLite in the state folder)",
     "NIGHTSWEEP_REDIS_URL": "Celery broker URL (the embedded Redis)",
     "NIGHTSWEEP_LEASE_S": "seconds after which silence frees a job (90)",

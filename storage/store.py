@@ -20,6 +20,7 @@ from storage.asking import ask
 from storage.database import Database, open_for_reading
 from storage.errors import ImageStoreError, UsageError
 from storage.filters import Filter
+from storage.folders import find_place, look_at_folder
 from storage.images import ImageFolder
 from storage.ranges import Asked, read_numbers
 from storage.schema import environments, jobs, results, scores
@@ -121,9 +122,11 @@ class Store:
 
         Returns:
             The row of the view `images`, and: `file`, the absolute path or None;
-            `sweeps`, its memberships, each with `sweep`, `position`,
-            `scheduler_label` and `cell`; `scores`, each with `metric`, `model` and
-            `value`; `environment`, versions and the like by name.
+            `folder`, host and path of the image folder that it was written to, or
+            None where that is not known; `sweeps`, its memberships, each with
+            `sweep`, `position`, `scheduler_label` and `cell`; `scores`, each with
+            `metric`, `model` and `value`; `environment`, versions and the like by
+            name.
 
         Raises:
             UsageError: No key begins so, or several do.
@@ -133,6 +136,7 @@ class Store:
             return {
                 **row,
                 "file": str(file) if file else None,
+                "folder": find_place(database, row["key"])[1],
                 "sweeps": _memberships(database, row["key"]),
                 **_made_with(database, row["key"]),
             }
@@ -141,11 +145,15 @@ class Store:
         """Give where the image of a job is, or will be.
 
         Raises:
-            UsageError: No key begins so, or several do.
+            UsageError: No key begins so, several do, or the image folder is another
+                database's.
+            ImageStoreError: The image is in another image folder.
         """
-        with self._one(key) as (_, row):
-            key = row["key"]
-        return ImageFolder(self.settings.images).path(key)
+        with self._one(key) as (database, row):
+            file = ImageFolder(self.settings.images).path(row["key"])
+            if row["path"] and not file.exists():
+                self._refuse_other_folder(database, row["key"])
+        return file
 
     def image(self, key: str) -> "Image.Image":
         """Open an image as RGB, with all of its pixels read.
@@ -154,11 +162,14 @@ class Store:
             key: Its key, or the beginning of it.
 
         Raises:
-            UsageError: No key begins so, several do, or the image is not made yet.
-            ImageStoreError: The file is gone or damaged.
+            UsageError: No key begins so, several do, the image is not made yet, or
+                the image folder is another database's.
+            ImageStoreError: The file is gone or damaged, or in another image folder.
         """
-        with self._one(key) as (_, row):
+        with self._one(key) as (database, row):
             state, path, error = row["state"], row["path"], row["error"]
+            if path and not (self.settings.images / path).exists():
+                self._refuse_other_folder(database, row["key"])
         if state != "done":
             reason = f" ({error})" if error else ""
             msg = (
@@ -209,6 +220,17 @@ class Store:
         """
         with self._reading() as database:
             return ask(database, query) if database else []
+
+    def _refuse_other_folder(self, database: Database, key: str) -> None:
+        here = look_at_folder(database, self.settings.images)
+        row_id, place = find_place(database, key)
+        if row_id is not None and row_id != here.id:
+            msg = (
+                f"an image must be in this image folder to be opened, but {key} was "
+                f"written to {place}, and this is {here.place}; open it there, or set "
+                "NIGHTSWEEP_IMAGES to where that folder is mounted here."
+            )
+            raise ImageStoreError(msg)
 
     @contextmanager
     def _one(self, key: str) -> Iterator[tuple[Database, dict[str, Any]]]:

@@ -8,29 +8,36 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from storage.database import Database
-from storage.images import relative_path
+from storage.images import FOLDERS, relative_path
 from storage.schema import jobs
 from storage.verification import Checked, Finding, Stamp, stamp_of, unreadable
 
 #: Seconds after which no worker is still about to use a file that it wrote.
 SETTLED_S = 3600.0
-#: The folders at the top of the image folder; others hold nothing of ours.
-FOLDERS = tuple(f"{number:02x}" for number in range(256))
 
 _IMAGE = re.compile(r"([0-9a-f]{32})\.png")
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.png\.[0-9a-f]+\.tmp")
 
 
-def check_files(database: Database, images: Path) -> Iterator[Checked]:
+def check_files(
+    database: Database, images: Path, *, since_ns: int = 0
+) -> Iterator[Checked]:
     """Look for files that belong to no finished job, a folder at a time.
 
     What workers may be about to use is left out: files of jobs that are in hand, and
     those of unfinished jobs and temporary ones while they are young.
+
+    Args:
+        database: Where the rows are.
+        images: The image folder.
+        since_ns: When the folder became the database's; see `storage.folders`. Older
+            files may be another database's, and become `foreign`.
 
     Raises:
         ImageStoreError: A folder cannot be read.
@@ -40,7 +47,8 @@ def check_files(database: Database, images: Path) -> Iterator[Checked]:
         paths = list(_paths(images, folder))
         states = _states(database, folder) if paths else {}
         strays = (_stray(images, path, states) for path in paths)
-        yield Checked(images=0, findings=[each for each in strays if each])
+        found = [_judged(each, since_ns) for each in strays if each]
+        yield Checked(images=0, findings=found)
 
 
 def key_at(path: str) -> str | None:
@@ -111,6 +119,14 @@ def _orphan(images: Path, path: str, states: Mapping[str, str]) -> Finding | Non
     if state:
         detail = f"its job is {state}"
     return Finding(problem="orphaned", path=path, detail=detail, stamp=stamp)
+
+
+def _judged(finding: Finding, since_ns: int) -> Finding:
+    is_older = finding.stamp is not None and finding.stamp.changed_ns < since_ns
+    if finding.problem != "orphaned" or not is_older:
+        return finding
+    detail = f"{finding.detail}; it was here before the folder was this database's"
+    return replace(finding, problem="foreign", detail=detail)
 
 
 def _leftover(images: Path, path: str) -> Finding | None:

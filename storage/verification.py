@@ -27,11 +27,21 @@ from storage.images import relative_path
 from storage.schema import jobs, results, sweep_jobs
 from storage.sweeps import Sweep
 
-#: `leftover` is the temporary file of a worker that was killed; `mislabelled` are rows
-#: whose scheduler is called something that it is not.
+#: A `leftover` is the temporary file of a killed worker. A `foreign` file may be
+#: another database's. `mislabelled` rows call a scheduler something that it is not.
 Problem = Literal[
-    "missing", "truncated", "wrong_digest", "orphaned", "leftover", "mislabelled"
+    "missing",
+    "truncated",
+    "wrong_digest",
+    "orphaned",
+    "leftover",
+    "foreign",
+    "mislabelled",
 ]
+
+#: A condition on rows of `results`, and the one that all rows meet.
+Condition = sa.ColumnElement[bool]
+EVERYWHERE: Condition = sa.true()
 
 #: Rows that are read, and checked, at a time.
 PAGE = 1000
@@ -137,10 +147,12 @@ class Checked:
     findings: Sequence[Finding]
 
 
-def count_made(database: Database, sweep: Sweep | None = None) -> int:
-    """Count the finished images, of a sweep or of all."""
+def count_made(
+    database: Database, sweep: Sweep | None = None, *, here: Condition = EVERYWHERE
+) -> int:
+    """Count the finished images, of a sweep or of all; `here` as in `check_images`."""
     with database.read() as connection:
-        query = sa.select(sa.func.count()).select_from(results)
+        query = sa.select(sa.func.count()).select_from(results).where(here)
         if sweep:
             of_sweep = sweep_jobs.c.job_id == results.c.job_id
             query = query.join(sweep_jobs, of_sweep)
@@ -153,6 +165,7 @@ def check_images(
     images: Path,
     *,
     sweep: Sweep | None = None,
+    here: Condition = EVERYWHERE,
     by_digest: bool = False,
 ) -> Iterator[Checked]:
     """Look for the file of each finished image, some at a time.
@@ -161,6 +174,7 @@ def check_images(
         database: Where the rows are.
         images: The image folder.
         sweep: To check its images only.
+        here: Which rows of `results` are looked for: `storage.folders.rows_here`.
         by_digest: To decode each file and compare its pixels too.
 
     Raises:
@@ -170,17 +184,17 @@ def check_images(
     check = partial(_check, images, by_digest=by_digest)
     # Threads, since decoding and hashing leave Python's lock alone.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for page in _pages(database, sweep):
+        for page in _pages(database, sweep, here):
             found = pool.map(check, page) if by_digest else map(check, page)
             wrong = [finding for finding in found if finding]
             yield Checked(images=len(page), findings=wrong)
 
 
-def has_any(database: Database, images: Path) -> bool:
-    """Tell whether at least one finished image is where its row says."""
+def has_any(database: Database, images: Path, *, here: Condition = EVERYWHERE) -> bool:
+    """Tell whether at least one image of `here` is where its row says."""
     return any(
         stamp_of(images, relative_path(made.key))
-        for page in _pages(database, None)
+        for page in _pages(database, None, here)
         for made in page
     )
 
@@ -227,9 +241,11 @@ def unreadable(exc: OSError) -> ImageStoreError:
     return ImageStoreError(msg)
 
 
-def _pages(database: Database, sweep: Sweep | None) -> Iterator[list[Made]]:
+def _pages(
+    database: Database, sweep: Sweep | None, here: Condition
+) -> Iterator[list[Made]]:
     place = sweep_jobs.c.job_id if sweep else results.c.job_id
-    query = select_made().order_by(place).limit(PAGE)
+    query = select_made().where(here).order_by(place).limit(PAGE)
     if sweep:
         query = query.join(sweep_jobs, sweep_jobs.c.job_id == results.c.job_id)
         query = query.where(sweep_jobs.c.sweep_id == sweep.id)

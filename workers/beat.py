@@ -10,7 +10,7 @@ from celery import Celery
 
 from storage import claims
 from storage.database import Database
-from storage.errors import NightsweepError, WrongDatabaseError
+from storage.errors import NightsweepError, WrongPlaceError
 from storage.queue import redis_client
 from workers import moments, outages
 from workers.moments import Moment
@@ -126,8 +126,8 @@ class Beat:
     def _try(self, act: Callable[[], None], *, who: str) -> None:
         try:
             act()
-        except WrongDatabaseError:
-            pass  # no outage; the work ends with it, and says so
+        except WrongPlaceError:
+            pass  # no outage; the painter's thread meets it too, and says so
         except NightsweepError as exc:
             outages.begin(who, exc)
         except Exception:  # whatever it is, leases are not lost for it

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from storage import blocks
 from storage.database import Database, open_database
 from storage.embedded import broker_url
 from storage.errors import DeviceError
+from storage.folders import look_at_folder
 from storage.owners import my_host
 from storage.queue import make_app
 from storage.settings import Settings, read_settings
@@ -105,7 +107,10 @@ def worker(
     told.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[told])
     logging.getLogger("workers").setLevel(logging.INFO)
-    database = _open(settings.database_url)
+    opened = closing(_open(settings.database_url))
+    database = click.get_current_context().with_resource(opened)
+    # So that a folder of another database is told of before any worker starts.
+    patiently(lambda: look_at_folder(database, settings.images), check=lambda: None)
     supervisor = _supervise(
         settings,
         seats,

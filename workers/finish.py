@@ -280,6 +280,7 @@ class Finisher:
                 worker=self._kit.worker,
                 environment=environment,
                 owner=self._kit.owner,
+                folder_id=self._kit.images.id,
             )
             self._kit.patiently(record)
         for row in rows:

@@ -15,7 +15,7 @@ from storage.errors import (
     DeviceError,
     NightsweepError,
     UnfitError,
-    WrongDatabaseError,
+    WrongPlaceError,
 )
 from storage.images import ImageFolder
 from storage.owners import my_host
@@ -30,7 +30,7 @@ PAUSE_S = 2.0
 #: Attempts at a job, alone of late, after which its group waits.
 MANY = 3
 #: What ends the work on a group; any other error is a job's, or unforeseen.
-ENDINGS = (StoppedError, UnfitError, DeviceError, WrongDatabaseError)
+ENDINGS = (StoppedError, UnfitError, DeviceError, WrongPlaceError)
 
 Answer = TypeVar("Answer")
 

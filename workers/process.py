@@ -21,7 +21,8 @@ from celery.exceptions import Reject, SecurityWarning
 
 from storage.database import open_database, utc_now
 from storage.embedded import broker_url
-from storage.errors import NightsweepError, UsageError, WrongDatabaseError
+from storage.errors import NightsweepError, UsageError, WrongPlaceError
+from storage.folders import take_folder
 from storage.free_space import WantedFreeSpace
 from storage.images import ImageFolder
 from storage.model_places import DatabasePlaces
@@ -43,7 +44,7 @@ from workers.pool import TaskPool
 from workers.presence import Presence
 from workers.recent import Recent
 from workers.reports import Reporter
-from workers.tasks import EXIT_WRONG_DATABASE, STOP_S, register, should_stop
+from workers.tasks import EXIT_WRONG_PLACE, STOP_S, register, should_stop
 from workers.turn import Turn
 
 # By its name, since it is `__main__` where it runs.
@@ -85,8 +86,8 @@ def main(peers: int, report: int | None, **seat: Any) -> None:
         sys.exit(_serve(app, seat["name"]))
     except NightsweepError as exc:
         log.error("%s", exc, extra={"action": "worker_unfit"})  # noqa: TRY400
-        is_wrong = isinstance(exc, WrongDatabaseError)
-        sys.exit(EXIT_WRONG_DATABASE if is_wrong else exc.exit_code)
+        is_wrong = isinstance(exc, WrongPlaceError)
+        sys.exit(EXIT_WRONG_PLACE if is_wrong else exc.exit_code)
 
 
 def _prepare(settings: Settings, seat: Seat, *, peers: int, recent: Recent) -> Celery:
@@ -96,10 +97,11 @@ def _prepare(settings: Settings, seat: Seat, *, peers: int, recent: Recent) -> C
     owner = my_name()
     every_s = settings.lease_s / BEATS_PER_LEASE
     Presence(database, _entry(seat, owner), recent, every_s=every_s).start()
+    folder = _patiently(lambda: take_folder(database, settings.images))
     beat = Beat(app, database, owner=owner, lease_s=settings.lease_s)
     kit = Kit(
         database=database,
-        images=ImageFolder(settings.images, WantedFreeSpace(database)),
+        images=ImageFolder(settings.images, WantedFreeSpace(database), folder.id),
         beat=beat,
         owner=owner,
         worker=seat.name,

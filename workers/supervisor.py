@@ -14,7 +14,7 @@ from workers.bench import MANY
 from workers.child import Child, Process
 from workers.devices import Seat
 from workers.leave import Leave
-from workers.tasks import EXIT_UNFIT, EXIT_WRONG_DATABASE, STOP_S
+from workers.tasks import EXIT_UNFIT, EXIT_WRONG_PLACE, STOP_S
 from workers.upkeep import Upkeep
 from workers.watchdog import Watchdog, read_limits
 
@@ -67,7 +67,7 @@ class Supervisor:
         self._next_lock = 0.0
         self._stopping = False
         self._hurried = False
-        #: Whether the database is one that this nightsweep cannot use.
+        #: Whether a worker ended since its database or folder is not to be used.
         self._is_in_vain = False
 
     def take_seats(self) -> list[Seat]:
@@ -104,7 +104,7 @@ class Supervisor:
             time.sleep(TICK_S)
         self._end_all()
         if self._upkeep.trouble:
-            log.error("%s", self._upkeep.trouble, extra={"action": "wrong_database"})
+            log.error("%s", self._upkeep.trouble, extra={"action": "wrong_place"})
         return 1 if self._is_hopeless() else 0
 
     def _seated(self) -> list[Child]:
@@ -187,7 +187,7 @@ class Supervisor:
         code = process.popen.returncode
         process.close()
         child.process = None
-        if code == EXIT_WRONG_DATABASE:
+        if code == EXIT_WRONG_PLACE:
             self._is_in_vain = True
             self._upkeep.free(process.owner, died=False)
             return

@@ -8,7 +8,7 @@ from celery import Celery
 from celery.exceptions import Reject
 from celery.worker import state
 
-from storage.errors import DeviceError, WrongDatabaseError
+from storage.errors import DeviceError, WrongPlaceError
 from storage.images import KEY
 from storage.queue import CHUNK, MAKE
 from workers import outages
@@ -23,8 +23,9 @@ log = logging.getLogger(__name__)
 STOP_S = 60.0
 #: Exit code of a worker whose device failed: it starts again after a while.
 EXIT_UNFIT = 3
-#: Exit code of a worker that cannot use the database: nobody starts it again.
-EXIT_WRONG_DATABASE = 4
+#: Exit code of a worker whose database or image folder is not to be used: the
+#: supervisor does not start it again.
+EXIT_WRONG_PLACE = 4
 
 
 def register(app: Celery, turn: Turn, beat: Beat) -> None:
@@ -60,10 +61,10 @@ def _take(turn: Turn, keys: list[str]) -> None:
         turn.take(keys)
     except StoppedError as exc:
         raise _handed_back() from exc
-    except (DeviceError, WrongDatabaseError) as exc:
+    except (DeviceError, WrongPlaceError) as exc:
         log.error("%s", exc, extra={"action": "worker_unfit"})  # noqa: TRY400 - a sentence
         is_device = isinstance(exc, DeviceError)
-        code = EXIT_UNFIT if is_device else EXIT_WRONG_DATABASE
+        code = EXIT_UNFIT if is_device else EXIT_WRONG_PLACE
         state.should_stop = code  # type: ignore[assignment]
         raise _handed_back() from exc
 

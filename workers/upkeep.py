@@ -12,7 +12,7 @@ from functools import partial
 
 from storage import blocks, claims, roster
 from storage.database import Database
-from storage.errors import NightsweepError, WrongDatabaseError
+from storage.errors import NightsweepError, WrongPlaceError
 from storage.owners import my_host
 from storage.roster import Entry
 from workers import outages
@@ -39,7 +39,7 @@ class Upkeep:
     Attributes:
         has_work: Whether there was something to make when it was looked for last;
             None where that is not known.
-        trouble: Why there is no use in going on, once that is known.
+        trouble: Why the work cannot go on, once that is known.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Upkeep:
             keep_redis: Called every second, where Redis is ours to start.
         """
         self.has_work: bool | None = None
-        self.trouble: WrongDatabaseError | None = None
+        self.trouble: WrongPlaceError | None = None
         self._host = my_host()
         self._database = database
         self._repair = repair
@@ -146,7 +146,7 @@ class Upkeep:
     def _try(self, errands: Errands, act: Callable[[], Answer]) -> Answer | None:
         try:
             answer = act()
-        except WrongDatabaseError as exc:
+        except WrongPlaceError as exc:
             self.trouble = exc
         except NightsweepError as exc:
             outages.begin(errands, exc)

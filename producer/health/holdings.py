@@ -14,6 +14,7 @@ from storage.claims import runnable_groups
 from storage.database import Database, utc_now
 from storage.errors import ImageStoreError, ModelError
 from storage.fingerprint import Digests, verify
+from storage.folders import Folder, look_at_folder
 from storage.images import relative_path
 from storage.job import Model
 from storage.model_places import first_whole, in_order, places_of
@@ -36,9 +37,12 @@ def check_images(settings: Settings, database: Database | None) -> Iterator[Chec
         detail = f"{images} is not there yet; the first sweep makes it"
         yield fine("image folder", detail)
         return
+    # Before anything is written there: it may be another database's.
+    folder = look_at_folder(database, images) if database else None
     _write_probe(images, host)
     yield fine("image folder", f"{images} can be written and read")
-    seen = [*_read_images(images, database, host), *_read_probe(images, host)]
+    newest = _newest_elsewhere(database, folder, host) if database and folder else None
+    seen = [*_read_image(images, newest), *_read_probe(images, host)]
     yield from seen or [
         fine("shared images", f"not checked: only this host, {host}, was here so far")
     ]
@@ -90,9 +94,8 @@ def _read_probe(images: Path, host: str) -> Iterator[Check]:
         yield fine("shared images", f"what {name} wrote at {when[:19]} can be read")
 
 
-def _read_images(images: Path, database: Database | None, host: str) -> Iterator[Check]:
+def _read_image(images: Path, newest: Any) -> Iterator[Check]:
     """Read the newest image of another host, if there is one."""
-    newest = _newest_elsewhere(database, host) if database else None
     if newest is None:
         return
     path = relative_path(newest.key)
@@ -108,7 +111,9 @@ def _read_images(images: Path, database: Database | None, host: str) -> Iterator
         yield fine("shared images", f"{path} of {newest.host} can be read")
 
 
-def _newest_elsewhere(database: Database, host: str) -> Any:
+def _newest_elsewhere(database: Database, folder: Folder, host: str) -> Any:
+    """Find the newest image that another host wrote to this folder."""
+    is_here = results.c.folder_id.is_(None) | (results.c.folder_id == folder.id)
     with database.read() as connection:
         query = sa.select(environments.c.id).where(environments.c.host != host)
         elsewhere = list(connection.execute(query).scalars())
@@ -119,7 +124,7 @@ def _newest_elsewhere(database: Database, host: str) -> Any:
             .select_from(results)
             .join(jobs, jobs.c.id == results.c.job_id)
             .join(environments, environments.c.id == results.c.environment_id)
-            .where(results.c.environment_id.in_(elsewhere))
+            .where(results.c.environment_id.in_(elsewhere), is_here)
             .order_by(results.c.finished_at.desc())
             .limit(1)
         )

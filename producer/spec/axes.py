@@ -75,7 +75,7 @@ class Axis:
         name: A parameter, or any name where all values are bundles.
         parameters: All that any of the values sets.
         values: At least one.
-        labelled: Those of them that the sweep itself gave a name, by that name.
+        labelled: The values that have a label, by label.
         place: Where it was written.
     """
 
@@ -88,7 +88,7 @@ class Axis:
 
 @dataclass(slots=True)
 class Count:
-    """Values that were read one after the other; too many of them are refused.
+    """A count of values as they are read; too many are refused.
 
     Attributes:
         what: What they are values of, for the message.
@@ -102,7 +102,7 @@ class Count:
 
     @property
     def is_over(self) -> bool:
-        """Whether there were too many."""
+        """Whether there are too many."""
         return self.values > self.most
 
     def add(self, values: int) -> None:
@@ -245,7 +245,7 @@ class ValueReader:
         return Value(sets, place_of(node), optional_text(entry, "label"))
 
     def _check_labels(self, values: list[Value]) -> dict[str, Value]:
-        """Give the values that have a label, by their labels."""
+        """Return the values that have a label, by label."""
         used: dict[str, Value] = {}
         for value in values:
             if value.label is None:

@@ -1,7 +1,7 @@
-"""YAML text to nodes, within limits that no sweep comes near.
+"""YAML text to nodes, within limits that no real sweep reaches.
 
-An alias stands for all of the nodes behind its anchor, so that a few hundred bytes of
-aliases of aliases stand for millions of nodes. They are counted as they are read.
+An alias stands for all nodes of its anchor. A few hundred bytes of aliases of aliases
+stand for millions of nodes, so they are counted while the text is read.
 """
 
 from typing import NamedTuple, NoReturn, cast
@@ -18,7 +18,7 @@ MOST_REPEATED = 100_000
 
 
 class LimitError(yaml.MarkedYAMLError):
-    """A text that is YAML, and too much; `problem` is the whole sentence."""
+    """YAML beyond a limit; `problem` is the whole sentence."""
 
 
 class _Size(NamedTuple):
@@ -27,7 +27,7 @@ class _Size(NamedTuple):
 
 
 class LimitedLoader(yaml.SafeLoader):
-    """Composes nodes, and stops at a text that is nested or repeated too much."""
+    """Composes nodes; stops where they are nested or repeated too much."""
 
     def __init__(self, text: str) -> None:
         """Take the text.
@@ -51,7 +51,7 @@ class LimitedLoader(yaml.SafeLoader):
         node: Node | None = super().compose_node(parent, index)
         self._level -= 1
         if isinstance(event, AliasEvent):
-            # None is known of one that stands inside itself; that is refused later.
+            # The size of a node that holds itself is not known; it is refused later.
             size = self._sizes.get(id(node), _Size(1, 1))
             self._check_level(self._level + size.levels, event)
             self._count(size.nodes, event)

@@ -52,7 +52,7 @@ def read_entries(
 
 
 class _Section:
-    """Reads the entries of `exclude` or `include`, which may not name too much."""
+    """Reads the entries of `exclude` or `include`, and counts their values."""
 
     def __init__(self, name: str, axes: Sequence[Axis], reader: ValueReader) -> None:
         self.count = Count(name, reader.limit)

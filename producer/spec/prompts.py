@@ -11,7 +11,7 @@ from producer.spec.parameters import Prompt
 from producer.spec.problems import Place, Problems, shown
 from storage.errors import UsageError
 
-#: The most characters of a prompt; the longest that a model reads are a tenth of it.
+#: The most characters of a prompt; models read a tenth of it at most.
 MOST_CHARACTERS = 20_000
 #: The most characters of a line of a prompt file, with all the choices in it.
 MOST_IN_LINE = 100_000
@@ -170,7 +170,7 @@ def _check_count(count: int, file: Path, limit: int) -> None:
 
 
 def _read_lines(file: Path) -> Iterator[str]:
-    """Read a file line by line, since it may be larger than memory."""
+    """Read a file line by line; it may be larger than memory."""
     try:
         with file.open(encoding="utf-8-sig") as opened:
             # One character more tells a line that is too long.

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from storage import markers
 from storage.embedded import is_running
 from storage.models import BUILTIN_FOLDERS
 from storage.settings import read_settings
@@ -95,7 +96,7 @@ def check_whole(bench: Bench) -> None:
     assert states == [("done", JOBS)]
     images = bench.home / "images"
     files = {str(p.relative_to(images)) for p in images.rglob("*") if p.is_file()}
-    assert paths == files
+    assert paths | {markers.NAME} == files
     assert len(paths) == JOBS
 
 

@@ -280,10 +280,12 @@ class Night:
         return {kind: dict(counted) for kind, counted in times.items()}
 
     def _check_images(self, done: int) -> None:
-        columns = (jobs.c.key, results.c.path)
+        columns = (jobs.c.key, results.c.path, results.c.folder_id)
         query = sa.select(*columns).join(results, results.c.job_id == jobs.c.id)
         with self.database.read() as connection:
-            keys = {path: key for key, path in connection.execute(query)}
+            rows = connection.execute(query).all()
+        keys = {row.path: row.key for row in rows}
+        assert {row.folder_id for row in rows} == {1}
         files = {
             str(path.relative_to(self.settings.images)): path
             for path in self.settings.images.rglob("*.png")

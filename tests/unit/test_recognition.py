@@ -1,4 +1,4 @@
-"""Whose database it is: another program's is named, and nothing in it is touched."""
+"""Another program's database is named as such, and nothing in it is touched."""
 
 import json
 import sqlite3

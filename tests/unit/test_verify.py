@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from producer.cli import cli
 from storage import repairs, strays, verification
 from storage.claims import hand_back
 from storage.database import Database
+from storage.folders import take_folder
 from storage.images import ImageFolder, relative_path
 from storage.results import record_done
 from storage.schema import sweeps
@@ -41,6 +43,13 @@ pytestmark = pytest.mark.databases("sqlite", "postgresql")
 OLD_S = 7200
 
 
+@pytest.fixture
+def database(database: Database, settings: Settings) -> Database:
+    """Give a database whose image folder is taken, as a worker does first of all."""
+    take_folder(database, settings.images)
+    return database
+
+
 def png(colour: str) -> bytes:
     """Give a picture whose file is as large as that of any other colour."""
     out = io.BytesIO()
@@ -58,6 +67,7 @@ def finish(
     settings: Settings, database: Database, *seeds: int, content: bytes | None = None
 ) -> None:
     """Make images of these seeds, which wait."""
+    folder = take_folder(database, settings.images)
     keys = [make_job(seed=seed).key for seed in seeds]
     made = content or png("red")
     digest = hashlib.sha256(Image.open(io.BytesIO(made)).tobytes()).hexdigest()
@@ -71,7 +81,9 @@ def finish(
             pixel_sha256=digest,
             finished_at=f"2026-01-02T03:04:05.{time.monotonic_ns() % 10**6:06}+00:00",
         )
-    record_done(database, done, worker="cpu0", environment=ENVIRONMENT)
+    record_done(
+        database, done, worker="cpu0", environment=ENVIRONMENT, folder_id=folder.id
+    )
 
 
 def file_of(settings: Settings, seed: int) -> Path:
@@ -382,10 +394,11 @@ def test_a_folder_that_has_nothing_to_do_with_the_database_is_not_repaired(
     elsewhere = settings.images.rename(settings.home / "elsewhere")
     settings.images.mkdir()
     stranger = ImageFolder(settings.images).save("0" * 32, b"png")
-    said = verify("--repair")
-    assert said.exit_code == 2
-    assert "At least one image must be in its place" in said.stderr
-    assert "--force" in said.stderr
+    for options in ((), ("--repair",)):
+        said = verify(*options)
+        assert said.exit_code == 1
+        assert "The image folder must be the one that workers wrote to" in said.stderr
+        assert "mount the disk that holds it, or have its 2 images made" in said.stderr
     assert stranger.exists()
     assert states(database) == {1: "done", 2: "done"}
     assert verify("--repair", "--force").exit_code == 0
@@ -393,9 +406,22 @@ def test_a_folder_that_has_nothing_to_do_with_the_database_is_not_repaired(
     assert len(files_below(elsewhere)) == 2
 
 
+def test_a_folder_without_any_of_its_images_is_not_repaired(settings, database) -> None:
+    make_images(settings, database, 1, 2)
+    for seed in (1, 2):
+        file_of(settings, seed).unlink()
+    said = verify("--repair")
+    assert said.exit_code == 2
+    assert "At least one image must be in its place" in said.stderr
+    assert "--force" in said.stderr
+    assert states(database) == {1: "done", 2: "done"}
+    assert verify("--repair", "--force").exit_code == 0
+    assert states(database) == {1: "pending", 2: "pending"}
+
+
 def test_an_image_folder_that_is_not_there_is_an_error(settings, database) -> None:
     submit(database, plan_seeds(1))
-    settings.images.rmdir()
+    shutil.rmtree(settings.images)
     said = verify()
     assert said.exit_code == 1
     assert f"{settings.images} is not; mount it, or set" in said.stderr

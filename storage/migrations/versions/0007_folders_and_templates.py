@@ -1,9 +1,10 @@
-"""Templates: how each sweep writes its prompts.
+"""Folders and templates: which folder a file is in, how a sweep writes its prompts.
 
 Revision: 0007.
 """
 
 import hashlib
+import secrets
 
 import sqlalchemy as sa
 from alembic import op
@@ -105,13 +106,35 @@ TABLES = """jobs
 
 
 def upgrade() -> None:
-    """Move the templates."""
+    """Give the database an id and its folders a table; move the templates."""
     op.execute("DROP VIEW images")
     op.execute("DROP VIEW sweep_images")
+    _make_folders()
     _move_templates()
     for view, template in ((IMAGES, FIRST_TEMPLATE), (SWEEP_IMAGES, TEMPLATE)):
         facts = FACTS.format(template=template)
         op.execute(view.format(facts=facts, tables=TABLES))
+
+
+def _make_folders() -> None:
+    about = op.create_table(
+        "about",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("database_id", sa.String(32), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_about"),
+        sa.CheckConstraint("id = 1", name=op.f("ck_about_only")),
+    )
+    op.bulk_insert(about, [{"id": 1, "database_id": secrets.token_hex(16)}])
+    op.create_table(
+        "folders",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("mark", sa.String(32), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("noted_at", sa.String(32), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_folders"),
+        sa.UniqueConstraint("mark", name="uq_folders_mark"),
+    )
+    _point_from("results", "folder_id", "folders")
 
 
 def _move_templates() -> None:
