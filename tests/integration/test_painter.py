@@ -432,8 +432,8 @@ def test_a_pipeline_that_calls_nobody_back_is_stopped_and_timed(
     whole = kind.__call__
     usual = pixels(painter, make_job())
 
-    def call(self: Any, prompt: str, **others: Any) -> Any:
-        return whole(self, prompt, **others)
+    def call(self: Any, prompt: str, guidance_scale: float, **others: Any) -> Any:
+        return whole(self, prompt, guidance_scale=guidance_scale, **others)
 
     monkeypatch.setattr(kind, "__call__", call)
     painting = paint_one(painter, make_job())
@@ -446,6 +446,22 @@ def test_a_pipeline_that_calls_nobody_back_is_stopped_and_timed(
         paint_one(painter, make_job(), check=failing(StoppedError()))
     with pytest.raises(JobError, match="negative_prompt must be neutral"):
         paint_one(painter, make_job(negative_prompt="a red circle"))
+
+
+def test_a_pipeline_without_guidance_paints_only_jobs_that_have_none(
+    painter: TorchPainter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = diffusers.StableDiffusionPipeline
+    whole = kind.__call__
+
+    def call(self: Any, prompt: str, **others: Any) -> Any:
+        assert "guidance_scale" not in others
+        return whole(self, prompt, guidance_scale=1.0, **others)
+
+    monkeypatch.setattr(kind, "__call__", call)
+    assert paint_one(painter, make_job(guidance=1.0)).evaluations == 2
+    with pytest.raises(JobError, match="guidance_scale must be neutral"):
+        paint_one(painter, make_job(guidance=3.0))
 
 
 def test_half_precision_and_another_size_work(painter: TorchPainter) -> None:
