@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -86,13 +87,13 @@ def make_plan(
     """
     digests = Digests(settings.home / "digests.json", readonly=True)
     found, given = partial(describe, digests=digests), read_once(source)
-    tally = _Tally(settings)
-    expansion = settle_precision(
-        lambda *more: read_jobs(given, found, sets=(*sets, *more), axes=axes),
-        tally.find_stored,
-        for_cpu=False,
-    )
-    return tally.plan(expansion)
+    with closing(_Tally(settings)) as tally:
+        expansion = settle_precision(
+            lambda *more: read_jobs(given, found, sets=(*sets, *more), axes=axes),
+            tally.find_stored,
+            for_cpu=False,
+        )
+        return tally.plan(expansion)
 
 
 class _Tally:
@@ -110,6 +111,11 @@ class _Tally:
         self._worker_s = 0.0
         self._is_timed = True
         self._bytes = 0.0
+
+    def close(self) -> None:
+        """Close the database."""
+        if self._database:
+            self._database.close()
 
     def find_stored(self, name: str) -> Sweep | None:
         """Give the sweep of a name, or None."""

@@ -133,9 +133,10 @@ def submit_jobs(
     progress: Callable[[int, int], object] | None = None,
 ) -> Submitted:
     """Store and send the jobs of an expanded sweep; see `submit`."""
-    database = open_database(where.database_url)
-    app = make_app(broker_url(where), lease_s=where.lease_s)
-    with closing(database), closing(app):
+    with (
+        closing(open_database(where.database_url)) as database,
+        closing(make_app(broker_url(where), lease_s=where.lease_s)) as app,
+    ):
         waiting(app)  # so that a Redis that is away is known before a row is written
         submission = _Submission(database, app, where.images, progress)
         return submission.run(expansion, retry=retry_failed)
