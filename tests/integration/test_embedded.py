@@ -379,7 +379,7 @@ def test_a_queue_that_the_server_cannot_read_is_set_aside_and_sent_again(
     assert (state.home / "redis" / "set-aside" / append_only.NAMES[1]).is_dir()
     assert (state.home / "redis" / "server").read_text() == f"{find_server()}\n"
     assert waiting(app) == 0
-    assert reconcile(database, app) == 1
+    assert len(reconcile(database, app)) == 1
 
 
 def test_a_queue_that_was_set_aside_before_gives_way(state: Settings) -> None:
@@ -400,7 +400,7 @@ def test_a_kill_while_a_queue_is_set_aside_costs_messages_only(
     append_only.set_aside(state.home / "redis")
     app = make_app(broker_url(state))
     assert waiting(app) == 0
-    assert reconcile(database, app) == 1
+    assert len(reconcile(database, app)) == 1
 
 
 def test_a_start_that_fails_for_another_reason_keeps_the_queue(
