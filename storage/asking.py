@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from storage.database import Database
 from storage.errors import UsageError
+from storage.faults import fault_of
 
 #: What a query may do on SQLite.
 _READING = frozenset(
@@ -21,6 +22,9 @@ _READING = frozenset(
         sqlite3.SQLITE_RECURSIVE,
     }
 )
+
+#: What PostgreSQL answers to a query that would write in a read-only transaction.
+_READ_ONLY = "25006"
 
 
 def ask(database: Database, query: str) -> list[dict[str, Any]]:
@@ -40,8 +44,12 @@ def ask(database: Database, query: str) -> list[dict[str, Any]]:
             with _guarded(connection, query):
                 answer = plain.exec_driver_sql(query)
                 return [dict(row) for row in answer.mappings()]
-        except (DBAPIError, sa.exc.ResourceClosedError) as exc:
-            raise _refusal(query, _reason(exc)) from exc
+        except sa.exc.ResourceClosedError as exc:
+            raise _refusal(query, "it gives no rows") from exc
+        except DBAPIError as exc:
+            if _blames_the_query(exc):
+                raise _refusal(query, _reason(exc)) from exc
+            raise
 
 
 @contextmanager
@@ -66,11 +74,16 @@ def _judge(action: int, table: str | None, *_others: str | None) -> int:
     return sqlite3.SQLITE_OK if action in _READING or is_unreal else sqlite3.SQLITE_DENY
 
 
-def _reason(exc: Exception) -> str:
-    cause = exc.orig if isinstance(exc, DBAPIError) else None
-    if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_AUTH:
+def _blames_the_query(exc: DBAPIError) -> bool:
+    """Whether the query is at fault, and not the database."""
+    would_write = getattr(exc.orig, "sqlstate", None) == _READ_ONLY
+    return would_write or fault_of(exc) in ("mistake", "rights")
+
+
+def _reason(exc: DBAPIError) -> str:
+    if getattr(exc.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_AUTH:
         return "it would do more than read"
-    return str(cause or "it gives no rows")
+    return str(exc.orig)
 
 
 def _refusal(query: str, reason: str) -> UsageError:

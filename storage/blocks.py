@@ -107,7 +107,7 @@ def groups_blocked_by_all(
 ) -> set[str]:
     """Name the groups that every one of these workers of a host could not make.
 
-    No workers could not make none.
+    With no workers, the answer is empty.
     """
     query = (
         sa.select(blocks.c.group_key)
@@ -141,13 +141,16 @@ def lift_all(database: Database, *, host: str | None = None) -> None:
 
 def blocked_jobs(database: Database, sweep: Sweep) -> list[Blocked]:
     """Say what holds a sweep's unmade jobs up, where, and how many they are."""
+    unmade = (
+        _unmade(sweep, sa.select(blocks.c.group_key))
+        .with_only_columns(jobs.c.group_key, sa.func.count().label("images"))
+        .group_by(jobs.c.group_key)
+        .subquery()
+    )
     columns = (blocks.c.host, blocks.c.reason, blocks.c.group_key, blocks.c.worker)
     query = (
-        sa.select(*columns, sa.func.count().label("images"))
-        .join(jobs, jobs.c.group_key == blocks.c.group_key)
-        .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
-        .where(sweep_jobs.c.sweep_id == sweep.id, sa.or_(RUNNABLE, LEASED))
-        .group_by(*columns)
+        sa.select(*columns, unmade.c.images)
+        .join(unmade, unmade.c.group_key == blocks.c.group_key)
         .order_by(*columns)
     )
     with database.read() as connection:
@@ -157,15 +160,19 @@ def blocked_jobs(database: Database, sweep: Sweep) -> list[Blocked]:
 
 def count_unmade(database: Database, sweep: Sweep, groups: Collection[str]) -> int:
     """Count a sweep's unmade jobs of these groups."""
-    query = (
-        sa.select(sa.func.count())
-        .select_from(jobs)
+    query = _unmade(sweep, groups).with_only_columns(sa.func.count())
+    with database.read() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def _unmade(sweep: Sweep, groups: Collection[str] | sa.Select[Any]) -> sa.Select[Any]:
+    """Select a sweep's unmade jobs of these groups."""
+    return (
+        sa.select(jobs)
         .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
         .where(sweep_jobs.c.sweep_id == sweep.id, sa.or_(RUNNABLE, LEASED))
         .where(jobs.c.group_key.in_(groups))
     )
-    with database.read() as connection:
-        return int(connection.execute(query).scalar_one())
 
 
 def _merged(rows: Sequence[Any]) -> Iterator[Blocked]:

@@ -37,17 +37,14 @@ _SQLITE: dict[int, Fault] = {
 }
 #: The lower byte of an extended result code is the result code.
 _RESULT_CODE = 0xFF
-#: The states of PostgreSQL for which the driver's class of error does not decide.
+#: The states of PostgreSQL, and the classes of states, that are no mistake. A server
+#: that is read-only (25006) is a standby, which may become the primary.
 _POSTGRESQL: dict[str, Fault] = {
-    "42501": "rights",
-    "XX001": "damage",
-    "XX002": "damage",
-    "54000": "mistake",
-    "54001": "mistake",
-    "54011": "mistake",
-    "54023": "mistake",
+    **dict.fromkeys(("08", "25006", "40", "53", "55", "57", "58", "XX"), "outage"),
+    **dict.fromkeys(("28", "42501"), "rights"),
+    **dict.fromkeys(("XX001", "XX002"), "damage"),
 }
-#: What drivers raise for a mistake.
+#: What drivers raise for a mistake where they know no state.
 _MISTAKES = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 
 #: What a PostgreSQL server answers to a client that waited too long for a lock.
@@ -62,8 +59,9 @@ def fault_of(exc: DBAPIError) -> Fault:
     if code is not None:
         return _SQLITE.get(code & _RESULT_CODE, "outage")
     state = getattr(exc.orig, "sqlstate", None)
-    usual: Fault = "mistake" if isinstance(exc, _MISTAKES) else "outage"
-    return _POSTGRESQL.get(state, usual) if state else usual
+    if state:
+        return _POSTGRESQL.get(state) or _POSTGRESQL.get(state[:2], "mistake")
+    return "mistake" if isinstance(exc, _MISTAKES) else "outage"
 
 
 @contextmanager
@@ -72,7 +70,7 @@ def translated(engine: Engine) -> Iterator[None]:
 
     Raises:
         DatabaseError: The database is away.
-        WrongDatabaseError: It is damaged, or refuses its user.
+        WrongDatabaseError: It is damaged, or its user lacks rights to its tables.
         DBAPIError: Anything else, which is a mistake.
     """
     try:

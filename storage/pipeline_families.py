@@ -49,7 +49,7 @@ class Guidance:
     def settle(self, scale: float, negative: str) -> tuple[float, str]:
         """Return what a guidance and a negative prompt mean.
 
-        Pairs that mean the same give the same picture, and pairs that do not, do not.
+        Pairs with equal results give the same picture, and all others differ.
 
         Returns:
             The guidance that is used, `NO_GUIDANCE` or `off` where none is, and the

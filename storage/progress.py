@@ -124,7 +124,9 @@ def count_by(database: Database, sweep: Sweep, axis: str) -> dict[str, dict[str,
 def _in_order(labels: Sequence[str], found: Sequence[Any]) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {label: {} for label in labels}
     for label, state, count in found:
-        counts.setdefault(_named(label), {})[state] = count
+        # A list of labels may read as one label does.
+        states = counts.setdefault(_named(label), {})
+        states[state] = states.get(state, 0) + count
     return {label: states for label, states in counts.items() if states}
 
 

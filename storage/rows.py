@@ -220,7 +220,7 @@ def lock_jobs(
     """Lock jobs until the transaction ends; give the condition that just these meet.
 
     In the order of their ids, as everybody locks several: in two orders, two would
-    wait for each other for ever. On SQLite, who writes is alone anyhow.
+    wait for each other for ever. SQLite has one writer at a time.
     """
     if connection.dialect.name == "sqlite":
         return which

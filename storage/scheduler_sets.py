@@ -103,12 +103,15 @@ class _Model:
         taken = {self._token(each) for each in found}
         left = [each for each in runnable if self._token(each.scheduler) not in taken]
         note = (
-            f"`all` is {len(found)} of the {len(runnable)} names that this model can"
-            " run, each class once as the model configures it"
+            f"`all` is {len(found)} schedulers, each class once as the model"
+            " configures it"
         )
         if left:
             said = _joined([*_say_left({each.class_name for each in found}, left)])
-            note += f"; it leaves out {said}; `every` takes those too"
+            note += (
+                f"; of the {len(runnable)} names that this model can run it leaves out"
+                f" {said}; `every` takes those too"
+            )
         return Chosen(schedulers=tuple(found), note=note)
 
     def choose_every(self) -> Chosen:

@@ -85,10 +85,10 @@ def test_all_for_a_distilled_model_is_its_own_schedulers() -> None:
 
 def test_all_says_what_it_leaves_out() -> None:
     assert note("all") == (
-        "`all` is 15 of the 49 names that this model can run, each class once as the "
-        "model configures it; it leaves out 30 names of the same classes (ddim_eta, "
-        "lms_karras, ...) and 3 names for other kinds of models (lcm, tcd, tcd_eta); "
-        "`every` takes those too"
+        "`all` is 15 schedulers, each class once as the model configures it; of the 49 "
+        "names that this model can run it leaves out 30 names of the same classes "
+        "(ddim_eta, lms_karras, ...) and 3 names for other kinds of models (lcm, tcd, "
+        "tcd_eta); `every` takes those too"
     )
 
 

@@ -120,6 +120,19 @@ def test_the_values_of_an_axis_are_counted_in_order_of_display(
     assert "quarantined" not in text
 
 
+def test_labels_that_read_alike_are_counted_together(database: Database) -> None:
+    labels = ["a, b", "a", "b"]
+    sweep = save_sweep(database, "night", spec="", axes={"prompt": labels})
+    cells = [{"prompt": "a, b"}, {"prompt": ["a", "b"]}]
+    add_jobs(
+        database,
+        sweep,
+        [make_planned(seed=n, position=n, cell=cell) for n, cell in enumerate(cells)],
+    )
+    (row,) = ask("--by", "prompt")
+    assert (row["value"], row["total"]) == ("a, b", 2)
+
+
 @pytest.mark.parametrize("words", [["--sweep", "night"], []])
 def test_an_unknown_axis_names_those_that_exist(
     database: Database, words: list[str]

@@ -1,12 +1,14 @@
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from PIL import Image
 from sqlalchemy.dialects.postgresql import psycopg
 
-from storage.errors import ImageStoreError, UsageError
+from storage.errors import ImageStoreError, UsageError, WrongDatabaseError
 from storage.store import Store
 from tests.unit.filled_store import filled, make_settings, paint, plan, submit
 
@@ -129,6 +131,27 @@ def test_what_is_no_reading_query_is_refused_and_changes_nothing(store, query):
         opened.sql(query)
 
     assert len(opened.find(sweep="shapes")) == 8
+
+
+@pytest.mark.databases("sqlite")
+def test_a_damaged_database_is_no_mistake_of_the_query(store):
+    opened, _ = store
+    path = opened.settings.database_path
+    with closing(sqlite3.connect(path)) as raw:
+        (page,) = raw.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'jobs'"
+        ).fetchone()
+        (size,) = raw.execute("PRAGMA page_size").fetchone()
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+
+    with (
+        closing(Store(opened.settings)) as reopened,
+        pytest.raises(WrongDatabaseError, match=r"must be whole, but .*malformed"),
+    ):
+        reopened.sql("SELECT count(steps) FROM images")
 
 
 @pytest.mark.databases("sqlite")
