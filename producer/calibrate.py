@@ -96,7 +96,9 @@ WIDTH_COLUMNS = (
     help="float32, float16 or bfloat16.  [default: as in a spec]",
 )
 @click.option(
-    "--guidance", metavar="SCALE", help="1 or less for none.  [default: as in a spec]"
+    "--guidance",
+    metavar="SCALE",
+    help="1 is none for most models.  [default: as in a spec]",
 )
 @click.option(
     "--device",

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import click
 
+from storage.errors import UsageError
 from storage.settings import Settings
 
 #: Deaths in a row of every worker after which `run` gives up.
@@ -53,14 +54,28 @@ class Crew:
         """Start the workers; end them with the block, or with this process.
 
         Ctrl-C hands unfinished jobs back; a second one ends the workers at once.
+
+        Raises:
+            UsageError: Their log cannot be written.
         """
         before = {
             signal.SIGINT: signal.signal(signal.SIGINT, self._interrupt),
             signal.SIGTERM: signal.signal(signal.SIGTERM, self._interrupt),
         }
+        try:
+            with self._started() as process:
+                if self.interrupted:  # meanwhile
+                    process.terminate()
+                yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def _started(self) -> Iterator["subprocess.Popen[bytes]"]:
         with _open_log(self._logs) as log:
             self._log = Path(log.name), log.tell()
-            self._process = subprocess.Popen(  # noqa: S603 - our own command
+            self._process = process = subprocess.Popen(  # noqa: S603 - our own command
                 [
                     *(sys.executable, "-P", "-m", "nightsweep", "worker"),
                     *("--end-with-parent", "--give-up-after", str(GIVE_UP_AFTER)),
@@ -72,19 +87,15 @@ class Crew:
                 stderr=log,
                 start_new_session=True,
             )
-        if self.interrupted:  # meanwhile
-            self._process.terminate()
         try:
-            yield
+            yield process
         finally:
-            self.has_ended = self._process.poll() is not None
+            self.has_ended = process.poll() is not None
             # A second request would end the workers at once, in the midst of work.
             if not self.interrupted and not self.has_ended:
-                self._process.terminate()
-            self._process.wait()
-            self._process.communicate()  # closes the pipes
-            for number, handler in before.items():
-                signal.signal(number, handler)
+                process.terminate()
+            process.wait()
+            process.communicate()  # closes the pipes
 
     def is_over(self) -> bool:
         """Tell whether the workers ended, or are to end."""
@@ -149,7 +160,14 @@ def _open_log(folder: Path) -> IO[bytes]:
 
 def _open_locked(path: Path) -> IO[bytes] | None:
     """Open a file to append to it, and lock it; None where another run has it."""
-    log = path.open("ab")
+    try:
+        log = path.open("ab")
+    except OSError as exc:
+        msg = (
+            f"The workers' log must be a file that you can write, got {path} "
+            f"({exc.strerror}); remove it or change its owner, and run the command again."
+        )
+        raise UsageError(msg) from exc
     try:
         fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(log.fileno()), path.stat()):

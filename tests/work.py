@@ -143,6 +143,7 @@ class _UnhurriedWork:
     def take(self) -> Job | None:
         job = self._work.take()
         while job is None and self._count_pending():
+            self._work.check()
             time.sleep(0.002)
             job = self._work.take()
         return job or self._work.take()

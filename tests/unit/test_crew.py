@@ -1,12 +1,15 @@
 """The log of a run's workers: of its own as long as they live, appended to, rotated."""
 
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from producer import crew
-from producer.crew import _open_log
+from producer.crew import Crew, _open_log
+from storage.errors import UsageError
+from storage.settings import read_settings
 
 
 def test_each_run_at_work_has_a_log_of_its_own(tmp_path: Path) -> None:
@@ -42,3 +45,17 @@ def test_a_log_that_is_large_is_kept_and_another_begun(
             log.write(words)
     assert (tmp_path / "supervisor.log").read_text() == "new\n"
     assert (tmp_path / "supervisor.log.1").read_text() == "old\n"
+
+
+def test_a_log_that_cannot_be_written_is_told_of_and_nothing_is_left_behind(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "logs" / "supervisor.log").mkdir(parents=True)
+    settings = read_settings({"NIGHTSWEEP_HOME": str(tmp_path)})
+    before = signal.getsignal(signal.SIGTERM)
+    with (
+        pytest.raises(UsageError, match=r"supervisor\.log \(Is a directory\); remove"),
+        Crew(settings, {}).at_work(),
+    ):
+        pass
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -53,6 +53,12 @@ def test_what_never_failed_is_told_too(tmp_path: Path) -> None:
     assert said.stdout.endswith("     0      0  in any test\n")
 
 
+def test_a_run_that_tried_nothing_is_no_green_one(tmp_path: Path) -> None:
+    said = steady(tmp_path / "test_gone.py", times=1)
+    assert said.returncode == 1
+    assert said.stdout.endswith("     1      0  pytest (code 4)\n")
+
+
 def test_busy_loops_end_with_the_block() -> None:
     before = set(psutil.Process().children())
     with busy(2):
