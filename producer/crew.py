@@ -165,7 +165,7 @@ def _open_locked(path: Path) -> IO[bytes] | None:
     except OSError as exc:
         msg = (
             f"The workers' log must be a file that you can write, got {path} "
-            f"({exc.strerror}); remove it or change its owner, and run the command again."
+            f"({exc.strerror}); remove it, or change its owner."
         )
         raise UsageError(msg) from exc
     try:
