@@ -196,8 +196,11 @@ def test_a_worker_that_finds_itself_in_anothers_folder_is_not_started_again(
     said = tmp_path / "said"
     with running("nightsweep", "worker", "--device", "cpu", said=said) as process:
         wait_until((settings.images / NAME).exists)
-        (settings.images / NAME).unlink()
-        take_folder(other, settings.images)
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        take_folder(other, elsewhere)
+        # At once, or a second worker would leave a marker in between.
+        (elsewhere / NAME).replace(settings.images / NAME)
         for worker in find_workers(settings.home):
             worker.kill()
         assert process.wait(PATIENCE_S) == 1
