@@ -266,6 +266,10 @@ class Night:
         self._check_images(done)
         # A killed worker's message comes back when its lease ends, and finds no job.
         self.redis.end_leases()
+        if any(self.redis.left().values()) and not self.workers():
+            # The workers ended before they took the last one.
+            with self.working():
+                wait_until(lambda: not any(self.redis.left().values()))
         wait_until(lambda: not any(self.redis.left().values()))
 
     def _effects(self) -> dict[str, dict[int, int]]:

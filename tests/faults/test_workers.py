@@ -51,7 +51,7 @@ def test_a_lost_hosts_job_is_made_by_another_after_its_lease(night: Night) -> No
             wait_until(lambda: night.began() == 2)
             let_go()
             night.wait_for(1)
-        night.check(done=1)
+            night.check(done=1)
     assert night.began() == 2
     with night.database.read() as connection:
         query = sa.select(jobs.c.attempts, jobs.c.deaths)
