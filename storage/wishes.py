@@ -83,6 +83,8 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
     with database.write() as connection:
         lock_producers(connection)
         known = find_known(connection, planned)
+        # All at once, since names and priorities are changed one after the other.
+        lock_jobs(connection, jobs.c.key.in_([row.key for row in known.values()]))
         fresh = [key for key in rows if key not in known]
         ids = dimensions.store(connection, fresh)
         if fresh:

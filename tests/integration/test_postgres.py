@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, ItemsView, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -217,6 +218,41 @@ def test_those_who_change_the_same_jobs_never_lock_each_other_out(
         *(repeat(act, name) for act in (steer, plan) for name in names),
         *(repeat(repair, f"host:{number}:") for number in range(2)),
     )
+
+
+def meet(
+    server: Server,
+    database: Database,
+    act: Callable[[], object],
+    *,
+    first: sa.Executable,
+    then: sa.Executable,
+) -> None:
+    """Lock what `first` names, do `act` until it waits for that, then lock `then`."""
+    waiting = "SELECT FROM pg_locks WHERE NOT granted"
+    with server.connect(SHARED) as client, ThreadPoolExecutor(1) as pool:
+        with database.write() as connection:
+            connection.execute(first)
+            acting = pool.submit(act)
+            wait_until(lambda: client.execute(waiting).fetchone() is not None)
+            connection.execute(then)
+        acting.result()
+
+
+def test_a_submission_that_mends_names_locks_jobs_in_the_order_of_their_ids(
+    server: Server, database: Database
+) -> None:
+    # As an older version called it: the last job has another name.
+    known = plan_seeds(1, 2)
+    submit(database, [*known, *plan_seeds(3, steps=9, scheduler_name="euler")])
+    ids = [row.id for row in job_rows(database)]
+    again = [*plan_seeds(3, steps=9, scheduler_names=("ddim",)), *known]
+    lock = sa.select(jobs.c.id).with_for_update(key_share=True)
+    first, *_, then = (lock.where(jobs.c.id == job_id) for job_id in ids)
+    meet(server, database, lambda: submit(database, again), first=first, then=then)
+    with database.read() as connection:
+        named = connection.exec_driver_sql("SELECT scheduler FROM images").scalars()
+        assert set(named) == {"ddim"}
 
 
 def repeat(act: Callable[[str, random.Random], None], who: str) -> Callable[[], None]:
