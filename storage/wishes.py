@@ -5,7 +5,7 @@ wants it, at the most urgent priority among them, and its `priority` column says
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from storage.database import Database, insert_into, utc_now
 from storage.dimensions import Dimensions, store_templates
 from storage.job import PlannedJob
 from storage.rows import insert_rows, job_row, lock_jobs, member_row
-from storage.scheduler_rows import Pair, keep_names
+from storage.scheduler_rows import Pair, keep_names, store_names
 from storage.schema import jobs, sweep_jobs, sweeps
 from storage.sweeps import Sweep
 
@@ -83,19 +83,18 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
     with database.write() as connection:
         lock_producers(connection)
         known = find_known(connection, planned)
-        # All at once, since names and priorities are changed one after the other.
-        lock_jobs(connection, jobs.c.key.in_([row.key for row in known.values()]))
+        keep_names(connection, _with_rows(planned, known), sweep_id=sweep.id)
         fresh = [key for key in rows if key not in known]
         ids = dimensions.store(connection, fresh)
         if fresh:
             _insert_jobs(
                 connection, sweep, [{**rows[key], **ids[key]} for key in fresh]
             )
+            store_names(connection, _names(planned, ids))
         template_ids = store_templates(connection, planned)
         for member, one in zip(members, planned, strict=True):
             member["template_id"] = template_ids[one.template]
         _join_sweep(connection, [_led_to(known, member) for member in members])
-        keep_names(connection, _with_rows(planned, known, ids))
         if known:
             rank(connection, jobs.c.key.in_([row.key for row in known.values()]))
     return Added(
@@ -170,17 +169,24 @@ def _rows_of(connection: Connection, keys: Sequence[str]) -> dict[str, Known]:
 
 
 def _with_rows(
-    planned: Iterable[PlannedJob],
-    known: Mapping[str, Known],
-    ids: Mapping[str, Mapping[str, int]],
-) -> Iterator[tuple[PlannedJob, str, Pair]]:
-    """Give each job with the key and the ids of its row."""
-    for one in planned:
-        key = one.job.key
-        if row := known.get(key):
-            yield one, row.key, (row.model_id, row.scheduler_id)
-        else:
-            yield one, key, (ids[key]["model_id"], ids[key]["scheduler_id"])
+    planned: Iterable[PlannedJob], known: Mapping[str, Known]
+) -> list[tuple[PlannedJob, str, Pair]]:
+    """Return the jobs that exist, each with the key and the ids of its row."""
+    return [
+        (one, row.key, (row.model_id, row.scheduler_id))
+        for one in planned
+        if (row := known.get(one.job.key))
+    ]
+
+
+def _names(
+    planned: Iterable[PlannedJob], ids: Mapping[str, Mapping[str, int]]
+) -> dict[Pair, tuple[str, ...]]:
+    """Return the names of the schedulers of new jobs, by the ids of their rows."""
+    rows = ((one, ids[one.job.key]) for one in planned if one.job.key in ids)
+    return {
+        (row["model_id"], row["scheduler_id"]): one.scheduler_names for one, row in rows
+    }
 
 
 def _led_to(known: Mapping[str, Known], member: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -27,14 +27,17 @@ from storage.database import (
 )
 from storage.errors import DatabaseError
 from storage.partial_indexes import metadata
+from storage.relabelling import relabel
 from storage.results import record_done, record_failure
-from storage.schema import jobs
-from storage.sweeps import retry
+from storage.schema import jobs, sweeps
+from storage.sweeps import retry, save_sweep
+from storage.verification import Finding, Mislabelled
 from storage.views import select_images, select_sweep_images
 from storage.widths import DatabaseWidths
-from storage.wishes import ADD_LOCK, drop_absent
+from storage.wishes import ADD_LOCK, add_jobs, drop_absent
 from tests.builders import (
     ENVIRONMENT,
+    SHAPES,
     job_rows,
     make_job,
     make_result,
@@ -253,6 +256,31 @@ def test_a_submission_that_mends_names_locks_jobs_in_the_order_of_their_ids(
     with database.read() as connection:
         named = connection.exec_driver_sql("SELECT scheduler FROM images").scalars()
         assert set(named) == {"ddim"}
+
+
+def test_a_repair_of_names_and_a_pause_of_their_sweep_do_not_lock_each_other_out(
+    server: Server, database: Database
+) -> None:
+    cell = {"scheduler": "euler"}
+    sweep = save_sweep(database, "night", spec="one", axes={"scheduler": ["euler"]})
+    add_jobs(database, sweep, plan_seeds(1, scheduler_name="euler", cell=cell))
+    wrong = Mislabelled(
+        model_id=job_rows(database)[0].model_id,
+        fingerprint=SHAPES.fingerprint,
+        class_name="DDIMScheduler",
+        options="{}",
+        called="euler",
+        name="ddim",
+        names=("ddim",),
+    )
+    found = Finding(problem="mislabelled", path="", detail="", mislabelled=wrong)
+    pause = sa.update(sweeps).values(state="paused")
+    of_jobs = sa.select(jobs.c.id).with_for_update(key_share=True)
+    meet(server, database, lambda: relabel(database, found), first=pause, then=of_jobs)
+    with database.read() as connection:
+        row = connection.exec_driver_sql("SELECT scheduler, cell FROM sweep_images")
+        assert row.one() == ("ddim", '{"scheduler": "ddim"}')
+        assert connection.scalar(sa.select(sweeps.c.axes)) == '{"scheduler": ["ddim"]}'
 
 
 def repeat(act: Callable[[str, random.Random], None], who: str) -> Callable[[], None]:

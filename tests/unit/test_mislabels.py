@@ -18,7 +18,7 @@ from storage.filters import Filter, find
 from storage.job import PlannedJob
 from storage.settings import Settings
 from storage.speeds import Speed
-from storage.sweeps import find_sweep
+from storage.sweeps import find_sweep, list_sweeps
 from tests.builders import ENVIRONMENT, KARRAS_SDE
 from tests.unit.filled_store import PROMPTS, finish, make_settings, submit
 from tests.unit.tiny_folders import make_folder, weights, write
@@ -106,8 +106,8 @@ def called(database: Database, sweep: str = "night") -> list[str]:
     return [row["scheduler"] for row in find(database, Filter(sweep=sweep))]
 
 
-def cells(database: Database) -> list[str]:
-    rows = find(database, Filter(sweep="night"))
+def cells(database: Database, sweep: str = "night") -> list[str]:
+    rows = find(database, Filter(sweep=sweep))
     return [json.loads(row["cell"])["scheduler"] for row in rows]
 
 
@@ -214,6 +214,35 @@ def test_a_sweep_that_is_submitted_again_makes_what_it_asked_for(
     assert rows["dpmpp_2m_sde_karras"]["state"] == "done"
 
 
+def test_a_sweep_that_is_submitted_again_corrects_the_labels_of_other_sweeps(
+    settings: Settings, database: Database, tmp_path: Path, model: Path
+) -> None:
+    old = plan_old(tmp_path, model=model)
+    for name in ("night", "later"):
+        submit(settings, name, old)
+    labelled = [replace(one, scheduler_label="mine") for one in old[:1]]
+    submit(settings, "own", labelled)
+    new = plan(tmp_path, "dpmpp_2m, dpmpp_2m_sde_karras", model=str(model))
+    # One at a time, as a long sweep's batches are.
+    for one in reversed(new):
+        asked = ["dpmpp_2m", "dpmpp_2m_sde_karras"]
+        submit(settings, "later", [one], scheduler=asked)
+    true = "dpmpp_2m_sde_karras"
+    assert called(database) == cells(database) == [true, "dpmpp_3m", "euler", "ddim"]
+    axes = {sweep.name: sweep.axes["scheduler"] for sweep in list_sweeps(database)}
+    assert axes["night"] == [true, "dpmpp_3m", "euler", "ddim"]
+    assert axes["later"] == ["dpmpp_2m", true]
+    assert cells(database, "own") == axes["own"] == ["dpmpp_2m"]
+    # What the new submission does not name is found as before.
+    assert [
+        line["detail"].rpartition(" ")[2] for line in lines(verify("--repair"))
+    ] == [
+        "dpmpp_3m_sde_karras",
+        "euler_karras",
+    ]
+    assert called(database) == cells(database)
+
+
 def test_a_model_that_is_gone_is_named(
     settings: Settings, database: Database, tmp_path: Path, model: Path
 ) -> None:
@@ -308,11 +337,11 @@ def test_a_repair_that_is_broken_off_goes_on(
     monkeypatch.setattr(relabelling, "STEP", 2)
     rename, calls = relabelling.rename, []
 
-    def break_off(*words: object) -> None:
+    def break_off(*words: object, **names: str) -> None:
         if calls:
             raise KeyboardInterrupt
         calls.append(words)
-        rename(*words)  # type: ignore[arg-type]
+        rename(*words, **names)  # type: ignore[arg-type]
 
     monkeypatch.setattr(relabelling, "rename", break_off)
     assert "Interrupted" in verify("--repair").output
