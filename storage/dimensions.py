@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.database import insert_into, utc_now
-from storage.job import PlannedJob
+from storage.job import Model, PlannedJob
+from storage.model_places import places_by_id
 from storage.rows import (
     model_row,
     place_digest,
@@ -30,7 +31,7 @@ class Dimensions:
         """Make each row once; needs no database."""
         self._models: dict[str, Row] = {}
         self._places: dict[str, tuple[str, Row]] = {}
-        self._former: set[str] = set()
+        self._former: dict[str, Model] = {}
         self._prompts: dict[tuple[str, str], Row] = {}
         self._schedulers: dict[Identity, Row] = {}
         self._used = {one.job.key: self._note(one) for one in planned}
@@ -74,18 +75,30 @@ class Dimensions:
         self, connection: Connection, model_ids: Mapping[Identity, int]
     ) -> Mapping[Identity, int]:
         now = utc_now()
-        # Jobs that were planned with a former fingerprint are made from here, too.
-        former = [{"fingerprint": each} for each in self._former]
+        places = {**self._places, **self._former_places(connection)}
+        former = [{"fingerprint": model} for model, _ in places.values()]
         known = {**_find(connection, models, former), **model_ids}
         rows = [
             {**row, "model_id": known[model,], "first_at": now, "last_at": now}
-            for model, row in self._places.values()
-            if (model,) in known
+            for model, row in places.values()
         ]
         ids = _store(connection, model_places, rows)
         used = model_places.c.id.in_(ids.values())
         connection.execute(sa.update(model_places).where(used).values(last_at=now))
         return ids
+
+    def _former_places(self, connection: Connection) -> dict[str, tuple[str, Row]]:
+        """Return places for jobs that were planned with a former fingerprint.
+
+        They are made from here too, where it is their model that is here.
+        """
+        found: dict[str, tuple[str, Row]] = {}
+        for model in self._former.values():
+            known = set(places_by_id(connection, model).values())
+            for former in known - {model.fingerprint}:
+                row = place_row(replace(model, fingerprint=former))
+                found[row["digest"]] = (former, row)
+        return found
 
     def _note(self, one: PlannedJob) -> tuple[str, str, tuple[str, str], Identity]:
         model, place = one.job.model.fingerprint, place_digest(one.job.model)
@@ -95,10 +108,8 @@ class Dimensions:
             self._models[model] = model_row(one.job.model)
         if place not in self._places:
             self._places[place] = (model, place_row(one.job.model))
-            for former in one.job.model.former_fingerprints:
-                self._former.add(former)
-                row = place_row(replace(one.job.model, fingerprint=former))
-                self._places[row["digest"]] = (former, row)
+            if one.job.model.former_fingerprints:
+                self._former[place] = one.job.model
         if prompt not in self._prompts:
             self._prompts[prompt] = prompt_row(one)
         if scheduler not in self._schedulers:

@@ -109,6 +109,40 @@ def locate_place(place: Model) -> Located:
     return locate_here(place.name, revision=revision, variant=place.variant)
 
 
+def places_by_id(connection: Connection, model: Model) -> dict[int, str]:
+    """Return the places of a model, those of its former fingerprints among them.
+
+    A former fingerprint may be that of other models too, which differ in files that
+    earlier versions did not know. So a place of a former one counts only where it is a
+    place of the model itself.
+
+    Args:
+        connection: In a transaction.
+        model: As it was planned.
+
+    Returns:
+        The rows of the places, each with its fingerprint.
+    """
+    of = (model.fingerprint, *model.former_fingerprints)
+    query = _query().add_columns(model_places.c.id).where(models.c.fingerprint.in_(of))
+    found = [(row.id, model_from_row(row)) for row in connection.execute(query)]
+    own = _versions(model)
+    for _, place in found:
+        if place.fingerprint == model.fingerprint:
+            own |= _versions(place)
+    return {
+        place_id: place.fingerprint
+        for place_id, place in found
+        if own & _versions(place)
+    }
+
+
+def _versions(place: Model) -> set[tuple[str | None, ...]]:
+    """Return what a place is known by: a commit of the Hub stands for its files."""
+    asked = {place.revision, place.commit or place.revision}
+    return {(place.name, place.variant, version) for version in asked}
+
+
 def _is_away(place: Model) -> bool:
     try:
         locate_place(place)

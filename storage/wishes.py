@@ -14,10 +14,11 @@ from sqlalchemy.engine import Connection
 
 from storage.database import Database, insert_into, utc_now
 from storage.dimensions import Dimensions, store_templates
-from storage.job import PlannedJob
+from storage.job import Model, PlannedJob
+from storage.model_places import places_by_id
 from storage.rows import insert_rows, job_row, lock_jobs, member_row
 from storage.scheduler_rows import Pair, keep_names, store_names
-from storage.schema import jobs, sweep_jobs, sweeps
+from storage.schema import jobs, results, sweep_jobs, sweeps
 from storage.sweeps import Sweep
 
 #: Names the advisory lock under which a producer changes members on PostgreSQL.
@@ -47,12 +48,14 @@ class Known:
         state: Of `storage.schema.JOB_STATES`.
         model_id: Row of the model.
         scheduler_id: Row of the scheduler.
+        place_id: Row of the place that its model was loaded from, or was planned at.
     """
 
     key: str
     state: str
     model_id: int
     scheduler_id: int
+    place_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,25 +148,45 @@ def find_known(
     """Return the rows of the jobs that exist, each by the key of its job.
 
     A row under the job's key wins over those under its former keys; of these a
-    finished one wins.
+    finished one wins. A row under a former fingerprint is of this model only where its
+    own place is one of the model's.
     """
-    former = {one.job.key: one.former_keys for one in planned}
-    known = _rows_of(connection, list(former))
-    missing = {key: keys for key, keys in former.items() if keys and key not in known}
-    older = _rows_of(connection, [key for keys in missing.values() for key in keys])
-    for key, keys in missing.items():
-        rows = [older[each] for each in keys if each in older]
+    jobs_of = {one.job.key: one for one in planned}
+    known = _rows_of(connection, list(jobs_of))
+    missing = [one for one in jobs_of.values() if one.former_keys]
+    missing = [one for one in missing if one.job.key not in known]
+    older = _rows_of(connection, [key for one in missing for key in one.former_keys])
+    places = _places(connection, missing) if older else {}
+    for one in missing:
+        rows = [older[each] for each in one.former_keys if each in older]
+        if one.job.model in places:
+            rows = [row for row in rows if row.place_id in places[one.job.model]]
         if rows:
-            known[key] = min(rows, key=lambda row: _PREFERRED.index(row.state))
+            known[one.job.key] = min(rows, key=lambda row: _PREFERRED.index(row.state))
     return known
 
 
+def _places(
+    connection: Connection, planned: Iterable[PlannedJob]
+) -> dict[Model, Mapping[int, str]]:
+    """Return the places of the models that have former fingerprints."""
+    used = dict.fromkeys(one.job.model for one in planned)
+    return {
+        model: places_by_id(connection, model)
+        for model in used
+        if model.former_fingerprints
+    }
+
+
 def _rows_of(connection: Connection, keys: Sequence[str]) -> dict[str, Known]:
-    columns = (jobs.c.key, jobs.c.state, jobs.c.model_id, jobs.c.scheduler_id)
+    place_id = sa.func.coalesce(results.c.place_id, jobs.c.place_id)
+    query = sa.select(
+        *(jobs.c.key, jobs.c.state, jobs.c.model_id, jobs.c.scheduler_id), place_id
+    ).outerjoin_from(jobs, results, results.c.job_id == jobs.c.id)
     found: dict[str, Known] = {}
     for start in range(0, len(keys), STEP):
         some = jobs.c.key.in_(keys[start : start + STEP])
-        for row in connection.execute(sa.select(*columns).where(some)):
+        for row in connection.execute(query.where(some)):
             found[row[0]] = Known(*row)
     return found
 

@@ -1,6 +1,7 @@
 """Wishes: overlapping sweeps share their jobs, and each job knows who wants it."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from producer.expansion.expand import read_jobs
 from producer.models import describe
 from storage import sweeps
 from storage.database import Database
+from storage.job import PlannedJob
 from storage.model_places import DatabasePlaces
 from storage.results import record_done, record_failure
 from storage.rows import job_columns, job_from_row
 from storage.schema import models, prompts, schedulers, sweep_jobs
 from storage.schema import sweeps as sweeps_table
 from storage.sweeps import Sweep, count_states, save_sweep
-from storage.wishes import STEP, add_jobs, drop_absent
+from storage.wishes import STEP, add_jobs, drop_absent, find_known
 from tests.builders import (
     ENVIRONMENT,
     SHAPES,
@@ -209,32 +211,100 @@ def test_a_model_in_another_place_makes_nothing_again_and_is_found_in_both(
     assert places.of(copy) == [model, copy]
 
 
+def plan_model(folder: Path) -> list[PlannedJob]:
+    """Plan two jobs of the model in a folder."""
+    spec = folder.with_suffix(".yaml")
+    spec.write_text(
+        f"name: s\nbase: {{model: {folder}, prompt: a}}\naxes: {{seed: [1, 2]}}\n"
+    )
+    return list(read_jobs(spec, describe).jobs())
+
+
+def make_first(database: Database, planned: Sequence[PlannedJob]) -> None:
+    """Store jobs, and an image of the first."""
+    submit(database, planned, name="s")
+    claim = take(database, group=None, keys=[planned[0].job.key])[0]
+    made = {claim.id: make_result()}
+    record_done(database, made, worker="cpu0", environment=ENVIRONMENT)
+
+
 def test_images_of_a_models_former_fingerprint_are_not_made_again(
     database: Database, tmp_path: Path
 ) -> None:
     folder = make_folder(tmp_path / "one")
-    spec = tmp_path / "sweep.yaml"
-    text = "name: s\nbase: {{model: {}, prompt: a}}\naxes: {{seed: [1, 2]}}\n"
-    spec.write_text(text.format(folder))
-    first, second = read_jobs(spec, describe).jobs()
-    submit(database, [first, second], name="s")
-    claim = take(database, group=None, keys=[first.job.key])[0]
-    made = {claim.id: make_result()}
-    record_done(database, made, worker="cpu0", environment=ENVIRONMENT)
+    first, second = old = plan_model(folder)
+    make_first(database, old)
     # As if an earlier version had not known that this is read.
     write(folder, "tokenizer/chat_template.jinja", "{{ messages }}")
     copy = tmp_path / "two"
     shutil.copytree(folder, copy)
-    spec.write_text(text.format(copy))
-    planned = list(read_jobs(spec, describe).jobs())
-    assert {one.job.key for one in planned}.isdisjoint({first.job.key, second.job.key})
-    sweep = save_sweep(database, "s", spec="new", axes={})
-    added = add_jobs(database, sweep, planned)
-    assert (added.fresh, added.existing) == ([], {"done": 1, "pending": 1})
-    assert drop_absent(database, sweep) == 0
+    for place in (folder, copy):
+        planned = plan_model(place)
+        keys = {one.job.key for one in planned}
+        assert keys.isdisjoint({first.job.key, second.job.key})
+        sweep = save_sweep(database, "s", spec=str(place), axes={})
+        added = add_jobs(database, sweep, planned)
+        assert (added.fresh, added.existing) == ([], {"done": 1, "pending": 1})
+        assert drop_absent(database, sweep) == 0
     # The pending one can be made from both places.
     names = [place.name for place in DatabasePlaces(database).of(second.job.model)]
     assert names == [str(copy), str(folder)]
+
+
+def test_images_of_another_model_with_the_same_former_fingerprint_are_not_taken(
+    database: Database, tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path / "one")
+    old = plan_model(folder)
+    other = shutil.copytree(folder, tmp_path / "two")
+    make_first(database, old)
+    write(folder, "tokenizer/chat_template.jinja", "{{ messages }}")
+    write(other, "tokenizer/chat_template.jinja", "{{ others }}")
+    for _ in range(2):
+        planned = plan_model(other)
+        assert set(planned[0].former_keys) == {old[0].job.key}
+        sweep = save_sweep(database, "other", spec="one", axes={})
+        added = add_jobs(database, sweep, planned)
+        assert set(added.existing) <= {"pending"}
+        assert members(database, sweep) == [1, 2]
+    assert len(job_rows(database)) == 4
+    places = DatabasePlaces(database)
+    assert [place.name for place in places.of(old[0].job.model)] == [str(folder)]
+    assert [place.name for place in places.of(planned[0].job.model)] == [str(other)]
+    # The other way round, nothing is made again.
+    again = add_jobs(
+        database, save_sweep(database, "s", spec="new", axes={}), plan_model(folder)
+    )
+    assert (again.fresh, again.existing) == ([], {"done": 1, "pending": 1})
+
+
+@pytest.mark.parametrize(
+    ("moved", "is_taken"),
+    [
+        ({}, True),
+        ({"commit": "d" * 40}, True),
+        ({"revision": "c" * 40}, True),
+        ({"revision": "v2", "commit": "d" * 40}, False),
+        ({"name": "org/other"}, False),
+        ({"variant": "fp16"}, False),
+    ],
+)
+def test_images_of_a_former_fingerprint_are_known_by_their_version_of_the_hub(
+    database: Database, moved: dict[str, Any], *, is_taken: bool
+) -> None:
+    model = replace(SHAPES, name="org/name", revision="main", commit="c" * 40)
+    old = plan_seeds(1, 2, model=model)
+    make_first(database, old)
+    former = (model.fingerprint,)
+    now = replace(model, fingerprint="f" * 32, former_fingerprints=former, **moved)
+    planned = [
+        replace(one, former_keys=one.job.former_keys)
+        for one in plan_seeds(1, 2, model=now)
+    ]
+    with database.read() as connection:
+        known = find_known(connection, planned)
+    taken = [row.key for row in known.values()]
+    assert taken == ([one.job.key for one in old] if is_taken else [])
 
 
 def test_an_image_is_shown_with_the_place_that_it_was_made_from(
