@@ -190,24 +190,66 @@ def test_each_schema_of_ours_is_known_as_ours(empty: Engine, revision: str) -> N
     opened.close()
 
 
-def test_the_template_of_an_older_database_goes_to_the_sweeps_with_choices(
-    empty: Engine,
+#: By the name of a sweep: its text, its revision, its cell, and whether the template
+#: "a {cat|dog}" is known to be its own. The first one made the prompt.
+SWEEPS = {
+    "night": ("from a file", 1, {"prompt.1": "cat"}, True),
+    "plain": ("prompt: a cat", 1, {"prompt": "a cat"}, False),
+    "same": ("prompt: a {cat|dog}", 3, {"prompt.1": "cat"}, True),
+    "shorter": ("a {cat|dog}, {a|the} cat", 1, {"prompt.1": "a"}, False),
+    "longer": ("a {cat|dog}", 1, {"prompt.1": "cat", "prompt.2": "cat"}, False),
+    "other": ("prompt: a {cat|fox}", 1, {"prompt.1": "cat"}, False),
+    "file": ("from a file", 1, {"prompt.1": "cat"}, False),
+}
+
+
+def fill_sweeps(url: str, *, revision: int) -> None:
+    engine = sa.create_engine(url)
+    fill(
+        engine,
+        "UPDATE prompts SET template = 'a {cat|dog}', choices = '[\"cat\"]'",
+        "DELETE FROM sweep_jobs",
+        "UPDATE sweeps SET spec = 'from a file'",
+    )
+    sweep = sa.text(
+        "INSERT INTO sweeps (id, name, revision, digest, spec, axes, state, priority,"
+        " created_at) VALUES (:id, :name, 1, 'd', :spec, '{}', 'active', 5, '2026')"
+    )
+    member = sa.text(
+        "INSERT INTO sweep_jobs (sweep_id, job_id, position, cell, revision)"
+        " VALUES (:id, 1, 7, :cell, :revision)"
+    )
+    with engine.begin() as connection:
+        for number, (name, (spec, own, cell, _)) in enumerate(SWEEPS.items(), start=1):
+            if number > 1:
+                values = {"id": number, "name": name, "spec": spec}
+                connection.execute(sweep, values)
+            row = {"id": number, "cell": json.dumps({"prompt": "a cat"} | cell)}
+            row["revision"] = own if number > 1 else revision
+            connection.execute(member, row)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("revision", [1, 2])
+def test_the_template_of_an_older_database_goes_to_the_sweeps_that_wrote_it(
+    empty: Engine, revision: int
 ) -> None:
     make_old(url_of(empty), "0006")
-    fill(
-        empty,
-        "UPDATE prompts SET template = 'a {cat|dog}', choices = '[\"cat\"]'",
-        "INSERT INTO sweeps (id, name, revision, digest, spec, axes, state, priority,"
-        " created_at) VALUES (2, 'other', 1, 'd', 'two', '{}', 'active', 5, '2026')",
-        "INSERT INTO sweep_jobs (sweep_id, job_id, position, cell, revision)"
-        """ VALUES (2, 1, 7, '{"prompt": "a cat", "prompt.1": "cat"}', 1)""",
-    )
+    fill_sweeps(url_of(empty), revision=revision)
     database = open_database(url_of(empty))
-    query = "SELECT sweep, prompt_template FROM sweep_images ORDER BY sweep"
+    known = {name: of[-1] for name, of in SWEEPS.items()}
+    if revision > 1:
+        known["night"] = False  # its text is another one now
+    query = "SELECT sweep, prompt_template FROM sweep_images"
     with database.read() as connection:
-        shown = connection.exec_driver_sql(query).all()
-    assert list(map(tuple, shown)) == [("night", None), ("other", "a {cat|dog}")]
+        shown = dict(map(tuple, connection.exec_driver_sql(query)))
+        first = connection.exec_driver_sql("SELECT prompt_template FROM images")
+        assert first.scalar_one() == shown["night"]
     database.close()
+    assert shown == {
+        name: "a {cat|dog}" if is_known else None for name, is_known in known.items()
+    }
+    assert {"writer_of", "template_of"}.isdisjoint(tables_of(empty))
 
 
 def test_what_tells_our_databases_is_in_all_of_them(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Revision: 0007.
 """
 
 import hashlib
+import json
 import secrets
 
 import sqlalchemy as sa
@@ -104,6 +105,42 @@ TABLES = """jobs
     JOIN model_places
         ON model_places.id = coalesce(results.place_id, jobs.place_id)"""
 
+#: Whether a cell ends with the choices of a template.
+SAME_CHOICES = """substr(
+        sweep_jobs.cell, length(sweep_jobs.cell) - length(template_of.choices) + 1
+    ) = template_of.choices"""
+
+#: The sweeps whose texts hold the templates of their prompts.
+WRITERS = """
+CREATE TABLE writer_of AS
+SELECT used.sweep_id, used.template_id
+FROM (
+    SELECT DISTINCT sweep_jobs.sweep_id, template_of.template_id
+    FROM sweep_jobs
+        JOIN jobs ON jobs.id = sweep_jobs.job_id
+        JOIN template_of ON template_of.prompt_id = jobs.prompt_id
+    WHERE {same_choices}
+) AS used
+    JOIN sweeps ON sweeps.id = used.sweep_id
+    JOIN templates ON templates.id = used.template_id
+WHERE {find}(sweeps.spec, templates.text) > 0
+"""
+
+MEMBERS = """
+UPDATE sweep_jobs SET template_id = (
+    SELECT template_of.template_id
+    FROM jobs JOIN template_of ON template_of.prompt_id = jobs.prompt_id
+    WHERE jobs.id = sweep_jobs.job_id AND {same_choices} AND (
+        template_of.sweep_id = sweep_jobs.sweep_id AND sweep_jobs.revision = 1
+        OR EXISTS (
+            SELECT 1 FROM writer_of
+            WHERE writer_of.sweep_id = sweep_jobs.sweep_id
+                AND writer_of.template_id = template_of.template_id
+        )
+    )
+)
+"""
+
 
 def upgrade() -> None:
     """Give the database an id and its folders a table; move the templates."""
@@ -161,22 +198,50 @@ def _move_templates() -> None:
 
 
 def _point_members() -> None:
-    """Point the members of a sweep to the templates that their prompts had."""
-    # Apart, since templates are compared as a whole: once for each prompt.
-    op.execute(
-        "CREATE TABLE template_of AS SELECT prompts.id AS prompt_id,"
-        " templates.id AS template_id FROM prompts"
-        " JOIN templates ON templates.text = prompts.template"
-    )
-    op.create_index("template_of_prompt", "template_of", ["prompt_id"], unique=True)
-    # A cell names the choices of a prompt that its sweep writes with choices.
-    statement = sa.text(
-        "UPDATE sweep_jobs SET template_id = (SELECT template_of.template_id"
-        " FROM template_of JOIN jobs ON jobs.prompt_id = template_of.prompt_id"
-        " WHERE jobs.id = sweep_jobs.job_id) WHERE cell LIKE :named"
-    )
-    op.execute(statement.bindparams(named='%"prompt.1": %'))
+    """Point members of sweeps to the templates that their prompts had.
+
+    A prompt had the template of the first sweep only. So a member has it where it is of
+    that sweep, or where the text of its sweep holds the template. Of the others it is
+    not known until they are submitted again.
+    """
+    _note_templates()
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    find = "instr" if is_sqlite else "strpos"
+    op.execute(WRITERS.format(same_choices=SAME_CHOICES, find=find))
+    op.create_index("writer_of_pair", "writer_of", ["sweep_id", "template_id"])
+    op.execute(MEMBERS.format(same_choices=SAME_CHOICES))
+    op.drop_table("writer_of")
     op.drop_table("template_of")
+
+
+def _note_templates() -> None:
+    """Note the template of each prompt, the sweep that it is of, and its choices."""
+    template_of = op.create_table(
+        "template_of",
+        sa.Column("prompt_id", ID, primary_key=True),
+        sa.Column("template_id", ID, nullable=False),
+        sa.Column("sweep_id", ID, nullable=False),
+        sa.Column("choices", sa.Text(), nullable=False),
+    )
+    connection = op.get_bind()
+    rows = connection.exec_driver_sql(
+        "SELECT prompts.id, templates.id, jobs.sweep_id, prompts.choices FROM prompts"
+        " JOIN templates ON templates.text = prompts.template"
+        " JOIN (SELECT prompt_id, min(id) AS id FROM jobs GROUP BY prompt_id) AS first"
+        " ON first.prompt_id = prompts.id JOIN jobs ON jobs.id = first.id"
+        " WHERE prompts.choices IS NOT NULL"
+    ).all()
+    for prompt_id, template_id, sweep_id, choices in rows:
+        numbered = enumerate(json.loads(choices), start=1)
+        # As a cell ends with them.
+        cell = {f"prompt.{number}": choice for number, choice in numbered}
+        row = {
+            "prompt_id": prompt_id,
+            "template_id": template_id,
+            "sweep_id": sweep_id,
+            "choices": json.dumps(cell, ensure_ascii=False)[1:],
+        }
+        connection.execute(template_of.insert(), row)
 
 
 def _point_from(table: str, column: str, other: str) -> None:
