@@ -15,6 +15,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from storage.engines import make_engine, sqlite_path
 from storage.errors import NightsweepError, WrongDatabaseError
 from storage.faults import first_line, shown, translated
+from storage.foreign_views import set_aside
 from storage.recognition import recognize
 
 #: The newest migration; a test holds it to `storage/migrations/versions`.
@@ -237,11 +238,23 @@ def _migrate(engine: Engine) -> None:
     folder = Path(__file__).parent / "migrations"
     config.set_main_option("script_location", str(folder))
     config.set_main_option("path_separator", "os")
-    with translated(engine), _writing(engine) as connection:
-        if engine.dialect.name != "sqlite":
-            _wait_to_migrate(connection)
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    try:
+        with translated(engine), _writing(engine) as connection:
+            if engine.dialect.name != "sqlite":
+                _wait_to_migrate(connection)
+            config.attributes["connection"] = connection
+            with set_aside(connection):
+                command.upgrade(config, "head")
+    except DBAPIError as exc:
+        # PostgreSQL names in a detail what stands in the way.
+        detail = getattr(getattr(exc.orig, "diag", None), "message_detail", None)
+        said = first_line(exc) + (f" ({detail})" if detail else "")
+        msg = (
+            f"The database must have nothing in the way of schema {HEAD}, but "
+            f"{shown(engine)} says: {said}; drop or rename what others made in it and "
+            "start this again; nothing was changed."
+        )
+        raise WrongDatabaseError(msg) from exc
 
 
 @contextmanager

@@ -20,8 +20,10 @@ OURS = frozenset(
         *("schedulers", "scores", "sweep_jobs", "sweeps"),
     )
 )
+#: The views of every schema.
+VIEWS = frozenset(("images", "sweep_images"))
 #: The names that nightsweep needs; another program must not use them.
-NAMES = OURS | metadata.tables.keys() | {"images", "sweep_images"}
+NAMES = OURS | metadata.tables.keys() | VIEWS
 #: The table in which Alembic notes the revision.
 VERSIONS = "alembic_version"
 
