@@ -59,9 +59,7 @@ def test_a_plan_says_what_all_leaves_out(settings: Settings, tmp_path: Path) -> 
     *schedulers, note = lines(plan(settings, tmp_path, "all"))
 
     assert len(schedulers) == 15
-    assert note.startswith(
-        "  `all` is 15 of the 49 names that this model can run, each"
-    )
+    assert note.startswith("  `all` is 15 schedulers, each class once as the model")
     assert note.endswith("(lcm, tcd, tcd_eta); `every` takes those too.")
 
 
