@@ -91,7 +91,7 @@ class _Walker:
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
         self._meanings = Meanings(grid)
-        self._exclusions = [each for each in grid.excluded if each is not None]
+        self._exclusions = [each for entry in grid.excluded for each in entry]
         self._has_all = self._meanings.are_different and not self._exclusions
         self._seen: set[Tokens] = set()
 

@@ -198,5 +198,5 @@ def _list_warnings(spec: Spec, grids: Sequence[Grid]) -> Iterator[str]:
         yield from checks.warn_of_guidance(grid)
         yield from checks.find_cut_prompts(grid, spec.places)
     for index, entry in enumerate(spec.exclude):
-        if all(grid.excluded[index] is None for grid in grids):
+        if not any(grid.excluded[index] for grid in grids):
             yield f"{entry.place}: this entry of exclude matches nothing"

@@ -9,12 +9,13 @@ A grid is never written out: its cells are the product of its axes, and what
 
 import itertools
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from producer.expansion.points import GridAxis, Point, make_point, resolve_axis
 from producer.expansion.resolution import (
+    NOISE,
     SETTLED,
     defaults,
     resolve,
@@ -40,7 +41,7 @@ class Block:
     Attributes:
         base: Every parameter, as it is where no axis sets it.
         base_token: Equal for blocks whose parameters outside all axes are equal, but
-            for those that may have no effect.
+            for those whose meaning depends on others.
         points: For each axis of the grid, its points by token.
         is_extra: Whether it comes from `include`.
     """
@@ -65,7 +66,8 @@ class Grid:
         axes: In the order in which they are shown.
         blocks: The product of all axes, unless only `include` asks for this model;
             then what `include` adds.
-        excluded: One for each entry of `exclude`; None where it can match nothing.
+        excluded: What each entry of `exclude` leaves out; nothing where it can match
+            nothing.
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class Grid:
             for axis in spec.axes
         )
         self._loose = [name for name in PARAMETERS if self._setter_of(name) is None]
-        self.excluded = tuple(map(self._compile, spec.exclude))
+        self.excluded = tuple(tuple(self._compile(entry)) for entry in spec.exclude)
         whole = tuple(axis.points for axis in self.axes)
         self.blocks = [self._block({}, whole, is_extra=False)] if is_main else []
 
@@ -143,8 +145,8 @@ class Grid:
             all(
                 axis in tokens and tokens[axis] in named for axis, named in each.items()
             )
-            for each in self.excluded
-            if each is not None
+            for entry in self.excluded
+            for each in entry
         )
 
     def _setter_of(self, parameter: str) -> int | None:
@@ -174,15 +176,46 @@ class Grid:
         is_extra: bool,
     ) -> Block:
         base = {**self._base, **loose}
+        compared = SETTLED | NOISE
         token = tuple(
-            token_of(base[name]) for name in self._loose if name not in SETTLED
+            token_of(base[name]) for name in self._loose if name not in compared
         )
         return Block(base=base, base_token=token, points=points, is_extra=is_extra)
 
-    def _compile(self, entry: Entry) -> Exclusion | None:
+    def _compile(self, entry: Entry) -> Iterator[Exclusion]:
+        """Give what an entry excludes: one for each eta that schedulers have."""
+        scheduler = self._setter_of("scheduler")
+        for own_eta, named in self._own_etas(entry):
+            exclusion = self._match(entry, own_eta)
+            if exclusion is None:
+                continue
+            if scheduler is not None and named is not None:
+                exclusion[scheduler] = exclusion.get(scheduler, named) & named
+            if all(exclusion.values()):
+                yield exclusion
+
+    def _own_etas(self, entry: Entry) -> Iterable[tuple[float, frozenset[Any] | None]]:
+        """Give each eta that a null can mean, and the tokens of its schedulers.
+
+        None instead of tokens stands for all of them.
+        """
+        index = self._setter_of("scheduler")
+        if index is None or all(each.key != "eta" for each in entry.conditions):
+            return [(self._base["scheduler"].own_eta, None)]
+        named: dict[float, set[Any]] = {}
+        for point in self.axes[index].points.values():
+            named.setdefault(point.sets["scheduler"].own_eta, set()).add(point.token)
+        if len(named) == 1:
+            return [(own_eta, None) for own_eta in named]
+        return [(own_eta, frozenset(tokens)) for own_eta, tokens in named.items()]
+
+    def _match(self, entry: Entry, own_eta: float) -> dict[int, frozenset[Any]] | None:
+        """Give the points that an entry names; None where the base does not match."""
         exclusion: dict[int, frozenset[Any]] = {}
         for condition in entry.conditions:
             wanted = {token_of(sets[condition.key]) for sets in self._values(condition)}
+            if condition.key == "eta" and not wanted.isdisjoint((None, own_eta)):
+                wanted |= {None, own_eta}
             index = self.axis_of(condition.key)
             if index is None:
                 if token_of(self._base[condition.key]) not in wanted:
@@ -190,7 +223,7 @@ class Grid:
                 continue
             named = self._matching(self.axes[index], condition, wanted)
             exclusion[index] = exclusion.get(index, named) & named
-        return exclusion if all(exclusion.values()) else None
+        return exclusion
 
     def _values(self, condition: Condition) -> Iterator[dict[str, Any]]:
         for value in condition.values:

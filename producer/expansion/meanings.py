@@ -2,6 +2,7 @@
 
 Whether guidance and the negative prompt have an effect depends on both, so the points
 of the axes that set them are compared with each other, and no other axis is walked.
+The same goes for eta and the scheduler, which has an eta of its own where none is set.
 """
 
 import itertools
@@ -11,7 +12,7 @@ from typing import Any
 
 from producer.expansion.grid import Block, Grid
 from producer.expansion.points import Point
-from producer.expansion.resolution import SETTLED, settled, token_of
+from producer.expansion.resolution import NOISE, SETTLED, meaning_of
 
 #: Tokens of points: of all axes, or of those that are compared.
 Tokens = tuple[Any, ...]
@@ -48,13 +49,15 @@ class Meanings:
 
     def __init__(self, grid: Grid) -> None:
         """Compare the points of all blocks; the grid gets no more of them."""
-        setters = [SETTLED.intersection(axis.parameters) for axis in grid.axes]
+        compared = SETTLED | NOISE if _sets_eta(grid) else SETTLED
+        setters = [compared.intersection(axis.parameters) for axis in grid.axes]
         self.axes = tuple(index for index, found in enumerate(setters) if found)
         self._grid = grid
         #: For each axis, whether extra blocks have one point there; all such lists.
         self._shapes: dict[tuple[bool, ...], None] = {}
         names = {name for index in self.axes for name in grid.axes[index].parameters}
-        self._names = sorted((names | SETTLED) - {"model"})  # a grid has one
+        names |= SETTLED | NOISE
+        self._names = sorted(names - {"model"})  # a grid has one
         self._choices: dict[Tokens, dict[Tokens, Choice]] = {}
         self._meant = {id(block): dict(self._compare(block)) for block in grid.blocks}
 
@@ -122,8 +125,8 @@ class Meanings:
     def _compare(self, block: Block) -> Iterator[tuple[Tokens, Tokens]]:
         lists = (block.points[index].values() for index in self.axes)
         for points in itertools.product(*lists):
-            parameters = settled(_parameters(block, points), self._grid.card)
-            meaning = tuple(token_of(parameters[name]) for name in self._names)
+            meant = meaning_of(_parameters(block, points), self._grid.card)
+            meaning = tuple(meant[name] for name in self._names)
             picked = tuple(point.token for point in points)
             same = self._choices.setdefault(meaning, {})
             choice = same.setdefault(picked, Choice(points))
@@ -169,6 +172,11 @@ class Meanings:
         is_inside = all(token in known for token, known in pairs)
         is_wanted = block.is_extra or not self._grid.excludes(dict(enumerate(tokens)))
         return is_inside and is_wanted
+
+
+def _sets_eta(grid: Grid) -> bool:
+    is_varied = any("eta" in axis.parameters for axis in grid.axes)
+    return is_varied or any(block.base["eta"] is not None for block in grid.blocks)
 
 
 def _single(tokens: Tokens, shape: tuple[bool, ...]) -> Tokens:

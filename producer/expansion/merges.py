@@ -1,11 +1,11 @@
 """Parameters that have no effect, in sentences for the person who wrote them."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from producer.expansion.grid import Grid
 from producer.expansion.meanings import Meanings
-from producer.expansion.resolution import SETTLED, settled
+from producer.expansion.resolution import SETTLED, meaning_of, settled
 from storage.pipeline_families import Guidance
 
 
@@ -14,19 +14,40 @@ def name_merges(grid: Grid) -> Iterator[str]:
 
     It counts the values, and names no pair.
     """
-    if grid.card.effects is None:
-        return
     most: dict[str, int] = {}
     for cells in Meanings(grid).worded():
-        meant = settled(cells[0], grid.card)
-        for parameter in sorted(SETTLED):
-            values = {cell[parameter] for cell in cells}
-            if len(values) > 1 or _is_left_out(grid, parameter, values, meant):
-                sentence = parameter + _say(parameter, grid.card.effects, meant)
-                most[sentence] = max(most.get(sentence, 1), len(values))
+        for sentence, count in (*_find_idle(grid, cells), *_find_noise(grid, cells)):
+            most[sentence] = max(most.get(sentence, 1), count)
     for sentence, count in most.items():
         result = f": {count} values make one job" if count > 1 else ", and is left out"
         yield f"{grid.card.model.name}: {sentence}{result}"
+
+
+def _find_idle(
+    grid: Grid, cells: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, int]]:
+    """Give what has no effect on the job of some cells, and how many values."""
+    if grid.card.effects is None:
+        return
+    meant = settled(cells[0], grid.card)
+    for parameter in sorted(SETTLED):
+        values = {cell[parameter] for cell in cells}
+        if len(values) > 1 or _is_left_out(grid, parameter, values, meant):
+            yield parameter + _say(parameter, grid.card.effects, meant), len(values)
+
+
+def _find_noise(
+    grid: Grid, cells: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, int]]:
+    """Give the wordings of one eta in some cells of one job, and how many they are."""
+    eta = f"{meaning_of(cells[0], grid.card)['eta']:g}"
+    etas = {cell["eta"] for cell in cells}
+    if len(etas) > 1:
+        yield f"eta null means {eta}", len(etas)
+    schedulers = {cell["scheduler"].token: cell["scheduler"] for cell in cells}
+    if len(schedulers) > 1:
+        class_name = cells[0]["scheduler"].asked.class_name
+        yield f"scheduler means {class_name} with eta {eta}", len(schedulers)
 
 
 def _is_left_out(

@@ -17,6 +17,8 @@ from storage.schedulers import Scheduler
 TEXTS = frozenset({"prompt", "negative_prompt"})
 #: Parameters that may have no effect, which depends on each other.
 SETTLED = frozenset({"guidance", "negative_prompt"})
+#: Where `eta` is null, the scheduler decides what it is.
+NOISE = frozenset({"eta", "scheduler"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,7 @@ class PlannedScheduler:
         options: Those options that change what the model's config gives.
         config: The model's scheduler config.
         token: Text that is equal for schedulers that do the same.
+        method: The same for schedulers that do the same at one eta, whatever their own.
         label: The sweep's own name for it.
         written: The name that stands in the sweep.
         problems: Why this model cannot use it, one sentence each.
@@ -37,9 +40,15 @@ class PlannedScheduler:
     options: Mapping[str, Any]
     config: Mapping[str, Any]
     token: str
+    method: str
     label: str | None
     written: str
     problems: tuple[str, ...]
+
+    @property
+    def own_eta(self) -> float:
+        """The eta of jobs that set none."""
+        return float(self.asked.extras.get("eta", EXTRAS["eta"]))
 
     @property
     def name(self) -> str:
@@ -115,6 +124,7 @@ def plan_scheduler(choice: SchedulerChoice, card: ModelCard) -> PlannedScheduler
         options=options,
         config=card.scheduler_config,
         token=token,
+        method=canonical_json([asked.class_name, options]),
         label=choice.label,
         written=choice.written or asked.class_name,
         problems=tuple(problems),
@@ -208,6 +218,15 @@ def settled(parameters: Mapping[str, Any], card: ModelCard) -> Mapping[str, Any]
     if meant == (guidance, negative):
         return parameters
     return {**parameters, "guidance": meant[0], "negative_prompt": meant[1]}
+
+
+def meaning_of(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
+    """Return tokens of the parameters that are equal where they give one job."""
+    meant = settled(parameters, card)
+    tokens = {name: token_of(value) for name, value in meant.items()}
+    scheduler: PlannedScheduler = meant["scheduler"]
+    eta = scheduler.own_eta if meant["eta"] is None else meant["eta"]
+    return {**tokens, "eta": eta, "scheduler": scheduler.method}
 
 
 def make_job(parameters: Mapping[str, Any], card: ModelCard) -> Job:

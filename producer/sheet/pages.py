@@ -69,8 +69,12 @@ def make_pages(title: str, pictures: Sequence[Picture], layout: Layout) -> Pages
         UsageError: There would be too many pages.
     """
     placed: dict[Place, Picture] = {}
-    for picture in pictures:
-        for place in _places_of(picture, layout):
+    # Labels of an image that stands for several cells may name a cell of another.
+    for places, picture in sorted(
+        ((list(_places_of(picture, layout)), picture) for picture in pictures),
+        key=lambda pair: len(pair[0]),
+    ):
+        for place in places:
             placed.setdefault(place, picture)
     cell_px = choose_cell_px(pictures, count=len(placed))
     plans = list(_plan_pages(placed, layout, cell_px))
