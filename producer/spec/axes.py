@@ -225,13 +225,15 @@ class ValueReader:
     def _read_bundle(self, name: str, node: Node) -> Value:
         entry = fields(node, self.problems, what="a bundle", known=("label", "set"))
         sets: dict[str, Any] = {}
-        inner = fields(
-            entry["set"],
-            self.problems,
-            what="`set` of a bundle",
-            known=PARAMETERS,
-            with_nulls=True,
-        )
+        inner: dict[str, Node] = {}
+        if "set" in entry:
+            inner = fields(
+                entry["set"],
+                self.problems,
+                what="`set` of a bundle",
+                known=PARAMETERS,
+                with_nulls=True,
+            )
         for parameter, child in inner.items():
             with self.problems.at(place_of(child)):
                 sets[parameter] = self.read_one(parameter, child, what="a bundle")
@@ -270,6 +272,9 @@ class ValueReader:
             raise UsageError(msg)
         known = ("file", "sample", "sample_seed")
         entry = fields(node, self.problems, what="a prompt file", known=known)
+        if "file" not in entry:
+            msg = "file must have a value, got null; write the path of a prompt file"
+            raise UsageError(msg)
         prompts = read_prompt_file(
             self.folder / Path(text_of(entry["file"], what="file")).expanduser(),
             place=place_of(entry["file"]),

@@ -186,6 +186,40 @@ def test_null_is_refused_where_there_is_no_default(
 
 
 @pytest.mark.parametrize(
+    ("axis", "message"),
+    [
+        (
+            "paper=[{label: a, set: null}]",
+            "a bundle of the axis paper must set at least one parameter, got nothing; "
+            "name it under `set`",
+        ),
+        (
+            "steps={set: ~}",
+            "a bundle of the axis steps must set steps, got nothing; name it under "
+            "`set`",
+        ),
+        (
+            "prompt={file: null}",
+            "file must have a value, got null; write the path of a prompt file",
+        ),
+        (
+            "prompt={file: ~, sample: 3}",
+            "file must have a value, got null; write the path of a prompt file",
+        ),
+    ],
+)
+def test_null_is_told_where_only_the_key_says_what_a_value_is(
+    tmp_path: Path, axis: str, message: str
+) -> None:
+    name, _, value = axis.partition("=")
+    options: tuple[str, ...]
+    for written, options in ((f"{{{name}: {value}}}", ()), ("{}", (axis,))):
+        with pytest.raises(SpecError) as caught:
+            read_spec(write_axes(tmp_path, written), axes=options)
+        assert [each.message for each in caught.value.problems] == [message]
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("name: null\nbase: {model: m, prompt: p}\n", "a sweep must have a name, got"),
