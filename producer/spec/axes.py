@@ -158,9 +158,10 @@ class ValueReader:
         read: list[Collection[Value]] = []
         count = Count(f"the axis {name}", self.limit)
         for entry in entries:
+            before = len(read)
             with self.problems.at(place_of(entry)):
                 read.append(self._read_entry(name, entry))
-            count.add(len(read[-1]) if read else 0)
+            count.add(sum(map(len, read[before:])))
         if len(read) == 1 and isinstance(read[0], RangeValues):
             return Axis(
                 name=name, parameters=(name,), values=read[0], place=place_of(node)

@@ -706,6 +706,16 @@ def test_a_sweep_beyond_its_limit_says_how_large_it_is(tmp_path: Path) -> None:
     )
 
 
+def test_an_entry_that_is_wrong_counts_for_nothing(tmp_path: Path) -> None:
+    axes = "{seed: [{start: 0, count: 6}, foo, 1.5]}"
+
+    found = problems_of(write_axes(tmp_path, axes, rest="limits: {max_jobs: 10}"))
+
+    assert [each.partition(", got ")[0] for each in found] == [
+        "sweep.yaml line 3: seed must be an integer from 0 to 9223372036854775807"
+    ] * 2
+
+
 def test_an_exclusion_of_everything_is_refused(tmp_path: Path) -> None:
     file = write_axes(tmp_path, "{steps: [4, 8]}", rest="exclude: [{steps: [4, 8]}]")
 
