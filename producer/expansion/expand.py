@@ -142,9 +142,9 @@ def expand(spec: Spec, describe: Describe) -> Expansion:
 
 def _expand(spec: Spec, describe: Describe, problems: Problems) -> Expansion:
     grids = build_grids(spec, describe, problems)
-    _check_size(spec, grids, problems)
-    for grid in grids:
-        checks.check_grid(grid, spec.places, problems)
+    if _fits(spec, grids, problems):
+        for grid in grids:
+            checks.check_grid(grid, spec.places, problems)
     problems.check()
     count = sum(map(cells.count, grids))
     if not count:
@@ -162,17 +162,24 @@ def _expand(spec: Spec, describe: Describe, problems: Problems) -> Expansion:
     )
 
 
-def _check_size(spec: Spec, grids: Sequence[Grid], problems: Problems) -> None:
-    total = sum(block.size for grid in grids for block in grid.blocks)
-    if total > spec.max_jobs:
-        sizes = " x ".join(
-            f"{len(axis.points)} {axis.name}" for axis in grids[0].axes if axis.points
-        )
-        problems.add(
-            spec.place,
-            f"a sweep must have at most {spec.max_jobs} jobs (limits.max_jobs), got "
-            f"{total} ({sizes}); name fewer values or raise the limit",
-        )
+def _fits(spec: Spec, grids: Sequence[Grid], problems: Problems) -> bool:
+    """Tell whether the sweep is small enough to be walked; note it where it is not."""
+    blocks = [block for grid in grids for block in grid.blocks]
+    total = sum(block.size for block in blocks)
+    if total <= spec.max_jobs:
+        return True
+    sizes = " x ".join(
+        f"{len(axis.points)} {axis.name}" for axis in grids[0].axes if axis.points
+    )
+    added = sum(block.size for block in blocks if block.is_extra)
+    if added:
+        sizes = ", ".join(filter(None, [sizes, f"{added} of include"]))
+    problems.add(
+        spec.place,
+        f"a sweep must have at most {spec.max_jobs} jobs (limits.max_jobs), got "
+        f"{total} ({sizes}); name fewer values or raise the limit",
+    )
+    return False
 
 
 def _list_duplicates(grids: Sequence[Grid]) -> Iterator[str]:

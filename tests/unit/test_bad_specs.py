@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from producer.expansion.expand import read_jobs
+from producer.models import ModelCard
 from producer.spec.sweepfile import read_spec
 from storage.errors import SpecError
 from tests.unit import cards
@@ -704,6 +705,30 @@ def test_a_sweep_beyond_its_limit_says_how_large_it_is(tmp_path: Path) -> None:
         "sweep.yaml line 1: a sweep must have at most 50 jobs (limits.max_jobs), got "
         "60 (30 seed x 2 steps); name fewer values or raise the limit"
     )
+
+
+def test_a_sweep_beyond_its_limit_is_not_walked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundles = ", ".join(f"{{set: {{prompt: p{n}, width: 64}}}}" for n in range(100))
+    file = write_axes(
+        tmp_path,
+        f"{{prompt: [{bundles}]}}",
+        rest="limits: {max_jobs: 1000}\ninclude: [{steps: {start: 1, count: 900}}]",
+    )
+    looked_at: list[object] = []
+    check_size = ModelCard.check_size
+
+    def look(card: ModelCard, width: int, height: int) -> list[str]:
+        looked_at.append(width)
+        return check_size(card, width, height)
+
+    monkeypatch.setattr(ModelCard, "check_size", look)
+
+    with pytest.raises(SpecError, match=r"got 90100 \(100 prompt, 90000 of include\)"):
+        read_jobs(file, describe_fake)
+
+    assert looked_at == []
 
 
 def test_an_entry_that_is_wrong_counts_for_nothing(tmp_path: Path) -> None:
