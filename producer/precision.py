@@ -58,9 +58,12 @@ def settle_precision(read: Read, find: Find, *, for_cpu: bool) -> Expansion:
             f"slow at that; `--set base.dtype={CPU_DTYPE}` makes it anew."
         )
         return replace(expansion, taken=note)
+    # An axis of null alone gives each model what it wants.
+    several = len(wanted) > 1
+    option = "--axis dtype=null" if several else f"--set base.dtype={wanted[0]}"
     note = (
-        f"{name} is made in {CPU_DTYPE}, since a CPU makes it here; `--set "
-        f"base.dtype={wanted[0]}` makes it as a GPU would."
+        f"{name} is made in {CPU_DTYPE}, since a CPU makes it here; `{option}` makes "
+        "it as a GPU would."
     )
     return _read_with(CPU_DTYPE, read, note)
 

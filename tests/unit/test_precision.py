@@ -1,5 +1,6 @@
 """The precision of a sweep whose file names none: nothing is made twice for it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,10 +26,12 @@ def _half(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cards, "CARDS", {**cards.CARDS, "builtin:shapes": card})
 
 
-def settle(database: Database, source: Source, *, for_cpu: bool) -> Expansion:
+def settle(
+    database: Database, source: Source, *, for_cpu: bool, axes: Sequence[str] = ()
+) -> Expansion:
     """Settle a sweep, and store it as a submission does."""
     expansion = settle_precision(
-        lambda *sets: read_jobs(source, describe_fake, sets=sets),
+        lambda *sets: read_jobs(source, describe_fake, sets=sets, axes=axes),
         lambda name: find_sweep(database, name),
         for_cpu=for_cpu,
     )
@@ -62,6 +65,30 @@ def test_a_new_sweep_that_a_cpu_makes_is_float32_and_says_so(
         "s is made in float32, since a CPU makes it here; `--set base.dtype=float16` "
         "makes it as a GPU would."
     )
+
+
+@pytest.mark.parametrize("own", ["float32", "bfloat16"])
+def test_several_models_are_each_made_as_a_gpu_would_where_dtype_is_null(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str
+) -> None:
+    other = replace(cards.CARDS["org/other"], dtype_default=own)
+    monkeypatch.setattr(cards, "CARDS", {**cards.CARDS, "org/other": other})
+    text = "name: s\nbase: {prompt: p}\naxes: {model: [org/other, 'builtin:shapes']}\n"
+    file = write_spec(tmp_path, text)
+
+    expansion = settle(database, file, for_cpu=True)
+
+    assert dtypes_of(expansion) == {"float32"}
+    assert expansion.taken == (
+        "s is made in float32, since a CPU makes it here; `--axis dtype=null` makes it "
+        "as a GPU would."
+    )
+    followed = settle(database, file, for_cpu=True, axes=("dtype=null",))
+    assert dtypes_of(followed) == {own, "float16"}
+    keys = {planned.job.key for planned in followed.jobs()}
+    save_sweep(database, "s", spec="base: {dtype: float99}", axes={})
+    as_gpu = settle(database, file, for_cpu=False)
+    assert keys == {planned.job.key for planned in as_gpu.jobs()}
 
 
 def test_submit_takes_what_the_model_wants_on_any_machine(
