@@ -85,7 +85,14 @@ class _Section:
         labels: list[str] = []
         values: list[Any] = []
         axis = self._axes.get(key)
-        for item in items(node):
+        written = items(node)
+        if not written:
+            msg = (
+                f"{key} must have a value in {self._what}, got an empty list; name "
+                "one, or leave the key out"
+            )
+            raise UsageError(msg)
+        for item in written:
             before = len(labels) + len(values)
             with self._reader.problems.at(place_of(item)):
                 is_label = isinstance(item, ScalarNode) and not is_null(item)

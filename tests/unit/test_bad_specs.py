@@ -473,6 +473,16 @@ def test_a_wrong_axis_is_told_what_to_change(
             "an entry of exclude must name at least one parameter, got none; name one",
         ),
         (
+            "exclude: [{steps: 8, guidance: []}]",
+            "guidance must have a value in an entry of exclude, got an empty list; "
+            "name one, or leave the key out",
+        ),
+        (
+            "include: [{size: []}]",
+            "size must have a value in an entry of include, got an empty list; name "
+            "one, or leave the key out",
+        ),
+        (
             "include: [{scheduler: all}]",
             "a scheduler must be named here, got all; write a name such as ddim, or a "
             "pattern such as dpmpp_*",
