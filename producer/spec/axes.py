@@ -93,11 +93,13 @@ class Count:
     Attributes:
         what: What they are values of, for the message.
         most: How many there may be.
+        is_of_jobs: Whether each makes jobs, so that `limits.max_jobs` decides.
         values: How many there were so far.
     """
 
     what: str
     most: int
+    is_of_jobs: bool = True
     values: int = 0
 
     @property
@@ -113,9 +115,12 @@ class Count:
         """
         self.values += values
         if self.is_over:
+            limit, way_out = " (limits.max_jobs)", " or raise the limit"
+            if not self.is_of_jobs:
+                limit, way_out = "", ", or leave them out of the axes"
             msg = (
-                f"{self.what} must name at most {self.most} values (limits.max_jobs), "
-                "got more; name fewer or raise the limit"
+                f"{self.what} must name at most {self.most} values{limit}, got more; "
+                f"name fewer{way_out}"
             )
             raise UsageError(msg)
 

@@ -1,7 +1,7 @@
 """Entries of `exclude` and `include`: what they name, read against the axes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from yaml.nodes import Node, ScalarNode
@@ -12,6 +12,9 @@ from producer.spec.problems import Place, nearest, shown
 from producer.spec.yamltext import fields, is_null, items, place_of, text_of
 from storage.errors import UsageError
 from storage.scheduler_sets import is_glob
+
+#: The most values that `exclude` may name, unless the sweep may have more jobs.
+MOST_EXCLUDED = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +58,13 @@ class _Section:
     """Reads the entries of `exclude` or `include`, and counts their values."""
 
     def __init__(self, name: str, axes: Sequence[Axis], reader: ValueReader) -> None:
-        self.count = Count(name, reader.limit)
+        adds = name == "include"
+        limit = reader.limit if adds else max(reader.limit, MOST_EXCLUDED)
+        self.count = Count(name, limit, is_of_jobs=adds)
         self._what = f"an entry of {name}"
         self._axes: Mapping[str, Axis] = {axis.name: axis for axis in axes}
         self._known = list(dict.fromkeys([*self._axes, *PARAMETERS]))
-        self._reader = reader
+        self._reader = replace(reader, limit=limit)
 
     def read_entry(self, node: Node) -> Entry:
         """Read one entry.

@@ -264,8 +264,8 @@ def test_enormous_texts_are_refused(tmp_path: Path) -> None:
         ),
         (
             "{steps: 8}",
-            "exclude: [{seed: {start: 0, count: 9}}, {steps: 9, seed: [1, 2]}]\n",
-            "line 4: exclude must name at most 10 values (limits.max_jobs), got more; "
+            "include: [{seed: {start: 0, count: 9}}, {steps: 9, seed: [1, 2]}]\n",
+            "line 4: include must name at most 10 values (limits.max_jobs), got more; "
             "name fewer or raise the limit",
         ),
     ],
@@ -715,6 +715,31 @@ def test_a_sweep_beyond_its_limit_says_how_large_it_is(tmp_path: Path) -> None:
         "sweep.yaml line 1: a sweep must have at most 50 jobs (limits.max_jobs), got "
         "60 (30 seed x 2 steps); name fewer values or raise the limit"
     )
+
+
+@pytest.mark.parametrize("max_jobs", [10, 200_000])
+def test_exclude_may_name_more_values_than_there_may_be_jobs(
+    tmp_path: Path, max_jobs: int
+) -> None:
+    entry = "{seed: {start: 3, count: 11}}"
+    many = ", ".join([entry] * 2)
+    limits = f"limits: {{max_jobs: {max_jobs}}}"
+    file = write_axes(
+        tmp_path,
+        "{seed: {start: 0, count: 9}}",
+        rest=f"exclude: [{many}, {{seed: 1}}]\n{limits}",
+    )
+
+    assert read_jobs(file, describe_fake).count == 2
+
+    most = max(max_jobs, 100_000)
+    entry = f"{{seed: {{start: 0, count: {most}}}}}"
+    file = write_axes(tmp_path, "{}", rest=f"exclude: [{entry}, {entry}]\n{limits}")
+
+    assert problems_of(file) == [
+        f"sweep.yaml line 4: exclude must name at most {most} values, got more; name "
+        "fewer, or leave them out of the axes"
+    ]
 
 
 def test_a_sweep_beyond_its_limit_is_not_walked(
