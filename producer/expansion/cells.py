@@ -72,7 +72,7 @@ def combinations(grid: Grid, *parameters: str) -> Iterator[Cell]:
         lists = (block.points[index].values() for index in involved)
         for points in itertools.product(*lists):
             tokens = {i: p.token for i, p in zip(involved, points, strict=True)}
-            if block.is_extra or not grid.excludes(tokens):
+            if block.is_extra or not grid.exclusions.match(tokens):
                 yield _cell(block, points)
 
 
@@ -91,8 +91,7 @@ class _Walker:
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
         self._meanings = Meanings(grid)
-        self._exclusions = [each for entry in grid.excluded for each in entry]
-        self._has_all = self._meanings.are_different and not self._exclusions
+        self._has_all = self._meanings.are_different and grid.exclusions.is_empty
         self._seen: set[Tokens] = set()
 
     def cells(self, block: Block, fixed: Mapping[int | None, Any]) -> Iterator[Cell]:
@@ -128,8 +127,7 @@ class _Walker:
         compared = self._meanings.axes
         if all(len(same) == 1 for same in choices):
             choices, compared = [[()]] if choices else [], ()
-        named = {axis for each in self._exclusions for axis in each}
-        free = sorted(named.difference(compared))
+        free = sorted(self._grid.exclusions.axes.difference(compared))
         others = math.prod(
             len(axis.points)
             for index, axis in enumerate(self._grid.axes)
@@ -144,7 +142,7 @@ class _Walker:
         )
 
     def _is_wanted(self, axes: Tokens, tokens: Tokens) -> bool:
-        return not self._grid.excludes(dict(zip(axes, tokens, strict=True)))
+        return not self._grid.exclusions.match(dict(zip(axes, tokens, strict=True)))
 
     def _is_first(self, block: Block, tokens: Tokens) -> bool:
         first = self._meanings.first_in_main(block, tokens)

@@ -9,29 +9,34 @@ A grid is never written out: its cells are the product of its axes, and what
 
 import itertools
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from producer.expansion.points import GridAxis, Point, make_point, resolve_axis
+from producer.expansion.exclusions import ExcludeReader, Exclusions
+from producer.expansion.points import (
+    GridAxis,
+    Point,
+    axis_of,
+    make_point,
+    resolve_axis,
+    setter_of,
+)
 from producer.expansion.resolution import (
     NOISE,
     SETTLED,
     defaults,
     resolve,
-    spell_out,
+    resolve_each,
     token_of,
 )
 from producer.models import ModelCard
 from producer.spec.axes import Axis, Value
 from producer.spec.conditions import Condition, Entry
-from producer.spec.parameters import PARAMETERS, SchedulerChoice
+from producer.spec.parameters import PARAMETERS
 from producer.spec.problems import Place
 from producer.spec.sweepfile import Spec
 from storage.errors import UsageError
-
-#: By the index of an axis, the tokens of its points that an exclusion names.
-Exclusion = Mapping[int, frozenset[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +73,7 @@ class Grid:
             then what `include` adds.
         excluded: What each entry of `exclude` leaves out; nothing where it can match
             nothing.
+        exclusions: All of that.
     """
 
     def __init__(
@@ -92,14 +98,18 @@ class Grid:
             for axis in spec.axes
         )
         self._loose = [name for name in PARAMETERS if self._setter_of(name) is None]
-        self.excluded = tuple(tuple(self._compile(entry)) for entry in spec.exclude)
+        reader = ExcludeReader(self.axes, self._base, card)
+        self.excluded = tuple(tuple(reader.read(entry)) for entry in spec.exclude)
+        self.exclusions = Exclusions(
+            [each for entry in self.excluded for each in entry],
+            [len(axis.points) for axis in self.axes],
+        )
         whole = tuple(axis.points for axis in self.axes)
         self.blocks = [self._block({}, whole, is_extra=False)] if is_main else []
 
     def axis_of(self, key: str) -> int | None:
         """Give the index of the axis of that name, else of the one that sets it."""
-        names = [axis.name for axis in self.axes]
-        return names.index(key) if key in names else self._setter_of(key)
+        return axis_of(self.axes, key)
 
     def sets(self, parameter: str) -> bool:
         """Tell whether the sweep says what a parameter is."""
@@ -135,23 +145,8 @@ class Grid:
             )
             self.blocks.append(self._block(loose, points, is_extra=True))
 
-    def excludes(self, tokens: Mapping[int, Any]) -> bool:
-        """Say whether an entry of `exclude` matches points of some of the axes.
-
-        Args:
-            tokens: By the index of an axis, the token of a point of it.
-        """
-        return any(
-            all(
-                axis in tokens and tokens[axis] in named for axis, named in each.items()
-            )
-            for entry in self.excluded
-            for each in entry
-        )
-
     def _setter_of(self, parameter: str) -> int | None:
-        setting = (i for i, a in enumerate(self.axes) if parameter in a.parameters)
-        return next(setting, None)
+        return setter_of(self.axes, parameter)
 
     def _sets_of(self, model: Value) -> Mapping[str, Any]:
         """Give all that the axis of models sets for a value of it."""
@@ -182,72 +177,6 @@ class Grid:
         )
         return Block(base=base, base_token=token, points=points, is_extra=is_extra)
 
-    def _compile(self, entry: Entry) -> Iterator[Exclusion]:
-        """Give what an entry excludes: one for each eta that schedulers have."""
-        scheduler = self._setter_of("scheduler")
-        for own_eta, named in self._own_etas(entry):
-            exclusion = self._match(entry, own_eta)
-            if exclusion is None:
-                continue
-            if scheduler is not None and named is not None:
-                exclusion[scheduler] = exclusion.get(scheduler, named) & named
-            if all(exclusion.values()):
-                yield exclusion
-
-    def _own_etas(self, entry: Entry) -> Iterable[tuple[float, frozenset[Any] | None]]:
-        """Give each eta that a null can mean, and the tokens of its schedulers.
-
-        None instead of tokens stands for all of them.
-        """
-        index = self._setter_of("scheduler")
-        if index is None or all(each.key != "eta" for each in entry.conditions):
-            return [(self._base["scheduler"].own_eta, None)]
-        named: dict[float, set[Any]] = {}
-        for point in self.axes[index].points.values():
-            named.setdefault(point.sets["scheduler"].own_eta, set()).add(point.token)
-        if len(named) == 1:
-            return [(own_eta, None) for own_eta in named]
-        return [(own_eta, frozenset(tokens)) for own_eta, tokens in named.items()]
-
-    def _match(self, entry: Entry, own_eta: float) -> dict[int, frozenset[Any]] | None:
-        """Give the points that an entry names; None where the base does not match."""
-        exclusion: dict[int, frozenset[Any]] = {}
-        for condition in entry.conditions:
-            wanted = {token_of(sets[condition.key]) for sets in self._values(condition)}
-            if condition.key == "eta" and not wanted.isdisjoint((None, own_eta)):
-                wanted |= {None, own_eta}
-            index = self.axis_of(condition.key)
-            if index is None:
-                if token_of(self._base[condition.key]) not in wanted:
-                    return None
-                continue
-            named = self._matching(self.axes[index], condition, wanted)
-            exclusion[index] = exclusion.get(index, named) & named
-        return exclusion
-
-    def _values(self, condition: Condition) -> Iterator[dict[str, Any]]:
-        for value in condition.values:
-            is_named = not isinstance(value, SchedulerChoice)
-            for each in [value] if is_named else spell_out(value, self.card)[0]:
-                yield resolve({condition.key: each}, self.card)
-
-    def _matching(
-        self, axis: GridAxis, condition: Condition, wanted: set[Any]
-    ) -> frozenset[Any]:
-        by_label = {
-            axis.labels[each] for each in condition.labels if each in axis.labels
-        }
-        if axis.parameters == (condition.key,) and condition.key != "model":
-            # Their tokens are those of their values: a million are not looked at.
-            by_value = {token for token in wanted if token in axis.points}
-        else:
-            by_value = {
-                point.token
-                for point in axis.points.values()
-                if wanted and token_of(point.sets[condition.key]) in wanted
-            }
-        return frozenset(by_label | by_value)
-
     def _options(self, condition: Condition) -> Iterator[Mapping[str, Any]]:
         """Give what a condition of `include` sets, one after the other."""
         index = self.axis_of(condition.key)
@@ -255,7 +184,7 @@ class Grid:
             axis = self.axes[index]
             for label in condition.labels:
                 yield axis.points[axis.labels[label]].sets
-        yield from self._values(condition)
+        yield from resolve_each(condition.key, condition.values, self.card)
 
     def _included(
         self, axis: GridAxis, settings: Mapping[str, Any], place: Place

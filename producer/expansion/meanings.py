@@ -155,7 +155,8 @@ class Meanings:
         return tuple(changed)
 
     def _excludes(self, picked: Tokens) -> bool:
-        return self._grid.excludes(dict(zip(self.axes, picked, strict=True)))
+        tokens = dict(zip(self.axes, picked, strict=True))
+        return self._grid.exclusions.match(tokens)
 
     def _has(self, choice: Choice, tokens: Tokens) -> bool:
         """Tell whether any block of a choice has a cell that is not excluded."""
@@ -170,8 +171,9 @@ class Meanings:
     def _wants(self, block: Block, tokens: Tokens) -> bool:
         pairs = zip(tokens, block.points, strict=True)
         is_inside = all(token in known for token, known in pairs)
-        is_wanted = block.is_extra or not self._grid.excludes(dict(enumerate(tokens)))
-        return is_inside and is_wanted
+        if not is_inside or block.is_extra:
+            return is_inside
+        return not self._grid.exclusions.match(dict(enumerate(tokens)))
 
 
 def _sets_eta(grid: Grid) -> bool:

@@ -1,6 +1,6 @@
 """The points of an axis for one model: values made complete, each meaning once."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,6 +127,18 @@ def resolve_axis(
         duplicates=tuple(duplicates),
         notes=tuple(notes),
     )
+
+
+def setter_of(axes: Sequence[GridAxis], parameter: str) -> int | None:
+    """Return the index of the axis that sets a parameter; None where none does."""
+    setting = (i for i, axis in enumerate(axes) if parameter in axis.parameters)
+    return next(setting, None)
+
+
+def axis_of(axes: Sequence[GridAxis], key: str) -> int | None:
+    """Return the index of the axis of that name, else of the one that sets it."""
+    names = [axis.name for axis in axes]
+    return names.index(key) if key in names else setter_of(axes, key)
 
 
 def make_point(

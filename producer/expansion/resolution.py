@@ -1,7 +1,7 @@
 """What the values of a spec mean for one model: defaults, schedulers, identities."""
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -190,6 +190,16 @@ def resolve(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
     if isinstance(choice, SchedulerChoice):
         resolved["scheduler"] = plan_scheduler(choice, card)
     return resolved
+
+
+def resolve_each(
+    name: str, values: Iterable[Any], card: ModelCard
+) -> Iterator[dict[str, Any]]:
+    """Resolve values of one parameter; a pattern of schedulers gives several."""
+    for value in values:
+        is_scheduler = isinstance(value, SchedulerChoice)
+        for each in spell_out(value, card)[0] if is_scheduler else [value]:
+            yield resolve({name: each}, card)
 
 
 def _composed(value: Prompt | str) -> Prompt | str:
