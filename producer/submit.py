@@ -186,7 +186,7 @@ class _Submission:
             spec.name,
             spec=spec.text,
             axes=expansion.axis_labels,
-            meanings=expansion.meanings,
+            meanings=expansion.what_is_meant,
             min_free_bytes=spec.min_free_bytes,
         )
         self._priority = sweep.priority

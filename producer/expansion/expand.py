@@ -2,12 +2,12 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from producer.expansion import cells, checks
 from producer.expansion.grid import Grid
 from producer.expansion.grids import Describe, build_grids
-from producer.expansion.merges import name_merges
+from producer.expansion.merges import find_merges, name_merges
 from producer.expansion.planning import JobPlanner
 from producer.expansion.resolution import PlannedScheduler
 from producer.models import ModelCard
@@ -58,7 +58,7 @@ class Expansion:
                 yield grid.card, cell.parameters["scheduler"]
 
     @property
-    def meanings(self) -> list[str]:
+    def what_is_meant(self) -> list[str]:
         """What decides beside the text what the sweep wants.
 
         The models, what these take where the text says nothing, and what the names of
@@ -69,7 +69,8 @@ class Expansion:
         pinned = {one.token: None for _, one in self.schedulers if one.is_pinned}
         defaults = (card.defaults for card in self.models)
         taken = [canonical_json(each) for each in defaults if each not in _ONCE]
-        merged = [sentence for grid in self.grids for sentence in name_merges(grid)]
+        merges = [merge for grid in self.grids for merge in find_merges(grid)]
+        merged = [canonical_json(astuple(merge)) for merge in merges]
         fingerprints = (card.model.fingerprint for card in self.models)
         return [*fingerprints, *pinned, *taken, *merged]
 

@@ -1,31 +1,58 @@
-"""Parameters that have no effect, in sentences for the person who wrote them."""
+"""Values that make one job, and the sentences that tell the person who wrote them."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from producer.expansion.grid import Grid
 from producer.expansion.meanings import Meanings
 from producer.expansion.resolution import SETTLED, meaning_of, settled
-from storage.pipeline_families import Guidance
+from storage.pipeline_families import NO_GUIDANCE, Guidance
 
 
-def name_merges(grid: Grid) -> Iterator[str]:
-    """Give a sentence for each parameter whose values make fewer jobs than there are.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merge:
+    """Values of one parameter that make one job.
+
+    Attributes:
+        parameter: Guidance, negative prompt, eta or scheduler.
+        meant: What the job has instead of them; of a scheduler its class and eta.
+        count: How many values; 1 where the only value has no effect and is left out.
+    """
+
+    parameter: str
+    meant: Any
+    count: int
+
+
+def find_merges(grid: Grid) -> list[Merge]:
+    """Return what makes fewer jobs than it has values, each meaning once.
 
     It counts the values, and names no pair.
     """
-    most: dict[str, int] = {}
+    most: dict[tuple[str, Any], int] = {}
     for cells in Meanings(grid).worded():
-        for sentence, count in (*_find_idle(grid, cells), *_find_noise(grid, cells)):
-            most[sentence] = max(most.get(sentence, 1), count)
-    for sentence, count in most.items():
-        result = f": {count} values make one job" if count > 1 else ", and is left out"
-        yield f"{grid.card.model.name}: {sentence}{result}"
+        for parameter, meant, count in (*_idle(grid, cells), *_noise(grid, cells)):
+            most[parameter, meant] = max(most.get((parameter, meant), 1), count)
+    return [
+        Merge(parameter=parameter, meant=meant, count=count)
+        for (parameter, meant), count in most.items()
+    ]
 
 
-def _find_idle(
+def name_merges(grid: Grid) -> Iterator[str]:
+    """Give a sentence for each merge."""
+    for merge in find_merges(grid):
+        result = ", and is left out"
+        if merge.count > 1:
+            result = f": {merge.count} values make one job"
+        said = _say(merge, grid.card.effects)
+        yield f"{grid.card.model.name}: {merge.parameter} {said}{result}"
+
+
+def _idle(
     grid: Grid, cells: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[str, int]]:
+) -> Iterator[tuple[str, Any, int]]:
     """Give what has no effect on the job of some cells, and how many values."""
     if grid.card.effects is None:
         return
@@ -33,21 +60,21 @@ def _find_idle(
     for parameter in sorted(SETTLED):
         values = {cell[parameter] for cell in cells}
         if len(values) > 1 or _is_left_out(grid, parameter, values, meant):
-            yield parameter + _say(parameter, grid.card.effects, meant), len(values)
+            yield parameter, meant[parameter], len(values)
 
 
-def _find_noise(
+def _noise(
     grid: Grid, cells: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[str, int]]:
+) -> Iterator[tuple[str, Any, int]]:
     """Give the wordings of one eta in some cells of one job, and how many they are."""
-    eta = f"{meaning_of(cells[0], grid.card)['eta']:g}"
+    eta = meaning_of(cells[0], grid.card)["eta"]
     etas = {cell["eta"] for cell in cells}
     if len(etas) > 1:
-        yield f"eta null means {eta}", len(etas)
-    schedulers = {cell["scheduler"].token: cell["scheduler"] for cell in cells}
+        yield "eta", eta, len(etas)
+    schedulers = {cell["scheduler"].token for cell in cells}
     if len(schedulers) > 1:
-        class_name = cells[0]["scheduler"].asked.class_name
-        yield f"scheduler means {class_name} with eta {eta}", len(schedulers)
+        meant = (cells[0]["scheduler"].asked.class_name, eta)
+        yield "scheduler", meant, len(schedulers)
 
 
 def _is_left_out(
@@ -62,15 +89,18 @@ def _is_left_out(
     return meant[parameter] not in values and grid.sets(parameter) and not is_scale
 
 
-def _say(parameter: str, effects: Guidance, meant: Mapping[str, Any]) -> str:
-    """Say that a parameter has no effect, and where."""
-    is_scale = parameter == "guidance"
-    if is_scale and meant["negative_prompt"] and effects.own_scale:
-        return (
-            f" has no effect beside a negative prompt, where {effects.own_scale:g} is "
-            "taken"
-        )
-    if effects.off is None or not (is_scale or effects.reads_negative):
-        return " has no effect"
+def _say(merge: Merge, effects: Guidance | None) -> str:
+    """Say what the values mean, or where they have no effect."""
+    if merge.parameter == "eta":
+        return f"null means {merge.meant:g}"
+    if merge.parameter == "scheduler":
+        class_name, eta = merge.meant
+        return f"means {class_name} with eta {eta:g}"
+    is_scale = merge.parameter == "guidance"
+    off = effects.off if effects else None
+    if off is None and is_scale and merge.meant != NO_GUIDANCE:
+        return f"has no effect beside a negative prompt, where {merge.meant:g} is taken"
+    if off is None or not (is_scale or (effects and effects.reads_negative)):
+        return "has no effect"
     limit = "" if is_scale else "guidance "
-    return f" has no effect at {limit}{effects.off:g} or less"
+    return f"has no effect at {limit}{off:g} or less"

@@ -283,10 +283,10 @@ def test_what_a_name_pins_is_part_of_what_the_sweep_wants(tmp_path: Path) -> Non
     by_class = on_karras(tmp_path, "DPMSolverMultistepScheduler")
     pinned = on_karras(tmp_path, "dpmpp_2m")
 
-    assert plain.meanings == ["f" * 32]
-    assert by_class.meanings == ["c" * 32]
-    assert pinned.meanings[0] == "c" * 32
-    assert "use_karras_sigmas" in pinned.meanings[1]
+    assert plain.what_is_meant == ["f" * 32]
+    assert by_class.what_is_meant == ["c" * 32]
+    assert pinned.what_is_meant[0] == "c" * 32
+    assert "use_karras_sigmas" in pinned.what_is_meant[1]
 
 
 def test_a_class_inherits_what_the_model_says_and_a_name_nothing(

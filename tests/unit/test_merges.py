@@ -111,6 +111,24 @@ def test_what_has_an_effect_depends_on_the_model(
     ]
 
 
+def test_what_is_merged_decides_a_revision_by_its_numbers(tmp_path: Path) -> None:
+    expansion = expand_axes(
+        tmp_path,
+        "{guidance: [0, 1, 3], negative_prompt: [a, b], eta: [null, 0, 1],"
+        " scheduler: [ddim, ddim_eta]}",
+        rest="exclude: [{eta: 0, scheduler: ddim_eta}]",
+    )
+
+    assert expansion.what_is_meant == [
+        "f" * 32,
+        '["guidance",1.0,2]',
+        '["negative_prompt","",2]',
+        '["eta",0.0,2]',
+        '["eta",1.0,2]',
+        '["scheduler",["DDIMScheduler",1.0],2]',
+    ]
+
+
 def test_nothing_is_merged_for_a_model_that_is_not_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,7 +40,7 @@ def settle(
         expansion.spec.name,
         spec=expansion.spec.text,
         axes={},
-        meanings=expansion.meanings,
+        meanings=expansion.what_is_meant,
     )
     return expansion
 

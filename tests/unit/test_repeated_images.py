@@ -149,6 +149,6 @@ def add(database: Database, expansion: Expansion) -> Added:
         "s",
         spec=expansion.spec.text,
         axes=expansion.axis_labels,
-        meanings=expansion.meanings,
+        meanings=expansion.what_is_meant,
     )
     return add_jobs(database, sweep, list(expansion.jobs()))
