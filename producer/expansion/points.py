@@ -1,5 +1,6 @@
 """The points of an axis for one model: values made complete, each meaning once."""
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,13 @@ from producer.expansion.resolution import (
 )
 from producer.models import ModelCard
 from producer.spec.axes import Axis, RangeValues, Value, is_set
-from producer.spec.parameters import PARAMETERS, UNSET, shown_as
+from producer.spec.parameters import PARAMETERS, UNSET, SchedulerChoice, shown_as
 from producer.spec.problems import Place, shown
+
+#: Pairs of values of one axis that are named one by one.
+MOST_PAIRS = 5
+#: Pairs that are named of more.
+EXAMPLES = 3
 
 #: Parameters whose values mean something else for each model.
 _RESOLVED = TEXTS | {"scheduler"}
@@ -99,7 +105,8 @@ def resolve_axis(
     """
     points: dict[Any, Point] = {}
     labels: dict[str, Any] = {}
-    duplicates: list[str] = []
+    firsts: dict[Any, Value] = {}
+    pairs: list[tuple[Value, Value]] = []
     if isinstance(values, RangeValues):
         return GridAxis(
             name=axis.name,
@@ -111,12 +118,10 @@ def resolve_axis(
     notes: list[str] = []
     for value in _spelt_out(values, card, notes):
         point = make_point(axis.name, axis.parameters, value, base=base, card=card)
-        first = points.setdefault(point.token, point)
-        if first is not point:
-            duplicates.append(
-                f"{axis.name}: {_written(first)} and {_written(point)} give the same "
-                f"jobs ({first.place}, {point.place})"
-            )
+        points.setdefault(point.token, point)
+        first = firsts.setdefault(point.token, value)
+        if first is not value:
+            pairs.append((first, value))
         if value.label is not None:
             labels[value.label] = point.token
     return GridAxis(
@@ -124,7 +129,7 @@ def resolve_axis(
         parameters=axis.parameters,
         points=points,
         labels=labels,
-        duplicates=tuple(duplicates),
+        duplicates=_say_pairs(axis.name, pairs),
         notes=tuple(notes),
     )
 
@@ -212,8 +217,33 @@ def _shown(value: object) -> str:
     return value.name if isinstance(value, PlannedScheduler) else shown_as(value)
 
 
-def _written(point: Point) -> str:
-    scheduler = point.sets.get("scheduler")
-    if isinstance(scheduler, PlannedScheduler) and point.label == scheduler.name:
-        return shown(scheduler.label or scheduler.written)
-    return shown(point.label)
+def _say_pairs(name: str, pairs: Sequence[tuple[Value, Value]]) -> tuple[str, ...]:
+    """Say which values of an axis give the same jobs; of many only how many."""
+    said = (
+        f"{_written(name, one)} and {_written(name, other)} give the same jobs "
+        f"({one.place}, {other.place})"
+        for one, other in pairs
+    )
+    if len(pairs) <= MOST_PAIRS:
+        return tuple(f"{name}: {each}" for each in said)
+    examples = "; ".join(itertools.islice(said, EXAMPLES))
+    return (f"{name}: {len(pairs):,} values repeat others, such as {examples}",)
+
+
+def _written(name: str, value: Value) -> str:
+    """Return a value as it stands in the sweep."""
+    if value.label:
+        return shown(value.label)
+    words = {each: _word(given) for each, given in value.sets.items()}
+    if list(words) == [name]:
+        return words[name]
+    return shown(", ".join(f"{each}={word}" for each, word in words.items()))
+
+
+def _word(given: object) -> str:
+    if given is UNSET:
+        return "null"
+    if isinstance(given, SchedulerChoice):
+        return shown(given.label or given.written)
+    text = shown_as(given)
+    return shown(text) if text else '""'

@@ -115,7 +115,46 @@ def test_null_among_the_values_of_an_axis_is_the_default(
 def test_null_and_the_default_written_out_are_one_job(tmp_path: Path) -> None:
     expansion = jobs_of(tmp_path, "{guidance: [null, 2.5], clip_skip: [0, null]}")
     assert len(keys(expansion)) == 1
-    assert len(expansion.duplicates) == 2
+    where = "give the same jobs (sweep.yaml line 3, sweep.yaml line 3)"
+    assert expansion.duplicates == (
+        f"guidance: null and 2.5 {where}",
+        f"clip_skip: 0 and null {where}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("axes", "said"),
+    [
+        ("tag: [null, '']", 'tag: null and ""'),
+        ("negative_prompt: ['', ~]", 'negative_prompt: "" and null'),
+        ("scheduler: [null, pndm]", "scheduler: null and pndm"),
+        (
+            "kind: [{set: {steps: 8, tag: null}}, {set: {steps: 8, tag: ''}}]",
+            'kind: steps=8, tag=null and steps=8, tag=""',
+        ),
+        (
+            "kind: [{set: {strict: null}}, {label: plain, set: {strict: false}}]",
+            "kind: strict=null and plain",
+        ),
+    ],
+)
+def test_values_that_are_one_job_are_named_as_they_are_written(
+    tmp_path: Path, axes: str, said: str
+) -> None:
+    expansion = jobs_of(tmp_path, f"{{{axes}}}")
+    where = "give the same jobs (sweep.yaml line 3, sweep.yaml line 3)"
+    assert expansion.duplicates == (f"{said} {where}",)
+
+
+def test_many_values_that_repeat_others_are_counted(tmp_path: Path) -> None:
+    seeds = "{start: 0, count: 3000}"
+    expansion = jobs_of(tmp_path, f"\n  seed:\n    - {seeds}\n    - {seeds}")
+    where = "give the same jobs (sweep.yaml line 5, sweep.yaml line 6)"
+    assert expansion.count == 3000
+    assert expansion.duplicates == (
+        f"seed: 3,000 values repeat others, such as 0 and 0 {where}; 1 and 1 {where}; "
+        f"2 and 2 {where}",
+    )
 
 
 def test_null_stands_beside_all_schedulers(tmp_path: Path) -> None:
