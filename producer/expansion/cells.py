@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from producer.expansion.grid import Block, Grid
-from producer.expansion.meanings import Meanings, Tokens
+from producer.expansion.blocks import Block
+from producer.expansion.grid import Grid
+from producer.expansion.meanings import Tokens
 from producer.expansion.points import Point
 from producer.spec.problems import Place
 
@@ -90,7 +91,7 @@ class _Walker:
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
-        self._meanings = Meanings(grid)
+        self._meanings = grid.meanings
         self._has_all = self._meanings.are_different and grid.exclusions.is_empty
         self._seen: set[Tokens] = set()
 
@@ -167,7 +168,4 @@ def _cell(
     *,
     alike: tuple[Mapping[int, Point], ...] = (),
 ) -> Cell:
-    parameters = dict(block.base)
-    for point in points:
-        parameters.update(point.sets)
-    return Cell(parameters=parameters, points=points, alike=alike)
+    return Cell(parameters=block.parameters(points), points=points, alike=alike)

@@ -10,10 +10,12 @@ A grid is never written out: its cells are the product of its axes, and what
 import itertools
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from producer.expansion.blocks import Block
 from producer.expansion.exclusions import ExcludeReader, Exclusions
+from producer.expansion.meanings import Meanings
 from producer.expansion.points import (
     GridAxis,
     Point,
@@ -37,29 +39,6 @@ from producer.spec.parameters import PARAMETERS
 from producer.spec.problems import Place
 from producer.spec.sweepfile import Spec
 from storage.errors import UsageError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """A product of points: a model's whole grid, or one entry of `include`.
-
-    Attributes:
-        base: Every parameter, as it is where no axis sets it.
-        base_token: Equal for blocks whose parameters outside all axes are equal, but
-            for those whose meaning depends on others.
-        points: For each axis of the grid, its points by token.
-        is_extra: Whether it comes from `include`.
-    """
-
-    base: Mapping[str, Any]
-    base_token: tuple[Any, ...]
-    points: tuple[Mapping[Any, Point], ...]
-    is_extra: bool
-
-    @property
-    def size(self) -> int:
-        """The number of cells, excluded ones and repetitions too."""
-        return math.prod(map(len, self.points))
 
 
 class Grid:
@@ -106,6 +85,13 @@ class Grid:
         )
         whole = tuple(axis.points for axis in self.axes)
         self.blocks = [self._block({}, whole, is_extra=False)] if is_main else []
+
+    @cached_property
+    def meanings(self) -> Meanings:
+        """Which cells mean the same; for after the last `include`."""
+        return Meanings(
+            self.axes, self.blocks, card=self.card, exclusions=self.exclusions
+        )
 
     def axis_of(self, key: str) -> int | None:
         """Give the index of the axis of that name, else of the one that sets it."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from producer.expansion.grid import Grid
-from producer.expansion.meanings import Meanings
 from producer.expansion.resolution import SETTLED, meaning_of, settled
 from storage.pipeline_families import NO_GUIDANCE, Guidance
 
@@ -31,7 +30,7 @@ def find_merges(grid: Grid) -> list[Merge]:
     It counts the values, and names no pair.
     """
     most: dict[tuple[str, Any], int] = {}
-    for cells in Meanings(grid).worded():
+    for cells in grid.meanings.worded():
         for parameter, meant, count in (*_idle(grid, cells), *_noise(grid, cells)):
             most[parameter, meant] = max(most.get((parameter, meant), 1), count)
     return [

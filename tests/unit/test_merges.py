@@ -236,6 +236,27 @@ def test_include_adds_no_job_that_means_the_same(tmp_path: Path) -> None:
     assert cells == [["1", "0.5"], "3", ["1", "0"]]
 
 
+def test_a_job_is_not_shown_where_another_is_that_include_adds(tmp_path: Path) -> None:
+    expansion = expand_axes(
+        tmp_path,
+        "{guidance: [1, 3], steps: [4, 8]}",
+        rest="include: [{guidance: 0.5, tag: x}, {guidance: 0, steps: 8}]",
+    )
+
+    cells = [
+        (p.cell["guidance"], p.job.steps, p.job.parameter("tag"))
+        for p in expansion.jobs()
+    ]
+
+    assert cells == [
+        ("1", 4, ""),
+        (["1", "0"], 8, ""),
+        ("3", 4, ""),
+        ("3", 8, ""),
+        ("0.5", 4, "x"),
+    ]
+
+
 def test_the_keys_of_other_wordings_are_former_keys(tmp_path: Path) -> None:
     expansion = expand_axes(
         tmp_path, "{guidance: [0.5, 1, 3], negative_prompt: ['', ugly]}"
@@ -336,6 +357,7 @@ def make_spec(chance: random.Random) -> str:
         f"guidance: {chance.choice(guidances)}",
         f"negative_prompt: [{', '.join(chance.sample(negatives, 2))}]",
         f"steps: {chance.choice([4, 8])}",
+        f"tag: {chance.choice(['null', 'x'])}",
     ]
 
     def entries() -> str:

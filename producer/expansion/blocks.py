@@ -1,0 +1,39 @@
+"""Products of points: the parts that a grid is made of."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from producer.expansion.points import Point
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A product of points: a model's whole grid, or one entry of `include`.
+
+    Attributes:
+        base: Every parameter, as it is where no axis sets it.
+        base_token: Equal for blocks whose parameters outside all axes are equal, but
+            for those whose meaning depends on others.
+        points: For each axis of the grid, its points by token. What comes from
+            `include` has all of an axis or one.
+        is_extra: Whether it comes from `include`.
+    """
+
+    base: Mapping[str, Any]
+    base_token: tuple[Any, ...]
+    points: tuple[Mapping[Any, Point], ...]
+    is_extra: bool
+
+    @property
+    def size(self) -> int:
+        """The number of cells, excluded ones and repetitions too."""
+        return math.prod(map(len, self.points))
+
+    def parameters(self, points: Iterable[Point]) -> dict[str, Any]:
+        """Return the base as points of some axes change it."""
+        changed = dict(self.base)
+        for point in points:
+            changed.update(point.sets)
+        return changed
