@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,10 +43,11 @@ def walk(grid: Grid) -> Iterator[Cell]:
     walker = _Walker(grid)
     seed_axis, prompt_axis = grid.axis_of("seed"), grid.axis_of("prompt")
     is_one = seed_axis == prompt_axis
-    for seed in _tokens(grid, seed_axis):
-        for prompt in [seed] if is_one else _tokens(grid, prompt_axis):
+    for seed, of_seed in _split(grid.blocks, seed_axis):
+        same = [(seed, of_seed)]
+        for prompt, of_both in same if is_one else _split(of_seed, prompt_axis):
             fixed = {prompt_axis: prompt, seed_axis: seed}
-            for block in grid.blocks:
+            for block in of_both:
                 yield from walker.cells(block, fixed)
 
 
@@ -77,13 +78,31 @@ def combinations(grid: Grid, *parameters: str) -> Iterator[Cell]:
                 yield _cell(block, points)
 
 
-def _tokens(grid: Grid, axis: int | None) -> Iterable[Any]:
+def _split(
+    blocks: Sequence[Block], axis: int | None
+) -> Iterator[tuple[Any, Sequence[Block]]]:
+    """Give each token of an axis with the blocks that have it, in their order."""
     if axis is None:
-        return [None]
-    known = [block.points[axis] for block in grid.blocks]
+        yield None, blocks
+        return
+    known = [block.points[axis] for block in blocks]
     if len({id(points) for points in known}) == 1:
-        return known[0]  # a million seeds are not to be written out
-    return dict.fromkeys(itertools.chain(*known))
+        for token in known[0]:  # a million seeds are not to be written out
+            yield token, blocks
+        return
+    # Of an axis a block has all points or one.
+    whole = {i: points for i, points in enumerate(known) if len(points) > 1}
+    single: dict[Any, list[int]] = {}
+    for index, points in enumerate(known):
+        if index not in whole:
+            single.setdefault(next(iter(points)), []).append(index)
+    every = next(iter(whole.values()), {})
+    lists = {id(points): points for points in known}
+    for token in dict.fromkeys(itertools.chain(*lists.values())):
+        indices = single.get(token, [])
+        if token in every:
+            indices = sorted([*whole, *indices])
+        yield token, [blocks[index] for index in indices]
 
 
 class _Walker:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from producer.expansion import points
+from producer.expansion import cells, points
 from producer.expansion.expand import Expansion, expand, read_jobs
 from producer.spec import axes as axes_module
 from producer.spec.sweepfile import read_spec
@@ -350,6 +350,35 @@ def test_include_may_name_a_seed_and_a_prompt_of_its_own(tmp_path: Path) -> None
 
     assert expansion.count == len(rows) == 10
     assert rows[-2:] == [(9, "b", 4), (9, "c", 4)]
+
+
+def test_an_entry_that_names_its_seed_is_looked_at_for_that_seed_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = ", ".join(f"{{seed: {n}, prompt: p{n}, steps: 9}}" for n in range(100))
+    expansion = expand_axes(
+        tmp_path,
+        "{seed: {start: 0, count: 50}, prompt: [p7, q], steps: [4, 8]}",
+        rest=f"include: [{entries}, {{steps: 10}}]",
+    )
+    walked: list[object] = []
+    walk_block = cells._Walker.cells
+
+    def note(walker: Any, block: Any, fixed: Any) -> Any:
+        walked.append(block)
+        return walk_block(walker, block, fixed)
+
+    monkeypatch.setattr(cells._Walker, "cells", note)
+
+    rows = rows_of(expansion, "seed", "prompt", "steps")
+
+    assert len(rows) == len(set(rows)) == expansion.count == 50 * 2 * 3 + 100
+    assert rows[21:28] == [
+        *((3, prompt, steps) for prompt in ("p7", "q") for steps in (4, 8, 10)),
+        (3, "p3", 9),
+    ]
+    assert rows[-1] == (99, "p99", 9)
+    assert len(walked) < 1000
 
 
 def test_the_labels_of_axes_are_listed_with_what_include_adds(tmp_path: Path) -> None:
