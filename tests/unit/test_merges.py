@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from producer.expansion import meanings
 from producer.expansion.expand import Expansion, expand
+from producer.expansion.resolution import meaning_of
+from producer.models import ModelCard
 from producer.spec.sweepfile import read_spec
 from storage.job import Job, PlannedJob
 from storage.pipeline_families import Guidance
@@ -301,6 +304,23 @@ def test_bundles_of_one_model_that_mean_the_same_make_one_job(
         "shapes",
     ]
     assert expansion.count == 2
+
+
+def test_points_are_compared_once_for_all_questions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[object] = []
+
+    def note(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
+        compared.append(parameters["guidance"])
+        return meaning_of(parameters, card)
+
+    monkeypatch.setattr(meanings, "meaning_of", note)
+    expansion = expand_axes(tmp_path, "{guidance: [0, 1, 3], steps: [4, 8]}")
+
+    assert expansion.count == len(list(expansion.jobs())) == 4
+    assert len(expansion.what_is_meant) == 2
+    assert compared == [0, 1, 3]
 
 
 def test_a_million_seeds_are_not_walked_to_count_what_means_the_same(
