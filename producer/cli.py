@@ -10,6 +10,7 @@ import click
 from producer.interrupts import interruptible
 from producer.options import INTERRUPTED
 from storage.errors import NightsweepError, QueueError
+from storage.texts import is_text, shown_bytes
 
 #: Command name to the module and the click command in it.
 COMMANDS: Mapping[str, str] = {
@@ -58,6 +59,17 @@ class LazyGroup(click.Group):
         module, _, attribute = COMMANDS[name].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Refuse words that are no text, whatever command and option they are for."""
+        for word in args:
+            if not is_text(word):
+                context.fail(
+                    "words of the command line must be UTF-8 text, got "
+                    f"{shown_bytes(word)}; write it in UTF-8, and rename a file that "
+                    "is called so."
+                )
+        return super().parse_args(context, args)
 
     def resolve_command(
         self, context: click.Context, args: list[str]

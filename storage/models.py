@@ -15,6 +15,7 @@ from typing import Any
 from storage import hub
 from storage.components import INDEX, is_weights, loaded_files
 from storage.errors import ModelError
+from storage.texts import is_text, shown_bytes
 
 #: Models that come with nightsweep, and where they are.
 BUILTIN_FOLDERS: Mapping[str, Path] = {
@@ -69,18 +70,24 @@ def resolve_name(name: str, base_dir: Path) -> str:
     """
     if is_builtin(name) or is_hub_id(name):
         return name
-    is_folder = name.startswith(_PATH_STARTS) or name in (".", "..")
-    if not is_folder or not name.isprintable():
+    if not name.startswith(_PATH_STARTS) and name not in (".", ".."):
         msg = (
             f"a model is {', '.join(BUILTIN_FOLDERS)}, a folder that starts with / or"
             f" ./ or ~, or a Hub id such as org/name, got {name!r}; change `model`"
         )
         raise ModelError(msg)
     try:
-        return str((base_dir / Path(name).expanduser()).resolve())
-    except (OSError, RuntimeError) as error:
-        msg = f"the folder {name} cannot be followed: {error}; change `model`"
+        folder = str((base_dir / Path(name).expanduser()).resolve())
+    except (OSError, RuntimeError, ValueError) as error:
+        msg = f"the folder {name!r} cannot be followed: {error}; change `model`"
         raise ModelError(msg) from error
+    if not is_text(folder):
+        msg = (
+            f"the path of a model must be UTF-8 text, got {shown_bytes(folder)}; rename"
+            " the folder that is called so"
+        )
+        raise ModelError(msg)
+    return folder
 
 
 def is_builtin(name: str) -> bool:

@@ -25,6 +25,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from storage.errors import UsageError
+from storage.texts import is_text, shown_bytes
 
 #: Every environment variable that nightsweep reads, with its meaning.
 VARIABLES: Mapping[str, str] = {
@@ -133,6 +134,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         UsageError: A value cannot be used.
     """
     env = os.environ if environ is None else environ
+    for variable in VARIABLES:
+        _require_text(variable, env.get(variable, ""))
     home = _folder("NIGHTSWEEP_HOME", env.get("NIGHTSWEEP_HOME") or "~/nightsweep")
     images = _folder(
         "NIGHTSWEEP_IMAGES", env.get("NIGHTSWEEP_IMAGES") or str(home / "images")
@@ -195,6 +198,15 @@ def _refuse_public(folder: Path) -> None:
         raise UsageError(msg)
 
 
+def _require_text(variable: str, value: str) -> None:
+    if not is_text(value):
+        msg = (
+            f"{variable} must be UTF-8 text, got {shown_bytes(without_password(value))}"
+            "; set it to a name in UTF-8, and rename a folder that is called so."
+        )
+        raise UsageError(msg)
+
+
 def _folder(variable: str, text: str) -> Path:
     try:
         folder = Path(text).expanduser().absolute()
@@ -204,6 +216,7 @@ def _folder(variable: str, text: str) -> Path:
             "set NIGHTSWEEP_HOME (and NIGHTSWEEP_IMAGES) to absolute paths."
         )
         raise UsageError(msg) from exc
+    _require_text(variable, str(folder))
     if folder.is_file():
         msg = f"{variable} must be a folder, but {folder} is a file; name another."
         raise UsageError(msg)

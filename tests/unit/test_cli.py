@@ -1,6 +1,8 @@
 """The command line: every command has help, an example, and a summary that is true."""
 
 import signal
+import subprocess
+import sys
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -64,6 +66,28 @@ def test_an_unknown_command_is_bad_usage() -> None:
     said = CliRunner().invoke(cli, ["statsu"])
     assert said.exit_code == 2
     assert "status" in said.output
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    "words",
+    [["caf\udce9"], ["--any", "caf\udce9"], ["--any=caf\udce9"], ["x", "caf\udce9"]],
+)
+def test_a_word_that_is_no_text_is_refused(name: str, words: list[str]) -> None:
+    said = CliRunner().invoke(cli, [name, *words])
+    assert said.exit_code == 2
+    assert "words of the command line must be UTF-8 text, got " in said.output
+    assert "caf\\xe9; write it in UTF-8" in said.output
+
+
+def test_bytes_that_are_no_text_are_shown_as_they_came() -> None:
+    command = [sys.executable, "-m", "nightsweep", "plan", "a.yaml", "--axis"]
+    said = subprocess.run(
+        [*command, b"prompt=caf\xe9"], capture_output=True, check=False, text=True
+    )
+    assert said.returncode == 2
+    assert "UTF-8 text, got prompt=caf\\xe9;" in said.stderr
+    assert "Traceback" not in said.stderr
 
 
 def test_our_errors_are_one_sentence_with_their_exit_code(tmp_path) -> None:

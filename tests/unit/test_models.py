@@ -66,6 +66,21 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     assert resolve_name("~/sd", Path("/base")) == str(tmp_path.resolve() / "sd")
 
 
+@pytest.mark.parametrize("name", ["a\u00a0b", "👩\u200d🎨", "a\nb", "a\u202eb", "\x7f"])
+def test_a_folder_may_have_any_name(tmp_path, name):
+    base = tmp_path.resolve()
+    assert resolve_name(f"./{name}", base) == f"{base}/{name}"
+    assert resolve_name(f"{base}/{name}", Path("/base")) == f"{base}/{name}"
+
+
+def test_a_folder_whose_name_is_no_text_is_refused():
+    base = Path(os.fsdecode(b"/caf\xe9"))
+    with pytest.raises(
+        ModelError, match=r"must be UTF-8 text, got /caf\\xe9/sd; rename"
+    ):
+        resolve_name("./sd", base)
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -1,5 +1,6 @@
 """Settings: what the environment says, and what is refused."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -53,6 +54,23 @@ def test_every_variable_is_heeded() -> None:
     assert found.database_path is None
     assert found.redis_url == "redis://host/1"
     assert found.lease_s == 12.5
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_a_variable_that_is_no_text_is_refused(variable: str) -> None:
+    value = os.fsdecode(b"/tmp/caf\xe9")
+    with pytest.raises(
+        UsageError, match=rf"{variable} must be UTF-8 text, got /tmp/ca"
+    ):
+        read_settings({variable: value})
+
+
+def test_a_state_folder_in_a_home_that_is_no_text_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", os.fsdecode(b"/home/caf\xe9"))
+    with pytest.raises(UsageError, match=r"got /home/caf\\xe9/nightsweep; set it to"):
+        read_settings({})
 
 
 def test_an_empty_variable_is_as_if_it_were_not_set() -> None:
