@@ -11,7 +11,7 @@ The folder `redis` of the state folder holds
 | `appendonlydir` or `appendonly.aof` | the queue, as the server keeps it |
 | `set-aside` | the last queue that a server could not read |
 | `redis.sock` | where it listens; in `/tmp` where that path is too long |
-| `redis.conf`, `redis.log` | its settings, and what it says |
+| `redis.log` | what it says |
 """
 
 import fcntl
@@ -22,7 +22,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TextIO
 from urllib.parse import quote
 
@@ -158,7 +157,8 @@ def _lock(file: TextIO) -> bool:
 
 def _start(settings: Settings, lock: TextIO) -> None:
     server = find_server()
-    _configure(settings)
+    if not lies_in_home(settings):
+        make_private(socket_path(settings).parent)
     is_hidden = append_only.is_hidden_from(server, settings.home / "redis")
     if is_hidden or not _run(server, settings, lock):
         _start_empty(server, settings, lock)
@@ -185,22 +185,22 @@ def _start_empty(server: Server, settings: Settings, lock: TextIO) -> None:
     )
 
 
-def _configure(settings: Settings) -> None:
+def _options(settings: Settings) -> list[str]:
+    """Return the server's settings.
+
+    They are words of the command line: a server takes the path of a file of settings
+    for a pattern, and starts with none where a folder is called `[x]`. It works in its
+    folder, so that no path of the user's is among them.
+    """
     path = socket_path(settings)
-    if lies_in_home(settings):
-        path = Path(path.name)
-    else:
-        make_private(path.parent)
-    # The server works in its folder. No path of the user's must be quoted here.
-    (settings.home / "redis" / "redis.conf").write_text(
-        "port 0\n"
-        f"unixsocket {path}\n"
-        "unixsocketperm 700\n"
-        "logfile redis.log\n"
-        "appendonly yes\n"
-        'save ""\n'
-        "maxmemory-policy noeviction\n"
-    )
+    socket = path.name if lies_in_home(settings) else str(path)
+    return [
+        *("--port", "0"),
+        *("--unixsocket", socket, "--unixsocketperm", "700"),
+        *("--logfile", "redis.log"),
+        *("--appendonly", "yes", "--save", ""),
+        *("--maxmemory-policy", "noeviction"),
+    ]
 
 
 def _run(server: Server, settings: Settings, lock: TextIO) -> bool:
@@ -209,7 +209,7 @@ def _run(server: Server, settings: Settings, lock: TextIO) -> bool:
     It inherits the lock, whatever becomes of this process.
     """
     process = subprocess.Popen(  # noqa: S603 - a path that find_server found
-        [server.path, "redis.conf"],
+        [server.path, *_options(settings)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

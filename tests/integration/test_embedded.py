@@ -199,7 +199,11 @@ def test_a_stop_waits_for_a_server_that_is_busy(state: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["näh sweep", "50% #1?", "a+b&c=d", 'q"q', "back\\slash", "two\nlines"]
+    "name",
+    [
+        *("näh sweep", "50% #1?", "a+b&c=d", 'q"q', "back\\slash", "two\nlines"),
+        *("[x]", "a\\?", "{a,b}*", "nb\u00a0sp", "👩\u200d🎨", "$HOME ; ~", "'"),
+    ],
 )
 def test_a_home_with_an_unusual_name_works(tmp_path: Path, name: str) -> None:
     settings = read_settings({"NIGHTSWEEP_HOME": str(tmp_path / name)})
