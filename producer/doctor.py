@@ -32,8 +32,8 @@ def doctor(*, as_json: bool) -> None:
 
     Looks at versions, folders, disks, Redis, SQL, the image folder, GPUs, models and
     clocks. Nothing is started or made but a small file with this host's name, in
-    `.hosts` of the image folder, for the doctors of other hosts to read. The exit
-    code is 1 where something fails.
+    `.hosts` of the image folder, for the doctors of other hosts to read, and a key in
+    Redis, which is removed at once. The exit code is 1 where something fails.
     """
     settings = read_settings()
     counts: Counter[str] = Counter()

@@ -1,5 +1,6 @@
 """Redis and SQL: there, new enough, and set so that nothing is lost."""
 
+import secrets
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -8,7 +9,12 @@ from statistics import median
 from typing import Any
 
 import sqlalchemy as sa
-from redis.exceptions import ResponseError
+from redis.exceptions import (
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
 
 from producer.health.check import Check, fail, fine, warn
 from storage.database import HEAD, Database, clock, open_database, open_for_reading
@@ -22,6 +28,13 @@ from storage.settings import Settings, without_password
 PINGS, SLOW_S = 9, 0.05
 #: The oldest SQLite with RETURNING, and the oldest PostgreSQL that is still mended.
 MINIMUM_SQLITE, MINIMUM_POSTGRES = (3, 35), 14
+#: Seconds after which a key goes that the doctor wrote and could not remove.
+KEPT_S = 60
+#: What to do about errors of a Redis that takes no writes.
+REFUSED = (
+    (ReadOnlyError, "set NIGHTSWEEP_REDIS_URL to its primary, which takes writes"),
+    (OutOfMemoryError, "raise its maxmemory, or delete what else is in it"),
+)
 #: Seconds by which clocks may differ before figures look odd.
 CLOCK_SLACK_S = 2.0
 
@@ -37,6 +50,7 @@ def check_redis(settings: Settings) -> Iterator[Check]:
     url = settings.redis_url or socket_url(settings)
     with closing(make_app(url)) as app, redis_client(app) as client:
         delay_s = median(_ping_s(client) for _ in range(PINGS))
+        yield _check_write(client)
         try:
             info = client.info()
         except ResponseError as exc:  # a user with few rights
@@ -88,6 +102,22 @@ def _ping_s(client: Any) -> float:
     started = time.perf_counter()
     client.ping()
     return time.perf_counter() - started
+
+
+def _check_write(client: Any) -> Check:
+    """Write a key, which expires by itself, and remove it."""
+    name, key = "Redis writes", f"doctor:{secrets.token_hex(8)}"
+    try:
+        client.set(key, "", ex=KEPT_S)
+        client.delete(key)
+    except NoPermissionError as exc:
+        advice = "use the URL of a worker, whose user may SET and DEL"
+        return warn(name, f"not tried: {exc}", advice=advice)
+    except ResponseError as exc:
+        advice = next((each for kind, each in REFUSED if isinstance(exc, kind)), "")
+        detail = f"it takes no message: {exc}"
+        return fail(name, detail, advice=advice or "mend that on its machine")
+    return fine(name, "it takes messages")
 
 
 def _check_version(info: Mapping[str, Any], where: str, delay_s: float) -> Check:

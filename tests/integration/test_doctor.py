@@ -24,9 +24,11 @@ def _near(monkeypatch) -> None:
 @pytest.mark.usefixtures("_near")
 def test_the_embedded_redis_is_as_it_should_be(settings, app) -> None:
     checks = [*services.check_redis(settings)]
-    names = ("Redis", "Redis memory", "Redis file")
+    names = ("Redis writes", "Redis", "Redis memory", "Redis file")
     assert verdicts(checks) == dict.fromkeys(names, "ok")
-    assert "answers in" in checks[0].detail
+    assert "answers in" in checks[1].detail
+    with redis_client(app) as client:
+        assert client.keys("*doctor*") == []
     stop(settings)
     (check,) = services.check_redis(settings)
     assert check.detail.startswith("not running")
@@ -40,6 +42,7 @@ def test_a_redis_that_loses_messages_is_told(settings, app) -> None:
         client.config_set("appendonly", "no")
     checks = {check.name: check for check in services.check_redis(settings)}
     assert verdicts(checks.values()) == {
+        "Redis writes": "ok",
         "Redis": "ok",
         "Redis memory": "fail",
         "Redis file": "warn",
@@ -51,11 +54,55 @@ def test_a_redis_that_loses_messages_is_told(settings, app) -> None:
 def test_a_user_who_may_not_ask_for_info_is_told_what_to_look_at(settings, app) -> None:
     with redis_client(app) as client:
         client.acl_setuser("default", enabled=True, commands=["-info"])
-    (check,) = services.check_redis(settings)
+    _, check = services.check_redis(settings)
     with redis_client(app) as client:
         client.acl_setuser("default", enabled=True, commands=["+info"])
     assert check.verdict == "warn"
     assert "maxmemory-policy" in check.advice
+
+
+@pytest.mark.usefixtures("_near")
+def test_a_replica_is_refused_since_it_takes_no_message(settings, app) -> None:
+    with redis_client(app) as client:
+        client.replicaof("127.0.0.1", "1")
+    checks = {check.name: check for check in services.check_redis(settings)}
+    with redis_client(app) as client:
+        client.replicaof("NO", "ONE")
+    assert checks["Redis writes"].verdict == "fail"
+    assert "read only replica" in checks["Redis writes"].detail
+    assert "primary" in checks["Redis writes"].advice
+
+
+@pytest.mark.usefixtures("_near")
+def test_a_redis_whose_memory_is_full_is_refused(settings, app) -> None:
+    with redis_client(app) as client:
+        client.config_set("maxmemory", "900kb")
+    checks = {check.name: check for check in services.check_redis(settings)}
+    with redis_client(app) as client:
+        client.config_set("maxmemory", "0")
+    assert checks["Redis writes"].verdict == "fail"
+    assert "used memory > 'maxmemory'" in checks["Redis writes"].detail
+    assert "maxmemory" in checks["Redis writes"].advice
+
+
+def test_a_redis_that_asks_for_replicas_is_refused(settings, app) -> None:
+    with redis_client(app) as client:
+        client.config_set("min-replicas-to-write", "1")
+    check = next(services.check_redis(settings))
+    with redis_client(app) as client:
+        client.config_set("min-replicas-to-write", "0")
+    assert check.verdict == "fail"
+    assert "Not enough good replicas" in check.detail
+
+
+def test_a_user_who_may_not_write_is_told_whose_url_to_use(settings, app) -> None:
+    with redis_client(app) as client:
+        client.acl_setuser("default", enabled=True, commands=["-set"])
+    check = next(services.check_redis(settings))
+    with redis_client(app) as client:
+        client.acl_setuser("default", enabled=True, commands=["+set"])
+    assert check.verdict == "warn"
+    assert "URL of a worker" in check.advice
 
 
 @pytest.mark.parametrize(
