@@ -12,11 +12,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
-from storage.engines import make_engine, sqlite_path
+from storage.engines import make_engine
 from storage.errors import NightsweepError, WrongDatabaseError
 from storage.faults import first_line, shown, translated
 from storage.foreign_views import set_aside
 from storage.recognition import recognize
+from storage.settings import sqlite_path
 
 #: The newest migration; a test holds it to `storage/migrations/versions`.
 HEAD = "0007"

@@ -11,7 +11,11 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from storage.errors import UsageError
-from storage.settings import refuse_network_filesystem, without_password
+from storage.settings import (
+    refuse_network_filesystem,
+    sqlite_path,
+    without_password,
+)
 
 #: How SQLite's files are opened: to write, to read beside writers, or untouched.
 Mode = Literal["writing", "reading", "closed"]
@@ -64,32 +68,15 @@ def make_engine(url: str, *, mode: Mode = "writing") -> Engine:
     return engine
 
 
-def sqlite_path(url: str) -> Path | None:
-    """Give SQLite's file, or None for a server.
-
-    Raises:
-        UsageError: The URL names no file.
-    """
-    # As it stands: a `%` or `?` in a folder's name is nothing but that.
-    if not url.startswith("sqlite:"):
-        return None
-    path = url.removeprefix("sqlite:///")
-    if path in (url, "", ":memory:"):
-        msg = (
-            "NIGHTSWEEP_DATABASE_URL must name a file that every command can open, "
-            f"sqlite:////folder/file.db, got {url!r}."
-        )
-        raise UsageError(msg)
-    return Path(path)
-
-
 def _make_server_engine(url: sa.URL) -> Engine:
+    if url.get_backend_name() != "postgresql":
+        msg = f"there are sqlite and postgresql, not {url.get_backend_name()}"
+        raise sa.exc.ArgumentError(msg)
     # All drivers but these have words of their own for it.
     known = LIVELINESS if url.get_driver_name().startswith("psycopg") else {}
     asked = {name: value for name, value in known.items() if name not in url.query}
     engine = sa.create_engine(url, pool_pre_ping=True, connect_args=asked)
-    if engine.dialect.name == "postgresql":
-        _limit_waits(engine)
+    _limit_waits(engine)
     return engine
 
 

@@ -53,6 +53,9 @@ _UNQUOTED = (
     "shown here, since a part of the password may pass for its host."
 )
 
+#: What looks like options at the end of SQLite's URL.
+_OPTIONS = re.compile(r"\?\w+=[^/]*$")
+
 #: Seconds that a lease and a message stay with a silent worker.
 LEASE_S = 90.0
 
@@ -90,10 +93,7 @@ class Settings:
     @property
     def database_path(self) -> Path | None:
         """The SQLite file, or None for a database server."""
-        prefix = "sqlite:///"
-        if not self.database_url.startswith(prefix):
-            return None
-        return Path(self.database_url.removeprefix(prefix))
+        return sqlite_path(self.database_url)
 
     @property
     def logs(self) -> Path:
@@ -149,6 +149,28 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         lease_s=_lease_s(env.get("NIGHTSWEEP_LEASE_S")),
         compile_network=_switch("NIGHTSWEEP_COMPILE", env.get("NIGHTSWEEP_COMPILE")),
     )
+
+
+def sqlite_path(url: str) -> Path | None:
+    """Give SQLite's file, or None for a server.
+
+    Raises:
+        UsageError: The URL names no file.
+    """
+    if re.match(r"sqlite\b", url, re.IGNORECASE) is None:
+        return None
+    # As it stands: a `%` or `?` in a folder's name is nothing but that.
+    path = url.removeprefix("sqlite:///")
+    options = _OPTIONS.search(path)
+    if path in (url, "", ":memory:") or options:
+        way_out = f"; leave out {options[0]!r}" if options else ""
+        msg = (
+            "NIGHTSWEEP_DATABASE_URL must name a file that every command can open, and "
+            "no options, which nightsweep sets itself: sqlite:////folder/file.db, got "
+            f"{url!r}{way_out}."
+        )
+        raise UsageError(msg)
+    return Path(path)
 
 
 def refuse_network_filesystem(folder: Path) -> None:
@@ -240,7 +262,7 @@ def _redis_url(text: str | None) -> str | None:
 
 
 def _database_url(text: str | None) -> str | None:
-    if text and not text.startswith("sqlite:"):  # a path, which stays as it is
+    if text and sqlite_path(text) is None:
         # SQLAlchemy ends the password at the first @.
         rest = re.sub(r"://[^:/@]*(:[^@]*)?@", "://", text)
         if re.search(r"://[^/?]*@", rest) or not _has_port_or_none(rest):

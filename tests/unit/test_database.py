@@ -329,7 +329,11 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["nonsense", "oracel://u:geheim@host/db", "mysql+nodriver://u:geheim@host/d"]
+    "url",
+    [
+        *("nonsense", "oracel://u:geheim@host/db", "mysql+nodriver://u:geheim@host/d"),
+        *("oracle://u:geheim@host/db", "mysql://u:geheim@host/db"),
+    ],
 )
 def test_a_url_that_cannot_be_used_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="must be a SQLAlchemy URL") as caught:
@@ -337,8 +341,32 @@ def test_a_url_that_cannot_be_used_is_refused(url: str) -> None:
     assert "geheim" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "end", ["?timeout=3", "?mode=ro&uri=true", "?timeout=", "?check_same_thread=a?b"]
+)
+def test_options_of_sqlite_are_refused(tmp_path: Path, end: str) -> None:
+    url = f"sqlite:///{tmp_path}/nightsweep.db{end}"
+    for use in (open_database, open_for_reading):
+        with pytest.raises(UsageError, match="no options, which nightsweep") as caught:
+            use(url)
+        assert str(caught.value).endswith(f"; leave out {end!r}.")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite://file.db"),
+        *("sqlite+pysqlite:////a/file.db", "SQLite:////a/file.db"),
+    ],
+)
+def test_a_url_of_sqlite_must_name_a_file(url: str) -> None:
+    with pytest.raises(UsageError, match="must name a file that every command can"):
+        open_database(url)
+
+
 def test_a_path_with_unusual_characters_is_fine(tmp_path: Path) -> None:
-    folder = tmp_path / "näh sweep %20+1"
+    folder = tmp_path / "näh sweep %20+1 ?a=b"
     folder.mkdir()
     url = f"sqlite:///{folder}/nightsweep.db"
     open_database(url).close()

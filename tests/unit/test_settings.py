@@ -65,6 +65,12 @@ def test_a_variable_that_is_no_text_is_refused(variable: str) -> None:
         read_settings({variable: value})
 
 
+def test_options_of_sqlite_are_refused_before_a_file_is_looked_for() -> None:
+    url = "sqlite:////state/nightsweep.db?timeout=3"
+    with pytest.raises(UsageError, match=r"leave out '\?timeout=3'\.$"):
+        read_settings({"NIGHTSWEEP_DATABASE_URL": url})
+
+
 def test_a_state_folder_in_a_home_that_is_no_text_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
