@@ -27,7 +27,10 @@ class _Size(NamedTuple):
 
 
 class LimitedLoader(yaml.SafeLoader):
-    """Composes nodes; stops where they are nested or repeated too much."""
+    """Composes nodes; stops where they are nested or repeated too much.
+
+    Tabs between the values of braces and brackets are blanks, as in YAML 1.2 and JSON.
+    """
 
     def __init__(self, text: str) -> None:
         """Take the text.
@@ -38,6 +41,13 @@ class LimitedLoader(yaml.SafeLoader):
         super().__init__(text)
         self._level = self._repeated = 0
         self._sizes: dict[int, _Size] = {}
+
+    def scan_to_next_token(self) -> None:
+        """Skip blanks and comments, and tabs inside braces and brackets."""
+        super().scan_to_next_token()
+        while self.flow_level and self.peek() == "\t":
+            self.forward()
+            super().scan_to_next_token()
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
         """Compose a node, and all below it.

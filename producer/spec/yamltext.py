@@ -18,11 +18,16 @@ from producer.spec.composing import LimitedLoader, LimitError
 from producer.spec.problems import Place, Problems, closest, nearest, shown
 from storage.errors import Problem, SpecError, UsageError
 
-_PLAIN_KINDS = "str", "int", "float", "bool", "null", "timestamp", "map", "seq"
+#: How the tags begin that are written as `!!`.
+_STANDARD = "tag:yaml.org,2002:"
+_NULL, _MERGE = f"{_STANDARD}null", f"{_STANDARD}merge"
+_PLAIN_KINDS = (
+    *("str", "int", "float", "bool", "null", "timestamp", "map", "seq"),
+    *("merge", "value"),  # the words `<<` and `=`
+)
 #: What plain YAML and JSON are made of; any other tag asks for a Python object.
-_PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in _PLAIN_KINDS)
+_PLAIN_TAGS = frozenset(f"{_STANDARD}{kind}" for kind in _PLAIN_KINDS)
 
-_NULL = "tag:yaml.org,2002:null"
 #: The largest sweep file in bytes; a hundred thousand prompts take four million.
 MOST_BYTES = 16_000_000
 #: Bytes that are read at a time.
@@ -310,9 +315,11 @@ def _children(node: Node) -> Iterator[Node]:
 
 def _check_tag(node: Node, problems: Problems) -> None:
     if node.tag not in _PLAIN_TAGS:
+        written = node.tag.replace(_STANDARD, "!!")
         problems.add(
             place_of(node),
-            f"a sweep file must be plain YAML, got tag {shown(node.tag)}; remove it",
+            f"a sweep file must be plain YAML, got the tag {shown(written)}; remove "
+            "it, or put quotes around a text that starts with !",
         )
 
 
@@ -324,6 +331,11 @@ def _check_keys(node: MappingNode, problems: Problems) -> None:
                 place_of(key),
                 "a key must be a single word, got a list or a mapping; "
                 "put quotes around a text that starts with { or [",
+            )
+        elif key.tag == _MERGE:
+            problems.add(
+                place_of(key),
+                "mappings are not merged by `<<` here; write out what it would add",
             )
         elif key.value in first:
             problems.add(

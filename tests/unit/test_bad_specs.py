@@ -142,8 +142,19 @@ def test_what_only_the_model_can_tell_is_told_with_the_rest(tmp_path: Path) -> N
         ),
         (
             "name: !!python/name:os.system x\n",
-            "sweep.yaml line 1: a sweep file must be plain YAML, got tag "
-            "tag:yaml.org,2002:python/name:os.system; remove it",
+            "sweep.yaml line 1: a sweep file must be plain YAML, got the tag "
+            "!!python/name:os.system; remove it, or put quotes around a text that "
+            "starts with !",
+        ),
+        (
+            "name: !wow a cat\n",
+            "sweep.yaml line 1: a sweep file must be plain YAML, got the tag !wow; "
+            "remove it, or put quotes around a text that starts with !",
+        ),
+        (
+            "name: x\nbase: {<<: {steps: 4}, model: m}\n",
+            "sweep.yaml line 2: mappings are not merged by `<<` here; write out what "
+            "it would add",
         ),
         (
             "name: &a [*a]\n",

@@ -229,6 +229,33 @@ def test_a_spec_may_be_json(tmp_path: Path) -> None:
     assert values_of(spec.axes[0]) == [7.5, 1e-05]
 
 
+def test_json_may_be_indented_with_tabs(tmp_path: Path) -> None:
+    content = {
+        "name": "tabs",
+        "base": {"model": "builtin:shapes", "prompt": "a\tb", "steps": 2},
+        "axes": {"seed": [1, 2], "guidance": {"start": 1, "stop": 3}},
+    }
+    plain = read_spec(write_spec(tmp_path, json.dumps(content)))
+    for indent in ("\t", "\t \t"):
+        file = write_spec(tmp_path, json.dumps(content, indent=indent))
+        file.write_text(file.read_text().replace(": ", ":\t"))
+        spec = read_spec(file)
+        assert spec.base == plain.base
+        assert len(spec.axes) == 2
+
+
+def test_words_that_yaml_has_its_own_use_for_are_texts(tmp_path: Path) -> None:
+    spec = read_spec(
+        write_spec(
+            tmp_path,
+            "name: x\nbase: {model: m, negative_prompt: =}\naxes: {prompt: [=, <<]}",
+        )
+    )
+    assert spec.base["negative_prompt"] == "="
+    texts = [value.sets["prompt"].text for value in spec.axes[0].values]
+    assert texts == ["=", "<<"]
+
+
 def test_aliases_are_understood(tmp_path: Path) -> None:
     text = (
         "name: s\nbase: {model: m, prompt: &p a cat, negative_prompt: *p}\n"
