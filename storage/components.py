@@ -47,7 +47,10 @@ _ADAPTER_FILE = "adapter_config.json"
 #: How weights begin, by the library of their class; other libraries have both.
 _STEMS = {"transformers": ("model",), "diffusers": ("diffusion_pytorch_model",)}
 _COUNT = r"-\d{5}-of-(?P<total>\d{5})"
-_VARIANT_INFIX = r"/(?:diffusion_pytorch_)?model\.(\w+)(?:-\d.*)?\.safetensors$"
+_VARIANT_INFIX = re.compile(
+    r"(?:^|/)(?:diffusion_pytorch_)?model(?:-\d{5}-of-\d{5})?\.(\w+)(?:-\d.*)?"
+    r"\.safetensors$"
+)
 
 
 def read_components(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
@@ -194,13 +197,21 @@ def _choose_weights(
         for files in order:
             if files and files[0] in here:
                 return files
+    raise ModelError(_no_weights(here, component, stems[0]))
+
+
+def _no_weights(here: set[str], component: str, stem: str) -> str:
+    rule = f"{component} must have safetensors weights ({stem}.safetensors), found"
+    if variants := _list_variants(here):
+        return (
+            f"{rule} the variant {' and the variant '.join(variants)} only; write the"
+            f" model as {{id: ..., variant: {variants[0]}}}"
+        )
     others = sorted(file for file in here if not file.endswith(".json"))
-    msg = (
-        f"{component} must have safetensors weights ({stems[0]}.safetensors), found"
-        f" {', '.join(others) or 'none'}; save the model again with"
+    return (
+        f"{rule} {', '.join(others) or 'none'}; save the model again with"
         " `save_pretrained(folder, safe_serialization=True)`, or choose another"
     )
-    raise ModelError(msg)
 
 
 def _list_shards(here: set[str], component: str, stem: str, infix: str) -> list[str]:
@@ -237,8 +248,14 @@ def _has_variant(file: str, variant: str) -> bool:
 
 
 def _no_variant(listed: set[str], variant: str) -> str:
-    found = {match[1] for file in listed if (match := re.search(_VARIANT_INFIX, file))}
+    found = ", ".join(_list_variants(listed)) or "none"
     return (
-        f"no component has safetensors of the variant {variant!r}; there is"
-        f" {', '.join(sorted(found)) or 'none'}: change `variant`, or leave it out"
+        f"no component has safetensors of the variant {variant!r}; there is {found}:"
+        " change `variant`, or leave it out"
+    )
+
+
+def _list_variants(files: Iterable[str]) -> list[str]:
+    return sorted(
+        {match[1] for file in files if (match := _VARIANT_INFIX.search(file))}
     )

@@ -123,6 +123,29 @@ def test_a_variant_replaces_the_plain_weights_where_there_is_one():
     assert set(files) == {fp16, *LOADED} - {plain}
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["diffusion_pytorch_model.fp16.safetensors"],
+        [
+            "diffusion_pytorch_model.safetensors.index.fp16.json",
+            "diffusion_pytorch_model.fp16-00001-of-00002.safetensors",
+        ],
+        ["diffusion_pytorch_model-00001-of-00002.fp16.safetensors", "model.bin"],
+    ],
+)
+def test_a_folder_with_a_variant_only_is_told_how_to_ask_for_it(names):
+    files = [
+        file for file in LOADED if file != "unet/diffusion_pytorch_model.safetensors"
+    ]
+    with pytest.raises(ModelError) as caught:
+        loaded_files([*files, *(f"unet/{name}" for name in names)], INDEX, variant=None)
+    assert str(caught.value) == (
+        "unet must have safetensors weights (diffusion_pytorch_model.safetensors), "
+        "found the variant fp16 only; write the model as {id: ..., variant: fp16}"
+    )
+
+
 def test_a_variant_that_nobody_has_is_refused():
     files = with_files("unet/diffusion_pytorch_model.non_ema.safetensors")
     with pytest.raises(ModelError, match="variant 'fp16'; there is non_ema: change"):
