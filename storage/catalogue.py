@@ -581,6 +581,19 @@ ALIASES: Mapping[str, str] = {
     "flow_match_heun": "flow_heun",
 }
 
+#: Words that other programs put behind a name, and the options that they stand for; a
+#: name without a word has the plain schedule. `Karras` and others are in the names.
+SCHEDULES: Mapping[str, Mapping[str, str]] = {
+    **{
+        word: {"timestep_spacing": word} for word in ("trailing", "leading", "linspace")
+    },
+    "sgmuniform": {"timestep_spacing": "trailing"},
+    "karras": {"use_karras_sigmas": "true"},
+    "exponential": {"use_exponential_sigmas": "true"},
+    "beta": {"use_beta_sigmas": "true"},
+    **{word: {} for word in ("normal", "automatic", "uniform", "default", "gpu")},
+}
+
 #: Names that are known and not offered, each with the reason.
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(

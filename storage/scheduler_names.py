@@ -166,11 +166,27 @@ def resolve(name: str, options: Mapping[str, Any] | None = None) -> Scheduler:
         near = _nearest(name)
         hint = f"did you mean {names_or(near)}? " if near else ""
         msg = (
-            f"scheduler must be a name of the catalogue, got {name!r}; {hint}"
-            "`nightsweep schedulers` lists all"
+            f"scheduler must be a name of the catalogue, got {name!r}; "
+            f"{_translated(plain) or hint}`nightsweep schedulers` lists all"
         )
         raise UsageError(msg)
     return replace(found, options={**found.options, **(options or {})})
+
+
+def _translated(plain: str) -> str | None:
+    """Say how a name with another program's word for a schedule is written here."""
+    for word, options in catalogue.SCHEDULES.items():
+        head = plain.removesuffix(word)
+        found = _BY_PLAIN.get(head)
+        if found is None or head == plain:
+            continue
+        name = found.name or found.class_name
+        if not options:
+            return f"its plain schedule has no word of its own: write {name}; "
+        if options.keys() <= CLASSES[found.class_name].options.keys():
+            given = ", ".join(f"{key}: {value}" for key, value in options.items())
+            return f"write {{class: {name}, options: {{{given}}}}}; "
+    return None
 
 
 def _nearest(name: str) -> list[str]:

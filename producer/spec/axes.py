@@ -8,6 +8,7 @@ from typing import Any
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from producer.spec.choices import optional_text, read_model, read_scheduler
+from producer.spec.habits import way_out_of_key
 from producer.spec.parameters import (
     NUMBERS,
     PARAMETERS,
@@ -18,7 +19,7 @@ from producer.spec.parameters import (
     SchedulerChoice,
     Unset,
 )
-from producer.spec.problems import Place, Problems, nearest, shown
+from producer.spec.problems import Place, Problems, shown
 from producer.spec.prompts import expand_prompt, read_prompt_file, sample_prompts
 from producer.spec.ranges import read_integer, read_range
 from producer.spec.yamltext import fields, is_null, items, place_of, text_of
@@ -154,7 +155,7 @@ class ValueReader:
             )
             raise UsageError(msg)
         if name not in PARAMETERS and not all(map(_is_bundle, entries)):
-            hint = nearest(name, PARAMETERS)
+            hint = way_out_of_key(name, PARAMETERS)
             msg = (
                 f"an axis must be named for a parameter, got `{shown(name)}`; {hint} "
                 "(only an axis of `{label, set}` bundles may have any name)"

@@ -7,12 +7,10 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
+from producer.spec.numerals import way_out_of_number
 from producer.spec.problems import listed, nearest, shown
 from storage.errors import UsageError
 from storage.schedulers import Scheduler
-
-#: How a range is written elsewhere, such as `find --seed 0..199`.
-_DOTTED = re.compile(r"([0-9.]+?)\.\.([0-9.]+)")
 
 #: Reads one parameter's text; raises UsageError with rule, value and way out.
 Parser = Callable[[str], Any]
@@ -86,10 +84,11 @@ def integer(name: str, low: int, high: int) -> Parser:
     def parse(text: str) -> int:
         rule = f"{name} must be an integer from {low} to {high}, got {shown(text)}"
         if not _INTEGER.fullmatch(text):
-            msg = f"{rule}; {_suggest_digits(text)}"
+            msg = f"{rule}; {way_out_of_number(name, text) or 'write it in digits'}"
             raise UsageError(msg)
         if not low <= int(text) <= high:
-            msg = f"{rule}; choose one in that range"
+            way_out = way_out_of_number(name, text) or "choose one in that range"
+            msg = f"{rule}; {way_out}"
             raise UsageError(msg)
         return int(text)
 
@@ -102,7 +101,7 @@ def number(name: str, low: float, high: float) -> Parser:
     def parse(text: str) -> float:
         rule = f"{name} must be a number from {low:g} to {high:g}, got {shown(text)}"
         if not _NUMBER.fullmatch(text):
-            msg = f"{rule}; {_suggest_digits(text)}"
+            msg = f"{rule}; {way_out_of_number(name, text) or 'write it in digits'}"
             raise UsageError(msg)
         if not low <= Decimal(text) <= high:
             msg = f"{rule}; choose one in that range"
@@ -188,18 +187,6 @@ NUMBERS = INTEGERS | {"guidance", "eta"}
 PARAMETERS = ("model", "prompt", *PARSERS, "scheduler")
 #: Those that have no default.
 REQUIRED = ("model", "prompt")
-
-
-def _suggest_digits(text: str) -> str:
-    dotted = _DOTTED.fullmatch(text)
-    if dotted is None:
-        return "write it in digits"
-    start, stop = dotted.groups()
-    way_out = f"write a range as {{start: {start}, stop: {stop}}}"
-    if start.isdigit() and stop.isdigit() and int(start) <= int(stop):
-        count = int(stop) - int(start) + 1
-        way_out += f" or {{start: {start}, count: {count}}}"
-    return way_out
 
 
 def shown_as(value: object) -> str:

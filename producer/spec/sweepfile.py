@@ -30,7 +30,7 @@ from producer.spec.yamltext import (
     fields,
     folder_of,
     items,
-    meant,
+    list_meant,
     place_of,
     read_source,
     text_of,
@@ -139,7 +139,7 @@ class _Parser:
         self._problems = problems
         self._place = place
         #: Sections that were meant, as far as one can tell, by unknown keys.
-        self._misspelt = meant(root, _KEYS)
+        self._misspelt = list_meant(root, _KEYS)
 
     def parse(self, *, text: str, folder: Path) -> Spec:
         """Read all sections; what is wrong is left out, and noted."""
@@ -243,7 +243,7 @@ class _Parser:
             return
         written = {key.value for node in sections if node for key, _ in node.value}
         for node in sections:
-            written |= meant(node, PARAMETERS)
+            written |= list_meant(node, PARAMETERS)
         for parameter in REQUIRED:
             setting = [axis for axis in axes if parameter in axis.parameters]
             lacking = [

@@ -15,7 +15,8 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from producer.spec.composing import LimitedLoader, LimitError
-from producer.spec.problems import Place, Problems, closest, nearest, shown
+from producer.spec.habits import meant, way_out_of_key
+from producer.spec.problems import Place, Problems, shown
 from storage.errors import Problem, SpecError, UsageError
 
 #: How the tags begin that are written as `!!`.
@@ -203,15 +204,15 @@ def unknown_key(name: str, known: Collection[str], *, what: str) -> str:
             f"{what} has no key `{shown(name)}`; a text that starts with a brace "
             "needs quotes around it"
         )
-    return f"{what} has no key `{shown(name)}`; {nearest(name, known)}"
+    return f"{what} has no key `{shown(name)}`; {way_out_of_key(name, known)}"
 
 
-def meant(node: Node | None, known: Collection[str]) -> set[str]:
+def list_meant(node: Node | None, known: Collection[str]) -> set[str]:
     """Give the known keys that the unknown ones of a mapping are taken for."""
     if not isinstance(node, MappingNode):
         return set()
     unknown = [key.value for key, _ in node.value if key.value not in known]
-    return {near for name in unknown if (near := closest(str(name), known))}
+    return {near for name in unknown if (near := meant(str(name), known))}
 
 
 def items(node: Node) -> list[Node]:

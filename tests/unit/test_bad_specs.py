@@ -340,8 +340,8 @@ def test_a_binary_file_gets_one_sentence(tmp_path: Path) -> None:
             "steps must be a single value here, got a list; write one value",
         ),
         (
-            "{seed: -1}",
-            "seed must be an integer from 0 to 9223372036854775807, got -1; choose one "
+            "{seed: -2}",
+            "seed must be an integer from 0 to 9223372036854775807, got -2; choose one "
             "in that range",
         ),
         (

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from storage import catalogue, schedulers
+from storage.errors import UsageError
 from storage.schedulers import CLASSES, NAMES, effective_options, label_of, names_of
 from tests.builders import DEIS, KARRAS_SDE, SD3, SD15, TRAILING, ZERO_SNR
 
@@ -224,3 +225,49 @@ def test_a_class_that_is_not_known_any_more_has_its_own_name() -> None:
     of_job = ("OldScheduler", {"order": 2}, {})
     assert schedulers.short_name(*of_job, config=SD15) == "OldScheduler(order=2)"
     assert names_of(*of_job, config=SD15) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "way_out"),
+    [
+        (
+            "DDIM trailing",
+            "write {class: ddim, options: {timestep_spacing: trailing}}",
+        ),
+        (
+            "UniPC trailing",
+            "write {class: unipc, options: {timestep_spacing: trailing}}",
+        ),
+        (
+            "DPM++ 2M SGM Uniform",
+            "write {class: dpmpp_2m, options: {timestep_spacing: trailing}}",
+        ),
+        (
+            "DDIMScheduler leading",
+            "write {class: DDIMScheduler, options: {timestep_spacing: leading}}",
+        ),
+        (
+            "LMS exponential",
+            "write {class: lms, options: {use_exponential_sigmas: true}}",
+        ),
+        ("Euler Normal", "its plain schedule has no word of its own: write euler"),
+        (
+            "Euler a Automatic",
+            "its plain schedule has no word of its own: write euler_a",
+        ),
+        ("dpmpp_2m_sde_gpu", "no word of its own: write dpmpp_2m_sde"),
+    ],
+)
+def test_another_programs_word_for_a_schedule_is_translated(
+    name: str, way_out: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        schedulers.resolve(name)
+    assert f"{way_out}; `nightsweep schedulers` lists all" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["LCM Karras", "Normal", "Euler Trailing Normal"])
+def test_a_schedule_that_a_class_does_not_have_is_not_offered(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        schedulers.resolve(name)
+    assert "write " not in str(caught.value)

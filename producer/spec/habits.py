@@ -1,0 +1,83 @@
+"""Words of other programs, and what is written here instead.
+
+A key that nothing here knows is often right elsewhere: in A1111, ComfyUI, diffusers,
+W&B or Hydra. Its message says how the same is written here.
+"""
+
+from collections.abc import Collection, Mapping
+
+from producer.spec.parameters import PARAMETERS
+from producer.spec.problems import closest, nearest
+
+#: Words of others for keys of a sweep file.
+ELSEWHERE: Mapping[str, str] = {
+    **dict.fromkeys(("parameters", "params", "matrix", "grid", "variables"), "axes"),
+    **dict.fromkeys(("search_space", "sweep", "sweeper"), "axes"),
+    **dict.fromkeys(("defaults", "common", "fixed", "constants"), "base"),
+    **dict.fromkeys(
+        ("cfg", "cfg_scale", "cfgscale", "guidance_scale", "true_cfg_scale"), "guidance"
+    ),
+    **dict.fromkeys(("sampler", "sampler_name", "sampling_method"), "scheduler"),
+    **dict.fromkeys(
+        ("num_inference_steps", "inference_steps", "sampling_steps", "num_steps"),
+        "steps",
+    ),
+    **dict.fromkeys(("ckpt", "checkpoint", "model_id", "sd_model"), "model"),
+    **dict.fromkeys(
+        ("pretrained_model_name_or_path", "pretrained_model", "ckpt_name"), "model"
+    ),
+    **dict.fromkeys(("negative", "neg_prompt", "uc", "undesired"), "negative_prompt"),
+    **dict.fromkeys(("noise_seed", "manual_seed", "random_seed"), "seed"),
+    **dict.fromkeys(("precision", "torch_dtype", "weight_dtype"), "dtype"),
+    "text": "prompt",
+}
+_SIZE = (
+    "write `width` and `height`; an axis of both has values such as {label: wide, set: "
+    "{width: 768, height: 512}}"
+)
+_SEVERAL = "a seed makes one image; write `seed: {start: 0, count: 4}` under `axes`"
+_GRID = "a sweep makes every combination of its axes; leave it out"
+_MERGED = (
+    "nothing is loaded beside the model; merge it into a model, and name the folder of "
+    "that as `model`"
+)
+_FROM_TEXT = "images are made from text alone; leave it out"
+_IN_NAME = "it belongs to the scheduler's name, such as `DPM++ 2M Karras`"
+#: What there is no key for, and what to do.
+ADVICE: Mapping[str, str] = {
+    **dict.fromkeys(("size", "resolution", "image_size", "dimensions"), _SIZE),
+    **dict.fromkeys(("batch_size", "batch_count", "n_iter", "n_samples"), _SEVERAL),
+    **dict.fromkeys(("num_images", "num_images_per_prompt"), _SEVERAL),
+    **dict.fromkeys(("method", "metric", "program", "project", "entity"), _GRID),
+    **dict.fromkeys(("early_terminate", "run_cap", "hydra", "command"), _GRID),
+    **dict.fromkeys(("lora", "loras", "embedding", "embeddings", "vae"), _MERGED),
+    **dict.fromkeys(("strength", "denoising_strength", "init_image"), _FROM_TEXT),
+    **dict.fromkeys(("denoise", "image", "mask"), _FROM_TEXT),
+    **dict.fromkeys(("karras", "use_karras_sigmas", "schedule_type"), _IN_NAME),
+    "values": "write the list itself, such as [8, 12, 20]",
+    "value": "write the value itself",
+    **dict.fromkeys(("min", "max"), "write {start: 3, stop: 9, step: 2}"),
+}
+
+
+def way_out_of_key(name: str, known: Collection[str]) -> str:
+    """Return what to write instead of a key that is not among the known ones."""
+    plain = _plain(name)
+    if plain in ADVICE and plain not in known:
+        return ADVICE[plain]
+    here = ELSEWHERE.get(plain, plain)
+    if here in known:
+        return f"it is called `{here}` here"
+    if "base" in known and here in PARAMETERS:
+        return f"write `{here}` under `base`, or under `axes` for several values"
+    return nearest(name, known)
+
+
+def meant(name: str, known: Collection[str]) -> str | None:
+    """Return the known key that an unknown one is taken for, or None."""
+    here = ELSEWHERE.get(_plain(name))
+    return here if here in known else closest(name, known)
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("-", "_").replace(" ", "_")
