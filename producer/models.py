@@ -140,11 +140,17 @@ class ModelCard:
         """
         if self.tokens is None or (lost := self.tokens.cut(text)) is None:
             return None
-        reader = "CLIP, though not T5," if _has_t5(self.model.family) else "CLIP"
         return (
-            f"{reader} reads {self.tokens.limit} tokens of a prompt but this has"
-            f' {self.tokens.count(text)}; what falls off: "{shown(lost)}"'
+            f"{self.reading} but this has {self.tokens.count(text)}; what falls off:"
+            f' "{shown(lost)}"'
         )
+
+    @property
+    def reading(self) -> str:
+        """Who reads how much of a prompt, as a message begins."""
+        reader = "CLIP, though not T5," if _has_t5(self.model.family) else "CLIP"
+        limit = self.tokens.limit if self.tokens else "all"
+        return f"{reader} reads {limit} tokens of a prompt"
 
 
 def describe(

@@ -23,6 +23,9 @@ A message states the rule, then the value, then the way out.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+#: Problems of a sweep file that a message has; more than a screen is read by nobody.
+MOST_PROBLEMS = 50
+
 
 class NightsweepError(Exception):
     """The base of all errors that are nightsweep's own."""
@@ -60,9 +63,16 @@ class SpecError(UsageError):
     """A sweep file that cannot be run; all of its problems at once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        """Join the problems, in the order of their lines, one a line."""
+        """Join the problems, in the order of their lines, one a line.
+
+        Of very many, the message has the first.
+        """
         self.problems = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        lines = [str(problem) for problem in self.problems[:MOST_PROBLEMS]]
+        left = len(self.problems) - len(lines)
+        if left:
+            lines.append(f"and {left:,} more mistakes; mend these first")
+        super().__init__("\n".join(lines))
 
 
 class WrongPlaceError(UsageError):

@@ -9,6 +9,7 @@ from producer.expansion.grid import Grid
 from producer.expansion.resolution import PlannedScheduler
 from producer.spec.parameters import shown_as
 from producer.spec.problems import Place, Problems, listed, shown
+from producer.spec.remarks import Remark
 from storage import schedulers
 from storage.pipeline_families import Guidance
 
@@ -26,7 +27,7 @@ def check_grid(grid: Grid, places: Mapping[str, Place], problems: Problems) -> N
         problems.add(place, message)
 
 
-def find_cut_prompts(grid: Grid, places: Mapping[str, Place]) -> Iterator[str]:
+def find_cut_prompts(grid: Grid, places: Mapping[str, Place]) -> Iterator[Remark]:
     """Give a warning for each prompt whose end the model never reads.
 
     Raises:
@@ -43,7 +44,11 @@ def find_cut_prompts(grid: Grid, places: Mapping[str, Place]) -> Iterator[str]:
             warning = grid.card.warn_of_cut(text)
             if warning:
                 place = cell.place_of(parameter) or places[parameter]
-                yield f'{place}: {parameter} "{shown(text)}": {warning}'
+                yield Remark(
+                    sentence=f'{place}: {parameter} "{shown(text)}": {warning}',
+                    kind=f"{grid.card.reading}, and the rest of a longer one falls off",
+                    case=f'"{shown(text)}" ({place})',
+                )
 
 
 def warn_of_guidance(grid: Grid) -> Iterator[str]:

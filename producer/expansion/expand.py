@@ -12,6 +12,7 @@ from producer.expansion.planning import JobPlanner
 from producer.expansion.resolution import PlannedScheduler
 from producer.models import ModelCard
 from producer.spec.problems import Problems
+from producer.spec.remarks import Remark, collect
 from producer.spec.sweepfile import Spec, parse_spec
 from producer.spec.yamltext import Source
 from storage.job import PlannedJob, canonical_json
@@ -157,9 +158,9 @@ def _expand(spec: Spec, describe: Describe, problems: Problems) -> Expansion:
         spec=spec,
         grids=grids,
         count=count,
-        duplicates=tuple(dict.fromkeys(_list_duplicates(grids))),
+        duplicates=collect(_list_duplicates(grids)),
         notes=tuple(dict.fromkeys(_list_notes(grids))),
-        warnings=tuple(dict.fromkeys(_list_warnings(spec, grids))),
+        warnings=collect(_list_warnings(spec, grids)),
     )
 
 
@@ -183,11 +184,12 @@ def _fits(spec: Spec, grids: Sequence[Grid], problems: Problems) -> bool:
     return False
 
 
-def _list_duplicates(grids: Sequence[Grid]) -> Iterator[str]:
+def _list_duplicates(grids: Sequence[Grid]) -> Iterator[Remark]:
     for grid in grids:
         for axis in grid.axes:
             yield from axis.duplicates
-        yield from name_merges(grid)
+        for sentence in name_merges(grid):
+            yield Remark(sentence=sentence)
 
 
 def _list_notes(grids: Sequence[Grid]) -> Iterator[str]:
@@ -197,14 +199,21 @@ def _list_notes(grids: Sequence[Grid]) -> Iterator[str]:
                 yield note if len(grids) == 1 else f"{grid.card.model.name}: {note}"
 
 
-def _list_warnings(spec: Spec, grids: Sequence[Grid]) -> Iterator[str]:
+def _list_warnings(spec: Spec, grids: Sequence[Grid]) -> Iterator[Remark]:
     if spec.scores:
-        yield f"scores: {', '.join(spec.scores)} is noted, but not computed yet"
+        names = ", ".join(spec.scores)
+        yield Remark(sentence=f"scores: {names} is noted, but not computed yet")
+    yield from spec.remarks
     for grid in grids:
         for sentence in grid.card.unchecked:
-            yield f"{grid.card.model.name}: {sentence}"
-        yield from checks.warn_of_guidance(grid)
+            yield Remark(sentence=f"{grid.card.model.name}: {sentence}")
+        for sentence in checks.warn_of_guidance(grid):
+            yield Remark(sentence=sentence)
         yield from checks.find_cut_prompts(grid, spec.places)
     for index, entry in enumerate(spec.exclude):
         if not any(grid.excluded[index] for grid in grids):
-            yield f"{entry.place}: this entry of exclude matches nothing"
+            yield Remark(
+                sentence=f"{entry.place}: this entry of exclude matches nothing",
+                kind="an entry of exclude matches nothing",
+                case=str(entry.place),
+            )

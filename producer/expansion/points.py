@@ -1,6 +1,5 @@
 """The points of an axis for one model: values made complete, each meaning once."""
 
-import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +16,7 @@ from producer.models import ModelCard
 from producer.spec.axes import Axis, RangeValues, Value, is_set
 from producer.spec.parameters import PARAMETERS, UNSET, SchedulerChoice, shown_as
 from producer.spec.problems import Place, shown
-
-#: Pairs of values of one axis that are named one by one.
-MOST_PAIRS = 5
-#: Pairs that are named of more.
-EXAMPLES = 3
+from producer.spec.remarks import Remark
 
 #: Parameters whose values mean something else for each model.
 _RESOLVED = TEXTS | {"scheduler"}
@@ -53,7 +48,7 @@ class GridAxis:
         parameters: What each of its points sets.
         points: By token, in the order in which they are shown.
         labels: The sweep's own label of a value to its point's token.
-        duplicates: Sentences that name two values that give the same jobs.
+        duplicates: Each names two values that give the same jobs.
         notes: Sentences about what a word such as `all` leaves out.
     """
 
@@ -61,7 +56,7 @@ class GridAxis:
     parameters: tuple[str, ...]
     points: Mapping[Any, Point]
     labels: Mapping[str, Any]
-    duplicates: tuple[str, ...]
+    duplicates: tuple[Remark, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -106,7 +101,7 @@ def resolve_axis(
     points: dict[Any, Point] = {}
     labels: dict[str, Any] = {}
     firsts: dict[Any, Value] = {}
-    pairs: list[tuple[Value, Value]] = []
+    duplicates: list[Remark] = []
     if isinstance(values, RangeValues):
         return GridAxis(
             name=axis.name,
@@ -121,7 +116,7 @@ def resolve_axis(
         points.setdefault(point.token, point)
         first = firsts.setdefault(point.token, value)
         if first is not value:
-            pairs.append((first, value))
+            duplicates.append(_duplicate(axis.name, first, value))
         if value.label is not None:
             labels[value.label] = point.token
     return GridAxis(
@@ -129,7 +124,7 @@ def resolve_axis(
         parameters=axis.parameters,
         points=points,
         labels=labels,
-        duplicates=_say_pairs(axis.name, pairs),
+        duplicates=tuple(duplicates),
         notes=tuple(notes),
     )
 
@@ -181,6 +176,16 @@ def make_point(
     )
 
 
+def _duplicate(axis: str, first: Value, second: Value) -> Remark:
+    values = f"{_written(axis, first)} and {_written(axis, second)}"
+    places = f"({first.place}, {second.place})"
+    return Remark(
+        sentence=f"{axis}: {values} give the same jobs {places}",
+        kind=f"{axis}: two values give the same jobs",
+        case=f"{values} {places}",
+    )
+
+
 def _spelt_out(
     values: Collection[Value], card: ModelCard, notes: list[str]
 ) -> Iterator[Value]:
@@ -215,19 +220,6 @@ def _label(name: str, given: Iterable[str], sets: Mapping[str, Any]) -> str:
 
 def _shown(value: object) -> str:
     return value.name if isinstance(value, PlannedScheduler) else shown_as(value)
-
-
-def _say_pairs(name: str, pairs: Sequence[tuple[Value, Value]]) -> tuple[str, ...]:
-    """Say which values of an axis give the same jobs; of many only how many."""
-    said = (
-        f"{_written(name, one)} and {_written(name, other)} give the same jobs "
-        f"({one.place}, {other.place})"
-        for one, other in pairs
-    )
-    if len(pairs) <= MOST_PAIRS:
-        return tuple(f"{name}: {each}" for each in said)
-    examples = "; ".join(itertools.islice(said, EXAMPLES))
-    return (f"{name}: {len(pairs):,} values repeat others, such as {examples}",)
 
 
 def _written(name: str, value: Value) -> str:

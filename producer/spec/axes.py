@@ -15,13 +15,12 @@ from producer.spec.parameters import (
     PARSERS,
     REQUIRED,
     UNSET,
-    Prompt,
     SchedulerChoice,
     Unset,
 )
 from producer.spec.problems import Place, Problems, shown
-from producer.spec.prompts import expand_prompt, read_prompt_file, sample_prompts
-from producer.spec.ranges import read_integer, read_range
+from producer.spec.ranges import read_range
+from producer.spec.texts import TextReader
 from producer.spec.yamltext import fields, is_null, items, place_of, text_of
 from storage.errors import UsageError
 
@@ -140,6 +139,10 @@ class ValueReader:
     limit: int
     problems: Problems
 
+    @property
+    def _texts(self) -> TextReader:
+        return TextReader(folder=self.folder, limit=self.limit, problems=self.problems)
+
     def read_axis(self, name: str, node: Node) -> Axis:
         """Read all values of the axis `name`; wrong ones become problems.
 
@@ -208,7 +211,9 @@ class ValueReader:
         if is_null(node):
             return [_unset(parameter)]
         if parameter == "prompt":
-            return list(self._read_prompts(node))
+            return self._texts.read_prompts(node)
+        if parameter == "negative_prompt":
+            return [self._texts.read_text(parameter, node)]
         if parameter == "model":
             return [read_model(node, self.problems)]
         if parameter == "scheduler":
@@ -268,31 +273,6 @@ class ValueReader:
             used.setdefault(value.label, value)
         return used
 
-    def _read_prompts(self, node: Node) -> list[Prompt]:
-        if not isinstance(node, MappingNode):
-            return expand_prompt(text_of(node, what="prompt"), limit=self.limit)
-        if all(key.value != "file" for key, _ in node.value):
-            msg = (
-                "a prompt must be a text or {file: prompts.txt}, got a mapping without "
-                "`file`; put quotes around a text that starts with a brace"
-            )
-            raise UsageError(msg)
-        known = ("file", "sample", "sample_seed")
-        entry = fields(node, self.problems, what="a prompt file", known=known)
-        if "file" not in entry:
-            msg = "file must have a value, got null; write the path of a prompt file"
-            raise UsageError(msg)
-        prompts = read_prompt_file(
-            self.folder / Path(text_of(entry["file"], what="file")).expanduser(),
-            place=place_of(entry["file"]),
-            problems=self.problems,
-            limit=self.limit,
-        )
-        if "sample" not in entry:
-            return prompts
-        count = read_integer(entry["sample"], "sample", low=1, high=10**9)
-        return sample_prompts(prompts, count, seed=_read_sample_seed(entry))
-
 
 def _is_bundle(node: Node) -> bool:
     return isinstance(node, MappingNode) and any(
@@ -308,12 +288,6 @@ def _unset(parameter: str) -> Unset:
         )
         raise UsageError(msg)
     return UNSET
-
-
-def _read_sample_seed(entry: Mapping[str, Node]) -> int:
-    if "sample_seed" not in entry:
-        return 0
-    return read_integer(entry["sample_seed"], "sample_seed", low=0, high=2**63 - 1)
 
 
 def is_set(value: object) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from producer.spec.remarks import Remark
 from storage.errors import Problem, SpecError, UsageError
 
 #: Longest piece of a wrong value that a message repeats, in characters.
@@ -33,11 +34,16 @@ class Place:
 
 
 class Problems:
-    """Everything found wrong with one spec, to be told at once."""
+    """Everything found wrong with one spec, to be told at once.
+
+    Attributes:
+        remarks: Warnings about what is not wrong, but may be meant otherwise.
+    """
 
     def __init__(self) -> None:
         """Start with none."""
         self._found: dict[tuple[Place, str], None] = {}
+        self.remarks: list[Remark] = []
 
     def add(self, place: Place, message: str) -> None:
         """Note that `message` is wrong at `place`; a repetition counts once."""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from producer.spec.parameters import Prompt
 from producer.spec.problems import Place, Problems, shown
+from producer.spec.prompt_syntax import find_signs
+from producer.spec.remarks import remark_on_text
 from storage.errors import UsageError
 
 #: The most characters of a prompt; models read a tenth of it at most.
@@ -72,10 +74,17 @@ def read_prompt_file(
     wrong = 0
     for line_number, line in enumerate(_read_lines(file), start=1):
         if line.strip() and not line.lstrip().startswith("#"):
+            where = f"{file.name} line {line_number}"
+            for kind in find_signs(line):
+                problems.remarks.append(
+                    remark_on_text(
+                        "prompt", shown(line.strip()), where=where, kind=kind
+                    )
+                )
             try:
                 prompts += expand_prompt(line, limit=limit)
             except UsageError as error:
-                problems.add(place, f"{file.name} line {line_number}: {error}")
+                problems.add(place, f"{where}: {error}")
                 wrong += 1
         _check_count(len(prompts) + wrong, file, limit)
     if not prompts:

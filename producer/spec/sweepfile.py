@@ -24,6 +24,7 @@ from producer.spec.parameters import (
     integer,
 )
 from producer.spec.problems import Place, Problems, shown
+from producer.spec.remarks import Remark
 from producer.spec.yamltext import (
     Source,
     compose,
@@ -73,6 +74,7 @@ class Spec:
         max_jobs: The most jobs that the sweep may have.
         min_free_bytes: Disk space that must stay free.
         place: The start of the file.
+        remarks: Warnings about texts that may be meant otherwise.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Spec:
     max_jobs: int
     min_free_bytes: int
     place: Place
+    remarks: tuple[Remark, ...] = ()
 
 
 def read_spec(
@@ -162,6 +165,7 @@ class _Parser:
             max_jobs=max_jobs,
             min_free_bytes=min_free_bytes,
             place=self._place,
+            remarks=tuple(self._problems.remarks),
         )
 
     def _fields(

@@ -8,7 +8,7 @@ import pytest
 from producer.expansion.expand import read_jobs
 from producer.models import ModelCard
 from producer.spec.sweepfile import read_spec
-from storage.errors import SpecError
+from storage.errors import MOST_PROBLEMS, SpecError
 from tests.unit import cards
 from tests.unit.cards import describe_fake, write_axes, write_spec
 
@@ -416,7 +416,13 @@ def test_a_binary_file_gets_one_sentence(tmp_path: Path) -> None:
         (
             "{prompt: {cat|dog}}",
             "a prompt must be a text or {file: prompts.txt}, got a mapping without "
-            "`file`; put quotes around a text that starts with a brace",
+            "`file`; put quotes around a text that starts with a brace, and write "
+            "several as a list",
+        ),
+        (
+            "{prompt: {file: ~no-such-user/a.txt}}",
+            "a prompt file must be a file that can be read, got ~no-such-user/a.txt "
+            "(nobody has that home directory); check the path",
         ),
         (
             "{prompt: {file: none.txt}}",
@@ -797,3 +803,16 @@ def test_an_exclusion_of_everything_is_refused(tmp_path: Path) -> None:
         "sweep.yaml line 1: a sweep must have a job, got none: `exclude` matches all "
         "of it"
     )
+
+
+def test_of_very_many_mistakes_the_first_are_told_and_the_others_counted(
+    tmp_path: Path,
+) -> None:
+    file = write_axes(tmp_path, f"{{steps: [{', '.join(['x'] * 3)}]}}")
+    file.write_text(file.read_text().replace("x, x, x", "\n".join(["x,"] * 5000)))
+    with pytest.raises(SpecError) as caught:
+        read_spec(file)
+    assert len(caught.value.problems) == 5000
+    lines = str(caught.value).splitlines()
+    assert len(lines) == MOST_PROBLEMS + 1
+    assert lines[-1] == "and 4,950 more mistakes; mend these first"

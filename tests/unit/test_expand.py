@@ -153,8 +153,8 @@ def test_values_that_give_one_job_are_named_and_made_once(tmp_path: Path) -> Non
     assert expansion.count == 4
     assert expansion.duplicates == (
         f"guidance: 7 and 7 give the same jobs {where}",
-        f"scheduler: plms and pndm give the same jobs {where}",
-        f"scheduler: ddim and DDIM give the same jobs {where}",
+        f"scheduler: two values give the same jobs (2 times): plms and pndm {where}; "
+        f"ddim and DDIM {where}",
     )
 
 
@@ -284,8 +284,8 @@ def test_an_exclusion_that_matches_nothing_is_a_warning(tmp_path: Path) -> None:
 
     assert expansion.count == 1
     assert expansion.warnings == (
-        "sweep.yaml line 5: this entry of exclude matches nothing",
-        "sweep.yaml line 6: this entry of exclude matches nothing",
+        "an entry of exclude matches nothing (2 times): sweep.yaml line 5; sweep.yaml "
+        "line 6",
     )
 
 
@@ -531,6 +531,15 @@ def test_prompts_that_are_cut_are_told_with_what_falls_off(
     assert second.startswith('sweep.yaml line 3: prompt "ab ab ')
     assert second.endswith('a…"')
     assert len(second) < 240
+
+    many = ", ".join(f"'{number} {long}'" for number in range(10))
+    _, told = expand_axes(tmp_path, f"{{prompt: [a cat, {many}]}}").warnings
+    assert told.startswith(
+        "CLIP reads 77 tokens of a prompt, and the rest of a longer one falls off (10 "
+        'times): "0 ab ab '
+    )
+    assert told.endswith("(sweep.yaml line 3); and so on")
+    assert told.count("(sweep.yaml line 3)") == 3
 
 
 @pytest.mark.parametrize(

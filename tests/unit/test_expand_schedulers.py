@@ -82,9 +82,8 @@ def test_two_names_that_are_one_job_are_told(tmp_path: Path) -> None:
 
     assert shown(expansion) == ["pndm", "dpmpp_2m"]
     assert expansion.duplicates == (
-        "scheduler: pndm and PLMS give the same jobs (sweep.yaml line 3, sweep.yaml "
-        "line 3)",
-        "scheduler: DPM++ 2M and dpmpp_2m give the same jobs (sweep.yaml line 3, "
+        "scheduler: two values give the same jobs (2 times): pndm and PLMS (sweep.yaml "
+        "line 3, sweep.yaml line 3); DPM++ 2M and dpmpp_2m (sweep.yaml line 3, "
         "sweep.yaml line 3)",
     )
 

@@ -1,0 +1,92 @@
+"""Prompts and negative prompts as a sweep writes them: texts, or files of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from yaml.nodes import MappingNode, Node
+
+from producer.spec.parameters import Prompt, parse_text
+from producer.spec.problems import Problems, shown
+from producer.spec.prompt_syntax import find_file, find_signs
+from producer.spec.prompts import expand_prompt, read_prompt_file, sample_prompts
+from producer.spec.ranges import read_integer
+from producer.spec.remarks import remark_on_text
+from producer.spec.yamltext import fields, place_of, text_of
+from storage.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextReader:
+    """Reads texts; notes what other programs would take for more than text.
+
+    Attributes:
+        folder: What paths of files are relative to.
+        limit: How many prompts are too many.
+        problems: Where mistakes and warnings are noted.
+    """
+
+    folder: Path
+    limit: int
+    problems: Problems
+
+    def read_text(self, parameter: str, node: Node) -> str:
+        """Read one text as it is.
+
+        Raises:
+            UsageError: It is a list, a mapping, or nothing.
+        """
+        text = text_of(node, what=parameter)
+        for kind in (*find_signs(text), *find_file(text.strip(), self.folder)):
+            self.problems.remarks.append(
+                remark_on_text(parameter, shown(text), where=place_of(node), kind=kind)
+            )
+        return str(parse_text(text))
+
+    def read_prompts(self, node: Node) -> list[Prompt]:
+        """Read a prompt with its choices, or a file of prompts.
+
+        Raises:
+            UsageError: It is neither, the file cannot be read, or they are too many.
+        """
+        if not isinstance(node, MappingNode):
+            return expand_prompt(self.read_text("prompt", node), limit=self.limit)
+        if all(key.value != "file" for key, _ in node.value):
+            msg = (
+                "a prompt must be a text or {file: prompts.txt}, got a mapping without "
+                "`file`; put quotes around a text that starts with a brace, and write "
+                "several as a list"
+            )
+            raise UsageError(msg)
+        known = ("file", "sample", "sample_seed")
+        entry = fields(node, self.problems, what="a prompt file", known=known)
+        if "file" not in entry:
+            msg = "file must have a value, got null; write the path of a prompt file"
+            raise UsageError(msg)
+        prompts = read_prompt_file(
+            self.folder / _expanded(text_of(entry["file"], what="file")),
+            place=place_of(entry["file"]),
+            problems=self.problems,
+            limit=self.limit,
+        )
+        if "sample" not in entry:
+            return prompts
+        count = read_integer(entry["sample"], "sample", low=1, high=10**9)
+        return sample_prompts(prompts, count, seed=_read_sample_seed(entry))
+
+
+def _expanded(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        msg = (
+            f"a prompt file must be a file that can be read, got {shown(text)} (nobody "
+            "has that home directory); check the path"
+        )
+        raise UsageError(msg) from error
+
+
+def _read_sample_seed(entry: Mapping[str, Node]) -> int:
+    if "sample_seed" not in entry:
+        return 0
+    return read_integer(entry["sample_seed"], "sample_seed", low=0, high=2**63 - 1)

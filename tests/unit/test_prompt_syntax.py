@@ -1,0 +1,102 @@
+"""Signs of other programs in prompts: plain text here, and a warning says so once."""
+
+from pathlib import Path
+
+import pytest
+
+from producer.expansion.expand import Expansion, read_jobs
+from producer.spec.prompt_syntax import find_file, find_signs
+from tests.unit.cards import describe_fake, write_axes
+
+
+def expand_axes(folder: Path, axes: str) -> Expansion:
+    return read_jobs(write_axes(folder, axes), describe_fake)
+
+
+SIGNS = {
+    "a (cat:1.3) on grass": "a weight such as (cat:1.3)",
+    "(cat, dog : .5)": "a weight such as (cat:1.3)",
+    "((masterpiece)), cat": "a weight such as (cat:1.3)",
+    "[[cat]]": "a weight such as (cat:1.3)",
+    "a (red cat)1.4": "a weight such as (cat:1.3)",
+    "cat::2 dog": "a weight such as (cat:1.3)",
+    "a [cat|dog]": "[a|b]",
+    "a [cat:dog:0.5]": "[a:b:0.5]",
+    "a [cat:10]": "[a:b:0.5]",
+    "a cat BREAK a dog": "BREAK",
+    "a cat AND a dog": "AND",
+    "a cat <lora:fur:0.8>": "<lora:name:1>",
+    "a cat, embedding:bad-hands": "<lora:name:1>",
+    "a __animal__": "__word__",
+    "a __beasts/big cats__": "__word__",
+    "{2$$red|green|blue} circle": "2$$ and 0.5::",
+    "{1-2$$ and $$red|green} circle": "2$$ and 0.5::",
+    "{0.5::red|0.3::green} star": "2$$ and 0.5::",
+    "cat \\(animal\\)": "a backslash before a bracket",
+    "a cat --ar 16:9": "an option such as --ar 3:2",
+    "a cat --no dogs": "an option such as --ar 3:2",
+}
+PLAIN = [
+    "a cat (the animal) on grass, 16:9",
+    "a cat [sic] at 10:30, f/1.4, 50mm (wide)",
+    "a {cat|dog} and a {red | green} box",
+    "BREAKFAST AND coffee-AND-cake".replace(" AND ", " and "),
+    "a <b> c, 3 < 4 > 2, $5, a_b, __, C++ -- and a dash - so",
+    "{{braces}}; a \\ alone",
+]
+
+
+@pytest.mark.parametrize(("text", "kind"), SIGNS.items())
+def test_a_sign_of_another_program_is_known(text: str, kind: str) -> None:
+    (said,) = find_signs(text)
+    assert said.startswith(kind)
+    assert "plain text here" in said
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_a_text_that_is_meant_as_it_stands_is_left_alone(text: str) -> None:
+    assert list(find_signs(text)) == []
+
+
+def test_each_kind_of_sign_is_told_once_for_a_spec(tmp_path: Path) -> None:
+    prompts = ", ".join(f"'a (cat:1.{number})'" for number in range(9))
+    negative = "negative_prompt: '(bad:1.4)'"
+    warnings = expand_axes(
+        tmp_path, f"{{prompt: [{prompts}, a BREAK], {negative}}}"
+    ).warnings
+    assert warnings[0] == (
+        "a weight such as (cat:1.3) or ((cat)) is plain text here and changes no weight"
+        "; leave out its signs and its number (10 times): "
+        '"a (cat:1.0)" (sweep.yaml line 3); "a (cat:1.1)" (sweep.yaml line 3); '
+        '"a (cat:1.2)" (sweep.yaml line 3); and so on'
+    )
+    assert warnings[1] == (
+        'sweep.yaml line 3: prompt "a BREAK": BREAK is plain text here and begins no '
+        "new chunk; leave it out"
+    )
+    assert len(warnings) == 2
+
+
+def test_signs_in_a_file_of_prompts_are_told_with_their_line(tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("a cat\n\na <lora:x:1> cat\n")
+    warnings = expand_axes(tmp_path, "{prompt: {file: prompts.txt}}").warnings
+    (told,) = warnings
+    assert told.startswith('prompts.txt line 3: prompt "a <lora:x:1> cat": <lora:name')
+
+
+@pytest.mark.parametrize("written", ["prompts.txt", "@prompts.txt", "file:prompts.txt"])
+def test_the_name_of_a_file_that_is_there_is_told(tmp_path: Path, written: str) -> None:
+    warnings = expand_axes(tmp_path, f"{{prompt: '{written}'}}").warnings
+    assert warnings == ()
+    (tmp_path / "prompts.txt").write_text("a cat\n")
+    (told,) = expand_axes(tmp_path, f"{{prompt: '{written}'}}").warnings
+    assert told == (
+        f'sweep.yaml line 3: prompt "{written}": the name of a file is plain text '
+        "here, and that file is not read; write {file: prompts.txt} for its lines"
+    )
+
+
+def test_a_text_that_cannot_be_a_path_is_no_files_name(tmp_path: Path) -> None:
+    assert list(find_file("~nobody-here/a.txt", tmp_path)) == []
+    assert list(find_file("a" * 300 + ".txt", tmp_path)) == []
+    assert list(find_file("é" * 190 + ".txt", tmp_path)) == []
