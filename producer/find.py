@@ -106,11 +106,11 @@ _FILTER_OPTIONS = (
     click.option(
         "--guidance", metavar="N|LOW..HIGH", help="Numbers or ranges: 2.5 or 3..7.5"
     ),
-    click.option("--prompt", metavar="TEXT", help="Part of the prompt."),
+    click.option("--prompt", metavar="TEXT", help="Part of the prompt, in any case."),
     click.option(
         "--model",
         metavar="TEXT",
-        help="Part of the model's name, in any of its places.",
+        help="Part of the model's name, in any of its places and any case.",
     ),
 )
 

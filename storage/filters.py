@@ -24,6 +24,7 @@ from storage.schema import (
     sweep_jobs,
     sweeps,
 )
+from storage.searching import contains
 from storage.views import select_images, select_sweep_images
 
 #: Rows that one page of an answer holds.
@@ -39,8 +40,8 @@ class Filter:
     Attributes:
         sweep: Members of this sweep, whoever made them first.
         keys: Whole keys or their beginnings.
-        model: Part of the name that the model has in any of its places.
-        prompt: Part of the prompt; a to z and A to Z are alike.
+        model: Part of the name that the model has in any of its places, in any case.
+        prompt: Part of the prompt, in any case.
         schedulers: Names of the catalogue, of which several may mean one scheduler of
             a model; class names for every variant of a class; or, where a sweep is
             named, its own labels.
@@ -162,12 +163,11 @@ def _conditions(
     if which.keys:
         yield sa.or_(*map(_begins, which.keys))
     if which.model:
-        named = model_places.c.name.icontains(which.model, autoescape=True)
+        named = contains(model_places.c.name, which.model)
         found = sa.select(model_places.c.model_id).where(named)
         yield jobs.c.model_id.in_(connection.execute(found).scalars().all())
     if which.prompt:
-        said = prompts.c.text.icontains(which.prompt, autoescape=True)
-        yield jobs.c.prompt_id.in_(sa.select(prompts.c.id).where(said))
+        yield _says(connection, contains(prompts.c.text, which.prompt))
     if which.schedulers:
         yield _made_by(connection, which)
     if which.states:
@@ -176,6 +176,21 @@ def _conditions(
         numbers: Numbers = getattr(which, column)
         if numbers:
             yield sa.or_(*(_matches(jobs.c[column], number) for number in numbers))
+
+
+def _says(
+    connection: Connection, said: sa.ColumnElement[bool]
+) -> sa.ColumnElement[bool]:
+    """Say which jobs have a prompt; each page of an answer asks for it again.
+
+    Few prompts are looked up once. Of many, those of the jobs that a page looks at are
+    read, not all.
+    """
+    found = sa.select(prompts.c.id).where(said)
+    ids = connection.execute(found.limit(PAGE + 1)).scalars().all()
+    if len(ids) <= PAGE:
+        return jobs.c.prompt_id.in_(ids)
+    return found.where(prompts.c.id == jobs.c.prompt_id).correlate(jobs).exists()
 
 
 def _begins(key: str) -> sa.ColumnElement[bool]:

@@ -11,6 +11,7 @@ from storage.database import Database, insert_into
 from storage.job import canonical_json
 from storage.results import Environment, keep_environment
 from storage.schema import speeds
+from storage.searching import contains
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +113,9 @@ def read(
         *(columns.guided, columns.scheduler, columns.steps, columns.measured_at),
     )
     if model:
-        query = query.where(columns.model.icontains(model, autoescape=True))
+        query = query.where(contains(columns.model, model))
     if gpu:
-        query = query.where(columns.gpu.icontains(gpu, autoescape=True))
+        query = query.where(contains(columns.gpu, gpu))
     with database.read() as connection:
         return [_speed(row) for row in connection.execute(query).mappings()]
 

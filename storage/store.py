@@ -79,7 +79,7 @@ class Store:
             steps: 20, [8, 20], "8,20" or "10..20".
             seed: The same.
             guidance: The same.
-            prompt: Part of the prompt.
+            prompt: Part of the prompt, in any case.
             model: Part of the model's name.
             state: `pending`, `leased`, `done`, `failed` or `quarantined`; or several.
             limit: Most rows to give.

@@ -5,7 +5,7 @@ import pytest
 
 from storage.database import open_database
 from storage.errors import UsageError
-from storage.filters import Filter, find, find_memberships, find_one, read_states
+from storage.filters import PAGE, Filter, find, find_memberships, find_one, read_states
 from storage.ranges import Range, read_numbers
 from storage.sweeps import save_sweep
 from tests.unit.filled_store import AXES, MODEL, PROMPTS, filled, plan, submit
@@ -215,6 +215,54 @@ def test_what_cannot_be_a_key_is_refused(store, key):
 def test_a_key_of_no_job_is_refused(store):
     with pytest.raises(UsageError, match="`nightsweep find` lists the keys"):
         find_one(store[2], "0" * 32)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "part"),
+    [
+        ("ein Café am Meer", "CAFÉ"),
+        ("EIN CAFÉ AM MEER", "café"),
+        ("ein Cafe\u0301 am Meer", "CAFÉ AM"),
+        ("ein Café am Meer", "CAFE\u0301"),
+        ("ΟΔΟΣ στην πόλη", "οδοσ"),
+        ("οδος στην πόλη", "ΟΔΟΣ"),
+        ("красный круг", "КРАСНЫЙ"),
+        ("Straße", "STRAẞE"),
+        ("ǅungla", "ǆUNGLA"),
+        ("ÄÖ (100%) [x] \\d+ a_b^$|", "äö (100%) [x] \\d+ a_b^$|"),
+        ("猫が好き", "猫が"),
+    ],
+)
+def test_a_prompt_is_found_in_any_case_of_any_alphabet(store, prompt, part):
+    settings, _, database = store
+    submit(settings, "letters", plan({"prompt": [prompt]}))
+    assert [row["prompt"] for row in find(database, Filter(prompt=part))] == [prompt]
+
+
+def test_signs_of_a_pattern_are_looked_for_as_they_stand(store):
+    settings, _, database = store
+    submit(settings, "letters", plan({"prompt": ["é.", "éa"]}))
+    assert len(list(find(database, Filter(prompt="É.")))) == 1
+    assert list(find(database, Filter(prompt="É[a]"))) == []
+
+
+def test_a_model_is_found_in_any_case_of_any_alphabet(store):
+    settings, planned, database = store
+    copy = replace(MODEL, name="/modèles/sd", fingerprint="1" * 32)
+    again = [replace(one, job=replace(one.job, model=copy)) for one in planned[:2]]
+    submit(settings, "copied", again)
+    assert len(keys(find(database, Filter(model="MODÈLES")))) == 2
+
+
+def test_of_many_prompts_that_hold_a_text_all_are_found(store):
+    settings, _, database = store
+    prompts = [f"number {number} É" for number in range(PAGE + 2)]
+    submit(settings, "many", plan({"prompt": prompts}))
+    for part in ("number", "é"):
+        found = [row["prompt"] for row in find(database, Filter(prompt=part))]
+        assert found == prompts
+    assert len(list(find(database, Filter(sweep="many", prompt="NUMBER")))) == PAGE + 2
+    assert len(list(find(database, Filter(prompt="NUMBER 100")))) == 3
 
 
 def test_a_sweep_without_jobs_has_no_rows(store):
