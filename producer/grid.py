@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from producer.counting import counted
 from producer.sheet.axes import (
     Labelled,
     Labels,
@@ -145,7 +146,8 @@ def save_pages(pages: "Pages", file: Path) -> list[Path]:
     count = len(pages.sheets)
     digits = len(str(count))
     paths = []
-    for number, sheet in enumerate(pages.sheets, start=1):
+    sheets = counted(pages.sheets, "Drawing pages", total=count)
+    for number, sheet in enumerate(sheets, start=1):
         numbered = file.with_stem(f"{file.stem}-{number:0{digits}}")
         path = numbered if count > 1 else file
         try:
@@ -182,7 +184,8 @@ def _axes_of(store: Store, sweep: str) -> Labels:
 
 def _read_pictures(store: Store, sweep: str, labels: Labels) -> "list[Picture]":
     pictures = []
-    for row in store.stream(Filter(sweep=sweep, is_current=True)):
+    rows = store.stream(Filter(sweep=sweep, is_current=True))
+    for row in counted(rows, "Reading images"):
         cell = _read_cell(row["cell"])
         if not _is_shown(cell, labels):
             continue

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from producer.amounts import duration, free_bytes, images, size
+from producer.counting import counted
 from producer.expansion.expand import Expansion, read_jobs
 from producer.models import describe
 from producer.options import spec_options
@@ -127,7 +128,8 @@ class _Tally:
             options = canonical_json(each.options)
             known = (card.model.fingerprint, each.asked.class_name, options)
             self._inherited[known] = each.inherited
-        for one, state in self._with_states(expansion):
+        jobs = self._with_states(expansion)
+        for one, state in counted(jobs, "Planning images", total=expansion.count):
             self._states[state] += 1
             self._note_scheduler(one)
             if state in ("new", "pending", "leased"):
