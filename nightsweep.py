@@ -5,6 +5,7 @@
 """
 
 import importlib
+import io
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -36,6 +37,10 @@ def main() -> None:
     _check_packages()
     from producer.cli import cli
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # What another locale has no letters for is not the end of a command.
+            stream.reconfigure(errors="backslashreplace")
     cli(prog_name="nightsweep")
 
 

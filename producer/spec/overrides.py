@@ -15,7 +15,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from producer.spec.parameters import PARAMETERS
 from producer.spec.problems import Place, Problems, nearest, shown
-from producer.spec.yamltext import compose, is_null, items
+from producer.spec.yamltext import check_text, compose, is_null, items
 from storage.errors import SpecError, UsageError
 
 _TEXT = "tag:yaml.org,2002:str"
@@ -70,7 +70,9 @@ def _apply(
             path[-1] = path[-1].removesuffix("+").strip()
         is_text = is_axis and path[-1] in _TEXT_AXES
         if is_text and not _YAML_VALUE.fullmatch(text):
-            node: Node = _literal(text.strip(), option)
+            literal = _literal(text.strip(), option)
+            check_text(literal, problems)
+            node: Node = literal
         else:
             node = _read(text, option, is_list=is_axis)
         if is_added:

@@ -63,6 +63,7 @@ _SIGNS = (
 _PATTERNS = tuple((re.compile(pattern), said) for pattern, said in _SIGNS)
 #: A text without any of these has none of the signs.
 _ANY = re.compile(r"[(\[<$:\\]|__|--|BREAK|AND")
+_CHOICES = re.compile(r"\{[^{}]*\|[^{}]*\}")
 #: What may be the name of a file.
 _FILE = re.compile(r"(?:@|file:)?([^\n]{1,200}\.\w{1,8})")
 
@@ -77,6 +78,15 @@ def find_signs(text: str) -> Iterator[str]:
         for pattern, said in _PATTERNS:
             if pattern.search(text):
                 yield said
+
+
+def find_choices(text: str) -> Iterator[str]:
+    """Return a sentence where a negative prompt seems to have choices."""
+    if _CHOICES.search(text):
+        yield (
+            "{a|b} is plain text in a negative prompt and makes no two of it; write a "
+            "list under `axes`"
+        )
 
 
 def find_file(text: str, folder: Path) -> Iterator[str]:

@@ -8,7 +8,7 @@ from yaml.nodes import MappingNode, Node
 
 from producer.spec.parameters import Prompt, parse_text
 from producer.spec.problems import Problems, shown
-from producer.spec.prompt_syntax import find_file, find_signs
+from producer.spec.prompt_syntax import find_choices, find_file, find_signs
 from producer.spec.prompts import expand_prompt, read_prompt_file, sample_prompts
 from producer.spec.ranges import read_integer
 from producer.spec.remarks import remark_on_text
@@ -37,7 +37,10 @@ class TextReader:
             UsageError: It is a list, a mapping, or nothing.
         """
         text = text_of(node, what=parameter)
-        for kind in (*find_signs(text), *find_file(text.strip(), self.folder)):
+        kinds = [*find_signs(text), *find_file(text.strip(), self.folder)]
+        if parameter == "negative_prompt":
+            kinds += find_choices(text)
+        for kind in kinds:
             self.problems.remarks.append(
                 remark_on_text(parameter, shown(text), where=place_of(node), kind=kind)
             )

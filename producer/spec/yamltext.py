@@ -154,6 +154,24 @@ def text_of(node: Node, *, what: str) -> str:
     return str(node.value)
 
 
+def check_text(node: ScalarNode, problems: Problems) -> None:
+    """Join the surrogate pairs that JSON escapes make; refuse what SQL cannot hold."""
+    try:
+        node.value = node.value.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        problems.add(
+            place_of(node), "a text must be valid Unicode, got half a surrogate pair"
+        )
+    if "\0" in node.value:
+        problems.add(place_of(node), "a text must not hold the character NUL")
+    if len(node.value) > MOST_CHARACTERS:
+        problems.add(
+            place_of(node),
+            f"a text must have at most {MOST_CHARACTERS} characters, got "
+            f"{len(node.value)}; shorten it",
+        )
+
+
 def is_null(node: Node) -> bool:
     """Say whether `null` or `~` was written, without quotes."""
     return isinstance(node, ScalarNode) and node.tag == _NULL and bool(node.value)
@@ -297,7 +315,7 @@ def _check_tree(
     seen.add(id(node))
     _check_tag(node, problems)
     if isinstance(node, ScalarNode):
-        _check_text(node, problems)
+        check_text(node, problems)
         return
     if isinstance(node, MappingNode):
         _check_keys(node, problems)
@@ -346,21 +364,3 @@ def _check_keys(node: MappingNode, problems: Problems) -> None:
             )
         else:
             first[key.value] = place_of(key).line
-
-
-def _check_text(node: ScalarNode, problems: Problems) -> None:
-    """Join the surrogate pairs that JSON escapes make; refuse what SQL cannot hold."""
-    try:
-        node.value = node.value.encode("utf-16", "surrogatepass").decode("utf-16")
-    except UnicodeDecodeError:
-        problems.add(
-            place_of(node), "a text must be valid Unicode, got half a surrogate pair"
-        )
-    if "\0" in node.value:
-        problems.add(place_of(node), "a text must not hold the character NUL")
-    if len(node.value) > MOST_CHARACTERS:
-        problems.add(
-            place_of(node),
-            f"a text must have at most {MOST_CHARACTERS} characters, got "
-            f"{len(node.value)}; shorten it",
-        )

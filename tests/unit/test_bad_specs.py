@@ -816,3 +816,12 @@ def test_of_very_many_mistakes_the_first_are_told_and_the_others_counted(
     lines = str(caught.value).splitlines()
     assert len(lines) == MOST_PROBLEMS + 1
     assert lines[-1] == "and 4,950 more mistakes; mend these first"
+
+
+@pytest.mark.parametrize("prompt", ["caf\udce9", "a\0b"])
+def test_a_prompt_of_an_option_that_is_no_text_is_refused(
+    tmp_path: Path, prompt: str
+) -> None:
+    file = write_axes(tmp_path, "{steps: 2}")
+    with pytest.raises(SpecError, match=r"a text must (be valid Unicode|not hold the)"):
+        read_spec(file, axes=(f"prompt={prompt}",))

@@ -1,5 +1,6 @@
 """The command line: every command has help, an example, and a summary that is true."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -88,6 +89,38 @@ def test_bytes_that_are_no_text_are_shown_as_they_came() -> None:
     assert said.returncode == 2
     assert "UTF-8 text, got prompt=caf\\xe9;" in said.stderr
     assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_a_letter_that_a_locale_does_not_have_ends_no_command(encoding: str) -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "nightsweep", "plan", "猫.yaml"],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    shown = "猫" if encoding == "utf-8" else "\\u732b"
+    assert said.returncode == 2
+    assert f"got {shown}.yaml (No such file" in said.stderr.decode(encoding)
+
+
+def test_a_prompt_that_a_locale_has_no_letters_for_is_escaped() -> None:
+    code = """if True:
+        import sys
+        from contextlib import suppress
+        import nightsweep
+        sys.argv[1:] = ["--version"]
+        with suppress(SystemExit):
+            nightsweep.main()
+        print("猫")
+    """
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=True,
+    )
+    assert said.stdout.splitlines()[-1] == b"\\u732b"
 
 
 def test_our_errors_are_one_sentence_with_their_exit_code(tmp_path) -> None:

@@ -96,6 +96,13 @@ def test_the_name_of_a_file_that_is_there_is_told(tmp_path: Path, written: str) 
     )
 
 
+def test_choices_in_a_negative_prompt_are_told_to_be_none(tmp_path: Path) -> None:
+    (told,) = expand_axes(
+        tmp_path, "{negative_prompt: ['{bad|blurred}', bad]}"
+    ).warnings
+    assert "{a|b} is plain text in a negative prompt and makes no two of it" in told
+
+
 def test_a_text_that_cannot_be_a_path_is_no_files_name(tmp_path: Path) -> None:
     assert list(find_file("~nobody-here/a.txt", tmp_path)) == []
     assert list(find_file("a" * 300 + ".txt", tmp_path)) == []
