@@ -13,7 +13,7 @@ from producer.spec.problems import closest, nearest
 ELSEWHERE: Mapping[str, str] = {
     **dict.fromkeys(("parameters", "params", "matrix", "grid", "variables"), "axes"),
     **dict.fromkeys(("search_space", "sweep", "sweeper"), "axes"),
-    **dict.fromkeys(("defaults", "common", "fixed", "constants"), "base"),
+    **dict.fromkeys(("common", "fixed", "constants"), "base"),
     **dict.fromkeys(
         ("cfg", "cfg_scale", "cfgscale", "guidance_scale", "true_cfg_scale"), "guidance"
     ),
@@ -23,6 +23,7 @@ ELSEWHERE: Mapping[str, str] = {
         "steps",
     ),
     **dict.fromkeys(("ckpt", "checkpoint", "model_id", "sd_model"), "model"),
+    "checkpoint_name": "model",
     **dict.fromkeys(
         ("pretrained_model_name_or_path", "pretrained_model", "ckpt_name"), "model"
     ),
@@ -54,6 +55,7 @@ ADVICE: Mapping[str, str] = {
     **dict.fromkeys(("strength", "denoising_strength", "init_image"), _FROM_TEXT),
     **dict.fromkeys(("denoise", "image", "mask"), _FROM_TEXT),
     **dict.fromkeys(("karras", "use_karras_sigmas", "schedule_type"), _IN_NAME),
+    "defaults": "no other file is read; write its values under `base`",
     "values": "write the list itself, such as [8, 12, 20]",
     "value": "write the value itself",
     **dict.fromkeys(("min", "max"), "write {start: 3, stop: 9, step: 2}"),
@@ -63,6 +65,8 @@ ADVICE: Mapping[str, str] = {
 def way_out_of_key(name: str, known: Collection[str]) -> str:
     """Return what to write instead of a key that is not among the known ones."""
     plain = _plain(name)
+    if plain.isdecimal():
+        return "several values stand in brackets, such as [8, 12, 20]"
     if plain in ADVICE and plain not in known:
         return ADVICE[plain]
     here = ELSEWHERE.get(plain, plain)

@@ -13,6 +13,7 @@ _DASHED = re.compile(
 )
 #: Such as `find --seed 0..199`.
 _DOTTED = re.compile(rf"{_NUMBER}\.\.{_NUMBER}")
+_SIDES = re.compile(r"([0-9]{1,5})\s*[x*]\s*([0-9]{1,5})")
 _COMMAS = re.compile(r"[+-]?[0-9.]+(?:\s*,\s*[+-]?[0-9.]+)+")
 
 
@@ -31,6 +32,8 @@ def way_out_of_number(name: str, text: str) -> str | None:
         )
     if plain in _DEFAULT:
         return "leave it out for the default"
+    if name in ("width", "height") and (sides := _SIDES.fullmatch(plain)):
+        return f"write `width: {sides[1]}` and `height: {sides[2]}`"
     if _COMMAS.fullmatch(plain):
         return f"write a list under `axes`, [{plain}]"
     return _way_out_of_range(plain)

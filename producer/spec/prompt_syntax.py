@@ -13,7 +13,7 @@ _NUMBER = r"-?\d*\.?\d+"
 #: plain parentheses and brackets are common in prompts.
 _SIGNS = (
     (
-        rf"\([^()]*:\s*{_NUMBER}\s*\)|\(\([^()]*\)\)|\[\[[^\[\]]*\]\]"
+        rf"\([^()]*[^\W\d_][^()]*:\s*{_NUMBER}\s*\)|\(\([^()]*\)\)|\[\[[^\[\]]*\]\]"
         rf"|\)\d*\.\d|\w::{_NUMBER}",
         "a weight such as (cat:1.3) or ((cat)) is plain text here and changes no weight"
         "; leave out its signs and its number",

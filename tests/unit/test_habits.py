@@ -71,6 +71,18 @@ def test_what_there_is_not_here_is_answered_with_what_to_do(
     ]
 
 
+def test_values_without_brackets_are_told_to_stand_in_some(tmp_path: Path) -> None:
+    spec = "name: x\nbase: {model: m, prompt: p, steps: 5,10}"
+    assert problems_of(write_spec(tmp_path, spec)) == [
+        "`base` has no key `10`; several values stand in brackets, such as [8, 12, 20]"
+    ]
+
+
+def test_a_size_for_a_width_is_told_apart(tmp_path: Path) -> None:
+    (problem,) = problems_of(write_axes(tmp_path, "{width: 512x768}"))
+    assert problem.endswith("got 512x768; write `width: 512` and `height: 768`")
+
+
 def test_a_sweep_of_w_and_b_is_told_all_that_is_otherwise_here(tmp_path: Path) -> None:
     spec = """\
 name: x

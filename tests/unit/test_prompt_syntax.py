@@ -38,6 +38,7 @@ SIGNS = {
 }
 PLAIN = [
     "a cat (the animal) on grass, 16:9",
+    "a (1:2) model of a (red) car (photo:realistic)",
     "a cat [sic] at 10:30, f/1.4, 50mm (wide)",
     "a {cat|dog} and a {red | green} box",
     "BREAKFAST AND coffee-AND-cake".replace(" AND ", " and "),
