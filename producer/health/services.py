@@ -16,6 +16,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from producer.amounts import size
 from producer.health.check import Check, fail, fine, warn
 from storage.database import HEAD, Database, clock, open_database, open_for_reading
 from storage.embedded import is_running, refuse_out_of_reach, socket_url
@@ -30,6 +31,8 @@ PINGS, SLOW_S = 9, 0.05
 MINIMUM_SQLITE, MINIMUM_POSTGRES = (3, 35), 14
 #: Seconds after which a key goes that the doctor wrote and could not remove.
 KEPT_S = 60
+#: Times the memory in use below which the memory of Redis is nearly full.
+NEARLY_FULL = 1.25
 #: What to do about errors of a Redis that takes no writes.
 REFUSED = (
     (ReadOnlyError, "set NIGHTSWEEP_REDIS_URL to its primary, which takes writes"),
@@ -136,7 +139,11 @@ def _check_version(info: Mapping[str, Any], where: str, delay_s: float) -> Check
 
 def _check_keeping(info: Mapping[str, Any]) -> Iterator[Check]:
     policy = info.get("maxmemory_policy", "noeviction")
-    if policy == "noeviction":
+    used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    if policy == "noeviction" and 0 < most < NEARLY_FULL * used:
+        detail = f"{size(used)} of {size(most)} are in use"
+        yield warn("Redis memory", detail, advice="raise maxmemory: messages need room")
+    elif policy == "noeviction":
         yield fine("Redis memory", "it throws no message away (noeviction)")
     else:
         detail = f"it may throw messages away (maxmemory-policy {policy})"

@@ -85,6 +85,18 @@ def test_a_redis_whose_memory_is_full_is_refused(settings, app) -> None:
     assert "maxmemory" in checks["Redis writes"].advice
 
 
+@pytest.mark.usefixtures("_near")
+def test_a_redis_whose_memory_is_nearly_full_is_told(settings, app) -> None:
+    with redis_client(app) as client:
+        client.config_set("maxmemory", int(1.1 * client.info()["used_memory"]))
+    checks = {check.name: check for check in services.check_redis(settings)}
+    with redis_client(app) as client:
+        client.config_set("maxmemory", "0")
+    assert checks["Redis writes"].verdict == "ok"
+    assert checks["Redis memory"].verdict == "warn"
+    assert "are in use" in checks["Redis memory"].detail
+
+
 def test_a_redis_that_asks_for_replicas_is_refused(settings, app) -> None:
     with redis_client(app) as client:
         client.config_set("min-replicas-to-write", "1")
