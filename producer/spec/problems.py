@@ -30,7 +30,7 @@ class Place:
 
     def __str__(self) -> str:
         """Name the place as messages do, `sweep.yaml line 12`."""
-        return self.option or f"{self.source} line {self.line}"
+        return shown(self.option) if self.option else f"{self.source} line {self.line}"
 
 
 class Problems:

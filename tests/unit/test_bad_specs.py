@@ -825,3 +825,12 @@ def test_a_prompt_of_an_option_that_is_no_text_is_refused(
     file = write_axes(tmp_path, "{steps: 2}")
     with pytest.raises(SpecError, match=r"a text must (be valid Unicode|not hold the)"):
         read_spec(file, axes=(f"prompt={prompt}",))
+
+
+def test_a_long_option_is_named_by_its_beginning(tmp_path: Path) -> None:
+    file = write_axes(tmp_path, "{steps: 2}")
+    with pytest.raises(SpecError) as caught:
+        read_spec(file, axes=(f"prompt={'a cat ' * 999} {{",))
+    where = "--axis prompt=a cat a cat a cat a cat a cat a cat a cat a ca…"
+    assert str(caught.value).startswith(f"{where}: a `{{` is not closed, got a cat ")
+    assert len(str(caught.value)) < 300
