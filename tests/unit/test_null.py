@@ -149,11 +149,11 @@ def test_values_that_are_one_job_are_named_as_they_are_written(
 def test_many_values_that_repeat_others_are_counted(tmp_path: Path) -> None:
     seeds = "{start: 0, count: 3000}"
     expansion = jobs_of(tmp_path, f"\n  seed:\n    - {seeds}\n    - {seeds}")
-    where = "give the same jobs (sweep.yaml line 5, sweep.yaml line 6)"
+    where = "(sweep.yaml line 5, sweep.yaml line 6)"
     assert expansion.count == 3000
     assert expansion.duplicates == (
-        f"seed: 3,000 values repeat others, such as 0 and 0 {where}; 1 and 1 {where}; "
-        f"2 and 2 {where}",
+        f"seed: two values give the same jobs (3,000 times): 0 and 0 {where}; "
+        f"1 and 1 {where}; 2 and 2 {where}; and so on",
     )
 
 
