@@ -2,10 +2,9 @@
 
 All hosts share one folder, or each host has its own. A folder belongs to one database,
 as the marker in it says (`storage.markers`). A row of `results` notes the folder of its
-file; older rows note only the host.
+file; older rows note only the host. `storage.folder_places` has the paths.
 """
 
-import logging
 import secrets
 import time
 from collections import Counter, defaultdict
@@ -15,16 +14,15 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.database import Database, insert_into, utc_now
+from storage.database import Database
 from storage.errors import ImageStoreError, WrongFolderError
+from storage.folder_places import note_place, place_names, place_of
 from storage.images import relative_path
 from storage.markers import NAME, Marker, leave_marker, read_marker
 from storage.owners import my_host
 from storage.schema import about, environments, folders, jobs, results, sweep_jobs
 from storage.sweeps import Sweep
 from storage.verification import Condition, stamp_of
-
-log = logging.getLogger(__name__)
 
 #: Most images that are looked for to judge whether a folder holds them. They are taken
 #: in the order of their keys; keys are hashes, so this is a random sample.
@@ -52,11 +50,6 @@ class Folder:
         return place_of(self.path)
 
 
-def place_of(path: Path) -> str:
-    """Return the name of a folder's place, for people: this host, and the path."""
-    return f"{my_host()}:{path}"
-
-
 def take_folder(database: Database, path: Path) -> Folder:
     """Open an image folder to write to it; one without a marker becomes the database's.
 
@@ -67,14 +60,15 @@ def take_folder(database: Database, path: Path) -> Folder:
     """
     marker = _read(database, path)
     if marker is None:
-        mark = _find_again(database, path) or _make_mark(database, path)
+        mark = _find_again(database, path) or secrets.token_hex(16)
         leave_marker(path, database=_id_of(database), folder=mark)
         # Another process may have been first.
         marker = _read(database, path)
     if marker is None:
         msg = f"An image folder must keep its marker, but {path / NAME} is gone again."
         raise ImageStoreError(msg)
-    return Folder(path=path, id=_note(database, path, marker), since_ns=marker.since_ns)
+    row_id = note_place(database, path, marker.folder)
+    return Folder(path=path, id=row_id, since_ns=marker.since_ns)
 
 
 def look_at_folder(database: Database, path: Path) -> Folder:
@@ -133,20 +127,22 @@ def count_elsewhere(
     database: Database, here: Condition, *, sweep: Sweep | None = None
 ) -> Counter[str]:
     """Count the finished images that belong in other folders, by place or host."""
-    place = sa.func.coalesce(folders.c.place, environments.c.host)
+    count = sa.func.count().label("images")
     query = (
-        sa.select(place, sa.func.count())
-        .select_from(results)
+        sa.select(results.c.folder_id, environments.c.host, count)
         .join(environments, environments.c.id == results.c.environment_id)
-        .outerjoin(folders, folders.c.id == results.c.folder_id)
         .where(sa.not_(here))
-        .group_by(place)
+        .group_by(results.c.folder_id, environments.c.host)
     )
     if sweep:
         query = query.join(sweep_jobs, sweep_jobs.c.job_id == results.c.job_id)
         query = query.where(sweep_jobs.c.sweep_id == sweep.id)
+    found = Counter[str]()
     with database.read() as connection:
-        return Counter(dict(connection.execute(query).all()))
+        names = place_names(connection)
+        for row in connection.execute(query):
+            found[names.get(row.folder_id, row.host)] += row.images
+    return found
 
 
 def find_place(database: Database, key: str) -> tuple[int | None, str | None]:
@@ -155,14 +151,13 @@ def find_place(database: Database, key: str) -> tuple[int | None, str | None]:
     Both are None where it was not noted, or where there is no image.
     """
     query = (
-        sa.select(folders.c.id, folders.c.place)
-        .join(results, results.c.folder_id == folders.c.id)
+        sa.select(results.c.folder_id)
         .join(jobs, jobs.c.id == results.c.job_id)
         .where(jobs.c.key == key)
     )
     with database.read() as connection:
-        row = connection.execute(query).first()
-    return (row.id, row.place) if row else (None, None)
+        row_id = connection.execute(query).scalar()
+        return row_id, place_names(connection).get(row_id) if row_id else None
 
 
 def _read(database: Database, path: Path) -> Marker | None:
@@ -181,37 +176,6 @@ def _read(database: Database, path: Path) -> Marker | None:
 def _id_of(database: Database) -> str:
     with database.read() as connection:
         return str(connection.execute(sa.select(about.c.database_id)).scalar_one())
-
-
-def _note(database: Database, path: Path, marker: Marker) -> int:
-    """Return the row of a folder; insert it, or note its new place, where needed."""
-    place = place_of(path)
-    query = sa.select(folders.c.id, folders.c.place)
-    query = query.where(folders.c.mark == marker.folder)
-    with database.read() as connection:
-        known = connection.execute(query).first()
-    if known and known.place == place:
-        return int(known.id)
-    values = {"mark": marker.folder, "place": place, "noted_at": utc_now()}
-    with database.write() as connection:
-        statement = insert_into(connection, folders).values(values)
-        connection.execute(
-            statement.on_conflict_do_update(index_elements=["mark"], set_=values)
-        )
-        return int(connection.execute(query).one().id)
-
-
-def _make_mark(database: Database, path: Path) -> str:
-    query = sa.select(folders.c.id).where(folders.c.place == place_of(path))
-    with database.read() as connection:
-        if connection.execute(query).first():
-            log.warning(
-                "The image folder %s is new, but images were written to another in its "
-                "place; see that its disk is mounted.",
-                path,
-                extra={"action": "folder_replaced"},
-            )
-    return secrets.token_hex(16)
 
 
 def _find_again(database: Database, path: Path) -> str | None:

@@ -128,8 +128,15 @@ folders = Table(
     Column("id", Id, primary_key=True),
     # The folder's own id, from its marker.
     Column("mark", String(32), nullable=False, unique=True),
-    # Host and path, for people.
-    Column("place", Text, nullable=False),
+)
+
+#: Where each host has a folder, and since when, by that host's clock.
+folder_places = Table(
+    "folder_places",
+    metadata,
+    Column("folder_id", Id, ForeignKey("folders.id"), primary_key=True),
+    Column("host", Text, primary_key=True),
+    Column("path", Text, nullable=False),
     Column("noted_at", String(32), nullable=False),
 )
 

@@ -6,7 +6,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,11 +29,12 @@ from storage.folders import (
 from storage.images import ImageFolder, relative_path
 from storage.markers import NAME, Marker, read_marker
 from storage.results import Environment, record_done
-from storage.schema import about, folders, jobs, results
+from storage.schema import about, folder_places, jobs, results
 from storage.settings import Settings
 from storage.store import Store
 from tests.builders import make_job, make_result, plan_seeds, states, submit, take
 from tests.processes import PATIENCE_S, find_workers, running, wait_until
+from tests.unit.old_database import make_old as make_old_database
 from tests.unit.test_verify import make_old, png, verify
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -82,8 +83,8 @@ def elsewhere(database: Database, folder: Folder) -> dict[str, int]:
 
 def places(database: Database) -> list[str]:
     with database.read() as connection:
-        query = sa.select(folders.c.place).order_by(folders.c.id)
-        return list(connection.execute(query).scalars())
+        query = sa.select(folder_places).order_by(folder_places.c.noted_at)
+        return [f"{row.host}:{row.path}" for row in connection.execute(query)]
 
 
 def test_the_first_who_writes_leaves_a_marker_that_all_others_read(
@@ -263,9 +264,16 @@ def take_on(
     host: str, database: Database, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Folder:
     path.mkdir(exist_ok=True)
+    with on(host, monkeypatch):
+        return take_folder(database, path)
+
+
+@contextmanager
+def on(host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Be another host."""
     with monkeypatch.context() as there:
         there.setattr(socket, "gethostname", lambda: host)
-        return take_folder(database, path)
+        yield
 
 
 def test_a_host_that_is_gone_for_good_is_given_up_by_force_only(
@@ -336,11 +344,100 @@ def test_a_new_folder_in_the_place_of_another_is_told_of(
     settings.images.mkdir()
     assert verify().exit_code == 1
     folder = take_folder(database, settings.images)
-    assert "see that its disk is mounted" in caplog.text
+    assert "see that the right disk is mounted" in caplog.text
     make(database, folder, 2)
     said = verify()
     assert said.exit_code == 0
     assert f"1 image in other image folders (an earlier one at {HERE}:" in said.stderr
+
+
+@pytest.mark.parametrize("host", [HERE, "night7"])
+def test_a_shared_folder_that_is_not_mounted_is_missed_on_each_host(
+    settings: Settings,
+    database: Database,
+    host: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = settings.images
+    make(database, take_folder(database, path), 1)
+    take_on("night7", database, path, monkeypatch)
+    path.rename(settings.home / "not mounted")
+    with on(host, monkeypatch):
+        path.mkdir()
+        for options in ([], ["--repair"]):
+            said = verify(*options)
+            assert said.exit_code == 1
+            assert "mount the disk that holds it, or have its 1 image" in said.stderr
+        assert caplog.text == ""
+        take_folder(database, path)
+        assert "see that the right disk is mounted" in caplog.text
+        said = verify()
+        assert said.exit_code == 0
+        assert f"folders (an earlier one at {host}:{path})" in said.stderr
+
+
+def test_each_change_of_the_folder_in_a_place_is_told_of_once(
+    settings: Settings, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, away = settings.images, settings.home / "away"
+    first = take_folder(database, path)
+    make(database, first, 1)
+    path.rename(away)
+    path.mkdir()
+    second = take_folder(database, path)
+    assert take_folder(database, path) == second
+    assert len(caplog.records) == 1
+    # Nothing was written to it, so that nothing is missed when the disk is back.
+    path.rename(settings.home / "mount point")
+    away.rename(path)
+    assert take_folder(database, path).id == first.id
+    assert len(caplog.records) == 1
+    # The marker of the mount point is there already.
+    path.rename(away)
+    (settings.home / "mount point").rename(path)
+    assert take_folder(database, path).id == second.id
+    assert [record.getMessage() for record in caplog.records] == [
+        f"The image folder {path} is not the one that was there before, to which "
+        "images were written; see that the right disk is mounted."
+    ] * 2
+
+
+def test_a_folder_is_called_by_its_place_on_the_own_host(
+    settings: Settings,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = settings.images
+    make(database, take_folder(database, path), 1)
+    take_on("night7", database, path, monkeypatch)
+    store, key = Store(settings), make_job(seed=1).key
+    assert store.show(key)["folder"] == f"{HERE}:{path}"
+    other = take_folder(database, tmp_path)
+    assert elsewhere(database, other) == {f"{HERE}:{path}": 1}
+    with on("night9", monkeypatch):
+        assert store.show(key)["folder"] == f"night7:{path}"
+
+
+@pytest.mark.databases("sqlite")
+def test_the_places_of_folders_are_kept_by_an_upgrade(
+    settings: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_old_database(database_url, "0007")
+    engine = sa.create_engine(database_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO folders VALUES (1, 'm', 'night7:/mnt/a:b', '2026-01-02'),"
+            " (2, 'n', 'night8:/images', '2026-01-03')"
+        )
+        connection.exec_driver_sql("UPDATE results SET folder_id = 1")
+    engine.dispose()
+    with closing(open_database(database_url)) as upgraded:
+        assert places(upgraded) == ["night7:/mnt/a:b", "night8:/images"]
+        with on("night7", monkeypatch):
+            folder = Folder(path=Path("/mnt/a:b"), id=None, since_ns=0)
+            assert elsewhere(upgraded, folder) == {folder.place: 1}
 
 
 @pytest.mark.databases("sqlite")
