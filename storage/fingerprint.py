@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from storage.components import first_version
 from storage.errors import FingerprintError, ModelError
 from storage.job import canonical_json
 from storage.models import Located
+from storage.stamps import Stamp
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +27,8 @@ logger = logging.getLogger(__name__)
 #: the same tick leaves the stamp as it is.
 UNSETTLED_NS = 2 * 10**9
 
-#: What a file's content is remembered by: device, inode, size in bytes, and the times
-#: of the last write and the last change in nanoseconds. Archives set the time of the
-#: last write, and a new file may get the old inode, but no program sets the last one.
-Stamp = list[int]
+#: What is remembered of a file, and its SHA-256.
+Entry = tuple[Stamp, str]
 
 
 class Digests:
@@ -58,8 +56,8 @@ class Digests:
         self._path = path
         self._readonly = readonly
         self._now_ns = now_ns
-        self._known: dict[str, list[Any]] = {} if afresh else self._read()
-        self._new: dict[str, list[Any]] = {}
+        self._known: dict[str, Entry] = {} if afresh else self._read()
+        self._new: dict[str, Entry] = {}
 
     def of(self, file: Path) -> str:
         """Return the SHA-256 of a file's content as 64 hex digits.
@@ -69,14 +67,14 @@ class Digests:
         """
         try:
             real = file.resolve(strict=True)
-            stamp = stamp_of(real)
-            known = self._known.get(str(real))
-            if known is not None and known[:-1] == stamp:
-                return str(known[-1])
-            is_settled = self._now_ns() - stamp[-1] > UNSETTLED_NS
+            stamp = Stamp.of(real.stat())
+            known, remembered = self._known.get(str(real), (None, ""))
+            if known == stamp:
+                return remembered
+            is_settled = self._now_ns() - stamp.changed_ns > UNSETTLED_NS
             with real.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            unchanged = stamp_of(real) == stamp
+            unchanged = Stamp.of(real.stat()) == stamp
         except OSError as error:
             msg = f"{file} must be readable, got {error.strerror}; check its mode"
             raise ModelError(msg) from error
@@ -84,7 +82,7 @@ class Digests:
             msg = f"{file} changed while it was read; wait until it is written"
             raise ModelError(msg)
         if is_settled:
-            self._known[str(real)] = self._new[str(real)] = [*stamp, digest]
+            self._known[str(real)] = self._new[str(real)] = (stamp, digest)
         return digest
 
     def save(self) -> None:
@@ -95,7 +93,9 @@ class Digests:
         if self._path is None or self._readonly or not self._new:
             return
         temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
-        text = json.dumps({**self._read(), **self._new}, indent=0)
+        entries = {**self._read(), **self._new}.items()
+        written = {path: [*stamp, digest] for path, (stamp, digest) in entries}
+        text = json.dumps(written, indent=0)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_text(text, encoding="utf-8")
@@ -112,7 +112,7 @@ class Digests:
             return
         self._new.clear()
 
-    def _read(self) -> dict[str, list[Any]]:
+    def _read(self) -> dict[str, Entry]:
         if self._path is None:
             return {}
         try:
@@ -121,7 +121,8 @@ class Digests:
             return {}
         if not isinstance(entries, dict):
             return {}
-        return {path: entry for path, entry in entries.items() if _is_entry(entry)}
+        found = {path: _entry_from(written) for path, written in entries.items()}
+        return {path: entry for path, entry in found.items() if entry}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,33 +239,19 @@ class Seal:
     @property
     def changed_at_ns(self) -> int:
         """When a file was changed last; nanoseconds since 1970."""
-        return max(stamp[-1] for stamp in self._stamps)
+        return max(stamp.changed_ns for stamp in self._stamps)
 
     def _look(self) -> list[Stamp]:
         try:
-            return [stamp_of(file) for file in self._files]
+            return [Stamp.of(file.stat()) for file in self._files]
         except OSError as error:
             msg = f"{error.filename} must be readable, got {error.strerror}"
             raise ModelError(msg) from error
 
 
-def stamp_of(file: Path) -> Stamp:
-    """Return what changes whenever a file's content does.
-
-    Raises:
-        OSError: The file cannot be looked at.
-    """
-    seen = file.stat()
-    return [
-        seen.st_dev,
-        seen.st_ino,
-        seen.st_size,
-        seen.st_mtime_ns,
-        seen.st_ctime_ns,
-    ]
-
-
-def _is_entry(entry: object) -> bool:
-    # A stamp and the SHA-256. Entries of earlier versions had shorter stamps, which a
-    # replaced file could share.
-    return isinstance(entry, list) and len(entry) == 6
+def _entry_from(written: object) -> Entry | None:
+    # Entries of earlier versions had shorter stamps, which a replaced file could share.
+    if not isinstance(written, list) or len(written) != len(Stamp._fields) + 1:
+        return None
+    *stamp, digest = written
+    return Stamp(*stamp), digest

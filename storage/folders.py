@@ -22,7 +22,7 @@ from storage.markers import NAME, Marker, leave_marker, read_marker
 from storage.owners import my_host
 from storage.schema import about, environments, folders, jobs, results, sweep_jobs
 from storage.sweeps import Sweep
-from storage.verification import Condition, stamp_of
+from storage.verification import Condition, look_at
 
 #: Most images that are looked for to judge whether a folder holds them. They are taken
 #: in the order of their keys; keys are hashes, so this is a random sample.
@@ -198,5 +198,5 @@ def _are_in(connection: Connection, path: Path, which: Condition) -> bool:
         .limit(SAMPLE)
     )
     keys = connection.execute(query).scalars().all()
-    there = sum(stamp_of(path, relative_path(key)) is not None for key in keys)
+    there = sum(look_at(path, relative_path(key)) is not None for key in keys)
     return 2 * there > len(keys)

@@ -19,7 +19,7 @@ from storage.errors import ImageStoreError
 from storage.relabelling import relabel
 from storage.schema import jobs, results
 from storage.strays import is_stray, key_at
-from storage.verification import Finding, Made, select_made, stamp_of
+from storage.verification import Finding, Made, look_at, select_made
 from storage.wishes import rank
 
 #: Below the image folder, where nobody's pictures go.
@@ -135,7 +135,7 @@ def _remove(images: Path, finding: Finding) -> Finding:
 
 
 def _is_as_seen(images: Path, finding: Finding) -> bool:
-    return stamp_of(images, finding.path) == finding.stamp
+    return look_at(images, finding.path) == finding.stamp
 
 
 def _move_away(images: Path, path: str) -> str:

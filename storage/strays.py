@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from storage.database import Database
 from storage.images import FOLDERS, relative_path
 from storage.schema import jobs
-from storage.verification import Checked, Finding, Stamp, stamp_of, unreadable
+from storage.stamps import Stamp
+from storage.verification import Checked, Finding, look_at, unreadable
 
 #: Seconds after which no worker is still about to use a file that it wrote.
 SETTLED_S = 3600.0
@@ -72,7 +73,7 @@ def is_stray(state: str | None, stamp: Stamp) -> bool:
 
 def is_settled(stamp: Stamp) -> bool:
     """Tell whether a file is so old that no worker is about to use it."""
-    return time.time() - stamp.changed_ns / 1e9 > SETTLED_S
+    return time.time() - stamp.written_ns / 1e9 > SETTLED_S
 
 
 def _paths(images: Path, folder: str) -> Iterator[str]:
@@ -112,7 +113,7 @@ def _orphan(images: Path, path: str, states: Mapping[str, str]) -> Finding | Non
     key = key_at(path)
     state = states.get(key) if key else None
     # Most are done: only the others are looked at.
-    stamp = stamp_of(images, path) if state != "done" else None
+    stamp = look_at(images, path) if state != "done" else None
     if stamp is None or not is_stray(state, stamp):
         return None
     detail = "no job has this key" if key else "it is in the wrong folder"
@@ -122,7 +123,7 @@ def _orphan(images: Path, path: str, states: Mapping[str, str]) -> Finding | Non
 
 
 def _judged(finding: Finding, since_ns: int) -> Finding:
-    is_older = finding.stamp is not None and finding.stamp.changed_ns < since_ns
+    is_older = finding.stamp is not None and finding.stamp.written_ns < since_ns
     if finding.problem != "orphaned" or not is_older:
         return finding
     detail = f"{finding.detail}; it was here before the folder was this database's"
@@ -130,7 +131,7 @@ def _judged(finding: Finding, since_ns: int) -> Finding:
 
 
 def _leftover(images: Path, path: str) -> Finding | None:
-    stamp = stamp_of(images, path)
+    stamp = look_at(images, path)
     if stamp is None or not is_settled(stamp):
         return None
     detail = "a worker was killed while it wrote this"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -25,6 +25,7 @@ from storage.database import Database
 from storage.errors import ImageStoreError
 from storage.images import relative_path
 from storage.schema import jobs, results, sweep_jobs
+from storage.stamps import Stamp
 from storage.sweeps import Sweep
 
 #: A `leftover` is the temporary file of a killed worker. A `foreign` file may be
@@ -47,23 +48,6 @@ EVERYWHERE: Condition = sa.true()
 PAGE = 1000
 #: What Pillow raises for bytes that are no whole PNG.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error)
-
-
-class Stamp(NamedTuple):
-    """What tells that a file is still the one that was looked at.
-
-    Attributes:
-        size_bytes: Of the file.
-        changed_ns: When it was written; nanoseconds since 1970. Whoever restores a
-            file may set this.
-        status_ns: When it was last changed in any way, its times included.
-        inode: Where it is on the disk.
-    """
-
-    size_bytes: int
-    changed_ns: int
-    status_ns: int
-    inode: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +177,7 @@ def check_images(
 def has_any(database: Database, images: Path, *, here: Condition = EVERYWHERE) -> bool:
     """Tell whether at least one image of `here` is where its row says."""
     return any(
-        stamp_of(images, relative_path(made.key))
+        look_at(images, relative_path(made.key))
         for page in _pages(database, None, here)
         for made in page
     )
@@ -215,7 +199,7 @@ def select_made() -> sa.Select[Any]:
     )
 
 
-def stamp_of(images: Path, path: str) -> Stamp | None:
+def look_at(images: Path, path: str) -> Stamp | None:
     """Look at a file below the image folder; None where there is none.
 
     Raises:
@@ -229,7 +213,7 @@ def stamp_of(images: Path, path: str) -> Stamp | None:
         raise unreadable(exc) from exc
     if not S_ISREG(seen.st_mode):
         return None
-    return Stamp(seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
+    return Stamp.of(seen)
 
 
 def unreadable(exc: OSError) -> ImageStoreError:
@@ -262,7 +246,7 @@ def _pages(
 
 def _check(images: Path, made: Made, *, by_digest: bool) -> Finding | None:
     path = relative_path(made.key)
-    stamp = stamp_of(images, path)
+    stamp = look_at(images, path)
     wrong = partial(Finding, path=path, stamp=stamp, made=made)
     if stamp is None:
         return wrong(problem="missing", detail="there is no file")

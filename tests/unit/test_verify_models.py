@@ -12,10 +12,11 @@ from click.testing import CliRunner, Result
 from producer.cli import cli
 from producer.models import describe
 from storage.database import Database
-from storage.fingerprint import Digests, stamp_of
+from storage.fingerprint import Digests
 from storage.job import Model
 from storage.results import record_done
 from storage.settings import Settings
+from storage.stamps import Stamp
 from tests.builders import ENVIRONMENT, make_result, plan_seeds, submit, take
 from tests.unit.tiny_folders import make_folder, weights, write
 
@@ -66,7 +67,7 @@ def test_a_changed_model_is_found_whatever_is_remembered_of_it(
     before = Digests().of(folder / WEIGHTS)
     (folder / WEIGHTS).write_bytes(weights("other"))
     # As if the stamp had not told that it changed.
-    entry = [*stamp_of(folder / WEIGHTS), before]
+    entry = [*Stamp.of((folder / WEIGHTS).stat()), before]
     write(settings.home, "digests.json", {str(folder / WEIGHTS): entry})
     done = verify("--json")
     assert done.exit_code == 1
