@@ -21,7 +21,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TextIO
 from urllib.parse import quote
 
@@ -78,15 +79,20 @@ def is_running(settings: Settings) -> bool:
 def refuse_out_of_reach(settings: Settings) -> None:
     """Look for a server that lives and does not listen here; start and make nothing.
 
+    One that just starts is its command's business. One whose command was killed, or
+    that is about to die, gets the time for that.
+
     Raises:
         QueueError: There is one.
     """
-    path = settings.home / "redis" / "server"
-    if is_listening(socket_path(settings)) or not path.exists():
-        return
-    with path.open() as lock:
-        if not _lock(lock):
+    folder = settings.home / "redis"
+    deadline = time.monotonic() + CHANGE_S
+    while not is_listening(socket_path(settings)):
+        if _is_locked(folder / "lock") or not _is_locked(folder / "server"):
+            return
+        if time.monotonic() > deadline:
             raise _out_of_reach(settings)
+        time.sleep(0.02)
 
 
 def stop(settings: Settings) -> bool:
@@ -153,6 +159,13 @@ def _lock(file: TextIO) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_locked(path: Path) -> bool:
+    """Tell whether another process has a file locked; make none."""
+    with suppress(FileNotFoundError), path.open() as file:
+        return not _lock(file)
+    return False
 
 
 def _start(settings: Settings, lock: TextIO) -> None:

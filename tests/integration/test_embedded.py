@@ -1,14 +1,18 @@
 """The embedded Redis: one server per state folder, whatever happens to it."""
 
+import fcntl
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import TextIO
 
 import psutil
 import pytest
@@ -17,7 +21,13 @@ from redis import Redis
 from producer.doctor import examine
 from storage import append_only, embedded, server_socket
 from storage.database import Database
-from storage.embedded import broker_url, is_running, socket_url, stop
+from storage.embedded import (
+    broker_url,
+    is_running,
+    refuse_out_of_reach,
+    socket_url,
+    stop,
+)
 from storage.errors import QueueError
 from storage.queue import make_app, send, waiting
 from storage.server_socket import LONGEST_HOME, LONGEST_PATH, socket_path
@@ -322,6 +332,50 @@ def test_a_server_whose_socket_was_deleted_is_not_doubled(
     server.kill()
     server.wait()
     assert broker_url(state) == socket_url(state)
+
+
+def hold(file: Path) -> TextIO:
+    """Lock a file, as another process does."""
+    opened = file.open("a+")
+    fcntl.flock(opened, fcntl.LOCK_EX)
+    return opened
+
+
+def test_a_doctor_leaves_a_command_that_starts_the_server_to_it(
+    settings: Settings,
+) -> None:
+    folder = settings.home / "redis"
+    folder.mkdir()
+    # The server has its lock from the first moment on, and listens a little later.
+    with hold(folder / "lock"), hold(folder / "server"):
+        refuse_out_of_reach(settings)
+
+
+def test_a_doctor_waits_for_a_server_whose_command_was_killed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = settings.home / "redis"
+    folder.mkdir()
+    listening = socket.socket(socket.AF_UNIX)
+    with closing(listening), hold(folder / "server"):
+
+        def begin(_seconds: float) -> None:
+            listening.bind(str(socket_path(settings)))
+            listening.listen()
+
+        monkeypatch.setattr(embedded.time, "sleep", begin)
+        refuse_out_of_reach(settings)
+
+
+def test_a_doctor_waits_for_a_server_that_is_about_to_die(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = settings.home / "redis"
+    folder.mkdir()
+    server = hold(folder / "server")
+    monkeypatch.setattr(embedded.time, "sleep", lambda _seconds: server.close())
+    refuse_out_of_reach(settings)
+    assert server.closed
 
 
 def test_another_ones_folder_is_not_trusted(
