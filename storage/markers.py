@@ -1,12 +1,15 @@
 """The marker of an image folder: a small file that names the folder's database.
 
 The first process that writes to a folder leaves the marker. It needs nothing but "put
-if absent", which a bucket has too. A `kill -9` leaves a whole marker or none.
+if absent", which a bucket has too. A `kill -9` leaves a whole marker or none, and on a
+file system without hard links perhaps an empty one, which the next process fills.
 """
 
 import errno
+import fcntl
 import json
 import os
+import re
 import secrets
 import time
 from contextlib import suppress
@@ -18,12 +21,13 @@ from storage.images import FOLDERS
 
 #: The name of the file, at the top of the image folder.
 NAME = ".nightsweep.json"
+_TEMPORARY = re.compile(rf"{re.escape(NAME)}\.[0-9a-f]+\.tmp")
 #: What a file system without hard links answers.
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK}
 )
-#: On such a file system the marker is empty for a moment: looks until it is filled,
-#: and seconds between two of them.
+#: On such a file system the marker is empty for a moment: looks until it is filled, or
+#: its writer must be dead, and seconds between two of them.
 LOOKS, PAUSE_S = 40, 0.05
 
 
@@ -55,7 +59,7 @@ def read_marker(images: Path) -> Marker | None:
         if text != b"":
             break
         time.sleep(PAUSE_S)
-    if text is None:
+    if not text:
         return None
     try:
         said = json.loads(text)
@@ -68,6 +72,11 @@ def read_marker(images: Path) -> Marker | None:
             "the next worker writes a new one."
         )
         raise WrongFolderError(msg) from exc
+
+
+def is_temporary(name: str) -> bool:
+    """Tell whether a file of the folder is a marker before it has its name."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def leave_marker(images: Path, *, database: str, folder: str) -> None:
@@ -87,12 +96,10 @@ def leave_marker(images: Path, *, database: str, folder: str) -> None:
         with temporary.open("wb") as file:
             since_ns = 0 if is_empty else os.fstat(file.fileno()).st_mtime_ns
             marker = Marker(database=database, folder=folder, since_ns=since_ns)
-            content = json.dumps(asdict(marker)).encode() + b"\n"
-            file.write(content)
+            file.write(json.dumps(asdict(marker)).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            _put(temporary, images / NAME, content)
+        _put(temporary, images / NAME)
     except OSError as exc:
         msg = (
             f"Images must be writable, but {exc.filename} gives: {exc.strerror}; check "
@@ -104,18 +111,28 @@ def leave_marker(images: Path, *, database: str, folder: str) -> None:
             temporary.unlink()
 
 
-def _put(temporary: Path, marker: Path, content: bytes) -> None:
+def _put(temporary: Path, marker: Path) -> None:
     try:
         marker.hardlink_to(temporary)
     except FileExistsError:
-        raise
+        if marker.stat().st_size == 0:
+            _replace_empty(temporary, marker)
     except OSError as exc:
         if exc.errno not in _NO_LINKS:
             raise
-        with marker.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        _replace_empty(temporary, marker)
+
+
+def _replace_empty(temporary: Path, marker: Path) -> None:
+    """Put a marker in the place of an empty one, or of none, unless another is first.
+
+    All lock the empty one. So the first has time to replace it, and a kill frees it.
+    """
+    with marker.open("ab") as file:
+        with suppress(OSError):  # without locks, two at the same moment may clash
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if marker.stat().st_size == 0:
+            temporary.replace(marker)
 
 
 def _read(images: Path) -> bytes | None:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from storage.database import Database
 from storage.images import FOLDERS, relative_path
+from storage.markers import is_temporary
 from storage.schema import jobs
 from storage.stamps import Stamp
 from storage.verification import Checked, Finding, look_at, unreadable
@@ -50,6 +51,9 @@ def check_files(
         strays = (_stray(images, path, states) for path in paths)
         found = [_judged(each, since_ns) for each in strays if each]
         yield Checked(images=0, findings=found)
+    names = filter(is_temporary, _names(str(images)))
+    left = (_leftover(images, name) for name in names)
+    yield Checked(images=0, findings=[each for each in left if each])
 
 
 def key_at(path: str) -> str | None:

@@ -3,7 +3,10 @@
 import errno
 import json
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -103,6 +106,7 @@ def test_the_first_who_writes_leaves_a_marker_that_all_others_read(
     assert places(database) == [f"{HERE}:{settings.images}"]
 
 
+@pytest.mark.parametrize("is_left_empty", [False, True])
 @pytest.mark.parametrize("has_links", [True, False])
 def test_many_first_writers_agree_on_one_marker(
     settings: Settings,
@@ -110,9 +114,13 @@ def test_many_first_writers_agree_on_one_marker(
     monkeypatch: pytest.MonkeyPatch,
     *,
     has_links: bool,
+    is_left_empty: bool,
 ) -> None:
     if not has_links:
         monkeypatch.setattr(Path, "hardlink_to", _no_links)
+    if is_left_empty:
+        (settings.images / NAME).touch()
+        monkeypatch.setattr(markers, "PAUSE_S", 0.0)
     start, taken = threading.Barrier(6), []
 
     def begin() -> None:
@@ -488,6 +496,40 @@ def test_what_a_killed_writer_left_is_no_marker(
     (settings.images / f"{NAME}.0123.tmp").write_text('{"database": "')
     assert look_at_folder(database, settings.images).id is None
     assert take_folder(database, settings.images).id == 1
+
+
+def test_a_kill_without_hard_links_leaves_a_folder_that_can_be_used(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = """if True:
+        import errno, os, signal, sys
+        from pathlib import Path
+        from storage.markers import leave_marker
+
+        def refuse(*_):
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        Path.hardlink_to = refuse
+        Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        leave_marker(Path(sys.argv[1]), database="d", folder="f")
+    """
+    done = subprocess.run([sys.executable, "-c", code, settings.images], check=False)
+    assert done.returncode == -signal.SIGKILL
+    names = sorted(each.name for each in settings.images.iterdir())
+    assert names[0] == NAME
+    assert (settings.images / NAME).read_bytes() == b""
+    monkeypatch.setattr(markers, "PAUSE_S", 0.0)
+    assert look_at_folder(database, settings.images).id is None
+    folder = take_folder(database, settings.images)
+    assert take_folder(database, settings.images) == folder
+    make(database, folder, 1)
+    # The killed one's own file goes as soon as nobody can be about to use it.
+    (left,) = names[1:]
+    assert verify().exit_code == 0
+    make_old(settings.images / left)
+    assert verify("--repair").exit_code == 0
+    assert not (settings.images / left).exists()
+    assert (settings.images / NAME).exists()
 
 
 def test_a_folder_that_cannot_be_written_is_an_outage(database: Database) -> None:
