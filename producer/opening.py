@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 
 import click
 
-from storage.database import Database, open_database, open_for_reading
+from storage.database import Database, open_existing, open_for_reading
 from storage.embedded import is_running, socket_url
 from storage.errors import QueueError, UsageError
 from storage.queue import make_app, send, waiting
@@ -35,10 +35,10 @@ def opened_to_write(settings: Settings) -> Iterator[Database]:
         UsageError: There is none yet.
         DatabaseError: It cannot be reached.
     """
-    path = settings.database_path
-    if path is not None and not path.exists():
+    database = open_existing(settings.database_url)
+    if database is None:
         raise UsageError(_no_sweep(settings))
-    with closing(open_database(settings.database_url)) as database:
+    with closing(database):
         yield database
 
 

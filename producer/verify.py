@@ -15,7 +15,7 @@ from producer.options import program
 from producer.tables import Column, json_option, wants_json, write_json, write_table
 from producer.verify_models import verify_models
 from storage import folders, repairs, sweeps, verification
-from storage.database import Database, open_database, open_for_reading
+from storage.database import Database, open_existing, open_for_reading
 from storage.embedded import broker_url, is_running
 from storage.errors import ImageStoreError, QueueError, UsageError
 from storage.fingerprint import Digests
@@ -97,7 +97,8 @@ def verify(
         )
         raise UsageError(msg)
     settings = read_settings()
-    database = _open(settings, is_repair=repair)
+    opening = open_existing if repair else open_for_reading
+    database = opening(settings.database_url)
     if database is None:
         click.echo("There is no database yet, so there is nothing to check.", err=True)
         return
@@ -137,14 +138,6 @@ def _say_unknown(models: Iterable[str]) -> str:
         "The schedulers' names of old images were not checked for models that are not "
         f"here, or have other files now: {named}."
     )
-
-
-def _open(settings: Settings, *, is_repair: bool) -> Database | None:
-    there = open_for_reading(settings.database_url)
-    if there is None or not is_repair:
-        return there
-    there.close()
-    return open_database(settings.database_url)
 
 
 def _find(database: Database, name: str) -> Sweep:

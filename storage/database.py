@@ -118,6 +118,21 @@ def open_database(url: str) -> Database:
     return database
 
 
+def open_existing(url: str) -> Database | None:
+    """Open an existing database to write, upgrading its schema where needed.
+
+    Returns None where there is no database yet, and makes none.
+
+    Raises:
+        UsageError: The URL or its driver cannot be used.
+        WrongDatabaseError: As `open_database`.
+        DatabaseError: The server or file cannot be reached.
+    """
+    with closing(Database(make_engine(url))) as database:
+        is_there = _look_first(url, database) is not None
+    return open_database(url) if is_there else None
+
+
 def open_for_reading(url: str, *, leave_no_trace: bool = False) -> Database | None:
     """Open an existing database without creating or changing anything in it.
 
@@ -147,7 +162,8 @@ def open_for_reading(url: str, *, leave_no_trace: bool = False) -> Database | No
         if revision is not None:
             msg = (
                 f"The database must have schema {HEAD}, but has {revision}; run any "
-                "command that writes, such as `nightsweep submit`, to upgrade it."
+                "command that writes, such as `nightsweep submit` or `nightsweep "
+                "verify --repair`, to upgrade it."
             )
             raise WrongDatabaseError(msg)
     database.close()

@@ -23,6 +23,7 @@ from storage.database import (
     clock,
     current_revision,
     open_database,
+    open_existing,
     open_for_reading,
 )
 from storage.errors import DatabaseError
@@ -115,8 +116,12 @@ def test_a_new_database_may_be_opened_by_several_at_once(url: str) -> None:
     reader.close()
 
 
-def test_an_empty_database_is_none_to_a_reader(url: str) -> None:
-    assert open_for_reading(url) is None
+@pytest.mark.parametrize("opening", [open_for_reading, open_existing])
+def test_an_empty_database_is_none_to_who_makes_no_new_one(
+    url: str, opening: Callable[[str], Database | None]
+) -> None:
+    assert opening(url) is None
+    assert opening(url) is None
 
 
 def test_a_server_that_is_away_is_named_without_its_password() -> None:

@@ -23,7 +23,7 @@ from storage.folders import take_folder
 from storage.images import ImageFolder, relative_path
 from storage.results import record_done
 from storage.schema import sweeps
-from storage.settings import Settings
+from storage.settings import Settings, read_settings
 from storage.verification import Finding
 from tests.builders import (
     ENVIRONMENT,
@@ -36,6 +36,7 @@ from tests.builders import (
     submit,
     take,
 )
+from tests.unit.old_database import make_old as make_old_database
 from workers.encode import encode_png, pixel_sha256
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -246,6 +247,35 @@ def test_a_sweep_is_checked_without_the_others_and_without_strays(
     said = verify("--sweep", "othr")
     assert said.exit_code == 2
     assert "one that was submitted (night, other), got 'othr'" in said.stderr
+
+
+@pytest.mark.databases("sqlite")
+def test_a_repair_may_be_the_first_command_after_an_upgrade(
+    settings: Settings,
+) -> None:
+    make_old_database(settings.database_url)
+    engine = sa.create_engine(settings.database_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE jobs SET key = '{'0' * 32}'")  # noqa: S608
+    engine.dispose()
+    ImageFolder(settings.images).save("0" * 32, bytes(1000))
+    said = verify()
+    assert said.exit_code == 2
+    assert "run any command that writes" in said.stderr
+    assert "or `nightsweep verify --repair`, to upgrade it" in said.stderr
+    said = verify("--repair")
+    assert (said.exit_code, said.stdout) == (0, "")
+    assert "1 image checked, nothing is wrong." in said.stderr
+    assert verify().exit_code == 0
+
+
+@pytest.mark.databases("sqlite")
+def test_a_repair_makes_no_database(database_url: str) -> None:
+    settings = read_settings()
+    said = verify("--repair")
+    assert (said.exit_code, said.stdout) == (0, "")
+    assert said.stderr == ("There is no database yet, so there is nothing to check.\n")
+    assert not settings.home.exists()
 
 
 def test_all_pages_are_read(settings, database, monkeypatch) -> None:
