@@ -11,6 +11,7 @@ import click
 
 from producer.amounts import images as count_images
 from producer.audit import Audit
+from producer.hashing import tell_hashing
 from producer.options import program
 from producer.tables import Column, json_option, wants_json, write_json, write_table
 from producer.verify_models import verify_models
@@ -107,9 +108,8 @@ def verify(
         if only_models:
             is_fine = verify_models(database, settings, sweep=sweep, as_json=as_json)
             sys.exit(0 if is_fine else 1)
-        names = NameCheck(
-            database, digests=Digests(settings.home / "digests.json"), sweep=sweep
-        )
+        digests = Digests(settings.home / "digests.json", progress=tell_hashing)
+        names = NameCheck(database, digests=digests, sweep=sweep)
         force = force and repair
         folder = _open_folder(database, settings, is_repair=repair, is_forced=force)
         here = EVERYWHERE if force else folders.rows_here(database, folder)

@@ -1,19 +1,16 @@
 """What `nightsweep verify --models` does: it hashes models anew, and tells of them."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from producer.amounts import size
+from producer.hashing import tell_hashing
 from producer.tables import Column, wants_json, write_json, write_table
 from storage.database import Database
 from storage.fingerprint import Digests
-from storage.job import Model
 from storage.model_verification import CheckedModel, ModelFinding, check_models
-from storage.models import Located
 from storage.settings import Settings
 from storage.sweeps import Sweep
 
@@ -33,9 +30,14 @@ def verify_models(
         Whether nothing is.
     """
     remembered = settings.home / "digests.json"
-    digests = Digests(remembered, afresh=True, readonly=not settings.home.is_dir())
+    digests = Digests(
+        remembered,
+        afresh=True,
+        readonly=not settings.home.is_dir(),
+        progress=tell_hashing,
+    )
     checked: list[CheckedModel] = []
-    found = check_models(database, sweep=sweep, digests=digests, progress=_tell)
+    found = check_models(database, sweep=sweep, digests=digests)
     rows = _rows(found, checked)
     if wants_json(asked=as_json):
         write_json(rows)
@@ -61,11 +63,6 @@ def _row(finding: ModelFinding) -> dict[str, Any]:
         "detail": finding.detail,
         "repair": None,
     }
-
-
-def _tell(place: Model, located: Located) -> None:
-    if sys.stderr.isatty():
-        click.echo(f"Hashing {place.name}, {size(located.size_bytes)}.", err=True)
 
 
 def _summary(checked: list[CheckedModel]) -> str:

@@ -43,6 +43,7 @@ class Digests:
         readonly: Use the file, but never write it.
         afresh: Hash every file, whatever is remembered of it.
         now_ns: Returns the time in nanoseconds since 1970.
+        progress: Called with a model of which a file must be hashed, before that.
     """
 
     def __init__(
@@ -52,12 +53,22 @@ class Digests:
         readonly: bool = False,
         afresh: bool = False,
         now_ns: Callable[[], int] = time.time_ns,
+        progress: Callable[[Located], object] | None = None,
     ) -> None:
         self._path = path
         self._readonly = readonly
         self._now_ns = now_ns
+        self._progress = progress
         self._known: dict[str, Entry] = {} if afresh else self._read()
         self._new: dict[str, Entry] = {}
+
+    def tell(self, model: Located) -> None:
+        """Call `progress` if a file of a model must be hashed."""
+        files = (
+            model.folder / each for each in model.files if each not in model.sha256
+        )
+        if self._progress and not all(map(self._is_known, files)):
+            self._progress(model)
 
     def of(self, file: Path) -> str:
         """Return the SHA-256 of a file's content as 64 hex digits.
@@ -112,6 +123,13 @@ class Digests:
             return
         self._new.clear()
 
+    def _is_known(self, file: Path) -> bool:
+        try:
+            real = file.resolve(strict=True)
+            return self._known.get(str(real), (None,))[0] == Stamp.of(real.stat())
+        except OSError:
+            return True  # it cannot be hashed either
+
     def _read(self) -> dict[str, Entry]:
         if self._path is None:
             return {}
@@ -150,6 +168,7 @@ def fingerprints(model: Located, digests: Digests) -> Fingerprints:
     Raises:
         ModelError: A file cannot be read.
     """
+    digests.tell(model)
     known = {
         file: model.sha256.get(file) or digests.of(model.folder / file)
         for file in model.files

@@ -3,7 +3,7 @@
 `storage.verification` looks at the images. Nothing is changed here.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -15,7 +15,7 @@ from storage.errors import ModelError
 from storage.fingerprint import Digests, Seal, fingerprints
 from storage.job import Model
 from storage.model_places import locate_place, places_of
-from storage.models import Located, is_hub_id
+from storage.models import is_hub_id
 from storage.rows import place_digest
 from storage.schema import jobs, model_places, results, sweep_jobs
 from storage.sweeps import Sweep
@@ -50,11 +50,7 @@ class CheckedModel:
 
 
 def check_models(
-    database: Database,
-    *,
-    sweep: Sweep | None,
-    digests: Digests,
-    progress: Callable[[Model, Located], object],
+    database: Database, *, sweep: Sweep | None, digests: Digests
 ) -> Iterator[CheckedModel]:
     """Hash the files of each model that jobs name, at each place on this machine.
 
@@ -64,10 +60,9 @@ def check_models(
         database: Where the jobs are.
         sweep: To check its models only.
         digests: Should be `afresh`.
-        progress: Called before the files of a place are read.
     """
     for places in places_of(database, _named(database, sweep)):
-        yield _check(database, places, digests=digests, progress=progress)
+        yield _check(database, places, digests=digests)
 
 
 def _named(database: Database, sweep: Sweep | None) -> Sequence[int]:
@@ -80,17 +75,12 @@ def _named(database: Database, sweep: Sweep | None) -> Sequence[int]:
 
 
 def _check(
-    database: Database,
-    places: Sequence[Model],
-    *,
-    digests: Digests,
-    progress: Callable[[Model, Located], object],
+    database: Database, places: Sequence[Model], *, digests: Digests
 ) -> CheckedModel:
     whole, findings, missing = 0, list[ModelFinding](), list[ModelFinding]()
     for place in places:
         try:
             located = locate_place(place)
-            progress(place, located)
             seal = Seal(located)
             found = fingerprints(located, digests)
         except ModelError as error:

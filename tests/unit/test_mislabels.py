@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click import testing
 from click.testing import CliRunner, Result
 
 from producer.cli import cli
 from producer.expansion.expand import read_jobs
 from producer.models import describe
-from storage import relabelling, speeds
+from storage import fingerprint, relabelling, speeds
 from storage.database import Database, open_database
 from storage.filters import Filter, find
 from storage.job import PlannedJob
@@ -255,6 +256,27 @@ def test_a_model_that_is_gone_is_named(
         f"here, or have other files now: {model}."
     )
     assert called(database) == [name for _, _, name in OLD]
+
+
+@pytest.mark.parametrize("config", [KARRAS_SDE, {}], ids=["wrong", "right"])
+def test_what_must_be_hashed_is_said_first_and_only_then(
+    settings: Settings,
+    tmp_path: Path,
+    model: Path,
+    config: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class_name = "DPMSolverMultistepScheduler"
+    write(
+        model, "scheduler/scheduler_config.json", {"_class_name": class_name, **config}
+    )
+    make_old(settings, tmp_path, model=model)
+    monkeypatch.setattr(testing._NamedTextIOWrapper, "isatty", lambda _: True)
+    monkeypatch.setattr(fingerprint, "UNSETTLED_NS", -1)  # all is remembered
+    hashing = f"Hashing {model}, "
+    assert verify("--repair").stderr.count(hashing) == 1
+    assert hashing not in verify("--repair").stderr
+    assert verify("--models").stderr.count(hashing) == 1
 
 
 def test_a_folder_that_holds_another_model_now_is_not_believed(
