@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from producer.calibration import choose_width, plan_jobs, speed_of
+from producer.hashing import tell_hashing
 from producer.measuring import measured
 from producer.models import ModelCard, describe
 from producer.options import INTERRUPTED
@@ -265,7 +266,7 @@ class _Calibration:
 
 
 def _describe(model: str, asked: Mapping[str, Any], *, digests: Path) -> ModelCard:
-    known = Digests(digests)
+    known = Digests(digests, progress=tell_hashing)
     try:
         card = describe(
             model,

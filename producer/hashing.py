@@ -7,8 +7,11 @@ import click
 from producer.amounts import size
 from storage.models import Located
 
+#: Bytes of a model that takes longer than a moment to hash.
+LARGE_BYTES = 10**9
+
 
 def tell_hashing(model: Located) -> None:
-    """Say on a terminal that a model's files are about to be hashed."""
-    if sys.stderr.isatty():
+    """Say on a terminal that a large model's files are about to be hashed."""
+    if model.size_bytes >= LARGE_BYTES and sys.stderr.isatty():
         click.echo(f"Hashing {model.name}, {size(model.size_bytes)}.", err=True)

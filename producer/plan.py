@@ -16,6 +16,7 @@ import click
 from producer.amounts import duration, free_bytes, images, size
 from producer.counting import counted
 from producer.expansion.expand import Expansion, read_jobs
+from producer.hashing import tell_hashing
 from producer.models import describe
 from producer.options import spec_options
 from producer.precision import settle_precision
@@ -86,7 +87,9 @@ def make_plan(
     Raises:
         SpecError: The file has mistakes.
     """
-    digests = Digests(settings.home / "digests.json", readonly=True)
+    digests = Digests(
+        settings.home / "digests.json", readonly=True, progress=tell_hashing
+    )
     found, given = partial(describe, digests=digests), read_once(source)
     with closing(_Tally(settings)) as tally:
         expansion = settle_precision(

@@ -12,6 +12,7 @@ import click
 
 from producer.amounts import free_bytes, images, size
 from producer.expansion.expand import Expansion, read_jobs
+from producer.hashing import tell_hashing
 from producer.models import describe
 from producer.options import retry_option, spec_options
 from producer.precision import settle_precision
@@ -118,7 +119,7 @@ def expand_for(
         SpecError: The file has mistakes.
     """
     where.make_home()
-    digests = Digests(where.home / "digests.json")
+    digests = Digests(where.home / "digests.json", progress=tell_hashing)
     found = partial(describe, digests=digests)
     expansion = read_jobs(source, found, sets=sets, axes=axes)
     digests.save()

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from producer.amounts import size
+from producer.hashing import tell_hashing
 from producer.health.check import Check, fail, fine
 from storage.claims import runnable_groups
 from storage.database import Database, utc_now
@@ -57,7 +58,9 @@ def check_models(settings: Settings, database: Database | None) -> Iterator[Chec
     if not needed:
         yield fine("models", "none is needed: no job waits")
     is_new = not settings.home.is_dir()
-    digests = Digests(settings.home / "digests.json", readonly=is_new)
+    digests = Digests(
+        settings.home / "digests.json", readonly=is_new, progress=tell_hashing
+    )
     for places in needed:
         yield _check_model(places, digests)
 

@@ -10,6 +10,7 @@ import pytest
 from click import testing
 from click.testing import CliRunner, Result
 
+from producer import hashing
 from producer.cli import cli
 from producer.expansion.expand import read_jobs
 from producer.models import describe
@@ -273,10 +274,28 @@ def test_what_must_be_hashed_is_said_first_and_only_then(
     make_old(settings, tmp_path, model=model)
     monkeypatch.setattr(testing._NamedTextIOWrapper, "isatty", lambda _: True)
     monkeypatch.setattr(fingerprint, "UNSETTLED_NS", -1)  # all is remembered
-    hashing = f"Hashing {model}, "
-    assert verify("--repair").stderr.count(hashing) == 1
-    assert hashing not in verify("--repair").stderr
-    assert verify("--models").stderr.count(hashing) == 1
+    said = verify("--models")
+    assert (said.exit_code, "Hashing" in said.stderr) == (0, False)
+    (settings.home / "digests.json").unlink()
+    monkeypatch.setattr(hashing, "LARGE_BYTES", 0)
+    for options in (["--repair"], ["--models"]):
+        assert verify(*options).stderr.count(f"Hashing {model}, ") == 1
+        assert "Hashing" not in verify("--repair").stderr
+
+
+def test_a_command_that_hashes_a_large_model_says_so(
+    settings: Settings,
+    tmp_path: Path,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan(tmp_path, "ddim", model=str(model))
+    monkeypatch.setattr(testing._NamedTextIOWrapper, "isatty", lambda _: True)
+    monkeypatch.setattr(hashing, "LARGE_BYTES", 0)
+    for command in ("plan", "submit"):
+        said = CliRunner().invoke(cli, [command, "sweep.yaml"])
+        assert f"Hashing {model}, " in said.stderr
 
 
 def test_a_folder_that_holds_another_model_now_is_not_believed(
