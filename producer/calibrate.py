@@ -12,11 +12,12 @@ import click
 
 from producer.calibration import choose_width, plan_jobs, speed_of
 from producer.hashing import tell_hashing
+from producer.json_lines import json_option, write_json
 from producer.measuring import measured
 from producer.models import ModelCard, describe
 from producer.options import INTERRUPTED
 from producer.spec.parameters import PARSERS
-from producer.tables import Column, json_option, wants_json, write_json, write_table
+from producer.tables import Column, write_table
 from storage import speeds
 from storage.claims import leased_owners
 from storage.database import Database, open_database, utc_now
@@ -138,7 +139,7 @@ def calibrate(model: str, *, as_json: bool, **asked: Any) -> None:
             widths=not asked["no_widths"],
         )
         calibration = _Calibration(
-            jobs, database, count=asked["count"], as_json=wants_json(asked=as_json)
+            jobs, database, count=asked["count"], as_json=as_json
         )
         sys.exit(calibration.run(results))
 

@@ -13,7 +13,8 @@ import click
 
 from producer.health import holdings, machine, services
 from producer.health.check import Check, guarded
-from producer.tables import json_option, plain, wants_json, write_json
+from producer.json_lines import json_option, write_json
+from producer.tables import plain
 from storage.database import Database, open_for_reading
 from storage.errors import NightsweepError
 from storage.settings import Settings, read_settings
@@ -38,7 +39,7 @@ def doctor(*, as_json: bool) -> None:
     settings = read_settings()
     counts: Counter[str] = Counter()
     checks = _counted(_masked(examine(settings), settings), counts)
-    if wants_json(asked=as_json):
+    if as_json:
         write_json(map(_row, checks))
     else:
         for check in checks:

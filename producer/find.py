@@ -1,28 +1,22 @@
 """The commands `nightsweep find` and `nightsweep show`: asking for images."""
 
-import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.cells import cell_len
 
 from producer.amounts import images
-from producer.tables import (
-    Column,
-    json_option,
-    plain,
-    wants_json,
-    write_json,
-    write_table,
-)
+from producer.json_lines import json_option, open_row, write_json
+from producer.tables import Column, padded, plain, terminal_width, write_table
 from storage.filters import Filter, read_states
 from storage.ranges import read_numbers
 from storage.schema import JOB_STATES
 from storage.store import Store
 
-#: Rows that a table shows where no limit is given.
+#: Rows that a terminal shows where no limit is given.
 TABLE_ROWS = 200
 
 #: What `show` groups; every other column follows under "other".
@@ -130,24 +124,26 @@ _FILTER_OPTIONS = (
 @click.option(
     "--limit",
     type=click.IntRange(1),
-    help=f"Most rows to show.  [default: all, {TABLE_ROWS} in a table]",
+    help=f"Most rows to show.  [default: all, {TABLE_ROWS} on a terminal]",
 )
 @json_option
 def find(*, limit: int | None, as_json: bool, **asked: Any) -> None:
     """List images by their parameters.
 
-    Conditions join by "and". A table for people, JSON lines with the columns of the
-    view `images` (with --sweep, of `sweep_images`) for programs. Paths are relative
-    to the image folder, $NIGHTSWEEP_IMAGES.
+    Conditions join by "and". --json has the columns of the view `images` (with
+    --sweep, of `sweep_images`). Paths are relative to the image folder,
+    $NIGHTSWEEP_IMAGES.
     """
     which = read_filter(asked)
+    if limit is None and not as_json and terminal_width():
+        limit = TABLE_ROWS
     with Store() as store:
         rows = store.stream(which, limit=limit)
-        if wants_json(asked=as_json):
-            count = write_json(rows)
-            _say_count(store, count, is_cut=count == limit)
+        if as_json:
+            count = write_json(map(open_row, rows))
         else:
-            _show_table(store, rows, limit or TABLE_ROWS)
+            count = write_table(rows, COLUMNS)
+        _say_count(store, count, is_cut=count == limit)
 
 
 @click.command(epilog="Example: nightsweep show 4b0cf3fc")
@@ -160,8 +156,8 @@ def show(key: str, *, as_json: bool) -> None:
     """
     with Store() as store:
         known = store.show(key)
-    if wants_json(asked=as_json):
-        write_json([known])
+    if as_json:
+        write_json([open_row(known)])
     else:
         click.echo("\n".join(describe_image(known)))
 
@@ -189,9 +185,9 @@ def _describe_group(title: str, values: Mapping[str, Any]) -> Iterator[str]:
     if lines:
         yield ""
         yield title
-        width = max(map(len, lines))
+        width = max(map(cell_len, lines))
         for name, text in lines.items():
-            yield f"  {name:<{width}}  {text}"
+            yield f"  {padded(name, width)}  {text}"
 
 
 def _shown(value: object) -> str:
@@ -232,13 +228,6 @@ def read_filter(asked: Mapping[str, Any]) -> Filter:
         model=asked["model"],
         states=read_states(asked["state"]) if asked["state"] else (),
     )
-
-
-def _show_table(store: Store, rows: Iterator[dict[str, Any]], limit: int) -> None:
-    shown = list(itertools.islice(rows, limit))
-    if shown:
-        write_table(shown, COLUMNS)
-    _say_count(store, len(shown), is_cut=len(shown) == limit)
 
 
 def _say_count(store: Store, count: int, *, is_cut: bool) -> None:

@@ -1,8 +1,6 @@
 """The command `nightsweep plan`: what a sweep would make; it writes nothing."""
 
 import json
-import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -17,10 +15,12 @@ from producer.amounts import duration, free_bytes, images, size
 from producer.counting import counted
 from producer.expansion.expand import Expansion, read_jobs
 from producer.hashing import tell_hashing
+from producer.json_lines import open_axes, write_json
 from producer.models import describe
 from producer.options import spec_options
 from producer.precision import settle_precision
 from producer.spec.yamltext import Source, read_once
+from producer.tables import UNCUT, padded, shorten, terminal_width
 from storage.database import open_for_reading
 from storage.fingerprint import Digests
 from storage.job import Job, PlannedJob, canonical_json
@@ -227,8 +227,8 @@ def plan(spec: str, sets: Sequence[str], axes: Sequence[str], *, as_json: bool) 
     made = make_plan(source, sets=sets, axes=axes, settings=read_settings())
     for warning in made.warnings:
         click.echo(f"Warning: {warning}.", err=True)
-    if as_json or not sys.stdout.isatty():
-        click.echo(json.dumps(asdict(made), ensure_ascii=False))
+    if as_json:
+        write_json([{**asdict(made), "axes": open_axes(made.axes)}])
     else:
         click.echo("\n".join(describe_plan(made)))
 
@@ -239,9 +239,8 @@ def describe_plan(plan: Plan) -> Iterator[str]:
     if plan.taken:
         yield plan.taken
     for name, labels in plan.axes.items():
-        line = f"  {name:<12} {len(labels):>5}  {', '.join(labels)}"
-        width = shutil.get_terminal_size().columns
-        yield line if len(line) <= width else line[: width - 1] + "…"
+        line = f"  {padded(name, 12)} {len(labels):>5}  {', '.join(labels)}"
+        yield shorten(line, terminal_width() or UNCUT)
     yield ""
     exist = plan.total - plan.new
     states = ", ".join(f"{count:,} {state}" for state, count in plan.existing.items())
@@ -254,7 +253,7 @@ def describe_plan(plan: Plan) -> Iterator[str]:
     yield "Schedulers"
     models = {model for one in plan.schedulers for model in one["models"]}
     for one in plan.schedulers:
-        line = f"  {one['label']:<20} {one['class']}({_listed(one['options'])})"
+        line = f"  {padded(one['label'], 20)} {one['class']}({_listed(one['options'])})"
         if one["inherited"]:
             line += f", with the model's {_listed(one['inherited'])}"
         if len(one["models"]) < len(models):

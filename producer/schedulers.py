@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from producer.tables import Column, json_option, wants_json, write_json, write_table
+from producer.json_lines import json_option, write_json
+from producer.tables import Column, write_table
 from storage.errors import ModelError, UsageError
 from storage.schedulers import Name, check, names_of, rows
 
@@ -61,7 +62,7 @@ def schedulers(model: str | None, *, as_json: bool) -> None:
         listed = list_schedulers(model)
     except ModelError as error:
         raise UsageError(str(error)) from error
-    if wants_json(asked=as_json):
+    if as_json:
         write_json(listed)
         return
     write_table(listed, COLUMNS)

@@ -1,6 +1,5 @@
 """The command `nightsweep status`: how far sweeps are, and who is at work."""
 
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from producer.amounts import duration
+from producer.json_lines import open_label, write_json
 from producer.opening import opened_to_read
-from producer.tables import plain, write_json
+from producer.tables import plain, text_console
 from producer.watch import Standing, describe, standing
 from storage import sweeps
 from storage.claims import leased_owners
@@ -24,7 +24,7 @@ from storage.settings import read_settings
 from storage.sweeps import Sweep
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
     from rich.table import Table
 
 #: Seconds between two looks at the database; where one takes long, ten times that.
@@ -56,12 +56,12 @@ def status(
     question = _Question(names, by=by, workers=workers)
     if watch and not as_json:
         question.watch()
-    elif as_json or not sys.stdout.isatty():
+    elif as_json:
         with opened_to_read(read_settings()) as database:
             write_json(question.rows(database))
     else:
         with opened_to_read(read_settings()) as database:
-            _console().print(question.shown(database))
+            text_console().print(question.shown(database))
 
 
 class _Question:
@@ -79,7 +79,8 @@ class _Question:
             return
         for sweep in self._chosen(database):
             if self._by:
-                yield from _axis_rows(database, sweep, self._by)
+                for row in _axis_rows(database, sweep, self._by):
+                    yield {**row, "value": open_label(self._by, row["value"])}
             else:
                 yield _sweep_row(database, sweep)
 
@@ -96,13 +97,17 @@ class _Question:
             return Group(*(_axis_table(self._by, list(each)) for each in rows))
         hours = [worked_s(database, sweep) / SECONDS_PER_HOUR for sweep in chosen]
         standings = [standing(database, sweep) for sweep in chosen]
-        return Group(_table(standings, hours), "", workers)
+        notes = (note for one in standings for note in _notes(one))
+        return Group(_table(standings, hours), *notes, "", workers)
 
     def watch(self) -> None:
         """Show it again and again, until Ctrl-C."""
         from rich.live import Live
 
-        with Live(console=_console(), auto_refresh=False) as live, _until_interrupted():
+        with (
+            Live(console=text_console(), auto_refresh=False) as live,
+            _until_interrupted(),
+        ):
             while True:
                 began = time.monotonic()
                 # Opened anew: one that began while nobody wrote sees no change.
@@ -165,8 +170,7 @@ def _axis_table(axis: str, rows: Sequence[Mapping[str, Any]]) -> "Table":
 
 
 def _table(standings: Sequence[Standing], hours: Sequence[float]) -> "Table":
-    notes = [note for one in standings for note in _notes(one)]
-    table = _new_table("sweep", caption="\n".join(notes))
+    table = _new_table("sweep")
     shown = _shown_states(
         [getattr(s, state) for s in standings] for state in JOB_STATES
     )
@@ -222,19 +226,10 @@ def _at_work(owners: set[str]) -> str:
     return f"{workers} at work on {', '.join(hosts)}."
 
 
-def _console() -> "Console":
-    # Text of users is shown as it is: no markup, no emoji names.
-    from rich.console import Console
-
-    return Console(markup=False, highlight=False, emoji=False)
-
-
 def _new_table(first: str, **options: Any) -> "Table":
     from rich.table import Table
 
-    return Table(
-        first, box=None, caption_justify="left", title_justify="left", **options
-    )
+    return Table(first, box=None, title_justify="left", **options)
 
 
 def _add_counts(table: "Table", states: Sequence[str]) -> None:

@@ -1,26 +1,24 @@
-"""What commands print: tables for people, JSON lines for programs."""
+"""Tables of text: they fit a terminal, and are whole and without colour in a pipe."""
 
-import json
+import itertools
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.cells import cell_len, set_cell_size
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 #: Characters between two columns.
 GAP = 2
-
-#: The option that every command with rows has; its argument is `as_json`.
-json_option = click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Write JSON lines.  [default: where the output is no terminal]",
-)
+#: Rows of a pipe that are put in columns at a time.
+CHUNK = 1000
+#: Width of a line that nothing is cut from.
+UNCUT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,58 +43,55 @@ class Column:
     folds_at: str | None = None
 
 
-def wants_json(*, asked: bool) -> bool:
-    """Tell whether the output is for a program: it was asked for, or piped."""
-    return asked or not sys.stdout.isatty()
+def terminal_width() -> int | None:
+    """Return the columns of the terminal; None where the output goes elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def write_json(rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write rows as JSON, one a line, as they come; give how many they were."""
-    count = 0
-    for row in rows:
-        sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
-        count += 1
-    return count
+def text_console() -> "Console":
+    """Return a console that shows the text of users as it is, and in a pipe uncut."""
+    from rich.console import Console
+
+    width = None if terminal_width() else UNCUT
+    return Console(width=width, markup=False, highlight=False, emoji=False)
 
 
-def write_table(
-    rows: Sequence[Mapping[str, Any]],
-    columns: Sequence[Column],
-    *,
-    console: "Console | None" = None,
-) -> None:
-    """Write rows as a table that fits the width of the terminal.
+def write_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column]) -> int:
+    """Write rows as a table; return how many they were."""
+    count = itertools.count()
+    counted = (row for row, _ in zip(rows, count, strict=False))
+    lines = table_lines(counted, columns, width=terminal_width())
+    for heading in itertools.islice(lines, 1):
+        click.secho(heading, bold=True)
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    return next(count)
+
+
+def table_lines(
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], *, width: int | None
+) -> Iterator[str]:
+    """Return the lines of a table, the heading first; none where there is no row.
 
     Args:
-        rows: All of them.
+        rows: All of them. Where nothing is cut they are read a thousand at a time, and
+            columns may be wider further down.
         columns: What to show of each.
-        console: Where to; by default the standard output.
+        width: Characters of a line, which is longer where too much must stay whole;
+            None where nothing is cut, folded or left out.
     """
-    # Imported here: programs get JSON, and need no rich.
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    # Text of users is shown as it is: no markup, no emoji names.
-    out = console or Console(markup=False, highlight=False, emoji=False)
-    texts = {each.name: [_line(each, row) for row in rows] for each in columns}
-    widths = fit_widths(columns, texts, width=out.width)
-    # Too long a line goes on at the terminal's edge: what is to be copied stays whole.
-    table = Table(
-        box=None,
-        pad_edge=False,
-        padding=(0, GAP, 0, 0),
-        width=max(_line_length(widths), 1),
-    )
-    shown = [each for each in columns if each.name in widths]
-    for each in shown:
-        table.add_column(
-            each.name, justify="right" if each.is_number else "left", no_wrap=True
-        )
-    for number in range(len(rows)):
-        cells = (_fitted(each, texts[each.name][number], widths) for each in shown)
-        table.add_row(*map(Text, cells))
-    out.print(table, crop=False)
+    unread, widths = iter(rows), dict[str, int]()
+    while part := list(itertools.islice(unread, CHUNK if width is None else None)):
+        texts = {each.name: [_line(each, row) for row in part] for each in columns}
+        is_first, fitted = not widths, fit_widths(columns, texts, width=width or UNCUT)
+        widths = {name: max(fitted[name], widths.get(name, 0)) for name in fitted}
+        shown = [each for each in columns if each.name in widths]
+        if is_first:
+            names = [shorten(each.name, widths[each.name]) for each in shown]
+            yield _joined(names, shown, widths)
+        for number in range(len(part)):
+            cells = [_fitted(each, texts[each.name][number], widths) for each in shown]
+            for line in itertools.zip_longest(*cells, fillvalue=""):
+                yield _joined(line, shown, widths)
 
 
 def fit_widths(
@@ -121,14 +116,12 @@ def fit_widths(
 
 def shorten(text: str, width: int) -> str:
     """Cut the end of a text that is wider than `width` columns of a terminal."""
-    from rich.cells import cell_len, set_cell_size
-
     if cell_len(text) <= width:
         return text
     return f"{set_cell_size(text, width - 1).rstrip()}…"
 
 
-def fold(text: str, width: int, *, mark: str) -> str:
+def fold(text: str, width: int, *, mark: str) -> list[str]:
     """Break a text into lines of at most `width`, behind `mark`: ", " or a blank."""
     first, *rest = _pieces(text, mark)
     lines = [first]
@@ -137,7 +130,12 @@ def fold(text: str, width: int, *, mark: str) -> str:
             lines[-1] += f" {piece}"
         else:
             lines.append(piece)
-    return "\n".join(lines)
+    return lines
+
+
+def padded(text: str, width: int) -> str:
+    """Fill a text with blanks up to `width` columns of a terminal."""
+    return text + " " * (width - cell_len(text))
 
 
 def plain(text: str) -> str:
@@ -149,11 +147,24 @@ def _line(column: Column, row: Mapping[str, Any]) -> str:
     return plain(column.read(row))
 
 
-def _fitted(column: Column, text: str, widths: Mapping[str, int]) -> str:
+def _fitted(column: Column, text: str, widths: Mapping[str, int]) -> list[str]:
     width = widths[column.name]
     if column.folds_at:
         return fold(text, width, mark=column.folds_at)
-    return shorten(text, width)
+    return [shorten(text, width)]
+
+
+def _joined(
+    cells: Sequence[str], columns: Sequence[Column], widths: Mapping[str, int]
+) -> str:
+    both = zip(cells, columns, strict=True)
+    line = (
+        " " * (widths[column.name] - cell_len(cell)) + cell
+        if column.is_number
+        else padded(cell, widths[column.name])
+        for cell, column in both
+    )
+    return (" " * GAP).join(line).rstrip()
 
 
 def _narrowest(column: Column, texts: Sequence[str]) -> int:
@@ -171,8 +182,6 @@ def _pieces(text: str, mark: str) -> list[str]:
 
 def _widest(*texts: str) -> int:
     """Give the columns of a terminal that the widest text takes."""
-    from rich.cells import cell_len
-
     return max(map(cell_len, texts))
 
 

@@ -12,8 +12,9 @@ import click
 from producer.amounts import images as count_images
 from producer.audit import Audit
 from producer.hashing import tell_hashing
+from producer.json_lines import json_option, write_json
 from producer.options import program
-from producer.tables import Column, json_option, wants_json, write_json, write_table
+from producer.tables import Column, terminal_width, write_table
 from producer.verify_models import verify_models
 from storage import folders, repairs, sweeps, verification
 from storage.database import Database, open_existing, open_for_reading
@@ -220,15 +221,12 @@ def _refuse_strangers(
 
 def _show(findings: Iterator[list[Finding]], *, as_json: bool) -> None:
     rows = map(_row, chain.from_iterable(findings))
-    if wants_json(asked=as_json):
+    if as_json:
         write_json(rows)
         return
-    shown = list(islice(rows, TABLE_ROWS))
-    more = sum(1 for _ in rows)
-    if shown:
-        write_table(shown, COLUMNS)
-    if more:
-        click.echo(f"{more:,} more; --json lists them all.", err=True)
+    write_table(islice(rows, TABLE_ROWS if terminal_width() else None), COLUMNS)
+    if more := sum(1 for _ in rows):
+        click.echo(f"{more:,} more; a pipe or --json has them all.", err=True)
 
 
 def _row(finding: Finding) -> dict[str, Any]:

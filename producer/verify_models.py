@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from producer.hashing import tell_hashing
-from producer.tables import Column, wants_json, write_json, write_table
+from producer.json_lines import write_json
+from producer.tables import Column, write_table
 from storage.database import Database
 from storage.fingerprint import Digests
 from storage.model_verification import CheckedModel, ModelFinding, check_models
@@ -39,10 +40,10 @@ def verify_models(
     checked: list[CheckedModel] = []
     found = check_models(database, sweep=sweep, digests=digests)
     rows = _rows(found, checked)
-    if wants_json(asked=as_json):
+    if as_json:
         write_json(rows)
-    elif shown := list(rows):
-        write_table(shown, COLUMNS)
+    else:
+        write_table(list(rows), COLUMNS)
     click.echo(_summary(checked), err=True)
     return not any(each.findings for each in checked)
 

@@ -99,7 +99,7 @@ def test_a_sweep_comes_from_standard_input_and_is_changed_by_options(
     )
     plan = json.loads(done.stdout)
     assert plan["total"] == 9
-    assert plan["axes"]["steps"] == ["5", "6", "7"]
+    assert plan["axes"]["steps"] == [5, 6, 7]
 
 
 def test_a_bad_spec_stores_nothing_and_ends_with_two(

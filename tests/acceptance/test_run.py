@@ -211,5 +211,5 @@ def test_a_cpu_makes_a_sweep_without_a_precision_once(
     assert "tiny is made in float32, since a CPU makes it here" in first
     assert [row["dtype"] for row in bench.find("--sweep", "tiny")] == ["float32"]
     assert "0 new, 1 made already." in bench.cli("submit", str(file)).stderr
-    assert json.loads(bench.cli("plan", str(file)).stdout)["new"] == 0
+    assert json.loads(bench.cli("plan", "--json", str(file)).stdout)["new"] == 0
     assert "Nothing was left to make." in bench.cli("run", *words).stderr

@@ -56,11 +56,11 @@ def test_a_strict_image_is_that_of_a_plain_script(
 ) -> None:
     row = strict_images[name]
     images = read_settings({"NIGHTSWEEP_HOME": str(warm.home)}).images
-    extras = json.loads(row["extras"])
+    extras = row["extras"]
     extras.pop("strict")
     plain = script.paint(
         row["scheduler_class"],
-        json.loads(row["scheduler_options"]),
+        row["scheduler_options"],
         prompt=PROMPT,
         steps=STEPS,
         **extras,

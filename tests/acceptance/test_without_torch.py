@@ -72,7 +72,7 @@ def test_the_bare_install_has_no_torch(bare: Path, bench: Bench) -> None:
     "words",
     [
         ("--help",),
-        ("plan", "examples/first-sweep.yaml"),
+        ("plan", "examples/first-sweep.yaml", "--json"),
         ("submit", "examples/first-sweep.yaml"),
         ("schedulers", "--model", "builtin:shapes"),
         ("worker", "--help"),

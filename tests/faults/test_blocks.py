@@ -61,5 +61,5 @@ def test_a_run_ends_with_what_no_worker_of_its_host_can_make(night: Night) -> No
     reason = "the model must fit into memory, but does not"
     assert f"3 images cannot be made by cpu0 on {my_host()}: {reason}" in said
     assert "The workers ended before" not in said
-    status = CliRunner().invoke(cli, ["status"])
+    status = CliRunner().invoke(cli, ["status", "--json"])
     assert f'"host": "{my_host()}"' in status.output

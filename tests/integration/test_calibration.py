@@ -32,7 +32,10 @@ from workers.painting import Painting
 from workers.throughput import alike_jobs, measure_widths
 
 MEASURE = (sys.executable, "-P", "-m", "nightsweep", "calibrate", "builtin:shapes")
-SMALL = ("--device", "cpu", "--scheduler", "ddim", "--steps", "1", "--images", "3")
+SMALL = (
+    *("--json", "--device", "cpu"),
+    *("--scheduler", "ddim", "--steps", "1", "--images", "3"),
+)
 
 
 def strict(*names: str, **changes: Any) -> list[Job]:

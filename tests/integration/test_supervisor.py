@@ -311,7 +311,7 @@ def test_what_no_worker_can_make_ends_the_run_with_its_reason(
     where = f"by cpu0 on {my_host()}"
     assert f"1 image cannot be made {where}: the model must be there" in said.output
     assert "1 image unmade; go on with: " in said.output
-    status = CliRunner().invoke(cli, ["status"])
+    status = CliRunner().invoke(cli, ["status", "--json"])
     assert '"reason": "the model must be there, but is not"' in status.output
 
 
@@ -337,7 +337,7 @@ def test_run_makes_a_sweep_and_reports_failures(
     retried = CliRunner().invoke(cli, [*words, "--retry-failed"])
     assert "3 images that failed are tried again." in retried.output
     assert retried.exit_code == 1
-    status = CliRunner().invoke(cli, ["status"])
+    status = CliRunner().invoke(cli, ["status", "--json"])
     assert '"done": 3' in status.output
     assert '"failed": 3' in status.output
     down = CliRunner().invoke(cli, ["down"])

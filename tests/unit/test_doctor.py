@@ -53,7 +53,7 @@ def made_by(host: str, settings: Settings, database: Database) -> Path:
 @pytest.mark.usefixtures("no_gpus")
 def test_a_new_machine_is_fine_and_nothing_is_made_on_it(tmp_path) -> None:
     home = tmp_path / "home"
-    said = CliRunner().invoke(cli, ["doctor"], catch_exceptions=False)
+    said = CliRunner().invoke(cli, ["doctor", "--json"], catch_exceptions=False)
     rows = [json.loads(line) for line in said.stdout.splitlines()]
     assert said.exit_code == 0, said.stdout
     assert {row["check"] for row in rows} == {
@@ -69,7 +69,6 @@ def test_a_new_machine_is_fine_and_nothing_is_made_on_it(tmp_path) -> None:
 def test_what_fails_is_told_in_a_line_and_by_the_exit_code(
     settings, monkeypatch
 ) -> None:
-    monkeypatch.setattr("producer.doctor.wants_json", lambda asked: asked)
     monkeypatch.setattr(machine, "MIN_FREE_BYTES", 10**18)
     said = CliRunner().invoke(cli, ["doctor"], catch_exceptions=False)
     assert said.exit_code == 1
@@ -84,7 +83,7 @@ def test_no_password_is_ever_shown(monkeypatch) -> None:
     server = "postgresql+psycopg://me:ge%2Fheim@127.0.0.1:1/db?password=auch"
     monkeypatch.setenv("NIGHTSWEEP_DATABASE_URL", server)
     monkeypatch.setenv("NIGHTSWEEP_REDIS_URL", "redis://:verborgen@127.0.0.1:1/0")
-    said = CliRunner().invoke(cli, ["doctor"], catch_exceptions=False)
+    said = CliRunner().invoke(cli, ["doctor", "--json"], catch_exceptions=False)
     assert said.exit_code == 1
     verdicts = {}
     for line in said.stdout.splitlines():

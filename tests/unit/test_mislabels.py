@@ -97,7 +97,9 @@ def make_old(settings: Settings, folder: Path, *, model: Path) -> list[PlannedJo
 
 
 def verify(*options: str) -> Result:
-    return CliRunner().invoke(cli, ["verify", *options], catch_exceptions=False)
+    return CliRunner().invoke(
+        cli, ["verify", "--json", *options], catch_exceptions=False
+    )
 
 
 def lines(said: Result) -> list[dict[str, str]]:

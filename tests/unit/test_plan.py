@@ -100,7 +100,9 @@ def test_the_command_gives_all_of_it_to_programs(
     make_karras(tmp_path / "karras")
     file = write_spec(tmp_path, "EulerDiscreteScheduler, '*_lu'")
 
-    said = CliRunner().invoke(cli, ["plan", str(file)], catch_exceptions=False)
+    said = CliRunner().invoke(
+        cli, ["plan", "--json", str(file)], catch_exceptions=False
+    )
 
     first, second = json.loads(said.stdout)["schedulers"]
     assert (first["name"], first["label"]) == ("euler_karras", "euler_karras")

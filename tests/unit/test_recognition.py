@@ -129,7 +129,7 @@ def test_a_doctor_advises_no_upgrade_of_another_programs_database(
 ) -> None:
     fill(empty, *of_revision("0001"))
     before = content_of(empty)
-    said = CliRunner().invoke(cli, ["doctor"], catch_exceptions=False)
+    said = CliRunner().invoke(cli, ["doctor", "--json"], catch_exceptions=False)
     checks = [json.loads(line) for line in said.stdout.splitlines()]
     (check,) = [check for check in checks if check["check"] == "SQL"]
     assert check["verdict"] == "fail"

@@ -101,12 +101,12 @@ def test_an_image_stands_in_every_panel_too(store: Store) -> None:
 def test_status_counts_an_image_of_several_values_once(store: Store) -> None:
     make_sweep(store)
 
-    def count(axis: str) -> list[tuple[str, int]]:
+    def count(axis: str) -> list[tuple[str | float, int]]:
         said = CliRunner().invoke(cli, ["status", "--by", axis, "--json"]).stdout
         rows = map(json.loads, said.splitlines())
         return [(row["value"], row["done"]) for row in rows]
 
-    assert count("guidance") == [("3", 2), ("0, 1", 1)]
+    assert count("guidance") == [(3, 2), ("0, 1", 1)]
     assert count("negative_prompt") == [("blur", 1), ("ugly", 1), ("(any)", 1)]
 
 

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 
 def ask(*words: str) -> list[dict[str, Any]]:
-    said = CliRunner().invoke(cli, ["status", *words])
+    said = CliRunner().invoke(cli, ["status", "--json", *words])
     assert said.exit_code == 0, said.output
     return [json.loads(line) for line in said.output.splitlines()]
 
@@ -109,8 +109,8 @@ def test_the_values_of_an_axis_are_counted_in_order_of_display(
     submit(database, plan_seeds(7), name="without")
     rows = ask("--by", "steps")
     assert [(row["value"], row["total"], row["done"]) for row in rows] == [
-        ("20", 2, 2),
-        ("8", 2, 1),
+        (20, 2, 2),
+        (8, 2, 1),
     ]
     assert [row["failed"] for row in rows] == [0, 1]
     text = shown(database, by="steps")
@@ -154,6 +154,22 @@ def test_a_paused_sweep_says_why(database: Database) -> None:
     text = shown(database)
     assert "night (paused)" in text
     assert "night is paused: [bold]21 failed" in text
+
+
+def test_status_is_whole_in_a_pipe(database: Database) -> None:
+    name = "n" * 64
+    sweep = submit(database, plan_seeds(1), name=name)
+    life.set_state(database, sweep, "paused")
+    reason = "more than a fifth of the first hundred failed, " * 4 + "as was seen"
+    with database.write() as connection:
+        connection.execute(sa.update(sweeps).values(reason=reason))
+    add_worker(database, "gpu0")
+    lines = CliRunner().invoke(cli, ["status"]).output.splitlines()
+    assert any(line.split()[:3] == [name, "(paused)", "1"] for line in lines)
+    assert f"{name} is paused: {reason}" in map(str.strip, lines)
+    assert not any("…" in line for line in lines)
+    (line,) = (line for line in lines if "gpu0" in line)
+    assert "[red] builtin:shapes" in line
 
 
 def test_what_holds_jobs_up_is_told(database: Database) -> None:

@@ -1,18 +1,26 @@
-import io
 import json
 
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
+from rich.cells import cell_len
 
 from producer.cli import cli
 from producer.find import COLUMNS, describe_image
 from producer.schedulers import COLUMNS as SCHEDULER_COLUMNS
 from producer.schedulers import list_schedulers
-from producer.tables import Column, fit_widths, fold, plain, shorten, write_table
+from producer.tables import (
+    CHUNK,
+    Column,
+    fit_widths,
+    fold,
+    padded,
+    plain,
+    shorten,
+    table_lines,
+)
 from storage.schedulers import NAMES
 from storage.store import Store
-from tests.unit.filled_store import filled, make_settings
+from tests.unit.filled_store import filled, make_settings, plan, submit
 
 
 @pytest.fixture
@@ -27,10 +35,7 @@ def run(tmp_path, *arguments):
 
 
 def drawn(rows, columns, width):
-    out = io.StringIO()
-    console = Console(file=out, width=width, markup=False, highlight=False, emoji=False)
-    write_table(rows, columns, console=console)
-    return [line.rstrip() for line in out.getvalue().splitlines()]
+    return list(table_lines(rows, columns, width=width))
 
 
 @pytest.mark.parametrize("width", [80, 100, 140, 200])
@@ -59,9 +64,13 @@ def test_the_catalogue_fits_the_terminal_and_cuts_no_name(width):
 def test_a_list_is_folded_behind_its_commas_and_never_cut():
     text = "DPM2 a Karras, kdpm_2_a_karras, dpm2_a_k"
 
-    assert fold(text, 31, mark=", ") == "DPM2 a Karras, kdpm_2_a_karras,\ndpm2_a_k"
-    assert fold(text, 5, mark=", ") == "DPM2 a Karras,\nkdpm_2_a_karras,\ndpm2_a_k"
-    assert fold("", 5, mark=", ") == ""
+    assert fold(text, 31, mark=", ") == ["DPM2 a Karras, kdpm_2_a_karras,", "dpm2_a_k"]
+    assert fold(text, 5, mark=", ") == [
+        "DPM2 a Karras,",
+        "kdpm_2_a_karras,",
+        "dpm2_a_k",
+    ]
+    assert fold("", 5, mark=", ") == [""]
 
 
 def test_a_text_is_cut_at_its_end_by_the_room_that_it_takes():
@@ -113,30 +122,97 @@ def test_what_users_wrote_is_shown_as_it_is_but_for_control_characters():
     assert plain("a\tb\x07") == "a b "
 
 
-def test_find_writes_json_lines_with_the_columns_of_the_view_where_it_is_piped(
-    tmp_path, store
-):
+def test_find_writes_json_lines_with_the_columns_of_the_view(tmp_path, store):
     result = run(
-        tmp_path, "find", "--scheduler", "DPM++ 2M Karras", "--steps", "10..20"
+        *(tmp_path, "find", "--json"),
+        *("--scheduler", "DPM++ 2M Karras", "--steps", "10..20"),
     )
     rows = [json.loads(line) for line in result.stdout.splitlines()]
 
     assert result.exit_code == 0
     assert result.stderr == "2 images.\n"
-    assert rows == store[0].find(scheduler="dpmpp_2m_karras", steps=20)
+    for row in rows:
+        assert row.pop("scheduler_options") == {"use_karras_sigmas": True}
+        assert row.pop("extras") == {}
+    found = store[0].find(scheduler="dpmpp_2m_karras", steps=20)
+    texts = {"scheduler_options", "extras"}
+    assert rows == [
+        {name: row[name] for name in row if name not in texts} for row in found
+    ]
 
 
-def test_find_shows_a_table_on_a_terminal(tmp_path, store, monkeypatch):
-    monkeypatch.setattr("producer.find.wants_json", lambda asked: asked)
+def test_json_has_labels_that_are_numbers_as_numbers(tmp_path, store):
+    result = run(tmp_path, "find", "--json", "--sweep", "shapes", "--limit", "1")
 
-    result = run(tmp_path, "find", "--limit", "3")
+    assert json.loads(result.stdout)["cell"] == {
+        "prompt": store[1][0].job.prompt,
+        "scheduler": "ddim",
+        "steps": 2,
+    }
 
-    assert result.stdout.splitlines()[0].split()[:2] == ["key", "prompt"]
-    assert len(result.stdout.splitlines()) == 4
+
+def test_find_shows_the_same_text_on_a_terminal_and_in_a_pipe(
+    tmp_path, store, monkeypatch
+):
+    piped = run(tmp_path, "find", "--limit", "3")
+    monkeypatch.setattr("producer.tables.terminal_width", lambda: 300)
+    shown = run(tmp_path, "find", "--limit", "3")
+
+    assert piped.stdout == shown.stdout
+    assert shown.stdout.splitlines()[0].split()[:2] == ["key", "prompt"]
+    assert len(shown.stdout.splitlines()) == 4
     assert (
-        result.stderr
+        shown.stderr
         == "The first 3 images; a larger --limit shows more, if there are any.\n"
     )
+
+
+def test_a_pipe_has_every_row_and_nothing_is_cut(tmp_path, store):
+    long = "a red circle " * 30 + "end"
+    submit(store[0].settings, "long", plan({"prompt": [long], "seed": range(210)}))
+
+    result = run(tmp_path, "find", "--sweep", "long")
+    lines = result.stdout.splitlines()
+
+    assert len(lines) == 211
+    assert all(long in line for line in lines[1:])
+    assert not any("…" in line or "\x1b" in line for line in lines)
+    assert result.stderr == "210 images.\n"
+
+
+def test_lines_of_a_pipe_end_where_their_text_ends(tmp_path, store):
+    lines = run(tmp_path, "find").stdout.splitlines()
+
+    assert all(line == line.rstrip() for line in lines)
+    assert sum(line.endswith(".png") for line in lines) == 6
+
+
+def test_columns_of_a_long_pipe_keep_their_places_or_grow():
+    texts = ["short"] * CHUNK + ["a longer text"] * CHUNK + ["short"] * 3
+    columns = [
+        Column(name="text", read=lambda row: row),
+        Column(name="end", read=lambda row: "end"),
+    ]
+
+    lines = list(table_lines(iter(texts), columns, width=None))
+
+    assert len(lines) == len(texts) + 1
+    assert lines[0] == "text   end"
+    assert [line.index("end") for line in lines[1:]] == [7] * CHUNK + [15] * (CHUNK + 3)
+
+
+@pytest.mark.parametrize("text", ["고양이", "a 🐱 cat", "漢字", "café", "plain"])
+def test_letters_that_are_two_columns_wide_keep_columns_in_line(text):
+    columns = [
+        Column(name="text", read=lambda row: row),
+        Column(name="end", read=lambda row: "end"),
+    ]
+
+    heading, *lines = table_lines([text, "a longer text"], columns, width=80)
+
+    assert {cell_len(line.removesuffix("end")) for line in lines} == {15}
+    assert heading.index("end") == 15
+    assert cell_len(padded(text, 12)) == 12
 
 
 def test_find_names_the_sweeps_where_nothing_matches(tmp_path, store):
@@ -178,9 +254,20 @@ def test_show_writes_what_the_store_knows(tmp_path, store):
     opened, planned = store
     key = planned[0].job.key
 
+    result = run(tmp_path, "show", key[:20], "--json")
+    row, known = json.loads(result.stdout), opened.show(key)
+
+    assert row["sweeps"][0].pop("cell")["steps"] == 2
+    assert known["sweeps"][0].pop("cell")["steps"] == "2"
+    assert row == {**known, "scheduler_options": {}, "extras": {}}
+
+
+def test_show_is_text_in_a_pipe(tmp_path, store):
+    key = store[1][0].job.key
+
     result = run(tmp_path, "show", key[:20])
 
-    assert json.loads(result.stdout) == opened.show(key)
+    assert result.stdout.splitlines() == list(describe_image(store[0].show(key)))
 
 
 def test_show_groups_what_is_known_for_people(store):
@@ -226,8 +313,15 @@ def test_show_refuses_an_unknown_key_with_exit_code_2(tmp_path, store):
     assert "`nightsweep find` lists the keys" in result.stderr
 
 
-def test_the_catalogue_is_json_where_it_is_piped(tmp_path):
-    result = run(tmp_path, "schedulers")
+def test_the_catalogue_is_whole_in_a_pipe(tmp_path):
+    lines = run(tmp_path, "schedulers").stdout.splitlines()
+
+    assert [line.split()[0] for line in lines[1:]] == list(NAMES)
+    assert not any("…" in line for line in lines)
+
+
+def test_the_catalogue_is_json_where_it_is_asked_for(tmp_path):
+    result = run(tmp_path, "schedulers", "--json")
     rows = {row["name"]: row for row in map(json.loads, result.stdout.splitlines())}
 
     assert list(rows) == list(NAMES)

@@ -104,7 +104,9 @@ def files_below(folder: Path) -> set[str]:
 
 
 def verify(*options: str) -> Result:
-    return CliRunner().invoke(cli, ["verify", *options], catch_exceptions=False)
+    return CliRunner().invoke(
+        cli, ["verify", "--json", *options], catch_exceptions=False
+    )
 
 
 def found(said: Result) -> dict[str, str]:
@@ -503,16 +505,18 @@ def test_people_get_a_table_and_the_number_of_rows_left_out(
     settings, database, monkeypatch
 ) -> None:
     monkeypatch.setattr("producer.verify.TABLE_ROWS", 2)
-    monkeypatch.setattr("producer.verify.wants_json", lambda asked: asked)
+    monkeypatch.setattr("producer.verify.terminal_width", lambda: 200)
     make_images(settings, database, 1, 2, 3)
     for seed in (1, 2, 3):
         file_of(settings, seed).unlink()
-    said = verify()
+    said = CliRunner().invoke(cli, ["verify"])
     lines = said.stdout.splitlines()
     assert lines[0].split() == ["problem", "path", "detail", "repair"]
     assert lines[1].split()[:2] == ["missing", relative_path(make_job(seed=1).key)]
     assert len(lines) == 3
-    assert "1 more; --json lists them all." in said.stderr
+    monkeypatch.setattr("producer.verify.terminal_width", lambda: None)
+    assert len(CliRunner().invoke(cli, ["verify"]).stdout.splitlines()) == 4
+    assert "1 more; a pipe or --json has them all." in said.stderr
 
 
 def test_a_repair_does_not_start_redis(settings, database) -> None:

@@ -1,0 +1,78 @@
+"""What `--json` writes: JSON lines whose values are JSON all the way down."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+#: The option that every command with rows has; its argument is `as_json`.
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Write JSON lines instead of text."
+)
+
+#: Axes whose labels are numbers, unless a sweep gave a value a label of its own.
+NUMERIC = frozenset(
+    {"seed", "steps", "guidance", "width", "height", "eta", "clip_skip"}
+)
+
+# Columns of the views that hold JSON as text.
+_NESTED = ("scheduler_options", "extras", "cell")
+# What environments note as text, and is a count.
+_COUNTED = "threads"
+
+
+def write_json(rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write rows as JSON, one a line, as they come; return how many they were."""
+    count = 0
+    for row in rows:
+        sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+        count += 1
+    return count
+
+
+def open_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of the views, or of `Store.show`, with its nested values opened."""
+    opened = dict(row)
+    for name in _NESTED:
+        if isinstance(opened.get(name), str):
+            opened[name] = json.loads(opened[name])
+    if "cell" in opened:
+        opened["cell"] = _open_cell(opened["cell"])
+    if "sweeps" in opened:
+        opened["sweeps"] = [open_row(each) for each in opened["sweeps"]]
+    if _COUNTED in opened.get("environment", ()):
+        details = dict(opened["environment"])
+        opened["environment"] = {**details, _COUNTED: int(details[_COUNTED])}
+    return opened
+
+
+def open_label(axis: str, label: str) -> str | int | float:
+    """Return the label of a value as a number, where it is one of a numeric axis."""
+    if axis not in NUMERIC:
+        return label
+    for read in (int, float):
+        try:
+            return read(label)
+        except ValueError:
+            continue
+    return label
+
+
+def open_axes(axes: Mapping[str, Sequence[str]]) -> dict[str, list[str | int | float]]:
+    """Return axes with the labels of their values, numbers as numbers."""
+    return {
+        axis: [open_label(axis, label) for label in labels]
+        for axis, labels in axes.items()
+    }
+
+
+def _open_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """Open the labels of a cell: one on each axis, or several that mean the same."""
+    return {
+        axis: open_label(axis, label)
+        if isinstance(label, str)
+        else [open_label(axis, each) for each in label]
+        for axis, label in cell.items()
+    }
