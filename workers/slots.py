@@ -14,7 +14,8 @@ guidance scale is to compare and to multiply. So here
 
 The pipeline's own `__call__` runs unmodified, once, for as many jobs as come. Nothing
 is approximated: a row's arithmetic is its scheduler's own, and the network treats rows
-apart, so an image is bit for bit that of the same row of an ordinary batch.
+apart, so an image is bit for bit that of the same row of an ordinary batch of equal
+width.
 """
 
 from collections import deque

@@ -9,8 +9,14 @@ from storage.views import select_images, select_sweep_images
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
-PAGE = (Path(__file__).parents[2] / "docs" / "querying.md").read_text()
-QUERIES = re.findall(r"^```sql\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "querying.md").read_text()
+README = (ROOT / "README.md").read_text()
+QUERIES = [
+    query
+    for page in (PAGE, README)
+    for query in re.findall(r"^```sql\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+]
 
 
 def documented(view: str) -> list[str]:
@@ -43,6 +49,18 @@ def test_the_page_names_every_state() -> None:
 
 def test_the_page_has_queries() -> None:
     assert len(QUERIES) >= 5
+
+
+def test_no_page_averages_shares_of_different_batches() -> None:
+    statements = [
+        text
+        for page in (PAGE, README)
+        for text in re.findall(r"SELECT .*?(?=[;\"\n]\n|\"\))", page, re.DOTALL)
+    ]
+    shares = r"(avg|median|sum)\((denoise_s|total_s)\)"
+    averaged = [text for text in statements if re.search(shares, text)]
+    assert len(statements) > len(QUERIES)
+    assert [text for text in averaged if "batch_width" not in text] == []
 
 
 @pytest.mark.parametrize("query", QUERIES)
