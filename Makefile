@@ -27,7 +27,7 @@ help:
 demo: $(VENV)/.demo
 	$(BIN)/nightsweep run examples/first-sweep.yaml
 	@echo "The picture:"
-	@$(BIN)/nightsweep grid --sweep first-sweep
+	@$(BIN)/nightsweep grid first-sweep
 
 setup: $(VENV)/.dev
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.counting import counted
+from producer.opening import opened_to_read
+from producer.options import program
 from producer.sheet.axes import (
     Labelled,
     Labels,
@@ -17,7 +18,8 @@ from producer.sheet.axes import (
     pick_parts,
 )
 from producer.spec.problems import listed, shown
-from storage.errors import ImageStoreError, UsageError
+from storage import sweeps
+from storage.errors import UsageError
 from storage.filters import Filter
 from storage.store import Store
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Images beyond which no sheet is made.
 MOST_IMAGES = 50_000
+#: Pixels that the longer side of a cell may have.
+CELL_PX = click.IntRange(16, 2048)
 #: What stands for the state of an image that was made, and whose file is gone.
 FILE_MISSING = "file missing"
 
@@ -35,9 +39,10 @@ _FACTS = ("model", "width", "height", "prompt", "steps", "guidance", "seed")
 
 
 @click.command(
-    epilog="Example: nightsweep grid --sweep first-sweep --rows prompt --cols scheduler"
+    epilog="Example: nightsweep grid first-sweep --rows prompt --cols scheduler"
 )
-@click.option("--sweep", metavar="NAME", required=True, help="The sweep to draw.")
+@click.argument("name", required=False)
+@click.option("--sweep", metavar="NAME", help="The sweep to draw, as NAME says too.")
 @click.option(
     "--rows", metavar="AXIS", help="Axis down the left.  [default: a varying one]"
 )
@@ -55,35 +60,39 @@ _FACTS = ("model", "width", "height", "prompt", "steps", "guidance", "seed")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="PNG file to write.  [default: $NIGHTSWEEP_HOME/grids/SWEEP.png]",
+    help="File to write: .png, .jpg or .webp.  "
+    "[default: $NIGHTSWEEP_HOME/grids/NAME.png]",
+)
+@click.option(
+    "--cell",
+    metavar="SIZE",
+    type=CELL_PX,
+    help="Pixels of the longer side of an image.  [default: what suits the images]",
 )
 def grid(
-    sweep: str,
-    rows: str | None,
-    cols: str | None,
-    fixes: Sequence[str],
-    out: Path | None,
+    name: str | None, *, sweep: str | None, out: Path | None, **asked: Any
 ) -> None:
     """Draw one labelled contact sheet of a sweep.
 
     Axes that vary beyond rows and columns get a panel for each of their values. The
     parts of a prompt, the choices of its braces, are the axes prompt.1, prompt.2 and
-    so on. What does not fit on one page makes several files. Prints their paths.
+    so on. What does not fit on one page makes several files, without panels and rows
+    of which nothing is made yet. Prints their paths.
     """
-    if out is not None and out.suffix.lower() != ".png":
-        msg = f"--out must end in .png, got {str(out)!r}."
-        raise UsageError(msg)
-    if out is not None and not out.parent.is_dir():
-        msg = (
-            f"--out must lie in a folder that exists, got {str(out)!r}; make it first."
-        )
-        raise UsageError(msg)
+    # Imported here: Pillow is not needed to show the help.
+    from producer.sheet.files import check_file, save_pages
+
+    name = _read_name(name, sweep)
+    if out is not None:
+        check_file(out)
     with Store() as store:
-        file = out or store.settings.home / "grids" / f"{sweep}.png"
-        pages = lay_out(store, sweep, rows=rows, cols=cols, fixes=fixes)
+        file = out or store.settings.home / "grids" / f"{name}.png"
+        _refuse_unmade(name, _count_states(store, name))
+        pages = lay_out(store, name, **asked)
     if pages is None:
-        click.echo(f"{sweep} has no such image; show more with fewer --fix.", err=True)
+        click.echo(f"{name} has no such image; show more with fewer --fix.", err=True)
         return
+    _refuse_unmade(name, pages.states, where=" where --fix looks")
     for path in save_pages(pages, file):
         click.echo(path)
     click.echo(_summary(pages), err=True)
@@ -103,6 +112,7 @@ def lay_out(
     rows: str | None = None,
     cols: str | None = None,
     fixes: Sequence[str] = (),
+    cell: int | None = None,
 ) -> "Pages | None":
     """Give the pages of a sweep's contact sheet, or None where no image is left.
 
@@ -112,6 +122,7 @@ def lay_out(
         rows: Axis down the left; None for the best one.
         cols: Axis along the top; None for the best one.
         fixes: As `--fix` takes them.
+        cell: Pixels of a cell's longer side; None for what suits the images.
 
     Raises:
         UsageError: The sweep, an axis or a value does not exist, or it is too large.
@@ -132,35 +143,38 @@ def lay_out(
     asked = [fix.partition("=")[0].strip() for fix in fixes]
     asked += [axis for axis in (rows, cols) if axis is not None]
     layout = choose_axes(pick_parts(labels, asked), rows=rows, cols=cols)
-    return make_pages(sweep, pictures, layout)
+    return make_pages(sweep, pictures, layout, cell=cell)
 
 
-def save_pages(pages: "Pages", file: Path) -> list[Path]:
-    """Draw and write each page; several are numbered, sheet-1.png.
+def _read_name(name: str | None, sweep: str | None) -> str:
+    if name and sweep and name != sweep:
+        msg = f"grid must get one name, got {name!r} and {sweep!r}; leave one out."
+        raise UsageError(msg)
+    if found := name or sweep:
+        return found
+    msg = "grid must name a sweep, got none; write `nightsweep grid NAME`."
+    raise UsageError(msg)
+
+
+def _refuse_unmade(name: str, states: Mapping[str, int], *, where: str = "") -> None:
+    """Refuse a sheet without an image.
+
+    Args:
+        name: Of the sweep.
+        states: State to the count of its images.
+        where: What was looked at, if not all of the sweep.
 
     Raises:
-        ImageStoreError: A file cannot be written.
+        UsageError: None is made.
     """
-    from producer.sheet.drawing import draw_sheet
-
-    count = len(pages.sheets)
-    digits = len(str(count))
-    paths = []
-    sheets = counted(pages.sheets, "Drawing pages", total=count)
-    for number, sheet in enumerate(sheets, start=1):
-        numbered = file.with_stem(f"{file.stem}-{number:0{digits}}")
-        path = numbered if count > 1 else file
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draw_sheet(sheet).save(path, "PNG")
-        except OSError as exc:
-            msg = (
-                f"a contact sheet must be writable, but {path} gives: {exc}; "
-                "name another file with --out."
-            )
-            raise ImageStoreError(msg) from exc
-        paths.append(path)
-    return paths
+    if states.get("done") or states.get(FILE_MISSING):
+        return
+    counts = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))
+    msg = (
+        f"a contact sheet must have an image that is made, but {name} has none yet"
+        f"{where} ({counts}); `{program()} status --sweep {name}` says how far it is."
+    )
+    raise UsageError(msg)
 
 
 def _find_illegible(pages: "Pages") -> list[str]:
@@ -172,20 +186,21 @@ def _find_illegible(pages: "Pages") -> list[str]:
     return [*named, f"{more:,} more"] if more else named
 
 
-def _axes_of(store: Store, sweep: str) -> Labels:
-    known = {each["name"]: each["axes"] for each in store.sweeps()}
-    if sweep not in known:
-        names = ", ".join(sorted(known)) or "none yet"
-        msg = f"--sweep must be one that was submitted ({names}), got {sweep!r}."
-        raise UsageError(msg)
-    axes: Labels = known[sweep]
-    return axes
+def _axes_of(store: Store, name: str) -> Labels:
+    with opened_to_read(store.settings) as database:
+        (sweep,) = sweeps.require_sweeps(database, [name])
+        return sweep.axes
+
+
+def _count_states(store: Store, name: str) -> dict[str, int]:
+    with opened_to_read(store.settings) as database:
+        (sweep,) = sweeps.require_sweeps(database, [name])
+        return sweeps.count_states(database, sweep)
 
 
 def _read_pictures(store: Store, sweep: str, labels: Labels) -> "list[Picture]":
     pictures = []
-    rows = store.stream(Filter(sweep=sweep, is_current=True))
-    for row in counted(rows, "Reading images"):
+    for row in store.stream(Filter(sweep=sweep, is_current=True)):
         cell = _read_cell(row["cell"])
         if not _is_shown(cell, labels):
             continue
@@ -247,5 +262,10 @@ def _summary(pages: "Pages") -> str:
         text += (
             f"; {pages.hidden:,} more have no place of their own here: "
             "--fix chooses which are shown"
+        )
+    if pages.unbegun:
+        text += (
+            f"; {pages.unbegun:,} more are in panels and rows of which nothing is made "
+            "yet"
         )
     return f"{text}."

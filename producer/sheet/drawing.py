@@ -1,7 +1,7 @@
 """Drawing a contact sheet: panels of labelled rows and columns of images."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -80,16 +80,18 @@ class Sheet:
         return chain((self.title, self.notes), self.row_labels, self.col_labels, titles)
 
 
-def draw_sheet(sheet: Sheet) -> Image.Image:
-    """Draw a sheet as an RGB image."""
-    return _Drawing(sheet).draw()
+def draw_sheet(sheet: Sheet, *, tell: Callable[[], None] | None = None) -> Image.Image:
+    """Draw a sheet as an RGB image, and call `tell` after each of its cells."""
+    return _Drawing(sheet, tell=tell).draw()
 
 
 class _Drawing:
     """One sheet on the way: its fonts, its wrapped texts, its measures in pixels."""
 
-    def __init__(self, sheet: Sheet) -> None:
+    def __init__(self, sheet: Sheet, *, tell: Callable[[], None] | None = None) -> None:
         self.sheet = sheet
+        self.tell = tell
+        self.fields: dict[str, Image.Image] = {}
         self.typeface = choose_typeface(sheet.texts)
         self.cell_w, self.cell_h = sheet.cell_px
         size = min(max(self.cell_w // 7, 15), 24)
@@ -200,6 +202,8 @@ class _Drawing:
             for across, cell in enumerate(row):
                 at = (x + across * (self.cell_w + GAP), y + down * (self.cell_h + GAP))
                 self._draw_cell(cell, at)
+                if self.tell:
+                    self.tell()
 
     def _draw_row_labels(self, y: int) -> None:
         for number, text in enumerate(self.row_texts):
@@ -222,15 +226,19 @@ class _Drawing:
         self.image.paste(picture, (x, y))
 
     def _draw_field(self, word: str, at: tuple[int, int]) -> None:
-        field, ink = _FIELDS.get(word, _NO_FIELD)
-        x, y = at
-        box = (x, y, x + self.cell_w - 1, y + self.cell_h - 1)
-        self.pen.rectangle(box, fill=field)
-        centre = (x + self.cell_w / 2, y + self.cell_h / 2)
+        if word not in self.fields:
+            self.fields[word] = self._make_field(word)
+        self.image.paste(self.fields[word], at)
+
+    def _make_field(self, word: str) -> Image.Image:
+        paper, ink = _FIELDS.get(word, _NO_FIELD)
+        field = Image.new("RGB", (self.cell_w, self.cell_h), paper)
+        centre = (self.cell_w / 2, self.cell_h / 2)
         lines = wrap(word, self.label_font, width_px=self.cell_w - 8, most_lines=3)
-        self.pen.multiline_text(
+        ImageDraw.Draw(field).multiline_text(
             centre, "\n".join(lines), ink, self.label_font, anchor="mm", align="center"
         )
+        return field
 
     def _wrap(
         self, text: str, font: FreeTypeFont, *, width_px: int, most_lines: int

@@ -18,6 +18,9 @@ MOST_PAGES = 40
 #: Pixels that the images of one page may take, margins aside.
 LARGEST_AREA = 40_000_000
 
+#: States of images of which nothing can be shown yet.
+UNMADE = frozenset({"pending", "leased"})
+
 # What labels, titles and margins take of a side, at the most.
 _ALLOWANCE = 1_200
 
@@ -50,20 +53,32 @@ class Pages:
         sheets: One for each page.
         states: State to the count of images shown.
         hidden: Images for whose place another one is shown, or that have no place.
+        unbegun: Images of panels and rows left out, of which nothing is made yet.
     """
 
     sheets: list[Sheet]
     states: dict[str, int] = field(default_factory=dict)
     hidden: int = 0
+    unbegun: int = 0
 
 
-def make_pages(title: str, pictures: Sequence[Picture], layout: Layout) -> Pages:
+def make_pages(
+    title: str,
+    pictures: Sequence[Picture],
+    layout: Layout,
+    *,
+    cell: int | None = None,
+) -> Pages:
     """Put images in their places, on as few pages as they fit.
+
+    What fits on one page is shown whole. Several pages leave out panels and rows of
+    which nothing is made yet, unless nothing is made at all.
 
     Args:
         title: Name of the sweep.
         pictures: At least one.
         layout: Which axis goes where.
+        cell: Pixels of a cell's longer side; None for what suits.
 
     Raises:
         UsageError: There would be too many pages.
@@ -76,12 +91,16 @@ def make_pages(title: str, pictures: Sequence[Picture], layout: Layout) -> Pages
     ):
         for place in places:
             placed.setdefault(place, picture)
-    cell_px = choose_cell_px(pictures, count=len(placed))
-    plans = list(_plan_pages(placed, layout, cell_px))
+    cell_px = choose_cell_px(pictures, count=len(placed), side=cell)
+    every, plans = placed, list(_plan_pages(placed, layout, cell_px))
+    if len(plans) > 1:
+        placed = _begun(placed) or placed
+        plans = list(_plan_pages(placed, layout, cell_px))
     if len(plans) > MOST_PAGES:
         msg = (
             f"a contact sheet must have at most {MOST_PAGES} pages, got {len(plans)}; "
-            "show less with --fix, such as --fix seed=0, or other --rows and --cols."
+            "show less with --fix, such as --fix seed=0, other --rows and --cols, or a "
+            "smaller --cell."
         )
         raise UsageError(msg)
     composer = _Composer(title, placed, layout, cell_px)
@@ -91,24 +110,45 @@ def make_pages(title: str, pictures: Sequence[Picture], layout: Layout) -> Pages
     shown = _once(placed.values())
     for picture in shown:
         pages.states[picture.state] = pages.states.get(picture.state, 0) + 1
-    pages.hidden = len(pictures) - len(shown)
+    pages.unbegun = len(_once(every.values())) - len(shown)
+    pages.hidden = len(pictures) - len(shown) - pages.unbegun
     return pages
 
 
-def choose_cell_px(pictures: Sequence[Picture], *, count: int) -> tuple[int, int]:
+def choose_cell_px(
+    pictures: Sequence[Picture], *, count: int, side: int | None = None
+) -> tuple[int, int]:
     """Choose the width and height of a cell: small images larger, large ones smaller.
 
     Small images grow by a whole factor, so that their pixels stay even.
+
+    Args:
+        pictures: What the cells hold.
+        count: Cells.
+        side: Pixels of the longer side; None to choose it.
     """
     width = max(picture.facts["width"] for picture in pictures)
     height = max(picture.facts["height"] for picture in pictures)
-    side = max(width, height)
-    if side < 128:
-        factor = float(max((192 if count <= 48 else 128) // side, 1))
+    longer = max(width, height)
+    if side:
+        factor = side / longer
+    elif longer < 128:
+        factor = float(max((192 if count <= 48 else 128) // longer, 1))
     else:
         wanted = 384 if count <= 24 else 256 if count <= 200 else 192
-        factor = min(wanted / side, 1)
+        factor = min(wanted / longer, 1)
     return max(round(width * factor), 1), max(round(height * factor), 1)
+
+
+def _begun(placed: Mapping[Place, Picture]) -> dict[Place, Picture]:
+    """Keep the panels and rows of which something is made, or failed."""
+    begun = [place for place, one in placed.items() if one.state not in UNMADE]
+    panels, rows = {place[0] for place in begun}, {place[1] for place in begun}
+    return {
+        place: one
+        for place, one in placed.items()
+        if place[0] in panels and place[1] in rows
+    }
 
 
 Plan = tuple[Sequence[tuple[str, ...]], Sequence[str], Sequence[str]]
@@ -121,7 +161,9 @@ def _plan_pages(
     occupied = {place[0] for place in placed}
     every = itertools.product(*(layout.labels[axis] for axis in layout.panels))
     panels = [panel for panel in every if panel in occupied]
-    rows = layout.labels[layout.rows] if layout.rows else [""]
+    filled = {place[1] for place in placed}
+    every_row = layout.labels[layout.rows] if layout.rows else [""]
+    rows = [row for row in every_row if row in filled]
     cols = layout.labels[layout.cols] if layout.cols else [""]
     width, height = cell_px[0] + GAP, cell_px[1] + GAP
     room = LARGEST_SIDE - _ALLOWANCE

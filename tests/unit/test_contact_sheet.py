@@ -316,11 +316,13 @@ def test_the_command_warns_of_letters_that_it_cannot_write(
     tmp_path, store, monkeypatch
 ):
     monkeypatch.setattr("producer.sheet.lettering.SYSTEM_TYPEFACES", ())
-    submit(store[0].settings, "cats", plan({"prompt": ["猫", "犬", "鳥", "魚", "a"]}))
+    planned = plan({"prompt": [f"{animal} red" for animal in "猫犬鳥魚a"]})
+    submit(store[0].settings, "cats", planned)
+    finish(store[0].settings, planned)
 
-    result = run(tmp_path, "--sweep", "cats")
+    result = run(tmp_path, "cats")
 
-    assert 'all letters of "猫", "犬", "鳥" and 1 more; `?` stands' in result.stderr
+    assert 'all letters of "猫 red", "犬 red", "鳥 red" and 1 more' in result.stderr
 
 
 def test_a_sweep_is_laid_out_from_what_varied_in_it(store):
@@ -461,16 +463,119 @@ def test_the_command_numbers_the_files_of_several_pages(tmp_path, store, monkeyp
             assert image.format == "PNG"
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg", "jpeg", "webp", "WEBP"])
+def test_the_suffix_of_the_file_says_its_format(tmp_path, store, suffix):
+    out = tmp_path / f"night.{suffix}"
+
+    result = run(tmp_path, "shapes", "--out", str(out))
+
+    assert result.stdout == f"{out}\n"
+    formats = {"jpg": "jpeg"}
+    with Image.open(out) as image:
+        assert image.format == formats.get(suffix, suffix).upper()
+        assert image.size[0] > 500
+
+
+def test_a_sweep_is_named_as_other_commands_name_it(tmp_path, store):
+    named = run(tmp_path, "shapes")
+
+    assert named.exit_code == 0
+    assert named.stdout == run(tmp_path, "--sweep", "shapes").stdout
+
+
+@pytest.mark.parametrize("size", [48, 64, 100, 256])
+def test_a_cell_has_the_size_that_was_asked_for(tmp_path, store, size):
+    (sheet,) = lay_out(store[0], "shapes", cell=size).sheets
+    assert sheet.cell_px == (size, size)
+
+    result = run(tmp_path, "shapes", "--cell", str(size), "--fix", "steps=2")
+    with Image.open(result.stdout.strip()) as image:
+        assert sum(_row_of((0, 0, 255), image)) == 2 * size
+
+
+def test_the_longer_side_of_a_cell_is_what_is_asked_for(store):
+    opened, _ = store
+    submit(opened.settings, "wide", plan({"seed": [1, 2]}, width=96, height=48))
+
+    (sheet,) = lay_out(opened, "wide", cell=200).sheets
+
+    assert sheet.cell_px == (200, 100)
+
+
+@pytest.mark.parametrize("more", [[], ["--fix", "steps=2"]])
+def test_a_sweep_of_which_nothing_is_made_is_refused_at_once(
+    tmp_path, store, monkeypatch, more
+):
+    monkeypatch.setattr("producer.sheet.files.draw_sheet", None)
+    monkeypatch.setattr("producer.grid.MOST_IMAGES", 2)
+    planned = plan({"seed": [1, 2, 3], "steps": [2, 20]})
+    submit(store[0].settings, "later", planned)
+
+    result = run(tmp_path, "later", *more)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    said = " ".join(result.stderr.split())
+    assert "must have an image that is made, but later has none yet (6 pend" in said
+    assert said.endswith("nightsweep status --sweep later` says how far it is.")
+    finish(store[0].settings, planned[:1], fail={planned[0].job.key})
+    assert "has none yet (1 failed, 5 pending)" in run(tmp_path, "later").stderr
+
+
+def test_what_is_chosen_and_not_made_is_refused(tmp_path, store):
+    planned = plan({"seed": [1, 2], "steps": [3, 30]})
+    submit(store[0].settings, "half", planned)
+    finish(store[0].settings, planned[:2])
+
+    result = run(tmp_path, "half", "--fix", "seed=2")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "has none yet where --fix looks (2 pending)" in result.stderr
+
+
+def test_pages_leave_out_panels_and_rows_of_which_nothing_is_begun(
+    tmp_path, store, monkeypatch
+):
+    monkeypatch.setattr("producer.sheet.pages.LARGEST_AREA", 300_000)
+    planned = plan({"seed": range(20), "scheduler": ["ddim", "pndm"], "steps": [3, 5]})
+    submit(store[0].settings, "begun", planned)
+    finish(store[0].settings, planned[:14])
+
+    result = run(tmp_path, "begun")
+    pages = lay_out(store[0], "begun")
+
+    assert sum(len(sheet.panels) for sheet in pages.sheets) == 4
+    assert [panel.title for panel in pages.sheets[0].panels][:2] == ["seed 0", "seed 1"]
+    assert result.stderr.endswith(
+        "14 of 16 images made (2 pending); 64 more are in panels and rows of which "
+        "nothing is made yet.\n"
+    )
+
+
+def test_files_are_named_as_they_are_written_and_large_ones_announced(
+    tmp_path, store, monkeypatch
+):
+    monkeypatch.setattr("producer.sheet.pages.LARGEST_AREA", 200_000)
+    monkeypatch.setattr("producer.sheet.files.MANY", 5)
+
+    result = run(tmp_path, "shapes")
+
+    assert len(result.stdout.splitlines()) == 2
+    assert result.stderr.splitlines()[0] == "Drawing 8 images on 2 pages."
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["--sweep", "shape"], 2, "submitted (shapes), got 'shape'"),
+        (["--sweep", "shape"], 2, "submitted, got 'shape'; did you mean 'shapes'?"),
+        (["shape"], 2, "submitted, got 'shape'; did you mean 'shapes'?"),
+        (["shapes", "--sweep", "other"], 2, "one name, got 'shapes' and 'other'"),
+        (["shapes", "--cell", "3"], 2, "--cell"),
         (["--sweep", "shapes", "--rows", "promt"], 2, "did you mean prompt?"),
         (["--sweep", "shapes", "--fix", "steps=3"], 2, "value of steps (2, 20)"),
-        (["--sweep", "shapes", "--out", "x.jpg"], 2, "must end in .png"),
+        (["shapes", "--out", "x.gif"], 2, "end in .png, .jpg, .jpeg or .webp, got"),
         (["--sweep", "shapes", "--out", "/dev/null/x.png"], 2, "a folder that exists"),
         (["--sweep", "shapes", "--out", "/nope/x.png"], 2, "got '/nope/x.png'; make"),
-        ([], 2, "--sweep"),
+        ([], 2, "must name a sweep, got none; write `nightsweep grid NAME`"),
     ],
 )
 def test_what_the_command_cannot_use_is_one_sentence(
@@ -498,6 +603,15 @@ def _changed(one, **changes):
 
 def _area(image):
     return ((x, y) for y in range(image.height) for x in range(image.width))
+
+
+def _row_of(colour, image):
+    """For each pixel of the row that crosses the first cell, whether it is `colour`."""
+    rows = (
+        [image.getpixel((x, y)) == colour for x in range(image.width)]
+        for y in range(image.height)
+    )
+    return max(rows, key=sum)
 
 
 def _place_of(colour, image):

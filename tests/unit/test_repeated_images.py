@@ -13,7 +13,8 @@ from producer import plan as plan_module
 from producer.cli import cli
 from producer.expansion.expand import Expansion, expand
 from producer.find import _place
-from producer.grid import lay_out, save_pages
+from producer.grid import lay_out
+from producer.sheet.files import save_pages
 from producer.spec.sweepfile import read_spec
 from storage.database import Database, open_database
 from storage.job import PlannedJob
