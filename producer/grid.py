@@ -17,6 +17,7 @@ from producer.sheet.axes import (
     narrow,
     pick_parts,
 )
+from producer.sheet.picture import FACTS, FILE_MISSING, Picture
 from producer.spec.problems import listed, shown
 from storage import sweeps
 from storage.errors import UsageError
@@ -24,18 +25,15 @@ from storage.filters import Filter
 from storage.store import Store
 
 if TYPE_CHECKING:
-    from producer.sheet.pages import Pages, Picture
+    from producer.sheet.pages import Pages
 
 #: Images beyond which no sheet is made.
 MOST_IMAGES = 50_000
 #: Pixels that the longer side of a cell may have.
 CELL_PX = click.IntRange(16, 2048)
-#: What stands for the state of an image that was made, and whose file is gone.
-FILE_MISSING = "file missing"
 
 # Texts that a warning names; the rest is counted.
 _MOST_NAMED = 3
-_FACTS = ("model", "width", "height", "prompt", "steps", "guidance", "seed")
 
 
 @click.command(
@@ -198,7 +196,7 @@ def _count_states(store: Store, name: str) -> dict[str, int]:
         return sweeps.count_states(database, sweep)
 
 
-def _read_pictures(store: Store, sweep: str, labels: Labels) -> "list[Picture]":
+def _read_pictures(store: Store, sweep: str, labels: Labels) -> list[Picture]:
     pictures = []
     for row in store.stream(Filter(sweep=sweep, is_current=True)):
         cell = _read_cell(row["cell"])
@@ -223,9 +221,7 @@ def _read_cell(text: str) -> Labelled:
     }
 
 
-def _picture(row: Mapping[str, Any], cell: Labelled, images: Path) -> "Picture":
-    from producer.sheet.pages import Picture
-
+def _picture(row: Mapping[str, Any], cell: Labelled, images: Path) -> Picture:
     name = row["scheduler_label"] or row["scheduler"]
     path = images / row["path"] if row["path"] else None
     is_gone = path is not None and not path.is_file()
@@ -233,7 +229,7 @@ def _picture(row: Mapping[str, Any], cell: Labelled, images: Path) -> "Picture":
         cell=cell,
         state=FILE_MISSING if is_gone else row["state"],
         path=None if is_gone else path,
-        facts={**{fact: row[fact] for fact in _FACTS}, "scheduler": name},
+        facts={fact: row[fact] for fact in FACTS} | {"scheduler": name},
     )
 
 

@@ -145,9 +145,11 @@ def check_axis(name: str, labels: Labels, *, option: str) -> None:
 
 
 def named(axis: str, label: str) -> str:
-    """Give a label that says what it is: `steps 20`, but `ddim` alone."""
+    """Return a label that says what it is: `steps 20`, but `ddim` alone."""
     if not label:
         return f"(empty {axis.replace('_', ' ')})"
+    if axis == "negative_prompt":
+        return f"negative: {label}"
     return f"{axis} {label}" if _number(label) is not None else label
 
 

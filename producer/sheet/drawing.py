@@ -23,6 +23,7 @@ GAP = 6
 _MARGIN = 32
 _PANEL_GAP = 30
 _NARROWEST = 560
+_TITLE = 12  # times the size of a letter
 _PAPER, _INK, _GREY = "#fbfbfa", "#1c1c1e", "#6b6b70"
 #: State to the colours of the field and its word, where there is no image.
 _FIELDS = {
@@ -104,24 +105,30 @@ class _Drawing:
     def _measure_panel(self) -> None:
         sheet, font = self.sheet, self.label_font
         rows, cols = len(sheet.row_labels), len(sheet.col_labels)
-        self.panel_w = cols * (self.cell_w + GAP) - GAP
+        titles = [self.typeface.legible(panel.title) for panel in sheet.panels]
+        title_w = math.ceil(max(map(self.panel_font.getlength, titles)))
+        # Narrow cells leave room for titles that can be read.
+        self.panel_w = max(
+            cols * (self.cell_w + GAP) - GAP, min(title_w, _TITLE * round(font.size))
+        )
         longest = max(
             font.getlength(self.typeface.legible(each)) for each in sheet.row_labels
         )
         self.left = min(math.ceil(longest), max(round(1.5 * self.cell_w), 200))
+        # Two headings side by side or below each other never look like one.
+        apart = round(font.size * 0.6) - GAP
+        most_lines = (self.cell_h - apart) // _line(font)
         self.row_texts = [
-            self._wrap(
-                each, font, width_px=self.left, most_lines=self.cell_h // _line(font)
-            )
+            self._wrap(each, font, width_px=self.left, most_lines=most_lines)
             for each in sheet.row_labels
         ]
         self.left += 14 if self.left else 0
         self.col_texts = [
-            self._wrap(each, font, width_px=self.cell_w, most_lines=4)
+            self._wrap(each, font, width_px=self.cell_w - apart, most_lines=8)
             for each in sheet.col_labels
         ]
         self.panel_texts = [
-            self._wrap(each.title, self.panel_font, width_px=self.panel_w, most_lines=5)
+            self._wrap(each.title, self.panel_font, width_px=self.panel_w, most_lines=7)
             for each in sheet.panels
         ]
         self.title_h = _height(self.panel_texts, self.panel_font)
@@ -166,7 +173,7 @@ class _Drawing:
             self.sheet.title, self.title_font, width_px=width, most_lines=2
         )
         self.notes_text = self._wrap(
-            self.sheet.notes, self.notes_font, width_px=width, most_lines=4
+            self.sheet.notes, self.notes_font, width_px=width, most_lines=8
         )
         self.notes_y = _MARGIN + len(self.title_text) * _line(self.title_font) + 4
         notes_h = len(self.notes_text) * _line(self.notes_font)

@@ -2,6 +2,7 @@
 
 import functools
 import unicodedata
+from bisect import bisect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -96,7 +97,9 @@ def wrap(
             lines[-1] = longer
         else:
             lines.append(word)
-    if len(lines) <= most_lines:
+        if len(lines) > most_lines:  # the rest, however long, is not shown
+            break
+    else:
         return lines
     last = lines[most_lines - 1]
     while last and font.getlength(f"{last}…") > width_px:
@@ -107,15 +110,20 @@ def wrap(
 def _split_long_words(text: str, font: FreeTypeFont, width_px: float) -> Iterator[str]:
     for word in text.split():
         rest = word
-        while len(rest) > 1 and font.getlength(rest) > width_px:
-            end = len(rest) - 1
-            while end > 1 and font.getlength(rest[:end]) > width_px:
-                end -= 1
+        while (end := _count_fitting(rest, font, width_px)) < len(rest):
             # `dpmpp_2m_karras` breaks behind an underscore, where there is one.
             end = max(rest.rfind(mark, 0, end) + 1 for mark in "_-/.,=") or end
             yield rest[:end]
             rest = rest[end:]
         yield rest
+
+
+def _count_fitting(text: str, font: FreeTypeFont, width_px: float) -> int:
+    """Count the letters that fit a line, 1 at the least."""
+    most = min(len(text), int(width_px))  # no letter is narrower than a pixel
+    ends = range(1, most + 1)
+    fitting = bisect(ends, width_px, key=lambda end: font.getlength(text[:end]))
+    return max(fitting, 1)
 
 
 @functools.cache

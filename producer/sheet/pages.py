@@ -3,14 +3,15 @@
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-from producer.sheet.axes import Labelled, Layout, is_part, named
+from producer.sheet.axes import Layout, is_part
+from producer.sheet.captions import Captions, make_captions
 from producer.sheet.drawing import GAP, LARGEST_SIDE, Cell, Panel, Sheet
 from producer.sheet.lettering import SEPARATOR
+from producer.sheet.picture import UNMADE, Picture, once
 from storage.errors import UsageError
 
 #: Pages beyond which a sheet says nothing at a glance.
@@ -18,31 +19,11 @@ MOST_PAGES = 40
 #: Pixels that the images of one page may take, margins aside.
 LARGEST_AREA = 40_000_000
 
-#: States of images of which nothing can be shown yet.
-UNMADE = frozenset({"pending", "leased"})
-
 # What labels, titles and margins take of a side, at the most.
 _ALLOWANCE = 1_200
 
 #: Where the cells of a panel come from: labels of the panel axes, row and column.
 Place = tuple[tuple[str, ...], str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """An image of a sweep, made or not.
-
-    Attributes:
-        cell: Its labels on each axis.
-        state: Of the job.
-        path: Absolute path of the file, or None.
-        facts: Parameters by name; those that a page's images share are noted on it.
-    """
-
-    cell: Labelled
-    state: str
-    path: Path | None
-    facts: Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -103,14 +84,14 @@ def make_pages(
             "smaller --cell."
         )
         raise UsageError(msg)
-    composer = _Composer(title, placed, layout, cell_px)
+    composer = _Composer(title, placed, layout, make_captions(layout), cell_px)
     pages = Pages([composer.compose(*plan) for plan in plans])
     if len(plans) > 1:
         pages.sheets = list(_numbered(pages.sheets))
-    shown = _once(placed.values())
+    shown = once(placed.values())
     for picture in shown:
         pages.states[picture.state] = pages.states.get(picture.state, 0) + 1
-    pages.unbegun = len(_once(every.values())) - len(shown)
+    pages.unbegun = len(once(every.values())) - len(shown)
     pages.hidden = len(pictures) - len(shown) - pages.unbegun
     return pages
 
@@ -201,6 +182,7 @@ class _Composer:
     title: str
     placed: Mapping[Place, Picture]
     layout: Layout
+    captions: Captions
     cell_px: tuple[int, int]
 
     def compose(
@@ -213,9 +195,9 @@ class _Composer:
         shown = [self.placed[place] for place in places if place in self.placed]
         return Sheet(
             title=self.title,
-            notes=SEPARATOR.join(_notes(shown, self.layout)),
-            row_labels=[_named(self.layout.rows, row) for row in rows],
-            col_labels=[_named(self.layout.cols, col) for col in cols],
+            notes=self.captions.notes(shown),
+            row_labels=[self.captions.heading(self.layout.rows, row) for row in rows],
+            col_labels=[self.captions.heading(self.layout.cols, col) for col in cols],
             panels=[self._panel(panel, rows, cols) for panel in panels],
             cell_px=self.cell_px,
             run=_run_of(panels),
@@ -224,9 +206,8 @@ class _Composer:
     def _panel(
         self, panel: tuple[str, ...], rows: Sequence[str], cols: Sequence[str]
     ) -> Panel:
-        labels = zip(self.layout.panels, panel, strict=True)
         cells = [[self._cell((panel, row, col)) for col in cols] for row in rows]
-        return Panel(SEPARATOR.join(named(*each) for each in labels), cells)
+        return Panel(self.captions.title(panel), cells)
 
     def _cell(self, place: Place) -> Cell:
         picture = self.placed.get(place)
@@ -254,53 +235,6 @@ def _labels_of(picture: Picture, axis: str, layout: Layout) -> Sequence[str]:
     if axis in picture.cell:
         return [label for label in picture.cell[axis] if label in shown]
     return [] if is_part(axis) else shown
-
-
-def _once(pictures: Iterable[Picture]) -> list[Picture]:
-    return list({id(picture): picture for picture in pictures}.values())
-
-
-def _named(axis: str | None, label: str) -> str:
-    return named(axis, label) if axis else ""
-
-
-def _notes(shown: Sequence[Picture], layout: Layout) -> Iterator[str]:
-    """Say what the images of a page have in common, and how many are not made.
-
-    Args:
-        shown: The image of each cell that has one.
-        layout: Which axis goes where.
-    """
-    cells, shown = len(shown), _once(shown)
-    common = _common_facts(shown)
-    if "model" in common:
-        yield Path(common["model"]).name
-    if "width" in common and "height" in common:
-        yield f"{common['width']} x {common['height']}"
-    if common.get("prompt") and "prompt" not in layout.labels:
-        yield f"“{common['prompt']}”"
-    for name in ("scheduler", "steps", "guidance", "seed"):
-        if name in common and name not in layout.labels:
-            yield named(
-                name, f"{common[name]:g}" if name == "guidance" else str(common[name])
-            )
-    for axis, label in layout.fixed.items():
-        if axis.partition(".")[0] not in common:
-            yield named(axis, label)
-    if len(shown) < cells:
-        yield "some cells share one image"
-    made = sum(picture.state == "done" for picture in shown)
-    if made < len(shown):
-        yield f"{made:,} of {len(shown):,} images made"
-
-
-def _common_facts(shown: Sequence[Picture]) -> dict[str, Any]:
-    first = shown[0].facts if shown else {}
-    return {
-        name: value
-        for name, value in first.items()
-        if all(picture.facts[name] == value for picture in shown)
-    }
 
 
 def _numbered(sheets: Sequence[Sheet]) -> Iterator[Sheet]:

@@ -28,6 +28,7 @@ from storage.job import PlannedJob
 from storage.store import Store
 from tests.unit.filled_store import AXES, PROMPTS, filled, finish, plan, submit
 
+SHORT = ["ddim", "euler"]
 LABELS = {
     "prompt": ["a fox", "a cat in fog"],
     "seed": ["0", "1"],
@@ -238,6 +239,44 @@ def test_long_labels_are_wrapped_and_never_widen_a_column():
     assert wrapped.height < plain.height + 200
 
 
+@pytest.mark.parametrize("side", [48, 76, 192])
+def test_headings_do_not_touch_each_other(side):
+    cells = [[Cell("pending")] * 3] * 3
+    words = "i" * 20_000
+    sheet = sheet_of(
+        cells, col_labels=[words] * 3, row_labels=[words] * 3, cell_px=(side, side)
+    )
+    drawing = _Drawing(sheet)
+    size = drawing.label_font.size
+
+    for text in drawing.col_texts:
+        widest = max(map(drawing.label_font.getlength, text))
+        assert widest <= side + GAP - 0.5 * size
+    for text in drawing.row_texts:
+        assert len(text) == 1 or len(text) * 1.25 * size <= side + GAP - 0.5 * size
+
+
+def test_titles_of_narrow_panels_have_room_to_be_told_apart():
+    cells = [[Cell("pending")]]
+    titles = [f"seed {n}  ·  a title of some words that ends in {n}" for n in (1, 2)]
+    panels = [Panel(title, cells) for title in titles]
+    sheet = sheet_of(cells, panels=panels, cell_px=(48, 48))
+
+    shown = [" ".join(text) for text in _Drawing(sheet).panel_texts]
+
+    assert shown == [" ".join(title.split()) for title in titles]
+
+
+def test_headings_of_narrow_cells_are_whole():
+    cells = [[Cell("pending")] * 2]
+    names = ["dpmpp_2m_sde_karras", "dpmpp_2m_sde_exponential"]
+    sheet = sheet_of(cells, col_labels=names, cell_px=(48, 48))
+
+    shown = ["".join(text) for text in _Drawing(sheet).col_texts]
+
+    assert shown == names
+
+
 def test_lines_fit_their_width_and_the_rest_is_an_ellipsis():
     font = Typeface(None).font(16)
     text = "a photo of a fox in dpmpp_2m_sde_karras_and_more fog"
@@ -276,6 +315,39 @@ def test_letters_that_a_typeface_of_the_system_lacks_are_known():
 def test_an_empty_value_is_named_by_its_axis():
     assert named("prompt", "") == "(empty prompt)"
     assert named("negative_prompt", "") == "(empty negative prompt)"
+
+
+def test_panels_of_long_prompts_are_told_apart_by_short_titles(store):
+    opened, _ = store
+    begin, end = "a highly detailed photograph of a", "meadow, 35mm, bokeh, sharp focus"
+    prompts = [
+        f"{begin} {what} {end}" for what in ("red fox on a pink", "blue cat on a")
+    ]
+    axes = {"prompt": prompts, "negative_prompt": ["", "ugly"], "seed": [1, 2]}
+    submit(opened.settings, "long", plan({**axes, "steps": [2, 9], "scheduler": SHORT}))
+
+    (sheet,) = lay_out(opened, "long").sheets
+
+    assert [panel.title for panel in sheet.panels][:3] == [
+        "seed 1  ·  (empty negative prompt)  ·  … red fox on a pink …",
+        "seed 2  ·  (empty negative prompt)  ·  … red fox on a pink …",
+        "seed 1  ·  negative: ugly  ·  … red fox on a pink …",
+    ]
+    assert len({panel.title for panel in sheet.panels}) == 8
+    assert sheet.notes.endswith(f"“{begin} … {end}”")
+
+
+def test_what_all_images_share_is_noted_the_texts_last(store):
+    opened, _ = store
+    planned = plan({"seed": [1, 2]}, negative_prompt="ugly")
+    submit(opened.settings, "negative", planned)
+
+    (sheet,) = lay_out(opened, "negative").sheets
+
+    assert sheet.notes.endswith(
+        "0 of 2 images made  ·  “a red circle on a blue background”"
+        "  ·  negative: “ugly”"
+    )
 
 
 @pytest.mark.parametrize(("outer", "inner"), [(3, 2), (5, 3), (2, 5), (7, 4)])
