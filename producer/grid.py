@@ -98,7 +98,7 @@ def grid(
         click.echo(
             "Warning: no typeface of this machine has all letters of "
             f"{listed(illegible)}; `?` stands for them; install one that has them, "
-            "such as Noto Sans CJK.",
+            "such as Noto Sans CJK or Noto Emoji.",
             err=True,
         )
 

@@ -7,9 +7,8 @@ from itertools import chain
 from pathlib import Path
 
 from PIL import Image, ImageDraw
-from PIL.ImageFont import FreeTypeFont
 
-from producer.sheet.lettering import choose_typeface, wrap
+from producer.sheet.lettering import Font, choose_lettering, wrap
 from storage.errors import ImageStoreError
 from storage.store import open_image
 
@@ -93,11 +92,11 @@ class _Drawing:
         self.sheet = sheet
         self.tell = tell
         self.fields: dict[str, Image.Image] = {}
-        self.typeface = choose_typeface(sheet.texts)
+        self.lettering = choose_lettering(sheet.texts)
         self.cell_w, self.cell_h = sheet.cell_px
         size = min(max(self.cell_w // 7, 15), 24)
-        self.label_font = self.typeface.font(size)
-        self.panel_font = self.typeface.font(round(size * 1.2))
+        self.label_font = self.lettering.font(size)
+        self.panel_font = self.lettering.font(round(size * 1.2))
         self._measure_panel()
         self._arrange_panels()
         self._measure_head()
@@ -105,14 +104,14 @@ class _Drawing:
     def _measure_panel(self) -> None:
         sheet, font = self.sheet, self.label_font
         rows, cols = len(sheet.row_labels), len(sheet.col_labels)
-        titles = [self.typeface.legible(panel.title) for panel in sheet.panels]
+        titles = [self.lettering.legible(panel.title) for panel in sheet.panels]
         title_w = math.ceil(max(map(self.panel_font.getlength, titles)))
         # Narrow cells leave room for titles that can be read.
         self.panel_w = max(
             cols * (self.cell_w + GAP) - GAP, min(title_w, _TITLE * round(font.size))
         )
         longest = max(
-            font.getlength(self.typeface.legible(each)) for each in sheet.row_labels
+            font.getlength(self.lettering.legible(each)) for each in sheet.row_labels
         )
         self.left = min(math.ceil(longest), max(round(1.5 * self.cell_w), 200))
         # Two headings side by side or below each other never look like one.
@@ -167,8 +166,8 @@ class _Drawing:
         self.width = width + 2 * _MARGIN
         # Both are to be read where a large sheet is seen as a whole.
         size = round(min(max(width / 50, 1.7 * self.label_font.size), 72))
-        self.title_font = self.typeface.font(size)
-        self.notes_font = self.typeface.font(round(size * 0.58))
+        self.title_font = self.lettering.font(size)
+        self.notes_font = self.lettering.font(round(size * 0.58))
         self.title_text = self._wrap(
             self.sheet.title, self.title_font, width_px=width, most_lines=2
         )
@@ -182,7 +181,6 @@ class _Drawing:
 
     def draw(self) -> Image.Image:
         self.image = Image.new("RGB", (self.width, self.height), _PAPER)
-        self.pen = ImageDraw.Draw(self.image)
         self._write(self.title_text, (_MARGIN, _MARGIN), self.title_font)
         self._write(
             self.notes_text, (_MARGIN, self.notes_y), self.notes_font, ink=_GREY
@@ -243,15 +241,20 @@ class _Drawing:
         centre = (self.cell_w / 2, self.cell_h / 2)
         lines = wrap(word, self.label_font, width_px=self.cell_w - 8, most_lines=3)
         ImageDraw.Draw(field).multiline_text(
-            centre, "\n".join(lines), ink, self.label_font, anchor="mm", align="center"
+            centre,
+            "\n".join(lines),
+            ink,
+            self.label_font.main,
+            anchor="mm",
+            align="center",
         )
         return field
 
     def _wrap(
-        self, text: str, font: FreeTypeFont, *, width_px: int, most_lines: int
+        self, text: str, font: Font, *, width_px: int, most_lines: int
     ) -> list[str]:
         return wrap(
-            self.typeface.legible(text),
+            self.lettering.legible(text),
             font,
             width_px=width_px,
             most_lines=max(most_lines, 1),
@@ -261,19 +264,20 @@ class _Drawing:
         self,
         lines: Sequence[str],
         at: tuple[int, int],
-        font: FreeTypeFont,
+        font: Font,
         *,
         ink: str = _INK,
     ) -> None:
         for number, line in enumerate(lines):
-            self.pen.text((at[0], at[1] + number * _line(font)), line, ink, font)
+            here = (at[0], at[1] + number * _line(font))
+            font.write(self.image, here, line, ink=ink)
 
 
-def _line(font: FreeTypeFont) -> int:
+def _line(font: Font) -> int:
     return round(font.size * 1.25)
 
 
-def _height(texts: Sequence[Sequence[str]], font: FreeTypeFont) -> int:
+def _height(texts: Sequence[Sequence[str]], font: Font) -> int:
     lines = max(map(len, texts))
     return lines * _line(font) + 6 if lines else 0
 

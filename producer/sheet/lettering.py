@@ -1,87 +1,133 @@
-"""Text on pictures: a typeface that has the letters, and lines that fit a width."""
+"""Text on pictures: typefaces that have the letters, and lines that fit a width."""
 
-import functools
 import unicodedata
 from bisect import bisect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Protocol
 
-from PIL import ImageFont
+from PIL import Image, ImageDraw
 from PIL.ImageFont import FreeTypeFont
+
+from producer.sheet import typefaces
+from producer.sheet.typefaces import Typeface, find_typefaces
 
 #: What stands between two texts on one line.
 SEPARATOR = "  ·  "
-#: What Pillow's own typeface has beyond ASCII.
-BUILTIN_EXTRAS = frozenset("…·“”")
-#: Typefaces to look for on the system where a text has other letters.
-SYSTEM_TYPEFACES = (
-    *("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf"),
-    *("Arial Unicode.ttf", "arial.ttf", "LiberationSans-Regular.ttf"),
-)
 
-
-# Unicode categories of marks without a width, and a letter that is none.
+# Unicode categories of marks without a width of their own.
 _MARKS = frozenset({"Mn", "Me", "Cf"})
-_NO_LETTER = "\U0010fffd"
+
+
+class Measured(Protocol):
+    """What knows how long a text is in it."""
+
+    def getlength(self, text: str) -> float:
+        """Return the pixels that a text takes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Typeface:
-    """A typeface of the system by its file name, or Pillow's own where that is None."""
+class Lettering:
+    """The typefaces of a sheet: the first is used wherever it has a letter."""
 
-    file: str | None
+    faces: tuple[Typeface, ...]
 
-    def font(self, size_px: int) -> FreeTypeFont:
-        """Give the typeface in one size."""
-        if self.file:
-            return ImageFont.truetype(self.file, size_px)
-        font = ImageFont.load_default(size_px)
-        assert isinstance(font, FreeTypeFont)  # noqa: S101  as Pillow promises
-        return font
-
-    def has(self, letter: str) -> bool:
-        """Tell whether it has a glyph for a letter."""
-        return _has_glyph(self.file, letter) if self.file else _is_builtin(letter)
+    def font(self, size_px: int) -> "Font":
+        """Return the typefaces in one size."""
+        return Font(self, size_px)
 
     def legible(self, text: str) -> str:
-        """Give a text in letters that it has: é may become e, 猫 become ?."""
+        """Return a text in letters that are there: é may become e, 猫 become ?."""
         spelt = (self._spell(each) for each in " ".join(text.split()))
         return "".join("?" if each is None else each for each in spelt)
 
     def lacks(self, text: str) -> int:
-        """Count the different letters of a text that it has nothing like."""
+        """Count the different letters of a text that no typeface has or can spell."""
         return sum(self._spell(each) is None for each in set("".join(text.split())))
 
+    def face_of(self, letter: str) -> Typeface | None:
+        """Return the first typeface that has a letter."""
+        return next((face for face in self.faces if face.has(letter)), None)
+
     def _spell(self, letter: str) -> str | None:
-        if self.has(letter):
+        # What joins or colours emoji would break the text into more typefaces.
+        if unicodedata.category(letter) == "Cf" or "\ufe00" <= letter <= "\ufe0f":
+            return ""
+        if self.face_of(letter):
             return letter
         bare = unicodedata.normalize("NFKD", letter)
-        # Accents, and the marks that join or colour emoji, have no width of their own.
         kept = [each for each in bare if unicodedata.category(each) not in _MARKS]
-        return "".join(kept) if all(map(self.has, kept)) else None
+        return "".join(kept) if all(map(self.face_of, kept)) else None
 
 
-def choose_typeface(texts: Iterable[str]) -> Typeface:
-    """Choose Pillow's own where it has every letter, else the best of the system."""
-    text = "".join(set("".join(texts)))
+@dataclass(frozen=True)
+class Font:
+    """The typefaces of a sheet in one size."""
+
+    lettering: Lettering
+    size: int
+
+    @cached_property
+    def main(self) -> FreeTypeFont:
+        """The typeface that most of a text is in."""
+        return self.lettering.faces[0].font(self.size)
+
+    def getlength(self, text: str) -> float:
+        """Return the pixels that a legible text takes."""
+        return sum(font.getlength(run) * scale for run, font, scale in self._runs(text))
+
+    def write(
+        self, image: Image.Image, at: tuple[float, float], text: str, *, ink: str
+    ) -> None:
+        """Write a legible text; `at` is its left end and the height of its letters."""
+        x, base = at[0], at[1] + self.main.getmetrics()[0]
+        for run, font, scale in self._runs(text):
+            if scale == 1:
+                pen = ImageDraw.Draw(image)
+                pen.text((x, base), run, ink, font, "ls", embedded_color=True)
+            else:
+                _paste_bitmap(image, (x, base), run, font=font, scale=scale)
+            x += font.getlength(run) * scale
+
+    def _runs(self, text: str) -> Iterator[tuple[str, FreeTypeFont, float]]:
+        """Split a text by typeface; the last is by how much it is to be scaled."""
+        for face, letters in groupby(text, key=self._face_of):
+            font = face.font(self.size)
+            yield "".join(letters), font, self.size / font.size
+
+    def _face_of(self, letter: str) -> Typeface:
+        return self.lettering.face_of(letter) or self.lettering.faces[0]
+
+
+def choose_lettering(texts: Iterable[str]) -> Lettering:
+    """Choose Pillow's own typeface where it has every letter, else those of the system.
+
+    One typeface that lacks least comes first; others are for what it lacks.
+    """
+    letters = set("".join(texts))
     own = Typeface(None)
-    if all(map(own.has, text)):
-        return own
-    found = [Typeface(file) for file in SYSTEM_TYPEFACES if _load(file)]
-    return min([*found, own], key=lambda typeface: typeface.lacks(text))
+    if all(map(own.has, letters)):
+        return Lettering((own,))
+    named = [Typeface(file) for file in typefaces.SYSTEM_TYPEFACES]
+    there = [*(face for face in named if face.is_there), own]
+    alone = {face: Lettering((face,)).lacks("".join(letters)) for face in there}
+    first = min(there, key=lambda face: alone[face])
+    missing = {each for each in letters if not first.has(each) and _is_shown(each)}
+    others = find_typefaces(missing) if missing else []
+    return Lettering((first, *others))
 
 
 def find_illegible(texts: Iterable[str]) -> list[str]:
-    """Give those texts of a sheet that no one typeface here can write."""
+    """Return those texts of a sheet that the typefaces here cannot write."""
     parts = (part for text in texts for part in text.split(SEPARATOR))
     every = list(dict.fromkeys(parts))
-    typeface = choose_typeface(every)
-    return [text for text in every if typeface.lacks(text)]
+    lettering = choose_lettering(every)
+    return [text for text in every if lettering.lacks(text)]
 
 
-def wrap(
-    text: str, font: FreeTypeFont, *, width_px: float, most_lines: int
-) -> list[str]:
+def wrap(text: str, font: Measured, *, width_px: float, most_lines: int) -> list[str]:
     """Break a text into lines; what does not fit ends in an ellipsis.
 
     Args:
@@ -107,7 +153,7 @@ def wrap(
     return [*lines[: most_lines - 1], f"{last.rstrip()}…"]
 
 
-def _split_long_words(text: str, font: FreeTypeFont, width_px: float) -> Iterator[str]:
+def _split_long_words(text: str, font: Measured, width_px: float) -> Iterator[str]:
     for word in text.split():
         rest = word
         while (end := _count_fitting(rest, font, width_px)) < len(rest):
@@ -118,7 +164,7 @@ def _split_long_words(text: str, font: FreeTypeFont, width_px: float) -> Iterato
         yield rest
 
 
-def _count_fitting(text: str, font: FreeTypeFont, width_px: float) -> int:
+def _count_fitting(text: str, font: Measured, width_px: float) -> int:
     """Count the letters that fit a line, 1 at the least."""
     most = min(len(text), int(width_px))  # no letter is narrower than a pixel
     ends = range(1, most + 1)
@@ -126,23 +172,31 @@ def _count_fitting(text: str, font: FreeTypeFont, width_px: float) -> int:
     return max(fitting, 1)
 
 
-@functools.cache
-def _load(file: str) -> FreeTypeFont | None:
-    try:
-        return ImageFont.truetype(file, 16)
-    except OSError:
-        return None
+def _is_shown(letter: str) -> bool:
+    return not letter.isspace() and unicodedata.category(letter) not in _MARKS
 
 
-@functools.cache
-def _has_glyph(file: str, letter: str) -> bool:
-    """Compare a letter with what the typeface draws for one that nobody has."""
-    font = _load(file)
-    if font is None or letter.isspace():
-        return font is not None
-    drawn, missing = font.getmask(letter), font.getmask(_NO_LETTER)
-    return (drawn.size, bytes(drawn)) != (missing.size, bytes(missing))
+def _paste_bitmap(
+    image: Image.Image,
+    at: tuple[float, float],
+    text: str,
+    *,
+    font: FreeTypeFont,
+    scale: float,
+) -> None:
+    """Write in a typeface of coloured bitmaps, which has one size only.
 
-
-def _is_builtin(letter: str) -> bool:
-    return " " <= letter <= "~" or letter in BUILTIN_EXTRAS
+    Args:
+        image: Where to.
+        at: Left end of the base line.
+        text: What to write.
+        font: The typeface.
+        scale: From its size to what is wanted.
+    """
+    ascent, descent = font.getmetrics()
+    tile = Image.new("RGBA", (round(font.getlength(text)), ascent + descent))
+    pen = ImageDraw.Draw(tile)
+    pen.text((0, ascent), text, font=font, anchor="ls", embedded_color=True)
+    size = (max(round(tile.width * scale), 1), max(round(tile.height * scale), 1))
+    tile = tile.resize(size, Image.Resampling.LANCZOS)
+    image.paste(tile, (round(at[0]), round(at[1] - ascent * scale)), tile)

@@ -14,19 +14,14 @@ from producer.sheet.drawing import (
     _Drawing,
     draw_sheet,
 )
-from producer.sheet.lettering import (
-    SYSTEM_TYPEFACES,
-    Typeface,
-    _load,
-    choose_typeface,
-    find_illegible,
-    wrap,
-)
+from producer.sheet.lettering import wrap
 from producer.sheet.pages import MOST_PAGES, _split
+from producer.sheet.typefaces import Typeface
 from storage.errors import UsageError
 from storage.job import PlannedJob
 from storage.store import Store
 from tests.unit.filled_store import AXES, PROMPTS, filled, finish, plan, submit
+from tests.unit.fonts import leave_no_typeface
 
 SHORT = ["ddim", "euler"]
 LABELS = {
@@ -292,26 +287,6 @@ def test_lines_fit_their_width_and_the_rest_is_an_ellipsis():
     assert wrap("abc", font, width_px=1, most_lines=9) == ["a", "b", "c"]
 
 
-def test_letters_that_the_typeface_lacks_are_written_with_others():
-    assert choose_typeface(["a fox", "8 · “x”…"]) == Typeface(None)
-    assert Typeface(None).legible("a  café\n猫 fox") == "a cafe ? fox"
-
-
-def test_what_no_typeface_can_write_is_named(monkeypatch):
-    monkeypatch.setattr("producer.sheet.lettering.SYSTEM_TYPEFACES", ())
-
-    assert find_illegible(["a fox", "café", "猫  ·  seed 0", "猫  ·  seed 1"]) == ["猫"]
-
-
-def test_letters_that_a_typeface_of_the_system_lacks_are_known():
-    faces = [Typeface(file) for file in SYSTEM_TYPEFACES if _load(file)]
-
-    for face in faces:
-        assert face.has("a")
-        assert face.lacks("\U0010fffd") == 1
-        assert face.legible("a \U0010fffd") == "a ?"
-
-
 def test_an_empty_value_is_named_by_its_axis():
     assert named("prompt", "") == "(empty prompt)"
     assert named("negative_prompt", "") == "(empty negative prompt)"
@@ -387,7 +362,7 @@ def test_a_file_that_is_gone_is_counted(tmp_path, store):
 def test_the_command_warns_of_letters_that_it_cannot_write(
     tmp_path, store, monkeypatch
 ):
-    monkeypatch.setattr("producer.sheet.lettering.SYSTEM_TYPEFACES", ())
+    leave_no_typeface(monkeypatch)
     planned = plan({"prompt": [f"{animal} red" for animal in "猫犬鳥魚a"]})
     submit(store[0].settings, "cats", planned)
     finish(store[0].settings, planned)
