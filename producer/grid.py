@@ -178,7 +178,7 @@ def _refuse_unmade(name: str, states: Mapping[str, int], *, where: str = "") -> 
 def _find_illegible(pages: "Pages") -> list[str]:
     from producer.sheet.lettering import find_illegible
 
-    texts = find_illegible(text for sheet in pages.sheets for text in sheet.texts)
+    texts = find_illegible(pages.texts)
     named = [f'"{shown(text)}"' for text in texts[:_MOST_NAMED]]
     more = len(texts) - len(named)
     return [*named, f"{more:,} more"] if more else named

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from producer.sheet.lettering import Font, choose_lettering, wrap
+from producer.sheet.lettering import Font, Lettering, choose_lettering, wrap
 from storage.errors import ImageStoreError
 from storage.store import open_image
 
@@ -80,19 +80,36 @@ class Sheet:
         return chain((self.title, self.notes), self.row_labels, self.col_labels, titles)
 
 
-def draw_sheet(sheet: Sheet, *, tell: Callable[[], None] | None = None) -> Image.Image:
-    """Draw a sheet as an RGB image, and call `tell` after each of its cells."""
-    return _Drawing(sheet, tell=tell).draw()
+def draw_sheet(
+    sheet: Sheet,
+    *,
+    lettering: Lettering | None = None,
+    tell: Callable[[], None] | None = None,
+) -> Image.Image:
+    """Draw a sheet as an RGB image.
+
+    Args:
+        sheet: What is on it.
+        lettering: Typefaces for its texts; None for those that suit them best.
+        tell: Is called after each cell.
+    """
+    return _Drawing(sheet, lettering=lettering, tell=tell).draw()
 
 
 class _Drawing:
     """One sheet on the way: its fonts, its wrapped texts, its measures in pixels."""
 
-    def __init__(self, sheet: Sheet, *, tell: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        sheet: Sheet,
+        *,
+        lettering: Lettering | None = None,
+        tell: Callable[[], None] | None = None,
+    ) -> None:
         self.sheet = sheet
         self.tell = tell
         self.fields: dict[str, Image.Image] = {}
-        self.lettering = choose_lettering(sheet.texts)
+        self.lettering = lettering or choose_lettering(sheet.texts)
         self.cell_w, self.cell_h = sheet.cell_px
         size = min(max(self.cell_w // 7, 15), 24)
         self.label_font = self.lettering.font(size)
@@ -240,14 +257,9 @@ class _Drawing:
         field = Image.new("RGB", (self.cell_w, self.cell_h), paper)
         centre = (self.cell_w / 2, self.cell_h / 2)
         lines = wrap(word, self.label_font, width_px=self.cell_w - 8, most_lines=3)
-        ImageDraw.Draw(field).multiline_text(
-            centre,
-            "\n".join(lines),
-            ink,
-            self.label_font.main,
-            anchor="mm",
-            align="center",
-        )
+        text, font = "\n".join(lines), self.label_font.main
+        pen = ImageDraw.Draw(field)
+        pen.multiline_text(centre, text, ink, font, anchor="mm", align="center")
         return field
 
     def _wrap(

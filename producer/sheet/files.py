@@ -10,6 +10,7 @@ import click
 
 from producer.amounts import images
 from producer.sheet.drawing import draw_sheet
+from producer.sheet.lettering import choose_lettering
 from producer.sheet.pages import Pages
 from storage.errors import ImageStoreError, UsageError
 
@@ -49,14 +50,15 @@ def save_pages(pages: Pages, file: Path) -> list[Path]:
     """
     kind, options = FORMATS[file.suffix.lower()]
     digits = len(str(len(pages.sheets)))
-    paths = []
+    lettering, paths = choose_lettering(pages.texts), []
     with _progress(pages) as tell:
         for number, sheet in enumerate(pages.sheets, start=1):
             numbered = file.with_stem(f"{file.stem}-{number:0{digits}}")
             path = numbered if len(pages.sheets) > 1 else file
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                draw_sheet(sheet, tell=tell).save(path, kind, **options)
+                image = draw_sheet(sheet, lettering=lettering, tell=tell)
+                image.save(path, kind, **options)
             except OSError as exc:
                 msg = (
                     f"a contact sheet must be writable, but {path} gives: {exc}; "

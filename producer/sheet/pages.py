@@ -42,6 +42,11 @@ class Pages:
     hidden: int = 0
     unbegun: int = 0
 
+    @property
+    def texts(self) -> Iterator[str]:
+        """Every text on them."""
+        return itertools.chain.from_iterable(sheet.texts for sheet in self.sheets)
+
 
 def make_pages(
     title: str,

@@ -158,6 +158,6 @@ def _has_glyph(file: str, index: int, letter: str) -> bool:
     return _drawn(font, letter) != _drawn(font, _NO_LETTER)
 
 
-def _drawn(font: FreeTypeFont, letter: str) -> tuple[object, bytes]:
+def _drawn(font: FreeTypeFont, letter: str) -> tuple[object, ...]:
     mask = font.getmask(letter, mode="RGBA" if font.size != _SIZES_PX[0] else "")
-    return mask.size, bytes(mask)
+    return mask.size, tuple(mask)

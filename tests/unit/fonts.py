@@ -7,6 +7,8 @@ import pytest
 
 #: Rectangles of different heights for 고, 양, 이, 猫 and 🐱, made with fontTools.
 BOXES = Path(__file__).parent / "boxes.ttf"
+#: A coloured bitmap of one size for 🦊, as fonts of emoji have them.
+COLOURS = BOXES.with_name("colours.ttf")
 #: Letters of `BOXES`.
 LETTERS = "고양이猫🐱"
 
@@ -19,12 +21,16 @@ def leave_no_typeface(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def leave_boxes(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, *, fontconfig: bool
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    *,
+    fontconfig: bool,
+    of: Path = BOXES,
 ) -> Path:
-    """Leave `BOXES` as the only typeface of the system; return its file."""
+    """Leave `of` as the only typeface of the system; return its file."""
     fonts = folder / "fonts"
     fonts.mkdir()
-    file = Path(shutil.copy(BOXES, fonts))
+    file = Path(shutil.copy(of, fonts))
     path = shutil.which("fc-list")
     leave_no_typeface(monkeypatch)
     if not fontconfig:

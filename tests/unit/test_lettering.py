@@ -7,7 +7,7 @@ from PIL import Image
 
 from producer.sheet.lettering import Lettering, choose_lettering, find_illegible
 from producer.sheet.typefaces import SYSTEM_TYPEFACES, Typeface, _among, find_typefaces
-from tests.unit.fonts import BOXES, LETTERS, leave_boxes, leave_no_typeface
+from tests.unit.fonts import BOXES, COLOURS, LETTERS, leave_boxes, leave_no_typeface
 
 OWN = Typeface(None)
 
@@ -51,6 +51,30 @@ def test_each_letter_is_drawn_by_the_first_typeface_that_has_it(
     assert tall[3] - tall[1] == 18
     assert low[3] - low[1] == 10
     assert drawn(font.write, "A")[3] == tall[3]
+
+
+@pytest.mark.parametrize("fontconfig", [True, False])
+def test_emoji_of_coloured_bitmaps_are_drawn_in_the_size_of_the_text(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, fontconfig: bool
+) -> None:
+    file = leave_boxes(monkeypatch, tmp_path, fontconfig=fontconfig, of=COLOURS)
+    lettering = choose_lettering(["a 🦊"])
+    font = lettering.font(20)
+    image = Image.new("RGB", (60, 60))
+    font.write(image, (10, 10), "a🦊", ink="white")
+    orange = [
+        (x, y)
+        for x in range(60)
+        for y in range(60)
+        if image.getpixel((x, y)) == (255, 128, 0)
+    ]
+
+    assert lettering == Lettering((OWN, Typeface(str(file))))
+    assert font.getlength("🦊") == pytest.approx(136 * 20 / 109, abs=0.1)
+    (left, top), (right, bottom) = min(orange), max(orange)
+    assert 20 <= right - left <= 26
+    assert 20 <= bottom - top <= 26
+    assert left > 10 + OWN.font(20).getlength("a") - 2
 
 
 def test_marks_that_join_or_colour_emoji_are_left_out(boxes: Typeface) -> None:
