@@ -51,7 +51,9 @@ def save_pages(pages: Pages, file: Path) -> list[Path]:
     kind, options = FORMATS[file.suffix.lower()]
     digits = len(str(len(pages.sheets)))
     lettering, paths = choose_lettering(pages.texts), []
-    with _progress(pages) as tell:
+    count, sheets = sum(pages.states.values()), len(pages.sheets)
+    where = f" on {sheets} pages" if sheets > 1 else ""
+    with progress_shown("Drawing", count, where=where) as tell:
         for number, sheet in enumerate(pages.sheets, start=1):
             numbered = file.with_stem(f"{file.stem}-{number:0{digits}}")
             path = numbered if len(pages.sheets) > 1 else file
@@ -70,15 +72,21 @@ def save_pages(pages: Pages, file: Path) -> list[Path]:
 
 
 @contextmanager
-def _progress(pages: Pages) -> Iterator[Callable[[], None]]:
-    """Return what to call after each image: it shows how far a large sheet is."""
-    count, sheets = sum(pages.states.values()), len(pages.sheets)
+def progress_shown(
+    doing: str, count: int, *, where: str = ""
+) -> Iterator[Callable[[], None]]:
+    """Yield what to call after each image: it shows how far a large sheet is.
+
+    Args:
+        doing: `Reading` or `Drawing`.
+        count: Images.
+        where: What follows the count, where standard error is no terminal.
+    """
     if count < MANY:
         yield lambda: None
     elif sys.stderr.isatty():
-        with click.progressbar(length=count, label="Drawing", file=sys.stderr) as bar:
+        with click.progressbar(length=count, label=doing, file=sys.stderr) as bar:
             yield lambda: bar.update(1)
     else:
-        on = f"{sheets} pages" if sheets > 1 else "a page"
-        click.echo(f"Drawing {images(count)} on {on}.", err=True)
+        click.echo(f"{doing} {images(count)}{where}.", err=True)
         yield lambda: None

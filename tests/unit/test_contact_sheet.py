@@ -607,7 +607,10 @@ def test_files_are_named_as_they_are_written_and_large_ones_announced(
     result = run(tmp_path, "shapes")
 
     assert len(result.stdout.splitlines()) == 2
-    assert result.stderr.splitlines()[0] == "Drawing 8 images on 2 pages."
+    assert result.stderr.splitlines()[:2] == [
+        "Reading 8 images.",
+        "Drawing 8 images on 2 pages.",
+    ]
 
 
 @pytest.mark.parametrize(
