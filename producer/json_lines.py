@@ -1,6 +1,7 @@
 """What `--json` writes: JSON lines whose values are JSON all the way down."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,8 @@ NUMERIC = frozenset(
     {"seed", "steps", "guidance", "width", "height", "eta", "clip_skip"}
 )
 
+# A number as JSON writes it.
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)
 # Columns of the views that hold JSON as text.
 _NESTED = ("scheduler_options", "extras", "cell")
 # What environments note as text, and is a count.
@@ -50,14 +53,10 @@ def open_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def open_label(axis: str, label: str) -> str | int | float:
     """Return the label of a value as a number, where it is one of a numeric axis."""
-    if axis not in NUMERIC:
+    if axis not in NUMERIC or not _NUMBER.fullmatch(label):
         return label
-    for read in (int, float):
-        try:
-            return read(label)
-        except ValueError:
-            continue
-    return label
+    number: int | float = json.loads(label)
+    return number
 
 
 def open_axes(axes: Mapping[str, Sequence[str]]) -> dict[str, list[str | int | float]]:
