@@ -1,14 +1,12 @@
 """Drawing a contact sheet: panels of labelled rows and columns of images."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from PIL import Image, ImageDraw
 
 from producer.sheet.lettering import Font, Lettering, choose_lettering, wrap
+from producer.sheet.page import Cell, Panel, Sheet
 from storage.errors import ImageStoreError
 from storage.store import open_image
 
@@ -22,7 +20,6 @@ GAP = 6
 _MARGIN = 32
 _PANEL_GAP = 30
 _NARROWEST = 560
-_TITLE = 12  # times the size of a letter
 _PAPER, _INK, _GREY = "#fbfbfa", "#1c1c1e", "#6b6b70"
 #: State to the colours of the field and its word, where there is no image.
 _FIELDS = {
@@ -33,51 +30,6 @@ _FIELDS = {
     "pending": ("#eeeeec", "#77777c"),
 }
 _NO_FIELD = ("#f6f6f4", "#b5b5b8")
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What is at one place: an image's file, or the word that stands for it."""
-
-    state: str
-    path: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """A block of rows and columns with its own title; `cells` is row by row."""
-
-    title: str
-    cells: Sequence[Sequence[Cell]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sheet:
-    """One page, ready to draw.
-
-    Attributes:
-        title: The first line.
-        notes: The line below it: what all images have in common.
-        row_labels: One for each row of each panel; one empty text for none.
-        col_labels: One for each column of each panel; one empty text for none.
-        panels: In the order of reading.
-        cell_px: Width and height of each image.
-        run: Panels in a row that belong together: they stay on one line if they can.
-    """
-
-    title: str
-    notes: str
-    row_labels: Sequence[str]
-    col_labels: Sequence[str]
-    panels: Sequence[Panel]
-    cell_px: tuple[int, int]
-    run: int = 1
-
-    @property
-    def texts(self) -> Iterator[str]:
-        """Every text on it."""
-        titles = (panel.title for panel in self.panels)
-        return chain((self.title, self.notes), self.row_labels, self.col_labels, titles)
 
 
 def draw_sheet(
@@ -96,6 +48,11 @@ def draw_sheet(
     return _Drawing(sheet, lettering=lettering, tell=tell).draw()
 
 
+def title_room_px(cell_w: int) -> int:
+    """Return how wide a panel may be for its title, though its cells are narrower."""
+    return 12 * _label_size(cell_w)
+
+
 class _Drawing:
     """One sheet on the way: its fonts, its wrapped texts, its measures in pixels."""
 
@@ -111,7 +68,7 @@ class _Drawing:
         self.fields: dict[str, Image.Image] = {}
         self.lettering = lettering or choose_lettering(sheet.texts)
         self.cell_w, self.cell_h = sheet.cell_px
-        size = min(max(self.cell_w // 7, 15), 24)
+        size = _label_size(self.cell_w)
         self.label_font = self.lettering.font(size)
         self.panel_font = self.lettering.font(round(size * 1.2))
         self._measure_panel()
@@ -125,7 +82,7 @@ class _Drawing:
         title_w = math.ceil(max(map(self.panel_font.getlength, titles)))
         # Narrow cells leave room for titles that can be read.
         self.panel_w = max(
-            cols * (self.cell_w + GAP) - GAP, min(title_w, _TITLE * round(font.size))
+            cols * (self.cell_w + GAP) - GAP, min(title_w, title_room_px(self.cell_w))
         )
         longest = max(
             font.getlength(self.lettering.legible(each)) for each in sheet.row_labels
@@ -283,6 +240,10 @@ class _Drawing:
         for number, line in enumerate(lines):
             here = (at[0], at[1] + number * _line(font))
             font.write(self.image, here, line, ink=ink)
+
+
+def _label_size(cell_w: int) -> int:
+    return min(max(cell_w // 7, 15), 24)
 
 
 def _line(font: Font) -> int:

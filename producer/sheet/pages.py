@@ -9,8 +9,9 @@ from typing import Any
 
 from producer.sheet.axes import Layout, is_part
 from producer.sheet.captions import Captions, make_captions
-from producer.sheet.drawing import GAP, LARGEST_SIDE, Cell, Panel, Sheet
+from producer.sheet.drawing import GAP, LARGEST_SIDE, title_room_px
 from producer.sheet.lettering import SEPARATOR
+from producer.sheet.page import Cell, Panel, Sheet
 from producer.sheet.picture import UNMADE, Picture, once
 from storage.errors import UsageError
 
@@ -19,6 +20,8 @@ MOST_PAGES = 40
 #: Pixels that the images of one page may take, margins aside.
 LARGEST_AREA = 40_000_000
 
+# Pixels of a panel's width below which its title and headings take more lines.
+_NARROW = 300
 # What labels, titles and margins take of a side, at the most.
 _ALLOWANCE = 1_200
 
@@ -156,7 +159,9 @@ def _plan_pages(
     col_parts = _split(cols, room // width)
     most_rows = LARGEST_AREA // (len(col_parts[0]) * width * height)
     row_parts = _split(rows, min(room // height, most_rows))
-    panel_w, panel_h = len(col_parts[0]) * width, len(row_parts[0]) * height + 80
+    panel_w = len(col_parts[0]) * width
+    panel_h = len(row_parts[0]) * height + (80 if panel_w > _NARROW else 200)
+    panel_w = max(panel_w, title_room_px(cell_px[0]))
     most = (room // (panel_w + 30)) * (room // (panel_h + 30))
     most = min(most, LARGEST_AREA // (panel_w * panel_h))
     run = _run_of(panels)

@@ -5,17 +5,10 @@ from PIL import Image
 from producer.cli import cli
 from producer.grid import lay_out
 from producer.sheet.axes import add_parts, choose_axes, named, narrow, pick_parts
-from producer.sheet.drawing import (
-    GAP,
-    LARGEST_SIDE,
-    Cell,
-    Panel,
-    Sheet,
-    _Drawing,
-    draw_sheet,
-)
+from producer.sheet.drawing import GAP, LARGEST_SIDE, _Drawing, draw_sheet
 from producer.sheet.lettering import wrap
-from producer.sheet.pages import MOST_PAGES, _split
+from producer.sheet.page import Cell, Panel, Sheet
+from producer.sheet.pages import LARGEST_AREA, MOST_PAGES, _split
 from producer.sheet.typefaces import Typeface
 from storage.errors import UsageError
 from storage.job import PlannedJob
@@ -466,6 +459,20 @@ def test_a_large_sweep_is_paged_and_no_page_is_too_large(store):
         width, height = sheet.cell_px
         assert len(sheet.col_labels) * (width + GAP) < LARGEST_SIDE
         assert len(sheet.row_labels) * (height + GAP) < LARGEST_SIDE
+
+
+def test_pages_of_many_small_panels_are_not_too_large_for_their_titles(store):
+    opened, _ = store
+    prompts = [f"number {n} of many prompts, red on a blue ground" for n in range(1500)]
+    submit(opened.settings, "walls", plan({"prompt": prompts, "seed": [0]}))
+
+    pages = lay_out(opened, "walls", cell=16)
+
+    assert len(pages.sheets) > 1
+    for sheet in pages.sheets:
+        drawing = _Drawing(sheet)
+        assert max(drawing.width, drawing.height) < 1.1 * LARGEST_SIDE
+        assert drawing.width * drawing.height < 1.5 * LARGEST_AREA
 
 
 def test_too_many_pages_are_refused_with_the_way_out(store, monkeypatch):
