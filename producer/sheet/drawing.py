@@ -215,6 +215,8 @@ class _Drawing:
         centre = (self.cell_w / 2, self.cell_h / 2)
         lines = wrap(word, self.label_font, width_px=self.cell_w - 8, most_lines=3)
         text, font = "\n".join(lines), self.label_font.main
+        if len(lines) * _line(self.label_font) > self.cell_h:
+            return field  # its colour says enough
         pen = ImageDraw.Draw(field)
         pen.multiline_text(centre, text, ink, font, anchor="mm", align="center")
         return field

@@ -1,5 +1,6 @@
 """Text on pictures: typefaces that have the letters, and lines that fit a width."""
 
+import re
 import unicodedata
 from bisect import bisect
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,8 @@ from producer.sheet.typefaces import Typeface, find_typefaces
 #: What stands between two texts on one line.
 SEPARATOR = "  ·  "
 
+# A word, with the ellipsis before or behind it.
+_WORD = re.compile(r"(?:… )?\S+(?: …(?!\S))?")
 # Unicode categories of marks without a width of their own.
 _MARKS = frozenset({"Mn", "Me", "Cf"})
 
@@ -154,7 +157,7 @@ def wrap(text: str, font: Measured, *, width_px: float, most_lines: int) -> list
 
 
 def _split_long_words(text: str, font: Measured, width_px: float) -> Iterator[str]:
-    for word in text.split():
+    for word in _WORD.findall(text):
         rest = word
         while (end := _count_fitting(rest, font, width_px)) < len(rest):
             # `dpmpp_2m_karras` breaks behind an underscore, where there is one.

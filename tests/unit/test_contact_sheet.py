@@ -280,6 +280,24 @@ def test_lines_fit_their_width_and_the_rest_is_an_ellipsis():
     assert wrap("abc", font, width_px=1, most_lines=9) == ["a", "b", "c"]
 
 
+def test_an_ellipsis_stays_beside_the_word_that_it_belongs_to():
+    font = Typeface(None).font(16)
+
+    for width in range(60, 300, 7):
+        for text in ("… fox in the fog …", "… fox … dusk and dawn …"):
+            lines = wrap(text, font, width_px=width, most_lines=20)
+            assert " ".join(lines) == text
+            assert "…" not in lines
+
+
+def test_a_field_that_is_too_small_for_its_word_has_none():
+    small = draw_sheet(sheet_of([[Cell("pending")]], cell_px=(24, 24)))
+    large = draw_sheet(sheet_of([[Cell("pending")]], cell_px=(96, 96)))
+
+    assert (119, 119, 124) not in colours(small)
+    assert (119, 119, 124) in colours(large)
+
+
 def test_an_empty_value_is_named_by_its_axis():
     assert named("prompt", "") == "(empty prompt)"
     assert named("negative_prompt", "") == "(empty negative prompt)"
