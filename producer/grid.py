@@ -1,12 +1,13 @@
 """The command `nightsweep grid`: a contact sheet of a sweep."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from producer.counting import counted
 from producer.opening import opened_to_read
 from producer.options import program
 from producer.sheet.axes import (
@@ -197,30 +198,20 @@ def _count_states(store: Store, name: str) -> dict[str, int]:
 
 
 def _read_pictures(store: Store, sweep: str, labels: Labels) -> list[Picture]:
-    from producer.sheet.files import progress_shown
-
-    count = sum(_count_states(store, sweep).values())
-    with progress_shown("Reading", count) as tell:
-        return list(_stream_pictures(store, sweep, labels, tell=tell))
-
-
-def _stream_pictures(
-    store: Store, sweep: str, labels: Labels, *, tell: Callable[[], None]
-) -> Iterator[Picture]:
-    count = 0
-    for row in store.stream(Filter(sweep=sweep, is_current=True)):
-        tell()
+    pictures = []
+    rows = store.stream(Filter(sweep=sweep, is_current=True))
+    for row in counted(rows, "Reading images"):
         cell = _read_cell(row["cell"])
         if not _is_shown(cell, labels):
             continue
-        count += 1
-        if count > MOST_IMAGES:
+        pictures.append(_picture(row, cell, store.settings.images))
+        if len(pictures) > MOST_IMAGES:
             msg = (
                 f"a contact sheet must have at most {MOST_IMAGES:,} images, "
                 f"{sweep} has more; show less with --fix, such as --fix seed=0."
             )
             raise UsageError(msg)
-        yield _picture(row, cell, store.settings.images)
+    return pictures
 
 
 def _read_cell(text: str) -> Labelled:

@@ -1,7 +1,7 @@
 """Drawing a contact sheet: panels of labelled rows and columns of images."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
@@ -32,20 +32,14 @@ _FIELDS = {
 _NO_FIELD = ("#f6f6f4", "#b5b5b8")
 
 
-def draw_sheet(
-    sheet: Sheet,
-    *,
-    lettering: Lettering | None = None,
-    tell: Callable[[], None] | None = None,
-) -> Image.Image:
+def draw_sheet(sheet: Sheet, *, lettering: Lettering | None = None) -> Image.Image:
     """Draw a sheet as an RGB image.
 
     Args:
         sheet: What is on it.
         lettering: Typefaces for its texts; None for those that suit them best.
-        tell: Is called after each cell.
     """
-    return _Drawing(sheet, lettering=lettering, tell=tell).draw()
+    return _Drawing(sheet, lettering).draw()
 
 
 def title_room_px(cell_w: int) -> int:
@@ -56,15 +50,8 @@ def title_room_px(cell_w: int) -> int:
 class _Drawing:
     """One sheet on the way: its fonts, its wrapped texts, its measures in pixels."""
 
-    def __init__(
-        self,
-        sheet: Sheet,
-        *,
-        lettering: Lettering | None = None,
-        tell: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, sheet: Sheet, lettering: Lettering | None = None) -> None:
         self.sheet = sheet
-        self.tell = tell
         self.fields: dict[str, Image.Image] = {}
         self.lettering = lettering or choose_lettering(sheet.texts)
         self.cell_w, self.cell_h = sheet.cell_px
@@ -181,8 +168,6 @@ class _Drawing:
             for across, cell in enumerate(row):
                 at = (x + across * (self.cell_w + GAP), y + down * (self.cell_h + GAP))
                 self._draw_cell(cell, at)
-                if self.tell:
-                    self.tell()
 
     def _draw_row_labels(self, y: int) -> None:
         for number, text in enumerate(self.row_texts):
