@@ -50,7 +50,9 @@ def plan_jobs(
     planned = _plan_schedulers(card, names)
     problems = card.check_size(wanted["width"], wanted["height"])
     for one in planned:
-        problems += one.problems or _check_steps(card, one, steps)
+        problems += one.problems or _check_steps(
+            card, one, steps, dtype=wanted["dtype"]
+        )
     if problems:
         raise UsageError("\n".join(dict.fromkeys(problems)))
     pairs = ((one, count) for one in planned for count in dict.fromkeys(steps))
@@ -82,14 +84,12 @@ def _fits(name: str, card: ModelCard) -> bool:
 
 
 def _check_steps(
-    card: ModelCard, one: PlannedScheduler, steps: Sequence[int]
+    card: ModelCard, one: PlannedScheduler, steps: Sequence[int], *, dtype: str
 ) -> list[str]:
     return [
         problem
         for count in steps
-        for problem in schedulers.check_steps(
-            one.asked, config=card.scheduler_config, steps=count
-        )
+        for problem in card.check_steps(one.asked, count, dtype=dtype)
     ]
 
 

@@ -14,6 +14,7 @@ from storage.fingerprint import Digests, fingerprints
 from storage.job import Model
 from storage.models import Located, locate, read_json, resolve_name
 from storage.pipeline_families import Guidance
+from storage.schedulers import Scheduler, check_steps
 
 #: Pixels on a side that no model goes beyond.
 LARGEST_SIDE = 8192
@@ -54,6 +55,8 @@ class ModelCard:
             None where it is not known.
         composes: Whether every tokenizer joins a letter and its accents to one
             character, so that both forms of a text are one.
+        begins_at_zero: Whether the pipeline tells schedulers to begin at their first
+            timestep, rather than to look for it.
     """
 
     model: Model
@@ -74,6 +77,7 @@ class ModelCard:
     distilled: str | None = None
     inputs: frozenset[str] | None = None
     composes: bool = False
+    begins_at_zero: bool = False
 
     @property
     def defaults(self) -> tuple[str, int, float]:
@@ -104,6 +108,16 @@ class ModelCard:
             f"clip_skip must be 0 to {most} for a text encoder of {self.text_layers}"
             f" layers, got {skipped}; lower it"
         ]
+
+    def check_steps(self, scheduler: Scheduler, steps: int, *, dtype: str) -> list[str]:
+        """Say why a scheduler that passed its check cannot run a number of steps."""
+        return check_steps(
+            scheduler,
+            config=self.scheduler_config,
+            steps=steps,
+            dtype=dtype,
+            begins_at_zero=self.begins_at_zero,
+        )
 
     def takes(self, name: str) -> bool:
         """Tell whether the pipeline has an input; True where it is not known."""
@@ -219,6 +233,7 @@ def describe(
         effects=traits.effects,
         distilled=traits.distilled,
         inputs=traits.inputs,
+        begins_at_zero=traits.begins_at_zero,
         composes=_composes(components),
     )
 

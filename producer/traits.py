@@ -40,6 +40,7 @@ class Traits:
         distilled: Why it is taken for distilled to few steps without guidance; None
             where it is not.
         inputs: Those of `Family.inputs`; None where they are not known.
+        begins_at_zero: As in `Family`.
     """
 
     family: str
@@ -51,6 +52,7 @@ class Traits:
     effects: Guidance | None
     distilled: str | None
     inputs: frozenset[str] | None
+    begins_at_zero: bool
 
 
 def read_traits(
@@ -81,6 +83,7 @@ def read_traits(
         effects=effects if known and known.is_tried else None,
         distilled=_why_distilled(name, is_stated=stated),
         inputs=known.inputs if known else None,
+        begins_at_zero=family.begins_at_zero,
     )
 
 

@@ -97,6 +97,8 @@ class Family:
         own_scale: As in `Guidance`.
         inputs: Those inputs that only some pipelines have: `negative_prompt`, `eta`
             and `clip_skip`.
+        begins_at_zero: Whether the pipeline tells schedulers to begin at their first
+            timestep, rather than to look for it.
         is_tried: Whether a small model of it was painted with. Until then nothing is
             said to have no effect.
     """
@@ -114,6 +116,7 @@ class Family:
     is_embedded_unstated: bool = False
     own_scale: float | None = None
     inputs: frozenset[str] = frozenset({"negative_prompt"})
+    begins_at_zero: bool = False
     is_tried: bool = True
 
 
@@ -143,6 +146,7 @@ FAMILIES: Mapping[str, Family] = {
         distilled_steps=4,  # card of lcm-sdxl
         embeds=_UNET,
         inputs=frozenset({_NEGATIVE, _ETA, _CLIP_SKIP}),
+        begins_at_zero=True,
     ),
     "LatentConsistencyModelPipeline": Family(
         dtype="float16",  # as Stable Diffusion
@@ -175,6 +179,7 @@ FAMILIES: Mapping[str, Family] = {
         off=None,
         embeds=_TRANSFORMER,
         own_scale=1.0,
+        begins_at_zero=True,
     ),
     "Flux2Pipeline": Family(
         steps=50,
@@ -185,6 +190,7 @@ FAMILIES: Mapping[str, Family] = {
         embeds=_TRANSFORMER,
         is_embedded_unstated=True,
         inputs=frozenset(),
+        begins_at_zero=True,
     ),
     "Flux2KleinPipeline": Family(
         steps=50,
@@ -193,6 +199,7 @@ FAMILIES: Mapping[str, Family] = {
         side=1024,
         patch=2,
         inputs=frozenset(),
+        begins_at_zero=True,
     ),
     "QwenImagePipeline": Family(
         steps=50,
@@ -201,6 +208,7 @@ FAMILIES: Mapping[str, Family] = {
         off=None,
         embeds=_TRANSFORMER,
         own_scale=4.0,
+        begins_at_zero=True,
     ),
     "QwenImage21Pipeline": Family(
         steps=40,
@@ -209,6 +217,7 @@ FAMILIES: Mapping[str, Family] = {
         off=None,
         own_scale=1.0,
         is_tried=False,
+        begins_at_zero=True,
     ),
     "ZImagePipeline": Family(
         steps=50,
@@ -216,6 +225,7 @@ FAMILIES: Mapping[str, Family] = {
         side=1024,
         patch=2,
         off=0.0,
+        begins_at_zero=True,
     ),
     "Krea2Pipeline": Family(
         steps=28,
@@ -224,12 +234,14 @@ FAMILIES: Mapping[str, Family] = {
         side=1024,
         patch=2,
         off=0.0,
+        begins_at_zero=True,
     ),
     "ChromaPipeline": Family(
         steps=35,
         guidance=5.0,
         side=1024,
         patch=2,
+        begins_at_zero=True,
     ),
     "SanaPipeline": Family(
         steps=20,
@@ -242,6 +254,7 @@ FAMILIES: Mapping[str, Family] = {
         steps=20,
         guidance=4.5,
         inputs=frozenset({_NEGATIVE, _ETA}),
+        begins_at_zero=True,
     ),
     "PixArtSigmaPipeline": Family(
         dtype="float16",  # card of PixArt-Sigma-XL-2-1024-MS
@@ -253,6 +266,7 @@ FAMILIES: Mapping[str, Family] = {
         steps=30,
         guidance=4.0,
         patch=2,
+        begins_at_zero=True,
     ),
     "AuraFlowPipeline": Family(
         dtype="float16",  # card of AuraFlow
@@ -260,6 +274,7 @@ FAMILIES: Mapping[str, Family] = {
         guidance=3.5,
         side=1024,
         patch=2,
+        begins_at_zero=True,
     ),
     "HunyuanDiTPipeline": Family(
         dtype="float16",  # card of HunyuanDiT-v1.2
@@ -274,6 +289,7 @@ FAMILIES: Mapping[str, Family] = {
         patch=2,
         off=None,
         own_scale=1.0,  # without a component `guider`
+        begins_at_zero=True,
     ),
     "Kandinsky3Pipeline": Family(
         dtype="float16",  # card of kandinsky-3
@@ -300,6 +316,7 @@ FAMILIES: Mapping[str, Family] = {
         side=1024,
         patch=2,
         is_tried=False,
+        begins_at_zero=True,
     ),
     "LongCatImagePipeline": Family(
         steps=50,

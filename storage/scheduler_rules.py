@@ -22,6 +22,13 @@ _FLOW_OPTIONS = ("use_flow_sigmas", "prediction_type", "flow_shift", "shift_term
 _ETA_CLASSES = ("DDIMScheduler", "TCDScheduler")
 #: The Flux pipeline passes its own sigmas; of the classes offered, these take them.
 _FLUX_CLASSES = ("FlowMatchEulerDiscreteScheduler", "UniPCMultistepScheduler")
+#: Classes that cannot work with a network that predicts the image itself.
+_NO_SAMPLE = frozenset(
+    {
+        *("DPMSolverSDEScheduler", "EulerAncestralDiscreteScheduler", "PNDMScheduler"),
+        *("KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler"),
+    }
+)
 _DPM = "DPMSolverMultistepScheduler"
 _UNIPC = "UniPCMultistepScheduler"
 
@@ -212,6 +219,37 @@ def _zero_snr(case: Case) -> Iterator[str]:
         )
 
 
+def _prediction(case: Case) -> Iterator[str]:
+    prediction = str(case.config.get("prediction_type", "epsilon"))
+    if case.kind == "flow" or prediction in _predictions(case.of.name):
+        return
+    known = prediction in ("sample", *_predictions("DDIMScheduler"))
+    yield (
+        f"{case.of.name} cannot work with what this model predicts, got"
+        f" `prediction_type: {prediction}` from its config; "
+        + ("use ddim, euler or dpmpp_2m" if known else "correct the model's config")
+    )
+
+
+def _predictions(name: str) -> tuple[str, ...]:
+    """Return the prediction types that a class is written for."""
+    if name in _NO_SAMPLE:
+        return ("epsilon", "v_prediction")
+    return ("epsilon", "v_prediction", "sample")
+
+
+def _zero_snr_noise(case: Case) -> Iterator[str]:
+    values, eta = case.values, case.extras.get("eta", 0)
+    if case.of.name != "DDIMScheduler" or values["timestep_spacing"] == "leading":
+        return
+    if eta == 1 and values["rescale_betas_zero_snr"]:
+        yield (
+            f"eta of {case.of.name} must be below 1 on a model with"
+            " `rescale_betas_zero_snr: true`, where it may give NaN, got 1; set"
+            " `eta: 0.99`, or use ddim"
+        )
+
+
 def _solvers(case: Case) -> Iterator[str]:
     values = case.values
     final_zero = values.get("final_sigmas_type") == "zero"
@@ -219,6 +257,12 @@ def _solvers(case: Case) -> Iterator[str]:
         yield (
             f"`algorithm_type: {values['algorithm_type']}` cannot end at sigma zero,"
             " got `final_sigmas_type: zero`; set `final_sigmas_type: sigma_min`"
+        )
+    is_sde = values.get("algorithm_type") == "sde-dpmsolver"
+    if case.of.name == _DPM and is_sde and values["solver_order"] > 2:
+        yield (
+            "`algorithm_type: sde-dpmsolver` has no third order, got `solver_order: 3`;"
+            " set `solver_order: 2`"
         )
     noise_prediction = values.get("algorithm_type") == "noise_prediction"
     if noise_prediction and values["thresholding"]:
@@ -304,5 +348,5 @@ def _noise_option(case: Case) -> str:
 _ALONE: tuple[Callable[[Case], Iterator[str]], ...] = (_family, _known, _typed, _eta)
 _TOGETHER: tuple[Callable[[Case], Iterator[str]], ...] = (
     *(_solver_of_config, _sigma_schedules, _flow_options, _flow_solvers, _solvers),
-    *(_zero_snr, _needs, _repeatable),
+    *(_zero_snr, _zero_snr_noise, _prediction, _needs, _repeatable),
 )

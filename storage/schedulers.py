@@ -2,15 +2,16 @@
 
 This is the face of it. Behind it are the tables (`catalogue`), what an option takes
 (`scheduler_options`), names (`scheduler_names`), what a job is called
-(`scheduler_labels`), what may not be asked (`scheduler_rules`) and what steps cost
-(`scheduler_steps`). Words for several are in `scheduler_sets`.
+(`scheduler_labels`), what may not be asked (`scheduler_rules`), which numbers of steps
+fail (`step_rules`) and what they cost (`scheduler_steps`). Words for several are in
+`scheduler_sets`.
 Nothing here imports diffusers; a test holds all of it against the real thing.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from storage import scheduler_rules, scheduler_steps
+from storage import scheduler_rules, scheduler_steps, step_rules
 from storage.scheduler_labels import (
     is_called_right,
     label_of,
@@ -58,12 +59,32 @@ def check(scheduler: Scheduler, *, config: Mapping[str, Any], family: str) -> li
 
 
 def check_steps(
-    scheduler: Scheduler, *, config: Mapping[str, Any], steps: int
+    scheduler: Scheduler,
+    *,
+    config: Mapping[str, Any],
+    steps: int,
+    dtype: str = "float32",
+    begins_at_zero: bool = False,
 ) -> list[str]:
-    """Say why a scheduler that passed `check` cannot run this many steps."""
-    return scheduler_steps.find_problems(
-        CLASSES[scheduler.class_name], scheduler.settings, config=config, steps=steps
+    """Say why a scheduler that passed `check` cannot run this many steps.
+
+    Args:
+        scheduler: As resolved.
+        config: The model's original scheduler config.
+        steps: What was asked for.
+        dtype: Precision of the job.
+        begins_at_zero: Whether the pipeline tells schedulers to begin at their first
+            timestep, rather than to look for it.
+    """
+    case = step_rules.make_case(
+        CLASSES[scheduler.class_name],
+        scheduler.settings,
+        config=config,
+        steps=steps,
+        dtype=dtype,
+        begins_at_zero=begins_at_zero,
     )
+    return step_rules.find_problems(case)
 
 
 def _case(

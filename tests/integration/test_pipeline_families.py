@@ -68,3 +68,9 @@ def test_a_setting_that_embeds_guidance_is_one_of_its_network(name: str) -> None
     taken = inspect.signature(network.annotation.__init__).parameters
     default = taken[setting].default
     assert family.is_embedded_unstated is (default not in (None, False))
+
+
+@names
+def test_pipelines_begin_at_their_first_timestep_as_the_table_says(name: str) -> None:
+    source = inspect.getsource(inspect.getmodule(getattr(diffusers, name)))
+    assert ("set_begin_index(0)" in source) is FAMILIES[name].begins_at_zero

@@ -101,8 +101,11 @@ def test_the_sweeps_own_options_go_before_what_a_name_pins() -> None:
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_every_diffusion_name_can_be_used_on_every_diffusion_model(config: str) -> None:
+    # Noise in full may be NaN where the first timestep has no image left.
+    unfit = {"ddim_eta"} if config == "zero snr" else set()
     for entry in schedulers.rows("sd"):
-        assert problems(entry.name, CONFIGS[config]) == [], entry.name
+        is_refused = bool(problems(entry.name, CONFIGS[config]))
+        assert is_refused is (entry.name in unfit), entry.name
 
 
 @pytest.mark.parametrize("name", [DPM, SINGLE])
