@@ -20,8 +20,10 @@
 A message states the rule, then the value, then the way out.
 """
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 #: Problems of a sweep file that a message has; more than a screen is read by nobody.
 MOST_PROBLEMS = 50
@@ -127,3 +129,17 @@ class ImageStoreError(NightsweepError):
     """An image file cannot be written or read."""
 
     retryable = True
+
+
+def in_words(error: BaseException) -> str:
+    """Return the class of a foreign error, and what it says: "ValueError: too long".
+
+    One that says nothing, as of an `assert`, is told by the line that raised it.
+    """
+    said, name = str(error).strip(), type(error).__name__
+    if said:
+        return f"{name}: {said}"
+    if not (frames := traceback.extract_tb(error.__traceback__)):
+        return name
+    last = frames[-1]
+    return f"{name} in {Path(last.filename).name} line {last.lineno}: {last.line}"

@@ -17,7 +17,7 @@ from typing import Self
 
 from storage.claims import Claim
 from storage.database import seconds_between, utc_now
-from storage.errors import DeviceError, JobError
+from storage.errors import DeviceError, JobError, in_words
 from storage.images import relative_path
 from storage.results import (
     Environment,
@@ -197,7 +197,7 @@ class Finisher:
         except Exception as exc:
             key = claim.job.key
             log.exception("Job %s failed.", key, extra={"action": "job_failed"})
-            error = f"{type(exc).__name__}: {exc}"
+            error = in_words(exc)
             self._recent.surprised_by(error)
             return _Failed(claim=claim, error=error)
         if done:

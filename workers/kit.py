@@ -16,6 +16,7 @@ from storage.errors import (
     NightsweepError,
     UnfitError,
     WrongPlaceError,
+    in_words,
 )
 from storage.images import ImageFolder
 from storage.owners import my_host
@@ -170,5 +171,5 @@ def ending(exc: Exception) -> Exception:
     if isinstance(exc, ENDINGS):
         return exc
     log.error("A thread failed.", exc_info=exc, extra={"action": "thread_failed"})
-    msg = f"A worker's threads must go on, but one ended: {type(exc).__name__}: {exc}"
+    msg = f"A worker's threads must go on, but one ended: {in_words(exc)}"
     return DeviceError(msg)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from storage.errors import JobError
+from storage.errors import JobError, in_words
 from storage.job import Job
 from workers.clock import Clock, Moment
 from workers.families import StableDiffusion, Texts
@@ -104,7 +104,7 @@ def blaming(job: Job) -> Iterator[None]:
     except _OWN as exc:
         msg = (
             f"a job must run with {job.scheduler_class}, {dict(job.scheduler_options)} "
-            f"and {job.steps} steps, but fails: {type(exc).__name__}: {exc}"
+            f"and {job.steps} steps, but fails: {in_words(exc)}"
         )
         raise JobError(msg) from exc
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from storage import claims
 from storage.claims import Group
-from storage.errors import NightsweepError, UnfitError
+from storage.errors import NightsweepError, UnfitError, in_words
 from workers.feed import Feed
 from workers.finish import Finisher
 from workers.kit import ENDINGS, Kit
@@ -136,7 +136,7 @@ class Turn:
         if feed.in_hand > 1:
             feed.restart(one_by_one=True)
             return
-        error = f"{type(exc).__name__}: {exc}"
+        error = in_words(exc)
         self.recent.surprised_by(error)
         feed.blame(error)
 
