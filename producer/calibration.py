@@ -79,8 +79,7 @@ def _choose(card: ModelCard, names: Sequence[str]) -> Iterator[SchedulerChoice]:
 
 
 def _fits(name: str, card: ModelCard) -> bool:
-    asked, config = schedulers.resolve(name), card.scheduler_config
-    return not schedulers.check(asked, config=config, family=card.model.family)
+    return not card.check_scheduler(schedulers.resolve(name))
 
 
 def _check_steps(

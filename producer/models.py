@@ -12,9 +12,10 @@ from storage.components import read_components
 from storage.errors import ModelError
 from storage.fingerprint import Digests, fingerprints
 from storage.job import Model
+from storage.known_classes import require_pipeline, require_scheduler
 from storage.models import Located, locate, read_json, resolve_name
 from storage.pipeline_families import Guidance
-from storage.schedulers import Scheduler, check_steps
+from storage.schedulers import Scheduler, check, check_steps
 
 #: Pixels on a side that no model goes beyond.
 LARGEST_SIDE = 8192
@@ -109,6 +110,18 @@ class ModelCard:
             f" layers, got {skipped}; lower it"
         ]
 
+    @property
+    def scheduler_family(self) -> str:
+        """The family as the rules of schedulers know it."""
+        is_lcm = self.pipeline_class == "LatentConsistencyModelPipeline"
+        return "lcm" if is_lcm else self.model.family
+
+    def check_scheduler(self, scheduler: Scheduler) -> list[str]:
+        """Say everything that is wrong with a scheduler for the model."""
+        return check(
+            scheduler, config=self.scheduler_config, family=self.scheduler_family
+        )
+
     def check_steps(self, scheduler: Scheduler, steps: int, *, dtype: str) -> list[str]:
         """Say why a scheduler that passed its check cannot run a number of steps."""
         return check_steps(
@@ -190,9 +203,11 @@ def describe(
     resolved = resolve_name(name, base_dir)
     located = locate(resolved, revision=revision, variant=variant, download=False)
     components = read_components(located.index)
+    require_pipeline(located.index["_class_name"])
     if "scheduler" not in components:
         msg = f"a model must have a scheduler, {resolved} has none; choose another"
         raise ModelError(msg)
+    require_scheduler(components["scheduler"][1])
     configs = _read_configs(located)
     traits = read_traits(
         resolved,

@@ -10,7 +10,7 @@ import click
 from producer.json_lines import json_option, write_json
 from producer.tables import Column, write_table
 from storage.errors import ModelError, UsageError
-from storage.schedulers import Name, check, names_of, rows
+from storage.schedulers import Name, names_of, rows
 
 
 def _describe_options(row: Mapping[str, Any]) -> str:
@@ -90,7 +90,7 @@ def list_schedulers(model: str | None = None) -> list[dict[str, Any]]:
     return [
         _row(name, is_own=name.name in own)
         for name in rows()
-        if not check(name.scheduler, config=config, family=card.model.family)
+        if not card.check_scheduler(name.scheduler)
     ]
 
 

@@ -627,5 +627,6 @@ ALL: Mapping[str, tuple[str, ...]] = {
         *("dpmpp_2m", "dpmpp_2s", "dpmpp_sde", "deis", "unipc", "sa_solver"),
     ),
     "distilled": ("lcm", "tcd"),
+    "edm": ("euler",),  # which is refused, as all of them are
     "flow": ("flow_euler", "flow_heun", "flow_unipc", "flow_dpmpp_2m"),
 }

@@ -197,17 +197,21 @@ def kind_of_model(family: str, config: Mapping[str, Any]) -> str:
     """Say which schedulers a model was trained for.
 
     Args:
-        family: Of the model: `sd`, `sdxl`, `sd3`, `flux` or `other`.
+        family: Of the model: `sd`, `sdxl`, `sd3`, `flux`, `lcm` or `other`.
         config: The model's original scheduler config.
 
     Returns:
-        `flow`, `distilled` or `diffusion`.
+        `flow`, `distilled`, `edm` or `diffusion`. Many ordinary models have noise
+        levels as in EDM beside their betas: only those without betas need them.
     """
     own = str(config.get("_class_name", ""))
     if family in ("sd3", "flux") or own.startswith("FlowMatch"):
         return "flow"
     if config.get("prediction_type") == "flow_prediction":
         return "flow"
+    is_edm = own.startswith("EDM") or "sigma_data" in config
+    if is_edm and "beta_start" not in config:
+        return "edm"
     return "distilled" if own in ("LCMScheduler", "TCDScheduler") else "diffusion"
 
 

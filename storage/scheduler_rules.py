@@ -22,6 +22,8 @@ _FLOW_OPTIONS = ("use_flow_sigmas", "prediction_type", "flow_shift", "shift_term
 _ETA_CLASSES = ("DDIMScheduler", "TCDScheduler")
 #: The Flux pipeline passes its own sigmas; of the classes offered, these take them.
 _FLUX_CLASSES = ("FlowMatchEulerDiscreteScheduler", "UniPCMultistepScheduler")
+#: The pipeline of latent consistency models passes what these alone take.
+_LCM_CLASSES = ("LCMScheduler", "TCDScheduler")
 #: Classes that cannot work with a network that predicts the image itself.
 _NO_SAMPLE = frozenset(
     {
@@ -43,7 +45,7 @@ class Case:
         pins: What the scheduler's name stands for beside.
         extras: Call parameters such as eta.
         config: The model's original scheduler config.
-        family: Of the model: `sd`, `sdxl`, `sd3`, `flux` or `other`.
+        family: Of the model: `sd`, `sdxl`, `sd3`, `flux`, `lcm` or `other`.
     """
 
     of: SchedulerClass
@@ -60,7 +62,7 @@ class Case:
 
     @property
     def kind(self) -> str:
-        """`flow`, `distilled` or `diffusion`: what the model was trained for."""
+        """`flow`, `distilled`, `edm` or `diffusion`: what the model was trained for."""
         return kind_of_model(self.family, self.config)
 
 
@@ -89,6 +91,20 @@ def is_noisy(of: SchedulerClass, values: Mapping[str, Any], eta: float) -> bool:
         "sde": str(values.get("algorithm_type", "")).startswith("sde-"),
         "option": bool(values.get("stochastic_sampling")),
     }[of.noise]
+
+
+def _pipeline(case: Case) -> Iterator[str]:
+    if case.kind == "edm":
+        yield (
+            "a model must have betas for the schedulers of the catalogue, but this one"
+            " was trained as in EDM (Karras et al. 2022), where"
+            f" {case.of.name} paints noise; name another model"
+        )
+    if case.family == "lcm" and case.of.name not in _LCM_CLASSES:
+        yield (
+            "the pipeline of latent consistency models needs a scheduler that takes"
+            f" original_inference_steps, got {case.of.name}; use lcm or tcd"
+        )
 
 
 def _family(case: Case) -> Iterator[str]:
@@ -345,7 +361,9 @@ def _noise_option(case: Case) -> str:
     return f"`{name}: {shown(case.values[name])}`"
 
 
-_ALONE: tuple[Callable[[Case], Iterator[str]], ...] = (_family, _known, _typed, _eta)
+_ALONE: tuple[Callable[[Case], Iterator[str]], ...] = (
+    *(_pipeline, _family, _known, _typed, _eta),
+)
 _TOGETHER: tuple[Callable[[Case], Iterator[str]], ...] = (
     *(_solver_of_config, _sigma_schedules, _flow_options, _flow_solvers, _solvers),
     *(_zero_snr, _zero_snr_noise, _prediction, _needs, _repeatable),

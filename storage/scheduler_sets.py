@@ -66,8 +66,11 @@ def choose(text: str, *, family: str, config: Mapping[str, Any]) -> Chosen:
             `every`: all names that the model can run and that differ on it. A glob:
             the names that match and that the model can run, or if there are none, all
             that match, so that their own problems are told.
-        family: Of the model: `sd`, `sdxl`, `sd3`, `flux` or `other`.
+        family: Of the model: `sd`, `sdxl`, `sd3`, `flux`, `lcm` or `other`.
         config: The model's original scheduler config.
+
+    Returns:
+        What it stands for; where the model can run none of it, some of it all the same.
     """
     model = _Model(family, config)
     if text == "all":
@@ -112,7 +115,7 @@ class _Model:
                 f"; of the {len(runnable)} names that this model can run it leaves out"
                 f" {said}; `every` takes those too"
             )
-        return Chosen(schedulers=tuple(found), note=note)
+        return Chosen(schedulers=tuple(found) or self._unfit(), note=note)
 
     def choose_every(self) -> Chosen:
         runnable = self._runnable(NAMES.values())
@@ -126,8 +129,8 @@ class _Model:
         note = f"`every` is {len(first)} of {len(NAMES)} names"
         if copies or unfit:
             note += f"; it leaves out {_joined([*copies, *_say_unfit(unfit)])}"
-        found = (entry.scheduler for entry in first.values())
-        return Chosen(schedulers=tuple(found), note=note)
+        found = tuple(entry.scheduler for entry in first.values())
+        return Chosen(schedulers=found or self._unfit(), note=note)
 
     def choose_matching(self, pattern: str) -> Chosen:
         matched = matching(pattern)
@@ -152,6 +155,11 @@ class _Model:
         if entry.name == "pndm" and not self._config.get("skip_prk_steps"):
             ways = [NAMES["plms"].scheduler]
         return [each for each in ways if self._can_run(each)][:1]
+
+    def _unfit(self) -> tuple[Scheduler, ...]:
+        """Return one that the model cannot run, so that its problem is told."""
+        names = catalogue.ALL[kind_of_model(self._family, self._config)]
+        return (NAMES[names[0]].scheduler,)
 
     def _runnable(self, entries: Iterable[Name]) -> list[Name]:
         return [entry for entry in entries if self._can_run(entry.scheduler)]

@@ -85,7 +85,12 @@ def load_pipeline(found: Located, *, variant: str | None, dtype: torch.dtype) ->
     Raises:
         ModelError: diffusers cannot load it.
     """
-    left_out = {name: None for name in SKIPPED_COMPONENTS if name in found.index}
+    # Without those that are empty, diffusers raises for some pipelines: SD 3, no T5.
+    left_out = {
+        name: None
+        for name, entry in found.index.items()
+        if name in SKIPPED_COMPONENTS or entry == [None, None]
+    }
     if "requires_safety_checker" in found.index:
         left_out["requires_safety_checker"] = False  # type: ignore[assignment]
     try:

@@ -10,7 +10,6 @@ from producer.expansion.resolution import PlannedScheduler
 from producer.spec.parameters import shown_as
 from producer.spec.problems import Place, Problems, listed, shown
 from producer.spec.remarks import Remark
-from storage import schedulers
 from storage.pipeline_families import Guidance
 
 
@@ -106,8 +105,5 @@ def _find_scheduler_problems(grid: Grid, cell: Cell) -> list[str]:
             f"eta must be set once, got {own:g} from the scheduler {scheduler.written} "
             f"and {eta:g} from `eta`; use another scheduler or leave out `eta`"
         ]
-    return schedulers.check(
-        dataclasses.replace(scheduler.asked, extras={"eta": eta}),
-        config=grid.card.scheduler_config,
-        family=grid.card.model.family,
-    )
+    asked = dataclasses.replace(scheduler.asked, extras={"eta": eta})
+    return grid.card.check_scheduler(asked)

@@ -10,6 +10,7 @@ from producer.spec.parameters import UNSET, ModelChoice, Prompt, SchedulerChoice
 from storage import schedulers
 from storage.errors import UsageError
 from storage.job import EXTRAS, Job, canonical_json
+from storage.scheduler_options import kind_of_model
 from storage.scheduler_sets import choose
 from storage.schedulers import Scheduler
 
@@ -142,7 +143,7 @@ def spell_out(
     """
     if not choice.is_set:
         return [choice], ""
-    family, config = card.model.family, card.scheduler_config
+    family, config = card.scheduler_family, card.scheduler_config
     chosen = choose(choice.written, family=family, config=config)
     each = [
         SchedulerChoice(scheduler=one, written=one.name or one.class_name)
@@ -267,11 +268,21 @@ def word_job(parameters: Mapping[str, Any], card: ModelCard) -> Job:
 
 
 def _look_up(choice: SchedulerChoice, card: ModelCard) -> tuple[Scheduler, list[str]]:
-    config, family = card.scheduler_config, card.model.family
     if choice.scheduler is not None:
-        asked = choice.scheduler
-        return asked, schedulers.check(asked, config=config, family=family)
+        return choice.scheduler, card.check_scheduler(choice.scheduler)
     try:
-        return schedulers.resolve(card.scheduler_class, {}), []
+        own = schedulers.resolve(card.scheduler_class, {})
     except UsageError as error:
-        return Scheduler(class_name=card.scheduler_class), [str(error)]
+        return Scheduler(class_name=card.scheduler_class), [_refuse_own(card, error)]
+    return own, card.check_scheduler(own)
+
+
+def _refuse_own(card: ModelCard, error: UsageError) -> str:
+    """Say why a model's own scheduler is not offered to this very model."""
+    if kind_of_model(card.scheduler_family, card.scheduler_config) != "edm":
+        return str(error)
+    return (
+        f"a model's own scheduler must be one of the catalogue, got"
+        f" {card.scheduler_class}, as for all models that were trained as in EDM"
+        " (Karras et al. 2022); name another model"
+    )

@@ -35,7 +35,8 @@ RUNS_ALL_THE_SAME = re.compile(
     )
 )
 FEW = (1, 2, 3, 21)
-MANY = (*range(1, 61), 61, 77, 100, 150, 250, 334, 500, 999, 1000)
+MANY = range(1, 61)
+LARGE = (61, 100, 250, 999, 1000)
 #: Kinds that differ most: the others are tried by `make soak`.
 DIFFERENT = (
     "sd15",
@@ -73,10 +74,15 @@ def test_a_plan_refuses_step_counts_from_where_diffusers_fails(kind: str) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
 @each_kind
-def test_a_plan_accepts_what_runs_at_many_step_counts(kind: str, dtype: str) -> None:
-    assert [*_disagreements(KINDS[kind], MANY, dtype=dtype)] == []
+def test_a_plan_accepts_what_runs_at_many_step_counts(kind: str) -> None:
+    assert [*_disagreements(KINDS[kind], (*MANY, *LARGE), dtype="float32")] == []
+
+
+@pytest.mark.slow
+@each_kind
+def test_a_plan_accepts_what_runs_at_many_step_counts_in_float16(kind: str) -> None:
+    assert [*_disagreements(KINDS[kind], MANY, dtype="float16")] == []
 
 
 @pytest.mark.slow

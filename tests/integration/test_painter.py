@@ -28,7 +28,7 @@ from storage.errors import (
 from storage.job import Job, Model
 from storage.models import BUILTIN_FOLDERS
 from tests import batches, script
-from tests.tiny_pipelines import make_sdxl
+from tests.tiny_pipelines import make_sd3, make_sdxl
 from tests.work import Basket, Notes, go_on, paint
 from workers.painting import Painting, StoppedError
 from workers.torch_painter import OWN_THREADS, TorchPainter
@@ -506,3 +506,18 @@ def test_sdxl_without_a_negative_prompt_is_that_of_a_plain_script(
     assert without != plain_sdxl(sdxl, job, negative_prompt="")
     job = replace(job, negative_prompt="red")
     assert pixels(painter, job) == plain_sdxl(sdxl, job, negative_prompt="red")
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_model_that_was_saved_without_a_part_is_painted_without_it(
+    painter: TorchPainter, tmp_path: Path, *, strict: bool
+) -> None:
+    folder = make_sd3(tmp_path / "sd3")
+    index = json.loads((folder / "model_index.json").read_text())
+    for name in ("text_encoder_3", "tokenizer_3"):
+        index[name] = [None, None]
+        shutil.rmtree(folder / name)
+    (folder / "model_index.json").write_text(json.dumps(index))
+    model = batches.card_of(str(folder)).model
+    made = paint_one(painter, make_job("flow_euler", model=model, strict=strict))
+    assert made.evaluations == 2

@@ -1,13 +1,19 @@
 """Schedulers of a spec: the names that a sweep shows, words for several, duplicates."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from producer.expansion.expand import Expansion, expand, read_jobs
+from producer.expansion.resolution import plan_scheduler
+from producer.spec.parameters import SchedulerChoice
 from producer.spec.sweepfile import read_spec
 from storage.errors import SpecError
-from tests.unit.cards import describe_fake, write_axes
+from tests.builders import SD15
+from tests.model_configs import EDM
+from tests.unit.cards import CARD, describe_fake, write_axes
 
 
 def expand_axes(folder: Path, axes: str, *, rest: str = "") -> Expansion:
@@ -203,8 +209,9 @@ def test_several_schedulers_are_an_axis(tmp_path: Path, word: str) -> None:
 def test_steps_that_a_name_of_every_cannot_run_are_refused(tmp_path: Path) -> None:
     found = problems_of(tmp_path, "{scheduler: every, steps: [8, 60]}")
 
-    assert len(found) == 2
-    assert all("original_inference_steps, 50, got 60" in each for each in found)
+    assert len(found) == 3
+    assert sum("original_inference_steps, 50, got 60" in each for each in found) == 2
+    assert "60 steps with `use_beta_sigmas` round to it twice" in found[0]
 
 
 def test_a_pattern_can_be_excluded(tmp_path: Path) -> None:
@@ -304,3 +311,24 @@ def test_a_class_inherits_what_the_model_says_and_a_name_nothing(
         "steps_offset": 1,
     }
     assert other.inherited == {}
+
+
+@pytest.mark.parametrize(
+    ("class_name", "config", "said"),
+    [
+        (
+            *("PNDMScheduler", {**SD15, "prediction_type": "sample"}),
+            "PNDMScheduler cannot work with what this model predicts",
+        ),
+        (
+            *("EDMEulerScheduler", EDM),
+            "got EDMEulerScheduler, as for all models that were trained as in EDM",
+        ),
+    ],
+)
+def test_a_models_own_scheduler_is_checked_too(
+    class_name: str, config: dict[str, Any], said: str
+) -> None:
+    card = replace(CARD, scheduler_class=class_name, scheduler_config=config)
+    (found,) = plan_scheduler(SchedulerChoice(scheduler=None), card).problems
+    assert said in found

@@ -9,6 +9,7 @@ from producer.models import ModelCard, describe
 from storage import models
 from storage.errors import ModelError
 from storage.fingerprint import Digests
+from storage.schedulers import resolve
 from tests.unit.tiny_folders import (
     INDEX,
     SCHEDULER,
@@ -76,7 +77,7 @@ def test_the_builtin_model_has_its_own_defaults(tmp_path, monkeypatch):
         ("Flux2Pipeline", {}, ("bfloat16", 50, 4.0)),
         ("QwenImagePipeline", {"guidance_embeds": False}, ("bfloat16", 50, 1.0)),
         ("ZImagePipeline", {}, ("bfloat16", 50, 5.0)),
-        ("StrangePipeline", {}, ("float16", 20, 7.5)),
+        ("LuminaPipeline", {}, ("float16", 20, 7.5)),
     ],
 )
 def test_a_spec_that_says_nothing_gets_what_the_family_wants(
@@ -144,10 +145,10 @@ def test_a_name_may_tell_a_distilled_model_and_changes_no_default(tmp_path, name
 
 
 @pytest.mark.parametrize("key", ["dtype", "torch_dtype"])
-def test_an_unknown_pipeline_has_the_precision_that_its_text_encoder_states(
+def test_an_untried_pipeline_has_the_precision_that_its_text_encoder_states(
     tmp_path, key
 ):
-    make_card(tmp_path, _class_name="StrangePipeline")
+    make_card(tmp_path, _class_name="LuminaPipeline")
     write(tmp_path, "sd/text_encoder/config.json", {key: "bfloat16"})
     assert describe("./sd", base_dir=tmp_path).dtype_default == "bfloat16"
 
@@ -182,7 +183,7 @@ def test_clip_skip_is_refused_where_the_pipeline_has_no_such_input(tmp_path):
     [
         ("StableDiffusionPipeline", "sd"),
         ("StableDiffusionXLPipeline", "sdxl"),
-        ("StableDiffusionInpaintPipeline", "other"),
+        ("StableDiffusionPAGPipeline", "other"),
     ],
 )
 def test_the_family_comes_from_the_pipeline_class(tmp_path, pipeline_class, family):
@@ -396,3 +397,47 @@ def test_importing_the_module_imports_nothing_heavy():
         "sys.exit(' '.join(heavy & set(sys.modules)) or None)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline"),
+        *("StableDiffusionXLControlNetPipeline", "FluxKontextPipeline"),
+    ],
+)
+def test_a_pipeline_that_needs_an_image_is_refused(tmp_path, name):
+    with pytest.raises(ModelError) as raised:
+        make_card(tmp_path, _class_name=name)
+    assert str(raised.value) == (
+        f"a model must make images from text alone, got a {name}, which begins with "
+        "more than a text; name a text-to-image model"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("MyFancyPipeline", "got MyFancyPipeline; name another model"),
+        ("StableDifusionPipeline", "did you mean StableDiffusionPipeline in its"),
+    ],
+)
+def test_a_pipeline_that_diffusers_does_not_have_is_refused(tmp_path, name, hint):
+    with pytest.raises(ModelError, match="of diffusers that makes images") as raised:
+        make_card(tmp_path, _class_name=name)
+    assert hint in str(raised.value)
+
+
+def test_a_model_whose_own_scheduler_diffusers_does_not_have_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"got MyScheduler in its model_index\.json"):
+        make_card(tmp_path, scheduler=["diffusers", "MyScheduler"])
+    with pytest.raises(ModelError, match=r"did you mean DDIMScheduler\?"):
+        make_card(tmp_path, scheduler=["diffusers", "DDIMsScheduler"])
+
+
+def test_a_consistency_pipeline_takes_schedulers_for_it_alone(tmp_path):
+    card = make_card(tmp_path, _class_name="LatentConsistencyModelPipeline")
+    assert card.check_scheduler(resolve("lcm")) == []
+    assert card.check_scheduler(resolve("tcd")) == []
+    (said,) = card.check_scheduler(resolve("ddim"))
+    assert "takes original_inference_steps, got DDIMScheduler; use lcm or tcd" in said

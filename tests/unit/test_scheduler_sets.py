@@ -9,6 +9,7 @@ from storage.errors import UsageError
 from storage.scheduler_sets import choose, is_set, require_match
 from storage.schedulers import Scheduler, effective_options, short_name
 from tests.builders import DEIS, KARRAS_SDE, SD3, SD15
+from tests.model_configs import EDM, LCM
 
 
 def chosen(
@@ -164,5 +165,20 @@ def test_a_pattern_that_matches_nothing_is_refused(pattern: str, message: str) -
 
 def test_usual_step_counts_pass() -> None:
     for each in chosen("all"):
-        for steps in (1, 4, 20, 1000):
+        for steps in (1, 4, 20, 999):
             assert schedulers.check_steps(each, config=SD15, steps=steps) == []
+
+
+@pytest.mark.parametrize("word", ["all", "every", "euler*"])
+def test_where_a_model_can_run_none_the_reason_can_be_told(word: str) -> None:
+    found = chosen(word, EDM)
+    assert found
+    for each in found:
+        assert schedulers.check(each, config=EDM, family="sd")
+
+
+@pytest.mark.parametrize("word", ["all", "every"])
+def test_words_mean_lcm_and_tcd_for_a_consistency_pipeline(word: str) -> None:
+    assert {"lcm", "tcd"} <= set(names(word, LCM, family="lcm"))
+    classes = {each.class_name for each in chosen(word, LCM, family="lcm")}
+    assert classes == {"LCMScheduler", "TCDScheduler"}

@@ -6,6 +6,7 @@ from storage import schedulers
 from storage.errors import UsageError
 from storage.schedulers import Scheduler
 from tests.builders import SD3, SD15
+from tests.model_configs import EDM, EDM_WITH_BETAS
 
 
 def problems(
@@ -394,3 +395,12 @@ def test_the_list_names_packages_and_costs() -> None:
     assert by_name["euler_beta"].requires == ("scipy",)
     assert by_name["heun"].evaluations == "2n-1"
     assert by_name["pndm"].evaluations == "n+9 (n+1 as PLMS)"
+
+
+@pytest.mark.parametrize("name", ["ddim", "euler", "dpmpp_2m", "lcm"])
+def test_a_model_without_betas_is_for_schedulers_as_in_edm(name: str) -> None:
+    asked = schedulers.resolve(name)
+    (said,) = schedulers.check(asked, config=EDM, family="sdxl")
+    assert "was trained as in EDM (Karras et al. 2022), where" in said
+    assert said.endswith("paints noise; name another model")
+    assert schedulers.check(asked, config=EDM_WITH_BETAS, family="sdxl") == []
