@@ -9,6 +9,7 @@ from typing import Any
 from storage import catalogue
 from storage.errors import UsageError
 from storage.job import canonical_json
+from storage.scheduler_copies import why_same
 from storage.scheduler_options import kind_of_model, names_or
 from storage.schedulers import NAMES, Name, Scheduler, check, effective_options
 
@@ -124,7 +125,7 @@ class _Model:
         for entry in runnable:
             kept = first.setdefault(self._token(entry.scheduler), entry)
             if kept is not entry:
-                copies.append(f"{entry.name} (here the same as {kept.name})")
+                copies.append(self._copy(entry, kept))
         unfit = [entry for entry in NAMES.values() if entry not in runnable]
         note = f"`every` is {len(first)} of {len(NAMES)} names"
         if copies or unfit:
@@ -166,6 +167,10 @@ class _Model:
 
     def _can_run(self, scheduler: Scheduler) -> bool:
         return not check(scheduler, config=self._config, family=self._family)
+
+    def _copy(self, entry: Name, kept: Name) -> str:
+        why = why_same(entry.scheduler, kept.scheduler, config=self._config)
+        return f"{entry.name} (here the same as {kept.name}, {why})"
 
     def _token(self, scheduler: Scheduler) -> str:
         options = effective_options(scheduler, self._config)

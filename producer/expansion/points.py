@@ -17,6 +17,7 @@ from producer.spec.axes import Axis, RangeValues, Value, is_set
 from producer.spec.parameters import PARAMETERS, UNSET, SchedulerChoice, shown_as
 from producer.spec.problems import Place, shown
 from producer.spec.remarks import Remark
+from storage.scheduler_copies import why_same
 
 #: Parameters whose values mean something else for each model.
 _RESOLVED = TEXTS | {"scheduler"}
@@ -116,7 +117,7 @@ def resolve_axis(
         points.setdefault(point.token, point)
         first = firsts.setdefault(point.token, value)
         if first is not value:
-            duplicates.append(_duplicate(axis.name, first, value))
+            duplicates.append(_duplicate(axis.name, first, value, card=card))
         if value.label is not None:
             labels[value.label] = point.token
     return GridAxis(
@@ -176,12 +177,13 @@ def make_point(
     )
 
 
-def _duplicate(axis: str, first: Value, second: Value) -> Remark:
+def _duplicate(axis: str, first: Value, second: Value, *, card: ModelCard) -> Remark:
     values = f"{_written(axis, first)} and {_written(axis, second)}"
     places = f"({first.place}, {second.place})"
+    why = _why(first, second, card=card)
     return Remark(
-        sentence=f"{axis}: {values} give the same jobs {places}",
-        kind=f"{axis}: two values give the same jobs",
+        sentence=f"{axis}: {values} give the same jobs{why} {places}",
+        kind=f"{axis}: two values give the same jobs{why}",
         case=f"{values} {places}",
     )
 
@@ -220,6 +222,18 @@ def _label(name: str, given: Iterable[str], sets: Mapping[str, Any]) -> str:
 
 def _shown(value: object) -> str:
     return value.name if isinstance(value, PlannedScheduler) else shown_as(value)
+
+
+def _why(first: Value, second: Value, *, card: ModelCard) -> str:
+    """Say why two values with schedulers are the same; nothing for other values."""
+    choices = [value.sets.get("scheduler") for value in (first, second)]
+    named = [each for each in choices if isinstance(each, SchedulerChoice)]
+    if len(named) < 2 or named[0].written == named[1].written:
+        return ""
+    one, other = (plan_scheduler(choice, card) for choice in named)
+    if one.problems:
+        return ""
+    return f", {why_same(one.asked, other.asked, config=one.config)}"
 
 
 def _written(name: str, value: Value) -> str:

@@ -153,8 +153,10 @@ def test_values_that_give_one_job_are_named_and_made_once(tmp_path: Path) -> Non
     assert expansion.count == 4
     assert expansion.duplicates == (
         f"guidance: 7 and 7 give the same jobs {where}",
-        f"scheduler: two values give the same jobs (2 times): plms and pndm {where}; "
-        f"ddim and DDIM {where}",
+        "scheduler: plms and pndm give the same jobs, since the model's own config "
+        f"sets `skip_prk_steps: true` {where}",
+        "scheduler: ddim and DDIM give the same jobs, since the model's own config "
+        f"sets `clip_sample: false` {where}",
     )
 
 

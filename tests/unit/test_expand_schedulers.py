@@ -88,9 +88,10 @@ def test_two_names_that_are_one_job_are_told(tmp_path: Path) -> None:
 
     assert shown(expansion) == ["pndm", "dpmpp_2m"]
     assert expansion.duplicates == (
-        "scheduler: two values give the same jobs (2 times): pndm and PLMS (sweep.yaml "
-        "line 3, sweep.yaml line 3); DPM++ 2M and dpmpp_2m (sweep.yaml line 3, "
-        "sweep.yaml line 3)",
+        "scheduler: pndm and PLMS give the same jobs, since the model's own config "
+        "sets `skip_prk_steps: true` (sweep.yaml line 3, sweep.yaml line 3)",
+        "scheduler: DPM++ 2M and dpmpp_2m give the same jobs, since they are two "
+        "spellings of one scheduler (sweep.yaml line 3, sweep.yaml line 3)",
     )
 
 
@@ -152,8 +153,8 @@ def test_two_names_of_a_pattern_that_are_one_job_are_told(tmp_path: Path) -> Non
 
     assert shown(expansion) == ["pndm"]
     assert expansion.duplicates == (
-        "scheduler: pndm and plms give the same jobs (sweep.yaml line 3, sweep.yaml "
-        "line 3)",
+        "scheduler: pndm and plms give the same jobs, since the model's own config "
+        "sets `skip_prk_steps: true` (sweep.yaml line 3, sweep.yaml line 3)",
     )
 
 

@@ -107,8 +107,9 @@ def test_every_is_all_names_that_differ_on_the_model(config: dict[str, Any]) -> 
 
 def test_every_says_what_it_leaves_out() -> None:
     assert note("every") == (
-        "`every` is 48 of 55 names; it leaves out plms (here the same as pndm) and 6 "
-        "names that this model cannot run (flow_euler, flow_euler_karras, ...)"
+        "`every` is 48 of 55 names; it leaves out plms (here the same as pndm, since "
+        "the model's own config sets `skip_prk_steps: true`) and 6 names that this "
+        "model cannot run (flow_euler, flow_euler_karras, ...)"
     )
 
 
