@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from storage.scheduler_case import shown
 from storage.scheduler_names import Scheduler
 from storage.scheduler_options import CLASSES
-from storage.scheduler_rules import shown
 
 #: Options that a reason names one by one.
 _LISTED = 3

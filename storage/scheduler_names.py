@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from storage import catalogue, scheduler_rules
+from storage import catalogue, scheduler_case
 from storage.errors import UsageError
 from storage.scheduler_options import CLASSES, names_or
 
@@ -105,7 +105,7 @@ def _name(row: catalogue.NameRow) -> Name:
         pins={**of.pins, **row.options},
         extras=row.extras,
         evaluations="n+9 (n+1 as PLMS)" if is_full_pndm else of.evaluations,
-        is_deterministic=not scheduler_rules.is_noisy(of, values, eta),
+        is_deterministic=not scheduler_case.is_noisy(of, values, eta),
         requires=tuple(dict.fromkeys((*of.requires, *beta))),
         family="flow" if values.get("use_flow_sigmas") else of.family,
         about=of.about,

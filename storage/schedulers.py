@@ -11,7 +11,7 @@ Nothing here imports diffusers; a test holds all of it against the real thing.
 from collections.abc import Mapping
 from typing import Any
 
-from storage import scheduler_rules, scheduler_steps, step_rules
+from storage import scheduler_case, scheduler_rules, scheduler_steps, step_rules
 from storage.scheduler_labels import (
     is_called_right,
     label_of,
@@ -89,8 +89,8 @@ def check_steps(
 
 def _case(
     scheduler: Scheduler, config: Mapping[str, Any], family: str
-) -> scheduler_rules.Case:
-    return scheduler_rules.Case(
+) -> scheduler_case.Case:
+    return scheduler_case.Case(
         of=CLASSES[scheduler.class_name],
         options=scheduler.options,
         pins=scheduler.pins,
@@ -149,7 +149,7 @@ def is_deterministic(
     """Whether the steps draw no noise, so that only the first latents are random."""
     of = CLASSES[class_name]
     values = of.values(options, config or {})
-    return not scheduler_rules.is_noisy(of, values, float(extras.get("eta", 0.0)))
+    return not scheduler_case.is_noisy(of, values, float(extras.get("eta", 0.0)))
 
 
 def takes_seed(class_name: str) -> bool:
