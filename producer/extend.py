@@ -1,18 +1,23 @@
 """The command `nightsweep extend`: more values on the axes of a sweep."""
 
+import os
+import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
+from producer.consent import Consent
 from producer.expansion.expand import Expansion
 from producer.opening import opened_to_read
-from producer.options import sweeps_argument
-from producer.spec.yamltext import StoredSpec
-from producer.submit import describe_submission, expand_for, submit_jobs
+from producer.options import program, sweeps_argument, yes_option
+from producer.sources import stored_source
+from producer.submission import Submitted, tell
+from producer.submit import expand_for, submit_jobs
 from storage import sweeps
-from storage.errors import UsageError
-from storage.settings import read_settings
+from storage.errors import ChangedSweepError, NightsweepError, UsageError
+from storage.settings import Settings, read_settings
 from storage.sweeps import Sweep
 
 
@@ -29,29 +34,122 @@ from storage.sweeps import Sweep
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    default=Path(),
-    help="What relative paths of the sweep file start from.",
+    help="What relative paths of the sweep file start from.  [default: that of "
+    "--write, else this folder]",
 )
-def extend(names: Sequence[str], axes: Sequence[str], *, folder: Path) -> None:
+@click.option(
+    "--write",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the extended spec to a sweep file, without the comments; what was "
+    "there is kept as FILE.bak.",
+)
+@yes_option
+def extend(
+    names: Sequence[str],
+    axes: Sequence[str],
+    *,
+    folder: Path | None,
+    file: Path | None,
+    yes: bool,
+) -> None:
     """Add values to the axes of a sweep, and submit it again.
 
     Only what is new is made. The sweep is read as it was submitted, not from its file,
-    and is active afterwards. Several names may be given.
+    and is active afterwards. Several names may be given. The file still says what it
+    did: --write makes it say what is stored.
     """
     for axis in axes:
         _require_plus(axis)
+    start = _choose_folder(names, folder, file)
     settings = read_settings()
     with opened_to_read(settings) as database:
         known = sweeps.require_sweeps(database, names)
-    for sweep in known:
-        stored = StoredSpec(name=sweep.name, text=sweep.spec, folder=folder.resolve())
+    for name in [sweep.name for sweep in known]:
+        done = _extend(name, axes, settings=settings, folder=start, is_agreed=yes)
+        tell(done)
+        if file:
+            write_spec(file, done.sweep.spec)
+        click.echo(_next_step(done, file), err=True)
+
+
+def _choose_folder(
+    names: Sequence[str], folder: Path | None, file: Path | None
+) -> Path:
+    """Return what relative paths start from, also those of the file to write."""
+    if file is None:
+        return folder or Path()
+    if len(set(names)) > 1:
+        msg = (
+            f"--write must be given for one sweep, got {len(set(names))}; extend one "
+            "after the other."
+        )
+        raise UsageError(msg)
+    if not file.parent.is_dir():
+        msg = (
+            f"--write must name a file in a folder that exists, got {file}; make the "
+            "folder first."
+        )
+        raise UsageError(msg)
+    if folder and folder.resolve() != file.parent.resolve():
+        msg = (
+            f"--write must name a file in the folder of the sweep file, got {file} and "
+            f"--folder {folder}: relative paths start from there; leave out --folder."
+        )
+        raise UsageError(msg)
+    return file.parent
+
+
+def _extend(
+    name: str,
+    axes: Sequence[str],
+    *,
+    settings: Settings,
+    folder: Path,
+    is_agreed: bool,
+) -> Submitted:
+    while True:
+        with opened_to_read(settings) as database:
+            sweep = sweeps.require_sweeps(database, [name])[0]
+        stored = stored_source(sweep.name, sweep.spec, folder=folder)
         expansion = expand_for(settings, stored, axes=axes)
         _require_all(sweep, expansion, folder)
-        done = submit_jobs(expansion, settings)
-        for warning in done.warnings:
-            click.echo(f"Warning: {warning}.", err=True)
-        for line in describe_submission(done):
-            click.echo(line, err=True)
+        consent = Consent(is_given=is_agreed, read=sweep)
+        with suppress(ChangedSweepError):
+            # Or what somebody else added meanwhile would be taken away again.
+            return submit_jobs(expansion, settings, consent=consent)
+
+
+def write_spec(file: Path, text: str) -> None:
+    """Write a sweep file, and keep what was there beside it.
+
+    Raises:
+        NightsweepError: It cannot be written; what was there is still there.
+    """
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        if file.exists() and file.read_text(encoding="utf-8", errors="replace") != text:
+            shutil.copy2(file, file.with_name(f"{file.name}.bak"))
+        fresh.replace(file)
+    except OSError as exc:
+        fresh.unlink(missing_ok=True)
+        msg = (
+            f"The spec must be written to {file}, but it cannot be ({exc.strerror}); "
+            "the sweep is extended: run the command again with another --write."
+        )
+        raise NightsweepError(msg) from exc
+
+
+def _next_step(done: Submitted, file: Path | None) -> str:
+    name = done.sweep.name
+    if file:
+        return f"{file} says the same now; `{program()} run {file}` makes what is new."
+    return (
+        f"`{program()} run {name}` makes what is new; the sweep file has none of it: "
+        "give --write FILE too, or add the values there."
+    )
 
 
 def _require_plus(axis: str) -> None:

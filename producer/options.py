@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,11 @@ import click
 INTERRUPTED = 130
 #: The argument of commands that change sweeps.
 sweeps_argument = click.argument("names", metavar="NAME...", nargs=-1, required=True)
+
+
+def with_name(sets: Sequence[str], name: str | None) -> tuple[str, ...]:
+    """Return the values of `--set`, with that of `--name`."""
+    return (*sets, f"name={name}") if name is not None else tuple(sets)
 
 
 def program() -> str:
@@ -41,11 +46,22 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Replace or add an axis: --axis steps=8,12,20; add to one: --axis "
             "steps+=40. Repeatable.",
         ),
+        click.option(
+            "--name",
+            metavar="NAME",
+            help="Another name for the sweep than its file gives it.",
+        ),
     )
     for decorate in reversed(decorators):
         command = decorate(command)
     return command
 
+
+yes_option = click.option(
+    "--yes",
+    is_flag=True,
+    help="Change a stored sweep without a question: let unmade images leave it.",
+)
 
 retry_option = click.option(
     "--retry-failed", is_flag=True, help="Try the jobs again that failed before."

@@ -6,22 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
 
 from producer.amounts import duration, free_bytes, images, size
+from producer.consent import describe_difference
 from producer.counting import counted
 from producer.expansion.expand import Expansion, read_jobs
 from producer.hashing import tell_hashing
 from producer.json_lines import open_axes, write_json
 from producer.models import describe
-from producer.options import spec_options
+from producer.options import spec_options, with_name
 from producer.precision import settle_precision
+from producer.sources import find_source
 from producer.spec.yamltext import Source, read_once
 from producer.tables import UNCUT, padded, shorten, terminal_width
 from storage.database import open_for_reading
+from storage.differences import Comparison, Difference
 from storage.fingerprint import Digests
 from storage.job import Job, PlannedJob, canonical_json
 from storage.settings import Settings, read_settings
@@ -47,6 +49,8 @@ class Plan:
         worker_s: Seconds of one worker, or None where nothing like it was timed.
         disk_bytes: Size of the files to come, about.
         free_bytes: What is free where they go.
+        stored: What submitting it would change in the stored sweep of that name; None
+            where there is none.
         axes: Axis names to the labels of their values.
         schedulers: What each scheduler of the file stands for, by model where models
             differ in it.
@@ -63,6 +67,7 @@ class Plan:
     worker_s: float | None
     disk_bytes: int
     free_bytes: int
+    stored: Difference | None
     axes: Mapping[str, Sequence[str]]
     schedulers: Sequence[Mapping[str, Any]]
     taken: str | None
@@ -107,6 +112,7 @@ class _Tally:
         self._settings = settings
         self._database = open_for_reading(settings.database_url, leave_no_trace=True)
         self._costs = measured_costs(self._database) if self._database else {}
+        self._comparison: Comparison | None = None
         self._states: Counter[str] = Counter()
         self._inherited: dict[tuple[str, str, str], Mapping[str, Any]] = {}
         self._noted: set[tuple[str, str, str]] = set()
@@ -127,6 +133,9 @@ class _Tally:
 
     def plan(self, expansion: Expansion) -> Plan:
         """Count every job."""
+        stored = self.find_stored(expansion.spec.name)
+        if self._database and stored:
+            self._comparison = Comparison(self._database, stored)
         for card, each in expansion.schedulers:
             options = canonical_json(each.options)
             known = (card.model.fingerprint, each.asked.class_name, options)
@@ -148,6 +157,7 @@ class _Tally:
             worker_s=self._worker_s if self._is_timed else None,
             disk_bytes=round(self._bytes),
             free_bytes=free_bytes(self._settings.images),
+            stored=self._comparison.result() if self._comparison else None,
             axes=expansion.axis_labels,
             schedulers=list(self._schedulers.values()),
             taken=expansion.taken,
@@ -170,13 +180,18 @@ class _Tally:
 
     def _with_states(self, expansion: Expansion) -> Iterator[tuple[PlannedJob, str]]:
         for batch in expansion.batches(BATCH):
-            known: dict[str, Known] = {}
-            if self._database:
-                with self._database.read() as connection:
-                    known = find_known(connection, batch)
+            known = self._find_known(batch)
             for one in batch:
                 row = known.get(one.job.key)
                 yield one, row.state if row else "new"
+
+    def _find_known(self, batch: Sequence[PlannedJob]) -> Mapping[str, Known]:
+        if not self._database:
+            return {}
+        with self._database.read() as connection:
+            if self._comparison:
+                return self._comparison.add(connection, batch)
+            return find_known(connection, batch)
 
     def _note_scheduler(self, one: PlannedJob) -> None:
         job, label = one.job, one.scheduler_label or one.scheduler_name
@@ -216,15 +231,25 @@ class _Tally:
 @click.command(epilog="Example: nightsweep plan examples/first-sweep.yaml")
 @spec_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def plan(spec: str, sets: Sequence[str], axes: Sequence[str], *, as_json: bool) -> None:
+def plan(
+    spec: str,
+    sets: Sequence[str],
+    axes: Sequence[str],
+    name: str | None,
+    *,
+    as_json: bool,
+) -> None:
     """Say what a sweep would make; write nothing.
 
-    SPEC is a YAML file, or - for standard input. Counts what is new and what exists,
-    estimates time and disk from images that were timed here, and shows what each
+    SPEC is a YAML file, - for standard input, or the name of a stored sweep. Counts
+    what is new and what exists, and what a stored sweep of that name would gain and
+    lose, estimates time and disk from images that were timed here, and shows what each
     scheduler stands for. No row, no message, no file is written.
     """
-    source: Source = "-" if spec == "-" else Path(spec)
-    made = make_plan(source, sets=sets, axes=axes, settings=read_settings())
+    settings = read_settings()
+    source = find_source(spec, settings, leave_no_trace=True)
+    sets = with_name(sets, name)
+    made = make_plan(source, sets=sets, axes=axes, settings=settings)
     for warning in made.warnings:
         click.echo(f"Warning: {warning}.", err=True)
     if as_json:
@@ -246,6 +271,9 @@ def describe_plan(plan: Plan) -> Iterator[str]:
     states = ", ".join(f"{count:,} {state}" for state, count in plan.existing.items())
     yield f"New          {plan.new:,}"
     yield f"Exist        {exist:,}" + (f" ({states})" if states else "")
+    if plan.stored:
+        asks = "; `run` and `submit` ask first" if plan.stored.lost else ""
+        yield f"Stored       {describe_difference(plan.stored)}{asks}"
     yield f"Evaluations  {plan.evaluations:,} calls of the model"
     yield f"Time         {_describe_time(plan)}"
     yield f"Disk         {size(plan.disk_bytes)} of {size(plan.free_bytes)} free"

@@ -13,9 +13,17 @@ import click
 
 from producer.amounts import duration, images
 from producer.crew import Crew
-from producer.options import INTERRUPTED, program, retry_option, spec_options
+from producer.options import (
+    INTERRUPTED,
+    program,
+    retry_option,
+    spec_options,
+    with_name,
+    yes_option,
+)
 from producer.progress import progress_shown
-from producer.submit import describe_submission, submit
+from producer.submission import tell
+from producer.submit import submit
 from producer.watch import Standing, describe, standing
 from storage import sweeps
 from storage.blocks import count_unmade, groups_blocked_by_all
@@ -36,6 +44,7 @@ OUTAGE_S = 5.0
 
 @click.command(epilog="Example: nightsweep run examples/first-sweep.yaml")
 @spec_options
+@yes_option
 @click.option("--gpus", metavar="all|0,1", help="GPUs to use.  [default: all]")
 @click.option("--device", type=click.Choice(["cpu"]), help="Use no GPU.")
 @click.option(
@@ -48,32 +57,34 @@ def run(
     spec: str,
     sets: Sequence[str],
     axes: Sequence[str],
+    name: str | None,
     *,
+    yes: bool,
     retry_failed: bool,
     **worker_options: Any,
 ) -> None:
     """Make a whole sweep on this machine.
 
-    SPEC is a YAML file, or - for standard input. Starts Redis and one worker per GPU
-    where needed, shows progress, and ends with the last image. Ctrl-C stops cleanly;
-    running it again goes on. What exists already is not made again. Where other
-    workers serve every GPU, or every core, they make it.
+    SPEC is a YAML file, - for standard input, or the name of a stored sweep, which
+    goes on as it is. Starts Redis and one worker per GPU where needed, shows progress,
+    and ends with the last image. Ctrl-C stops cleanly; running it again goes on. What
+    exists already is not made again. Where a stored sweep would lose unmade images, or
+    options change it, it asks first. Where other workers serve every GPU, or every
+    core, they make it.
     """
     click.get_current_context().with_resource(_outliving_terminal())
     settings = read_settings()
     done = submit(
         spec,
-        sets=sets,
+        sets=with_name(sets, name),
         axes=axes,
         retry_failed=retry_failed,
+        asks=not yes,
         for_cpu=not takes_gpus(
             gpus=worker_options["gpus"], device=worker_options["device"]
         ),
     )
-    for warning in done.warnings:
-        click.echo(f"Warning: {warning}.", err=True)
-    for line in describe_submission(done):
-        click.echo(line, err=True)
+    tell(done)
     opened = closing(open_database(settings.database_url))
     database = click.get_current_context().with_resource(opened)
     before = standing(database, done.sweep)

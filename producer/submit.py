@@ -1,70 +1,30 @@
-"""Submitting a sweep: rows first, then messages, a thousand jobs at a time."""
+"""The command `nightsweep submit`: a sweep is read, compared with SQL, and stored."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from producer.amounts import free_bytes, images, size
+from producer.consent import Consent
 from producer.expansion.expand import Expansion, read_jobs
 from producer.hashing import tell_hashing
 from producer.models import describe
-from producer.options import retry_option, spec_options
+from producer.options import retry_option, spec_options, with_name, yes_option
 from producer.precision import settle_precision
-from producer.spec.sweepfile import Spec
-from producer.spec.yamltext import Source, read_once
-from storage import blocks, life, sweeps, wishes
-from storage.database import Database, open_database
-from storage.embedded import broker_url
+from producer.sources import find_source
+from producer.spec.yamltext import Source, StoredSpec
+from producer.submission import Submitted, submission_to, tell
+from storage import sweeps
+from storage.database import open_database
+from storage.errors import ChangedSweepError, SpecError
 from storage.fingerprint import Digests
-from storage.job import PlannedJob
-from storage.queue import make_app, send, waiting
 from storage.settings import Settings, read_settings
-from storage.sweeps import NORMAL_PRIORITY, Sweep
+from storage.sweeps import Sweep
 
 if TYPE_CHECKING:
-    from celery import Celery
-
-#: Jobs in one transaction, and in one round of messages.
-BATCH = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submitted:
-    """What a submission did.
-
-    Attributes:
-        sweep: The sweep, with its revision.
-        total: Jobs that the sweep wants.
-        new: Those that did not exist before.
-        existing: States of the others, to their counts.
-        dropped: Unfinished jobs of an earlier revision that left the sweep.
-        retried: Failed ones that are tried again.
-        was: What the sweep was before; `active` where it is new.
-        warnings: Sentences for the person who submitted.
-        taken: A sentence about what was taken where the file says nothing; else None.
-    """
-
-    sweep: Sweep
-    total: int
-    new: int
-    existing: dict[str, int]
-    dropped: int
-    retried: int
-    was: str = "active"
-    warnings: tuple[str, ...]
-    taken: str | None = None
-
-    @property
-    def failed(self) -> int:
-        """Jobs that failed before, and are not tried again."""
-        before = self.existing.get("failed", 0) + self.existing.get("quarantined", 0)
-        return before - self.retried
+    pass
 
 
 def submit(  # noqa: PLR0913 - what can be asked is its interface
@@ -75,35 +35,53 @@ def submit(  # noqa: PLR0913 - what can be asked is its interface
     settings: Settings | None = None,
     retry_failed: bool = False,
     for_cpu: bool = False,
+    asks: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> Submitted:
     """Submit a sweep file; safe to repeat, and to break off at any moment.
 
-    A sweep that is paused or cancelled becomes active again.
+    A sweep that is paused or cancelled becomes active again. A sweep that is named
+    goes on as it is stored, whatever became of its file.
 
     Args:
-        source: A YAML or JSON file, `-` for standard input, or a stored spec.
+        source: A YAML or JSON file, `-` for standard input, the name of a stored
+            sweep, or a stored spec.
         sets: Values of `--set`, such as `base.width=768`.
         axes: Values of `--axis`, such as `steps=8,12,20` or `steps+=40`.
         settings: Where to; by default what the environment says.
         retry_failed: Whether jobs that failed before are tried again.
         for_cpu: Whether a machine without a GPU is to make it, in float32 where a new
             sweep names no precision.
+        asks: Whether a stored sweep changes only after a question; see
+            `producer.consent`.
         progress: Called with the jobs stored so far, and all.
 
     Raises:
         SpecError: The file has mistakes; nothing was stored.
+        UsageError: A question is needed, and nobody can be asked; nothing was stored.
         DatabaseError: SQL cannot be reached.
         QueueError: Redis cannot be reached; repeat the call when it is back.
     """
     where = settings or read_settings()
-    given = _source_of(source)
-    expansion = settle_precision(
-        lambda *more: expand_for(where, given, sets=(*sets, *more), axes=axes),
-        partial(_find_stored, where),
-        for_cpu=for_cpu,
+    given = find_source(source, where) if isinstance(source, str) else source
+    consent = Consent(is_given=not asks, is_overridden=bool(sets or axes))
+
+    def read(*more: str) -> Expansion:
+        return expand_for(where, given, sets=(*sets, *more), axes=axes)
+
+    find = partial(_find_stored, where)
+    if isinstance(given, StoredSpec) and not consent.is_overridden:
+        why = _why_not_again(read, find(given.name))
+        if why:
+            return _go_on(given.name, where, why=why, retry_failed=retry_failed)
+    expansion = settle_precision(read, find, for_cpu=for_cpu)
+    return submit_jobs(
+        expansion,
+        where,
+        consent=consent,
+        retry_failed=retry_failed,
+        progress=progress,
     )
-    return submit_jobs(expansion, where, retry_failed=retry_failed, progress=progress)
 
 
 def expand_for(
@@ -130,23 +108,44 @@ def submit_jobs(
     expansion: Expansion,
     where: Settings,
     *,
+    consent: Consent,
     retry_failed: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> Submitted:
     """Store and send the jobs of an expanded sweep; see `submit`."""
+    with closing(open_database(where.database_url)) as database:
+        # Asked before anything is started or stored.
+        seen = consent.settle(database, expansion)
+        with submission_to(database, where, progress=progress) as submission:
+            while True:
+                try:
+                    return submission.run(expansion, seen=seen, retry=retry_failed)
+                except ChangedSweepError:
+                    # Somebody else was faster: what they stored is asked about anew.
+                    seen = consent.settle(database, expansion)
+
+
+def _why_not_again(read: Callable[[], Expansion], stored: Sweep | None) -> str:
+    """Say why a stored spec does not mean what it did; nothing where it does."""
+    try:
+        expansion = read()
+    except SpecError as exc:
+        return f"its spec cannot be read here any more: {exc.problems[0]}"
+    if stored and stored.digest == expansion.digest:
+        return ""
+    return "its spec means something else by now, such as other weights of its model"
+
+
+def _go_on(
+    name: str, where: Settings, *, why: str, retry_failed: bool = False
+) -> Submitted:
+    """Make a sweep active with just the jobs that are stored."""
     with (
         closing(open_database(where.database_url)) as database,
-        closing(make_app(broker_url(where), lease_s=where.lease_s)) as app,
+        submission_to(database, where) as submission,
     ):
-        waiting(app)  # so that a Redis that is away is known before a row is written
-        submission = _Submission(database, app, where.images, progress)
-        return submission.run(expansion, retry=retry_failed)
-
-
-def _source_of(source: str | Source) -> Source:
-    if isinstance(source, str):
-        return read_once("-") if source == "-" else Path(source)
-    return source
+        sweep = sweeps.require_sweeps(database, [name])[0]
+        return submission.go_on(sweep, why=why, retry=retry_failed)
 
 
 def _find_stored(where: Settings, name: str) -> Sweep | None:
@@ -154,128 +153,32 @@ def _find_stored(where: Settings, name: str) -> Sweep | None:
         return sweeps.find_sweep(database, name)
 
 
-class _Submission:
-    """One submission, under way."""
-
-    def __init__(
-        self,
-        database: Database,
-        app: "Celery",
-        images: Path,
-        progress: Callable[[int, int], object] | None,
-    ) -> None:
-        self._database = database
-        self._app = app
-        self._images = images
-        self._progress = progress or (lambda _done, _all: None)
-        self._priority = NORMAL_PRIORITY
-
-    def run(self, expansion: Expansion, *, retry: bool) -> Submitted:
-        """Store every job, and send those that are new.
-
-        The others were sent by whoever stored them. Supervisors of workers send what
-        that one did not come to send, and what Redis lost.
-
-        Args:
-            expansion: The jobs.
-            retry: Whether failed ones are tried again.
-        """
-        spec = expansion.spec
-        before = sweeps.find_sweep(self._database, spec.name)
-        sweep = sweeps.save_sweep(
-            self._database,
-            spec.name,
-            spec=spec.text,
-            axes=expansion.axis_labels,
-            meanings=expansion.what_is_meant,
-            min_free_bytes=spec.min_free_bytes,
-        )
-        self._priority = sweep.priority
-        self._send(life.settle(self._database, sweep).woken)
-        blocks.lift_all(self._database)
-        new, existing = 0, Counter[str]()
-        for batch in expansion.batches(BATCH):
-            added = wishes.add_jobs(self._database, sweep, batch)
-            self._send(_by_group(added.fresh))
-            new += len(added.fresh)
-            existing.update(added.existing)
-            self._progress(batch[-1].position + 1, expansion.count)
-        return Submitted(
-            sweep=sweep,
-            total=expansion.count,
-            new=new,
-            existing=dict(existing),
-            dropped=wishes.drop_absent(self._database, sweep),
-            retried=self._retry(sweep) if retry else 0,
-            was=before.state if before else "active",
-            warnings=(*expansion.duplicates, *expansion.warnings, *self._full(spec)),
-            taken=expansion.taken,
-        )
-
-    def _full(self, spec: Spec) -> Iterator[str]:
-        free = free_bytes(self._images)
-        if free < spec.min_free_bytes:
-            yield (
-                f"{size(free)} is free where images go, and "
-                f"{size(spec.min_free_bytes)} should stay so (limits.min_free); make "
-                "room, or set NIGHTSWEEP_IMAGES to a larger disk"
-            )
-
-    def _retry(self, sweep: Sweep) -> int:
-        again = sweeps.retry(self._database, sweep)
-        self._send(again)
-        return sum(map(len, again.values()))
-
-    def _send(self, groups: Mapping[str, Sequence[str]]) -> None:
-        if groups:
-            send(self._app, groups, priority=self._priority)
-
-
-def describe_submission(done: Submitted) -> list[str]:
-    """Say in sentences what a submission did."""
-    sweep = done.sweep
-    made = done.existing.get("done", 0)
-    revision = f" (revision {sweep.revision})" if sweep.revision > 1 else ""
-    lines = [
-        f"{sweep.name}{revision}: {images(done.total)}, {done.new:,} new, "
-        f"{made:,} made already.",
-    ]
-    if done.taken:
-        lines.append(done.taken)
-    if done.was != "active":
-        lines.append(f"{sweep.name} was {done.was}; it is active again.")
-    if done.dropped:
-        lines.append(f"{images(done.dropped)} that were unmade left the sweep.")
-    if done.retried:
-        lines.append(f"{images(done.retried)} that failed are tried again.")
-    if done.failed > 0:
-        lines.append(
-            f"{images(done.failed)} failed before; add --retry-failed to try again."
-        )
-    return lines
-
-
 @click.command("submit", epilog="Example: nightsweep submit sweep.yaml")
 @spec_options
+@yes_option
 @retry_option
 def submit_command(
-    spec: str, sets: Sequence[str], axes: Sequence[str], *, retry_failed: bool
+    spec: str,
+    sets: Sequence[str],
+    axes: Sequence[str],
+    name: str | None,
+    *,
+    yes: bool,
+    retry_failed: bool,
 ) -> None:
     """Put a sweep into the queue, for workers anywhere.
 
-    SPEC is a YAML file, or - for standard input. Jobs that exist already are not
-    made again. Submitting again is safe, also after an interruption.
+    SPEC is a YAML file, - for standard input, or the name of a stored sweep. Jobs that
+    exist already are not made again. Submitting again is safe, also after an
+    interruption. Where a stored sweep would lose unmade images, or options change it,
+    it asks first.
     """
-    done = submit(spec, sets=sets, axes=axes, retry_failed=retry_failed)
-    for warning in done.warnings:
-        click.echo(f"Warning: {warning}.", err=True)
-    for line in describe_submission(done):
-        click.echo(line, err=True)
+    done = submit(
+        spec,
+        sets=with_name(sets, name),
+        axes=axes,
+        retry_failed=retry_failed,
+        asks=not yes,
+    )
+    tell(done)
     click.echo(done.sweep.name)
-
-
-def _by_group(planned: Iterable[PlannedJob]) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {}
-    for one in planned:
-        groups.setdefault(one.job.group, []).append(one.job.key)
-    return groups

@@ -6,6 +6,7 @@
     │   └── WrongPlaceError    what the settings name is there, and not to be used
     │       ├── WrongDatabaseError  damaged, another program's, of another schema
     │       └── WrongFolderError    an image folder of another database
+    ├── ChangedSweepError      somebody else changed the sweep meanwhile (try again)
     ├── UnfitError             this worker cannot make jobs of this kind; others may
     │   └── ModelError         a model cannot be found, read or trusted
     │       └── FingerprintError   the files are not those that were planned
@@ -87,6 +88,19 @@ class WrongDatabaseError(WrongPlaceError):
 
 class WrongFolderError(WrongPlaceError):
     """An image folder of another database, or whose owner cannot be told."""
+
+
+class ChangedSweepError(NightsweepError):
+    """A sweep that somebody else submitted otherwise since it was looked at."""
+
+    retryable = True
+
+    def __init__(self, name: str) -> None:
+        """Take the sweep's name."""
+        super().__init__(
+            f"A sweep must stay as it is while it is changed, but {name} was submitted "
+            "anew meanwhile; run the command again."
+        )
 
 
 class UnfitError(NightsweepError):

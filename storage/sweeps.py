@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage.database import Database, insert_into, utc_now
-from storage.errors import UsageError
+from storage.errors import ChangedSweepError, UsageError
 from storage.filters import Filter, find
 from storage.job import canonical_json
 from storage.rows import lock_jobs
@@ -36,6 +36,7 @@ class Sweep:
         id: Row of the sweep.
         name: Unique.
         revision: 1, and one more for each changed spec under the same name.
+        digest: Of all that decides what it wants; see `digest_of`.
         spec: YAML text as submitted.
         axes: Axis names to their values' labels, in display order.
         state: `active`, `paused` or `cancelled`.
@@ -46,6 +47,7 @@ class Sweep:
     id: int
     name: str
     revision: int
+    digest: str
     spec: str
     axes: Mapping[str, Any]
     state: str
@@ -62,6 +64,7 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
     meanings: Sequence[str] = (),
     priority: int | None = None,
     min_free_bytes: int = 0,
+    seen: int | None = None,
 ) -> Sweep:
     """Create a sweep, or give a known one a new revision if what it wants changed.
 
@@ -70,10 +73,22 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
     and how many jobs it makes. A cancelled or paused sweep becomes active again; its
     jobs hear of it by `storage.life.settle`. Its priority stays as it was unless one is
     given.
+
+    Args:
+        database: Where sweeps are.
+        name: The sweep's name.
+        spec: YAML text.
+        axes: Axis names to the labels of their values.
+        meanings: What decides beside the text what the sweep wants.
+        priority: 0, first, to 9, last; None to leave it.
+        min_free_bytes: Disk space that must stay free.
+        seen: The revision that the new one is to follow, 0 for none; None for any.
+
+    Raises:
+        ChangedSweepError: Another spec was stored under that name since `seen`.
     """
-    wanted = canonical_json([spec, axes, *meanings])
     values = {
-        "digest": hashlib.sha256(wanted.encode()).hexdigest()[:32],
+        "digest": digest_of(spec, axes, meanings=meanings),
         "spec": spec,
         # The order of the axes is the display order.
         "axes": json.dumps(axes, ensure_ascii=False),
@@ -83,20 +98,33 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
     }
     urgency = {} if priority is None else {"priority": priority}
     first = {"priority": NORMAL_PRIORITY, "revision": 1, "created_at": utc_now()}
-    changed = sa.case((sweeps.c.digest != values["digest"], 1), else_=0)
+    is_same = sweeps.c.digest == values["digest"]
+    changed = sa.case((is_same, 0), else_=1)
+    follows = None if seen is None else sa.or_(sweeps.c.revision == seen, is_same)
+    columns = [column for column in sweeps.c if column.name != "axes"]
     with database.write() as connection:
         # One statement, so that two producers may submit the same sweep at once.
-        connection.execute(
+        stored = connection.execute(
             insert_into(connection, sweeps)
             .values({"name": name, **first, **values, **urgency})
             .on_conflict_do_update(
                 index_elements=["name"],
                 set_={**values, **urgency, "revision": sweeps.c.revision + changed},
+                where=follows,
             )
-        )
-        columns = [column for column in sweeps.c if column.name != "axes"]
-        query = sa.select(*columns).where(sweeps.c.name == name)
-        return _sweep(connection.execute(query).one(), axes)
+            .returning(*columns)
+        ).first()
+    if stored is None:
+        raise ChangedSweepError(name)
+    return _sweep(stored, axes)
+
+
+def digest_of(
+    spec: str, axes: Mapping[str, Any], *, meanings: Sequence[str] = ()
+) -> str:
+    """Return the digest of what a sweep wants; see `save_sweep`."""
+    wanted = canonical_json([spec, axes, *meanings])
+    return hashlib.sha256(wanted.encode()).hexdigest()[:32]
 
 
 def retry(
@@ -271,6 +299,7 @@ def _sweep(row: Any, axes: Mapping[str, Any]) -> Sweep:
         id=row.id,
         name=row.name,
         revision=row.revision,
+        digest=row.digest,
         spec=row.spec,
         axes=axes,
         state=row.state,

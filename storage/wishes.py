@@ -44,6 +44,7 @@ class Known:
     """The row of a planned job that exists.
 
     Attributes:
+        id: The row's id.
         key: The job's key, or one of its former keys.
         state: Of `storage.schema.JOB_STATES`.
         model_id: Row of the model.
@@ -51,6 +52,7 @@ class Known:
         place_id: Row of the place that its model was loaded from, or was planned at.
     """
 
+    id: int
     key: str
     state: str
     model_id: int
@@ -179,15 +181,17 @@ def _places(
 
 
 def _rows_of(connection: Connection, keys: Sequence[str]) -> dict[str, Known]:
-    place_id = sa.func.coalesce(results.c.place_id, jobs.c.place_id)
-    query = sa.select(
-        *(jobs.c.key, jobs.c.state, jobs.c.model_id, jobs.c.scheduler_id), place_id
-    ).outerjoin_from(jobs, results, results.c.job_id == jobs.c.id)
+    names = ("id", "key", "state", "model_id", "scheduler_id")
+    columns: list[sa.ColumnElement[Any]] = [jobs.c[name] for name in names]
+    columns.append(sa.func.coalesce(results.c.place_id, jobs.c.place_id))
+    query = sa.select(*columns).outerjoin_from(
+        jobs, results, results.c.job_id == jobs.c.id
+    )
     found: dict[str, Known] = {}
     for start in range(0, len(keys), STEP):
         some = jobs.c.key.in_(keys[start : start + STEP])
         for row in connection.execute(query.where(some)):
-            found[row[0]] = Known(*row)
+            found[row.key] = Known(*row)
     return found
 
 

@@ -16,6 +16,7 @@ from producer.spec.remarks import Remark, collect
 from producer.spec.sweepfile import Spec, parse_spec
 from producer.spec.yamltext import Source
 from storage.job import PlannedJob, canonical_json
+from storage.sweeps import digest_of
 
 #: What models took by default before each pipeline had defaults of its own, and what
 #: the built-in one takes: precision, steps and guidance.
@@ -85,6 +86,11 @@ class Expansion:
                     known = labels.setdefault(axis.name, {})
                     known.update((point.label, None) for point in points.values())
         return {name: list(known) for name, known in labels.items()}
+
+    @property
+    def digest(self) -> str:
+        """The digest of what the sweep wants, as a stored sweep has it."""
+        return digest_of(self.spec.text, self.axis_labels, meanings=self.what_is_meant)
 
     def jobs(self) -> Iterator[PlannedJob]:
         """Make the jobs one at a time, in the order of execution.

@@ -170,7 +170,7 @@ def test_a_model_that_changed_since_it_was_planned_fails_no_job(
     rows = bench.find("--sweep", "night")
     assert {(row["state"], row["attempts"]) for row in rows} == {("pending", 0)}
     # Submitted again, with the files as they are now, it is made, and the old jobs go.
-    options = ("--axis", "seed=0", "--device", "cpu", "--workers", "1")
+    options = ("--axis", "seed=0", "--yes", "--device", "cpu", "--workers", "1")
     bench.cli("run", str(file), *options)
     rows = bench.find("--sweep", "night")
     assert {row["state"] for row in rows} == {"done"}

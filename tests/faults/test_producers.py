@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from celery import Celery
 
-from producer.submit import BATCH
+from producer.submission import BATCH
 from storage.queue import make_app, send, waiting
 from storage.schema import jobs
 from tests.faults.night import Night
@@ -21,10 +21,10 @@ from tests.processes import wait_until
 #: A `submit` that has stored its second batch, and does not come to send it.
 STUCK_SUBMIT = """
 import sys, time
-from producer import submit
+from producer import submission
 from producer.cli import cli
 
-send, batches = submit.send, []
+send, batches = submission.send, []
 def stop_at_the_second(*args, **options):
     batches.append(args)
     if len(batches) == 2:
@@ -32,7 +32,7 @@ def stop_at_the_second(*args, **options):
         time.sleep(3600)
     return send(*args, **options)
 
-submit.send = stop_at_the_second
+submission.send = stop_at_the_second
 cli(["submit", sys.argv[1]])
 """
 

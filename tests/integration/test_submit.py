@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from producer import submit as submit_module
-from producer.submit import BATCH, submit
+from producer import submission
+from producer.submission import BATCH
+from producer.submit import submit
 from storage import claims, engines
 from storage.database import Database, open_database
 from storage.errors import DatabaseError
@@ -80,7 +81,7 @@ def test_a_submission_broken_off_goes_on_where_it_stopped(
 def test_jobs_stored_but_never_sent_are_made_after_the_others(
     spec: str, database: Database, app: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send, calls = submit_module.send, []
+    send, calls = submission.send, []
 
     def break_off(*args: Any, **options: Any) -> int:
         calls.append(args)
@@ -88,7 +89,7 @@ def test_jobs_stored_but_never_sent_are_made_after_the_others(
             raise KeyboardInterrupt
         return send(*args, **options)
 
-    monkeypatch.setattr(submit_module, "send", break_off)
+    monkeypatch.setattr(submission, "send", break_off)
     with pytest.raises(KeyboardInterrupt):
         submit(spec)
     submit(spec)
