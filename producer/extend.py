@@ -10,8 +10,8 @@ import click
 
 from producer.consent import Consent
 from producer.expansion.expand import Expansion
-from producer.opening import opened_to_read
-from producer.options import program, sweeps_argument, yes_option
+from producer.opening import opened_to_read, tell_who_works
+from producer.options import sweeps_argument, yes_option
 from producer.sources import stored_source
 from producer.submission import Submitted, tell
 from producer.submit import expand_for, submit_jobs
@@ -71,7 +71,10 @@ def extend(
         tell(done)
         if file:
             write_spec(file, done.sweep.spec)
-        click.echo(_next_step(done, file), err=True)
+        click.echo(_describe_file(file), err=True)
+        if done.unmade:
+            with opened_to_read(settings) as database:
+                tell_who_works(database, name)
 
 
 def _choose_folder(
@@ -142,13 +145,12 @@ def write_spec(file: Path, text: str) -> None:
         raise NightsweepError(msg) from exc
 
 
-def _next_step(done: Submitted, file: Path | None) -> str:
-    name = done.sweep.name
+def _describe_file(file: Path | None) -> str:
     if file:
-        return f"{file} says the same now; `{program()} run {file}` makes what is new."
+        return f"{file} says the same now."
     return (
-        f"`{program()} run {name}` makes what is new; the sweep file has none of it: "
-        "give --write FILE too, or add the values there."
+        "The sweep file has none of this: give --write FILE too, or add the values "
+        "there, or it will take them away again."
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from producer.amounts import images
-from producer.opening import opened_to_write, wake
+from producer.opening import opened_to_read, opened_to_write, tell_who_works, wake
 from producer.options import program, sweeps_argument
 from storage import life, sweeps
 from storage.database import Database
@@ -42,7 +42,13 @@ def resume(names: Sequence[str]) -> None:
 
     Several names may be given.
     """
+    settings = read_settings()
     _change(names, _to("active"), _say_resumed)
+    with opened_to_read(settings) as database:
+        for sweep in sweeps.require_sweeps(database, names):
+            if _count_unmade(sweeps.count_states(database, sweep)):
+                tell_who_works(database, sweep.name)
+                break
 
 
 @click.command(epilog="Example: nightsweep cancel first-sweep")
@@ -115,4 +121,8 @@ def _say_cancelled(name: str, jobs: dict[str, int]) -> str:
 
 
 def _unmade(jobs: dict[str, int]) -> str:
-    return images(jobs.get("pending", 0) + jobs.get("leased", 0))
+    return images(_count_unmade(jobs))
+
+
+def _count_unmade(jobs: dict[str, int]) -> int:
+    return jobs.get("pending", 0) + jobs.get("leased", 0)

@@ -5,6 +5,8 @@ from contextlib import closing, contextmanager
 
 import click
 
+from producer.options import program
+from storage import roster
 from storage.database import Database, open_existing, open_for_reading
 from storage.embedded import is_running, socket_url
 from storage.errors import QueueError, UsageError
@@ -66,6 +68,21 @@ def wake(
                 "Redis cannot be reached; workers find these jobs when it can.",
                 err=True,
             )
+
+
+def tell_who_works(database: Database, name: str) -> None:
+    """Say what to start where there is no worker to make what waits.
+
+    Args:
+        database: Where workers give their signs of life.
+        name: A sweep with unmade jobs.
+    """
+    if not roster.has_workers(database):
+        click.echo(
+            "Nobody works on it yet: no worker is alive on any host; start "
+            f"`{program()} worker`, or make it here with `{program()} run {name}`.",
+            err=True,
+        )
 
 
 def _no_sweep(settings: Settings) -> str:

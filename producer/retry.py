@@ -7,7 +7,7 @@ import click
 
 from producer.amounts import images
 from producer.find import filter_options, read_filter
-from producer.opening import opened_to_write, wake
+from producer.opening import opened_to_write, tell_who_works, wake
 from producer.options import program, sweeps_argument
 from storage import sweeps
 from storage.errors import UsageError
@@ -34,6 +34,7 @@ def retry(names: Sequence[str], **asked: Any) -> None:
     """
     among = _read(asked)
     settings = read_settings()
+    waiting: list[str] = []
     with opened_to_write(settings) as database:
         for sweep in sweeps.require_sweeps(database, names):
             groups = sweeps.retry(database, sweep, among=among)
@@ -41,6 +42,10 @@ def retry(names: Sequence[str], **asked: Any) -> None:
                 wake(settings, groups, priority=sweep.priority)
             count = sum(map(len, groups.values()))
             click.echo(_say(sweep.name, sweep.state, count), err=True)
+            if count and sweep.state == "active":
+                waiting.append(sweep.name)
+        if waiting:
+            tell_who_works(database, waiting[0])
 
 
 def _read(asked: Mapping[str, Any]) -> Filter:

@@ -54,6 +54,12 @@ class Submitted:
     taken: str | None = None
 
     @property
+    def unmade(self) -> int:
+        """Jobs that workers are to make now."""
+        waiting = self.existing.get("pending", 0) + self.existing.get("leased", 0)
+        return self.new + waiting + self.retried
+
+    @property
     def failed(self) -> int:
         """Jobs that failed before, and are not tried again."""
         before = self.existing.get("failed", 0) + self.existing.get("quarantined", 0)

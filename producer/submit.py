@@ -11,6 +11,7 @@ from producer.consent import Consent
 from producer.expansion.expand import Expansion, read_jobs
 from producer.hashing import tell_hashing
 from producer.models import describe
+from producer.opening import opened_to_read, tell_who_works
 from producer.options import retry_option, spec_options, with_name, yes_option
 from producer.precision import settle_precision
 from producer.sources import find_source
@@ -181,4 +182,7 @@ def submit_command(
         asks=not yes,
     )
     tell(done)
+    if done.unmade:
+        with opened_to_read(read_settings()) as database:
+            tell_who_works(database, done.sweep.name)
     click.echo(done.sweep.name)

@@ -13,7 +13,7 @@ from storage import blocks
 from storage.claims import runnable_groups
 from storage.database import Database, insert_into, utc_now
 from storage.owners import is_dead
-from storage.progress import able, list_workers
+from storage.progress import SILENT_S, able, list_workers
 from storage.schema import LEASED, jobs, workers
 
 #: Hours after which anybody removes the row of a silent worker.
@@ -89,6 +89,16 @@ def remove_the_gone(database: Database) -> None:
     if gone:
         with database.write() as connection:
             connection.execute(sa.delete(workers).where(workers.c.owner.in_(gone)))
+
+
+def has_workers(database: Database) -> bool:
+    """Tell whether any worker of any host gave a sign of life of late."""
+    longest = timedelta(seconds=SILENT_S)
+    oldest = (datetime.now(UTC) - longest).isoformat(timespec="microseconds")
+    query = sa.select(workers.c.owner).where(workers.c.seen_at >= oldest)
+    with database.read() as connection:
+        owners = connection.execute(query).scalars().all()
+    return not all(map(is_dead, owners))
 
 
 def held_by(database: Database, owner: str) -> frozenset[int]:

@@ -284,9 +284,10 @@ def test_an_extension_says_what_to_do_next_and_writes_the_file(
     file: Path, database: Database
 ) -> None:
     said = say("extend", "night", "--axis", "steps+=40")
-    assert "run night` makes what is new; the sweep file has none of it: give " in said
+    assert "The sweep file has none of this: give --write FILE too, or add" in said
+    assert "make it here with `" in said
     said = say("extend", "night", "--axis", "steps+=50", "--write", file)
-    assert f"{file} says the same now; `" in said
+    assert f"{file} says the same now." in said
     assert file.with_name("night.yaml.bak").read_text() == TEXT
     assert "steps: [8, 20, 40, 50]" in file.read_text()
     before = stored(database)

@@ -13,11 +13,13 @@ from click.testing import CliRunner
 
 from producer.cli import cli
 from producer.submit import submit
+from storage import roster
 from storage.claims import MAX_DEATHS, free_owner
-from storage.database import Database
+from storage.database import Database, utc_now
 from storage.embedded import is_running, stop
 from storage.queue import PRIORITY_STEPS, QUEUE, waiting
 from storage.results import record_failure
+from storage.roster import Entry
 from storage.schema import sweeps as sweeps_table
 from storage.settings import Settings
 from storage.sweeps import count_states, find_sweep, retry
@@ -26,6 +28,15 @@ from tests.builders import submit as submit_planned
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
+WORKER = Entry(
+    owner="night3.1f2e:4711:5025",
+    name="gpu0",
+    host="night3",
+    gpu="H200",
+    phase="idle",
+    started_at=utc_now(),
+    phase_at=utc_now(),
+)
 CHANGES = (("pause",), ("resume",), ("cancel",), ("retry",), ("priority", "2"))
 
 
@@ -341,3 +352,32 @@ def test_retrying_after_redis_was_stopped_starts_none(
     say("retry", "night")
     assert retry(database, sweep) == {}
     assert not is_running(settings)
+
+
+def test_where_nobody_works_it_is_said_what_to_start(
+    database: Database, app: Celery, tmp_path: Path
+) -> None:
+    path, nobody = str(write_spec(tmp_path)), "Nobody works on it yet: no worker is "
+    assert f"{nobody}alive on any host; start `" in say("submit", path)
+    assert nobody in say("resume", "night")
+    assert nobody in say("extend", "night", "--axis", "steps+=40")
+    record_failure(
+        database,
+        take(database, group=None, keys=[job_rows(database)[0].key])[0].id,
+        owner="host:1:1",
+        error="NaN",
+    )
+    said = say("retry", "night")
+    assert nobody in said
+    assert "run night`." in said
+    roster.note(database, WORKER)
+    for words in (("submit", path, "--yes"), ("resume", "night")):
+        assert nobody not in say(*words)
+
+
+def test_where_nothing_waits_nobody_is_missed(database: Database, app: Celery) -> None:
+    submit_planned(database, plan_seeds(1))
+    record_failure(database, take(database)[0].id, owner="host:1:1", error="NaN")
+    assert "Nobody" not in say("resume", "night")
+    say("pause", "night")
+    assert "Nobody" not in say("retry", "night")
