@@ -37,12 +37,16 @@ class Process:
         listener: Hears what it says.
         started: When; of the monotonic clock.
         stuck_in: Phase that it was killed for, since it got on no more.
+        told: Its report when people were told of it last.
+        announced: What they were told that it prepares.
     """
 
     popen: "subprocess.Popen[bytes]"
     listener: Listener
     started: float = field(default_factory=time.monotonic)
     stuck_in: str | None = None
+    told: Report = field(default_factory=Report)
+    announced: str = ""
 
     @property
     def name(self) -> str:

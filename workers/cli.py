@@ -94,9 +94,11 @@ def worker(
     """Serve the queue with this machine's GPUs, or its CPU.
 
     It goes on until told to stop: Ctrl-C hands unfinished jobs back and keeps every
-    finished image, a second one stops at once. Logs are in $NIGHTSWEEP_HOME/logs. A
-    GPU that other workers of this machine serve is left to them until it is free. So
-    are the cores that workers of this state folder have, unless --workers is given.
+    finished image, a second one stops at once. Standard error has a line when a worker
+    loads a model, one for each turn with its images/s, and one at the end; all else is
+    in $NIGHTSWEEP_HOME/logs. A GPU that other workers of this machine serve is left to
+    them until it is free. So are the cores that workers of this state folder have,
+    unless --workers is given.
     """
     # A terminal that is closed ends no night; workers inherit that.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

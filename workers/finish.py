@@ -295,6 +295,7 @@ class Finisher:
 
     def _record_failure(self, row: _Failed) -> None:
         key, error = row.claim.job.key, row.error
+        self._recent.failed_one()
         log.warning("Job %s failed: %s", key, error, extra={"action": "job_failed"})
         self._kit.patiently(
             lambda: record_failure(

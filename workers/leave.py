@@ -11,10 +11,12 @@ class Leave:
     Attributes:
         when_idle_s: Seconds without anything to do; None to wait for ever.
         after_s: Seconds in all; None for no limit.
+        why: What was due, once something was.
     """
 
     when_idle_s: float | None = None
     after_s: float | None = None
+    why: str = ""
     _began: float = field(default_factory=time.monotonic)
     _idle_since: float | None = None
 
@@ -26,6 +28,7 @@ class Leave:
         """
         now = time.monotonic()
         if self.after_s is not None and now - self._began >= self.after_s:
+            self.why = "its time is over"
             return True
         if not is_idle:
             self._idle_since = None
@@ -33,4 +36,5 @@ class Leave:
             self._idle_since = now
         if self.when_idle_s is None or self._idle_since is None:
             return False
+        self.why = "there was nothing to make"
         return now - self._idle_since >= self.when_idle_s

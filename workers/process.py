@@ -76,14 +76,19 @@ def main(peers: int, report: int | None, **seat: Any) -> None:
     settings.make_home()
     _configure_logging(settings, seat["name"])
     recent = Recent()
+    tell_last: Callable[[], object] = bool
     if report is not None:
         reporter = Reporter(report, recent)
+        tell_last = reporter.tell_at_once
         phases.when_preparing(reporter.tell_at_once)
         reporter.start()
     try:
         with phases.during(phases.STARTING):
             app = _prepare(settings, Seat(**seat), peers=peers, recent=recent)
-        sys.exit(_serve(app, seat["name"]))
+        try:
+            sys.exit(_serve(app, seat["name"]))
+        finally:
+            tell_last()
     except NightsweepError as exc:
         log.error("%s", exc, extra={"action": "worker_unfit"})  # noqa: TRY400
         is_wrong = isinstance(exc, WrongPlaceError)

@@ -18,11 +18,16 @@ class Recent:
 
     Attributes:
         images: Images made since the process began.
+        made: The same, as they were at the end of the last turn.
+        failed: Jobs that failed, as they were then.
+        worked_s: Seconds that all turns took.
     """
 
     def __init__(self) -> None:
         """Begin with nothing made."""
-        self.images = 0
+        self.images = self.made = self.failed = 0
+        self.worked_s = 0.0
+        self._failed = 0
         self._lock = threading.Lock()
         self._made: deque[float] = deque()
         self._since = time.monotonic()
@@ -41,6 +46,17 @@ class Recent:
             self.images += 1
             self._made.append(time.monotonic())
             self._surprises = 0
+
+    def failed_one(self) -> None:
+        """Count a job that failed."""
+        with self._lock:
+            self._failed += 1
+
+    def end_turn(self, seconds: float) -> None:
+        """Take note that a turn ended, which took so long; all it made is stored."""
+        with self._lock:
+            self.made, self.failed = self.images, self._failed
+            self.worked_s += seconds
 
     def rate(self) -> float | None:
         """Give the images made a second; None where none was made of late."""

@@ -10,9 +10,10 @@ import os
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from workers import phases
+from workers.phases import Activity
 from workers.recent import Recent
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 LOOK_S = 0.5
 #: The same after one that failed.
 RETRY_S = 5.0
+#: Characters of what is prepared that are told.
+MOST_TOLD = 200
 #: More than a line; a pipe takes or refuses that at once.
 MOST_BYTES = 4096
 
@@ -33,10 +36,18 @@ class Report:
         images: What it made since it began.
         under_way: For each of its threads that does something the phase, and when it
             got on last; of the monotonic clock.
+        preparing: What comes before the painting: `loading builtin:shapes`.
+        made: Images of the turns that have ended.
+        failed: Jobs that failed in these.
+        worked_s: Seconds that these took.
     """
 
     images: int = 0
     under_way: tuple[tuple[str, float], ...] = ()
+    preparing: str = ""
+    made: int = 0
+    failed: int = 0
+    worked_s: float = 0.0
 
 
 class Reporter:
@@ -78,9 +89,16 @@ class Reporter:
                 self._told = line
 
     def _line(self) -> bytes:
-        threads = [[one.phase, round(one.since, 1)] for one in phases.under_way()]
-        said = {"images": self._recent.images, "under_way": threads}
-        return json.dumps(said).encode() + b"\n"
+        activities, recent = phases.under_way(), self._recent
+        report = Report(
+            images=recent.images,
+            under_way=tuple((one.phase, round(one.since, 1)) for one in activities),
+            preparing=_preparing(activities),
+            made=recent.made,
+            failed=recent.failed,
+            worked_s=round(recent.worked_s, 3),
+        )
+        return json.dumps(asdict(report)).encode() + b"\n"
 
     def _write(self, line: bytes) -> bool:
         try:
@@ -117,7 +135,14 @@ class Listener:
         os.close(self._pipe)
 
 
+def _preparing(activities: list[Activity]) -> str:
+    doing = phases.most_telling(activities)
+    is_told = doing.phase in (phases.DOWNLOADING, phases.LOADING, phases.COMPILING)
+    # A line must fit into a pipe at once.
+    return f"{doing.phase} {doing.detail}"[:MOST_TOLD].rstrip() if is_told else ""
+
+
 def _parse(line: bytes) -> Report:
     said = json.loads(line)
-    threads = tuple((phase, since) for phase, since in said["under_way"])
-    return Report(images=said["images"], under_way=threads)
+    threads = tuple((phase, since) for phase, since in said.pop("under_way"))
+    return Report(**said, under_way=threads)

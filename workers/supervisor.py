@@ -10,6 +10,7 @@ from storage.errors import NightsweepError
 from storage.owners import my_host, my_name
 from storage.roster import Entry
 from workers import phases
+from workers.account import Account
 from workers.bench import MANY
 from workers.child import Child, Process
 from workers.devices import Seat
@@ -63,6 +64,7 @@ class Supervisor:
         self._upkeep = Upkeep(database, repair=repair, keep_redis=keep_redis)
         self._give_up_after = give_up_after
         self._leave = leave or Leave()
+        self._account = Account()
         self._watchdog = Watchdog(read_limits())
         self._next_lock = 0.0
         self._stopping = False
@@ -105,6 +107,7 @@ class Supervisor:
         self._end_all()
         if self._upkeep.trouble:
             log.error("%s", self._upkeep.trouble, extra={"action": "wrong_place"})
+        self._account.close(self._why())
         return 1 if self._is_hopeless() else 0
 
     def _seated(self) -> list[Child]:
@@ -117,6 +120,11 @@ class Supervisor:
         return (
             self._stopping or self._is_hopeless() or self._leave.is_due(is_idle=is_idle)
         )
+
+    def _why(self) -> str:
+        if self._is_hopeless():
+            return "no worker can go on"
+        return "it was told to" if self._stopping else self._leave.why
 
     def _is_hopeless(self) -> bool:
         if self._is_in_vain or self._upkeep.trouble:
@@ -152,6 +160,8 @@ class Supervisor:
         process = child.process
         has_ended = process is not None and process.popen.poll() is not None
         child.listen()  # also to its last words
+        if process is not None:
+            self._account.look(child.seat.name, process)
         if process is None:
             self._start(child)
         elif has_ended:
@@ -248,6 +258,8 @@ class Supervisor:
         self._await(running, asked=time.monotonic())
         for child in self._children:
             if child.process:
+                child.process.listener.listen()
+                self._account.look(child.seat.name, child.process)
                 child.process.close()
                 self._upkeep.free(child.process.owner, died=False)  # it was our doing
             if child.bench.ends:

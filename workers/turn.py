@@ -55,10 +55,14 @@ class Turn:
         """
         database = self.kit.database
         named = self.kit.patiently(lambda: claims.groups_of(database, keys))
-        ends = time.monotonic() + TURN_S
+        began = time.monotonic()
+        ends = began + TURN_S
         self.recent.begin()
-        while named and time.monotonic() < ends and (group := self._choose(named)):
-            self._make(group, ends)
+        try:
+            while named and time.monotonic() < ends and (group := self._choose(named)):
+                self._make(group, ends)
+        finally:
+            self.recent.end_turn(time.monotonic() - began)
 
     def _choose(self, named: Collection[str]) -> Group | None:
         """Give the most urgent group, as long as there is one that this turn is for.

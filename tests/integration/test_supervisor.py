@@ -1,5 +1,6 @@
 """The supervisor and its worker processes, painting with a stand-in."""
 
+import re
 import signal
 import threading
 from collections.abc import Callable
@@ -218,13 +219,19 @@ def test_the_worker_command_does_not_wait_for_what_is_no_database(
 
 
 def test_the_worker_command_serves_until_it_is_told_to_stop(
-    database: Database, settings: Settings, app: Celery
+    database: Database,
+    settings: Settings,
+    app: Celery,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     submit(database, plan_seeds(*range(3), **SMALL))
     threading.Timer(0.1, lambda: _terminate_when_made(database)).start()
     said = CliRunner().invoke(cli, ["worker", "--device", "cpu", "--workers", "1"])
     assert said.exit_code == 0, said.output
     assert f"Serving with cpu0; logs in {settings.logs}" in said.output
+    turn = r"cpu0: 3 images in [\d.]+ s, [\d.]+ images/s"
+    assert any(re.fullmatch(turn, line) for line in caplog.messages)
+    assert "Ended, since it was told to: 3 images in 0:" in caplog.messages[-1]
     assert is_made(database)
     assert "Stored" in (settings.logs / "cpu0.log").read_text()
 
