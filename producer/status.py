@@ -1,31 +1,30 @@
 """The command `nightsweep status`: how far sweeps are, and who is at work."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.amounts import duration
+from producer import overview
 from producer.json_lines import open_label, write_json
 from producer.opening import opened_to_read
-from producer.tables import plain, text_console
-from producer.watch import Standing, describe, standing
+from producer.overview import sweeps_table, workers_table
+from producer.tables import Column, make_table, terminal_width, text_console
+from producer.watch import standing
 from storage import sweeps
 from storage.claims import leased_owners
 from storage.database import Database
 from storage.errors import DatabaseError, UsageError
-from storage.owners import host_of
-from storage.progress import Worker, count_by, list_workers, worked_s
+from storage.progress import count_by, list_workers, worked_s
 from storage.schema import JOB_STATES
 from storage.settings import read_settings
 from storage.sweeps import Sweep
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
 #: Seconds between two looks at the database; where one takes long, ten times that.
 LOOK_S = 2.0
@@ -42,18 +41,28 @@ SECONDS_PER_HOUR = 3600
 )
 @click.option("--by", metavar="AXIS", help="Count the jobs of each value of an axis.")
 @click.option("--workers", is_flag=True, help="Only the workers.")
+@click.option(
+    "--all",
+    "shows_all",
+    is_flag=True,
+    help="Show every sweep and worker, however low the screen is.",
+)
 @click.option("--watch", is_flag=True, help="Look again every two seconds.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, one a sweep.")
 def status(
-    names: Sequence[str], *, by: str | None, workers: bool, watch: bool, as_json: bool
+    names: Sequence[str], *, by: str | None, watch: bool, as_json: bool, **asked: bool
 ) -> None:
     """Say how far every sweep is.
 
-    It reads SQL only, so it answers while Redis or the workers are away. GPU-hours are
-    those that images took, without loading. JSON lines are of sweeps, of the values of
-    an axis with --by, or of workers with --workers.
+    On a terminal, sweeps with something left to make come first, the most urgent on
+    top, then the newest of the others; the rest is one line. It reads SQL only, so it
+    answers while Redis or the workers are away. GPU-hours are those that images took,
+    without loading. JSON lines are of sweeps, of the values of an axis with --by, or of
+    workers with --workers.
     """
-    question = _Question(names, by=by, workers=workers)
+    if not terminal_width():
+        asked["shows_all"] = True  # a pipe has no end
+    question = _Question(names, by=by, **asked)
     if watch and not as_json:
         question.watch()
     elif as_json:
@@ -61,16 +70,26 @@ def status(
             write_json(question.rows(database))
     else:
         with opened_to_read(read_settings()) as database:
-            text_console().print(question.shown(database))
+            console = text_console()
+            shown = question.shown(database, width=console.width, height=console.height)
+            console.print(shown, crop=False)
 
 
 class _Question:
     """What is asked of the database, and the answers for programs and people."""
 
-    def __init__(self, names: Sequence[str], *, by: str | None, workers: bool) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        *,
+        by: str | None,
+        workers: bool,
+        shows_all: bool = False,
+    ) -> None:
         self._names = names
         self._by = by
         self._workers = workers
+        self._shows_all = shows_all
 
     def rows(self, database: Database) -> Iterator[dict[str, Any]]:
         """Give the answer as rows."""
@@ -84,36 +103,75 @@ class _Question:
             else:
                 yield _sweep_row(database, sweep)
 
-    def shown(self, database: Database) -> "RenderableType":
-        """Give the answer as tables, the workers last."""
+    def shown(
+        self, database: Database, *, width: int, height: int | None = None
+    ) -> "RenderableType":
+        """Give the answer as tables that fit on a screen, the workers last.
+
+        Args:
+            database: Where the answer is.
+            width: Characters of a line.
+            height: Lines of the screen; None for no limit.
+        """
         from rich.console import Group
 
-        workers = _workers_table(list_workers(database), leased_owners(database))
+        if self._shows_all:
+            height = None
+        found = list_workers(database)
         if self._workers:
-            return workers
+            return workers_table(found, leased_owners(database), width=width)
         chosen = self._chosen(database)
         if self._by:
             rows = [_axis_rows(database, sweep, self._by) for sweep in chosen]
             return Group(*(_axis_table(self._by, list(each)) for each in rows))
-        hours = [worked_s(database, sweep) / SECONDS_PER_HOUR for sweep in chosen]
-        standings = [standing(database, sweep) for sweep in chosen]
-        notes = (note for one in standings for note in _notes(one))
-        return Group(_table(standings, hours), *notes, "", workers)
+        fit = overview.rows_for_workers(height, len(found))
+        below = [workers_table(found[:fit], leased_owners(database), width=width)]
+        if found[fit:]:
+            below.append(overview.more_workers(found[fit:]))
+        # Beside these tables: a blank line, the heading of workers, and the prompt.
+        left = None if height is None else height - fit - len(below) - 2
+        above = self._sweeps(database, chosen, width=width, height=left)
+        return Group(*above, "", *below)
+
+    def _sweeps(
+        self,
+        database: Database,
+        chosen: Sequence[Sweep],
+        *,
+        width: int,
+        height: int | None,
+    ) -> Iterator["RenderableType"]:
+        """Give the table of sweeps, and below it what is left out or held up."""
+        counts = sweeps.count_all_states(database)
+        top, rest = overview.choose(chosen, counts)
+        if self._names or self._shows_all:
+            top, rest = list(chosen), []
+        standings = [standing(database, sweep) for sweep in top]
+        said = list(overview.notes(standings))
+        if height is not None:
+            # Beside the rows: the heading, and a line of what is left out.
+            fit = height - 2 - overview.lines_of(said, width)
+            fit = max(fit, overview.LEAST_ROWS)
+            top, rest = top[:fit], [*top[fit:], *rest]
+        hours = [worked_s(database, sweep) / SECONDS_PER_HOUR for sweep in top]
+        yield sweeps_table(standings[: len(top)], hours, width=width)
+        if rest:
+            yield overview.describe_folded(rest, counts)
+        yield from said
 
     def watch(self) -> None:
         """Show it again and again, until Ctrl-C."""
         from rich.live import Live
 
-        with (
-            Live(console=text_console(), auto_refresh=False) as live,
-            _until_interrupted(),
-        ):
+        console = text_console()
+        with Live(console=console, auto_refresh=False) as live, _until_interrupted():
             while True:
                 began = time.monotonic()
                 # Opened anew: one that began while nobody wrote sees no change.
                 try:
                     with opened_to_read(read_settings()) as database:
-                        live.update(self.shown(database), refresh=True)
+                        size = {"width": console.width, "height": console.height}
+                        live.update(self.shown(database, **size), refresh=True)
                 except DatabaseError as exc:
                     live.update(f"Waiting: {exc}", refresh=True)
                 time.sleep(max(LOOK_S, 10 * (time.monotonic() - began)))
@@ -159,85 +217,15 @@ def _axis_rows(database: Database, sweep: Sweep, axis: str) -> Iterator[dict[str
         }
 
 
-def _axis_table(axis: str, rows: Sequence[Mapping[str, Any]]) -> "Table":
-    table = _new_table(axis, title=str(rows[0]["sweep"]) if rows else None)
-    shown = _shown_states([row[state] for row in rows] for state in JOB_STATES)
-    _add_counts(table, shown)
-    for row in rows:
-        counts = [row["total"], *(row[state] for state in shown)]
-        table.add_row(plain(row["value"]), *(f"{count:,}" for count in counts))
-    return table
+def _axis_table(axis: str, rows: Sequence[Mapping[str, Any]]) -> "RenderableType":
+    from rich.console import Group
 
-
-def _table(standings: Sequence[Standing], hours: Sequence[float]) -> "Table":
-    table = _new_table("sweep")
-    shown = _shown_states(
-        [getattr(s, state) for s in standings] for state in JOB_STATES
-    )
-    _add_counts(table, shown)
-    for column in ("images/s", "left", "GPU-hours"):
-        table.add_column(column, justify="right")
-    for one, spent in zip(standings, hours, strict=True):
-        name = one.sweep if one.state == "active" else f"{one.sweep} ({one.state})"
-        counts = [one.total, *(getattr(one, state) for state in shown)]
-        table.add_row(
-            name,
-            *(f"{count:,}" for count in counts),
-            f"{one.images_per_s:.2f}",
-            duration(one.eta_s),
-            f"{spent:.2f}",
-        )
-    return table
-
-
-def _notes(one: Standing) -> Iterator[str]:
-    if one.reason:
-        yield plain(f"{one.sweep} is {one.state}: {one.reason}")
-    for blocked in one.blocked:
-        yield plain(f"{one.sweep}: {describe(blocked)}")
-
-
-def _workers_table(workers: Sequence[Worker], owners: set[str]) -> "RenderableType":
-    if not workers:
-        return _at_work(owners)
-    table = _new_table("worker")
-    for column in ("host", "GPU", "phase", "with"):
-        table.add_column(column)
-    for column in ("images", "images/s"):
-        table.add_column(column, justify="right")
-    table.add_column("")
-    for one in workers:
-        rate = "" if one.images_per_s is None else f"{one.images_per_s:.2f}"
-        texts = (one.name, one.host, one.gpu, one.phase, one.detail)
-        table.add_row(*map(plain, texts), f"{one.images:,}", rate, _silence(one))
-    return table
-
-
-def _silence(worker: Worker) -> str:
-    silent = worker.is_silent
-    return f"silent for {worker.silent_s:.0f} s" if silent else ""
-
-
-def _at_work(owners: set[str]) -> str:
-    if not owners:
-        return "No worker is at work."
-    hosts = sorted(set(map(host_of, owners)))
-    workers = "1 worker is" if len(owners) == 1 else f"{len(owners)} workers are"
-    return f"{workers} at work on {', '.join(hosts)}."
-
-
-def _new_table(first: str, **options: Any) -> "Table":
-    from rich.table import Table
-
-    return Table(first, box=None, title_justify="left", **options)
-
-
-def _add_counts(table: "Table", states: Sequence[str]) -> None:
-    for column in ("images", *states):
-        table.add_column(column, justify="right")
-
-
-def _shown_states(counts: Iterable[Sequence[int]]) -> list[str]:
-    """Give the states to show: all but `quarantined` where nothing is."""
-    found = zip(JOB_STATES, counts, strict=True)
-    return [state for state, each in found if state != "quarantined" or any(each)]
+    states = overview.shown_states(rows)
+    columns = [
+        Column(name=axis, read=lambda row: row["value"], folds_at=" "),
+        overview.number_column("images", "total"),
+        *(overview.number_column(state, state) for state in states),
+    ]
+    title = str(rows[0]["sweep"]) if rows else ""
+    width = text_console().width
+    return Group(title, make_table(rows, columns, width=width))

@@ -12,6 +12,7 @@ from rich.cells import cell_len, set_cell_size
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 #: Characters between two columns.
 GAP = 2
@@ -30,6 +31,7 @@ class Column:
         read: Gives the text of a row.
         is_number: Whether it stands at the right.
         narrowest: Characters to which it may be cut; None where it never is.
+        cuts_middle: Whether it is cut in the middle, since its end tells it apart.
         is_optional: Whether it goes where the line is too short for all.
         folds_at: What it may be broken at into several lines, ", " or " "; None where
             it may not.
@@ -39,6 +41,7 @@ class Column:
     read: Callable[[Mapping[str, Any]], str]
     is_number: bool = False
     narrowest: int | None = None
+    cuts_middle: bool = False
     is_optional: bool = False
     folds_at: str | None = None
 
@@ -94,6 +97,18 @@ def table_lines(
                 yield _joined(line, shown, widths)
 
 
+def make_table(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, width: int
+) -> "Text":
+    """Return rows as a table that fits into a line of `width`, for a screen of rich."""
+    from rich.text import Text
+
+    lines = list(table_lines(rows, columns, width=width))
+    table = Text("\n".join(lines), no_wrap=True, overflow="ignore")
+    table.stylize("bold", 0, len(lines[0]) if lines else 0)
+    return table
+
+
 def fit_widths(
     columns: Sequence[Column], texts: Mapping[str, Sequence[str]], *, width: int
 ) -> dict[str, int]:
@@ -119,6 +134,17 @@ def shorten(text: str, width: int) -> str:
     if cell_len(text) <= width:
         return text
     return f"{set_cell_size(text, width - 1).rstrip()}…"
+
+
+def shorten_middle(text: str, width: int) -> str:
+    """Cut a text in the middle that is wider than `width` columns of a terminal."""
+    if cell_len(text) <= width:
+        return text
+    end = (width - 1) // 2
+    start = set_cell_size(text, width - 1 - end).rstrip()
+    # Of the end, as many columns; read backwards, since one is cut off at its end.
+    rest = set_cell_size(text[::-1], end).strip()[::-1]
+    return f"{start}…{rest}"
 
 
 def fold(text: str, width: int, *, mark: str) -> list[str]:
@@ -151,7 +177,7 @@ def _fitted(column: Column, text: str, widths: Mapping[str, int]) -> list[str]:
     width = widths[column.name]
     if column.folds_at:
         return fold(text, width, mark=column.folds_at)
-    return [shorten(text, width)]
+    return [(shorten_middle if column.cuts_middle else shorten)(text, width)]
 
 
 def _joined(

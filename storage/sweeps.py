@@ -190,6 +190,20 @@ def count_states(database: Database, sweep: Sweep) -> dict[str, int]:
         return dict(connection.execute(query).all())
 
 
+def count_all_states(database: Database) -> dict[int, dict[str, int]]:
+    """Count the jobs of every sweep by state, by the row of the sweep."""
+    query = (
+        sa.select(sweep_jobs.c.sweep_id, jobs.c.state, sa.func.count())
+        .join(jobs, jobs.c.id == sweep_jobs.c.job_id)
+        .group_by(sweep_jobs.c.sweep_id, jobs.c.state)
+    )
+    counts: dict[int, dict[str, int]] = {}
+    with database.read() as connection:
+        for sweep_id, state, count in connection.execute(query):
+            counts.setdefault(sweep_id, {})[state] = count
+    return counts
+
+
 def count_unmade(database: Database) -> int:
     """Count the jobs that wait for a worker or are in the hands of one."""
     query = sa.select(sa.func.count()).where(sa.or_(RUNNABLE, LEASED))

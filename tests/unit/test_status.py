@@ -1,6 +1,7 @@
 """`nightsweep status`: how far sweeps are, and who is at work."""
 
 import json
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +19,7 @@ from storage.database import Database
 from storage.errors import DatabaseError
 from storage.results import record_done, record_failure
 from storage.schema import sweeps, workers
-from storage.sweeps import Sweep, save_sweep
+from storage.sweeps import Sweep, find_sweep, save_sweep
 from storage.wishes import add_jobs
 from tests.builders import (
     ENVIRONMENT,
@@ -29,6 +30,8 @@ from tests.builders import (
     submit,
     take,
 )
+
+NAME = "portraits-of-cats-in-the-rain-"
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -41,10 +44,27 @@ def ask(*words: str) -> list[dict[str, Any]]:
 
 def shown(database: Database, **asked: Any) -> str:
     question = _Question((), **{"by": None, "workers": False, **asked})
-    console = Console(width=120, markup=False, emoji=False)
+    return screen(database, question, width=120)
+
+
+def screen(
+    database: Database, question: _Question, *, width: int, height: int | None = None
+) -> str:
+    console = Console(width=width, markup=False, emoji=False)
     with console.capture() as captured:
-        console.print(question.shown(database))
+        shown = question.shown(database, width=width, height=height)
+        console.print(shown, crop=False)
     return captured.get()
+
+
+def add_sweeps(database: Database) -> None:
+    """Submit 26 sweeps with names of one beginning; the last four are not made."""
+    for number in range(26):
+        name = f"{NAME}{number:02}"
+        submit(database, plan_seeds(number), name=name, priority=9 - number // 10)
+        if number < 22:
+            done = {claim.id: make_result() for claim in take(database)}
+            record_done(database, done, worker="cpu0", environment=ENVIRONMENT)
 
 
 def submit_axes(database: Database) -> None:
@@ -264,3 +284,50 @@ def test_a_watch_outlives_an_outage(
     assert said.exit_code == 0, said.output
     assert len(looks) == 3
     assert "night" in said.output
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50), (60, 16)])
+def test_many_sweeps_and_workers_fit_on_a_screen(
+    database: Database, width: int, height: int
+) -> None:
+    add_sweeps(database)
+    for number in range(16):
+        add_worker(database, f"gpu{number}")
+    lines = screen(
+        database,
+        _Question((), by=None, workers=False),
+        width=width,
+        height=height,
+    ).splitlines()
+    assert len(lines) < height  # the prompt has one, too
+    assert [line for line in lines if len(line) > width] == []
+    text = "\n".join(lines)
+    assert "gpu0" in text
+    assert f"{NAME}22 " in text or re.search(r"portr\S*…\S*-22 ", text)
+    assert ("more: " in text) == (height < 50)
+
+
+def test_what_is_left_to_make_comes_first_and_what_is_done_is_folded(
+    database: Database,
+) -> None:
+    add_sweeps(database)
+    for number, state in ((24, "cancelled"), (23, "paused")):
+        sweep = find_sweep(database, f"{NAME}{number}")
+        assert sweep
+        life.set_state(database, sweep, state)
+    text = shown(database)
+    found = re.findall(r"rain-(\d\d)(?: \((\w+)\))?", text)
+    assert found == [
+        *(("22", ""), ("25", ""), ("23", "paused")),
+        *(("24", "cancelled"), ("21", ""), ("20", "")),
+    ]
+    assert "20 more sweeps: 20 images made; --all shows them." in text
+    every = re.findall(r"rain-(\d\d)", shown(database, shows_all=True))
+    assert every == [f"{number:02}" for number in range(26)]
+    assert len(ask()) == 26
+
+
+def test_a_few_sweeps_are_all_shown(database: Database) -> None:
+    submit_axes(database)
+    assert "night" in shown(database)
+    assert "more sweep" not in shown(database)
