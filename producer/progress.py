@@ -2,41 +2,45 @@
 
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 import click
 
-from producer.amounts import duration
+from producer.pace import Pace
 from producer.tables import shorten
 from producer.watch import Standing
+from storage.progress import Worker
 
 #: Seconds between two lines where standard error is no terminal.
 LINE_S = 10.0
-#: Seconds over which the rate is taken.
-WINDOW_S = 30.0
 #: Characters of a sweep's name beside a bar, which needs the room.
 NAME_WIDTH = 24
 
-_LOADING = "loading the model"
+
+class Show(Protocol):
+    """Shows how far a sweep is; arguments as of `producer.pace.Pace.look`."""
+
+    def __call__(self, now: Standing, workers: Sequence[Worker], **more: int) -> None:
+        """Show it."""
 
 
 @contextmanager
-def progress_shown(first: Standing) -> Iterator[Callable[[Standing], None]]:
+def progress_shown(first: Standing) -> Iterator[Show]:
     """Give a function that shows how far a sweep is; call it now and then."""
-    pace = _Pace(first)
+    pace = Pace(first)
     if not sys.stderr.isatty():
         yield _Lines(pace)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, Progress, TextColumn
     from rich.table import Column
 
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),  # the only one that gives way on a narrow terminal
-        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[ended]}", table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[pace]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
@@ -45,53 +49,37 @@ def progress_shown(first: Standing) -> Iterator[Callable[[Standing], None]]:
             shorten(first.sweep, NAME_WIDTH),
             total=first.total,
             completed=ended,
-            pace=pace.text(first),
+            ended=f"{ended:,}/{first.total:,}",
+            pace="",
         )
 
-        def show(now: Standing) -> None:
-            ended = now.total - now.unmade
-            progress.update(task, completed=ended, pace=pace.text(now))
+        def show(now: Standing, workers: Sequence[Worker], **more: int) -> None:
+            pace.look(now, workers, **more)
+            # Steps in hand move the bar, and count as no image.
+            progress.update(
+                task,
+                completed=pace.ended,
+                ended=f"{now.total - now.unmade:,}/{now.total:,}",
+                pace=pace.text(),
+            )
 
         yield show
-
-
-class _Pace:
-    """Images a second of late, and what that means for the rest."""
-
-    def __init__(self, first: Standing) -> None:
-        self._seen = deque([(time.monotonic(), first.done)])
-
-    def text(self, now: Standing) -> str:
-        """Say the rate, the time left and the failures."""
-        moment = time.monotonic()
-        self._seen.append((moment, now.done))
-        while moment - self._seen[0][0] > WINDOW_S:
-            self._seen.popleft()
-        then, done = self._seen[0]
-        rate = (now.done - done) / (moment - then) if moment > then else 0.0
-        if not rate:
-            return _LOADING if not now.done else ""
-        parts = [f"{rate:.2f} images/s", f"{duration(now.unmade / rate)} left"]
-        failed = now.failed + now.quarantined
-        return " · ".join([*parts, f"{failed:,} failed"] if failed else parts)
 
 
 class _Lines:
     """Progress for a log: a line every ten seconds."""
 
-    def __init__(self, pace: _Pace) -> None:
+    def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._said = 0.0
-        self._has_told_loading = False
 
-    def __call__(self, now: Standing) -> None:
+    def __call__(self, now: Standing, workers: Sequence[Worker], **more: int) -> None:
         """Say how far it is, if the last line is old enough."""
+        self._pace.look(now, workers, **more)
         if time.monotonic() - self._said < LINE_S and now.unmade:
             return
         self._said = time.monotonic()
         ended = now.total - now.unmade
-        pace = self._pace.text(now)
-        if pace == _LOADING:
-            pace = "" if self._has_told_loading else pace
-            self._has_told_loading = True
-        click.echo(f"{now.sweep}: {ended:,} of {now.total:,} {pace}".rstrip(), err=True)
+        share = self._pace.ended / max(now.total, 1)
+        said = f"{now.sweep}: {ended:,} of {now.total:,} ({share:.1%}) "
+        click.echo(f"{said}{self._pace.text()}".rstrip(), err=True)

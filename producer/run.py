@@ -132,7 +132,7 @@ def _outliving_terminal() -> Iterator[None]:
 def _follow(database: Database, sweep: Sweep, crew: Crew) -> Standing:
     """Show progress until the sweep is made, or nobody works on it any more."""
     now, took_s = standing(database, sweep), 0.0
-    news = _News()
+    news, models = _News(), sweeps.count_models(database, sweep)
     with progress_shown(now) as show:
         while now.unmade and not crew.is_over():
             # A look at a million jobs takes a while: a tenth of the time at most.
@@ -141,6 +141,9 @@ def _follow(database: Database, sweep: Sweep, crew: Crew) -> Standing:
             try:
                 now = standing(database, sweep)
                 workers = list_workers(database)
+                if models > 1:
+                    models = sweeps.count_models(database, sweep)
+                others = sweeps.count_leased(database) - now.leased
                 news.tell(workers)
                 is_stuck = not now.leased and _is_stuck(database, sweep, now, workers)
             except DatabaseError as exc:
@@ -151,7 +154,7 @@ def _follow(database: Database, sweep: Sweep, crew: Crew) -> Standing:
             took_s = time.monotonic() - began
             if said := crew.news():
                 click.echo(said, err=True)
-            show(now)
+            show(now, workers, models=models, others=others)
             if is_stuck or now.state != "active":
                 break  # where it is not active, it paused itself, or somebody did
     return now

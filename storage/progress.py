@@ -31,6 +31,8 @@ class Worker:
         detail: With what: a model, mostly.
         images: Made since it was started.
         images_per_s: Of late; None where that is unknown.
+        in_hand: Steps taken for the images that it paints, as images: 0.5 is half of
+            one.
         silent_s: Seconds since its last sign of life.
     """
 
@@ -41,6 +43,7 @@ class Worker:
     detail: str
     images: int
     images_per_s: float | None
+    in_hand: float = 0.0
     silent_s: float
 
     @property
@@ -52,7 +55,8 @@ class Worker:
 def list_workers(database: Database) -> list[Worker]:
     """Give the workers that gave a sign of life within the last hour."""
     now = datetime.now(UTC)
-    shown = ("name", "host", "gpu", "phase", "detail", "images", "images_per_s")
+    shown = [*("name", "host", "gpu", "phase", "detail")]
+    shown += ["images", "images_per_s", "in_hand"]
     columns = [workers.c[name] for name in shown]
     query = sa.select(*columns, workers.c.seen_at).order_by(
         workers.c.host, workers.c.name, workers.c.started_at

@@ -33,6 +33,8 @@ class Entry:
         detail: What it does that with, or why.
         images: What its process made.
         images_per_s: Of late; None where it made none.
+        in_hand: Steps taken for the images that it paints, as images: 0.5 is half of
+            one.
         started_at: When its process began; ISO 8601, UTC.
         phase_at: When the phase began; likewise.
     """
@@ -45,6 +47,7 @@ class Entry:
     detail: str = ""
     images: int = 0
     images_per_s: float | None = None
+    in_hand: float = 0.0
     started_at: str
     phase_at: str
 

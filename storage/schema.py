@@ -267,6 +267,8 @@ workers = Table(
     Column("started_at", String(32), nullable=False),
     Column("phase_at", String(32), nullable=False),
     Column("seen_at", String(32), nullable=False),
+    # Steps of the images that it paints, as images: 0.5 is half of one.
+    Column("in_hand", Float(53), nullable=False, server_default="0"),
 )
 
 scores = Table(

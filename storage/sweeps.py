@@ -190,6 +190,19 @@ def count_states(database: Database, sweep: Sweep) -> dict[str, int]:
         return dict(connection.execute(query).all())
 
 
+def count_models(database: Database, sweep: Sweep) -> int:
+    """Count the models that a sweep's unmade jobs need."""
+    query = (
+        sa.select(sa.func.count(sa.distinct(jobs.c.model_id)))
+        .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
+        .where(
+            sweep_jobs.c.sweep_id == sweep.id, jobs.c.state.in_(("pending", "leased"))
+        )
+    )
+    with database.read() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
 def count_all_states(database: Database) -> dict[int, dict[str, int]]:
     """Count the jobs of every sweep by state, by the row of the sweep."""
     query = (
@@ -202,6 +215,13 @@ def count_all_states(database: Database) -> dict[int, dict[str, int]]:
         for sweep_id, state, count in connection.execute(query):
             counts.setdefault(sweep_id, {})[state] = count
     return counts
+
+
+def count_leased(database: Database) -> int:
+    """Count the jobs of all sweeps that workers have in hand."""
+    query = sa.select(sa.func.count()).select_from(jobs).where(LEASED)
+    with database.read() as connection:
+        return int(connection.execute(query).scalar_one())
 
 
 def count_unmade(database: Database) -> int:

@@ -50,6 +50,7 @@ class Activity:
             processes of a machine share.
         measure: Gives a number that changes as long as it gets on; None where the
             thread says so itself.
+        part: Steps taken for the images that it paints, as images: 0.5 is half of one.
     """
 
     phase: str
@@ -57,6 +58,7 @@ class Activity:
     since: float = field(default_factory=time.monotonic)
     measure: Callable[[], int] | None = None
     measured: int = -1
+    part: float = 0.0
 
 
 _lock = threading.Lock()
@@ -102,6 +104,18 @@ def progress() -> None:
     """Say that this thread got on; it costs next to nothing."""
     nested = _under_way.get(threading.get_ident())
     if nested:
+        nested[-1].since = time.monotonic()
+
+
+def get_to(part: float) -> None:
+    """Say that this thread got on, and how far it is with the images that it paints.
+
+    Args:
+        part: Steps taken for all of them, as images: 0.5 is half of one.
+    """
+    nested = _under_way.get(threading.get_ident())
+    if nested:
+        nested[-1].part = part
         nested[-1].since = time.monotonic()
 
 

@@ -14,6 +14,7 @@ import torch
 from storage.errors import JobError, NonFiniteError
 from storage.job import Job
 from storage.pipeline_families import NO_GUIDANCE
+from workers import phases
 from workers.decoding import NON_FINITE
 from workers.painting import Painting
 from workers.pipelines import Resident, name_of
@@ -142,6 +143,7 @@ class _Stopwatch:
         self, pipe: Any, step: int, _timestep: object, tensors: dict[str, Any]
     ) -> dict[str, Any]:
         """Take note of the end of a step, as diffusers' callback."""
+        phases.get_to((step + 1) / len(pipe.scheduler.timesteps))
         if step + 1 == len(pipe.scheduler.timesteps):
             self._last_step = self._now()
             if not torch.isfinite(tensors["latents"]).all():

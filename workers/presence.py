@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks whether anything changed.
 LOOK_S = 1.0
+#: Seconds after which steps are told of an image that takes longer.
+STEPS_S = 3.0
 
 
 class Presence:
@@ -37,7 +39,7 @@ class Presence:
         self._entry = entry
         self._recent = recent
         self._every_s = every_s
-        self._written, self._next_sign = entry, 0.0
+        self._written, self._next_sign, self._written_at = entry, 0.0, 0.0
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
 
     def start(self) -> None:
@@ -54,16 +56,24 @@ class Presence:
             time.sleep(LOOK_S)
 
     def _write_news(self) -> None:
-        now, old = self._look(), self._written
-        is_new = (now.phase, now.detail) != (old.phase, old.detail)
-        if is_new or time.monotonic() >= self._next_sign:
+        now, moment = self._look(), time.monotonic()
+        if self._is_news(now, moment) or moment >= self._next_sign:
             with suppress(NightsweepError):
                 roster.note(self._database, now)
-                self._written = now
+                self._written, self._written_at = now, moment
                 self._next_sign = time.monotonic() + self._every_s
 
+    def _is_news(self, now: Entry, moment: float) -> bool:
+        old = self._written
+        if (now.phase, now.detail) != (old.phase, old.detail):
+            return True
+        # Finished images are progress by themselves, and need no row of this.
+        has_steps = now.in_hand != old.in_hand and now.images == old.images
+        return has_steps and moment - self._written_at >= STEPS_S
+
     def _look(self) -> Entry:
-        doing = phases.most_telling(phases.under_way())
+        activities = phases.under_way()
+        doing = phases.most_telling(activities)
         if doing.phase != self._entry.phase:
             self._entry = replace(self._entry, phase=doing.phase, phase_at=utc_now())
         return replace(
@@ -71,4 +81,5 @@ class Presence:
             detail=doing.detail,
             images=self._recent.images,
             images_per_s=self._recent.rate(),
+            in_hand=round(sum(one.part for one in activities), 3),
         )

@@ -62,6 +62,11 @@ class Slot:
         """Whether no step is left."""
         return self.done == len(self.timesteps)
 
+    @property
+    def part(self) -> float:
+        """The share of its steps that were taken, 0 to 1."""
+        return self.done / len(self.timesteps)
+
     def step(self, noise: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
         """Take one step with the network's answer; both and the result: (1, ...).
 

@@ -28,6 +28,7 @@ import torch
 
 from storage.errors import JobError
 from storage.job import Job
+from workers import phases
 from workers.mixed import MixedGuidance, MixedScheduler
 from workers.slot import Filling, Slot, Starter
 from workers.steering import Steering
@@ -207,6 +208,7 @@ class Slots:
             self._withdraw({job.key for job in gone}, latents)
         for index, filling in self._enter_all().items():
             self._fill(index, filling, tensors)
+        phases.get_to(sum(slot.part for slot in self._living()))
         return tensors
 
     def _withdraw(self, keys: Collection[str], latents: torch.Tensor) -> None:

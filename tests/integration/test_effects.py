@@ -26,6 +26,7 @@ from storage.pipeline_families import FAMILIES
 from tests.builders import ENVIRONMENT
 from tests.tiny_families import MAKERS
 from tests.tiny_pipelines import make_flux, make_sd, make_sd3, make_sdxl
+from workers import phases
 from workers.loading import load_pipeline
 from workers.pipelines import DTYPES, Resident
 from workers.plain import paint_plain
@@ -163,3 +164,14 @@ def test_unicode_forms_are_not_joined_where_a_tokenizer_may_tell_them_apart(
 def test_every_family_of_the_table_is_tried_but_those_that_say_so() -> None:
     tried = {kind.partition(" ")[0] for kind in ALL}
     assert tried == {name for name, one in FAMILIES.items() if one.is_tried}
+
+
+def test_the_steps_of_a_call_for_one_image_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(phases, "get_to", told.append)
+    studio = open_studio(tmp_path, make_sd)
+    studio.paint(word_job(studio.parameters(steps=4), studio.card))
+    assert told[-1] == 1.0
+    assert told == [(step + 1) / len(told) for step in range(len(told))]

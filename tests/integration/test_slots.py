@@ -15,6 +15,7 @@ from storage.job import Job
 from tests.batches import Bench, Made, make_job, make_various
 from tests.tiny_pipelines import make_sd
 from tests.work import Basket
+from workers import phases
 from workers.painting import StoppedError
 from workers.slot import Slot
 
@@ -329,6 +330,18 @@ def test_after_an_error_the_jobs_in_hand_are_known_and_the_pipeline_is_whole(
     assert {job.key for job in slots.jobs} == in_hand
     assert bench.pipe.scheduler is own
     check_alone(sd, jobs[0])
+
+
+def test_the_steps_of_all_rows_are_told(
+    sd: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(phases, "get_to", told.append)
+    kinds = (("ddim", 2), ("euler", 4))
+    jobs = [make_job(name, model=sd, steps=steps) for name, steps in kinds]
+    bench_of(sd).mixed(jobs, WIDTH)
+    # Two rows; the first is free after two steps.
+    assert told == [0.5 + 0.25, 0.5, 0.75, 0.0]
 
 
 def test_rows_that_serve_no_job_are_counted(sd: str) -> None:

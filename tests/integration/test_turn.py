@@ -21,6 +21,7 @@ from storage.database import Database
 from storage.errors import DatabaseError, DeviceError, UnfitError
 from storage.images import ImageFolder
 from storage.job import Job
+from storage.progress import list_workers
 from storage.schema import workers
 from storage.settings import Settings
 from tests import stand_in
@@ -42,6 +43,7 @@ from tests.work import Unhurried
 from workers import beat as beat_module
 from workers import feed as feed_module
 from workers import kit as kit_module
+from workers import phases
 from workers import presence as presence_module
 from workers import reports as reports_module
 from workers import turn as turn_module
@@ -539,6 +541,29 @@ def test_no_error_ends_the_presence(
     with database.read() as connection:
         query = sa.select(workers.c.owner, workers.c.images)
         assert connection.execute(query).one() == (ENTRY.owner, 7)
+
+
+@pytest.mark.databases("sqlite")
+def test_steps_are_told_where_no_image_is_finished(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence_module, "STEPS_S", 0.0)
+    recent = Recent()
+    presence = Presence(database, ENTRY, recent, every_s=3600)
+
+    def in_hand() -> float:
+        presence._write_news()
+        (worker,) = list_workers(database)
+        return worker.in_hand
+
+    with phases.during(phases.PAINTING):
+        assert in_hand() == 0
+        phases.get_to(0.5)
+        assert in_hand() == 0.5
+        recent.made_one()
+        phases.get_to(0.75)
+        assert in_hand() == 0.5  # the image says enough
+    assert in_hand() == 0  # another phase
 
 
 def test_no_error_ends_the_reports(monkeypatch: pytest.MonkeyPatch) -> None:

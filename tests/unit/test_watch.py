@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from producer.amounts import duration
+from producer.pace import Pace
 from producer.plan import size
 from producer.progress import progress_shown
 from producer.run import _News
@@ -83,28 +84,95 @@ def test_progress_for_a_log_is_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with progress_shown(make_standing()) as show:
-        show(make_standing())
-        show(make_standing(done=4))
-        show(make_standing(pending=0, leased=0, done=9))
+        show(make_standing(), [])
+        show(make_standing(done=4), [])
+        show(make_standing(pending=0, leased=0, done=9), [])
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("night: 4 of 10")
-    assert lines[-1].startswith("night: 10 of 10")
+    assert lines[0].startswith("night: 4 of 10 (40.0%)")
+    assert lines[-1].startswith("night: 10 of 10 (100.0%)")
     assert "1 failed" in lines[-1]
     assert len(lines) == 2
 
 
-def test_a_log_says_once_that_the_model_is_loaded(
+def test_a_log_says_what_the_workers_do_before_the_first_image(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("producer.progress.LINE_S", 0.0)
     waiting = make_standing(done=0, failed=0, pending=8)
     with progress_shown(waiting) as show:
-        show(waiting)
-        show(waiting)
+        show(waiting, [])
+        for phase in ("starting", "downloading", "loading", "painting"):
+            show(waiting, [make_worker(phase="idle"), make_worker(phase=phase)])
+        show(waiting, [make_worker(phase="painting", silent_s=99.0)])
     assert capsys.readouterr().err.splitlines() == [
-        "night: 0 of 10 loading the model",
-        "night: 0 of 10",
+        "night: 0 of 10 (0.0%)",
+        "night: 0 of 10 (0.0%) starting the workers",
+        "night: 0 of 10 (0.0%) downloading the model",
+        "night: 0 of 10 (0.0%) loading the model",
+        "night: 0 of 10 (0.0%) painting",
+        "night: 0 of 10 (0.0%)",
     ]
+
+
+class Evening:
+    """A sweep of ten images, and a clock that only the test moves."""
+
+    def __init__(self) -> None:
+        self.time_s = 0.0
+        self.pace = Pace(self.standing(0), clock=lambda: self.time_s)
+
+    def standing(self, done: int) -> Standing:
+        return make_standing(done=done, failed=0, pending=8 - done, leased=2)
+
+    def pass_time(self, seconds: float, *, done: int, models: int = 1, **doing: Any):
+        self.time_s += seconds
+        worker = make_worker(**doing)
+        self.pace.look(self.standing(done), [worker], models=models)
+        return self.pace.text()
+
+
+def test_loading_is_no_part_of_the_rate() -> None:
+    evening = Evening()
+    assert evening.pass_time(100, done=0, phase="loading") == "loading the model"
+    assert evening.pass_time(1, done=0, phase="painting") == "painting"
+    said = evening.pass_time(4, done=5, phase="painting")
+    assert said == "1.00 images/s · 5.0 s left"
+
+
+def test_models_that_are_still_to_be_loaded_are_part_of_the_time_left() -> None:
+    evening = Evening()
+    evening.pass_time(100, done=0, phase="loading", models=2)
+    said = evening.pass_time(5, done=5, phase="painting", models=2)
+    assert said == "1.00 images/s · 2 min left"
+    said = evening.pass_time(50, done=5, phase="loading", models=1)
+    assert said == "loading the model · 80 s left"
+    assert evening.pass_time(0, done=5, phase="painting") == (
+        "1.00 images/s · 5.0 s left"
+    )
+
+
+def test_steps_of_images_in_hand_are_progress() -> None:
+    evening = Evening()
+    evening.pass_time(10, done=0, phase="painting", in_hand=0.5)
+    assert evening.pass_time(10, done=0, phase="painting", in_hand=1.0) == (
+        "20 s an image · 3 min left"
+    )
+    assert evening.pace.ended == 1.0
+    evening.pass_time(10, done=0, phase="painting", in_hand=0.0)  # it was killed
+    assert evening.pace.ended == 1.0
+    # Of what workers have in hand, every job has its share.
+    worker = make_worker(in_hand=6.0)
+    evening.pace.look(evening.standing(0), [worker], others=6)
+    assert evening.pace.ended == 1.5
+
+
+def test_a_rate_is_taken_from_an_image_at_the_least() -> None:
+    evening = Evening()
+    for _ in range(9):
+        said = evening.pass_time(100, done=0, phase="painting", in_hand=0.5)
+    assert said.startswith("1,800 s an image · ")
+    said = evening.pass_time(100, done=1, phase="painting", in_hand=0.0)
+    assert said.startswith("1,000 s an image · ")
 
 
 def test_a_bar_has_room_beside_a_long_name(
@@ -114,8 +182,9 @@ def test_a_bar_has_room_beside_a_long_name(
     monkeypatch.setenv("COLUMNS", "80")
     first = make_standing(sweep="a-very-long-name-of-a-sweep-that-goes-on-and-on")
     with progress_shown(first) as show:
-        show(first)
+        show(first, [make_worker(in_hand=1.9)])
     line = capsys.readouterr().err
+    assert " 4/10 painting" in line  # steps of two images are not images
     assert "a-very-long-name-of-a-s… " in line
     assert "━━━━━━━━━━" in line
 
