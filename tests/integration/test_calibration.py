@@ -200,13 +200,15 @@ def test_any_other_end_is_told_with_its_last_words(tmp_path: Path) -> None:
 
 def test_a_calibration_is_shown_and_stored(database: Database) -> None:
     done = subprocess.run(
-        [*MEASURE, *SMALL],
+        # What runs beside the tests is no matter here.
+        [*MEASURE, *SMALL, "--even-if-busy"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "3 of each, one at a time" in done.stderr
+    assert "Speeds: 3 of 3\n" in done.stderr
     speed, *batches = map(json.loads, done.stdout.splitlines())
     (stored,) = speeds.read(database)
     assert {**asdict(stored), "kind": "speed"}.items() <= speed.items()
