@@ -141,7 +141,8 @@ def _misbehave(job: Job) -> None:
     if job.prompt == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if job.prompt == "raise":
-        raise ZeroDivisionError
+        msg = "division by zero"
+        raise ZeroDivisionError(msg)
     if job.prompt == "unfit":
         msg = "the model must be there, but is not"
         raise ModelError(msg)
@@ -149,7 +150,8 @@ def _misbehave(job: Job) -> None:
 
 def _develop(job: Job) -> Painting:
     if job.prompt == "undevelopable":
-        raise ZeroDivisionError
+        msg = "division by zero"
+        raise ZeroDivisionError(msg)
     return Painting(
         image=Image.new("RGB", (job.width, job.height), f"#{job.key[:6]}"),
         environment=ENVIRONMENT,

@@ -91,8 +91,9 @@ def test_workers_beside_a_newer_schema_end_with_one_sentence(night: Night) -> No
         with with_other_schema(night.database, "9999"):
             let_go()
             assert supervisor.wait(PATIENCE_S) == 1
-    *_, last = (night.folder / "said").read_text().splitlines()
-    assert "has 9999 by now; start this again, with the nightsweep that" in last
+    said = (night.folder / "said").read_text()
+    assert "has 9999 by now; start this again, with the nightsweep that" in said
+    assert "Ended, since no worker can go on: " in said
     assert "Traceback" not in night.log()
     assert not night.states()["leased"]
     with night.working(2):

@@ -155,7 +155,7 @@ def test_a_plan_says_what_comes_stays_and_leaves(
 ) -> None:
     make_all(database)
     say("extend", "night", "--axis", "steps+=40")
-    planned = json.loads(say("plan", file, "--axis", "steps=8,50"))
+    planned = json.loads(say("plan", file, "--axis", "steps=8,50", "--json"))
     assert planned["stored"] == {
         "sweep": "night",
         "revision": 2,
@@ -164,7 +164,7 @@ def test_a_plan_says_what_comes_stays_and_leaves(
         "lost": 3,
         "kept": 3,
     }
-    assert json.loads(say("plan", file, "--name", "new"))["stored"] is None
+    assert json.loads(say("plan", file, "--name", "new", "--json"))["stored"] is None
 
 
 def test_a_plan_for_people_says_that_it_is_asked_before_anything_is_lost(
@@ -231,7 +231,7 @@ def test_a_stored_sweep_goes_on_by_its_name(file: Path, database: Database) -> N
     said = say("submit", "night")
     assert "night (revision 2): 9 images, 0 new, 0 made already." in said
     assert "night was paused; it is active again." in said
-    assert json.loads(say("plan", "night"))["stored"]["stay"] == 9
+    assert json.loads(say("plan", "night", "--json"))["stored"]["stay"] == 9
 
 
 def test_a_file_wins_over_a_sweep_of_that_name(

@@ -588,7 +588,7 @@ def test_a_sweep_of_which_nothing_is_made_is_refused_at_once(
     assert (result.exit_code, result.stdout) == (2, "")
     said = " ".join(result.stderr.split())
     assert "must have an image that is made, but later has none yet (6 pend" in said
-    assert said.endswith("nightsweep status --sweep later` says how far it is.")
+    assert said.endswith(" status --sweep later` says how far it is.")
     finish(store[0].settings, planned[:1], fail={planned[0].job.key})
     assert "has none yet (1 failed, 5 pending)" in run(tmp_path, "later").stderr
 

@@ -177,14 +177,14 @@ def test_views_on_a_server_keep_their_owners_rights_and_more(
 ) -> None:
     run(
         on_server,
-        "CREATE ROLE reader",
+        "CREATE ROLE analyst",
         'CREATE ROLE "an Owner"',
         "CREATE SCHEMA reports",
         'GRANT USAGE, CREATE ON SCHEMA reports TO "an Owner"',
-        "GRANT SELECT ON images TO reader, PUBLIC",
+        "GRANT SELECT ON images TO analyst, PUBLIC",
         'GRANT SELECT ON images TO "an Owner" WITH GRANT OPTION',
         "CREATE VIEW reports.best WITH (security_barrier) AS SELECT key FROM images",
-        "GRANT SELECT, DELETE ON reports.best TO reader",
+        "GRANT SELECT, DELETE ON reports.best TO analyst",
         'ALTER VIEW reports.best OWNER TO "an Owner"',
         "COMMENT ON VIEW reports.best IS 'the ''best'': 100%'",
         "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS"
@@ -203,7 +203,7 @@ def test_views_on_a_server_keep_their_owners_rights_and_more(
     (best_now, images_now) = rows(on_server, query)
     assert best_now == best
     assert images_now[:5] == images[:5]
-    run(on_server, "DROP OWNED BY reader", "DROP ROLE reader")
+    run(on_server, "DROP OWNED BY analyst", "DROP ROLE analyst")
     run(on_server, 'DROP OWNED BY "an Owner" CASCADE', 'DROP ROLE "an Owner"')
 
 

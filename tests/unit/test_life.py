@@ -355,4 +355,6 @@ def test_a_cancelled_sweep_of_another_spec_becomes_active_with_all_its_jobs(
     again = sweeps.save_sweep(database, "night", spec="two", axes={})
     assert life.settle(database, again).changed == 5
     assert priorities(database) == dict.fromkeys(range(5), 5)
-    assert replace(again, axes={}) == replace(sweep, revision=2, spec="two")
+    changed = {"revision": 2, "spec": "two", "digest": again.digest}
+    assert again.digest != sweep.digest
+    assert replace(again, axes={}) == replace(sweep, **changed)
