@@ -1,6 +1,5 @@
 """The command `nightsweep extend`: more values on the axes of a sweep."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from producer.options import sweeps_argument, yes_option
 from producer.sources import stored_source
 from producer.submission import Submitted, tell
 from producer.submit import expand_for, submit_jobs
+from producer.writing import replacing
 from storage import sweeps
 from storage.errors import ChangedSweepError, NightsweepError, UsageError
 from storage.settings import Settings, read_settings
@@ -130,14 +130,14 @@ def write_spec(file: Path, text: str) -> None:
     Raises:
         NightsweepError: It cannot be written; what was there is still there.
     """
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        fresh.write_text(text, encoding="utf-8")
-        if file.exists() and file.read_text(encoding="utf-8", errors="replace") != text:
-            shutil.copy2(file, file.with_name(f"{file.name}.bak"))
-        fresh.replace(file)
+        before = file.read_bytes() if file.exists() else None
+        if before not in (None, text.encode()):
+            with replacing(file.with_name(f"{file.name}.bak")) as kept:
+                shutil.copy2(file, kept)
+        with replacing(file) as fresh:
+            fresh.write_text(text, encoding="utf-8")
     except OSError as exc:
-        fresh.unlink(missing_ok=True)
         msg = (
             f"The spec must be written to {file}, but it cannot be ({exc.strerror}); "
             "the sweep is extended: run the command again with another --write."

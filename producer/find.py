@@ -235,7 +235,8 @@ def _say_count(store: Store, count: int, *, is_cut: bool) -> None:
         click.echo(f"No image matches; {_name_sweeps(store)}.", err=True)
     elif is_cut:
         more = "a larger --limit shows more, if there are any"
-        click.echo(f"The first {images(count)}; {more}.", err=True)
+        shown = "image" if count == 1 else images(count)
+        click.echo(f"The first {shown}; {more}.", err=True)
     else:
         click.echo(f"{images(count)}.", err=True)
 

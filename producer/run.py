@@ -27,7 +27,7 @@ from producer.submit import submit
 from producer.watch import Standing, describe, standing
 from storage import sweeps
 from storage.blocks import count_unmade, groups_blocked_by_all
-from storage.database import Database, open_database
+from storage.database import Database, open_database, open_existing
 from storage.errors import DatabaseError
 from storage.folders import look_at_folder
 from storage.gpus import has_nvidia
@@ -74,6 +74,7 @@ def run(
     """
     click.get_current_context().with_resource(_outliving_terminal())
     settings = read_settings()
+    _refuse_foreign_folder(settings)
     done = submit(
         spec,
         sets=with_name(sets, name),
@@ -94,7 +95,7 @@ def run(
     crew = Crew(settings, worker_options)
     started = time.monotonic()
     if before.unmade:
-        look_at_folder(database, settings.images)  # one of another's is refused
+        look_at_folder(database, settings.images)  # now that there is a database
         with crew.at_work():
             after = _follow(database, done.sweep, crew)
     else:
@@ -109,6 +110,14 @@ def takes_gpus(*, gpus: str | None = None, device: str | None = None) -> bool:
     """Tell whether workers with these options run on GPUs, as they decide it."""
     named = gpus or os.environ.get("NIGHTSWEEP_GPUS")
     return device != "cpu" and (bool(named) or has_nvidia())
+
+
+def _refuse_foreign_folder(settings: Settings) -> None:
+    """Refuse an image folder of another database before anything is stored."""
+    database = open_existing(settings.database_url)
+    if database is not None:
+        with closing(database):
+            look_at_folder(database, settings.images)
 
 
 @contextmanager

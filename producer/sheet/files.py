@@ -8,6 +8,7 @@ from producer.counting import counted
 from producer.sheet.drawing import draw_sheet
 from producer.sheet.lettering import choose_lettering
 from producer.sheet.pages import Pages
+from producer.writing import replacing
 from storage.errors import ImageStoreError, UsageError
 
 #: Suffix to Pillow's format and options of a file.
@@ -52,7 +53,8 @@ def save_pages(pages: Pages, file: Path) -> list[Path]:
         path = numbered if count > 1 else file
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            draw_sheet(sheet, lettering=lettering).save(path, kind, **options)
+            with replacing(path) as fresh:
+                draw_sheet(sheet, lettering=lettering).save(fresh, kind, **options)
         except OSError as exc:
             msg = (
                 f"a contact sheet must be writable, but {path} gives: {exc}; "

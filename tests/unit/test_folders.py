@@ -35,6 +35,7 @@ from storage.results import Environment, record_done
 from storage.schema import about, folder_places, jobs, results
 from storage.settings import Settings
 from storage.store import Store
+from storage.sweeps import find_sweep
 from tests.builders import make_job, make_result, plan_seeds, states, submit, take
 from tests.processes import PATIENCE_S, find_workers, running, wait_until
 from tests.unit.old_database import make_old as make_old_database
@@ -193,6 +194,7 @@ def test_nobody_works_in_the_folder_of_another_database(
     said = CliRunner().invoke(cli, words, catch_exceptions=False)
     assert said.exit_code == 2
     assert said.stderr.count("must belong to one database, but") == 1
+    assert find_sweep(database, "s") is None, "nothing is stored"
     assert orphan.exists()
     assert file_of(settings.images, 1).exists()
     assert not (settings.images / "orphans").exists()
