@@ -4,7 +4,6 @@ A sweep may lose unmade images when its file, or an option, says less than what 
 stored. People are asked; where nobody can be asked, nothing is stored.
 """
 
-import itertools
 import sys
 from dataclasses import dataclass
 
@@ -14,14 +13,11 @@ from producer.amounts import images
 from producer.counting import counted
 from producer.expansion.expand import Expansion
 from producer.options import program
-from storage import differences, sweeps
+from storage import sweeps
 from storage.database import Database
-from storage.differences import Difference
+from storage.differences import Comparison, Difference
 from storage.errors import ChangedSweepError, UsageError
 from storage.sweeps import Sweep
-
-#: Jobs that are compared in one query.
-BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +57,16 @@ class Consent:
         return stored.revision
 
     def _ask_of(self, database: Database, stored: Sweep, expansion: Expansion) -> None:
-        comparison = differences.Comparison(database, stored)
+        comparison = Comparison(database, stored)
         if not self.is_overridden and not comparison.has_unmade:
             return  # nothing can be lost
-        planned = counted(
-            expansion.jobs(), "Comparing with what is stored", total=expansion.count
+        batches = counted(
+            expansion.batches(),
+            "Comparing with what is stored",
+            total=expansion.count,
+            size=len,
         )
-        batches = iter(lambda: list(itertools.islice(planned, BATCH)), [])
-        found = differences.compare(database, stored, batches)
+        found = comparison.compare(batches)
         is_other = bool(found.come or found.lost or found.kept)
         if found.lost or (self.is_overridden and is_other):
             _ask(found, is_overridden=self.is_overridden)

@@ -1,7 +1,7 @@
 """A line now and then while a command reads or draws very much."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import click
@@ -12,18 +12,30 @@ LINE_S = 5.0
 T = TypeVar("T")
 
 
-def counted(items: Iterable[T], doing: str, *, total: int | None = None) -> Iterator[T]:
+def _one(_item: object) -> int:
+    return 1
+
+
+def counted(
+    items: Iterable[T],
+    doing: str,
+    *,
+    total: int | None = None,
+    size: Callable[[T], int] = _one,
+) -> Iterator[T]:
     """Give items on, and say on standard error how many there were so far.
 
     Args:
         items: Any number.
         doing: What is done with them, as a line begins: `Reading images`.
         total: How many there are, where that is known.
+        size: For how many an item counts; each is one by default.
     """
-    said = time.monotonic()
+    said, count = time.monotonic(), 0
     of = f" of {total:,}" if total is not None else ""
-    for count, item in enumerate(items, start=1):
+    for item in items:
         yield item
+        count += size(item)
         now = time.monotonic()
         if now - said >= LINE_S:
             said = now

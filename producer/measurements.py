@@ -82,7 +82,8 @@ class Measurements:
         self._seconds: dict[int, list[float]] = {}
         self._evaluations: dict[int, int] = {}
         self._failures: dict[int, str] = {}
-        self._has_speeds = False
+        self._has_stored = False
+        self._load = Load()
 
     def run(self, measuring: AbstractContextManager[Iterator[dict[str, Any]]]) -> int:
         """Take everything; give the exit code."""
@@ -93,8 +94,7 @@ class Measurements:
                 self._take_speeds(results, environment)
                 self._take_widths(results, environment.gpu)
         except KeyboardInterrupt:
-            has_kept = self._has_speeds and self._is_kept
-            kept = "the speeds are kept" if has_kept else "nothing is kept"
+            kept = "the speeds are kept" if self._has_stored else "nothing is kept"
             click.echo(f"\nInterrupted; {kept}, and no width is noted.", err=True)
             return INTERRUPTED
         return 1 if self._failures or not self._is_kept else 0
@@ -117,7 +117,7 @@ class Measurements:
         self._judge(spread_of(found), on_gpu=_is_gpu(environment))
         if self._is_kept:
             speeds.record(self._database, found, environment=environment)
-        self._has_speeds = True
+            self._has_stored = True
         self._show(
             "speed",
             [{**asdict(each), "images_per_s": 1 / each.median_s} for each in found],

@@ -12,7 +12,7 @@ from producer.watch import Standing, describe
 from storage.owners import host_of
 from storage.progress import Worker
 from storage.schema import JOB_STATES
-from storage.sweeps import FAILED, Sweep
+from storage.sweeps import FAILED, UNMADE, Sweep
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,8 +23,6 @@ NEWEST = 3
 LEAST_ROWS = 2
 #: Characters of a sweep's name for which other columns give way, if there is room.
 NAME_WIDTH = 20
-
-_STATES = ("active", "paused", "cancelled")
 
 
 def choose(
@@ -40,9 +38,13 @@ def choose(
         Sweeps with something left to make, the most urgent first, and the newest of the
         others; then those that are left out.
     """
-    urgent = [one for one in sweeps if _is_open(one, counts.get(one.id, {}))]
-    over = [one for one in reversed(sweeps) if one not in urgent]
-    urgent.sort(key=lambda one: (_STATES.index(one.state), one.priority, one.id))
+    urgent, over = list[Sweep](), list[Sweep]()
+    for one in sweeps:
+        unmade = _count_unmade(counts.get(one.id, {}))
+        is_open = unmade > 0 and one.state != "cancelled"
+        (urgent if is_open else over).append(one)
+    urgent.sort(key=lambda one: (one.state == "paused", one.priority, one.id))
+    over.reverse()
     return [*urgent, *over[:NEWEST]], over[NEWEST:]
 
 
@@ -53,7 +55,7 @@ def describe_folded(
     states: Counter[str] = Counter()
     for one in sweeps:
         states.update(counts.get(one.id, {}))
-    unmade = states["pending"] + states["leased"]
+    unmade = _count_unmade(states)
     failed = sum(states[state] for state in FAILED)
     parts = [f"{images(states['done'])} made"]
     parts += [f"{failed:,} failed"] if failed else []
@@ -161,9 +163,8 @@ def lines_of(texts: Sequence[str], width: int) -> int:
     return sum(max(math.ceil(len(text) / width), 1) for text in texts)
 
 
-def _is_open(sweep: Sweep, states: Mapping[str, int]) -> bool:
-    unmade = states.get("pending", 0) + states.get("leased", 0)
-    return unmade > 0 and sweep.state != "cancelled"
+def _count_unmade(states: Mapping[str, int]) -> int:
+    return sum(states.get(state, 0) for state in UNMADE)
 
 
 def _label(row: Mapping[str, Any]) -> str:

@@ -30,8 +30,6 @@ from storage.settings import Settings, read_settings
 from storage.sweeps import Cost, Sweep, find_sweep, measured_costs
 from storage.wishes import Known, find_known
 
-#: Jobs that are looked up in one query.
-BATCH = 1000
 #: Bytes of a PNG per pixel, for a model of which no image is there yet.
 PIXEL_BYTES = 2.0
 
@@ -179,7 +177,7 @@ class _Tally:
             )
 
     def _with_states(self, expansion: Expansion) -> Iterator[tuple[PlannedJob, str]]:
-        for batch in expansion.batches(BATCH):
+        for batch in expansion.batches():
             known = self._find_known(batch)
             for one in batch:
                 row = known.get(one.job.key)

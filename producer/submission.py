@@ -23,9 +23,6 @@ from storage.sweeps import NORMAL_PRIORITY, Sweep
 if TYPE_CHECKING:
     from celery import Celery
 
-#: Jobs in one transaction, and in one round of messages.
-BATCH = 1000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
@@ -161,7 +158,7 @@ class Submission:
         self._send(life.settle(self._database, sweep).woken)
         blocks.lift_all(self._database)
         new, existing = 0, Counter[str]()
-        for batch in expansion.batches(BATCH):
+        for batch in expansion.batches():
             added = wishes.add_jobs(self._database, sweep, batch)
             self._send(_by_group(added.fresh))
             new += len(added.fresh)

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import cache, partial
 
 import click
 
@@ -23,9 +22,6 @@ from storage.errors import ChangedSweepError, SpecError
 from storage.fingerprint import Digests
 from storage.settings import Settings, read_settings
 from storage.sweeps import Sweep
-
-if TYPE_CHECKING:
-    pass
 
 
 def submit(  # noqa: PLR0913 - what can be asked is its interface
@@ -67,6 +63,7 @@ def submit(  # noqa: PLR0913 - what can be asked is its interface
     given = find_source(source, where) if isinstance(source, str) else source
     consent = Consent(is_given=not asks, is_overridden=bool(sets or axes))
 
+    @cache  # a stored spec is read to see what it means by now, too
     def read(*more: str) -> Expansion:
         return expand_for(where, given, sets=(*sets, *more), axes=axes)
 

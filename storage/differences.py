@@ -54,6 +54,7 @@ class Comparison:
             database: Where the sweep is.
             sweep: The stored sweep.
         """
+        self._database = database
         self._sweep = sweep
         self._stored = Counter(count_states(database, sweep))
         self._planned = 0
@@ -80,6 +81,13 @@ class Comparison:
         self._planned += len(planned)
         return known
 
+    def compare(self, batches: Iterable[Sequence[PlannedJob]]) -> Difference:
+        """Count all planned jobs, and return the difference."""
+        for batch in batches:
+            with self._database.read() as connection:
+                self.add(connection, batch)
+        return self.result()
+
     def result(self) -> Difference:
         """Return the difference, once all planned jobs were counted."""
         stay = self._stay.total()
@@ -97,14 +105,3 @@ class Comparison:
 
 def _unmade(states: Counter[str]) -> int:
     return states.total() - states["done"]
-
-
-def compare(
-    database: Database, sweep: Sweep, batches: Iterable[Sequence[PlannedJob]]
-) -> Difference:
-    """Compare all planned jobs with those of a stored sweep."""
-    comparison = Comparison(database, sweep)
-    for batch in batches:
-        with database.read() as connection:
-            comparison.add(connection, batch)
-    return comparison.result()

@@ -193,6 +193,13 @@ CLASSES: Mapping[str, SchedulerClass] = {
 }
 
 
+#: Options that space noise levels rather than timesteps; a class takes one at a time.
+SIGMA_SCHEDULES = (
+    *("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"),
+    "use_lu_lambdas",
+)
+
+
 def kind_of_model(family: str, config: Mapping[str, Any]) -> str:
     """Say which schedulers a model was trained for.
 

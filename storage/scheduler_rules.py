@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 
 from storage import catalogue
 from storage.scheduler_case import Case, is_noisy, shown
-from storage.scheduler_options import names_or
+from storage.scheduler_options import SIGMA_SCHEDULES, names_or
 from storage.solver_rules import FORMULAS, solver_of_config
 
-_SIGMAS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 _FLOW_OPTIONS = ("use_flow_sigmas", "prediction_type", "flow_shift", "shift_terminal")
 _ETA_CLASSES = ("DDIMScheduler", "TCDScheduler")
 #: The Flux pipeline passes its own sigmas; of the classes offered, these take them.
@@ -114,7 +113,7 @@ def _eta(case: Case) -> Iterator[str]:
 
 def _sigma_schedules(case: Case) -> Iterator[str]:
     values = case.values
-    names = (*_SIGMAS, "use_lu_lambdas", "use_flow_sigmas")
+    names = (*SIGMA_SCHEDULES, "use_flow_sigmas")
     chosen = [name for name in names if values.get(name)]
     if case.of.name == _UNIPC and chosen == ["use_karras_sigmas", "use_flow_sigmas"]:
         return

@@ -4,16 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from storage.scheduler_options import SchedulerClass
+from storage.scheduler_options import SIGMA_SCHEDULES, SchedulerClass
 
 #: With one of these the timesteps come from sigmas, and spacing does not round.
-_OWN_TIMESTEPS = (
-    "use_karras_sigmas",
-    "use_exponential_sigmas",
-    "use_beta_sigmas",
-    "use_lu_lambdas",
-    "use_flow_sigmas",
-)
+_OWN_TIMESTEPS = (*SIGMA_SCHEDULES, "use_flow_sigmas")
 
 
 def count_evaluations(

@@ -15,12 +15,8 @@ from storage.noise_levels import (
     spaced_level,
     timestep_of,
 )
+from storage.scheduler_options import SIGMA_SCHEDULES
 
-#: Of several that are set, the first decides.
-_SCHEDULES = (
-    *("use_karras_sigmas", "use_lu_lambdas", "use_exponential_sigmas"),
-    "use_beta_sigmas",
-)
 _DPM = "DPMSolverMultistepScheduler"
 #: Classes that keep timesteps as whole numbers, and space one more than they use.
 _WHOLE = frozenset(
@@ -143,7 +139,7 @@ def read_spacing(
     return Spacing(
         class_name=class_name,
         training=read_training(config, values),
-        schedule=next((name for name in _SCHEDULES if values.get(name)), ""),
+        schedule=next((name for name in SIGMA_SCHEDULES if values.get(name)), ""),
         timesteps=str(values.get("timestep_spacing", "linspace")),
         offset=int(values.get("steps_offset", 0)),
         lowest=values.get("sigma_min", config.get("sigma_min")),

@@ -22,6 +22,8 @@ NORMAL_PRIORITY = 5
 PRIORITIES = range(10)
 #: Added to the position of a job whose worker died: it waits behind its group's rest.
 BEHIND = 10**12
+#: States of jobs that are to be made, though perhaps not now.
+UNMADE = ("pending", "leased")
 #: States of jobs that nobody makes any more, though there is no image.
 FAILED = ("failed", "quarantined")
 #: Jobs that are tried again in one transaction.
@@ -195,9 +197,7 @@ def count_models(database: Database, sweep: Sweep) -> int:
     query = (
         sa.select(sa.func.count(sa.distinct(jobs.c.model_id)))
         .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
-        .where(
-            sweep_jobs.c.sweep_id == sweep.id, jobs.c.state.in_(("pending", "leased"))
-        )
+        .where(sweep_jobs.c.sweep_id == sweep.id, jobs.c.state.in_(UNMADE))
     )
     with database.read() as connection:
         return int(connection.execute(query).scalar_one())
@@ -288,7 +288,7 @@ def failures(
         .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
         .where(
             sweep_jobs.c.sweep_id == sweep.id,
-            jobs.c.state.in_(("failed", "quarantined")),
+            jobs.c.state.in_(FAILED),
         )
         .group_by(jobs.c.error)
         .order_by(count.desc())

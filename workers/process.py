@@ -76,10 +76,8 @@ def main(peers: int, report: int | None, **seat: Any) -> None:
     settings.make_home()
     _configure_logging(settings, seat["name"])
     recent = Recent()
-    tell_last: Callable[[], object] = bool
-    if report is not None:
-        reporter = Reporter(report, recent)
-        tell_last = reporter.tell_at_once
+    reporter = None if report is None else Reporter(report, recent)
+    if reporter:
         phases.when_preparing(reporter.tell_at_once)
         reporter.start()
     try:
@@ -88,7 +86,8 @@ def main(peers: int, report: int | None, **seat: Any) -> None:
         try:
             sys.exit(_serve(app, seat["name"]))
         finally:
-            tell_last()
+            if reporter:
+                reporter.tell_at_once()
     except NightsweepError as exc:
         log.error("%s", exc, extra={"action": "worker_unfit"})  # noqa: TRY400
         is_wrong = isinstance(exc, WrongPlaceError)

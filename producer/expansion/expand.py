@@ -18,6 +18,8 @@ from producer.spec.yamltext import Source
 from storage.job import PlannedJob, canonical_json
 from storage.sweeps import digest_of
 
+#: Jobs that are looked up, stored or sent at once.
+BATCH = 1000
 #: What models took by default before each pipeline had defaults of its own, and what
 #: the built-in one takes: precision, steps and guidance.
 _ONCE = (("float16", 20, 7.5), ("float32", 20, 2.5))
@@ -105,10 +107,10 @@ class Expansion:
                 yield planner.plan(cell, position)
                 position += 1
 
-    def batches(self, size: int) -> Iterator[list[PlannedJob]]:
-        """Make the jobs in lists of `size`; the last may be shorter."""
+    def batches(self) -> Iterator[list[PlannedJob]]:
+        """Make the jobs in lists of `BATCH`; the last may be shorter."""
         jobs = self.jobs()
-        while batch := list(itertools.islice(jobs, size)):
+        while batch := list(itertools.islice(jobs, BATCH)):
             yield batch
 
 

@@ -12,8 +12,9 @@ from producer.sheet.captions import Captions, make_captions
 from producer.sheet.drawing import GAP, LARGEST_SIDE, title_room_px
 from producer.sheet.lettering import SEPARATOR
 from producer.sheet.page import Cell, Panel, Sheet
-from producer.sheet.picture import UNMADE, Picture, once
+from producer.sheet.picture import Picture, once
 from storage.errors import UsageError
+from storage.sweeps import UNMADE
 
 #: Pages beyond which a sheet says nothing at a glance.
 MOST_PAGES = 40

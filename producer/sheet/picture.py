@@ -14,8 +14,6 @@ FACTS = (
     *("model", "width", "height", "scheduler", "steps", "guidance", "seed"),
     *("prompt", "negative_prompt"),
 )
-#: States of images of which nothing can be shown yet.
-UNMADE = frozenset({"pending", "leased"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

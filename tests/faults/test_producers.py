@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from celery import Celery
 
-from producer.submission import BATCH
+from producer.expansion.expand import BATCH
 from storage.queue import make_app, send, waiting
 from storage.schema import jobs
 from tests.faults.night import Night

@@ -11,7 +11,7 @@ import pytest
 from celery import Celery
 
 from producer import submission
-from producer.submission import BATCH
+from producer.expansion.expand import BATCH
 from producer.submit import submit
 from storage import claims, engines
 from storage.database import Database, open_database

@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from storage.database import Database
-from storage.differences import Difference, compare
+from storage.differences import Comparison, Difference
 from storage.errors import ChangedSweepError
 from storage.job import PlannedJob
 from storage.results import record_done
@@ -29,7 +29,7 @@ def make(database: Database, count: int) -> None:
 
 
 def differ(database: Database, sweep: Sweep, *batches: list[PlannedJob]) -> Difference:
-    return compare(database, sweep, batches)
+    return Comparison(database, sweep).compare(batches)
 
 
 def test_what_comes_stays_and_leaves_is_counted_over_all_batches(
@@ -61,7 +61,7 @@ def test_images_that_are_made_meanwhile_hide_no_job_that_is_lost(
         make(database, 2)  # 1 and 2, which stay
         yield plan_seeds(1, 2)
 
-    found = compare(database, sweep, batches())
+    found = Comparison(database, sweep).compare(batches())
     assert (found.stay, found.lost, found.kept) == (2, 1, 0)
 
 
