@@ -80,6 +80,7 @@ def grid(
     """
     # Imported here: Pillow is not needed to show the help.
     from producer.sheet.files import check_file, save_pages
+    from producer.sheet.lettering import choose_lettering, find_illegible
 
     name = _read_name(name, sweep)
     if out is not None:
@@ -92,13 +93,14 @@ def grid(
         click.echo(f"{name} has no such image; show more with fewer --fix.", err=True)
         return
     _refuse_unmade(name, pages.states, where=" where --fix looks")
-    for path in save_pages(pages, file):
+    lettering = choose_lettering(pages.texts)
+    for path in save_pages(pages, file, lettering=lettering):
         click.echo(path)
     click.echo(_summary(pages), err=True)
-    if illegible := _find_illegible(pages):
+    if illegible := find_illegible(pages.texts, lettering):
         click.echo(
             "Warning: no typeface of this machine has all letters of "
-            f"{listed(illegible)}; `?` stands for them; install one that has them, "
+            f"{listed(_name_some(illegible))}; `?` stands for them; install one that has them, "
             "such as Noto Sans CJK or Noto Emoji.",
             err=True,
         )
@@ -176,10 +178,7 @@ def _refuse_unmade(name: str, states: Mapping[str, int], *, where: str = "") -> 
     raise UsageError(msg)
 
 
-def _find_illegible(pages: "Pages") -> list[str]:
-    from producer.sheet.lettering import find_illegible
-
-    texts = find_illegible(pages.texts)
+def _name_some(texts: Sequence[str]) -> list[str]:
     named = [f'"{shown(text)}"' for text in texts[:_MOST_NAMED]]
     more = len(texts) - len(named)
     return [*named, f"{more:,} more"] if more else named

@@ -6,7 +6,7 @@ from typing import Any
 
 from producer.counting import counted
 from producer.sheet.drawing import draw_sheet
-from producer.sheet.lettering import choose_lettering
+from producer.sheet.lettering import Lettering
 from producer.sheet.pages import Pages
 from producer.writing import replacing
 from storage.errors import ImageStoreError, UsageError
@@ -37,8 +37,13 @@ def check_file(file: Path) -> None:
         raise UsageError(msg)
 
 
-def save_pages(pages: Pages, file: Path) -> list[Path]:
+def save_pages(pages: Pages, file: Path, *, lettering: Lettering) -> list[Path]:
     """Draw and write each page; several are numbered, sheet-1.png.
+
+    Args:
+        pages: What to draw.
+        file: Where to, with one of the suffixes of `FORMATS`.
+        lettering: Typefaces of their texts.
 
     Raises:
         ImageStoreError: A file cannot be written.
@@ -46,7 +51,7 @@ def save_pages(pages: Pages, file: Path) -> list[Path]:
     kind, options = FORMATS[file.suffix.lower()]
     count = len(pages.sheets)
     digits = len(str(count))
-    lettering, paths = choose_lettering(pages.texts), []
+    paths = []
     sheets = counted(pages.sheets, "Drawing pages", total=count)
     for number, sheet in enumerate(sheets, start=1):
         numbered = file.with_stem(f"{file.stem}-{number:0{digits}}")

@@ -122,12 +122,10 @@ def choose_lettering(texts: Iterable[str]) -> Lettering:
     return Lettering((first, *others))
 
 
-def find_illegible(texts: Iterable[str]) -> list[str]:
-    """Return those texts of a sheet that the typefaces here cannot write."""
+def find_illegible(texts: Iterable[str], lettering: Lettering) -> list[str]:
+    """Return those texts of a sheet that its typefaces cannot write."""
     parts = (part for text in texts for part in text.split(SEPARATOR))
-    every = list(dict.fromkeys(parts))
-    lettering = choose_lettering(every)
-    return [text for text in every if lettering.lacks(text)]
+    return [text for text in dict.fromkeys(parts) if lettering.lacks(text)]
 
 
 def wrap(text: str, font: Measured, *, width_px: float, most_lines: int) -> list[str]:

@@ -29,7 +29,7 @@ def test_letters_that_no_typeface_has_are_written_with_others(
     leave_no_typeface(monkeypatch)
     assert choose_lettering(["猫"]).legible("a  café\n猫 fox") == "a cafe ? fox"
     texts = ["a fox", "café", "猫  ·  seed 0", "猫  ·  seed 1"]
-    assert find_illegible(texts) == ["猫"]
+    assert find_illegible(texts, choose_lettering(texts)) == ["猫"]
 
 
 def test_korean_and_emoji_come_from_a_typeface_of_the_system(boxes: Typeface) -> None:
@@ -37,7 +37,8 @@ def test_korean_and_emoji_come_from_a_typeface_of_the_system(boxes: Typeface) ->
     lettering = choose_lettering([text])
     assert lettering == Lettering((OWN, boxes))
     assert lettering.legible(text) == text
-    assert find_illegible([text, "犬"]) == ["犬"]
+    texts = [text, "犬"]
+    assert find_illegible(texts, choose_lettering(texts)) == ["犬"]
 
 
 def test_each_letter_is_drawn_by_the_first_typeface_that_has_it(

@@ -15,6 +15,7 @@ from producer.expansion.expand import Expansion, expand
 from producer.find import _place
 from producer.grid import lay_out
 from producer.sheet.files import save_pages
+from producer.sheet.lettering import choose_lettering
 from producer.spec.sweepfile import read_spec
 from storage.database import Database, open_database
 from storage.job import PlannedJob
@@ -95,7 +96,9 @@ def test_an_image_stands_in_every_panel_too(store: Store) -> None:
     assert len(pages.sheets[0].panels) == 2
     states = [c.state for p in pages.sheets[0].panels for row in p.cells for c in row]
     assert states == ["done"] * 12
-    (file,) = save_pages(pages, store.settings.home / "sheet.png")
+    lettering = choose_lettering(pages.texts)
+    file = store.settings.home / "sheet.png"
+    assert save_pages(pages, file, lettering=lettering) == [file]
     assert file.is_file()
 
 
