@@ -100,8 +100,8 @@ def grid(
     if illegible := find_illegible(pages.texts, lettering):
         click.echo(
             "Warning: no typeface of this machine has all letters of "
-            f"{listed(_name_some(illegible))}; `?` stands for them; install one that has them, "
-            "such as Noto Sans CJK or Noto Emoji.",
+            f"{listed(_name_some(illegible))}; `?` stands for them; "
+            "install one that has them, such as Noto Sans CJK or Noto Emoji.",
             err=True,
         )
 
