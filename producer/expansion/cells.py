@@ -61,9 +61,17 @@ def count(grid: Grid) -> int:
 def combinations(grid: Grid, *parameters: str) -> Iterator[Cell]:
     """Give every combination of a few parameters, leaving the other axes alone.
 
-    Combinations that `exclude` leaves out by these axes, by that of the model and by
-    those that have one value only, are not given.
+    Combinations that are left out by these axes, by that of the model and by those
+    that have one value only, are not given.
     """
+    for block, points in choose_points(grid, *parameters):
+        yield make_cell(block, tuple(points.values()))
+
+
+def choose_points(
+    grid: Grid, *parameters: str
+) -> Iterator[tuple[Block, Mapping[int, Point]]]:
+    """Give the points of every such combination, by their axes, and its block."""
     wanted = {"model", *parameters}
     involved = [
         index
@@ -73,9 +81,10 @@ def combinations(grid: Grid, *parameters: str) -> Iterator[Cell]:
     for block in grid.blocks:
         lists = (block.points[index].values() for index in involved)
         for points in itertools.product(*lists):
-            tokens = {i: p.token for i, p in zip(involved, points, strict=True)}
+            chosen = dict(zip(involved, points, strict=True))
+            tokens = {index: point.token for index, point in chosen.items()}
             if block.is_extra or not grid.exclusions.match(tokens):
-                yield _cell(block, points)
+                yield block, chosen
 
 
 def _split(
@@ -132,11 +141,11 @@ class _Walker:
         is_plain = self._has_all and not block.is_extra
         for chosen in itertools.product(*lists):
             if is_plain:
-                yield _cell(block, chosen)
+                yield make_cell(block, chosen)
                 continue
             tokens = tuple(point.token for point in chosen)
             if self._is_first(block, tokens):
-                yield _cell(block, chosen, alike=self._alike(block, tokens))
+                yield make_cell(block, chosen, alike=self._alike(block, tokens))
 
     def count_main(self) -> int:
         """Count the cells of the product, walking only the axes that matter.
@@ -181,10 +190,11 @@ class _Walker:
         )
 
 
-def _cell(
+def make_cell(
     block: Block,
     points: tuple[Point, ...],
     *,
     alike: tuple[Mapping[int, Point], ...] = (),
 ) -> Cell:
+    """Make the cell of some points of a block, one for each axis that is looked at."""
     return Cell(parameters=block.parameters(points), points=points, alike=alike)

@@ -81,12 +81,6 @@ def _find_problems(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
     for cell in combinations(grid, "scheduler", "eta"):
         for message in _find_scheduler_problems(grid, cell):
             yield cell, "scheduler", message
-    for cell in combinations(grid, "scheduler", "steps", "dtype"):
-        scheduler: PlannedScheduler = cell.parameters["scheduler"]
-        steps, dtype = cell.parameters["steps"], cell.parameters["dtype"]
-        if not scheduler.problems:
-            for message in card.check_steps(scheduler.asked, steps, dtype=dtype):
-                yield cell, "steps", message
 
 
 def _find_scheduler_problems(grid: Grid, cell: Cell) -> list[str]:

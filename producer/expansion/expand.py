@@ -10,6 +10,7 @@ from producer.expansion.grids import Describe, build_grids
 from producer.expansion.merges import find_merges, name_merges
 from producer.expansion.planning import JobPlanner
 from producer.expansion.resolution import PlannedScheduler
+from producer.expansion.step_checks import check_steps
 from producer.models import ModelCard
 from producer.spec.problems import Problems
 from producer.spec.remarks import Remark, collect
@@ -152,9 +153,11 @@ def expand(spec: Spec, describe: Describe) -> Expansion:
 
 def _expand(spec: Spec, describe: Describe, problems: Problems) -> Expansion:
     grids = build_grids(spec, describe, problems)
+    left_out: list[Remark] = []
     if _fits(spec, grids, problems):
         for grid in grids:
             checks.check_grid(grid, spec.places, problems)
+            left_out += check_steps(grid, spec.places, problems)
     problems.check()
     count = sum(map(cells.count, grids))
     if not count:
@@ -167,7 +170,7 @@ def _expand(spec: Spec, describe: Describe, problems: Problems) -> Expansion:
         grids=grids,
         count=count,
         duplicates=collect(_list_duplicates(grids)),
-        notes=tuple(dict.fromkeys(_list_notes(grids))),
+        notes=(*dict.fromkeys(_list_notes(grids)), *collect(left_out)),
         warnings=collect(_list_warnings(spec, grids)),
     )
 

@@ -9,12 +9,12 @@ A grid is never written out: its cells are the product of its axes, and what
 
 import itertools
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from producer.expansion.blocks import Block
-from producer.expansion.exclusions import ExcludeReader, Exclusions
+from producer.expansion.exclusions import ExcludeReader, Exclusion, Exclusions
 from producer.expansion.meanings import Meanings
 from producer.expansion.points import (
     GridAxis,
@@ -52,7 +52,7 @@ class Grid:
             then what `include` adds.
         excluded: What each entry of `exclude` leaves out; nothing where it can match
             nothing.
-        exclusions: All of that.
+        exclusions: All of that, and what else is left out.
     """
 
     def __init__(
@@ -79,10 +79,7 @@ class Grid:
         self._loose = [name for name in PARAMETERS if self._setter_of(name) is None]
         reader = ExcludeReader(self.axes, self._base, card)
         self.excluded = tuple(tuple(reader.read(entry)) for entry in spec.exclude)
-        self.exclusions = Exclusions(
-            [each for entry in self.excluded for each in entry],
-            [len(axis.points) for axis in self.axes],
-        )
+        self.exclusions = self._exclusions(())
         whole = tuple(axis.points for axis in self.axes)
         self.blocks = [self._block({}, whole, is_extra=False)] if is_main else []
 
@@ -100,6 +97,10 @@ class Grid:
     def sets(self, parameter: str) -> bool:
         """Tell whether the sweep says what a parameter is."""
         return parameter in self._given or self._setter_of(parameter) is not None
+
+    def leave_out(self, exclusions: Iterable[Exclusion]) -> None:
+        """Leave out more than `exclude` does; for before the cells are walked."""
+        self.exclusions = self._exclusions(exclusions)
 
     def include(self, entry: Entry, model: Value) -> None:
         """Add the cells that an entry of `include` names, for one of its models.
@@ -130,6 +131,10 @@ class Grid:
                 self._included(axis, settings, entry.place) for axis in self.axes
             )
             self.blocks.append(self._block(loose, points, is_extra=True))
+
+    def _exclusions(self, others: Iterable[Exclusion]) -> Exclusions:
+        sizes = [len(axis.points) for axis in self.axes]
+        return Exclusions([*itertools.chain(*self.excluded), *others], sizes)
 
     def _setter_of(self, parameter: str) -> int | None:
         return setter_of(self.axes, parameter)

@@ -34,6 +34,7 @@ class PlannedScheduler:
         method: The same for schedulers that do the same at one eta, whatever their own.
         label: The sweep's own name for it.
         written: The name that stands in the sweep.
+        word: The word such as `every` that it came from; empty where it was named.
         problems: Why this model cannot use it, one sentence each.
     """
 
@@ -44,6 +45,7 @@ class PlannedScheduler:
     method: str
     label: str | None
     written: str
+    word: str
     problems: tuple[str, ...]
 
     @property
@@ -128,6 +130,7 @@ def plan_scheduler(choice: SchedulerChoice, card: ModelCard) -> PlannedScheduler
         method=canonical_json([asked.class_name, options]),
         label=choice.label,
         written=choice.written or asked.class_name,
+        word=choice.word,
         problems=tuple(problems),
     )
 
@@ -146,7 +149,9 @@ def spell_out(
     family, config = card.scheduler_family, card.scheduler_config
     chosen = choose(choice.written, family=family, config=config)
     each = [
-        SchedulerChoice(scheduler=one, written=one.name or one.class_name)
+        SchedulerChoice(
+            scheduler=one, written=one.name or one.class_name, word=choice.written
+        )
         for one in chosen.schedulers
     ]
     return each, chosen.note

@@ -66,11 +66,13 @@ class SchedulerChoice:
         label: The sweep's own name for it.
         written: What stands in the sweep: a name, or `all`, `every` or a pattern, which
             stand for several. Empty for the model's own.
+        word: Which of these words the sweep had it from; empty where it was named.
     """
 
     scheduler: Scheduler | None
     label: str | None = None
     written: str = ""
+    word: str = ""
 
     @property
     def is_set(self) -> bool:

@@ -207,12 +207,79 @@ def test_several_schedulers_are_an_axis(tmp_path: Path, word: str) -> None:
     )
 
 
-def test_steps_that_a_name_of_every_cannot_run_are_refused(tmp_path: Path) -> None:
-    found = problems_of(tmp_path, "{scheduler: every, steps: [8, 60]}")
+def test_every_leaves_out_the_steps_that_a_name_cannot_run(tmp_path: Path) -> None:
+    expansion = expand_axes(tmp_path, "{scheduler: every, steps: [8, 60]}")
 
-    assert len(found) == 3
-    assert sum("original_inference_steps, 50, got 60" in each for each in found) == 2
-    assert "60 steps with `use_beta_sigmas` round to it twice" in found[0]
+    at = {8: set(shown(expansion)), 60: set[str]()}
+    for planned in expansion.jobs():
+        at[planned.job.steps].add(planned.cell["scheduler"])
+    unfit = at[8] - at[60]
+    assert unfit == {"dpmpp_2m_beta", "lcm", "tcd", "tcd_eta"}
+    assert expansion.count == 2 * len(at[8]) - len(unfit)
+    assert expansion.notes[1:] == (
+        "`every` leaves out what builtin:shapes cannot run; name the scheduler to be "
+        "told why (4 times): dpmpp_2m_beta at 60 steps; lcm at 60 steps; tcd at 60 "
+        "steps; and so on",
+    )
+
+
+def test_a_single_scheduler_that_a_word_leaves_out_is_told_with_the_reason(
+    tmp_path: Path,
+) -> None:
+    expansion = expand_axes(tmp_path, "{scheduler: every, steps: [40]}")
+
+    (found,) = expansion.notes[1:]
+
+    assert "dpmpp_2m_beta" not in shown(expansion)
+    assert found.startswith(
+        "`every` leaves out dpmpp_2m_beta at 40 steps on builtin:shapes: DPMSolver"
+    )
+    assert found.endswith("on this model; use 31 steps or fewer")
+
+
+def test_a_scheduler_that_is_named_beside_a_word_must_run_all_steps(
+    tmp_path: Path,
+) -> None:
+    (found,) = problems_of(tmp_path, "{scheduler: [every, lcm], steps: [8, 60]}")
+
+    assert "original_inference_steps, 50, got 60" in found
+
+
+@pytest.mark.parametrize("steps", ["steps: [8, 60]", "steps: [60]"])
+def test_a_word_that_can_run_nothing_is_refused(tmp_path: Path, steps: str) -> None:
+    found = problems_of(
+        tmp_path,
+        f"{{scheduler: ['lcm*'], {steps}}}",
+        rest="exclude: [{scheduler: lcm, steps: 8}]",
+    )
+
+    assert len(found) == 1
+    assert "original_inference_steps, 50, got 60" in found[0]
+
+
+def test_what_an_entry_of_include_names_must_run_its_steps(tmp_path: Path) -> None:
+    (found,) = problems_of(
+        tmp_path,
+        "{scheduler: ['lcm*'], steps: [8]}",
+        rest="include: [{scheduler: 'lcm*', steps: 60}]",
+    )
+
+    assert "original_inference_steps, 50, got 60" in found
+
+
+def test_a_word_leaves_out_steps_for_each_model_by_itself(tmp_path: Path) -> None:
+    expansion = expand_axes(
+        tmp_path, "{model: ['builtin:shapes', org/flow], scheduler: every, steps: [40]}"
+    )
+
+    models = {
+        planned.job.model.name
+        for planned in expansion.jobs()
+        if planned.cell["scheduler"] == "dpmpp_2m_beta"
+    }
+
+    assert models == set()
+    assert len([note for note in expansion.notes if "40 steps" in note]) == 1
 
 
 def test_a_pattern_can_be_excluded(tmp_path: Path) -> None:
