@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from celery import Celery
 
-from storage.database import Database, open_database
+from storage.database import Database
 from storage.embedded import broker_url, stop
 from storage.queue import make_app
 from storage.settings import Settings, read_settings
+from tests.databases import open_new
 from workers import outages
 
 # Before torch is loaded: its idle threads would spin, and take the cores from others.
@@ -157,7 +158,7 @@ def settings(database_url: str) -> Settings:
 @pytest.fixture
 def database(settings: Settings) -> Iterator[Database]:
     """Give a new database, where the settings say."""
-    opened = open_database(settings.database_url)
+    opened = open_new(settings.database_url)
     yield opened
     opened.close()
 

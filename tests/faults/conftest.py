@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from storage.database import open_database
 from storage.settings import Settings, read_settings
+from tests.databases import open_new
 from tests.faults.night import STAND_IN, Night
 from tests.faults.server import RedisServer
 from tests.postgresql import Server
@@ -49,7 +49,7 @@ def night(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Night]:
     """Give a night; its processes inherit the environment."""
-    database = open_database(settings.database_url)
+    database = open_new(settings.database_url)
     made = Night(settings, database=database, redis=redis, folder=tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("NIGHTSWEEP_REDIS_URL", redis.url)

@@ -19,6 +19,7 @@ from storage.schedulers import resolve, short_name
 from storage.settings import Settings, read_settings
 from storage.sweeps import Sweep, save_sweep
 from storage.wishes import add_jobs
+from tests.databases import open_new
 
 PROMPTS = ("a red circle on a blue background", "a green star on a pink background")
 #: Axis names to values; a scheduler by any name of the catalogue.
@@ -89,7 +90,7 @@ def submit(
     known = axes or {
         axis: list(found) for axis, found in labels.items() if "." not in axis
     }
-    database = open_database(settings.database_url)
+    database = open_new(settings.database_url)
     sweep = save_sweep(database, name, spec=repr((known, len(planned))), axes=known)
     add_jobs(database, sweep, planned)
     database.close()

@@ -15,13 +15,14 @@ from producer.cli import cli
 from producer.expansion.expand import read_jobs
 from producer.models import describe
 from storage import fingerprint, relabelling, speeds
-from storage.database import Database, open_database
+from storage.database import Database
 from storage.filters import Filter, find
 from storage.job import PlannedJob
 from storage.settings import Settings
 from storage.speeds import Speed
 from storage.sweeps import find_sweep, list_sweeps
 from tests.builders import ENVIRONMENT, KARRAS_SDE
+from tests.databases import open_new
 from tests.unit.filled_store import PROMPTS, finish, make_settings, submit
 from tests.unit.tiny_folders import make_folder, weights, write
 
@@ -49,7 +50,7 @@ def settings(
 
 @pytest.fixture
 def database(settings: Settings) -> Iterator[Database]:
-    database = open_database(settings.database_url)
+    database = open_new(settings.database_url)
     yield database
     database.close()
 
