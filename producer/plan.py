@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import click
+from rich.cells import cell_len
 
 from producer.amounts import duration, free_bytes, images, size
 from producer.consent import describe_difference
@@ -30,6 +31,8 @@ from storage.settings import Settings, read_settings
 from storage.sweeps import Cost, Sweep, find_sweep, measured_costs
 from storage.wishes import Known, find_known
 
+#: Columns for the label of a scheduler, at least and at most; a longer one goes beyond.
+_LABEL = (20, 40)
 #: Bytes of a PNG per pixel, for a model of which no image is there yet.
 PIXEL_BYTES = 2.0
 
@@ -278,8 +281,10 @@ def describe_plan(plan: Plan) -> Iterator[str]:
     yield ""
     yield "Schedulers"
     models = {model for one in plan.schedulers for model in one["models"]}
+    widest = max(cell_len(one["label"]) for one in plan.schedulers)
     for one in plan.schedulers:
-        line = f"  {padded(one['label'], 20)} {one['class']}({_listed(one['options'])})"
+        label = padded(one["label"], min(max(widest, _LABEL[0]), _LABEL[1]))
+        line = f"  {label} {one['class']}({_listed(one['options'])})"
         if one["inherited"]:
             line += f", with the model's {_listed(one['inherited'])}"
         if len(one["models"]) < len(models):
