@@ -2,8 +2,9 @@
 
 import copy
 import importlib
+import json
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from storage import schedulers
@@ -12,14 +13,15 @@ from storage.job import Job, canonical_json
 
 #: Kinds of schedulers, with their step counts, that are kept ready to be copied.
 MOST_KINDS = 1024
+#: Schedulers that are kept as they were built.
+MOST_BUILT = 128
 
 
 class Schedulers:
     """Makes a fresh scheduler for each job of one model.
 
-    Some take long to be built (KDPM2 0.2 s) or to set their timesteps, and a copy takes
-    0.2 ms: so each kind is made ready once for a number of steps, never used, and
-    copied.
+    Some take long to set their timesteps, and a copy takes 0.2 ms: so each kind is made
+    ready once for a number of steps, never used, and copied.
     """
 
     def __init__(
@@ -99,6 +101,8 @@ def build(
 ) -> Any:
     """Make a fresh scheduler for one job.
 
+    KDPM2 takes 0.2 s to be built, so that each is built once and copied.
+
     Args:
         class_name: Class in diffusers.
         options: Of the job, on top of the config.
@@ -110,14 +114,31 @@ def build(
         JobError: diffusers refuses the options.
         UnfitError: A package that it needs is missing here.
     """
-    made_by = fetch_class(class_name)
-    own = {"noise_sampler_seed": seed} if schedulers.takes_seed(class_name) else {}
+    # Infinity is a value of many configs, as in `lambda_min_clipped`.
+    texts = (json.dumps(each, sort_keys=True) for each in (options, config))
+    made = copy.deepcopy(_build_once(class_name, *texts))
+    if schedulers.takes_seed(class_name):
+        made.register_to_config(noise_sampler_seed=seed)
+        made.noise_sampler_seed = seed
+    return made
+
+
+@lru_cache(maxsize=MOST_BUILT)
+def _build_once(class_name: str, options_json: str, config_json: str) -> Any:
+    """Build a scheduler that is never used, only copied.
+
+    Raises:
+        JobError: diffusers refuses the options.
+        UnfitError: A package that it needs is missing here.
+    """
+    made_by, options = fetch_class(class_name), json.loads(options_json)
+    own = {"noise_sampler_seed": 0} if schedulers.takes_seed(class_name) else {}
     try:
-        return made_by.from_config(config, **options, **own)
+        return made_by.from_config(json.loads(config_json), **options, **own)
     except ImportError as exc:
         raise _missing_package(class_name) from exc
     except (ValueError, NotImplementedError) as exc:
-        msg = f"{class_name} cannot be made with {dict(options)}: {exc}"
+        msg = f"{class_name} cannot be made with {options}: {exc}"
         raise JobError(msg) from exc
 
 
