@@ -118,7 +118,7 @@ def _check_write(client: Any) -> Check:
         return warn(name, f"not tried: {exc}", advice=advice)
     except ResponseError as exc:
         advice = next((each for kind, each in REFUSED if isinstance(exc, kind)), "")
-        detail = f"it takes no message: {exc}"
+        detail = f"it takes no message: {str(exc).rstrip('.')}"
         return fail(name, detail, advice=advice or "mend that on its machine")
     return fine(name, "it takes messages")
 
