@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from storage.database import Database
 from storage.errors import UsageError
-from storage.faults import fault_of
+from storage.faults import fault_of, sqlite_code
 
 #: What a query may do on SQLite.
 _READING = frozenset(
@@ -81,7 +81,7 @@ def _blames_the_query(exc: DBAPIError) -> bool:
 
 
 def _reason(exc: DBAPIError) -> str:
-    if getattr(exc.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_AUTH:
+    if sqlite_code(exc.orig) == sqlite3.SQLITE_AUTH:
         return "it would do more than read"
     return str(exc.orig)
 

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from storage.errors import UsageError
+from storage.faults import sqlite_code
 from storage.settings import (
     refuse_network_filesystem,
     sqlite_path,
@@ -93,7 +94,7 @@ def _prepare_sqlite(engine: Engine, mode: Mode) -> None:
     def _configure(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # transactions are begun below, by hand
         if mode == "writing":
-            connection.execute("PRAGMA journal_mode=WAL")
+            _keep_a_wal(connection)
             connection.execute("PRAGMA synchronous=FULL")
         else:
             connection.execute("PRAGMA query_only=ON")
@@ -105,6 +106,24 @@ def _prepare_sqlite(engine: Engine, mode: Mode) -> None:
             _take_write_lock(connection)
         else:
             connection.exec_driver_sql("BEGIN")
+
+
+def _keep_a_wal(connection: sqlite3.Connection) -> None:
+    """Have the file keep a write-ahead log.
+
+    Where two processes make that of a new file at once, SQLite refuses one of them
+    without waiting, whatever its timeout is.
+    """
+    give_up = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as exc:
+            if not _is_busy(exc) or time.monotonic() > give_up:
+                raise
+            time.sleep(LOOK_S)
+        else:
+            return
 
 
 def _take_write_lock(connection: Connection) -> None:
@@ -126,11 +145,15 @@ def _has_begun(connection: Connection, *, is_last: bool) -> bool:
     try:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     except OperationalError as exc:
-        code = getattr(exc.orig, "sqlite_errorcode", None)
-        if is_last or code != sqlite3.SQLITE_BUSY:
+        if is_last or not _is_busy(exc.orig):
             raise
         return False
     return True
+
+
+def _is_busy(exc: BaseException | None) -> bool:
+    """Tell whether another has the lock, be it to recover what a crash left."""
+    return sqlite_code(exc) == sqlite3.SQLITE_BUSY
 
 
 def _set_timeout(connection: Connection, seconds: float) -> None:

@@ -51,13 +51,19 @@ _MISTAKES = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 _LOCK_NOT_AVAILABLE = "55P03"
 
 
+def sqlite_code(exc: BaseException | None) -> int | None:
+    """Return SQLite's result code, without what extends it; None for another driver."""
+    code = getattr(exc, "sqlite_errorcode", None)
+    return None if code is None else code & _RESULT_CODE
+
+
 def fault_of(exc: DBAPIError) -> Fault:
     """Return what an error of the driver means."""
     if exc.connection_invalidated:
         return "outage"
-    code = getattr(exc.orig, "sqlite_errorcode", None)
+    code = sqlite_code(exc.orig)
     if code is not None:
-        return _SQLITE.get(code & _RESULT_CODE, "outage")
+        return _SQLITE.get(code, "outage")
     state = getattr(exc.orig, "sqlstate", None)
     if state:
         return _POSTGRESQL.get(state) or _POSTGRESQL.get(state[:2], "mistake")

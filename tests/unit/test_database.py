@@ -1,8 +1,10 @@
 """The database file: its schema, who may open it, and what is said when nobody can."""
 
 import re
+import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -180,6 +182,18 @@ def test_several_processes_may_make_one_database_at_once(settings: Settings) -> 
         assert process.stdout.readline() == "ready\n"
     go.touch()
     assert [end_of(process) for process in together] == [(0, "")] * 3
+
+
+def test_a_file_that_is_new_to_two_processes_is_waited_for(settings: Settings) -> None:
+    path = settings.home / "nightsweep.db"
+    # SQLite gives no time to whoever asks for a log while another begins to write.
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    end = threading.Timer(0.3, other.rollback)
+    end.start()
+    open_database(settings.database_url).close()
+    end.join()
+    other.close()
 
 
 def test_reading_where_no_database_is_makes_none(settings: Settings) -> None:
