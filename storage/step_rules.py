@@ -17,7 +17,9 @@ _DPM = "DPMSolverMultistepScheduler"
 #: Classes that look up what is left of the image at each timestep, in a table.
 _TABLES = frozenset({"DDIMScheduler", "DDPMScheduler", "PNDMScheduler"})
 #: Classes that divide by the distance of two noise levels.
-_DIVIDING = frozenset({"DEISMultistepScheduler", _DPM, "UniPCMultistepScheduler"})
+_DIVIDING = frozenset(
+    {"DEISMultistepScheduler", _DPM, "SASolverScheduler", "UniPCMultistepScheduler"}
+)
 #: Classes that add noise in proportion to what a step leaves.
 _ANCESTRAL = frozenset(
     {"EulerAncestralDiscreteScheduler", "KDPM2AncestralDiscreteScheduler"}

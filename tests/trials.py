@@ -19,7 +19,7 @@ from workers.pipelines import DTYPES
 from workers.schedulers import build
 
 #: Classes that divide by the distance of neighbouring noise levels.
-DIVIDING = ("DPMSolverMultistep", "DEISMultistep", "UniPCMultistep")
+DIVIDING = ("DPMSolverMultistep", "DEISMultistep", "SASolver", "UniPCMultistep")
 #: Classes that look up what is left of the image at each timestep, in a table.
 TABLES = ("DDIMScheduler", "DDPMScheduler", "PNDMScheduler")
 

@@ -73,7 +73,7 @@ def test_timesteps_beyond_the_training_are_refused(name: str) -> None:
     assert said.endswith("; use 999 steps or fewer")
 
 
-@pytest.mark.parametrize("name", ["dpmpp_2m", "dpmpp_3m", "deis", "unipc"])
+@pytest.mark.parametrize("name", ["dpmpp_2m", "dpmpp_3m", "deis", "unipc", "sa_solver"])
 def test_as_many_steps_as_the_training_has_are_refused(name: str) -> None:
     assert refusals(name, 999) == []
     (said,) = refusals(name, 1000)
