@@ -28,7 +28,7 @@ from storage.results import (
 )
 from workers import phases
 from workers.encode import encode
-from workers.kit import ENDINGS, Kit, ending
+from workers.kit import ENDINGS, Answer, Kit, ending
 from workers.painting import Painting
 from workers.recent import Recent
 
@@ -205,15 +205,16 @@ class Finisher:
         return done
 
     def _save(self, claim: Claim, painting: Painting) -> _Done | None:
-        job, started = claim.job, time.perf_counter()
+        job = claim.job
         # Where the work is to end, what is left has one attempt.
-        until = started + (0.0 if self.trouble else SHORTAGE_S)
+        until = time.perf_counter() + (0.0 if self.trouble else SHORTAGE_S)
         image, place = painting.image, painting.place
         made = replace(job, model=job.model.at(place)) if place else job
-        content, digest = self._kit.patiently(
+        (content, digest), encode_s = self._timed(
             lambda: encode(image, made, scheduler=claim.scheduler, until=until)
         )
-        if not self._kit.patiently(lambda: self._store(claim, content)):
+        is_stored, store_s = self._timed(lambda: self._store(claim, content))
+        if not is_stored:
             return None
         result = Result(
             path=relative_path(job.key),
@@ -229,7 +230,7 @@ class Finisher:
                 encode_s=painting.encode_s,
                 denoise_s=painting.denoise_s,
                 decode_s=painting.decode_s,
-                save_s=time.perf_counter() - started,
+                save_s=encode_s + store_s,
             ),
             decode_dtype=painting.decode_dtype,
             peak_bytes=painting.peak_bytes,
@@ -238,6 +239,15 @@ class Finisher:
             place=place,
         )
         return _Done(claim=claim, result=result, environment=painting.environment)
+
+    def _timed(self, act: Callable[[], Answer]) -> tuple[Answer, float]:
+        """Do it patiently; return the seconds of the time that it succeeded, too."""
+
+        def time_once() -> tuple[Answer, float]:
+            began = time.perf_counter()
+            return act(), time.perf_counter() - began
+
+        return self._kit.patiently(time_once)
 
     def _store(self, claim: Claim, content: bytes) -> bool:
         """Write the file, unless somebody else makes the job by now; tell which.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from sqlalchemy.engine import Connection
 from storage import claims
 from storage.claims import Claim
 from storage.database import Database, open_database
-from storage.errors import DatabaseError, DeviceError
+from storage.errors import DatabaseError, DeviceError, ImageStoreError
 from storage.filters import find_one
 from storage.images import ImageFolder
 from storage.schema import results
@@ -462,3 +463,32 @@ def test_what_is_left_of_painting_is_no_storing(
         finisher.keep(claim, develop)
     assert phases.PAINTING in seen
     assert phases.STORING not in seen
+
+
+@pytest.mark.databases("sqlite")
+def test_waiting_for_the_disk_is_no_time_of_the_image(
+    make: Callable[..., Kit],
+    database: Database,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ahead_s = [0.0]
+    save, now = ImageFolder.save, time.perf_counter
+
+    def save_late(folder: ImageFolder, key: str, content: bytes) -> Path:
+        if not ahead_s[0]:
+            ahead_s[0] = 100.0
+            msg = "no space left on device"
+            raise ImageStoreError(msg)
+        return save(folder, key, content)
+
+    monkeypatch.setattr(kit_module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(ImageFolder, "save", save_late)
+    monkeypatch.setattr(time, "perf_counter", lambda: now() + ahead_s[0])
+    submit(database, plan_seeds(0, **SMALL))
+    kit = make(OWNER)
+    finish(kit, hold(database, kit), "blue")
+    check_pixel(database, settings, "blue")
+    with database.read() as connection:
+        (saving_s,) = connection.execute(sa.select(results.c.save_s)).scalars()
+    assert 0 < saving_s < ahead_s[0]
