@@ -93,6 +93,7 @@ def grid(
         click.echo(f"{name} has no such image; show more with fewer --fix.", err=True)
         return
     _refuse_unmade(name, pages.states, where=" where --fix looks")
+    _refuse_gone(name, pages.states, store.settings.images)
     lettering = choose_lettering(pages.texts)
     for path in save_pages(pages, file, lettering=lettering):
         click.echo(path)
@@ -174,6 +175,22 @@ def _refuse_unmade(name: str, states: Mapping[str, int], *, where: str = "") -> 
     msg = (
         f"a contact sheet must have an image that is made, but {name} has none yet"
         f"{where} ({counts}); `{program()} status --sweep {name}` says how far it is."
+    )
+    raise UsageError(msg)
+
+
+def _refuse_gone(name: str, states: Mapping[str, int], images: Path) -> None:
+    """Refuse a sheet of which no file is there; it would replace one with pictures.
+
+    Raises:
+        UsageError: None is there.
+    """
+    if states.get("done"):
+        return
+    msg = (
+        f"a contact sheet must have an image whose file is there, but none of the "
+        f"{states[FILE_MISSING]:,} of {name} is in {images}; mount the disk that holds "
+        f"them, and see `{program()} verify`."
     )
     raise UsageError(msg)
 

@@ -70,17 +70,18 @@ def wake(
             )
 
 
-def tell_who_works(database: Database, name: str) -> None:
+def tell_who_works(database: Database, name: str | None) -> None:
     """Say what to start where there is no worker to make what waits.
 
     Args:
         database: Where workers give their signs of life.
-        name: A sweep with unmade jobs.
+        name: A sweep with unmade jobs; None where there may be several.
     """
     if not roster.has_workers(database):
+        here = f"{program()} run {name or 'NAME'}"
         click.echo(
             "Nobody works on it yet: no worker is alive on any host; start "
-            f"`{program()} worker`, or make it here with `{program()} run {name}`.",
+            f"`{program()} worker`, or make it here with `{here}`.",
             err=True,
         )
 

@@ -13,6 +13,7 @@ import click
 
 from producer.amounts import duration, images
 from producer.crew import Crew
+from producer.missed import describe_missed
 from producer.options import (
     INTERRUPTED,
     program,
@@ -29,7 +30,7 @@ from storage import sweeps
 from storage.blocks import count_unmade, groups_blocked_by_all
 from storage.database import Database, open_database, open_existing
 from storage.errors import DatabaseError
-from storage.folders import look_at_folder
+from storage.folders import count_missed, look_at_folder
 from storage.gpus import has_nvidia
 from storage.owners import my_host
 from storage.progress import Worker, able, list_workers
@@ -74,7 +75,7 @@ def run(
     """
     click.get_current_context().with_resource(_outliving_terminal())
     settings = read_settings()
-    _refuse_foreign_folder(settings)
+    _look_at_images(settings)
     done = submit(
         spec,
         sets=with_name(sets, name),
@@ -112,12 +113,14 @@ def takes_gpus(*, gpus: str | None = None, device: str | None = None) -> bool:
     return device != "cpu" and (bool(named) or has_nvidia())
 
 
-def _refuse_foreign_folder(settings: Settings) -> None:
-    """Refuse an image folder of another database before anything is stored."""
+def _look_at_images(settings: Settings) -> None:
+    """Refuse an image folder of another database; warn of one that was replaced."""
     database = open_existing(settings.database_url)
     if database is not None:
         with closing(database):
-            look_at_folder(database, settings.images)
+            folder = look_at_folder(database, settings.images)
+            if missed := count_missed(database, folder):
+                click.echo(f"Warning: {describe_missed(folder, missed)}", err=True)
 
 
 @contextmanager

@@ -13,17 +13,17 @@ from producer.amounts import images as count_images
 from producer.audit import Audit
 from producer.hashing import tell_hashing
 from producer.json_lines import json_option, write_json
+from producer.missed import describe_missed
+from producer.opening import tell_who_works, wake
 from producer.options import program
 from producer.tables import Column, terminal_width, write_table
 from producer.verify_models import verify_models
 from storage import folders, repairs, sweeps, verification
 from storage.database import Database, open_existing, open_for_reading
-from storage.embedded import broker_url, is_running
-from storage.errors import ImageStoreError, QueueError, UsageError
+from storage.errors import ImageStoreError, UsageError
 from storage.fingerprint import Digests
 from storage.folders import Folder
 from storage.mislabels import NameCheck
-from storage.queue import make_app, send, waiting
 from storage.settings import Settings, read_settings
 from storage.strays import key_at
 from storage.sweeps import NORMAL_PRIORITY, Sweep
@@ -124,13 +124,16 @@ def verify(
         if repair:
             names.complete()
         elsewhere = folders.count_elsewhere(database, here, sweep=sweep)
-    _wake(settings, audit.queued)
-    click.echo(audit.summary(), err=True)
-    for note in _notes(audit, folder, elsewhere):
-        click.echo(note, err=True)
-    if names.unknown:
-        click.echo(_say_unknown(names.unknown), err=True)
-    sys.exit(1 if audit.unrepaired else 0)
+        missed = elsewhere.pop(folder.place, 0)
+        wake(settings, audit.queued, priority=NORMAL_PRIORITY)
+        click.echo(audit.summary(), err=True)
+        for note in _notes(audit, folder, elsewhere, missed=missed):
+            click.echo(note, err=True)
+        if names.unknown:
+            click.echo(_say_unknown(names.unknown), err=True)
+        if audit.queued:
+            tell_who_works(database, name)
+    sys.exit(1 if audit.unrepaired or missed else 0)
 
 
 def _say_unknown(models: Iterable[str]) -> str:
@@ -171,22 +174,18 @@ def _open_folder(
 
 def _refuse_replaced(database: Database, folder: Folder) -> None:
     """Refuse an empty mount point, or another folder in the place of the images."""
-    elsewhere = folders.count_elsewhere(database, folders.rows_here(database, folder))
-    lost = elsewhere[folder.place]
-    if lost:
-        msg = (
-            "The image folder must be the one that workers wrote to, but in its place "
-            f"is another, {folder.path}; mount the disk that holds it, or have its "
-            f"{count_images(lost)} made again: `{program()} verify --repair --force`."
-        )
-        raise ImageStoreError(msg)
+    if missed := folders.count_missed(database, folder):
+        raise ImageStoreError(describe_missed(folder, missed))
 
 
-def _notes(audit: Audit, folder: Folder, elsewhere: Mapping[str, int]) -> Iterator[str]:
+def _notes(
+    audit: Audit, folder: Folder, elsewhere: Mapping[str, int], *, missed: int
+) -> Iterator[str]:
     """Yield sentences about images and files that were left out."""
+    if missed:
+        yield describe_missed(folder, missed)
     if elsewhere:
-        earlier = {folder.place: f"an earlier one at {folder.place}"}
-        places = ", ".join(earlier.get(each, each) for each in sorted(elsewhere))
+        places = ", ".join(sorted(elsewhere))
         count = count_images(sum(elsewhere.values()))
         yield f"Not looked at: {count} in other image folders ({places})."
     if audit.foreign:
@@ -237,16 +236,3 @@ def _row(finding: Finding) -> dict[str, Any]:
         "detail": finding.detail,
         "repair": finding.repair,
     }
-
-
-def _wake(settings: Settings, groups: Mapping[str, list[str]]) -> None:
-    # The embedded Redis of a machine at rest stays down: the next workers look in SQL.
-    if not groups or not (settings.redis_url or is_running(settings)):
-        return
-    app = make_app(broker_url(settings), lease_s=settings.lease_s)
-    try:
-        with closing(app):
-            waiting(app)  # says at once where Redis is away
-            send(app, groups, priority=NORMAL_PRIORITY)
-    except QueueError as exc:
-        click.echo(f"The workers will find the jobs by themselves: {exc}", err=True)

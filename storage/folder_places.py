@@ -44,7 +44,7 @@ def note_place(database: Database, path: Path, mark: str) -> int:
     """
     mine = sa.select(folders.c.id).where(folders.c.mark == mark)
     with database.read() as connection:
-        before = _find_last(connection, path)
+        before = next(iter(ids_at(connection, path)), None)
         if before is not None and before == connection.scalar(mine):
             return before
         is_missed = before is not None and _has_images(connection, before)
@@ -69,16 +69,14 @@ def note_place(database: Database, path: Path, mark: str) -> int:
     return row_id
 
 
-def _find_last(connection: Connection, path: Path) -> int | None:
-    """Return the folder that this host noted last at a path."""
+def ids_at(connection: Connection, path: Path) -> list[int]:
+    """Return the folders that this host noted at a path, the last one first."""
     query = (
         sa.select(folder_places.c.folder_id)
         .where(folder_places.c.host == my_host(), folder_places.c.path == str(path))
         .order_by(folder_places.c.noted_at.desc())
-        .limit(1)
     )
-    found: int | None = connection.execute(query).scalar()
-    return found
+    return list(connection.execute(query).scalars())
 
 
 def _has_images(connection: Connection, folder_id: int) -> bool:

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from storage.database import Database
 from storage.errors import ImageStoreError, WrongFolderError
-from storage.folder_places import note_place, place_names, place_of
+from storage.folder_places import ids_at, note_place, place_names, place_of
 from storage.images import relative_path
 from storage.markers import NAME, Marker, leave_marker, read_marker
 from storage.owners import my_host
@@ -93,7 +93,8 @@ def rows_here(database: Database, folder: Folder) -> Condition:
     """Return the condition that the rows of `results` meet whose files belong here.
 
     Rows without a folder belong here if this host made them, or if most files of the
-    host that made them are here.
+    host that made them are here. Rows of an earlier folder that was at this very place
+    belong here if most of its files are: somebody put the two together.
 
     Raises:
         ImageStoreError: The folder cannot be read.
@@ -118,9 +119,28 @@ def rows_here(database: Database, folder: Folder) -> Condition:
             )
             for row_id in ids
         ]
+        earlier, _ = _earlier_folders(connection, folder)
     # Never NULL, so that its negation finds the other rows.
-    is_noted = sa.func.coalesce(results.c.folder_id, 0) == (folder.id or -1)
+    noted = [each for each in (folder.id, *earlier) if each is not None]
+    is_noted = sa.func.coalesce(results.c.folder_id, 0).in_(noted)
     return sa.or_(is_noted, sa.and_(unnoted, results.c.environment_id.in_(here)))
+
+
+def count_missed(database: Database, folder: Folder) -> int:
+    """Count the images that were written to another folder at this very place.
+
+    There are some where a disk is not mounted, or the folder was replaced or deleted.
+
+    Raises:
+        ImageStoreError: The folder cannot be read.
+        DatabaseError: SQL cannot be reached.
+    """
+    with database.read() as connection:
+        _, gone = _earlier_folders(connection, folder)
+        if not gone:
+            return 0
+        count = sa.select(sa.func.count()).where(results.c.folder_id.in_(gone))
+        return int(connection.execute(count).scalar_one())
 
 
 def count_elsewhere(
@@ -186,6 +206,19 @@ def _find_again(database: Database, path: Path) -> str | None:
             if _are_in(connection, path, results.c.folder_id == row.id):
                 return str(row.mark)
     return None
+
+
+def _earlier_folders(
+    connection: Connection, folder: Folder
+) -> tuple[list[int], list[int]]:
+    """Return other folders of this place: those whose files are here, and the rest."""
+    there: list[int] = []
+    gone: list[int] = []
+    for row_id in ids_at(connection, folder.path):
+        if row_id != folder.id:
+            is_here = _are_in(connection, folder.path, results.c.folder_id == row_id)
+            (there if is_here else gone).append(row_id)
+    return there, gone
 
 
 def _are_in(connection: Connection, path: Path, which: Condition) -> bool:

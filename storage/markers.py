@@ -102,8 +102,9 @@ def leave_marker(images: Path, *, database: str, folder: str) -> None:
         _put(temporary, images / NAME)
     except OSError as exc:
         msg = (
-            f"Images must be writable, but {exc.filename} gives: {exc.strerror}; check "
-            "the mode of NIGHTSWEEP_IMAGES and the disk, or name another folder."
+            f"Images must be writable, but {exc.filename or images} gives: "
+            f"{exc.strerror}; check the mode of NIGHTSWEEP_IMAGES and the disk, or "
+            "name another folder."
         )
         raise ImageStoreError(msg) from exc
     finally:
@@ -142,7 +143,7 @@ def _read(images: Path) -> bytes | None:
         return None
     except OSError as exc:
         msg = (
-            f"Images must be readable, but {exc.filename} gives: {exc.strerror}; check "
-            "NIGHTSWEEP_IMAGES, the folder's mode and the disk."
+            f"Images must be readable, but {exc.filename or images / NAME} gives: "
+            f"{exc.strerror}; check NIGHTSWEEP_IMAGES, the folder's mode and the disk."
         )
         raise ImageStoreError(msg) from exc

@@ -11,11 +11,12 @@ import sqlalchemy as sa
 from producer.amounts import size
 from producer.hashing import tell_hashing
 from producer.health.check import Check, fail, fine
+from producer.missed import describe_missed
 from storage.claims import runnable_groups
 from storage.database import Database, utc_now
 from storage.errors import ImageStoreError, ModelError
 from storage.fingerprint import Digests, verify
-from storage.folders import Folder, look_at_folder
+from storage.folders import Folder, count_missed, look_at_folder
 from storage.images import relative_path
 from storage.job import Model
 from storage.model_places import first_whole, in_order, places_of
@@ -34,12 +35,17 @@ def check_images(settings: Settings, database: Database | None) -> Iterator[Chec
     A small file with this host's name stays in the image folder, for the others.
     """
     images, host = settings.images, socket.gethostname()
+    # Before anything is written there: it may be another database's, or the folder on
+    # which a disk was mounted.
+    folder = look_at_folder(database, images) if database else None
+    missed = count_missed(database, folder) if database and folder else 0
+    if folder and missed:
+        yield fail("image folder", describe_missed(folder, missed))
+        return
     if not images.is_dir():
         detail = f"{images} is not there yet; the first sweep makes it"
         yield fine("image folder", detail)
         return
-    # Before anything is written there: it may be another database's.
-    folder = look_at_folder(database, images) if database else None
     _write_probe(images, host)
     yield fine("image folder", f"{images} can be written and read")
     newest = _newest_elsewhere(database, folder, host) if database and folder else None
@@ -74,8 +80,9 @@ def _write_probe(images: Path, host: str) -> None:
         found = probe.read_text()
     except OSError as exc:
         msg = (
-            f"Images must be writable, but {exc.filename} gives: {exc.strerror}; check "
-            "the folder's owner and mode, or set NIGHTSWEEP_IMAGES to another."
+            f"Images must be writable, but {exc.filename or probe} gives: "
+            f"{exc.strerror}; make room, check the folder's owner and mode, or set "
+            "NIGHTSWEEP_IMAGES to another."
         )
         raise ImageStoreError(msg) from exc
     if found != text:

@@ -370,6 +370,24 @@ def test_a_file_that_is_gone_is_counted(tmp_path, store):
     )
 
 
+def test_a_sheet_of_which_no_file_is_there_is_refused_and_replaces_none(
+    tmp_path, store
+):
+    opened, _ = store
+    run(tmp_path, "--sweep", "shapes")
+    before = (tmp_path / "grids/shapes.png").read_bytes()
+    opened.settings.images.rename(tmp_path / "not mounted")
+
+    result = run(tmp_path, "--sweep", "shapes")
+
+    assert result.exit_code == 2
+    assert (
+        "a contact sheet must have an image whose file is there, but none of the 6 of "
+        f"shapes is in {opened.settings.images}; mount the disk that holds them, and "
+    ) in result.stderr
+    assert (tmp_path / "grids/shapes.png").read_bytes() == before
+
+
 def test_the_command_warns_of_letters_that_it_cannot_write(
     tmp_path, store, monkeypatch
 ):

@@ -44,6 +44,7 @@ from tests.unit.test_verify import make_old, png, verify
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 HERE = socket.gethostname()
+NO_MARKER = shutil.ignore_patterns(NAME)
 
 
 @pytest.fixture
@@ -356,9 +357,51 @@ def test_a_new_folder_in_the_place_of_another_is_told_of(
     folder = take_folder(database, settings.images)
     assert "see that the right disk is mounted" in caplog.text
     make(database, folder, 2)
+    for options in ([], ["--repair"]):
+        said = verify(*options)
+        assert said.exit_code == 1
+        assert "1 image checked, nothing is wrong" in said.stderr
+        assert "another, " in said.stderr
+        assert "without 1 image; mount the disk that holds them" in said.stderr
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_run_and_the_doctor_tell_of_a_folder_without_its_images(
+    settings: Settings, database: Database, tmp_path: Path, is_there: bool
+) -> None:
+    make(database, take_folder(database, settings.images), 1)
+    settings.images.rename(settings.home / "not mounted")
+    if is_there:
+        settings.images.mkdir()
+    told = f"another, {settings.images}, without 1 image; mount the disk"
+
+    (check,) = holdings.check_images(settings, database)
+    said = CliRunner().invoke(cli, ["run", "sweep1"])
+
+    assert check.verdict == "fail"
+    assert told in check.detail
+    assert "Warning: The image folder must be the one" in said.stderr
+    assert told in said.stderr
+
+
+def test_folders_that_were_put_together_are_one(
+    settings: Settings, database: Database
+) -> None:
+    make(database, take_folder(database, settings.images), 1)
+    away = settings.images.rename(settings.home / "away")
+    settings.images.mkdir()
+    make(database, take_folder(database, settings.images), 2, 3, 4)
+    shutil.copytree(settings.images, away, dirs_exist_ok=True, ignore=NO_MARKER)
+    settings.images.rename(settings.home / "mount point")
+    away.rename(settings.images)
+
     said = verify()
+
+    assert (said.exit_code, said.stderr) == (0, "4 images checked, nothing is wrong.\n")
+    file_of(settings.images, 2).unlink()
+    said = verify("--repair")
     assert said.exit_code == 0
-    assert f"1 image in other image folders (an earlier one at {HERE}:" in said.stderr
+    assert "4 images checked: 1 missing; 1 repaired" in said.stderr
 
 
 @pytest.mark.parametrize("host", [HERE, "night7"])
@@ -378,13 +421,13 @@ def test_a_shared_folder_that_is_not_mounted_is_missed_on_each_host(
         for options in ([], ["--repair"]):
             said = verify(*options)
             assert said.exit_code == 1
-            assert "mount the disk that holds it, or have its 1 image" in said.stderr
+            assert "without 1 image; mount the disk that holds them" in said.stderr
         assert caplog.text == ""
         take_folder(database, path)
         assert "see that the right disk is mounted" in caplog.text
         said = verify()
-        assert said.exit_code == 0
-        assert f"folders (an earlier one at {host}:{path})" in said.stderr
+        assert said.exit_code == 1
+        assert f"another, {path}, without 1 image; mount" in said.stderr
 
 
 def test_each_change_of_the_folder_in_a_place_is_told_of_once(
@@ -442,6 +485,7 @@ def test_the_places_of_folders_are_kept_by_an_upgrade(
             " (2, 'n', 'night8:/images', '2026-01-03')"
         )
         connection.exec_driver_sql("UPDATE results SET folder_id = 1")
+        connection.execute(sa.update(jobs).values(key=make_job().key))
     engine.dispose()
     with closing(open_database(database_url)) as upgraded:
         assert places(upgraded) == ["night7:/mnt/a:b", "night8:/images"]

@@ -430,7 +430,7 @@ def test_a_folder_that_has_nothing_to_do_with_the_database_is_not_repaired(
         said = verify(*options)
         assert said.exit_code == 1
         assert "The image folder must be the one that workers wrote to" in said.stderr
-        assert "mount the disk that holds it, or have its 2 images made" in said.stderr
+        assert "without 2 images; mount the disk that holds them, or" in said.stderr
     assert stranger.exists()
     assert states(database) == {1: "done", 2: "done"}
     assert verify("--repair", "--force").exit_code == 0
@@ -535,7 +535,9 @@ def test_a_redis_that_is_away_does_not_stop_a_repair(
     file_of(settings, 1).unlink()
     said = verify("--repair")
     assert said.exit_code == 0
-    assert "The workers will find the jobs by themselves" in said.stderr
+    assert "workers find these jobs when it can" in said.stderr
+    assert "Nobody works on it yet" in said.stderr
+    assert "nightsweep run NAME`" in said.stderr
     assert states(database)[1] == "pending"
 
 
