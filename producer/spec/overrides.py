@@ -8,6 +8,7 @@ the file's, and the changed spec can be written out and stored.
 
 import copy
 import re
+import shlex
 from collections.abc import Sequence
 
 import yaml
@@ -31,6 +32,12 @@ _STARRED = re.compile(r"(^|[\[,])\s*(\*[^,\]{}]*?)\s*(?=[,\]]|$)")
 _YAML_VALUE = re.compile(
     r"""\s*((\[|"|'|\{\s*(file|label|set)\s*:).*|(null|~)\s*)""", re.DOTALL
 )
+# Hydra's `range(1,10)`, whose commas separate no values.
+_CALL = re.compile(r"\s*[a-z]+\([^()]*\)\s*")
+# Several values without brackets; a mapping or a text in quotes is one.
+_SEVERAL = re.compile(r"""\s*[^\s"'\[{][^,]*,.*""", re.DOTALL)
+#: Parameters whose text may hold commas.
+_FREE = ("prompt", "negative_prompt", "tag", "model")
 
 
 def apply_options(
@@ -46,10 +53,14 @@ def apply_options(
             list of them is in brackets.
         problems: Where mistakes are noted, each at its option.
     """
+    given: set[tuple[str, ...]] = set()
     for option in sets:
-        _apply(root, f"--set {option}", problems, is_axis=False)
+        _apply(root, f"--set {option}", problems, given=given)
     for option in axes:
-        _apply(root, f"--axis {option}", problems, is_axis=True)
+        _apply(root, f"--axis {option}", problems, given=given)
+    for option in sets:
+        with problems.at(_place(f"--set {option}")):
+            _check_effect(root, option)
 
 
 def write_out(root: Node, *, sets: Sequence[str], axes: Sequence[str]) -> str:
@@ -60,14 +71,18 @@ def write_out(root: Node, *, sets: Sequence[str], axes: Sequence[str]) -> str:
 
 
 def _apply(
-    root: MappingNode, option: str, problems: Problems, *, is_axis: bool
+    root: MappingNode, option: str, problems: Problems, *, given: set[tuple[str, ...]]
 ) -> None:
-    place = Place(option, 0, 0, "")
+    place = _place(option)
+    is_axis = option.startswith("--axis")
     try:
-        path, text = _split(option, is_axis=is_axis)
+        path, text = _split(root, option)
         is_added = is_axis and path[-1].endswith("+")
         if is_added:
             path[-1] = path[-1].removesuffix("+").strip()
+        else:
+            _check_once(path, text, given)
+        given.add(tuple(path))
         is_text = is_axis and path[-1] in _TEXT_AXES
         if is_text and not _YAML_VALUE.fullmatch(text):
             literal = _literal(text.strip(), option)
@@ -85,8 +100,14 @@ def _apply(
         problems.add(place, str(error))
 
 
-def _split(option: str, *, is_axis: bool) -> tuple[list[str], str]:
+def _place(option: str) -> Place:
+    return Place(option, 0, 0, "")
+
+
+def _split(root: MappingNode, option: str) -> tuple[list[str], str]:
+    """Return where an option leads, and the text of its value."""
     flag, _, assignment = option.partition(" ")
+    is_axis = flag == "--axis"
     name, equals, text = assignment.partition("=")
     if not equals or not name.strip():
         example = "steps=8,12,20" if is_axis else "base.width=768"
@@ -95,10 +116,16 @@ def _split(option: str, *, is_axis: bool) -> tuple[list[str], str]:
     if is_axis:
         return ["axes", name.strip()], text
     path = [part.strip() for part in name.split(".")]
+    _check_path(root, path, name=name, text=text)
+    return path, text
+
+
+def _check_path(root: MappingNode, path: list[str], *, name: str, text: str) -> None:
+    """Refuse what `--set` does not lead into, and several values."""
     if len(path) == 1 and path[0] in PARAMETERS:
         msg = (
-            f"--set must lead into {', '.join(_SECTIONS)}, got {shown(name)}; did you "
-            f"mean `base.{path[0]}`?"
+            f"--set must lead into {', '.join(_SECTIONS)}, got {shown(name)}; write "
+            f"{_way_to_set(root, path[0], text)}"
         )
         raise UsageError(msg)
     if len(path) > 1 and path[0] not in _SECTIONS:
@@ -107,12 +134,81 @@ def _split(option: str, *, is_axis: bool) -> tuple[list[str], str]:
             f"{nearest(path[0], _SECTIONS)}"
         )
         raise UsageError(msg)
-    return path, text
+    if len(path) == 2 and path[1] in PARAMETERS and _is_several(path, text):
+        msg = (
+            f"--set must give one value, got {shown(text)}; write "
+            f"{as_axis(path[1], text)} for several"
+        )
+        raise UsageError(msg)
+
+
+def as_axis(name: str, text: str) -> str:
+    """Return the option that gives an axis its values, as a shell reads it."""
+    return f"`--axis {shown(shlex.quote(f'{name}={text}'))}`"
+
+
+def _way_to_set(root: MappingNode, parameter: str, text: str) -> str:
+    if _axis_of(root, parameter) or _is_several(["base", parameter], text):
+        return as_axis(parameter, text)
+    return f"`--set {shown(shlex.quote(f'base.{parameter}={text}'))}`"
+
+
+def _is_several(path: list[str], text: str) -> bool:
+    if path[0] == "base" and text.lstrip().startswith("["):
+        return True
+    return path[1] not in _FREE and bool(_SEVERAL.fullmatch(text))
+
+
+def _check_once(path: list[str], text: str, given: set[tuple[str, ...]]) -> None:
+    if tuple(path) not in given:
+        return
+    name, way_out = ".".join(path), "remove one of the two"
+    if path[0] == "axes":
+        name = path[-1]
+        way_out = f"write {as_axis(f'{name}+', text)} to add to its values"
+    msg = f"an option must give each value once, got {shown(name)} again; {way_out}"
+    raise UsageError(msg)
+
+
+def _check_effect(root: MappingNode, option: str) -> None:
+    """Refuse to set a value of `base` that an axis gives to every job.
+
+    Where the file includes jobs, these may take the value of `base` all the same.
+    """
+    name, _, text = option.partition("=")
+    section, _, parameter = name.replace(" ", "").partition(".")
+    axis = _axis_of(root, parameter)
+    if section != "base" or axis is None or _find(root, "include") is not None:
+        return
+    way_out = f"change the axis `{shown(axis)}`"
+    if axis == parameter:
+        way_out = f"write {as_axis(parameter, text)}"
+    msg = f"--set must change a value that no axis sets, got {shown(name)}; {way_out}"
+    raise UsageError(msg)
+
+
+def _axis_of(root: MappingNode, parameter: str) -> str | None:
+    """Return the axis of which every value sets a parameter, or None."""
+    axes = _find(root, "axes")
+    for key, node in axes.value if isinstance(axes, MappingNode) else ():
+        bundles = items(node)
+        if key.value == parameter or (
+            bundles and all(_sets(parameter, each) for each in bundles)
+        ):
+            return str(key.value)
+    return None
+
+
+def _sets(parameter: str, node: Node) -> bool:
+    inner = _find(node, "set") if isinstance(node, MappingNode) else None
+    return isinstance(inner, MappingNode) and _find(inner, parameter) is not None
 
 
 def _read(text: str, option: str, *, is_list: bool) -> Node:
     if is_list and "'" not in text and '"' not in text:
         text = _STARRED.sub(r'\1"\2"', text)
+    if is_list and _CALL.fullmatch(text):
+        return _literal(text.strip(), option)
     if is_list and not text.lstrip().startswith("["):
         text = f"[{text}]"
     node = compose(text, source=option)
