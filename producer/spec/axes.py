@@ -20,6 +20,7 @@ from producer.spec.parameters import (
 )
 from producer.spec.problems import Place, Problems, shown
 from producer.spec.ranges import read_range
+from producer.spec.remarks import Remark
 from producer.spec.texts import TextReader
 from producer.spec.yamltext import fields, is_null, items, place_of, text_of
 from storage.errors import UsageError
@@ -209,6 +210,8 @@ class ValueReader:
             UsageError: It is wrong.
         """
         if is_null(node):
+            if parameter == "seed":
+                self.problems.remarks.append(_remark_on_null_seed(place_of(node)))
             return [_unset(parameter)]
         if parameter == "prompt":
             return self._texts.read_prompts(node)
@@ -288,6 +291,14 @@ def _unset(parameter: str) -> Unset:
         )
         raise UsageError(msg)
     return UNSET
+
+
+def _remark_on_null_seed(place: Place) -> Remark:
+    kind = (
+        "`seed: null` is seed 0 here, since no seed is drawn at random; write numbers, "
+        "such as {start: 0, count: 4} under `axes`"
+    )
+    return Remark(sentence=f"{place}: {kind}", kind=kind, case=str(place))
 
 
 def is_set(value: object) -> bool:

@@ -7,96 +7,180 @@ from another program is told so, once for each kind of sign.
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 _NUMBER = r"-?\d*\.?\d+"
-#: Each kind of sign, and what is said of it. Only what is hardly ever meant as text:
-#: plain parentheses and brackets are common in prompts.
+_EACH = "write {a|b} for one prompt each"
+_LISTED = "write a list under `axes`"
+
+
+class _Sign(NamedTuple):
+    """A kind of sign, and what is said of it.
+
+    Attributes:
+        pattern: Where it stands. What is found is left out before the next kind is
+            looked for, so that no sign is told as two kinds.
+        said: What it is here.
+        way_out: What to do instead.
+        in_negative: The same for a negative prompt, which has no `{a|b}`; empty where
+            it is no other.
+    """
+
+    pattern: str
+    said: str
+    way_out: str
+    in_negative: str = ""
+
+
+#: Only what is hardly ever meant as text: plain parentheses and brackets are common in
+#: prompts, so they count where they hold all that stands between two commas.
 _SIGNS = (
-    (
-        rf"\([^()]*[^\W\d_][^()]*:\s*{_NUMBER}\s*\)|\(\([^()]*\)\)|\[\[[^\[\]]*\]\]"
-        rf"|\)\d*\.\d|\w::{_NUMBER}",
-        "a weight such as (cat:1.3) or ((cat)) is plain text here and changes no weight"
-        "; leave out its signs and its number",
+    _Sign(
+        r"(?is)\s*\b(?:negative prompt\s*:|steps:\s*\d+\s*,[^\n:]+:).*",
+        "the parameters of an image are plain text here and set nothing",
+        "write `negative_prompt`, `steps` and the like beside the prompt",
     ),
-    (
-        r"\[[^\[\]]*\|[^\[\]]*\]",
-        "[a|b] is plain text here and does not alternate; write {a|b} for one prompt "
-        "each",
+    _Sign(
+        r"(?<=\S)[^\S\n]*\n\s*(?=\S)",
+        "a text of several lines is plain text here, and one prompt",
+        "write a list under `axes` for several, or > for | to join the lines",
     ),
-    (
-        r"\[[^\[\]]*:\s*(?:\d+|\d*\.\d+)\s*\]",
-        "[a:b:0.5] is plain text here and changes no prompt under way; write {a|b} for "
-        "one prompt each",
-    ),
-    (
-        r"\bBREAK\b",
-        "BREAK is plain text here and begins no new chunk; leave it out",
-    ),
-    (
-        r"(?<=\s)AND(?=\s)",
-        "AND is plain text here and joins no two prompts; write a comma or `and`",
-    ),
-    (
-        r"<(?:lora|lyco|hypernet|ti|embedding)\w*:[^<>]+>|\bembedding:\S",
-        "<lora:name:1> is plain text here and loads nothing; merge it into a model, "
-        "and name the folder of that as `model`",
-    ),
-    (
-        r"__[\w*/][\w*/ -]*?__",
-        "__word__ is plain text here and stands for no file; write its lines as {a|b}",
-    ),
-    (
-        rf"\{{[^{{}}]*?\$\$|[{{|]\s*{_NUMBER}::",
-        "2$$ and 0.5:: are plain text here and choose nothing, since {a|b} makes a "
-        "prompt of each; leave them out",
-    ),
-    (
+    _Sign(
         r"\\[()\[\]]",
-        "a backslash before a bracket is plain text here; leave it out",
+        "a backslash before a bracket is plain text here",
+        "leave it out",
     ),
-    (
+    _Sign(
+        r"<(?:lora|lyco|hypernet)\w*:[^<>]+>",
+        "<lora:name:1> is plain text here and loads nothing",
+        "merge it into a model, and name the folder of that as `model`",
+    ),
+    _Sign(
+        r"<ti:[^<>]+>|<?\bembedding:\S+",
+        "embedding:name is plain text here and loads nothing",
+        "write its words out",
+    ),
+    _Sign(
+        r"\[[^\[\]]*:\s*(?:\d+|\d*\.\d+)\s*\]",
+        "[a:b:0.5] is plain text here and changes no prompt under way",
+        _EACH,
+        _LISTED,
+    ),
+    _Sign(
+        r"\[[^\[\]]*\|[^\[\]]*\]",
+        "[a|b] is plain text here and does not alternate",
+        _EACH,
+        _LISTED,
+    ),
+    _Sign(
+        r"\.(?:and|blend|swap)\s*\(",
+        ".and(), .blend() and .swap() are plain text here and mix no prompts",
+        _EACH,
+        _LISTED,
+    ),
+    _Sign(
+        rf"\([^()]*[^\W\d_][^()]*:\s*{_NUMBER}\s*\)|\(\([^()]*\)\)|\[\[[^\[\]]*\]\]"
+        rf"|\)\d*\.\d|\w::{_NUMBER}"
+        r"|(?:^|(?<=,))\s*(?:\([^()]*[^\W\d_][^()]*\)|\[[^\[\]]*[^\W\d_][^\[\]]*\])"
+        r"\s*(?=,|$)",
+        "a weight such as (cat:1.3), ((cat)) or [cat] is plain text here and changes no"
+        " weight",
+        "leave out its signs and its number",
+    ),
+    _Sign(
+        r"\w{2,}\+{2,}(?!\w)|\w{2,}--(?=\s*(?:[,)]|$))|\)[+-]+(?=[\s,]|$)",
+        "a weight such as cat++ or (a cat)- is plain text here and changes no weight",
+        "leave out its signs",
+    ),
+    _Sign(
+        r"\bBREAK\b",
+        "BREAK is plain text here and begins no new chunk",
+        "leave it out",
+    ),
+    _Sign(
+        r"(?<=\s)AND(?=\s)",
+        "AND is plain text here and joins no two prompts",
+        "write a comma or `and`",
+    ),
+    _Sign(
+        r"__[@~!]?[\w*/][\w*/ -]*?__",
+        "__word__ is plain text here and stands for no file",
+        "write its lines as {a|b}",
+        "write its lines as a list under `axes`",
+    ),
+    _Sign(
+        r"(?<=\{)\s*[\d-]+\$\$(?:[^{}|$]*\$\$)?",
+        "2$$ is plain text here and combines no choices",
+        "spell each combination out, as in {a, b|a, c|b, c}",
+        _LISTED,
+    ),
+    _Sign(
+        rf"(?<=[{{|])\s*{_NUMBER}::|(?<=\{{)\s*(?:[@~!]|\$\$)",
+        "0.5::, @, ~ and $$ before a choice are plain text here and choose nothing",
+        "leave them out, since {a|b} makes a prompt of each",
+        _LISTED,
+    ),
+    _Sign(
         r"(?:^|\s)--[a-z]\w*\b",
-        "an option such as --ar 3:2 is plain text here and sets nothing; write "
-        "`width`, `height` and the like beside the prompt",
+        "an option such as --ar 3:2 is plain text here and sets nothing",
+        "write `width`, `height` and the like beside the prompt",
+    ),
+    _Sign(
+        r"\|(?![^{}]*\})",
+        "a | outside of braces is plain text here and makes no two of a prompt",
+        _EACH,
+        _LISTED,
     ),
 )
-_PATTERNS = tuple((re.compile(pattern), said) for pattern, said in _SIGNS)
+_PATTERNS = tuple((re.compile(sign.pattern), sign) for sign in _SIGNS)
 #: A text without any of these has none of the signs.
-_ANY = re.compile(r"[(\[<$:\\]|__|--|BREAK|AND")
+_ANY = re.compile(r"[(\[<{$:\\|\n]|__|--|\+\+|BREAK|AND")
+#: Takes the place of a sign that was found: a word without a meaning.
+_FOUND = " x "
 _CHOICES = re.compile(r"\{[^{}]*\|[^{}]*\}")
-#: What may be the name of a file.
+#: What may be the name of a file, and what is one even where there is no such file.
 _FILE = re.compile(r"(?:@|file:)?([^\n]{1,200}\.\w{1,8})")
+_SURE_FILE = re.compile(r"[\w./\\~-]{1,100}\.(?:txt|csv|tsv|jsonl?|ya?ml|md)")
 
 
-def find_signs(text: str) -> Iterator[str]:
+def find_signs(text: str, *, is_negative: bool = False) -> Iterator[str]:
     """Return a sentence for each kind of sign that a prompt holds.
 
     Args:
         text: As it was written, with its `{a|b}`.
+        is_negative: Whether it is a negative prompt.
     """
-    if _ANY.search(text):
-        for pattern, said in _PATTERNS:
-            if pattern.search(text):
-                yield said
+    if not _ANY.search(text):
+        return
+    text = text.strip()
+    for pattern, sign in _PATTERNS:
+        text, count = pattern.subn(_FOUND, text)
+        if count:
+            way_out = (is_negative and sign.in_negative) or sign.way_out
+            yield f"{sign.said}; {way_out}"
 
 
 def find_choices(text: str) -> Iterator[str]:
     """Return a sentence where a negative prompt seems to have choices."""
     if _CHOICES.search(text):
         yield (
-            "{a|b} is plain text in a negative prompt and makes no two of it; write a "
-            "list under `axes`"
+            "{a|b} is plain text in a negative prompt and makes no two of it; "
+            f"{_LISTED}"
         )
 
 
-def find_file(text: str, folder: Path) -> Iterator[str]:
-    """Return a sentence where a prompt is the name of a file that is there."""
+def find_file(text: str, folder: Path, *, is_negative: bool = False) -> Iterator[str]:
+    """Return a sentence where a prompt is the name of a file, or looks like one."""
     named = _FILE.fullmatch(text)
-    if named and _is_file(folder / named[1]):
-        yield (
-            "the name of a file is plain text here, and that file is not read; write "
-            f"{{file: {named[1]}}} for its lines"
-        )
+    if named is None:
+        return
+    is_there = _is_file(folder / named[1])
+    if is_there or _SURE_FILE.fullmatch(named[1]):
+        fate = "that file is not read" if is_there else "there is no such file"
+        way_out = f"write {{file: {named[1]}}} for its lines"
+        if is_negative:
+            way_out = "write its lines as a list under `axes`"
+        yield f"the name of a file is plain text here, and {fate}; {way_out}"
 
 
 def _is_file(path: Path) -> bool:

@@ -36,10 +36,20 @@ class TextReader:
         Raises:
             UsageError: It is a list, a mapping, or nothing.
         """
+        if isinstance(node, MappingNode):
+            msg = (
+                f"{parameter} must be a text, got a mapping; put quotes around a text "
+                "that starts with a brace, and write several, such as the lines of a "
+                "file, as a list under `axes`"
+            )
+            raise UsageError(msg)
         text = text_of(node, what=parameter)
-        kinds = [*find_signs(text), *find_file(text.strip(), self.folder)]
-        if parameter == "negative_prompt":
-            kinds += find_choices(text)
+        negative = parameter == "negative_prompt"
+        kinds = [
+            *find_signs(text, is_negative=negative),
+            *find_file(text.strip(), self.folder, is_negative=negative),
+            *(find_choices(text) if negative else ()),
+        ]
         for kind in kinds:
             self.problems.remarks.append(
                 remark_on_text(parameter, shown(text), where=place_of(node), kind=kind)

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from producer.expansion.expand import read_jobs
 from producer.spec.habits import ADVICE, ELSEWHERE
 from producer.spec.parameters import PARAMETERS
 from producer.spec.sweepfile import read_spec
 from storage.errors import SpecError
-from tests.unit.cards import write_axes, write_spec
+from tests.unit.cards import describe_fake, write_axes, write_spec
 
 
 def problems_of(file: Path) -> list[str]:
@@ -136,3 +137,29 @@ def test_a_seed_is_never_random(tmp_path: Path, written: str) -> None:
 def test_the_seed_of_a_range_is_never_random(tmp_path: Path) -> None:
     (problem,) = problems_of(write_axes(tmp_path, "{seed: {start: -1, count: 4}}"))
     assert "no seed is drawn at random" in problem
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"base": "{model: 'builtin:shapes', prompt: a cat, seed: null}"},
+        {"axes": "{seed: [~, 3]}"},
+        {"axes": "{kind: [{set: {seed: null}}]}"},
+        {"include": "[{seed: null}]"},
+    ],
+)
+def test_a_seed_of_null_is_told_to_be_seed_0(
+    tmp_path: Path, changes: dict[str, str]
+) -> None:
+    sections = {
+        "name": "x",
+        "base": "{model: 'builtin:shapes', prompt: a cat}",
+        **changes,
+    }
+    text = "\n".join(f"{name}: {value}" for name, value in sections.items())
+    expansion = read_jobs(write_spec(tmp_path, text), describe_fake)
+    (warning,) = expansion.warnings
+    assert warning.partition(": ")[2] == (
+        "`seed: null` is seed 0 here, since no seed is drawn at random; write numbers, "
+        "such as {start: 0, count: 4} under `axes`"
+    )
