@@ -23,6 +23,8 @@ _BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*\|[^{}]*)\}|[{}]")
 
 # `{{word}}`, or an opening one alone; a closing one alone may end two choices.
 _PLAIN_BRACES = re.compile(r"\{\{[^{}]*\}\}|\{\{")
+_PLAIN_PAIRS = re.compile(r"\{\{[^{}]*\}\}(?!\})")
+_NESTED = re.compile(r"\{[^{}]*\{[^{}]*\|[^{}]*\}")
 
 
 def expand_prompt(text: str, *, limit: int) -> list[Prompt]:
@@ -158,13 +160,17 @@ def _choices(match: re.Match[str], text: str) -> tuple[str, ...]:
 
 def _say_of_brace(brace: str, text: str) -> str:
     single = _PLAIN_BRACES.sub("", text)
-    if brace == "}":
+    is_paired = text.count("{") == text.count("}")
+    if is_paired and _NESTED.search(_PLAIN_PAIRS.sub("", text)):
+        wrong = "choices in braces must not be nested"
+        way_out = "spell them out, {a b|a c|d} for {a {b|c}|d}"
+    elif brace == "}":
         wrong, way_out = "a `}` has no `{` before it", "write }} for a plain brace"
     elif single.count("{") > single.count("}"):
         wrong = "a `{` is not closed"
         way_out = "write `}` behind the choices, or {{ for a plain brace"
     else:
-        wrong = "braces in a prompt must hold choices such as {cat|dog}, not nested"
+        wrong = "braces in a prompt must hold choices such as {cat|dog}"
         way_out = "write {{ and }} for braces that are meant as such"
     return f"{wrong}, got {shown(text)}; {way_out}"
 
