@@ -84,15 +84,14 @@ def integer(name: str, low: int, high: int) -> Parser:
     """Make the parser of whole numbers from `low` to `high`."""
 
     def parse(text: str) -> int:
-        rule = f"{name} must be an integer from {low} to {high}, got {shown(text)}"
-        if not _INTEGER.fullmatch(text):
-            msg = f"{rule}; {way_out_of_number(name, text) or 'write it in digits'}"
-            raise UsageError(msg)
-        if not low <= int(text) <= high:
-            way_out = way_out_of_number(name, text) or "choose one in that range"
-            msg = f"{rule}; {way_out}"
-            raise UsageError(msg)
-        return int(text)
+        is_number = bool(_INTEGER.fullmatch(text))
+        if is_number and low <= int(text) <= high:
+            return int(text)
+        msg = (
+            f"{name} must be an integer from {low} to {high}, got {shown(text)}; "
+            f"{_way_out(name, text, is_whole=True, is_number=is_number)}"
+        )
+        raise UsageError(msg)
 
     return parse
 
@@ -101,16 +100,21 @@ def number(name: str, low: float, high: float) -> Parser:
     """Make the parser of numbers from `low` to `high`."""
 
     def parse(text: str) -> float:
-        rule = f"{name} must be a number from {low:g} to {high:g}, got {shown(text)}"
-        if not _NUMBER.fullmatch(text):
-            msg = f"{rule}; {way_out_of_number(name, text) or 'write it in digits'}"
-            raise UsageError(msg)
-        if not low <= Decimal(text) <= high:
-            msg = f"{rule}; choose one in that range"
-            raise UsageError(msg)
-        return float(text)
+        is_number = bool(_NUMBER.fullmatch(text))
+        if is_number and low <= Decimal(text) <= high:
+            return float(text)
+        msg = (
+            f"{name} must be a number from {low:g} to {high:g}, got {shown(text)}; "
+            f"{_way_out(name, text, is_whole=False, is_number=is_number)}"
+        )
+        raise UsageError(msg)
 
     return parse
+
+
+def _way_out(name: str, text: str, *, is_whole: bool, is_number: bool) -> str:
+    found = way_out_of_number(name, text, is_whole=is_whole)
+    return found or ("choose one in that range" if is_number else "write it in digits")
 
 
 def choice(name: str, *words: str) -> Parser:

@@ -50,7 +50,7 @@ def test_ten_mistakes_give_ten_messages_in_the_order_of_their_lines(
         "sweep.yaml line 7: a `{` is not closed, got a {cat|dog in fog; write `}` "
         "behind the choices, or {{ for a plain brace",
         "sweep.yaml line 8: seed must be an integer from 0 to 9223372036854775807, "
-        "got 1:30; write it in digits",
+        "got 1:30; write a range under `axes`, {start: 1, stop: 30}",
         "sweep.yaml line 9: scheduler must be a name of the catalogue, got "
         "'dpmpp_2n'; did you mean dpmpp_2s, dpmpp_2m or dpmpp_2m_lu? `nightsweep "
         "schedulers` lists all",
@@ -379,12 +379,12 @@ def test_a_binary_file_gets_one_sentence(tmp_path: Path) -> None:
         (
             "{seed: 0..199}",
             "seed must be an integer from 0 to 9223372036854775807, got 0..199; write "
-            "a range as {start: 0, stop: 199} or {start: 0, count: 200}",
+            "a range under `axes`, {start: 0, stop: 199}",
         ),
         (
             "{guidance: 2.5..7.5}",
-            "guidance must be a number from 0 to 100, got 2.5..7.5; write a range as "
-            "{start: 2.5, stop: 7.5}",
+            "guidance must be a number from 0 to 100, got 2.5..7.5; write a range "
+            "under `axes`, {start: 2.5, stop: 7.5}",
         ),
         (
             "{guidance: .inf}",
@@ -576,7 +576,11 @@ def test_what_a_misspelt_key_leaves_open_is_not_told_as_well(
         ("a {red|green circle {x|y}", "a `{` is not closed"),
         ("a red} circle", "a `}` has no `{` before it"),
         ("a {red} circle", "braces in a prompt must hold choices such as {cat|dog}"),
-        ("a {red|{a|b}}", "braces in a prompt must hold choices such as {cat|dog}"),
+        ("${color}", "braces in a prompt must hold choices such as {cat|dog}, got"),
+        ("{{a|b}} {red}", "braces in a prompt must hold choices such as {cat|dog}"),
+        ("a {red|{a|b}}", "choices in braces must not be nested, got a {red|"),
+        ("{{light|dark} red|blue} circle", "choices in braces must not be nested"),
+        ("{a|{b|{c|d}}} {{e}}", "spell them out, {a b|a c|d} for {a {b|c}|d}"),
     ],
 )
 def test_a_wrong_brace_is_named(tmp_path: Path, prompt: str, says: str) -> None:

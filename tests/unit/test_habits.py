@@ -104,17 +104,35 @@ parameters:
 @pytest.mark.parametrize(
     ("written", "way_out"),
     [
-        ("4-20 (+4)", "write a range as {start: 4, stop: 20, step: 4}"),
-        ("20-4 (-4)", "write a range as {start: 20, stop: 4, step: -4}"),
-        ("4-20", "write a range as {start: 4, stop: 20}"),
-        ("1-9 [5]", "write a range as {start: 1, count: 5, step: 2}"),
-        ("1-9 [4]", "write its 4 values as a list"),
-        ("4..20", "write a range as {start: 4, stop: 20} or {start: 4, count: 17}"),
-        ("4,8, 12", "write a list under `axes`, [4,8, 12]"),
+        ("4-20 (+4)", "write a range under `axes`, {start: 4, stop: 20, step: 4}"),
+        ("20-4 (-4)", "write a range under `axes`, {start: 20, stop: 4, step: -4}"),
+        ("4-20", "write a range under `axes`, {start: 4, stop: 20}"),
+        ("4 to 20", "write a range under `axes`, {start: 4, stop: 20}"),
+        ("4..20", "write a range under `axes`, {start: 4, stop: 20}"),
+        ("4:20:4", "write a range under `axes`, {start: 4, stop: 20, step: 4}"),
+        ("4-20:4", "write a range under `axes`, {start: 4, stop: 20, step: 4}"),
+        ("4-20 +4", "write a range under `axes`, {start: 4, stop: 20, step: 4}"),
+        ("4 to 20 by 4", "write a range under `axes`, {start: 4, stop: 20, step: 4}"),
+        ("4, 6, .., 20", "write a range under `axes`, {start: 4, stop: 20, step: 2}"),
+        ("range(4,20)", "write a range under `axes`, {start: 4, count: 16}"),
+        ("range(4)", "write a range under `axes`, {start: 0, count: 4}"),
+        (
+            "range(1, 9, step=2)",
+            "write a range under `axes`, {start: 1, count: 4, step: 2}",
+        ),
+        ("1-9 [5]", "write a range under `axes`, {start: 1, count: 5, step: 2}"),
+        ("1-9 [4]", "write a list under `axes`, [1, 3, 6, 9]"),
+        ("1-10 [5]", "write a list under `axes`, [1, 3, 5, 7, 10]"),
+        ("1-100 [40]", "write its 40 values as a list"),
+        ("4,8, 12", "write a list under `axes`, [4, 8, 12]"),
+        ("4 8 12", "write a list under `axes`, [4, 8, 12]"),
+        ("choice(8, 12)", "write a list under `axes`, [8, 12]"),
+        ("..", "write a range under `axes`, {start: 3, stop: 9, step: 2}"),
         ("auto", "leave it out for the default"),
         ("ten", "write it in digits"),
         ("9" * 5000 + "..1", "write it in digits"),
         ("1-" + "9" * 5000, "write it in digits"),
+        ("range(4,4)", "write it in digits"),
     ],
 )
 def test_a_number_that_is_written_as_elsewhere_is_translated(
@@ -123,6 +141,34 @@ def test_a_number_that_is_written_as_elsewhere_is_translated(
     (problem,) = problems_of(write_axes(tmp_path, f"{{steps: ['{written}']}}"))
     assert problem.startswith("steps must be an integer from 1 to 1000, got ")
     assert problem.endswith(f"; {way_out}")
+
+
+@pytest.mark.parametrize(
+    ("written", "way_out"),
+    [
+        ("1-9 [4]", "write a list under `axes`, [1, 3.67, 6.33, 9]"),
+        ("1-2 [5]", "write a range under `axes`, {start: 1, count: 5, step: 0.25}"),
+        (
+            "range(1,3,0.5)",
+            "write a range under `axes`, {start: 1, count: 4, step: 0.5}",
+        ),
+        ("1.5-7.5", "write a range under `axes`, {start: 1.5, stop: 7.5}"),
+    ],
+)
+def test_a_fraction_that_is_written_as_elsewhere_is_translated(
+    tmp_path: Path, written: str, way_out: str
+) -> None:
+    (problem,) = problems_of(write_axes(tmp_path, f"{{guidance: ['{written}']}}"))
+    assert problem.endswith(f"got {written}; {way_out}")
+
+
+def test_hydras_range_on_the_command_line_is_not_cut_at_its_commas(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        read_spec(write_axes(tmp_path, "{}"), axes=("seed=range(1,10)",))
+    (problem,) = caught.value.problems
+    assert problem.message.endswith("`axes`, {start: 1, count: 9}")
 
 
 @pytest.mark.parametrize("written", ["-1", "random", "Rand", "'-1'"])
