@@ -591,7 +591,8 @@ SCHEDULES: Mapping[str, Mapping[str, str]] = {
     "karras": {"use_karras_sigmas": "true"},
     "exponential": {"use_exponential_sigmas": "true"},
     "beta": {"use_beta_sigmas": "true"},
-    **{word: {} for word in ("normal", "automatic", "uniform", "default", "gpu")},
+    **{word: {} for word in ("normal", "simple", "automatic", "uniform", "default")},
+    "gpu": {},
 }
 
 #: Names that are known and not offered, each with the reason.

@@ -167,26 +167,49 @@ def resolve(name: str, options: Mapping[str, Any] | None = None) -> Scheduler:
         hint = f"did you mean {names_or(near)}? " if near else ""
         msg = (
             f"scheduler must be a name of the catalogue, got {name!r}; "
-            f"{_translated(plain) or hint}`nightsweep schedulers` lists all"
+            f"{f'{way_out}; ' if (way_out := translate(name)) else hint}"
+            "`nightsweep schedulers` lists all"
         )
         raise UsageError(msg)
     return replace(found, options={**found.options, **(options or {})})
 
 
-def _translated(plain: str) -> str | None:
-    """Say how a name with another program's word for a schedule is written here."""
+def translate(name: str) -> str | None:
+    """Say how a name with another program's word for a schedule is written here.
+
+    Returns:
+        What to write, or None where the name has no such word.
+    """
+    plain = _plain(name)
     for word, options in catalogue.SCHEDULES.items():
         head = plain.removesuffix(word)
-        found = _BY_PLAIN.get(head)
+        found = _BY_PLAIN.get(head or "dpmpp2m")
         if found is None or head == plain:
             continue
+        if not head:
+            return _say_of_word(word, options)
         name = found.name or found.class_name
         if not options:
-            return f"its plain schedule has no word of its own: write {name}; "
+            return f"its plain schedule has no word of its own: write {name}"
         if options.keys() <= CLASSES[found.class_name].options.keys():
-            given = ", ".join(f"{key}: {value}" for key, value in options.items())
-            return f"write {{class: {name}, options: {{{given}}}}}; "
+            return f"write {_with_options(name, options)}"
     return None
+
+
+def _say_of_word(word: str, options: Mapping[str, str]) -> str:
+    """Say how a word for a schedule that stands alone is written here."""
+    if word in ("default", "automatic"):
+        return "leave it out for the model's own"
+    if not options:
+        return "a plain schedule has no word: use a name alone, such as dpmpp_2m"
+    both = _BY_PLAIN.get(f"dpmpp2m{word}")
+    example = both.name if both else _with_options("dpmpp_2m", options)
+    return f"a schedule is part of a scheduler's name: write one such as {example}"
+
+
+def _with_options(name: str, options: Mapping[str, str]) -> str:
+    given = ", ".join(f"{key}: {value}" for key, value in options.items())
+    return f"{{class: {name}, options: {{{given}}}}}"
 
 
 def _nearest(name: str) -> list[str]:

@@ -8,7 +8,9 @@ from typing import Any
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from producer.spec.choices import optional_text, read_model, read_scheduler
-from producer.spec.habits import way_out_of_key
+from producer.spec.entries import fields, items, way_out_of_double
+from producer.spec.habits import renamed, way_out_of_key
+from producer.spec.mappings import refuse_foreign
 from producer.spec.parameters import (
     NUMBERS,
     PARAMETERS,
@@ -20,9 +22,9 @@ from producer.spec.parameters import (
 )
 from producer.spec.problems import Place, Problems, shown
 from producer.spec.ranges import read_range
-from producer.spec.remarks import Remark
+from producer.spec.remarks import remark_on_null_seed
 from producer.spec.texts import TextReader
-from producer.spec.yamltext import fields, is_null, items, place_of, text_of
+from producer.spec.yamltext import is_null, place_of, text_of
 from storage.errors import UsageError
 
 
@@ -144,8 +146,14 @@ class ValueReader:
     def _texts(self) -> TextReader:
         return TextReader(folder=self.folder, limit=self.limit, problems=self.problems)
 
-    def read_axis(self, name: str, node: Node) -> Axis:
+    def read_axis(self, name: str, node: Node, *, others: Mapping[str, Node]) -> Axis:
         """Read all values of the axis `name`; wrong ones become problems.
+
+        Args:
+            name: As written. What another program calls a parameter is told, and read
+                all the same.
+            node: Its values.
+            others: All axes.
 
         Raises:
             UsageError: The axis has no values or too many, or its name can hold
@@ -159,12 +167,7 @@ class ValueReader:
             )
             raise UsageError(msg)
         if name not in PARAMETERS and not all(map(_is_bundle, entries)):
-            hint = way_out_of_key(name, PARAMETERS)
-            msg = (
-                f"an axis must be named for a parameter, got `{shown(name)}`; {hint} "
-                "(only an axis of `{label, set}` bundles may have any name)"
-            )
-            raise UsageError(msg)
+            name = self._named_here(name, node, others)
         read: list[Collection[Value]] = []
         count = Count(f"the axis {name}", self.limit)
         for entry in entries:
@@ -211,8 +214,10 @@ class ValueReader:
         """
         if is_null(node):
             if parameter == "seed":
-                self.problems.remarks.append(_remark_on_null_seed(place_of(node)))
+                self.problems.remarks.append(remark_on_null_seed(place_of(node)))
             return [_unset(parameter)]
+        if isinstance(node, MappingNode):
+            refuse_foreign(parameter, node)
         if parameter == "prompt":
             return self._texts.read_prompts(node)
         if parameter == "negative_prompt":
@@ -224,6 +229,21 @@ class ValueReader:
         if isinstance(node, MappingNode) and parameter in NUMBERS:
             return read_range(parameter, node, self.problems, limit=self.limit)
         return [PARSERS[parameter](text_of(node, what=parameter))]
+
+    def _named_here(self, name: str, node: Node, others: Mapping[str, Node]) -> str:
+        here = renamed(name, PARAMETERS)
+        hint = way_out_of_key(name, PARAMETERS)
+        is_double = here is not None and here in others
+        if here and is_double:
+            hint = way_out_of_double(name, others, here)
+        msg = (
+            f"an axis must be named for a parameter, got `{shown(name)}`; {hint} "
+            "(only an axis of `{label, set}` bundles may have any name)"
+        )
+        if here is None or is_double:
+            raise UsageError(msg)
+        self.problems.add(place_of(node), msg)
+        return here
 
     def _read_entry(self, name: str, node: Node) -> Collection[Value]:
         place = place_of(node)
@@ -291,14 +311,6 @@ def _unset(parameter: str) -> Unset:
         )
         raise UsageError(msg)
     return UNSET
-
-
-def _remark_on_null_seed(place: Place) -> Remark:
-    kind = (
-        "`seed: null` is seed 0 here, since no seed is drawn at random; write numbers, "
-        "such as {start: 0, count: 4} under `axes`"
-    )
-    return Remark(sentence=f"{place}: {kind}", kind=kind, case=str(place))
 
 
 def is_set(value: object) -> bool:

@@ -6,9 +6,11 @@ from typing import Any
 
 from yaml.nodes import MappingNode, Node, ScalarNode
 
+from producer.spec.entries import fields
+from producer.spec.numerals import way_out_of_list
 from producer.spec.parameters import ModelChoice, SchedulerChoice
-from producer.spec.problems import Problems
-from producer.spec.yamltext import fields, is_null, is_quoted, text_of
+from producer.spec.problems import Problems, shown
+from producer.spec.yamltext import is_null, is_quoted, text_of
 from storage import scheduler_sets, schedulers
 from storage.errors import UsageError
 
@@ -69,6 +71,9 @@ def choose_scheduler(name: str) -> SchedulerChoice:
     Raises:
         UsageError: The catalogue has no such name.
     """
+    if way_out := way_out_of_list(name):
+        msg = f"scheduler must be one name here, got {shown(name)}; {way_out}"
+        raise UsageError(msg)
     if not scheduler_sets.is_set(name):
         return SchedulerChoice(scheduler=schedulers.resolve(name), written=name)
     if scheduler_sets.is_glob(name):

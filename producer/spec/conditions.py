@@ -7,9 +7,10 @@ from typing import Any
 from yaml.nodes import Node, ScalarNode
 
 from producer.spec.axes import Axis, Count, ValueReader, is_set
+from producer.spec.entries import fields, items
 from producer.spec.parameters import PARAMETERS
 from producer.spec.problems import Place, nearest, shown
-from producer.spec.yamltext import fields, is_null, items, place_of, text_of
+from producer.spec.yamltext import is_null, place_of, text_of
 from storage.errors import UsageError
 from storage.scheduler_sets import is_glob
 

@@ -17,6 +17,7 @@ ELSEWHERE: Mapping[str, str] = {
     **dict.fromkeys(
         ("cfg", "cfg_scale", "cfgscale", "guidance_scale", "true_cfg_scale"), "guidance"
     ),
+    "distilled_cfg_scale": "guidance",
     **dict.fromkeys(("sampler", "sampler_name", "sampling_method"), "scheduler"),
     **dict.fromkeys(
         ("num_inference_steps", "inference_steps", "sampling_steps", "num_steps"),
@@ -27,10 +28,20 @@ ELSEWHERE: Mapping[str, str] = {
     **dict.fromkeys(
         ("pretrained_model_name_or_path", "pretrained_model", "ckpt_name"), "model"
     ),
-    **dict.fromkeys(("negative", "neg_prompt", "uc", "undesired"), "negative_prompt"),
+    **dict.fromkeys(("text", "pos", "positive", "positive_prompt"), "prompt"),
+    **dict.fromkeys(
+        ("neg", "negative", "neg_prompt", "uc", "undesired"), "negative_prompt"
+    ),
     **dict.fromkeys(("noise_seed", "manual_seed", "random_seed"), "seed"),
     **dict.fromkeys(("precision", "torch_dtype", "weight_dtype"), "dtype"),
-    "text": "prompt",
+    **dict.fromkeys(
+        ("clipskip", "clip_stop_at_last_layers", "stop_at_clip_layer"), "clip_skip"
+    ),
+    "rng": "generator",
+}
+#: What else differs where a word of others has another name here.
+NOTES: Mapping[str, str] = {
+    "clip_skip": ", and A1111's 2 is `clip_skip: 1`",
 }
 _SIZE = (
     "write `width` and `height`; an axis of both has values such as {label: wide, set: "
@@ -44,21 +55,33 @@ _MERGED = (
 )
 _FROM_TEXT = "images are made from text alone; leave it out"
 _IN_NAME = "it belongs to the scheduler's name, such as `DPM++ 2M Karras`"
+_IN_PROMPT = "write {cat|dog} in the prompt for one prompt each"
+_OF_SCHEDULER = "write it as an option: {class: euler, options: {name: value}}"
+_NOT_HERE = "nothing here does that; leave it out"
 #: What there is no key for, and what to do.
 ADVICE: Mapping[str, str] = {
     **dict.fromkeys(("size", "resolution", "image_size", "dimensions"), _SIZE),
+    **dict.fromkeys(("height_x_width", "width_x_height", "aspect_ratio"), _SIZE),
     **dict.fromkeys(("batch_size", "batch_count", "n_iter", "n_samples"), _SEVERAL),
     **dict.fromkeys(("num_images", "num_images_per_prompt"), _SEVERAL),
     **dict.fromkeys(("method", "metric", "program", "project", "entity"), _GRID),
-    **dict.fromkeys(("early_terminate", "run_cap", "hydra", "command"), _GRID),
+    **dict.fromkeys(("early_terminate", "run_cap", "command"), _GRID),
+    "hydra": "write what its `sweeper.params` sweeps under `axes`",
     **dict.fromkeys(("lora", "loras", "embedding", "embeddings", "vae"), _MERGED),
     **dict.fromkeys(("strength", "denoising_strength", "init_image"), _FROM_TEXT),
     **dict.fromkeys(("denoise", "image", "mask"), _FROM_TEXT),
     **dict.fromkeys(("karras", "use_karras_sigmas", "schedule_type"), _IN_NAME),
+    **dict.fromkeys(("prompt_s/r", "prompt_sr", "prompt_order"), _IN_PROMPT),
+    **dict.fromkeys(("timesteps", "sigmas", "s_churn", "s_noise"), _NOT_HERE),
+    **dict.fromkeys(("guidance_rescale", "guidance_start", "guidance_end"), _NOT_HERE),
+    **dict.fromkeys(("hires_steps", "hires_upscale", "hires_upscaler"), _NOT_HERE),
+    **dict.fromkeys(("subseed", "subseed_strength", "variation_seed"), _NOT_HERE),
+    **dict.fromkeys(("prompt_2", "negative_prompt_2"), _NOT_HERE),
+    **dict.fromkeys(("scheduler_options", "scheduler_config"), _OF_SCHEDULER),
+    **dict.fromkeys(("style", "styles"), "write its words in the prompt"),
+    "model_hash": "a model is hashed when it is read; leave it out",
+    **dict.fromkeys(("notes", "description", "comment"), "write it behind a #"),
     "defaults": "no other file is read; write its values under `base`",
-    "values": "write the list itself, such as [8, 12, 20]",
-    "value": "write the value itself",
-    **dict.fromkeys(("min", "max"), "write {start: 3, stop: 9, step: 2}"),
 }
 
 
@@ -71,17 +94,24 @@ def way_out_of_key(name: str, known: Collection[str]) -> str:
         return ADVICE[plain]
     here = ELSEWHERE.get(plain, plain)
     if here in known:
-        return f"it is called `{here}` here"
+        return f"it is called `{here}` here{NOTES.get(here, '')}"
     if "base" in known and here in PARAMETERS:
         return f"write `{here}` under `base`, or under `axes` for several values"
     return nearest(name, known)
 
 
+def renamed(name: str, known: Collection[str]) -> str | None:
+    """Return the known key that another program's word surely stands for, or None."""
+    plain = _plain(name)
+    here = ELSEWHERE.get(plain, plain)
+    return here if here in known and plain not in ADVICE else None
+
+
 def meant(name: str, known: Collection[str]) -> str | None:
     """Return the known key that an unknown one is taken for, or None."""
-    here = ELSEWHERE.get(_plain(name))
-    return here if here in known else closest(name, known)
+    return renamed(name, known) or closest(name, known)
 
 
 def _plain(name: str) -> str:
-    return name.strip().lower().replace("-", "_").replace(" ", "_")
+    """Bring a key to the form of the tables; of `hydra.sweeper.params`, its end."""
+    return name.rpartition(".")[2].strip().lower().replace("-", "_").replace(" ", "_")

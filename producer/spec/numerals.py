@@ -56,17 +56,18 @@ def way_out_of_number(name: str, text: str, *, is_whole: bool) -> str | None:
     dense = "".join(plain.split())
     return (
         _WORDS.get(plain)
-        or way_out_of_choice(plain)
         or _way_out_of_ends(plain, is_whole=is_whole)
         or _way_out_of_gap(dense)
         or _way_out_of_call(dense)
+        or (way_out_of_list(plain) if _CHOICE.fullmatch(plain) else None)
     )
 
 
-def way_out_of_choice(text: str) -> str | None:
-    """Return what to write instead of Hydra's `choice(a,b)`, or None."""
+def way_out_of_list(text: str) -> str | None:
+    """Return what to write instead of `a,b` or Hydra's `choice(a,b)`, or None."""
     call = _CHOICE.fullmatch(text.strip())
-    return list_of(call[1].split(",")) if call else None
+    inner = call[1] if call else text
+    return list_of(inner.split(",")) if call or "," in text else None
 
 
 def way_out_of_count(

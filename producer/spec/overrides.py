@@ -14,9 +14,10 @@ from collections.abc import Sequence
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from producer.spec.entries import items
 from producer.spec.parameters import PARAMETERS
 from producer.spec.problems import Place, Problems, nearest, shown
-from producer.spec.yamltext import check_text, compose, is_null, items
+from producer.spec.yamltext import check_text, compose, is_null
 from storage.errors import SpecError, UsageError
 
 _TEXT = "tag:yaml.org,2002:str"

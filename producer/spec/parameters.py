@@ -7,8 +7,8 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-from producer.spec.numerals import way_out_of_number
-from producer.spec.problems import listed, nearest, shown
+from producer.spec.numerals import way_out_of_list, way_out_of_number
+from producer.spec.problems import closest, listed, shown
 from storage.errors import UsageError
 from storage.schedulers import Scheduler
 
@@ -19,6 +19,13 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
 _NUMBER = re.compile(
     r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?"
 )
+#: Other words for those of a choice.
+_SYNONYMS = {
+    "gpu": "cuda",
+    **dict.fromkeys(("fp16", "half", "f16"), "float16"),
+    **dict.fromkeys(("bf16", "bfloat"), "bfloat16"),
+    **dict.fromkeys(("fp32", "full", "single", "float", "f32"), "float32"),
+}
 
 
 class Unset(Enum):
@@ -117,15 +124,29 @@ def _way_out(name: str, text: str, *, is_whole: bool, is_number: bool) -> str:
     return found or ("choose one in that range" if is_number else "write it in digits")
 
 
-def choice(name: str, *words: str) -> Parser:
-    """Make the parser of one of a few words."""
+def choice(name: str, *words: str, otherwise: str = "") -> Parser:
+    """Make the parser of one of a few words.
+
+    Args:
+        name: Of the parameter.
+        words: What it may be.
+        otherwise: What to do where a text is like none of them.
+    """
 
     def parse(text: str) -> str:
-        if text not in words:
-            rule = f"{name} must be one of {listed(words)}, got {shown(text)}"
-            msg = f"{rule}; {nearest(text, words, cutoff=0.5)}"
-            raise UsageError(msg)
-        return text
+        if text in words:
+            return text
+        meant = _SYNONYMS.get(text.lower().removeprefix("torch."))
+        if meant not in words:
+            meant = closest(text, words, cutoff=0.5)
+        way_out = way_out_of_list(text) if name in PARSERS else None
+        if way_out is None and meant:
+            way_out = f"did you mean `{meant}`?"
+        msg = (
+            f"{name} must be one of {listed(words)}, got {shown(text)}; "
+            f"{way_out or otherwise or f'known are {listed(words)}'}"
+        )
+        raise UsageError(msg)
 
     return parse
 
@@ -177,7 +198,12 @@ PARSERS: Mapping[str, Parser] = {
     "width": integer("width", 8, 16384),
     "height": integer("height", 8, 16384),
     "dtype": choice("dtype", "float32", "float16", "bfloat16"),
-    "generator": choice("generator", "cpu", "cuda"),
+    "generator": choice(
+        "generator",
+        "cpu",
+        "cuda",
+        otherwise="write numbers under `seed` for other noise",
+    ),
     "eta": number("eta", 0, 1),
     "clip_skip": integer("clip_skip", 0, 12),
     "strict": parse_flag,

@@ -7,9 +7,10 @@ from typing import Any
 
 from yaml.nodes import Node
 
+from producer.spec.entries import fields
 from producer.spec.parameters import INTEGERS, PARSERS, Parser, integer, parse_step
 from producer.spec.problems import Problems, shown
-from producer.spec.yamltext import fields, text_of
+from producer.spec.yamltext import text_of
 from storage.errors import UsageError
 
 _KEYS = ("start", "stop", "step", "count")

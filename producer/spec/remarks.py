@@ -40,6 +40,15 @@ def remark_on_text(parameter: str, text: str, *, where: object, kind: str) -> Re
     )
 
 
+def remark_on_null_seed(where: object) -> Remark:
+    """Return a remark about a seed that was meant to be random, perhaps."""
+    kind = (
+        "`seed: null` is seed 0 here, since no seed is drawn at random; write numbers, "
+        "such as {start: 0, count: 4} under `axes`"
+    )
+    return Remark(sentence=f"{where}: {kind}", kind=kind, case=str(where))
+
+
 def collect(remarks: Iterable[Remark]) -> tuple[str, ...]:
     """Return one sentence for each kind, in the order of their first remarks.
 

@@ -15,6 +15,8 @@ from yaml.nodes import MappingNode, Node
 
 from producer.spec.axes import Axis, ValueReader
 from producer.spec.conditions import Entry, read_entries
+from producer.spec.entries import fields, items, list_meant
+from producer.spec.mappings import is_workflow
 from producer.spec.overrides import apply_options, write_out
 from producer.spec.parameters import (
     PARAMETERS,
@@ -28,10 +30,7 @@ from producer.spec.remarks import Remark
 from producer.spec.yamltext import (
     Source,
     compose,
-    fields,
     folder_of,
-    items,
-    list_meant,
     place_of,
     read_source,
     text_of,
@@ -125,7 +124,7 @@ def parse_spec(
     """
     name, text = read_source(source)
     root = compose(text, source=name)
-    if not isinstance(root, MappingNode):
+    if not isinstance(root, MappingNode) or is_workflow(root):
         raise SpecError([Problem(where=name, message=_no_mapping(root))])
     if sets or axes:
         apply_options(root, sets=sets, axes=axes, problems=problems)
@@ -230,10 +229,11 @@ class _Parser:
 
     def _read_axes(self, reader: ValueReader) -> tuple[Axis, ...]:
         axes: list[Axis] = []
-        for name, node in self._fields("axes", with_nulls=True):
+        written = dict(self._fields("axes", with_nulls=True))
+        for name, node in written.items():
             with self._problems.at(place_of(node)):
+                axis = reader.read_axis(name, node, others=written)
                 _check_axis_name(name)
-                axis = reader.read_axis(name, node)
                 _check_overlap(axis, axes)
                 if axis.values:
                     axes.append(axis)
@@ -282,7 +282,9 @@ class _Parser:
 
 def _no_mapping(root: Node | None) -> str:
     got = "an empty file"
-    if root is not None:
+    if isinstance(root, MappingNode):
+        got = "a workflow of ComfyUI"
+    elif root is not None:
         got = "a list" if isinstance(root.value, list) else "a single value"
     return (
         f"a sweep file must be a mapping with name, base and axes, got {got}; start "

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from yaml.nodes import MappingNode, Node
 
+from producer.spec.entries import fields
 from producer.spec.parameters import Prompt, parse_text
 from producer.spec.problems import Problems, shown
 from producer.spec.prompt_syntax import find_choices, find_file, find_signs
 from producer.spec.prompts import expand_prompt, read_prompt_file, sample_prompts
 from producer.spec.ranges import read_integer
 from producer.spec.remarks import remark_on_text
-from producer.spec.yamltext import fields, place_of, text_of
+from producer.spec.yamltext import place_of, text_of
 from storage.errors import UsageError
 
 

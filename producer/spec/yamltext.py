@@ -1,4 +1,4 @@
-"""YAML as it was written: nodes with their text and line, and gathered problems.
+"""YAML as it was written: nodes with their text and line.
 
 YAML turns `no` into false, `1:30` into 90 and `1e-3` into a text. Here every scalar
 stays the text that stands in the file, and the parameter that it is for decides what
@@ -6,7 +6,7 @@ it means. JSON is read by the same code, since it is YAML too.
 """
 
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -15,7 +15,6 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from producer.spec.composing import LimitedLoader, LimitError
-from producer.spec.habits import meant, way_out_of_key
 from producer.spec.problems import Place, Problems, shown
 from storage.errors import Problem, SpecError, UsageError
 
@@ -180,62 +179,6 @@ def is_null(node: Node) -> bool:
 def is_quoted(node: ScalarNode) -> bool:
     """Say whether a scalar was written in quotes or as a block of text."""
     return bool(node.style)
-
-
-def fields(
-    node: Node,
-    problems: Problems,
-    *,
-    what: str,
-    known: Collection[str] | None = None,
-    with_nulls: bool = False,
-) -> dict[str, Node]:
-    """Return a mapping's entries; unknown keys become problems and are left out.
-
-    Args:
-        node: A mapping.
-        problems: Where unknown keys are noted.
-        what: How messages call the mapping.
-        known: The keys it may have; None for any.
-        with_nulls: Whether an entry may be `null`; else it is as if it were not there.
-
-    Raises:
-        UsageError: `node` is no mapping.
-    """
-    if not isinstance(node, MappingNode):
-        kind = "list" if isinstance(node, SequenceNode) else "single value"
-        msg = f"{what} must be a mapping such as `name: value`, got a {kind}"
-        raise UsageError(msg)
-    found = {}
-    for key, value in node.value:
-        if known is not None and key.value not in known:
-            problems.add(place_of(key), unknown_key(key.value, known, what=what))
-        elif with_nulls or not is_null(value):
-            found[key.value] = value
-    return found
-
-
-def unknown_key(name: str, known: Collection[str], *, what: str) -> str:
-    """Say that `what` has no key of this name, and which is nearest."""
-    if "|" in name:
-        return (
-            f"{what} has no key `{shown(name)}`; a text that starts with a brace "
-            "needs quotes around it"
-        )
-    return f"{what} has no key `{shown(name)}`; {way_out_of_key(name, known)}"
-
-
-def list_meant(node: Node | None, known: Collection[str]) -> set[str]:
-    """Give the known keys that the unknown ones of a mapping are taken for."""
-    if not isinstance(node, MappingNode):
-        return set()
-    unknown = [key.value for key, _ in node.value if key.value not in known]
-    return {near for name in unknown if (near := meant(str(name), known))}
-
-
-def items(node: Node) -> list[Node]:
-    """Give the entries of a list; a single value stands for a list of one."""
-    return list(node.value) if isinstance(node, SequenceNode) else [node]
 
 
 def folder_of(source: Source) -> Path:

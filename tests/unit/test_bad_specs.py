@@ -360,8 +360,8 @@ def test_a_binary_file_gets_one_sentence(tmp_path: Path) -> None:
         ),
         (
             "{seed: {start: 0, stop: 4, count: 2}}",
-            "a range of seed must have start, and stop or count, got start, stop, "
-            "count; write {start: 0, stop: 8, step: 2} or {start: 0, count: 4}",
+            "a range of seed must have start, and either stop or count, got start, "
+            "stop, count; write a range under `axes`, {start: 0, count: 2, step: 4}",
         ),
         (
             "{seed: {start: 0, stop: 4, step: 0.5}}",

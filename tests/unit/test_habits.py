@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from producer.expansion.expand import read_jobs
-from producer.spec.habits import ADVICE, ELSEWHERE
+from producer.spec.habits import ADVICE, ELSEWHERE, NOTES
 from producer.spec.parameters import PARAMETERS
 from producer.spec.sweepfile import read_spec
 from storage.errors import SpecError
@@ -18,6 +18,10 @@ def problems_of(file: Path) -> list[str]:
     return [problem.message for problem in caught.value.problems]
 
 
+#: A value of a parameter whose values are no numbers.
+WORDS = {"scheduler": "ddim", "dtype": "float16", "generator": "cpu"}
+
+
 @pytest.mark.parametrize("word", ELSEWHERE)
 def test_another_programs_word_for_a_parameter_is_translated(
     tmp_path: Path, word: str
@@ -25,15 +29,198 @@ def test_another_programs_word_for_a_parameter_is_translated(
     here = ELSEWHERE[word]
     if here not in PARAMETERS:
         return
-    spec = f"name: x\nbase: {{model: m, prompt: p, {word}: 3}}"
+    value = WORDS.get(here, "3")
+    spec = f"name: x\nbase: {{model: m, prompt: p, {word}: {value}}}"
     if here in ("model", "prompt"):
         spec = spec.replace(f"{here}: {here[0]}, ", "")
     assert problems_of(write_spec(tmp_path, spec)) == [
-        f"`base` has no key `{word}`; it is called `{here}` here"
+        f"`base` has no key `{word}`; it is called `{here}` here{NOTES.get(here, '')}"
     ]
 
 
-@pytest.mark.parametrize("word", ["CFG Scale", "num-inference-steps", "Sampler"])
+def test_the_clip_skip_of_an_infotext_is_told_to_count_otherwise(
+    tmp_path: Path,
+) -> None:
+    spec = "name: x\nbase: {model: m, prompt: p, Clip skip: 2}"
+    assert problems_of(write_spec(tmp_path, spec)) == [
+        "`base` has no key `Clip skip`; it is called `clip_skip` here, and A1111's 2 "
+        "is `clip_skip: 1`"
+    ]
+
+
+def test_mistakes_under_another_programs_word_are_told_at_once(tmp_path: Path) -> None:
+    spec = (
+        "name: x\nbase: {model: m, prompt: p, cfg: high}\n"
+        "parameters: {num_steps: [4, x], widht: [y]}"
+    )
+    assert [
+        each.partition(", got ")[0] for each in problems_of(write_spec(tmp_path, spec))
+    ] == [
+        "`base` has no key `cfg`; it is called `guidance` here",
+        "guidance must be a number from 0 to 100",
+        "a sweep file has no key `parameters`; it is called `axes` here",
+        "an axis must be named for a parameter",
+        "steps must be an integer from 1 to 1000",
+        "an axis must be named for a parameter",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "way_out"),
+    [
+        ("sampler_name", "dpmpp_2m", "write both as one, dpmpp_2m_karras"),
+        ("sampler", "res", "write both as one, such as dpmpp_2m_karras"),
+        ("sampler", "[ddim]", "write both as one name, such as dpmpp_2m_karras"),
+        ("Scheduler", "ddim", "write both as one, such as dpmpp_2m_karras"),
+    ],
+)
+def test_a_sampler_beside_a_schedule_is_told_to_be_one_name_with_it(
+    tmp_path: Path, key: str, value: str, way_out: str
+) -> None:
+    base = f"{{model: m, prompt: p, {key}: {value}, scheduler: karras}}"
+    assert problems_of(write_spec(tmp_path, f"name: x\nbase: {base}")) == [
+        f"`base` has no key `{key}`; {way_out}",
+        "scheduler must be a name of the catalogue, got 'karras'; a schedule is part "
+        "of a scheduler's name: write one such as dpmpp_2m_karras; `nightsweep "
+        "schedulers` lists all",
+    ]
+
+
+def test_an_axis_of_samplers_beside_one_of_schedules_is_told_the_same(
+    tmp_path: Path,
+) -> None:
+    axes = "{sampler_name: [euler, ddim], scheduler: [normal]}"
+    first, second = problems_of(write_axes(tmp_path, axes))
+    assert "`sampler_name`; write both as one name, such as dpmpp_2m_karras (" in first
+    assert (
+        "; a plain schedule has no word: use a name alone, such as dpmpp_2m" in second
+    )
+
+
+def test_a_word_beside_the_parameter_that_it_stands_for_is_told_to_be_double(
+    tmp_path: Path,
+) -> None:
+    spec = "name: x\nbase: {model: m, prompt: p, steps: 4, num_steps: 5}"
+    assert problems_of(write_spec(tmp_path, spec)) == [
+        "`base` has no key `num_steps`; `steps` is there already; remove one of the two"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "way_out"),
+    [
+        (
+            "{sampler: dpmpp_2m, scheduler: karras}",
+            "write both as one, dpmpp_2m_karras",
+        ),
+        (
+            "{sampler_name: euler, scheduler: simple}",
+            "its plain schedule has no word of its own: write euler",
+        ),
+        ("{sampler: ddim}", "write ddim"),
+        ("'ddim, euler'", "write a list under `axes`, [ddim, euler]"),
+        ("'choice(ddim,euler)'", "write a list under `axes`, [ddim, euler]"),
+        ("{values: [ddim, euler]}", "write a list under `axes`, [ddim, euler]"),
+        ("{value: ddim}", "write the value itself, ddim"),
+    ],
+)
+def test_a_scheduler_that_is_written_as_elsewhere_is_translated(
+    tmp_path: Path, written: str, way_out: str
+) -> None:
+    (problem,) = problems_of(write_axes(tmp_path, f"{{scheduler: [{written}]}}"))
+    assert problem.startswith("scheduler must be ")
+    assert problem.endswith(f"; {way_out}")
+
+
+@pytest.mark.parametrize(
+    ("axis", "way_out"),
+    [
+        ("guidance: {min: 1, max: 9}", "a range under `axes`, {start: 1, stop: 9}"),
+        ("seed: {from: 0, to: 3}", "a range under `axes`, {start: 0, stop: 3}"),
+        (
+            "eta: {distribution: q_uniform, min: 0, max: 1, q: 0.5}",
+            "a range under `axes`, {start: 0, stop: 1, step: 0.5}",
+        ),
+        (
+            "guidance: {start: 1, stop: 9, count: 5}",
+            "a range under `axes`, {start: 1, count: 5, step: 2}",
+        ),
+        (
+            "steps: {start: 1, stop: 10, num: 5}",
+            "a list under `axes`, [1, 3, 5, 7, 10]",
+        ),
+        ("steps: {min: 1}", "{start: 0, stop: 8, step: 2} or {start: 0, count: 4}"),
+        (
+            "steps: {min: a, max: b}",
+            "{start: 0, stop: 8, step: 2} or {start: 0, count: 4}",
+        ),
+    ],
+)
+def test_a_range_with_other_programs_keys_is_told_once_and_in_its_own_numbers(
+    tmp_path: Path, axis: str, way_out: str
+) -> None:
+    (problem,) = problems_of(write_axes(tmp_path, f"{{{axis}}}"))
+    assert " must have start, and either stop or count, got " in problem
+    assert problem.endswith(f"; write {way_out}")
+
+
+@pytest.mark.parametrize(
+    ("axis", "way_out"),
+    [
+        ("dtype: {values: [float16]}", "write a list under `axes`, [float16]"),
+        ("model: {value: ./model}", "write the value itself, ./model"),
+        ("prompt: {values: ['a, b', c]}", "write the list itself under `axes`"),
+    ],
+)
+def test_a_value_that_w_and_b_wraps_is_told_to_stand_alone(
+    tmp_path: Path, axis: str, way_out: str
+) -> None:
+    (problem,) = problems_of(write_axes(tmp_path, f"{{{axis}}}"))
+    assert " must be a value or a list of values, got a mapping with `value" in problem
+    assert problem.endswith(f"; {way_out}")
+
+
+@pytest.mark.parametrize(
+    ("axis", "way_out"),
+    [
+        ("generator: random", "write numbers under `seed` for other noise"),
+        ("generator: GPU", "did you mean `cuda`?"),
+        ("dtype: half", "did you mean `float16`?"),
+        ("dtype: torch.bfloat16x", "did you mean `bfloat16`?"),
+        ("dtype: 'float16, float32'", "write a list under `axes`, [float16, float32]"),
+    ],
+)
+def test_another_word_for_a_choice_is_translated(
+    tmp_path: Path, axis: str, way_out: str
+) -> None:
+    (problem,) = problems_of(write_axes(tmp_path, f"{{{axis}}}"))
+    assert problem.endswith(f"; {way_out}")
+
+
+@pytest.mark.parametrize(
+    "name", ["Prompt S/R", "Styles", "Model hash", "guidance_rescale", "height x width"]
+)
+def test_an_axis_of_another_program_is_never_taken_for_one_that_is_spelt_like_it(
+    tmp_path: Path, name: str
+) -> None:
+    (problem,) = problems_of(write_axes(tmp_path, f"{{{name}: [a, b]}}"))
+    assert f"an axis must be named for a parameter, got `{name}`; " in problem
+    assert "did you mean" not in problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"3": {"class_type": "KSampler", "inputs": {"seed": 1}}}',
+        '{"last_node_id": 9, "nodes": [], "links": []}',
+    ],
+)
+def test_a_workflow_of_comfyui_is_named(tmp_path: Path, text: str) -> None:
+    (problem,) = problems_of(write_spec(tmp_path, text))
+    assert "got a workflow of ComfyUI; start from" in problem
+
+
+@pytest.mark.parametrize("word", ["CFG Scale", "num-inference-steps", "Noise seed"])
 def test_case_blanks_and_hyphens_of_a_word_do_not_matter(
     tmp_path: Path, word: str
 ) -> None:
@@ -96,9 +283,21 @@ parameters:
         f"a sweep file has no key `method`; {ADVICE['method']}",
         f"a sweep file has no key `metric`; {ADVICE['metric']}",
         "a sweep file has no key `parameters`; it is called `axes` here",
+        "steps must be a value or a list of values, got a mapping with `values`; write "
+        "a list under `axes`, [10, 20]",
     ]
-    told = problems_of(write_axes(tmp_path, "{steps: {values: [10, 20]}}"))
-    assert f"a range of steps has no key `values`; {ADVICE['values']}" in told
+
+
+def test_a_sweep_of_hydra_is_told_where_its_params_go(tmp_path: Path) -> None:
+    spec = "name: x\nbase: {model: m, prompt: p}\nhydra: {sweeper: {params: {eta: 1}}}"
+    (problem,) = problems_of(write_spec(tmp_path, spec))
+    assert problem.endswith(
+        "`hydra`; write what its `sweeper.params` sweeps under `axes`"
+    )
+    spec = "name: x\nhydra.sweeper.params: {model: m, prompt: p}\n"
+    assert problems_of(write_spec(tmp_path, spec)) == [
+        "a sweep file has no key `hydra.sweeper.params`; it is called `axes` here"
+    ]
 
 
 @pytest.mark.parametrize(
