@@ -27,10 +27,38 @@ def program() -> str:
     return "python -m nightsweep" if own.suffix == ".py" else str(own)
 
 
+def _only_spec(
+    context: click.Context, _parameter: click.Parameter, words: tuple[str, ...]
+) -> str:
+    """Return the one SPEC among the words; say how others are written as options."""
+    # Not before a command has such words: it imports the catalogue of schedulers.
+    from producer.spec.overrides import as_option
+
+    if len(words) == 1:
+        return words[0]
+    other = next((word for word in words if "=" in word), words[1])
+    option = as_option(other)
+    way_out = f"write {option}" if option else "give each a command of its own"
+    msg = f"SPEC must be one, got {other} too; {way_out}."
+    raise click.UsageError(msg, context)
+
+
+def _refuse_multirun(
+    context: click.Context, parameter: click.Parameter, is_given: bool
+) -> None:
+    if is_given:
+        context.fail(
+            f"{parameter.opts[-1]} must not be given, since every axis is swept; leave "
+            "it out."
+        )
+
+
 def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the argument and options that name a sweep."""
     decorators = (
-        click.argument("spec", type=str),
+        click.argument(
+            "spec", nargs=-1, required=True, metavar="SPEC", callback=_only_spec
+        ),
         click.option(
             "--set",
             "sets",
@@ -44,7 +72,16 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
             multiple=True,
             metavar="NAME=VALUES",
             help="Replace or add an axis: --axis steps=8,12,20; add to one: --axis "
-            "steps+=40. Repeatable.",
+            "steps+=40. Repeatable, for each axis once.",
+        ),
+        click.option(
+            "-m",
+            "--multirun",
+            is_flag=True,
+            hidden=True,
+            expose_value=False,
+            callback=_refuse_multirun,
+            help="Hydra's word for what is always done.",
         ),
         click.option(
             "--name",

@@ -71,7 +71,9 @@ def way_out_of_double(name: str, others: Mapping[str, Node], here: str) -> str:
     """Return what to do with a key whose name here is another key of its mapping."""
     pair = (others[name], others[here])
     if here != "scheduler":
-        return f"`{here}` is there already; remove one of the two"
+        return (
+            f"it is called `{here}` here, which is there already; remove one of the two"
+        )
     if all(isinstance(node, ScalarNode) for node in pair):
         return as_one_name(*(str(node.value) for node in pair))
     return "write both as one name, such as dpmpp_2m_karras"

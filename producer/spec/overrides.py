@@ -15,6 +15,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from producer.spec.entries import items
+from producer.spec.habits import renamed
 from producer.spec.parameters import PARAMETERS
 from producer.spec.problems import Place, Problems, nearest, shown
 from producer.spec.yamltext import check_text, compose, is_null
@@ -146,6 +147,18 @@ def _check_path(root: MappingNode, path: list[str], *, name: str, text: str) -> 
 def as_axis(name: str, text: str) -> str:
     """Return the option that gives an axis its values, as a shell reads it."""
     return f"`--axis {shown(shlex.quote(f'{name}={text}'))}`"
+
+
+def as_option(word: str) -> str | None:
+    """Return the option for a word of Hydra's command line, `+steps=10,20`, or None."""
+    name, equals, text = word.lstrip("+").partition("=")
+    section, _, key = name.rpartition(".")
+    parameter = renamed(key, PARAMETERS)
+    if not equals or not parameter:
+        return None
+    if section == "base" and not _is_several([section, parameter], text):
+        return f"`--set {shown(shlex.quote(f'base.{parameter}={text}'))}`"
+    return as_axis(parameter, text)
 
 
 def _way_to_set(root: MappingNode, parameter: str, text: str) -> str:

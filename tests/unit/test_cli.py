@@ -63,6 +63,32 @@ def test_a_command_has_at_most_one_argument() -> None:
         assert len(arguments) <= 1, name
 
 
+@pytest.mark.parametrize(
+    ("words", "way_out"),
+    [
+        (["steps=10,20"], "got steps=10,20 too; write `--axis steps=10,20`"),
+        (["++cfg=7"], "got ++cfg=7 too; write `--axis guidance=7`"),
+        (["prompt=a red cat"], "too; write `--axis 'prompt=a red cat'`"),
+        (["base.steps=4"], "too; write `--set base.steps=4`"),
+        (["base.steps=4,8"], "too; write `--axis steps=4,8`"),
+        (["axes.seed=1"], "too; write `--axis seed=1`"),
+        (["other.yaml"], "got other.yaml too; give each a command of its own"),
+        (
+            ["-m"],
+            "--multirun must not be given, since every axis is swept; leave it out",
+        ),
+        (["--multirun"], "must not be given, since every axis is swept; leave it out"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "plan", "submit"])
+def test_words_of_hydra_are_told_to_be_options(
+    command: str, words: list[str], way_out: str
+) -> None:
+    said = CliRunner().invoke(cli, [command, "sweep.yaml", *words])
+    assert said.exit_code == 2
+    assert way_out in " ".join(said.output.split())
+
+
 def test_an_unknown_command_is_bad_usage() -> None:
     said = CliRunner().invoke(cli, ["statsu"])
     assert said.exit_code == 2

@@ -102,7 +102,8 @@ def test_a_word_beside_the_parameter_that_it_stands_for_is_told_to_be_double(
 ) -> None:
     spec = "name: x\nbase: {model: m, prompt: p, steps: 4, num_steps: 5}"
     assert problems_of(write_spec(tmp_path, spec)) == [
-        "`base` has no key `num_steps`; `steps` is there already; remove one of the two"
+        "`base` has no key `num_steps`; it is called `steps` here, which is there "
+        "already; remove one of the two"
     ]
 
 
