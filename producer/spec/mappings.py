@@ -60,7 +60,7 @@ def is_workflow(root: MappingNode) -> bool:
 
 def as_one_name(sampler: str, schedule: str) -> str:
     """Say how a sampler and a schedule of another program are written here."""
-    name = f"{sampler}_{schedule}"
+    name = f"{sampler.removesuffix('_gpu')}_{schedule}"
     try:
         return f"write both as one, {resolve(name).name or name}"
     except UsageError:

@@ -170,7 +170,8 @@ def _way_to_set(root: MappingNode, parameter: str, text: str) -> str:
 def _is_several(path: list[str], text: str) -> bool:
     if path[0] == "base" and text.lstrip().startswith("["):
         return True
-    return path[1] not in _FREE and bool(_SEVERAL.fullmatch(text))
+    is_list = _SEVERAL.fullmatch(text) and not _CALL.fullmatch(text)
+    return path[1] not in _FREE and bool(is_list)
 
 
 def _check_once(path: list[str], text: str, given: set[tuple[str, ...]]) -> None:

@@ -176,10 +176,12 @@ def find_file(text: str, folder: Path, *, is_negative: bool = False) -> Iterator
         return
     is_there = _is_file(folder / named[1])
     if is_there or _SURE_FILE.fullmatch(named[1]):
-        fate = "that file is not read" if is_there else "there is no such file"
-        way_out = f"write {{file: {named[1]}}} for its lines"
+        fate, of = "that file is not read", "its lines"
+        if not is_there:
+            fate, of = "there is no such file", "the lines of one"
+        way_out = f"write {{file: {named[1]}}} for {of}"
         if is_negative:
-            way_out = "write its lines as a list under `axes`"
+            way_out = f"write {of} as a list under `axes`"
         yield f"the name of a file is plain text here, and {fate}; {way_out}"
 
 

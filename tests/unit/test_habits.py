@@ -69,6 +69,7 @@ def test_mistakes_under_another_programs_word_are_told_at_once(tmp_path: Path) -
     ("key", "value", "way_out"),
     [
         ("sampler_name", "dpmpp_2m", "write both as one, dpmpp_2m_karras"),
+        ("sampler_name", "dpmpp_2m_sde_gpu", "write both as one, dpmpp_2m_sde_karras"),
         ("sampler", "res", "write both as one, such as dpmpp_2m_karras"),
         ("sampler", "[ddim]", "write both as one name, such as dpmpp_2m_karras"),
         ("Scheduler", "ddim", "write both as one, such as dpmpp_2m_karras"),

@@ -117,13 +117,13 @@ def test_the_name_of_a_file_is_told_to_be_read_or_not_to_be_there(
 ) -> None:
     said = (
         f'sweep.yaml line 3: prompt "{written}": the name of a file is plain text '
-        "here, and %s; write {file: prompts.txt} for its lines"
+        "here, and %s; write {file: prompts.txt} for %s"
     )
     (told,) = expand_axes(tmp_path, f"{{prompt: '{written}'}}").warnings
-    assert told == said % "there is no such file"
+    assert told == said % ("there is no such file", "the lines of one")
     (tmp_path / "prompts.txt").write_text("a cat\n")
     (told,) = expand_axes(tmp_path, f"{{prompt: '{written}'}}").warnings
-    assert told == said % "that file is not read"
+    assert told == said % ("that file is not read", "its lines")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_text_with_a_dot_is_no_files_name(tmp_path: Path, text: str) -> None:
         ("__neg__", "its lines as a list under `axes`"),
         ("{2$$bad|blurred}", "a list under `axes`"),
         ("{0.5::bad|blurred}", "a list under `axes`"),
-        ("neg.txt", "its lines as a list under `axes`"),
+        ("neg.txt", "the lines of one as a list under `axes`"),
     ],
 )
 def test_a_negative_prompt_is_never_told_to_have_choices_or_a_file(
