@@ -84,7 +84,6 @@ def _apply(
             path[-1] = path[-1].removesuffix("+").strip()
         else:
             _check_once(path, text, given)
-        given.add(tuple(path))
         is_text = is_axis and path[-1] in _TEXT_AXES
         if is_text and not _YAML_VALUE.fullmatch(text):
             literal = _literal(text.strip(), option)
@@ -95,6 +94,8 @@ def _apply(
         if is_added:
             node = _joined(_values(root, path[-1]), node)
         _put(root, path, node)
+        if not is_null(node):  # which is as if it had not been set
+            given.add(tuple(path))
     except SpecError as error:
         for problem in error.problems:
             problems.add(place, problem.message)

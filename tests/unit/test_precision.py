@@ -159,6 +159,17 @@ def test_null_names_no_precision(database: Database, tmp_path: Path) -> None:
     assert dtypes_of(settle(database, file, for_cpu=True)) == {"float32"}
 
 
+def test_null_of_an_option_names_no_precision(database: Database, file: Path) -> None:
+    expansion = settle_precision(
+        lambda *sets: read_jobs(
+            file, describe_fake, sets=("base.dtype=null", *sets), axes=()
+        ),
+        lambda name: find_sweep(database, name),
+        for_cpu=True,
+    )
+    assert dtypes_of(expansion) == {"float32"}
+
+
 def test_a_model_that_wants_float32_needs_no_word(
     database: Database, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
