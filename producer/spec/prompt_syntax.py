@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-_NUMBER = r"-?\d*\.?\d+"
+_NUMBER = r"-?(?:\d+(?:\.\d+)?|\.\d+)"
+#: Up to the first letter, inside of brackets. All patterns are such that a text of a
+#: hundred thousand characters is read in one go, whatever is in it.
+_LETTER = r"(?:(?![()\[\]])[\W\d_])*[^\W\d_]"
 _EACH = "write {a|b} for one prompt each"
 _LISTED = "write a list under `axes`"
 
@@ -36,7 +39,7 @@ class _Sign(NamedTuple):
 #: prompts, so they count where they hold all that stands between two commas.
 _SIGNS = (
     _Sign(
-        r"(?is)\s*\b(?:negative prompt\s*:|steps:\s*\d+\s*,[^\n:]+:).*",
+        r"(?is)(?<!\s)\s*\b(?:negative prompt\s*:|steps:\s*\d+\s*,[^\n:]+:).*",
         "the parameters of an image are plain text here and set nothing",
         "write `negative_prompt`, `steps` and the like beside the prompt",
     ),
@@ -79,16 +82,15 @@ _SIGNS = (
         _LISTED,
     ),
     _Sign(
-        rf"\([^()]*[^\W\d_][^()]*:\s*{_NUMBER}\s*\)|\(\([^()]*\)\)|\[\[[^\[\]]*\]\]"
+        rf"\({_LETTER}[^()]*:\s*{_NUMBER}\s*\)|\(\([^()]*\)\)|\[\[[^\[\]]*\]\]"
         rf"|\)\d*\.\d|\w::{_NUMBER}"
-        r"|(?:^|(?<=,))\s*(?:\([^()]*[^\W\d_][^()]*\)|\[[^\[\]]*[^\W\d_][^\[\]]*\])"
-        r"\s*(?=,|$)",
+        rf"|(?:^|(?<=,))\s*(?:\({_LETTER}[^()]*\)|\[{_LETTER}[^\[\]]*\])\s*(?=,|$)",
         "a weight such as (cat:1.3), ((cat)) or [cat] is plain text here and changes no"
         " weight",
         "leave out its signs and its number",
     ),
     _Sign(
-        r"\w{2,}\+{2,}(?!\w)|\w{2,}--(?=\s*(?:[,)]|$))|\)[+-]+(?=[\s,]|$)",
+        r"(?<=\w\w)\+{2,}(?!\w)|(?<=\w\w)--(?=\s*(?:[,)]|$))|\)[+-]+(?=[\s,]|$)",
         "a weight such as cat++ or (a cat)- is plain text here and changes no weight",
         "leave out its signs",
     ),
@@ -125,19 +127,21 @@ _SIGNS = (
         "an option such as --ar 3:2 is plain text here and sets nothing",
         "write `width`, `height` and the like beside the prompt",
     ),
-    _Sign(
-        r"\|(?![^{}]*\})",
-        "a | outside of braces is plain text here and makes no two of a prompt",
-        _EACH,
-        _LISTED,
-    ),
+)
+#: Told where one is left when what stands in braces is left out.
+_BAR = _Sign(
+    r"\|",
+    "a | outside of braces is plain text here and makes no two of a prompt",
+    _EACH,
+    _LISTED,
 )
 _PATTERNS = tuple((re.compile(sign.pattern), sign) for sign in _SIGNS)
-#: A text without any of these has none of the signs.
-_ANY = re.compile(r"[(\[<{$:\\|\n]|__|--|\+\+|BREAK|AND")
+#: A text without any of these has none of the signs above.
+_ANY = re.compile(r"[(\[<$:\\\n]|\{\s*[@~!]|__|--|\+\+|BREAK|AND")
 #: Takes the place of a sign that was found: a word without a meaning.
 _FOUND = " x "
-_CHOICES = re.compile(r"\{[^{}]*\|[^{}]*\}")
+_BRACES = re.compile(r"\{[^{}]*\}")
+_CHOICES = re.compile(r"\{[^{}|]*\|[^{}]*\}")
 #: What may be the name of a file, and what is one even where there is no such file.
 _FILE = re.compile(r"(?:@|file:)?([^\n]{1,200}\.\w{1,8})")
 _SURE_FILE = re.compile(r"[\w./\\~-]{1,100}\.(?:txt|csv|tsv|jsonl?|ya?ml|md)")
@@ -150,14 +154,17 @@ def find_signs(text: str, *, is_negative: bool = False) -> Iterator[str]:
         text: As it was written, with its `{a|b}`.
         is_negative: Whether it is a negative prompt.
     """
-    if not _ANY.search(text):
-        return
     text = text.strip()
-    for pattern, sign in _PATTERNS:
+    found = []
+    for pattern, sign in _PATTERNS if _ANY.search(text) else ():
         text, count = pattern.subn(_FOUND, text)
         if count:
-            way_out = (is_negative and sign.in_negative) or sign.way_out
-            yield f"{sign.said}; {way_out}"
+            found.append(sign)
+    if "|" in text and "|" in _BRACES.sub("", text):
+        found.append(_BAR)
+    for sign in found:
+        way_out = (is_negative and sign.in_negative) or sign.way_out
+        yield f"{sign.said}; {way_out}"
 
 
 def find_choices(text: str) -> Iterator[str]:

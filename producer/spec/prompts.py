@@ -19,12 +19,12 @@ MOST_CHARACTERS = 20_000
 MOST_IN_LINE = 100_000
 
 #: A doubled brace, choices in braces, or a brace that is neither.
-_BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*\|[^{}]*)\}|[{}]")
+_BRACES = re.compile(r"\{\{|\}\}|\{([^{}|]*\|[^{}]*)\}|[{}]")
 
 # `{{word}}`, or an opening one alone; a closing one alone may end two choices.
 _PLAIN_BRACES = re.compile(r"\{\{[^{}]*\}\}|\{\{")
 _PLAIN_PAIRS = re.compile(r"\{\{[^{}]*\}\}(?!\})")
-_NESTED = re.compile(r"\{[^{}]*\{[^{}]*\|[^{}]*\}")
+_NESTED = re.compile(r"\{[^{}]*\{[^{}|]*\|[^{}]*\}")
 
 
 def expand_prompt(text: str, *, limit: int) -> list[Prompt]:

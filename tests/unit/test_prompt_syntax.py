@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from producer.expansion.expand import Expansion, read_jobs
-from producer.spec.prompt_syntax import find_file, find_signs
+from producer.spec.prompt_syntax import find_choices, find_file, find_signs
 from storage.errors import SpecError
 from tests.unit.cards import describe_fake, write_axes
 
@@ -172,3 +172,18 @@ def test_choices_in_a_negative_prompt_are_told_to_be_none(tmp_path: Path) -> Non
 def test_a_text_that_cannot_be_a_path_is_no_files_name(tmp_path: Path) -> None:
     assert list(find_file("a" * 300 + ".txt", tmp_path)) == []
     assert list(find_file("é" * 190 + ".txt", tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" + "a" * 100_000,
+        "{" + "|" * 100_000,
+        "a (" + " " * 100_000 + "b",
+        "a" * 100_000 + "+",
+        "(a:" + "1" * 100_000,
+        "[" + "a:" * 50_000,
+    ],
+)
+def test_the_longest_text_is_searched_in_one_go(text: str) -> None:
+    assert len([*find_signs(text), *find_choices(text)]) <= 1
