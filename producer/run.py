@@ -228,7 +228,7 @@ def _report(
     click.echo(f"Database: {settings.database_path or 'see the URL'}", err=True)
     if not settings.redis_url:
         click.echo(f"Redis:    stays, until `{program()} down`", err=True)
-    click.echo(f"Look:     {program()} grid --sweep {after.sweep}", err=True)
+    click.echo(f"Look:     {program()} grid {after.sweep}", err=True)
 
 
 def _conclude(after: Standing, crew: Crew) -> int:

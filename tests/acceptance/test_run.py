@@ -107,6 +107,7 @@ def test_run_goes_to_the_end_and_then_has_nothing_to_do(
     first = bench.cli(*words).stderr
     assert f"{JOBS} images, {JOBS} new, 0 made already." in first
     assert f"Made {JOBS} images in" in first
+    assert first.endswith(" grid night\n")
     check_whole(bench)
     second = bench.cli(*words).stderr
     assert f"{JOBS} images, 0 new, {JOBS} made already." in second
