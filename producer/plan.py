@@ -1,84 +1,35 @@
 """The command `nightsweep plan`: what a sweep would make; it writes nothing."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import click
-from rich.cells import cell_len
 
-from producer.amounts import duration, free_bytes, images, size
-from producer.consent import describe_difference
+from producer.amounts import free_bytes, size
 from producer.counting import counted
 from producer.expansion.expand import Expansion, read_jobs
 from producer.hashing import tell_hashing
 from producer.json_lines import open_axes, write_json
 from producer.models import describe
 from producer.options import spec_options, with_name
+from producer.plan_report import Plan, describe_plan
 from producer.precision import settle_precision
 from producer.sources import find_source
 from producer.spec.yamltext import Source, read_once
-from producer.tables import UNCUT, padded, shorten, terminal_width
 from storage.database import open_for_reading
-from storage.differences import Comparison, Difference
+from storage.differences import Comparison
 from storage.fingerprint import Digests
 from storage.job import Job, PlannedJob, canonical_json
 from storage.settings import Settings, read_settings
 from storage.sweeps import Cost, Sweep, find_sweep, measured_costs
 from storage.wishes import Known, find_known
 
-#: Columns for the label of a scheduler, at least and at most; a longer one goes beyond.
-_LABEL = (20, 40)
 #: Bytes of a PNG per pixel, for a model of which no image is there yet.
 PIXEL_BYTES = 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a sweep would make.
-
-    Attributes:
-        sweep: Its name.
-        total: Images that it wants.
-        new: Those that do not exist in any form.
-        existing: States of the others, to their counts.
-        evaluations: Calls of the model for all that is not done.
-        worker_s: Seconds of one worker, or None where nothing like it was timed.
-        disk_bytes: Size of the files to come, about.
-        free_bytes: What is free where they go.
-        stored: What submitting it would change in the stored sweep of that name; None
-            where there is none.
-        axes: Axis names to the labels of their values.
-        schedulers: What each scheduler of the file stands for, by model where models
-            differ in it.
-        taken: What was taken where the file says nothing, in a sentence, or None.
-        notes: Sentences about what words such as `scheduler: all` leave out.
-        warnings: Sentences.
-    """
-
-    sweep: str
-    total: int
-    new: int
-    existing: Mapping[str, int]
-    evaluations: int
-    worker_s: float | None
-    disk_bytes: int
-    free_bytes: int
-    stored: Difference | None
-    axes: Mapping[str, Sequence[str]]
-    schedulers: Sequence[Mapping[str, Any]]
-    taken: str | None
-    notes: Sequence[str]
-    warnings: Sequence[str]
-
-    @property
-    def to_make(self) -> int:
-        """Images that submitting the sweep would make."""
-        return self.new + self.existing.get("pending", 0)
 
 
 def make_plan(
@@ -257,52 +208,3 @@ def plan(
         write_json([{**asdict(made), "axes": open_axes(made.axes)}])
     else:
         click.echo("\n".join(describe_plan(made)))
-
-
-def describe_plan(plan: Plan) -> Iterator[str]:
-    """Give a plan as lines for people."""
-    yield f"{plan.sweep}: {images(plan.total)}"
-    if plan.taken:
-        yield plan.taken
-    for name, labels in plan.axes.items():
-        line = f"  {padded(name, 12)} {len(labels):>5}  {', '.join(labels)}"
-        yield shorten(line, terminal_width() or UNCUT)
-    yield ""
-    exist = plan.total - plan.new
-    states = ", ".join(f"{count:,} {state}" for state, count in plan.existing.items())
-    yield f"New          {plan.new:,}"
-    yield f"Exist        {exist:,}" + (f" ({states})" if states else "")
-    if plan.stored:
-        asks = "; `run` and `submit` ask first" if plan.stored.lost else ""
-        yield f"Stored       {describe_difference(plan.stored)}{asks}"
-    yield f"Evaluations  {plan.evaluations:,} calls of the model"
-    yield f"Time         {_describe_time(plan)}"
-    yield f"Disk         {size(plan.disk_bytes)} of {size(plan.free_bytes)} free"
-    yield ""
-    yield "Schedulers"
-    models = {model for one in plan.schedulers for model in one["models"]}
-    widest = max(cell_len(one["label"]) for one in plan.schedulers)
-    for one in plan.schedulers:
-        label = padded(one["label"], min(max(widest, _LABEL[0]), _LABEL[1]))
-        line = f"  {label} {one['class']}({_listed(one['options'])})"
-        if one["inherited"]:
-            line += f", with the model's {_listed(one['inherited'])}"
-        if len(one["models"]) < len(models):
-            line += f", on {', '.join(one['models'])}"
-        yield line
-    for note in plan.notes:
-        yield f"  {note}."
-
-
-def _listed(options: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={json.dumps(value)}" for name, value in options.items())
-
-
-def _describe_time(plan: Plan) -> str:
-    if not plan.to_make:
-        return "none, all of it exists"
-    if plan.worker_s is None:
-        return "unknown: nothing of this model and size was timed here yet"
-    hours = plan.worker_s / 3600
-    one, eight = duration(plan.worker_s), duration(plan.worker_s / 8)
-    return f"{one} on one worker, {eight} on eight ({hours:.2g} GPU-hours)"

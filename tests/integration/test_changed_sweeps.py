@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 from producer import consent
 from producer.cli import cli
-from producer.plan import describe_plan, make_plan
+from producer.plan import make_plan
+from producer.plan_report import describe_plan
 from producer.submit import submit
 from storage.database import Database
 from storage.results import record_done
