@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from producer.amounts import images
 from producer.json_lines import json_option, open_row, write_json
-from producer.tables import Column, padded, plain, terminal_width, write_table
+from producer.tables import Column, padded, plain, quoted, terminal_width, write_table
 from storage.filters import Filter, read_states
 from storage.ranges import read_numbers
 from storage.schema import JOB_STATES
@@ -209,11 +209,15 @@ def _describe_file(file: str | None) -> str | None:
 
 def _place(membership: Mapping[str, Any]) -> tuple[str, str]:
     cell = ", ".join(
-        f"{axis} {label if isinstance(label, str) else ' or '.join(label)}"
+        f"{axis} {' or '.join(map(quoted, _labels(label)))}"
         for axis, label in membership["cell"].items()
     )
     number = f"number {membership['position'] + 1:,}"
     return membership["sweep"], f"{number}: {cell}" if cell else number
+
+
+def _labels(label: str | Sequence[str]) -> Sequence[str]:
+    return [label] if isinstance(label, str) else label
 
 
 def read_filter(asked: Mapping[str, Any]) -> Filter:

@@ -9,9 +9,11 @@ from rich.cells import cell_len
 
 from producer.amounts import duration, images, size
 from producer.consent import describe_difference
-from producer.tables import UNCUT, padded, shorten, terminal_width
+from producer.tables import padded, quoted, shorten, terminal_width
 from storage.differences import Difference
 
+#: Columns for the names of axes, and for the counts of their values, at least.
+_LEAST_NAME, _LEAST_COUNT = 12, 5
 #: Columns for the label of a scheduler, at least and at most; a longer one goes beyond.
 _LABEL = (20, 40)
 
@@ -65,9 +67,7 @@ def describe_plan(plan: Plan) -> Iterator[str]:
     yield f"{plan.sweep}: {images(plan.total)}"
     if plan.taken:
         yield plan.taken
-    for name, labels in plan.axes.items():
-        line = f"  {padded(name, 12)} {len(labels):>5}  {', '.join(labels)}"
-        yield shorten(line, terminal_width() or UNCUT)
+    yield from _axes(plan.axes)
     yield ""
     exist = plan.total - plan.new
     states = ", ".join(f"{count:,} {state}" for state, count in plan.existing.items())
@@ -93,6 +93,17 @@ def describe_plan(plan: Plan) -> Iterator[str]:
         yield line
     for note in plan.notes:
         yield f"  {note}."
+
+
+def _axes(axes: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    width = terminal_width()
+    counts = [len(str(len(labels))) for labels in axes.values()]
+    name_width = max([_LEAST_NAME, *map(cell_len, axes)])
+    count_width = max([_LEAST_COUNT, *counts])
+    for name, labels in axes.items():
+        values = ", ".join(map(quoted, labels))
+        line = f"  {padded(name, name_width)} {len(labels):>{count_width}}  {values}"
+        yield shorten(line, width) if width else line
 
 
 def _listed(options: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Tables of text: they fit a terminal, and are whole and without colour in a pipe."""
 
 import itertools
+import json
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -167,6 +168,12 @@ def padded(text: str, width: int) -> str:
 def plain(text: str) -> str:
     """Give a text without line breaks and control characters, fit for a terminal."""
     return "".join(each if each.isprintable() else " " for each in text)
+
+
+def quoted(text: str) -> str:
+    """Quote a text of a list that could be taken for several, or for none."""
+    needs_quotes = not text or text != text.strip() or set(text) & set(',"\n')
+    return json.dumps(text, ensure_ascii=False) if needs_quotes else text
 
 
 def _line(column: Column, row: Mapping[str, Any]) -> str:

@@ -1,6 +1,8 @@
 """What `nightsweep plan` says of schedulers: what names mean, what classes inherit."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -93,6 +95,36 @@ def test_a_plan_shows_the_names_that_the_sweep_asked_for(
 
     assert [line.split()[0] for line in lines(made)] == ["plms", "E"]
     assert made.axes["scheduler"] == ["plms", "E"]
+
+
+def axis_lines(
+    settings: Settings, folder: Path, axes: Mapping[str, Sequence[str]]
+) -> list[str]:
+    made = plan(settings, folder, "ddim")
+    said = list(describe_plan(replace(made, axes=axes)))
+    return said[1 : said.index("")]
+
+
+def test_the_counts_of_axes_stand_below_each_other(
+    settings: Settings, tmp_path: Path
+) -> None:
+    axes = {"negative_prompt": ["blurry", "dark"], "seed": ["77"] * 400_000}
+    short, long = axis_lines(settings, tmp_path, axes)
+
+    assert short == "  negative_prompt      2  blurry, dark"
+    assert long.startswith("  seed            400000  77, 77, 77, ")
+    assert long.endswith(", 77, 77")
+
+
+def test_values_of_an_axis_are_quoted_where_they_could_be_several_or_none(
+    settings: Settings, tmp_path: Path
+) -> None:
+    values = ["", "blurry, low quality", "dark", 'a "b" c', "d\n\ne", " f"]
+
+    assert axis_lines(settings, tmp_path, {"prompt": values}) == [
+        '  prompt           6  "", "blurry, low quality", dark, "a \\"b\\" c", '
+        '"d\\n\\ne", " f"'
+    ]
 
 
 def test_the_command_gives_all_of_it_to_programs(

@@ -287,6 +287,18 @@ def test_show_groups_what_is_known_for_people(store):
     assert lines[-1].startswith("  shapes  number 1: prompt a red circle")
 
 
+def test_show_quotes_labels_that_could_be_several(store):
+    opened, planned = store
+    cell = {"prompt": ["a cat, small", "a cat"], "negative_prompt": "", "steps": "2"}
+    known = opened.show(planned[0].job.key)
+    known["sweeps"][0]["cell"] = cell
+
+    assert list(describe_image(known))[-1] == (
+        '  shapes  number 1: prompt "a cat, small" or a cat, '
+        'negative_prompt "", steps 2'
+    )
+
+
 def test_show_says_that_a_file_is_gone(store):
     opened, planned = store
     path = opened.path(planned[0].job.key)
