@@ -17,6 +17,7 @@ from producer.measurements import Measurements
 from producer.measuring import measured
 from producer.models import ModelCard, describe
 from producer.spec.parameters import PARSERS
+from producer.talk import talk
 from storage.database import Database, open_database
 from storage.errors import ModelError, UsageError
 from storage.fingerprint import Digests
@@ -155,8 +156,7 @@ def _read_device(text: str | None) -> str | None:
 def _warn_of_others(database: Database) -> None:
     others = busyness.workers_here(database)
     if others:
-        click.echo(
+        talk(
             f"Warning: workers of this machine are at work ({others}), so all "
-            "will seem slower than it is; measure again when they have ended.",
-            err=True,
+            "will seem slower than it is; measure again when they have ended."
         )

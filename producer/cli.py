@@ -9,6 +9,7 @@ import click
 
 from producer.interrupts import interruptible
 from producer.options import INTERRUPTED
+from producer.talk import talk, wrapped
 from storage.errors import NightsweepError, QueueError
 from storage.texts import is_text, shown_bytes
 
@@ -43,6 +44,17 @@ class _Failure(click.ClickException):
         again = " Nothing is lost: run the command again."
         super().__init__(f"{error}{again if isinstance(error, QueueError) else ''}")
         self.exit_code = error.exit_code  # type: ignore[misc]
+
+    def show(self, _file: object = None) -> None:
+        """Say it, so that it fits a terminal."""
+        talk(f"Error: {self.format_message()}")
+
+
+def _fitted(error: click.UsageError) -> click.UsageError:
+    """Return an error of click's with its sentence as it fits a terminal."""
+    title, said = "Error: ", error.format_message()  # the title is click's
+    fitted = wrapped(f"{title}{said}").removeprefix(title)
+    return error if fitted == said else click.UsageError(fitted, ctx=error.ctx)
 
 
 class LazyGroup(click.Group):
@@ -94,6 +106,8 @@ class LazyGroup(click.Group):
                 return super().invoke(context)
         except NightsweepError as exc:
             raise _Failure(exc) from exc
+        except click.UsageError as exc:
+            raise _fitted(exc) from exc.__cause__
         except KeyboardInterrupt:
             click.echo("\nInterrupted; the same command goes on from here.", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None

@@ -13,6 +13,7 @@ from producer.amounts import images
 from producer.counting import counted
 from producer.expansion.expand import Expansion
 from producer.options import program
+from producer.talk import talk
 from storage import sweeps
 from storage.database import Database
 from storage.differences import Comparison, Difference
@@ -84,17 +85,16 @@ def describe_difference(found: Difference) -> str:
 def _ask(found: Difference, *, is_overridden: bool) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(_refusal(found, is_overridden=is_overridden))
-    click.echo(
+    talk(
         f"{found.sweep} is stored with {images(found.stored)} (revision "
-        f"{found.revision}): {describe_difference(found)}.",
-        err=True,
+        f"{found.revision}): {describe_difference(found)}."
     )
     try:
         is_agreed = click.confirm("Change it?", default=False, err=True)
     except click.Abort:
         raise KeyboardInterrupt from None
     if not is_agreed:
-        click.echo(f"Nothing is changed; {_way_out(found.sweep)}.", err=True)
+        talk(f"Nothing is changed; {_way_out(found.sweep)}.")
         raise click.exceptions.Exit(1)
 
 

@@ -2,6 +2,7 @@
 
 import click
 
+from producer.talk import talk
 from storage.embedded import stop
 from storage.settings import read_settings
 
@@ -15,6 +16,6 @@ def down() -> None:
     """
     settings = read_settings()
     if settings.home.exists() and stop(settings):
-        click.echo("The embedded Redis is stopped; its queue is kept.", err=True)
+        talk("The embedded Redis is stopped; its queue is kept.")
     else:
-        click.echo(f"No embedded Redis runs for {settings.home}.", err=True)
+        talk(f"No embedded Redis runs for {settings.home}.")

@@ -14,6 +14,7 @@ from producer.options import sweeps_argument, yes_option
 from producer.sources import stored_source
 from producer.submission import Submitted, tell
 from producer.submit import expand_for, submit_jobs
+from producer.talk import talk
 from producer.writing import replacing
 from storage import sweeps
 from storage.errors import ChangedSweepError, NightsweepError, UsageError
@@ -71,7 +72,7 @@ def extend(
         tell(done)
         if file:
             write_spec(file, done.sweep.spec)
-        click.echo(_describe_file(file), err=True)
+        talk(_describe_file(file))
         if done.unmade:
             with opened_to_read(settings) as database:
                 tell_who_works(database, name)

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from producer.amounts import images
 from producer.json_lines import json_option, open_row, write_json
 from producer.tables import Column, padded, plain, quoted, terminal_width, write_table
+from producer.talk import talk
 from storage.filters import Filter, read_states
 from storage.ranges import read_numbers
 from storage.schema import JOB_STATES
@@ -236,13 +237,13 @@ def read_filter(asked: Mapping[str, Any]) -> Filter:
 
 def _say_count(store: Store, count: int, *, is_cut: bool) -> None:
     if not count:
-        click.echo(f"No image matches; {_name_sweeps(store)}.", err=True)
+        talk(f"No image matches; {_name_sweeps(store)}.")
     elif is_cut:
         more = "a larger --limit shows more, if there are any"
         shown = "image" if count == 1 else images(count)
-        click.echo(f"The first {shown}; {more}.", err=True)
+        talk(f"The first {shown}; {more}.")
     else:
-        click.echo(f"{images(count)}.", err=True)
+        talk(f"{images(count)}.")
 
 
 def _name_sweeps(store: Store) -> str:

@@ -20,6 +20,7 @@ from producer.sheet.axes import (
 )
 from producer.sheet.picture import FACTS, FILE_MISSING, Picture
 from producer.spec.problems import listed, shown
+from producer.talk import talk
 from storage import sweeps
 from storage.errors import UsageError
 from storage.filters import Filter
@@ -90,20 +91,19 @@ def grid(
         _refuse_unmade(name, _count_states(store, name))
         pages = lay_out(store, name, **asked)
     if pages is None:
-        click.echo(f"{name} has no such image; show more with fewer --fix.", err=True)
+        talk(f"{name} has no such image; show more with fewer --fix.")
         return
     _refuse_unmade(name, pages.states, where=" where --fix looks")
     _refuse_gone(name, pages.states, store.settings.images)
     lettering = choose_lettering(pages.texts)
     for path in save_pages(pages, file, lettering=lettering):
         click.echo(path)
-    click.echo(_summary(pages), err=True)
+    talk(_summary(pages))
     if illegible := find_illegible(pages.texts, lettering):
-        click.echo(
+        talk(
             "Warning: no typeface of this machine has all letters of "
             f"{listed(_name_some(illegible))}; `?` stands for them; "
-            "install one that has them, such as Noto Sans CJK or Noto Emoji.",
-            err=True,
+            "install one that has them, such as Noto Sans CJK or Noto Emoji."
         )
 
 

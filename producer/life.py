@@ -11,6 +11,7 @@ import click
 from producer.amounts import images
 from producer.opening import opened_to_read, opened_to_write, tell_who_works, wake
 from producer.options import program, sweeps_argument
+from producer.talk import talk
 from storage import life, sweeps
 from storage.database import Database
 from storage.errors import UsageError
@@ -97,7 +98,7 @@ def _change(names: Sequence[str], change: Change, say: Say) -> None:
             told = change(database, sweep)
             now = sweeps.find_sweep(database, sweep.name) or sweep
             wake(settings, told.woken, priority=now.priority)
-            click.echo(say(sweep.name, sweeps.count_states(database, sweep)), err=True)
+            talk(say(sweep.name, sweeps.count_states(database, sweep)))
 
 
 def _say_paused(name: str, jobs: dict[str, int]) -> str:

@@ -16,6 +16,7 @@ from producer.json_lines import write_json
 from producer.options import INTERRUPTED
 from producer.progress import LINE_S
 from producer.tables import Column, write_table
+from producer.talk import talk
 from storage import speeds
 from storage.database import Database, utc_now
 from storage.job import PlannedJob
@@ -102,7 +103,7 @@ class Measurements:
     def _take_speeds(
         self, results: Iterator[dict[str, Any]], environment: Environment
     ) -> None:
-        click.echo(self._describe(environment), err=True)
+        talk(self._describe(environment))
         with _counting(len(self._jobs) * self._count) as count_one:
             for result in results:
                 if "speeds" in result:
@@ -112,7 +113,7 @@ class Measurements:
         for index, reason in self._failures.items():
             job = self._jobs[index]
             cell = f"{job.scheduler_name}, {job.job.steps} steps"
-            click.echo(f"Left out: {cell}: {reason}", err=True)
+            talk(f"Left out: {cell}: {reason}")
         found = self._sum_up(environment.gpu)
         self._judge(spread_of(found), on_gpu=_is_gpu(environment))
         if self._is_kept:
@@ -142,10 +143,7 @@ class Measurements:
                 "they are not stored: measure again when it is idle, or add "
                 "--even-if-busy"
             )
-        click.echo(
-            f"Warning: the figures are those of a busy machine, since {said}; {end}.",
-            err=True,
-        )
+        talk(f"Warning: the figures are those of a busy machine, since {said}; {end}.")
 
     def _take_image(self, result: Mapping[str, Any]) -> None:
         index = result["job"]

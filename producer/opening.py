@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
-import click
-
 from producer.options import program
+from producer.talk import talk
 from storage import roster
 from storage.database import Database, open_existing, open_for_reading
 from storage.embedded import is_running, socket_url
@@ -64,10 +63,7 @@ def wake(
             waiting(app)  # or Redis is away, as is known sooner so
             send(app, groups, priority=priority)
         except QueueError:
-            click.echo(
-                "Redis cannot be reached; workers find these jobs when it can.",
-                err=True,
-            )
+            talk("Redis cannot be reached; workers find these jobs when it can.")
 
 
 def tell_who_works(database: Database, name: str | None) -> None:
@@ -79,10 +75,9 @@ def tell_who_works(database: Database, name: str | None) -> None:
     """
     if not roster.has_workers(database):
         here = f"{program()} run {name or 'NAME'}"
-        click.echo(
+        talk(
             "Nobody works on it yet: no worker is alive on any host; start "
-            f"`{program()} worker`, or make it here with `{here}`.",
-            err=True,
+            f"`{program()} worker`, or make it here with `{here}`."
         )
 
 

@@ -20,6 +20,7 @@ from producer.plan_report import Plan, describe_plan
 from producer.precision import settle_precision
 from producer.sources import find_source
 from producer.spec.yamltext import Source, read_once
+from producer.talk import talk
 from storage.database import open_for_reading
 from storage.differences import Comparison
 from storage.fingerprint import Digests
@@ -203,7 +204,7 @@ def plan(
     sets = with_name(sets, name)
     made = make_plan(source, sets=sets, axes=axes, settings=settings)
     for warning in made.warnings:
-        click.echo(f"Warning: {warning}.", err=True)
+        talk(f"Warning: {warning}.")
     if as_json:
         write_json([{**asdict(made), "axes": open_axes(made.axes)}])
     else:

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from producer.amounts import duration, images, size
 from producer.consent import describe_difference
-from producer.tables import padded, quoted, shorten, terminal_width
+from producer.tables import hang, padded, quoted, shorten, terminal_width
 from storage.differences import Difference
 
 #: Columns for the names of axes, and for the counts of their values, at least.
@@ -63,36 +63,23 @@ class Plan:
 
 
 def describe_plan(plan: Plan) -> Iterator[str]:
-    """Give a plan as lines for people."""
+    """Return a plan as lines for people; on a terminal they fit it."""
     yield f"{plan.sweep}: {images(plan.total)}"
     if plan.taken:
-        yield plan.taken
+        yield from _fitted(plan.taken, indent=2)
     yield from _axes(plan.axes)
     yield ""
-    exist = plan.total - plan.new
-    states = ", ".join(f"{count:,} {state}" for state, count in plan.existing.items())
-    yield f"New          {plan.new:,}"
-    yield f"Exist        {exist:,}" + (f" ({states})" if states else "")
-    if plan.stored:
-        asks = "; `run` and `submit` ask first" if plan.stored.lost else ""
-        yield f"Stored       {describe_difference(plan.stored)}{asks}"
-    yield f"Evaluations  {plan.evaluations:,} calls of the model"
-    yield f"Time         {_describe_time(plan)}"
-    yield f"Disk         {size(plan.disk_bytes)} of {size(plan.free_bytes)} free"
+    for name, figure in _figures(plan):
+        yield from _fitted(f"{name:<13}{figure}", indent=13)
     yield ""
     yield "Schedulers"
-    models = {model for one in plan.schedulers for model in one["models"]}
-    widest = max(cell_len(one["label"]) for one in plan.schedulers)
-    for one in plan.schedulers:
-        label = padded(one["label"], min(max(widest, _LABEL[0]), _LABEL[1]))
-        line = f"  {label} {one['class']}({_listed(one['options'])})"
-        if one["inherited"]:
-            line += f", with the model's {_listed(one['inherited'])}"
-        if len(one["models"]) < len(models):
-            line += f", on {', '.join(one['models'])}"
-        yield line
+    yield from _schedulers(plan.schedulers)
     for note in plan.notes:
-        yield f"  {note}."
+        yield from _fitted(f"  {note}.", indent=4)
+
+
+def _fitted(line: str, *, indent: int) -> Sequence[str]:
+    return hang(line, width=terminal_width(), indent=indent)
 
 
 def _axes(axes: Mapping[str, Sequence[str]]) -> Iterator[str]:
@@ -104,6 +91,33 @@ def _axes(axes: Mapping[str, Sequence[str]]) -> Iterator[str]:
         values = ", ".join(map(quoted, labels))
         line = f"  {padded(name, name_width)} {len(labels):>{count_width}}  {values}"
         yield shorten(line, width) if width else line
+
+
+def _figures(plan: Plan) -> Iterator[tuple[str, str]]:
+    exist = plan.total - plan.new
+    states = ", ".join(f"{count:,} {state}" for state, count in plan.existing.items())
+    yield "New", f"{plan.new:,}"
+    yield "Exist", f"{exist:,}" + (f" ({states})" if states else "")
+    if plan.stored:
+        asks = "; `run` and `submit` ask first" if plan.stored.lost else ""
+        yield "Stored", f"{describe_difference(plan.stored)}{asks}"
+    yield "Evaluations", f"{plan.evaluations:,} calls of the model"
+    yield "Time", _describe_time(plan)
+    yield "Disk", f"{size(plan.disk_bytes)} of {size(plan.free_bytes)} free"
+
+
+def _schedulers(schedulers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    models = {model for one in schedulers for model in one["models"]}
+    widest = max(cell_len(one["label"]) for one in schedulers)
+    width = min(max(widest, _LABEL[0]), _LABEL[1])
+    for one in schedulers:
+        label = padded(one["label"], width)
+        line = f"  {label} {one['class']}({_listed(one['options'])})"
+        if one["inherited"]:
+            line += f", with the model's {_listed(one['inherited'])}"
+        if len(one["models"]) < len(models):
+            line += f", on {', '.join(one['models'])}"
+        yield from _fitted(line, indent=width + 3)
 
 
 def _listed(options: Mapping[str, Any]) -> str:

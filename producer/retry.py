@@ -9,6 +9,7 @@ from producer.amounts import images
 from producer.find import filter_options, read_filter
 from producer.opening import opened_to_write, tell_who_works, wake
 from producer.options import program, sweeps_argument
+from producer.talk import talk
 from storage import sweeps
 from storage.errors import UsageError
 from storage.filters import Filter
@@ -41,7 +42,7 @@ def retry(names: Sequence[str], **asked: Any) -> None:
             if sweep.state == "active":
                 wake(settings, groups, priority=sweep.priority)
             count = sum(map(len, groups.values()))
-            click.echo(_say(sweep.name, sweep.state, count), err=True)
+            talk(_say(sweep.name, sweep.state, count))
             if count and sweep.state == "active":
                 waiting.append(sweep.name)
         if waiting:

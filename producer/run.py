@@ -25,6 +25,7 @@ from producer.options import (
 from producer.progress import progress_shown
 from producer.submission import tell
 from producer.submit import submit
+from producer.talk import talk
 from producer.watch import Standing, describe, standing
 from storage import sweeps
 from storage.blocks import count_unmade, groups_blocked_by_all
@@ -92,7 +93,7 @@ def run(
     before = standing(database, done.sweep)
     others = sweeps.count_unmade(database) - before.unmade
     if before.unmade and others:
-        click.echo(f"{images(others)} of other sweeps wait too, in turn.", err=True)
+        talk(f"{images(others)} of other sweeps wait too, in turn.")
     crew = Crew(settings, worker_options)
     started = time.monotonic()
     if before.unmade:
@@ -103,7 +104,7 @@ def run(
         after = before
     _report(settings, before, after, seconds=time.monotonic() - started)
     for reason, count in sweeps.failures(database, done.sweep):
-        click.echo(f"{count:,} failed: {reason}", err=True)
+        talk(f"{count:,} failed: {reason}")
     sys.exit(_conclude(after, crew))
 
 
@@ -120,7 +121,7 @@ def _look_at_images(settings: Settings) -> None:
         with closing(database):
             folder = look_at_folder(database, settings.images)
             if missed := count_missed(database, folder):
-                click.echo(f"Warning: {describe_missed(folder, missed)}", err=True)
+                talk(f"Warning: {describe_missed(folder, missed)}")
 
 
 @contextmanager
@@ -165,7 +166,7 @@ def _follow(database: Database, sweep: Sweep, crew: Crew) -> Standing:
                 continue
             took_s = time.monotonic() - began
             if said := crew.news():
-                click.echo(said, err=True)
+                talk(said)
             show(now, workers, models=models, others=others)
             if is_stuck or now.state != "active":
                 break  # where it is not active, it paused itself, or somebody did
@@ -201,14 +202,14 @@ class _News:
             name = f"{each.name} on {each.host}"
             if each.phase == "benched" and name not in self._benched:
                 self._benched.add(name)
-                click.echo(f"Worker {name} is benched: {each.detail}", err=True)
+                talk(f"Worker {name} is benched: {each.detail}")
 
     def tell_reason(self, reason: str | None) -> None:
         """Say what is waited for, if it was nothing before, or that it is over."""
         if reason and not self._is_waiting:
-            click.echo(f"Waiting: {reason}", err=True)
+            talk(f"Waiting: {reason}")
         elif self._is_waiting and not reason:
-            click.echo("Going on.", err=True)
+            talk("Going on.")
         self._is_waiting = bool(reason)
 
 
@@ -217,13 +218,12 @@ def _report(
 ) -> None:
     made = after.done - before.done
     if made:
-        click.echo(
+        talk(
             f"Made {images(made)} in {duration(seconds)} "
-            f"({made / seconds:.2f} images/s, model loading included).",
-            err=True,
+            f"({made / seconds:.2f} images/s, model loading included)."
         )
     elif not before.unmade:
-        click.echo("Nothing was left to make.", err=True)
+        talk("Nothing was left to make.")
     click.echo(f"Images:   {settings.images}", err=True)
     click.echo(f"Database: {settings.database_path or 'see the URL'}", err=True)
     if not settings.redis_url:
@@ -235,23 +235,22 @@ def _conclude(after: Standing, crew: Crew) -> int:
     """Say what failed and what to do next, and give the exit code."""
     failed = after.failed + after.quarantined
     if failed:
-        click.echo(
+        talk(
             f"{images(failed)} failed; `{program()} find --sweep {after.sweep} --state "
-            "failed,quarantined` lists them, --retry-failed tries them again.",
-            err=True,
+            "failed,quarantined` lists them, --retry-failed tries them again."
         )
     if not after.unmade:
         return 1 if failed else 0
     if after.state != "active":
         why = f": {after.reason}" if after.reason else ""
         resume = f"`{program()} resume {after.sweep}`"
-        click.echo(f"{after.sweep} is {after.state}{why}.", err=True)
-        click.echo(f"{images(after.unmade)} unmade; go on with {resume}.", err=True)
+        talk(f"{after.sweep} is {after.state}{why}.")
+        talk(f"{images(after.unmade)} unmade; go on with {resume}.")
         return INTERRUPTED if crew.interrupted else 1
     for blocked in after.blocked:
-        click.echo(describe(blocked), err=True)
+        talk(describe(blocked))
     if not crew.interrupted and crew.has_ended:
-        click.echo("The workers ended before the sweep did:", err=True)
+        talk("The workers ended before the sweep did:")
         click.echo(crew.last_words(), err=True)
     again = f"{program()} {shlex.join(sys.argv[1:])}"
     click.echo(f"{images(after.unmade)} unmade; go on with: {again}", err=True)

@@ -9,6 +9,7 @@ import click
 
 from producer.json_lines import json_option, write_json
 from producer.tables import Column, write_table
+from producer.talk import talk
 from storage.errors import ModelError, UsageError
 from storage.schedulers import Name, names_of, rows
 
@@ -67,7 +68,7 @@ def schedulers(model: str | None, *, as_json: bool) -> None:
         return
     write_table(listed, COLUMNS)
     if model:
-        click.echo(f"{len(listed)} fit {model}; * is its own.", err=True)
+        talk(f"{len(listed)} fit {model}; * is its own.")
 
 
 def list_schedulers(model: str | None = None) -> list[dict[str, Any]]:

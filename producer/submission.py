@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from producer.amounts import free_bytes, images, size
 from producer.expansion.expand import Expansion
 from producer.spec.sweepfile import Spec
+from producer.talk import talk
 from storage import blocks, life, sweeps, wishes
 from storage.database import Database
 from storage.embedded import broker_url
@@ -222,9 +221,9 @@ def describe_submission(done: Submitted) -> list[str]:
 def tell(done: Submitted) -> None:
     """Say what a submission did, and what it warns of, on standard error."""
     for warning in done.warnings:
-        click.echo(f"Warning: {warning}.", err=True)
+        talk(f"Warning: {warning}.")
     for line in describe_submission(done):
-        click.echo(line, err=True)
+        talk(line)
 
 
 def _by_group(planned: Iterable[PlannedJob]) -> dict[str, list[str]]:

@@ -2,11 +2,14 @@
 
 import itertools
 import json
+import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 from rich.cells import cell_len, set_cell_size
@@ -19,8 +22,13 @@ if TYPE_CHECKING:
 GAP = 2
 #: Rows of a pipe that are put in columns at a time.
 CHUNK = 1000
+#: Columns of a terminal that does not know its own.
+UNKNOWN = 80
 #: Width of a line that nothing is cut from.
 UNCUT = 1_000_000
+#: Where a sentence may be broken: behind blanks, and before the first option of
+#: `DDIMScheduler(clip_sample=true)`.
+_BREAKS = re.compile(r"(?<= )(?! )|(?<=\w\()(?=\w+=)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +55,19 @@ class Column:
     folds_at: str | None = None
 
 
-def terminal_width() -> int | None:
-    """Return the columns of the terminal; None where the output goes elsewhere."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+def terminal_width(stream: TextIO | None = None) -> int | None:
+    """Return the columns of a terminal; None where a stream goes elsewhere.
+
+    Args:
+        stream: Standard error; None for standard output.
+    """
+    stream = stream or sys.stdout
+    if not stream.isatty():
+        return None
+    own = os.terminal_size((UNKNOWN, 24))
+    with suppress(OSError):  # its own, since standard output may go into a pipe
+        own = os.get_terminal_size(stream.fileno())
+    return shutil.get_terminal_size(own).columns or UNKNOWN
 
 
 def text_console() -> "Console":
@@ -158,6 +176,26 @@ def fold(text: str, width: int, *, mark: str) -> list[str]:
         else:
             lines.append(piece)
     return lines
+
+
+def hang(text: str, *, width: int | None, indent: int) -> list[str]:
+    """Break a text at its blanks; lines below the first stand `indent` columns back.
+
+    Args:
+        text: One line.
+        width: Columns of a line, which is longer where a word is; None where the text
+            is not broken.
+        indent: Columns; half a line at the most.
+    """
+    if width is None:
+        return [text]
+    margin, lines = " " * min(indent, width // 2), [""]
+    for piece in _BREAKS.split(text):
+        if not lines[-1].strip() or cell_len((lines[-1] + piece).rstrip()) <= width:
+            lines[-1] += piece
+        else:
+            lines.append(margin + piece)
+    return [line.rstrip() for line in lines]
 
 
 def padded(text: str, width: int) -> str:

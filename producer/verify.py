@@ -17,6 +17,7 @@ from producer.missed import describe_missed
 from producer.opening import tell_who_works, wake
 from producer.options import program
 from producer.tables import Column, terminal_width, write_table
+from producer.talk import talk
 from producer.verify_models import verify_models
 from storage import folders, repairs, sweeps, verification
 from storage.database import Database, open_existing, open_for_reading
@@ -102,7 +103,7 @@ def verify(
     opening = open_existing if repair else open_for_reading
     database = opening(settings.database_url)
     if database is None:
-        click.echo("There is no database yet, so there is nothing to check.", err=True)
+        talk("There is no database yet, so there is nothing to check.")
         return
     with closing(database):
         sweep = _find(database, name) if name else None
@@ -126,11 +127,11 @@ def verify(
         elsewhere = folders.count_elsewhere(database, here, sweep=sweep)
         missed = elsewhere.pop(folder.place, 0)
         wake(settings, audit.queued, priority=NORMAL_PRIORITY)
-        click.echo(audit.summary(), err=True)
+        talk(audit.summary())
         for note in _notes(audit, folder, elsewhere, missed=missed):
-            click.echo(note, err=True)
+            talk(note)
         if names.unknown:
-            click.echo(_say_unknown(names.unknown), err=True)
+            talk(_say_unknown(names.unknown))
         if audit.queued:
             tell_who_works(database, name)
     sys.exit(1 if audit.unrepaired or missed else 0)
@@ -225,7 +226,7 @@ def _show(findings: Iterator[list[Finding]], *, as_json: bool) -> None:
         return
     write_table(islice(rows, TABLE_ROWS if terminal_width() else None), COLUMNS)
     if more := sum(1 for _ in rows):
-        click.echo(f"{more:,} more; a pipe or --json has them all.", err=True)
+        talk(f"{more:,} more; a pipe or --json has them all.")
 
 
 def _row(finding: Finding) -> dict[str, Any]:

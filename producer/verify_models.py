@@ -4,11 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-import click
-
 from producer.hashing import tell_hashing
 from producer.json_lines import write_json
 from producer.tables import Column, write_table
+from producer.talk import talk
 from storage.database import Database
 from storage.fingerprint import Digests
 from storage.model_verification import CheckedModel, ModelFinding, check_models
@@ -44,7 +43,7 @@ def verify_models(
         write_json(rows)
     else:
         write_table(list(rows), COLUMNS)
-    click.echo(_summary(checked), err=True)
+    talk(_summary(checked))
     return not any(each.findings for each in checked)
 
 

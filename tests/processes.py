@@ -1,8 +1,10 @@
 """Processes of ours that a test starts, and the waiting for what they do."""
 
 import os
+import pty
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -50,6 +52,44 @@ def running(
             hangs = process.poll() is None
             process.kill()
         assert not hangs  # said only where the block itself had no error
+
+
+def at_terminal(
+    *words: object, answer: str = "", columns: int = 80, is_piped: bool = False
+) -> tuple[int, str]:
+    """Run a command at a terminal of its own; return its exit code and the screen.
+
+    Args:
+        words: The command.
+        answer: What is typed.
+        columns: Width of the terminal.
+        is_piped: Whether standard output goes elsewhere.
+    """
+    screen, its = pty.openpty()
+    termios.tcsetwinsize(its, (24, columns))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("COLUMNS", None)
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "nightsweep", *map(str, words)],
+        stdin=its,
+        stdout=subprocess.DEVNULL if is_piped else its,
+        stderr=its,
+        env=environment,
+    ) as process:
+        os.close(its)
+        os.write(screen, answer.encode())
+        said = b""
+        while more := _read(screen):
+            said += more
+    os.close(screen)
+    return process.returncode, said.decode().replace("\r\n", "\n")
+
+
+def _read(screen: int) -> bytes:
+    try:
+        return os.read(screen, 4096)
+    except OSError:  # the command has ended
+        return b""
 
 
 def wait_until(

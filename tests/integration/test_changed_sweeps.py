@@ -1,10 +1,6 @@
 """A stored sweep and its file: what is asked before one of them undoes the other."""
 
 import json
-import os
-import pty
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,7 +16,7 @@ from storage.results import record_done
 from storage.settings import Settings
 from storage.sweeps import Sweep, count_states, find_sweep
 from tests.builders import ENVIRONMENT, job_rows, make_result, take
-from tests.processes import ROOT
+from tests.processes import at_terminal
 
 pytestmark = pytest.mark.usefixtures("app")
 
@@ -43,30 +39,6 @@ def say(*words: object, code: int = 0) -> str:
     said = CliRunner().invoke(cli, [*map(str, words)])
     assert said.exit_code == code, said.output
     return said.output
-
-
-def answer(text: str, *words: object) -> tuple[int, str]:
-    """Run a command at a terminal of its own; answer its question."""
-    screen, its = pty.openpty()
-    command = [sys.executable, "-P", "-m", "nightsweep", *map(str, words)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        command, stdin=its, stdout=its, stderr=its, env=environment
-    ) as process:
-        os.close(its)
-        os.write(screen, text.encode())
-        said = b""
-        while more := _read(screen):
-            said += more
-    os.close(screen)
-    return process.returncode, said.decode()
-
-
-def _read(screen: int) -> bytes:
-    try:
-        return os.read(screen, 4096)
-    except OSError:  # the command has ended
-        return b""
 
 
 def stored(database: Database, name: str = "night") -> tuple[Sweep, dict[str, int]]:
@@ -187,7 +159,7 @@ def test_a_plan_for_people_says_that_it_is_asked_before_anything_is_lost(
 def test_people_are_asked_at_a_terminal(
     file: Path, database: Database, text: str, code: int, revision: int
 ) -> None:
-    ended, said = answer(text, "submit", file, "--axis", "steps=2")
+    ended, said = at_terminal("submit", file, "--axis", "steps=2", answer=text)
     assert ended == code, said
     assert "night is stored with 6 images (revision 1): 3 come, 0 stay, 6 " in said
     assert "Change it? [y/N]" in said

@@ -13,6 +13,7 @@ from producer.tables import (
     Column,
     fit_widths,
     fold,
+    hang,
     padded,
     plain,
     shorten,
@@ -71,6 +72,23 @@ def test_a_list_is_folded_behind_its_commas_and_never_cut():
         "dpm2_a_k",
     ]
     assert fold("", 5, mark=", ") == [""]
+
+
+def test_a_sentence_is_broken_at_its_blanks_and_hangs():
+    text = "  ddim  DDIMScheduler(clip_sample=false, eta=0), as the model has it"
+
+    assert hang(text, width=38, indent=8) == [
+        "  ddim  DDIMScheduler(",
+        "        clip_sample=false, eta=0), as",
+        "        the model has it",
+    ]
+    assert hang(text, width=24, indent=30)[-2:] == [
+        " " * 12 + "the model",
+        " " * 12 + "has it",
+    ]
+    assert hang(text, width=None, indent=8) == [text]
+    assert hang("", width=80, indent=8) == [""]
+    assert hang("猫猫猫 猫猫猫", width=12, indent=2) == ["猫猫猫", "  猫猫猫"]
 
 
 def test_a_text_is_cut_at_its_end_by_the_room_that_it_takes():
