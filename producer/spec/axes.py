@@ -236,10 +236,10 @@ class ValueReader:
         is_double = here is not None and here in others
         if here and is_double:
             hint = way_out_of_double(name, others, here)
-        msg = (
-            f"an axis must be named for a parameter, got `{shown(name)}`; {hint} "
-            "(only an axis of `{label, set}` bundles may have any name)"
+        more = self.problems.once(
+            " (only an axis of `{label, set}` bundles may have any name)"
         )
+        msg = f"an axis must be named for a parameter, got `{shown(name)}`; {hint}{more}"
         if here is None or is_double:
             raise UsageError(msg)
         self.problems.add(place_of(node), msg)

@@ -44,10 +44,17 @@ class Problems:
         """Start with none."""
         self._found: dict[tuple[Place, str], None] = {}
         self.remarks: list[Remark] = []
+        self._said: set[str] = set()
 
     def add(self, place: Place, message: str) -> None:
         """Note that `message` is wrong at `place`; a repetition counts once."""
         self._found[place, message] = None
+
+    def once(self, hint: str) -> str:
+        """Return a hint for the first message that has it, and nothing for others."""
+        is_new = hint not in self._said
+        self._said.add(hint)
+        return hint if is_new else ""
 
     @contextmanager
     def at(self, place: Place) -> Iterator[None]:

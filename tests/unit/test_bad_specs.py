@@ -529,6 +529,23 @@ def test_a_wrong_section_is_told_what_to_change(
     assert problems_of(file) == [f"sweep.yaml line 4: {message}"]
 
 
+def test_what_any_name_of_an_axis_is_for_is_told_once(tmp_path: Path) -> None:
+    file = write_spec(
+        tmp_path,
+        "name: s\nbase: {model: 'builtin:shapes', prompt: a cat}\n"
+        "axes:\n  stpes: [1]\n  sede: [1]\n  stepz: [1]\n",
+    )
+
+    said = [line.partition("; ")[2] for line in problems_of(file)]
+
+    assert said == [
+        "did you mean `steps`? (only an axis of `{label, set}` bundles may have any "
+        "name)",
+        "did you mean `seed`?",
+        "did you mean `steps`?",
+    ]
+
+
 def test_a_base_that_is_no_mapping_is_told_once(tmp_path: Path) -> None:
     assert problems_of(write_spec(tmp_path, "name: s\nbase: [1]\n")) == [
         "sweep.yaml line 2: `base` must be a mapping such as `name: value`, got a list"
