@@ -11,10 +11,10 @@ from urllib.parse import unquote
 
 import click
 
+from producer.fitting import plain
 from producer.health import holdings, machine, services
 from producer.health.check import Check, guarded
 from producer.json_lines import json_option, write_json
-from producer.tables import plain
 from storage.database import Database, open_for_reading
 from storage.errors import NightsweepError
 from storage.settings import Settings, read_settings

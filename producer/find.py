@@ -9,8 +9,9 @@ import click
 from rich.cells import cell_len
 
 from producer.amounts import images
+from producer.fitting import padded, plain, quoted, terminal_width
 from producer.json_lines import json_option, open_row, write_json
-from producer.tables import Column, padded, plain, quoted, terminal_width, write_table
+from producer.tables import Column, write_table
 from producer.talk import talk
 from storage.filters import Filter, read_states
 from storage.ranges import read_numbers

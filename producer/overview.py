@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from producer.amounts import duration, images
-from producer.tables import Column, make_table, plain
+from producer.fitting import plain
+from producer.tables import Column, make_table
 from producer.watch import Standing, describe
 from storage.owners import host_of
 from storage.progress import Worker

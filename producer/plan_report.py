@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from producer.amounts import duration, images, size
 from producer.consent import describe_difference
-from producer.tables import hang, padded, quoted, shorten, terminal_width
+from producer.fitting import hang, padded, quoted, shorten, terminal_width
 from storage.differences import Difference
 
 #: Columns for the names of axes, and for the counts of their values, at least.

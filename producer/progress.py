@@ -8,8 +8,8 @@ from typing import Protocol
 
 import click
 
+from producer.fitting import shorten
 from producer.pace import Pace
-from producer.tables import shorten
 from producer.watch import Standing
 from storage.progress import Worker
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from producer import overview
+from producer.fitting import terminal_width
 from producer.json_lines import open_label, write_json
 from producer.opening import opened_to_read
 from producer.overview import sweeps_table, workers_table
-from producer.tables import Column, make_table, terminal_width, text_console
+from producer.tables import Column, make_table, text_console
 from producer.watch import standing
 from storage import sweeps
 from storage.claims import leased_owners

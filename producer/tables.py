@@ -1,18 +1,24 @@
 """Tables of text: they fit a terminal, and are whole and without colour in a pipe."""
 
 import itertools
-import json
-import os
-import re
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
+
+from producer.fitting import (
+    fold,
+    padded,
+    pieces_of,
+    plain,
+    shorten,
+    shorten_middle,
+    terminal_width,
+    widest,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,13 +28,8 @@ if TYPE_CHECKING:
 GAP = 2
 #: Rows of a pipe that are put in columns at a time.
 CHUNK = 1000
-#: Columns of a terminal that does not know its own.
-UNKNOWN = 80
 #: Width of a line that nothing is cut from.
 UNCUT = 1_000_000
-#: Where a sentence may be broken: behind blanks, and before the first option of
-#: `DDIMScheduler(clip_sample=true)`.
-_BREAKS = re.compile(r"(?<= )(?! )|(?<=\w\()(?=\w+=)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,21 +54,6 @@ class Column:
     cuts_middle: bool = False
     is_optional: bool = False
     folds_at: str | None = None
-
-
-def terminal_width(stream: TextIO | None = None) -> int | None:
-    """Return the columns of a terminal; None where a stream goes elsewhere.
-
-    Args:
-        stream: Standard error; None for standard output.
-    """
-    stream = stream or sys.stdout
-    if not stream.isatty():
-        return None
-    own = os.terminal_size((UNKNOWN, 24))
-    with suppress(OSError):  # its own, since standard output may go into a pipe
-        own = os.get_terminal_size(stream.fileno())
-    return shutil.get_terminal_size(own).columns or UNKNOWN
 
 
 def text_console() -> "Console":
@@ -137,7 +123,7 @@ def fit_widths(
     goes to the columns that may be cut or folded, again to the last first. Where all
     of that is not enough, the line is longer than `width`.
     """
-    natural = {each.name: _widest(each.name, *texts[each.name]) for each in columns}
+    natural = {each.name: widest(each.name, *texts[each.name]) for each in columns}
     widths = {each.name: _narrowest(each, texts[each.name]) for each in columns}
     for each in reversed(columns):
         if each.is_optional and _line_length(widths) > width:
@@ -146,72 +132,6 @@ def fit_widths(
         spare = max(width - _line_length(widths), 0)
         widths[name] = min(natural[name], widths[name] + spare)
     return widths
-
-
-def shorten(text: str, width: int) -> str:
-    """Cut the end of a text that is wider than `width` columns of a terminal."""
-    if cell_len(text) <= width:
-        return text
-    return f"{set_cell_size(text, width - 1).rstrip()}…"
-
-
-def shorten_middle(text: str, width: int) -> str:
-    """Cut a text in the middle that is wider than `width` columns of a terminal."""
-    if cell_len(text) <= width:
-        return text
-    end = (width - 1) // 2
-    start = set_cell_size(text, width - 1 - end).rstrip()
-    # Of the end, as many columns; read backwards, since one is cut off at its end.
-    rest = set_cell_size(text[::-1], end).strip()[::-1]
-    return f"{start}…{rest}"
-
-
-def fold(text: str, width: int, *, mark: str) -> list[str]:
-    """Break a text into lines of at most `width`, behind `mark`: ", " or a blank."""
-    first, *rest = _pieces(text, mark)
-    lines = [first]
-    for piece in rest:
-        if _widest(f"{lines[-1]} {piece}") <= width:
-            lines[-1] += f" {piece}"
-        else:
-            lines.append(piece)
-    return lines
-
-
-def hang(text: str, *, width: int | None, indent: int) -> list[str]:
-    """Break a text at its blanks; lines below the first stand `indent` columns back.
-
-    Args:
-        text: One line.
-        width: Columns of a line, which is longer where a word is; None where the text
-            is not broken.
-        indent: Columns; half a line at the most.
-    """
-    if width is None:
-        return [text]
-    margin, lines = " " * min(indent, width // 2), [""]
-    for piece in _BREAKS.split(text):
-        if not lines[-1].strip() or cell_len((lines[-1] + piece).rstrip()) <= width:
-            lines[-1] += piece
-        else:
-            lines.append(margin + piece)
-    return [line.rstrip() for line in lines]
-
-
-def padded(text: str, width: int) -> str:
-    """Fill a text with blanks up to `width` columns of a terminal."""
-    return text + " " * (width - cell_len(text))
-
-
-def plain(text: str) -> str:
-    """Give a text without line breaks and control characters, fit for a terminal."""
-    return "".join(each if each.isprintable() else " " for each in text)
-
-
-def quoted(text: str) -> str:
-    """Quote a text of a list that could be taken for several, or for none."""
-    needs_quotes = not text or text != text.strip() or set(text) & set(',"\n')
-    return json.dumps(text, ensure_ascii=False) if needs_quotes else text
 
 
 def _line(column: Column, row: Mapping[str, Any]) -> str:
@@ -239,21 +159,11 @@ def _joined(
 
 
 def _narrowest(column: Column, texts: Sequence[str]) -> int:
-    natural = _widest(column.name, *texts)
+    natural = widest(column.name, *texts)
     if column.folds_at:
-        pieces = (each for text in texts for each in _pieces(text, column.folds_at))
-        return _widest(column.name, *pieces)
+        pieces = (each for text in texts for each in pieces_of(text, column.folds_at))
+        return widest(column.name, *pieces)
     return min(natural, column.narrowest or natural)
-
-
-def _pieces(text: str, mark: str) -> list[str]:
-    *parts, last = text.split(mark)
-    return [*(part + mark.rstrip() for part in parts), last]
-
-
-def _widest(*texts: str) -> int:
-    """Give the columns of a terminal that the widest text takes."""
-    return max(map(cell_len, texts))
 
 
 def _line_length(widths: Mapping[str, int]) -> int:

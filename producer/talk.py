@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from producer.tables import hang, terminal_width
+from producer.fitting import hang, terminal_width
 
 #: Columns by which the further lines of a sentence stand back.
 INDENT = 2

@@ -11,12 +11,13 @@ import click
 
 from producer.amounts import images as count_images
 from producer.audit import Audit
+from producer.fitting import terminal_width
 from producer.hashing import tell_hashing
 from producer.json_lines import json_option, write_json
 from producer.missed import describe_missed
 from producer.opening import tell_who_works, wake
 from producer.options import program
-from producer.tables import Column, terminal_width, write_table
+from producer.tables import Column, write_table
 from producer.talk import talk
 from producer.verify_models import verify_models
 from storage import folders, repairs, sweeps, verification

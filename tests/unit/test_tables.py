@@ -6,19 +6,10 @@ from rich.cells import cell_len
 
 from producer.cli import cli
 from producer.find import COLUMNS, describe_image
+from producer.fitting import fold, hang, padded, plain, shorten
 from producer.schedulers import COLUMNS as SCHEDULER_COLUMNS
 from producer.schedulers import list_schedulers
-from producer.tables import (
-    CHUNK,
-    Column,
-    fit_widths,
-    fold,
-    hang,
-    padded,
-    plain,
-    shorten,
-    table_lines,
-)
+from producer.tables import CHUNK, Column, fit_widths, table_lines
 from storage.schedulers import NAMES
 from storage.store import Store
 from tests.unit.filled_store import filled, make_settings, plan, submit
