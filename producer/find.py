@@ -1,7 +1,8 @@
 """The commands `nightsweep find` and `nightsweep show`: asking for images."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from rich.cells import cell_len
 from producer.amounts import images
 from producer.fitting import padded, plain, quoted, terminal_width
 from producer.json_lines import json_option, open_row, write_json
+from producer.spec.parameters import shown_as
 from producer.tables import Column, write_table
 from producer.talk import talk
 from storage.filters import Filter, read_states
+from storage.job import EXTRAS
 from storage.ranges import read_numbers
 from storage.schema import JOB_STATES
 from storage.store import Store
@@ -79,6 +82,29 @@ COLUMNS = (
 )
 
 
+#: Where the columns stand that a table has only for some rows: behind the steps.
+_EXTRAS_AT = 4
+
+
+def columns_with(extras: Iterable[str]) -> Sequence[Column]:
+    """Return the columns of a table in which these extras differ."""
+    more = [
+        Column(
+            name=name,
+            read=partial(_extra, name=name),
+            is_number=not isinstance(EXTRAS[name], str),
+            narrowest=8 if isinstance(EXTRAS[name], str) else None,
+            is_optional=True,
+        )
+        for name in extras
+    ]
+    return (*COLUMNS[:_EXTRAS_AT], *more, *COLUMNS[_EXTRAS_AT:])
+
+
+def _extra(row: Mapping[str, Any], *, name: str) -> str:
+    return shown_as(json.loads(row["extras"]).get(name, EXTRAS[name]))
+
+
 def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that say which images, apart from sweep and state."""
     for decorate in reversed(_FILTER_OPTIONS):
@@ -102,6 +128,11 @@ _FILTER_OPTIONS = (
     click.option(
         "--guidance", metavar="N|LOW..HIGH", help="Numbers or ranges: 2.5 or 3..7.5"
     ),
+    click.option(
+        "--clip-skip", metavar="N|LOW..HIGH", help="Numbers or ranges: 1 or 0..2"
+    ),
+    click.option("--eta", metavar="N|LOW..HIGH", help="Numbers or ranges: 0 or 0.5..1"),
+    click.option("--tag", metavar="TEXT", help='The whole tag; "" for none.'),
     click.option("--prompt", metavar="TEXT", help="Part of the prompt, in any case."),
     click.option(
         "--model",
@@ -132,9 +163,11 @@ _FILTER_OPTIONS = (
 def find(*, limit: int | None, as_json: bool, **asked: Any) -> None:
     """List images by their parameters.
 
-    Conditions join by "and". --json has the columns of the view `images` (with
-    --sweep, of `sweep_images`). Paths are relative to the image folder,
-    $NIGHTSWEEP_IMAGES.
+    Conditions join by "and". Extras in which the images differ, such as eta, have a
+    column of their own. Where a terminal has no room for a column, a line says so:
+    paths need about 130 characters. They are relative to the image folder,
+    $NIGHTSWEEP_IMAGES. --json has the columns of the view `images` (with --sweep, of
+    `sweep_images`).
     """
     which = read_filter(asked)
     if limit is None and not as_json and terminal_width():
@@ -144,7 +177,8 @@ def find(*, limit: int | None, as_json: bool, **asked: Any) -> None:
         if as_json:
             count = write_json(map(open_row, rows))
         else:
-            count = write_table(rows, COLUMNS)
+            columns = columns_with(store.differing(which, limit=limit))
+            count = write_table(rows, columns)
         _say_count(store, count, is_cut=count == limit)
 
 
@@ -230,6 +264,9 @@ def read_filter(asked: Mapping[str, Any]) -> Filter:
         steps=read_numbers(asked["steps"], name="--steps"),
         seed=read_numbers(asked["seed"], name="--seed"),
         guidance=read_numbers(asked["guidance"], name="--guidance"),
+        clip_skip=read_numbers(asked["clip_skip"], name="--clip-skip"),
+        eta=read_numbers(asked["eta"], name="--eta"),
+        tag=asked["tag"],
         prompt=asked["prompt"],
         model=asked["model"],
         states=read_states(asked["state"]) if asked["state"] else (),

@@ -57,7 +57,8 @@ def schedulers(model: str | None, *, as_json: bool) -> None:
     A name means one scheduler on every model; options are those in which it differs
     from its class, and --json has all that it pins. A spec takes a class, too, as the
     model configures it. Evaluations are the model's calls for n steps; noise says
-    which draw it at every step.
+    which draw it at every step. Where a terminal has no room for a column, a line says
+    so: all of them need 140 characters.
     """
     try:
         listed = list_schedulers(model)

@@ -19,6 +19,7 @@ from producer.fitting import (
     terminal_width,
     widest,
 )
+from producer.talk import talk
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,14 +66,32 @@ def text_console() -> "Console":
 
 
 def write_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column]) -> int:
-    """Write rows as a table; return how many they were."""
+    """Write rows as a table, and say what columns are left out; return their count."""
+    width, hidden = terminal_width(), list[str]()
+    if width is not None:
+        rows = list(rows)
+        hidden = left_out(rows, columns, width=width)
     count = itertools.count()
     counted = (row for row, _ in zip(rows, count, strict=False))
-    lines = table_lines(counted, columns, width=terminal_width())
+    lines = table_lines(counted, columns, width=width)
     for heading in itertools.islice(lines, 1):
         click.secho(heading, bold=True)
     sys.stdout.writelines(f"{line}\n" for line in lines)
+    if hidden:
+        talk(
+            f"No room for {', '.join(hidden)}; a wider terminal, a pipe or --json has "
+            "all columns."
+        )
     return next(count)
+
+
+def left_out(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, width: int
+) -> list[str]:
+    """Name the columns for which a line of `width` has no room."""
+    texts = {each.name: [_line(each, row) for row in rows] for each in columns}
+    fitted = fit_widths(columns, texts, width=width) if rows else texts
+    return [each.name for each in columns if each.name not in fitted]
 
 
 def table_lines(

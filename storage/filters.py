@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from storage.database import Database
 from storage.errors import UsageError
+from storage.extras import differing, fitting
 from storage.ranges import Numbers, Range
 from storage.scheduler_sets import is_glob, matching, require_match
 from storage.schedulers import resolve
@@ -48,6 +49,9 @@ class Filter:
         steps: Numbers or ranges.
         seed: Numbers or ranges.
         guidance: Numbers or ranges.
+        clip_skip: Numbers or ranges; 0 where a job has none.
+        eta: Numbers or ranges; 0 where a job has none.
+        tag: The whole tag; empty for jobs without one.
         states: Job states.
         is_current: Only what the newest revision of `sweep` wants; an image that
             an earlier one made stays in the sweep.
@@ -61,6 +65,9 @@ class Filter:
     steps: Numbers = ()
     seed: Numbers = ()
     guidance: Numbers = ()
+    clip_skip: Numbers = ()
+    eta: Numbers = ()
+    tag: str | None = None
     states: Sequence[str] = ()
     is_current: bool = False
 
@@ -91,13 +98,8 @@ def find(
     Raises:
         UsageError: The sweep, a scheduler or a key cannot exist.
     """
-    with database.read() as connection:
-        conditions = list(_conditions(connection, which))
-    query, job_id = select_images(), jobs.c.id
-    if which.sweep:
-        # By the job as it is in the membership: its index gives sweep and order.
-        query, job_id = select_sweep_images(), sweep_jobs.c.job_id
-    query = query.add_columns(job_id.label("_id")).where(*conditions).order_by(job_id)
+    query, job_id = _select(database, which)
+    query = query.add_columns(job_id.label("_id"))
     after = 0
     left = limit
     while left is None or left > 0:
@@ -112,6 +114,32 @@ def find(
         if len(rows) < size:
             return
         left = None if left is None else left - len(rows)
+
+
+def _select(database: Database, which: Filter) -> tuple[sa.Select[Any], sa.Column[int]]:
+    """Return the query of all rows in their order, and the column that orders them."""
+    with database.read() as connection:
+        conditions = list(_conditions(connection, which))
+    query, job_id = select_images(), jobs.c.id
+    if which.sweep:
+        # By the job as it is in the membership: its index gives sweep and order.
+        query, job_id = select_sweep_images(), sweep_jobs.c.job_id
+    return query.where(*conditions).order_by(job_id), job_id
+
+
+def find_differing(
+    database: Database, which: Filter, *, limit: int | None = None
+) -> list[str]:
+    """Name the extras in which the rows that `find` gives differ.
+
+    Raises:
+        UsageError: The sweep, a scheduler or a key cannot exist.
+    """
+    query, _ = _select(database, which)
+    found = query.with_only_columns(jobs.c.extras).limit(limit).subquery()
+    with database.read() as connection:
+        texts = connection.execute(sa.select(found.c.extras).distinct())
+        return differing(texts.scalars())
 
 
 def find_one(database: Database, key: str) -> dict[str, Any]:
@@ -176,6 +204,26 @@ def _conditions(
         numbers: Numbers = getattr(which, column)
         if numbers:
             yield sa.or_(*(_matches(jobs.c[column], number) for number in numbers))
+    yield from _with_extras(connection, which)
+
+
+def _with_extras(
+    connection: Connection, which: Filter
+) -> Iterator[sa.ColumnElement[bool]]:
+    if not (which.clip_skip or which.eta or which.tag is not None):
+        return
+    query = sa.select(jobs.c.extras).distinct()
+    if which.sweep:
+        query = query.join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id).where(
+            sweep_jobs.c.sweep_id == _sweep_id(connection, which)
+        )
+    fits = fitting(
+        connection.execute(query).scalars(),
+        clip_skip=which.clip_skip,
+        eta=which.eta,
+        tag=which.tag,
+    )
+    yield jobs.c.extras.in_(fits)
 
 
 def _says(

@@ -66,6 +66,9 @@ class Store:
         steps: Asked = None,
         seed: Asked = None,
         guidance: Asked = None,
+        clip_skip: Asked = None,
+        eta: Asked = None,
+        tag: str | None = None,
         prompt: str | None = None,
         model: str | None = None,
         state: str | Sequence[str] | None = None,
@@ -79,6 +82,9 @@ class Store:
             steps: 20, [8, 20], "8,20" or "10..20".
             seed: The same.
             guidance: The same.
+            clip_skip: The same.
+            eta: The same.
+            tag: The whole tag; empty for images without one.
             prompt: Part of the prompt, in any case.
             model: Part of the model's name.
             state: `pending`, `leased`, `done`, `failed` or `quarantined`; or several.
@@ -95,6 +101,9 @@ class Store:
             steps=read_numbers(steps, name="steps"),
             seed=read_numbers(seed, name="seed"),
             guidance=read_numbers(guidance, name="guidance"),
+            clip_skip=read_numbers(clip_skip, name="clip_skip"),
+            eta=read_numbers(eta, name="eta"),
+            tag=tag,
             prompt=prompt,
             model=model,
             states=filters.read_states(state) if state else (),
@@ -113,6 +122,18 @@ class Store:
         with self._reading() as database:
             if database:
                 yield from filters.find(database, which, limit=limit)
+
+    def differing(self, which: Filter, *, limit: int | None = None) -> list[str]:
+        """Name the extras, such as `eta`, in which the rows of `stream` differ.
+
+        Raises:
+            UsageError: The sweep, a scheduler or a key cannot exist.
+            DatabaseError: The database cannot be read.
+        """
+        with self._reading() as database:
+            if database is None:
+                return []
+            return filters.find_differing(database, which, limit=limit)
 
     def show(self, key: str) -> dict[str, Any]:
         """Give all that is known of one image.

@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import replace
 
@@ -5,8 +6,17 @@ import pytest
 
 from storage.database import open_database
 from storage.errors import UsageError
-from storage.filters import PAGE, Filter, find, find_memberships, find_one, read_states
+from storage.filters import (
+    PAGE,
+    Filter,
+    find,
+    find_differing,
+    find_memberships,
+    find_one,
+    read_states,
+)
 from storage.ranges import Range, read_numbers
+from storage.store import Store
 from storage.sweeps import save_sweep
 from tests.unit.filled_store import AXES, MODEL, PROMPTS, filled, plan, submit
 
@@ -283,3 +293,39 @@ def test_a_model_is_found_by_any_of_its_places(store):
     submit(settings, "copied", again)
     for name in ("shapes", "models/copy"):
         assert len(keys(find(database, Filter(model=name)))) == 8
+
+
+EXTRAS = ({}, {"clip_skip": 2}, {"clip_skip": 1, "tag": "late"}, {"eta": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"clip_skip": "1.."}, [1, 2]),
+        ({"clip_skip": "0,2"}, [0, 1, 3]),
+        ({"eta": 0.5}, [3]),
+        ({"eta": "..0.4", "clip_skip": 0}, [0]),
+        ({"tag": "late"}, [2]),
+        ({"tag": ""}, [0, 1, 3]),
+        ({"tag": "early"}, []),
+    ],
+)
+@pytest.mark.parametrize("sweep", [None, "extras"])
+def test_images_are_found_by_their_extras(store, asked, found, sweep):
+    submit(store[0], "extras", plan({"extras": EXTRAS}, seed=99))
+
+    rows = Store(store[0]).find(sweep=sweep, seed=99, **asked)
+
+    assert [EXTRAS.index(json.loads(row["extras"])) for row in rows] == found
+
+
+def test_extras_that_differ_are_named(store):
+    settings, _, database = store
+    submit(settings, "extras", plan({"extras": EXTRAS}, seed=99))
+
+    assert find_differing(database, Filter(sweep="extras")) == [
+        *("eta", "clip_skip", "tag")
+    ]
+    assert find_differing(database, Filter(sweep="extras"), limit=2) == ["clip_skip"]
+    assert find_differing(database, Filter(seed=[99], tag="late")) == []
+    assert find_differing(database, Filter(sweep="shapes")) == []

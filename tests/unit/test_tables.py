@@ -176,6 +176,40 @@ def test_find_shows_the_same_text_on_a_terminal_and_in_a_pipe(
     )
 
 
+def test_find_has_columns_for_extras_that_differ(tmp_path, store):
+    extras = [{}, {"clip_skip": 2}, {"clip_skip": 2, "eta": 0.5, "tag": "late try"}]
+    submit(store[0].settings, "extras", plan({"extras": extras}, prompt="cat"))
+
+    heading, *lines = run(tmp_path, "find", "--sweep", "extras").stdout.splitlines()
+    assert heading.split()[:8] == [
+        *("key", "prompt", "scheduler", "steps", "eta", "clip_skip", "tag", "seed")
+    ]
+    assert [line.split()[2:-3] for line in lines] == [
+        ["ddim", "20", "0", "0"],
+        ["ddim", "20", "0", "2"],
+        ["ddim(eta=0.5)", "20", "0.5", "2", "late", "try"],
+    ]
+    some = run(tmp_path, "find", "--sweep", "extras", "--clip-skip", "2", "--eta", "0")
+    assert "clip_skip" not in some.stdout
+    assert some.stderr == "1 image.\n"
+
+
+def test_what_a_narrow_terminal_has_no_room_for_is_said(tmp_path, store, monkeypatch):
+    extras = [{"clip_skip": 1}, {"clip_skip": 2}]
+    submit(store[0].settings, "extras", plan({"extras": extras}))
+    monkeypatch.setattr("producer.tables.terminal_width", lambda: 80)
+
+    result = run(tmp_path, "find", "--sweep", "extras")
+    whole = run(tmp_path, "find", "--sweep", "extras", "--json")
+
+    assert " clip_skip" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert result.stderr == (
+        "No room for seconds, path; a wider terminal, a pipe or --json has all "
+        f"columns.\n{whole.stderr}"
+    )
+
+
 def test_a_pipe_has_every_row_and_nothing_is_cut(tmp_path, store):
     long = "a red circle " * 30 + "end"
     submit(store[0].settings, "long", plan({"prompt": [long], "seed": range(210)}))
