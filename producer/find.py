@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from producer.amounts import images
 from producer.fitting import padded, plain, quoted, terminal_width
 from producer.json_lines import json_option, open_row, write_json
-from producer.spec.parameters import shown_as
+from producer.spec.parameters import NUMBERS, shown_as
 from producer.tables import Column, write_table
 from producer.talk import talk
 from storage.filters import Filter, read_states
@@ -82,26 +82,31 @@ COLUMNS = (
 )
 
 
-#: Where the columns stand that a table has only for some rows: behind the steps.
-_EXTRAS_AT = 4
+#: Where columns stand that only some tables have: behind the steps.
+_MORE_AT = 4
+#: Columns to which the long ones of these may be cut.
+_NARROWEST = {"model": 12, "negative_prompt": 12, "tag": 8}
 
 
-def columns_with(extras: Iterable[str]) -> Sequence[Column]:
-    """Return the columns of a table in which these extras differ."""
+def columns_with(names: Iterable[str]) -> Sequence[Column]:
+    """Return the columns of a table of images that differ in these parameters, too."""
     more = [
         Column(
             name=name,
-            read=partial(_extra, name=name),
-            is_number=not isinstance(EXTRAS[name], str),
-            narrowest=8 if isinstance(EXTRAS[name], str) else None,
+            read=partial(_parameter, name=name),
+            is_number=name in NUMBERS,
+            narrowest=_NARROWEST.get(name),
+            cuts_middle=name == "model",
             is_optional=True,
         )
-        for name in extras
+        for name in sorted(names, key=_NARROWEST.__contains__)  # long ones last
     ]
-    return (*COLUMNS[:_EXTRAS_AT], *more, *COLUMNS[_EXTRAS_AT:])
+    return (*COLUMNS[:_MORE_AT], *more, *COLUMNS[_MORE_AT:])
 
 
-def _extra(row: Mapping[str, Any], *, name: str) -> str:
+def _parameter(row: Mapping[str, Any], *, name: str) -> str:
+    if name not in EXTRAS:
+        return _text(row, name)
     return shown_as(json.loads(row["extras"]).get(name, EXTRAS[name]))
 
 
@@ -163,9 +168,9 @@ _FILTER_OPTIONS = (
 def find(*, limit: int | None, as_json: bool, **asked: Any) -> None:
     """List images by their parameters.
 
-    Conditions join by "and". Extras in which the images differ, such as eta, have a
-    column of their own. Where a terminal has no room for a column, a line says so:
-    paths need about 130 characters. They are relative to the image folder,
+    Conditions join by "and". Parameters in which the images differ, such as width or
+    eta, have a column of their own. Where a terminal has no room for a column, a line
+    says so: paths need about 130 characters. They are relative to the image folder,
     $NIGHTSWEEP_IMAGES. --json has the columns of the view `images` (with --sweep, of
     `sweep_images`).
     """

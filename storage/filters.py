@@ -32,6 +32,8 @@ from storage.views import select_images, select_sweep_images
 PAGE = 1000
 #: Keys that a message names where several begin alike.
 LISTED = 10
+#: Parameters, beside extras, that are worth a column where rows differ in them.
+DIFFERING = ("model", "negative_prompt", "width", "height", "dtype", "generator")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,16 +132,24 @@ def _select(database: Database, which: Filter) -> tuple[sa.Select[Any], sa.Colum
 def find_differing(
     database: Database, which: Filter, *, limit: int | None = None
 ) -> list[str]:
-    """Name the extras in which the rows that `find` gives differ.
+    """Name the parameters of `DIFFERING`, and extras, in which rows of `find` differ.
 
     Raises:
         UsageError: The sweep, a scheduler or a key cannot exist.
     """
     query, _ = _select(database, which)
-    found = query.with_only_columns(jobs.c.extras).limit(limit).subquery()
+    looked_at = [query.selected_columns[name] for name in (*DIFFERING, "extras")]
+    found = query.with_only_columns(*looked_at).limit(limit).subquery().c
+    differs = [
+        sa.func.min(found[name]) < sa.func.max(found[name]) for name in DIFFERING
+    ]
     with database.read() as connection:
-        texts = connection.execute(sa.select(found.c.extras).distinct())
-        return differing(texts.scalars())
+        answers = connection.execute(sa.select(*differs)).one()
+        texts = connection.execute(sa.select(found.extras).distinct())
+        return [
+            *(name for name, is_so in zip(DIFFERING, answers, strict=True) if is_so),
+            *differing(texts.scalars()),
+        ]
 
 
 def find_one(database: Database, key: str) -> dict[str, Any]:

@@ -124,7 +124,7 @@ class Store:
                 yield from filters.find(database, which, limit=limit)
 
     def differing(self, which: Filter, *, limit: int | None = None) -> list[str]:
-        """Name the extras, such as `eta`, in which the rows of `stream` differ.
+        """Name what rows of `stream` differ in, of `filters.DIFFERING` and extras.
 
         Raises:
             UsageError: The sweep, a scheduler or a key cannot exist.

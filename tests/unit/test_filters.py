@@ -319,6 +319,20 @@ def test_images_are_found_by_their_extras(store, asked, found, sweep):
     assert [EXTRAS.index(json.loads(row["extras"])) for row in rows] == found
 
 
+def test_parameters_that_differ_are_named(store):
+    settings, _, database = store
+    other = replace(MODEL, name="other", fingerprint="ab" * 16)
+    submit(settings, "models", plan({"model": [MODEL, other], "height": [64, 72]}))
+    texts = plan({"negative_prompt": ["", "blurry"], "dtype": ["float32", "float16"]})
+    submit(settings, "texts", texts)
+
+    assert find_differing(database, Filter(sweep="models")) == ["model", "height"]
+    assert find_differing(database, Filter(sweep="texts")) == [
+        *("negative_prompt", "dtype")
+    ]
+    assert find_differing(database, Filter(sweep="texts", seed=[77])) == []
+
+
 def test_extras_that_differ_are_named(store):
     settings, _, database = store
     submit(settings, "extras", plan({"extras": EXTRAS}, seed=99))

@@ -176,6 +176,24 @@ def test_find_shows_the_same_text_on_a_terminal_and_in_a_pipe(
     )
 
 
+def test_find_has_columns_for_parameters_that_differ(tmp_path, store):
+    texts = ["", "blurry"]
+    planned = plan({"width": [64, 512], "negative_prompt": texts}, prompt="cat")
+    submit(store[0].settings, "sizes", planned)
+
+    heading, *lines = run(tmp_path, "find", "--sweep", "sizes").stdout.splitlines()
+
+    assert heading.split()[:6] == [
+        *("key", "prompt", "scheduler", "steps", "width", "negative_prompt")
+    ]
+    assert [line.split()[4:-3] for line in lines] == [
+        ["64"],
+        ["64", "blurry"],
+        ["512"],
+        ["512", "blurry"],
+    ]
+
+
 def test_find_has_columns_for_extras_that_differ(tmp_path, store):
     extras = [{}, {"clip_skip": 2}, {"clip_skip": 2, "eta": 0.5, "tag": "late try"}]
     submit(store[0].settings, "extras", plan({"extras": extras}, prompt="cat"))
