@@ -239,7 +239,9 @@ class ValueReader:
         more = self.problems.once(
             " (only an axis of `{label, set}` bundles may have any name)"
         )
-        msg = f"an axis must be named for a parameter, got `{shown(name)}`; {hint}{more}"
+        msg = (
+            f"an axis must be named for a parameter, got `{shown(name)}`; {hint}{more}"
+        )
         if here is None or is_double:
             raise UsageError(msg)
         self.problems.add(place_of(node), msg)
