@@ -20,6 +20,8 @@ _TABLES = frozenset({"DDIMScheduler", "DDPMScheduler", "PNDMScheduler"})
 _DIVIDING = frozenset(
     {"DEISMultistepScheduler", _DPM, "SASolverScheduler", "UniPCMultistepScheduler"}
 )
+#: Likewise; these space their steps as Euler does, the others as for one step more.
+_DIVIDING_AS_EULER = frozenset({"DPMSolverSDEScheduler", "LMSDiscreteScheduler"})
 #: Classes that add noise in proportion to what a step leaves.
 _ANCESTRAL = frozenset(
     {"EulerAncestralDiscreteScheduler", "KDPM2AncestralDiscreteScheduler"}
@@ -157,7 +159,8 @@ def _most_within(case: StepCase) -> int:
 
 
 def _repeated(case: StepCase) -> Iterator[str]:
-    if case.of.name not in _DIVIDING or case.is_flow or case.spacing.schedule:
+    divides = case.of.name in _DIVIDING | _DIVIDING_AS_EULER
+    if not divides or case.is_flow or case.spacing.schedule:
         return
     if (most := _most_different(case)) < case.steps:
         yield (
@@ -169,14 +172,15 @@ def _repeated(case: StepCase) -> Iterator[str]:
 
 def _most_different(case: StepCase) -> int:
     train, offset = case.train, case.spacing.offset
+    more = 1 if case.of.name in _DIVIDING else 0
     if case.spacing.timesteps == "linspace":
-        return train - 1
+        return train - more
     if case.spacing.timesteps == "trailing":
         return train
 
     def has_equal(steps: int) -> bool:
-        ratio = train // (steps + 1)
-        return ratio == 0 or (steps - 1) * ratio + offset >= train - 1
+        ratio = train // (steps + more)
+        return ratio == 0 or (steps - 2 + more) * ratio + offset >= train - 1
 
     return largest_below(has_equal, case.steps)
 

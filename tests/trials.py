@@ -19,7 +19,10 @@ from workers.pipelines import DTYPES
 from workers.schedulers import build
 
 #: Classes that divide by the distance of neighbouring noise levels.
-DIVIDING = ("DPMSolverMultistep", "DEISMultistep", "SASolver", "UniPCMultistep")
+DIVIDING = (
+    *("DEISMultistep", "DPMSolverMultistep", "DPMSolverSDE", "LMSDiscrete", "SASolver"),
+    "UniPCMultistep",
+)
 #: Classes that look up what is left of the image at each timestep, in a table.
 TABLES = ("DDIMScheduler", "DDPMScheduler", "PNDMScheduler")
 

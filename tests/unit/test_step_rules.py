@@ -73,6 +73,16 @@ def test_timesteps_beyond_the_training_are_refused(name: str) -> None:
     assert said.endswith("; use 999 steps or fewer")
 
 
+def test_a_step_behind_the_training_has_the_level_of_the_next() -> None:
+    leading = {**SD15, "timestep_spacing": "leading", "steps_offset": 1}
+    for name in ("lms", "dpmpp_sde"):
+        assert refusals(name, 1000) == []
+        assert refusals(name, 999, config=leading) == []
+        (said,) = refusals(name, 1000, config=leading)
+        assert "two steps of 1000 have the same, which gives NaN; use 999" in said
+        assert refusals(f"{name}_karras", 1000, config=leading) == []
+
+
 @pytest.mark.parametrize("name", ["dpmpp_2m", "dpmpp_3m", "deis", "unipc", "sa_solver"])
 def test_as_many_steps_as_the_training_has_are_refused(name: str) -> None:
     assert refusals(name, 999) == []
