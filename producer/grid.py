@@ -21,7 +21,9 @@ from producer.sheet.axes import (
 from producer.sheet.picture import FACTS, FILE_MISSING, Picture
 from producer.spec.problems import listed, shown
 from producer.talk import talk
+from producer.watch import describe_incomplete
 from storage import sweeps
+from storage.completeness import find_incomplete
 from storage.errors import UsageError
 from storage.filters import Filter
 from storage.store import Store
@@ -99,6 +101,7 @@ def grid(
     for path in save_pages(pages, file, lettering=lettering):
         click.echo(path)
     talk(_summary(pages))
+    _tell_incomplete(store, name)
     if illegible := find_illegible(pages.texts, lettering):
         talk(
             "Warning: no typeface of this machine has all letters of "
@@ -211,6 +214,13 @@ def _count_states(store: Store, name: str) -> dict[str, int]:
     with opened_to_read(store.settings) as database:
         (sweep,) = sweeps.require_sweeps(database, [name])
         return sweeps.count_states(database, sweep)
+
+
+def _tell_incomplete(store: Store, name: str) -> None:
+    with opened_to_read(store.settings) as database:
+        (sweep,) = sweeps.require_sweeps(database, [name])
+        if found := find_incomplete(database, sweep):
+            talk(describe_incomplete(name, found))
 
 
 def _read_pictures(store: Store, sweep: str, labels: Labels) -> list[Picture]:

@@ -12,7 +12,9 @@ from producer.amounts import images
 from producer.opening import opened_to_read, opened_to_write, tell_who_works, wake
 from producer.options import program, sweeps_argument
 from producer.talk import talk
+from producer.watch import describe_incomplete
 from storage import life, sweeps
+from storage.completeness import find_incomplete
 from storage.database import Database
 from storage.errors import UsageError
 from storage.life import Told
@@ -99,6 +101,8 @@ def _change(names: Sequence[str], change: Change, say: Say) -> None:
             now = sweeps.find_sweep(database, sweep.name) or sweep
             wake(settings, told.woken, priority=now.priority)
             talk(say(sweep.name, sweeps.count_states(database, sweep)))
+            if found := find_incomplete(database, sweep):
+                talk(describe_incomplete(sweep.name, found))
 
 
 def _say_paused(name: str, jobs: dict[str, int]) -> str:

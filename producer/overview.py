@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from producer.amounts import duration, images
 from producer.fitting import plain
 from producer.tables import Column, make_table
-from producer.watch import Standing, describe
+from producer.watch import Standing, describe, describe_incomplete
 from storage.owners import host_of
 from storage.progress import Worker
 from storage.schema import JOB_STATES
@@ -42,7 +42,8 @@ def choose(
     urgent, over = list[Sweep](), list[Sweep]()
     for one in sweeps:
         unmade = _count_unmade(counts.get(one.id, {}))
-        is_open = unmade > 0 and one.state != "cancelled"
+        is_cut_off = one.submitting is not None
+        is_open = (unmade > 0 or is_cut_off) and one.state != "cancelled"
         (urgent if is_open else over).append(one)
     urgent.sort(key=lambda one: (one.state == "paused", one.priority, one.id))
     over.reverse()
@@ -100,10 +101,12 @@ def sweeps_table(
 
 
 def notes(standings: Sequence[Standing]) -> Iterator[str]:
-    """Say why sweeps are paused, and what holds up their jobs."""
+    """Say why sweeps are paused or not whole, and what holds up their jobs."""
     for one in standings:
         if one.reason:
             yield plain(f"{one.sweep} is {one.state}: {one.reason}")
+        if one.incomplete and one.state != "cancelled":
+            yield describe_incomplete(one.sweep, one.incomplete)
         for blocked in one.blocked:
             yield plain(f"{one.sweep}: {describe(blocked)}")
 

@@ -26,7 +26,7 @@ from producer.progress import progress_shown
 from producer.submission import tell
 from producer.submit import submit
 from producer.talk import talk
-from producer.watch import Standing, describe, standing
+from producer.watch import Standing, describe, describe_incomplete, standing
 from storage import sweeps
 from storage.blocks import count_unmade, groups_blocked_by_all
 from storage.database import Database, open_database, open_existing
@@ -239,8 +239,10 @@ def _conclude(after: Standing, crew: Crew) -> int:
             f"{images(failed)} failed; `{program()} find --sweep {after.sweep} --state "
             "failed,quarantined` lists them, --retry-failed tries them again."
         )
+    if after.incomplete:
+        talk(describe_incomplete(after.sweep, after.incomplete))
     if not after.unmade:
-        return 1 if failed else 0
+        return 1 if failed or after.incomplete else 0
     if after.state != "active":
         why = f": {after.reason}" if after.reason else ""
         resume = f"`{program()} resume {after.sweep}`"

@@ -12,6 +12,7 @@ from producer.expansion.expand import Expansion
 from producer.spec.sweepfile import Spec
 from producer.talk import talk
 from storage import blocks, life, sweeps, wishes
+from storage.completeness import find_incomplete, note_complete
 from storage.database import Database
 from storage.embedded import broker_url
 from storage.job import PlannedJob
@@ -123,7 +124,7 @@ class Submission:
             dropped=0,
             retried=self._retry(sweep) if retry else 0,
             was=sweep.state,
-            warnings=(note,),
+            warnings=(note, *self._cut_off(sweep)),
         )
 
     def run(
@@ -152,6 +153,7 @@ class Submission:
             meanings=expansion.what_is_meant,
             min_free_bytes=spec.min_free_bytes,
             seen=seen,
+            submitting=expansion.count,
         )
         self._priority = sweep.priority
         self._send(life.settle(self._database, sweep).woken)
@@ -163,12 +165,14 @@ class Submission:
             new += len(added.fresh)
             existing.update(added.existing)
             self._progress(batch[-1].position + 1, expansion.count)
+        dropped = wishes.drop_absent(self._database, sweep)
+        note_complete(self._database, sweep)
         return Submitted(
             sweep=sweep,
             total=expansion.count,
             new=new,
             existing=dict(existing),
-            dropped=wishes.drop_absent(self._database, sweep),
+            dropped=dropped,
             retried=self._retry(sweep) if retry else 0,
             was=before.state if before else "active",
             warnings=(*expansion.duplicates, *expansion.warnings, *self._full(spec)),
@@ -182,6 +186,15 @@ class Submission:
                 f"{size(free)} is free where images go, and "
                 f"{size(spec.min_free_bytes)} should stay so (limits.min_free); make "
                 "room, or set NIGHTSWEEP_IMAGES to a larger disk"
+            )
+
+    def _cut_off(self, sweep: Sweep) -> Iterator[str]:
+        incomplete = find_incomplete(self._database, sweep)
+        if incomplete:
+            yield (
+                f"{sweep.name} has {incomplete.stored:,} of its "
+                f"{images(incomplete.wanted)}, since its submission was cut off or is "
+                "still at work; submit its file to store the rest"
             )
 
     def _retry(self, sweep: Sweep) -> int:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from producer.amounts import images
+from producer.options import program
 from storage import sweeps
 from storage.blocks import Blocked, blocked_jobs
+from storage.completeness import Incomplete, find_incomplete
 from storage.database import Database
 from storage.schema import JOB_STATES
 from storage.sweeps import Sweep
@@ -29,6 +31,7 @@ class Standing:
         images_per_s: Of the last minute.
         eta_s: Seconds until the end at that rate; None where nobody works on it.
         blocked: What holds unmade jobs up, and where.
+        incomplete: How far its submission came; None where all its jobs are stored.
     """
 
     sweep: str
@@ -44,6 +47,7 @@ class Standing:
     images_per_s: float
     eta_s: float | None
     blocked: Sequence[Blocked] = ()
+    incomplete: Incomplete | None = None
 
     @property
     def unmade(self) -> int:
@@ -67,6 +71,16 @@ def standing(database: Database, sweep: Sweep) -> Standing:
         images_per_s=round(rate, 3),
         eta_s=round(unmade / rate, 1) if rate and counts.get("leased") else None,
         blocked=blocked_jobs(database, sweep),
+        incomplete=find_incomplete(database, sweep),
+    )
+
+
+def describe_incomplete(sweep: str, found: Incomplete) -> str:
+    """Say in a sentence that jobs of a sweep are not stored, and what to do."""
+    return (
+        f"{sweep}: its submission was cut off, or is still at work: "
+        f"{found.stored:,} of {images(found.wanted)} stored; go on with "
+        f"`{program()} submit {sweep}`."
     )
 
 

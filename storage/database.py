@@ -20,7 +20,7 @@ from storage.recognition import recognize
 from storage.settings import sqlite_path
 
 #: The newest migration; a test holds it to `storage/migrations/versions`.
-HEAD = "0009"
+HEAD = "0010"
 #: Names the advisory lock under which one process migrates a PostgreSQL database.
 MIGRATION_LOCK = 7_326_117
 

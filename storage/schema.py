@@ -167,6 +167,8 @@ sweeps = Table(
     Column("min_free_bytes", BigInteger, nullable=False, server_default="0"),
     # Whether its first results were looked at, to stop what fails from the start.
     Column("judged", Boolean, nullable=False, server_default=false()),
+    # How many jobs its submission is to store; NULL when it has.
+    Column("submitting", BigInteger),
     _one_of("state", SWEEP_STATES),
 )
 

@@ -44,6 +44,7 @@ class Sweep:
         state: `active`, `paused` or `cancelled`.
         priority: 0, first, to 9, last.
         reason: Why it was paused, where it paused itself.
+        submitting: Jobs that its submission is to store; None when it has.
     """
 
     id: int
@@ -55,6 +56,7 @@ class Sweep:
     state: str
     priority: int
     reason: str | None = None
+    submitting: int | None = None
 
 
 def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
@@ -67,6 +69,7 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
     priority: int | None = None,
     min_free_bytes: int = 0,
     seen: int | None = None,
+    submitting: int | None = None,
 ) -> Sweep:
     """Create a sweep, or give a known one a new revision if what it wants changed.
 
@@ -85,6 +88,7 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
         priority: 0, first, to 9, last; None to leave it.
         min_free_bytes: Disk space that must stay free.
         seen: The revision that the new one is to follow, 0 for none; None for any.
+        submitting: Jobs to store, for `storage.completeness`; None where none follow.
 
     Raises:
         ChangedSweepError: Another spec was stored under that name since `seen`.
@@ -102,16 +106,28 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
     first = {"priority": NORMAL_PRIORITY, "revision": 1, "created_at": utc_now()}
     is_same = sweeps.c.digest == values["digest"]
     changed = sa.case((is_same, 0), else_=1)
+    is_complete = sa.and_(is_same, sweeps.c.submitting.is_(None))
+    # PostgreSQL takes a NULL of no type for text.
+    asked = sa.literal(submitting, sweeps.c.submitting.type)
+    left = sa.case((is_complete, sa.null()), else_=asked)
     follows = None if seen is None else sa.or_(sweeps.c.revision == seen, is_same)
     columns = [column for column in sweeps.c if column.name != "axes"]
     with database.write() as connection:
         # One statement, so that two producers may submit the same sweep at once.
         stored = connection.execute(
             insert_into(connection, sweeps)
-            .values({"name": name, **first, **values, **urgency})
+            .values(
+                {"name": name, "submitting": submitting}
+                | {**first, **values, **urgency}
+            )
             .on_conflict_do_update(
                 index_elements=["name"],
-                set_={**values, **urgency, "revision": sweeps.c.revision + changed},
+                set_={
+                    **values,
+                    **urgency,
+                    "revision": sweeps.c.revision + changed,
+                    "submitting": left,
+                },
                 where=follows,
             )
             .returning(*columns)
@@ -339,4 +355,5 @@ def _sweep(row: Any, axes: Mapping[str, Any]) -> Sweep:
         state=row.state,
         priority=row.priority,
         reason=row.reason,
+        submitting=row.submitting,
     )

@@ -1,6 +1,7 @@
 """Submitting: every job has a row and a way to a worker, however it was broken off."""
 
 import itertools
+import json
 import threading
 from collections import Counter
 from contextlib import closing
@@ -9,16 +10,20 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from click.testing import CliRunner
 
 from producer import submission
+from producer.cli import cli
 from producer.expansion.expand import BATCH
+from producer.overview import choose
 from producer.submit import submit
-from storage import claims, engines
+from storage import claims, engines, wishes
+from storage.completeness import Incomplete, find_incomplete, note_complete
 from storage.database import Database, open_database
 from storage.errors import DatabaseError
 from storage.queue import QUEUE, waiting
-from storage.settings import Settings
-from storage.sweeps import count_states, find_sweep
+from storage.settings import Settings, read_settings
+from storage.sweeps import count_states, find_sweep, save_sweep
 from tests.builders import job_rows, make_job, plan_seeds, take
 from tests.builders import submit as submit_planned
 
@@ -58,6 +63,125 @@ def test_every_job_has_a_row_and_is_named_once(
     named = take_messages(app)
     assert set(named) == keys(database)
     assert set(named.values()) == {1}
+
+
+def say(*words: str) -> str:
+    said = CliRunner().invoke(cli, list(words))
+    assert said.exit_code == 0, said.output
+    return said.output
+
+
+def break_off(spec: str, *, after: int = BATCH) -> None:
+    def interrupt(stored: int, _total: int) -> None:
+        if stored == after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        submit(spec, progress=interrupt)
+
+
+def completeness(database: Database) -> Incomplete | None:
+    sweep = find_sweep(database, "night")
+    assert sweep is not None
+    return find_incomplete(database, sweep)
+
+
+def incomplete_in_json() -> Any:
+    return json.loads(say("status", "--json"))["incomplete"]
+
+
+def test_a_sweep_that_was_cut_off_says_so_until_it_is_submitted(
+    spec: str, app: Celery
+) -> None:
+    changes = [("resume", "night"), ("pause", "night"), ("priority", "night", "2")]
+    break_off(spec)
+    cut_off = f"cut off, or is still at work: {BATCH:,} of {COUNT:,} images stored"
+    for words in [*changes, ("status",)]:
+        assert cut_off in say(*words)
+    assert incomplete_in_json() == {"stored": BATCH, "wanted": COUNT}
+
+    submit("night")
+    for words in [*changes, ("status",)]:
+        assert "cut off" not in say(*words)
+    assert incomplete_in_json() is None
+
+
+def test_a_sweep_that_was_cut_off_with_no_job_is_shown_among_the_first(
+    spec: str, monkeypatch: pytest.MonkeyPatch, database: Database
+) -> None:
+    def die(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(wishes, "add_jobs", die)
+        with pytest.raises(KeyboardInterrupt):
+            submit(spec)
+    sweep = find_sweep(database, "night")
+    assert sweep is not None
+    assert choose([sweep], {}) == ([sweep], [])
+    assert completeness(database) == Incomplete(stored=0, wanted=COUNT)
+
+
+def test_a_new_revision_that_was_cut_off_counts_what_it_came_to(
+    spec: str, database: Database
+) -> None:
+    submit(spec)
+    text = Path(spec).read_text()
+    Path(spec).write_text(text.replace("start: 0", "start: 1000"))
+    break_off(spec)
+    assert completeness(database) == Incomplete(stored=BATCH, wanted=COUNT)
+    submit(spec)
+    assert completeness(database) is None
+
+
+def test_a_kill_before_unwanted_jobs_left_is_no_complete_submission(
+    spec: str, database: Database
+) -> None:
+    submit(spec)
+    text = Path(spec).read_text()
+    Path(spec).write_text(text.replace("start: 0", "start: 1000"))
+    break_off(spec, after=COUNT)
+    assert completeness(database) == Incomplete(stored=COUNT, wanted=COUNT)
+    submit(spec)
+    assert completeness(database) is None
+
+
+def test_submitting_a_complete_sweep_again_leaves_it_complete_wherever_it_ends(
+    spec: str, database: Database
+) -> None:
+    submit(spec)
+    break_off(spec)
+    assert completeness(database) is None
+
+
+def test_a_producer_of_an_older_revision_completes_no_newer_one(
+    database: Database,
+) -> None:
+    old = save_sweep(database, "night", spec="one", axes={}, submitting=5)
+    save_sweep(database, "night", spec="two", axes={}, submitting=7)
+    note_complete(database, old)
+    assert completeness(database) == Incomplete(stored=0, wanted=7)
+
+
+def test_what_goes_on_as_it_is_stored_says_that_it_is_not_whole(
+    spec: str, database: Database
+) -> None:
+    break_off(spec)
+    sweep = find_sweep(database, "night")
+    assert sweep is not None
+    with submission.submission_to(database, read_settings()) as under_way:
+        done = under_way.go_on(sweep, why="its model is gone", retry=False)
+    assert f"night has {BATCH:,} of its {COUNT:,} images" in done.warnings[1]
+
+
+def test_a_run_of_what_is_stored_of_a_sweep_is_no_success(
+    database: Database, app: Celery
+) -> None:
+    spec = "name: night\nbase: {model: /nowhere}\n"
+    save_sweep(database, "night", spec=spec, axes={}, submitting=3)
+    said = CliRunner().invoke(cli, ["run", "night"])
+    assert said.exit_code == 1
+    assert "still at work: 0 of 3 images stored; go on with" in said.output
 
 
 def test_a_submission_broken_off_goes_on_where_it_stopped(

@@ -1,4 +1,7 @@
+from contextlib import closing
+
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner
 from PIL import Image
 
@@ -10,8 +13,10 @@ from producer.sheet.lettering import wrap
 from producer.sheet.page import Cell, Panel, Sheet
 from producer.sheet.pages import LARGEST_AREA, MOST_PAGES, _split
 from producer.sheet.typefaces import Typeface
+from storage.database import open_database
 from storage.errors import UsageError
 from storage.job import PlannedJob
+from storage.schema import sweeps
 from storage.store import Store
 from tests.unit.filled_store import AXES, PROMPTS, filled, finish, plan, submit
 from tests.unit.fonts import leave_no_typeface
@@ -536,6 +541,15 @@ def test_the_command_writes_a_picture_and_prints_its_path(tmp_path, store):
     assert result.stderr == "1 page, 6 of 8 images made (1 failed, 1 pending).\n"
     with Image.open(path) as image:
         assert {(0, 0, 255), (255, 192, 203)} <= colours(image.convert("RGB"))
+
+
+def test_a_sheet_of_a_sweep_that_is_not_whole_says_so(tmp_path, store):
+    url = store[0].settings.database_url
+    with closing(open_database(url)) as database, database.write() as connection:
+        connection.execute(sa.update(sweeps).values(submitting=20))
+
+    said = run(tmp_path, "shapes").stderr.splitlines()[-1]
+    assert "cut off, or is still at work: 8 of 20 images stored" in said
 
 
 def test_the_command_numbers_the_files_of_several_pages(tmp_path, store, monkeypatch):
