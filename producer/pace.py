@@ -24,6 +24,8 @@ _TELLING = (
 )
 #: Phases in which images come closer.
 _PAINTING = ("painting", "storing")
+#: Phases in which no image comes closer, for nobody knows how long.
+_HELD_UP = ("waiting", "benched")
 #: Phases that come once for each model.
 _LOADING = ("compiling", "loading", "downloading", "starting")
 _TEXTS = {
@@ -33,6 +35,8 @@ _TEXTS = {
     "compiling": "compiling the model",
     "painting": "painting",
     "storing": "painting",
+    "waiting": "waiting",
+    "benched": "every worker is benched",
 }
 
 
@@ -43,7 +47,8 @@ class Pace:
     part of the time left.
 
     Attributes:
-        ended: Jobs that are over, and the steps of those in hand, as images.
+        ended: Jobs that are over, and the steps of those in hand, as images. It falls
+            when steps are lost with their worker.
     """
 
     def __init__(
@@ -51,7 +56,7 @@ class Pace:
     ) -> None:
         """Begin with how far the sweep is now, by a clock of seconds."""
         self.ended = float(first.total - first.unmade)
-        self._now, self._doing = first, ""
+        self._now, self._doing, self._reason = first, "", ""
         self._clock, self._looked = clock, clock()
         self._models = 1
         self._painted_s = 0.0
@@ -81,19 +86,28 @@ class Pace:
         share = now.leased / max(now.leased + others, 1)
         part = min(share * sum(each.in_hand for each in heard), now.leased)
         self._now, self._doing, self._models = now, doing, models
-        self.ended = max(self.ended, now.total - now.unmade + part)
+        self._reason = next((one.detail for one in heard if one.phase == doing), "")
+        self.ended = now.total - now.unmade + part
         self._seen.append((self._painted_s, now.done + part))
         while len(self._seen) > 2 and self._is_enough(self._seen[1]):
             self._seen.popleft()
 
-    def text(self) -> str:
-        """Say the rate or what is waited for, the time left and the failures."""
+    def text(self, *, with_reason: bool = False) -> str:
+        """Say the rate or what is waited for, the time left and the failures.
+
+        Args:
+            with_reason: Whether to say why workers wait, too.
+        """
         rate, now = self._rate(), self._now
+        if self._doing in _HELD_UP:
+            rate = 0.0
         parts = []
         if rate and self._doing not in _LOADING:
             parts.append(_describe_rate(rate))
         elif self._doing in _TEXTS:
-            parts.append(_TEXTS[self._doing])
+            is_told = with_reason and self._doing == "waiting"
+            reason = f": {self._reason}" if is_told else ""
+            parts.append(f"{_TEXTS[self._doing]}{reason}")
         if rate and now.unmade:
             left_s = (now.total - self.ended) / rate + self._loading_to_come()
             parts.append(f"{duration(left_s)} left")

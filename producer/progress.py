@@ -80,6 +80,7 @@ class _Lines:
             return
         self._said = time.monotonic()
         ended = now.total - now.unmade
-        share = self._pace.ended / max(now.total, 1)
+        share = ended / max(now.total, 1)
         said = f"{now.sweep}: {ended:,} of {now.total:,} ({share:.1%}) "
-        click.echo(f"{said}{self._pace.text()}".rstrip(), err=True)
+        text = self._pace.text(with_reason=True)
+        click.echo(f"{said}{text}".rstrip(), err=True)

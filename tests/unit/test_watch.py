@@ -114,6 +114,41 @@ def test_a_log_says_what_the_workers_do_before_the_first_image(
     ]
 
 
+def test_the_share_in_a_log_is_that_of_the_images_beside_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with progress_shown(make_standing()) as show:
+        show(make_standing(), [make_worker(in_hand=1.9)])
+    said = capsys.readouterr().err
+    assert said == "night: 4 of 10 (40.0%) painting · 1 failed\n"
+
+
+def test_every_line_of_a_log_says_what_is_waited_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producer.progress.LINE_S", 0.0)
+    waiting = make_worker(phase="waiting", detail="1.0 GB must stay free")
+    with progress_shown(make_standing()) as show:
+        for _ in range(2):
+            show(make_standing(), [make_worker(phase="idle"), waiting])
+        show(make_standing(), [make_worker(phase="benched")])
+    line = "night: 4 of 10 (40.0%) waiting: 1.0 GB must stay free · 1 failed"
+    assert capsys.readouterr().err.splitlines() == [
+        line,
+        line,
+        "night: 4 of 10 (40.0%) every worker is benched · 1 failed",
+    ]
+
+
+def test_while_all_wait_no_time_left_is_said() -> None:
+    evening = Evening()
+    evening.pass_time(5, done=5, phase="painting")
+    assert evening.pass_time(1, done=5, phase="waiting") == "waiting"
+    assert evening.pass_time(1, done=5, phase="benched") == "every worker is benched"
+    said = evening.pass_time(0, done=5, phase="painting")
+    assert said == "1.00 images/s · 5.0 s left"
+
+
 class Evening:
     """A sweep of ten images, and a clock that only the test moves."""
 
@@ -159,11 +194,14 @@ def test_steps_of_images_in_hand_are_progress() -> None:
     )
     assert evening.pace.ended == 1.0
     evening.pass_time(10, done=0, phase="painting", in_hand=0.0)  # it was killed
-    assert evening.pace.ended == 1.0
+    assert evening.pace.ended == 0.0
     # Of what workers have in hand, every job has its share.
     worker = make_worker(in_hand=6.0)
     evening.pace.look(evening.standing(0), [worker], others=6)
     assert evening.pace.ended == 1.5
+    freed = make_standing(done=0, failed=0, pending=10, leased=0)
+    evening.pace.look(freed, [worker])  # it died, and its row is there yet
+    assert evening.pace.ended == 0.0
 
 
 def test_a_rate_is_taken_from_an_image_at_the_least() -> None:
