@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from producer.amounts import images
 from producer.fitting import padded, plain, quoted, terminal_width
 from producer.json_lines import json_option, open_row, write_json
+from producer.options import sweep_option
 from producer.spec.parameters import NUMBERS, shown_as
 from producer.tables import Column, write_table
 from producer.talk import talk
@@ -150,9 +151,7 @@ _FILTER_OPTIONS = (
 @click.command(
     epilog="Example: nightsweep find --sweep first-sweep --scheduler ddim --steps 8..20"
 )
-@click.option(
-    "--sweep", metavar="NAME", help="Images of this sweep.  [default: of all]"
-)
+@sweep_option("Images of this sweep, as NAME says too.  [default: of all]")
 @filter_options
 @click.option(
     "--state",
@@ -165,16 +164,16 @@ _FILTER_OPTIONS = (
     help=f"Most rows to show.  [default: all, {TABLE_ROWS} on a terminal]",
 )
 @json_option
-def find(*, limit: int | None, as_json: bool, **asked: Any) -> None:
+def find(name: str | None, *, limit: int | None, as_json: bool, **asked: Any) -> None:
     """List images by their parameters.
 
     Conditions join by "and". Parameters in which the images differ, such as width or
     eta, have a column of their own. Where a terminal has no room for a column, a line
     says so: paths need about 130 characters. They are relative to the image folder,
-    $NIGHTSWEEP_IMAGES. --json has the columns of the view `images` (with --sweep, of
-    `sweep_images`).
+    $NIGHTSWEEP_IMAGES. --json has the columns of the view `images` (of one sweep,
+    of `sweep_images`).
     """
-    which = read_filter(asked)
+    which = read_filter({"sweep": name, **asked})
     if limit is None and not as_json and terminal_width():
         limit = TABLE_ROWS
     with Store() as store:

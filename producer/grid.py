@@ -9,7 +9,7 @@ import click
 
 from producer.counting import counted
 from producer.opening import opened_to_read
-from producer.options import program
+from producer.options import program, sweep_option
 from producer.sheet.axes import (
     Labelled,
     Labels,
@@ -43,8 +43,7 @@ _MOST_NAMED = 3
 @click.command(
     epilog="Example: nightsweep grid first-sweep --rows prompt --cols scheduler"
 )
-@click.argument("name", required=False)
-@click.option("--sweep", metavar="NAME", help="The sweep to draw, as NAME says too.")
+@sweep_option("The sweep to draw, as NAME says too.")
 @click.option(
     "--rows", metavar="AXIS", help="Axis down the left.  [default: a varying one]"
 )
@@ -71,9 +70,7 @@ _MOST_NAMED = 3
     type=CELL_PX,
     help="Pixels of the longer side of an image.  [default: what suits the images]",
 )
-def grid(
-    name: str | None, *, sweep: str | None, out: Path | None, **asked: Any
-) -> None:
+def grid(name: str | None, *, out: Path | None, **asked: Any) -> None:
     """Draw one labelled contact sheet of a sweep.
 
     Axes that vary beyond rows and columns get a panel for each of their values. The
@@ -85,7 +82,7 @@ def grid(
     from producer.sheet.files import check_file, save_pages
     from producer.sheet.lettering import choose_lettering, find_illegible
 
-    name = _read_name(name, sweep)
+    name = _require(name)
     if out is not None:
         check_file(out)
     with Store() as store:
@@ -151,12 +148,9 @@ def lay_out(
     return make_pages(sweep, pictures, layout, cell=cell)
 
 
-def _read_name(name: str | None, sweep: str | None) -> str:
-    if name and sweep and name != sweep:
-        msg = f"grid must get one name, got {name!r} and {sweep!r}; leave one out."
-        raise UsageError(msg)
-    if found := name or sweep:
-        return found
+def _require(name: str | None) -> str:
+    if name:
+        return name
     msg = "grid must name a sweep, got none; write `nightsweep grid NAME`."
     raise UsageError(msg)
 

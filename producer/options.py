@@ -3,15 +3,42 @@
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
+from storage.errors import UsageError
+
 #: Exit code of a command that Ctrl-C ended.
 INTERRUPTED = 130
 #: The argument of commands that change sweeps.
 sweeps_argument = click.argument("names", metavar="NAME...", nargs=-1, required=True)
+
+
+def sweep_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command one sweep, `name`: by the argument NAME, or by --sweep NAME.
+
+    Args:
+        text: The help of the option.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def call(*, name: str | None, sweep: str | None, **asked: Any) -> Any:
+            if name and sweep and name != sweep:
+                msg = (
+                    f"{click.get_current_context().info_name} must get one name, got "
+                    f"{name!r} and {sweep!r}; leave one out."
+                )
+                raise UsageError(msg)
+            return command(name or sweep, **asked)
+
+        option = click.option("--sweep", metavar="NAME", help=text)
+        return click.argument("name", metavar="[NAME]", required=False)(option(call))
+
+    return decorate
 
 
 def with_name(sets: Sequence[str], name: str | None) -> tuple[str, ...]:

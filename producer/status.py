@@ -33,12 +33,13 @@ SECONDS_PER_HOUR = 3600
 
 
 @click.command(epilog="Example: nightsweep status --watch")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option(
     "--sweep",
-    "names",
+    "others",
     metavar="NAME",
     multiple=True,
-    help="Only this sweep. Repeatable.  [default: all]",
+    help="Only this sweep, as NAME says too. Repeatable.  [default: all]",
 )
 @click.option("--by", metavar="AXIS", help="Count the jobs of each value of an axis.")
 @click.option("--workers", is_flag=True, help="Only the workers.")
@@ -51,7 +52,13 @@ SECONDS_PER_HOUR = 3600
 @click.option("--watch", is_flag=True, help="Look again every two seconds.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, one a sweep.")
 def status(
-    names: Sequence[str], *, by: str | None, watch: bool, as_json: bool, **asked: bool
+    names: Sequence[str],
+    *,
+    others: Sequence[str],
+    by: str | None,
+    watch: bool,
+    as_json: bool,
+    **asked: bool,
 ) -> None:
     """Say how far every sweep is.
 
@@ -63,7 +70,7 @@ def status(
     """
     if not terminal_width():
         asked["shows_all"] = True  # a pipe has no end
-    question = _Question(names, by=by, **asked)
+    question = _Question((*names, *others), by=by, **asked)
     if watch and not as_json:
         question.watch()
     elif as_json:

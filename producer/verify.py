@@ -16,7 +16,7 @@ from producer.hashing import tell_hashing
 from producer.json_lines import json_option, write_json
 from producer.missed import describe_missed
 from producer.opening import tell_who_works, wake
-from producer.options import program
+from producer.options import program, sweep_option
 from producer.tables import Column, write_table
 from producer.talk import talk
 from producer.verify_models import verify_models
@@ -43,11 +43,9 @@ COLUMNS = (
 
 
 @click.command(epilog="Example: nightsweep verify --sweep first-sweep --full")
-@click.option(
-    "--sweep",
-    "name",
-    metavar="NAME",
-    help="Check the images of this sweep, and look for no strays.  [default: all]",
+@sweep_option(
+    "Check the images of this sweep, as NAME says too, and look for no strays.  "
+    "[default: all]"
 )
 @click.option(
     "--full", is_flag=True, help="Decode every file and compare its pixels, not sizes."

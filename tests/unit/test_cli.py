@@ -14,7 +14,9 @@ from click.testing import CliRunner
 
 import nightsweep
 from producer.cli import COMMANDS, SUMMARIES, LazyGroup, cli
+from storage.database import Database
 from storage.settings import VARIABLES
+from tests.builders import plan_seeds, submit
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
@@ -87,6 +89,30 @@ def test_words_of_hydra_are_told_to_be_options(
     said = CliRunner().invoke(cli, [command, "sweep.yaml", *words])
     assert said.exit_code == 2
     assert way_out in " ".join(said.output.split())
+
+
+@pytest.mark.parametrize("name", ["status", "find", "grid", "verify"])
+@pytest.mark.parametrize("words", [["nihgt"], ["--sweep", "nihgt"]])
+def test_a_sweep_is_named_with_or_without_the_option(
+    name: str, words: list[str], database: Database
+) -> None:
+    submit(database, plan_seeds(0))
+    said = CliRunner().invoke(cli, [name, *words])
+    assert said.exit_code == 2
+    assert "sweep must be" in said.output
+    assert "got 'nihgt'" in said.output
+    assert "night" in said.output
+
+
+def test_every_command_that_takes_a_sweep_by_option_takes_its_name() -> None:
+    by_option = {name for name, option in options() if "--sweep" in option.opts}
+    assert by_option == {"status", "find", "grid", "verify"}
+
+
+def test_two_names_of_one_sweep_are_refused() -> None:
+    said = CliRunner().invoke(cli, ["find", "night", "--sweep", "other"])
+    assert said.exit_code == 2
+    assert "find must get one name, got 'night' and 'other'" in said.output
 
 
 def test_an_unknown_command_is_bad_usage() -> None:

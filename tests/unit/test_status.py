@@ -238,8 +238,9 @@ def test_without_workers_it_says_so(database: Database) -> None:
 def test_several_sweeps_may_be_named(database: Database) -> None:
     for name in ("one", "other", "third"):
         submit(database, plan_seeds(1), name=name)
-    rows = ask("--sweep", "third", "--sweep", "one")
-    assert [row["sweep"] for row in rows] == ["third", "one"]
+    for words in (["third", "one"], ["--sweep", "third", "--sweep", "one"]):
+        assert [row["sweep"] for row in ask(*words)] == ["third", "one"]
+    assert [row["sweep"] for row in ask("one", "--sweep", "other")] == ["one", "other"]
 
 
 def test_status_before_the_first_sweep_says_how_to_start() -> None:
