@@ -6,6 +6,7 @@
 
 import importlib
 import io
+import os
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -41,7 +42,21 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # What another locale has no letters for is not the end of a command.
             stream.reconfigure(errors="backslashreplace")
-    cli(prog_name="nightsweep")
+    try:
+        cli(prog_name="nightsweep")
+    finally:
+        _write_rest()
+
+
+def _write_rest() -> None:
+    """Write what is left of the output, or drop it where nobody reads on.
+
+    Otherwise Python would try it when it ends, and fail beneath `| head`.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _check_packages() -> None:

@@ -32,6 +32,7 @@ def write_json(rows: Iterable[Mapping[str, Any]]) -> int:
     for row in rows:
         sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
         count += 1
+    sys.stdout.flush()  # before what follows on standard error
     return count
 
 

@@ -77,6 +77,7 @@ def write_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column]) ->
     for heading in itertools.islice(lines, 1):
         click.secho(heading, bold=True)
     sys.stdout.writelines(f"{line}\n" for line in lines)
+    sys.stdout.flush()  # before what follows on standard error
     if hidden:
         talk(
             f"No room for {', '.join(hidden)}; a wider terminal, a pipe or --json has "

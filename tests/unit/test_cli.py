@@ -215,6 +215,64 @@ def test_a_ctrl_c_ends_a_command_whenever_it_comes(
     assert said.output == "\nInterrupted; the same command goes on from here.\n"
 
 
+@pytest.fixture
+def buffered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+
+
+def run_unread(*words: str) -> "subprocess.CompletedProcess[str]":
+    """Run Python, with a pipe for its output that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        return subprocess.run(
+            [sys.executable, "-P", *words],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+
+
+@pytest.mark.usefixtures("buffered")
+@pytest.mark.parametrize("words", [["status", "--json"], ["find", "--json"]])
+def test_a_reader_that_ends_first_is_no_error(
+    words: list[str], database: Database
+) -> None:
+    submit(database, plan_seeds(0, 1))
+    assert not run_unread("-m", "nightsweep", *words).stderr
+
+
+@pytest.mark.usefixtures("buffered")
+def test_what_is_unwritten_at_ctrl_c_and_nobody_reads_is_no_error() -> None:
+    script = (
+        "import sys, nightsweep; from producer import cli\n"
+        "def begin(*args):\n"
+        "    sys.stdout.write('{}'); raise KeyboardInterrupt\n"
+        "cli.LazyGroup.resolve_command = begin\n"
+        "sys.argv[1:] = ['find']; nightsweep.main()"
+    )
+    said = run_unread("-c", script)
+    assert said.returncode == 130
+    assert said.stderr == "\nInterrupted; the same command goes on from here.\n"
+
+
+@pytest.mark.usefixtures("buffered")
+def test_the_count_of_images_follows_their_rows(database: Database) -> None:
+    submit(database, plan_seeds(0, 1))
+    for words in (["find"], ["find", "--json"]):
+        said = subprocess.run(
+            [sys.executable, "-P", "-m", "nightsweep", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=True,
+        )
+        assert said.stdout.splitlines()[-1] == "2 images."
+
+
 def test_the_module_gives_its_public_names() -> None:
     assert nightsweep.Store.__name__ == "Store"
     assert callable(nightsweep.submit)
