@@ -15,11 +15,11 @@ from producer.sources import stored_source
 from producer.submission import Submitted, tell
 from producer.submit import expand_for, submit_jobs
 from producer.talk import talk
-from producer.writing import replacing
 from storage import sweeps
 from storage.errors import ChangedSweepError, NightsweepError, UsageError
 from storage.settings import Settings, read_settings
 from storage.sweeps import Sweep
+from storage.writing import replacing
 
 
 @click.command(epilog="Example: nightsweep extend first-sweep --axis steps+=40,50")

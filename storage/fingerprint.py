@@ -7,10 +7,8 @@ under another name, and another one as soon as a loaded file differs by a byte.
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from storage.errors import FingerprintError, ModelError
 from storage.job import canonical_json
 from storage.models import Located
 from storage.stamps import Stamp
+from storage.writing import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -103,17 +102,14 @@ class Digests:
         """
         if self._path is None or self._readonly or not self._new:
             return
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         entries = {**self._read(), **self._new}.items()
         written = {path: [*stamp, digest] for path, (stamp, digest) in entries}
         text = json.dumps(written, indent=0)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(self._path)
+            with replacing(self._path) as fresh:
+                fresh.write_text(text, encoding="utf-8")
         except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
             logger.warning(
                 "Digests cannot be remembered in %s: %s",
                 self._path,

@@ -8,8 +8,8 @@ from producer.counting import counted
 from producer.sheet.drawing import draw_sheet
 from producer.sheet.lettering import Lettering
 from producer.sheet.pages import Pages
-from producer.writing import replacing
 from storage.errors import ImageStoreError, UsageError
+from storage.writing import replacing
 
 #: Suffix to Pillow's format and options of a file.
 FORMATS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
