@@ -1,5 +1,6 @@
 """The command `nightsweep extend`: more values on the axes of a sweep."""
 
+import itertools
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,6 +13,7 @@ from producer.expansion.expand import Expansion
 from producer.opening import opened_to_read, tell_who_works
 from producer.options import sweeps_argument, yes_option
 from producer.sources import stored_source
+from producer.spec.overrides import is_written_out
 from producer.submission import Submitted, tell
 from producer.submit import expand_for, submit_jobs
 from producer.talk import talk
@@ -43,8 +45,8 @@ from storage.writing import replacing
     "file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write the extended spec to a sweep file, without the comments; what was "
-    "there is kept as FILE.bak.",
+    help="Write the extended spec to a sweep file, without the comments. What was "
+    "there is kept as FILE.bak, or FILE.bak2 and so on where that is a text of yours.",
 )
 @yes_option
 def extend(
@@ -134,7 +136,7 @@ def write_spec(file: Path, text: str) -> None:
     try:
         before = file.read_bytes() if file.exists() else None
         if before not in (None, text.encode()):
-            with replacing(file.with_name(f"{file.name}.bak")) as kept:
+            with replacing(_find_place(file)) as kept:
                 shutil.copy2(file, kept)
         with replacing(file) as fresh:
             fresh.write_text(text, encoding="utf-8")
@@ -144,6 +146,22 @@ def write_spec(file: Path, text: str) -> None:
             "the sweep is extended: run the command again with another --write."
         )
         raise NightsweepError(msg) from exc
+
+
+def _find_place(file: Path) -> Path:
+    """Return where to keep a file: over no text that somebody else wrote."""
+    for number in itertools.count(1):
+        kept = file.with_name(f"{file.name}.bak{number if number > 1 else ''}")
+        if not kept.exists() or _is_own(kept):
+            break
+    return kept
+
+
+def _is_own(file: Path) -> bool:
+    try:
+        return is_written_out(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        return False
 
 
 def _describe_file(file: Path | None) -> str:

@@ -7,6 +7,7 @@ the file's, and the changed spec can be written out and stored.
 """
 
 import copy
+import itertools
 import re
 import shlex
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from producer.spec.problems import Place, Problems, nearest, shown
 from producer.spec.yamltext import check_text, compose, is_null
 from storage.errors import SpecError, UsageError
 
+#: What the comment begins with that names the options of a changed spec.
+_OPTIONS = ("# --set ", "# --axis ")
 _TEXT = "tag:yaml.org,2002:str"
 _MAPPING = "tag:yaml.org,2002:map"
 _LIST = "tag:yaml.org,2002:seq"
@@ -70,6 +73,17 @@ def write_out(root: Node, *, sets: Sequence[str], axes: Sequence[str]) -> str:
     options = [f"--set {each}" for each in sets] + [f"--axis {each}" for each in axes]
     head = "".join(f"# {' '.join(option.split())}\n" for option in options)
     return head + str(yaml.serialize(root, allow_unicode=True))
+
+
+def is_written_out(text: str) -> bool:
+    """Tell whether a text is as `write_out` writes it: without comments of people."""
+    lines = text.splitlines(keepends=True)
+    body = "".join(itertools.dropwhile(lambda line: line.startswith(_OPTIONS), lines))
+    try:
+        root = compose(body, source="-")
+    except SpecError:
+        return False
+    return root is not None and write_out(root, sets=(), axes=()) == body
 
 
 def _apply(

@@ -269,6 +269,30 @@ def test_an_extension_says_what_to_do_next_and_writes_the_file(
     assert not [*file.parent.glob(".night*")]
 
 
+def test_an_extension_never_writes_over_what_somebody_else_wrote(
+    file: Path, database: Database
+) -> None:
+    ours = f"# My own words.\n{TEXT}"
+    file.write_text(ours)
+    words = ("extend", "night", "--write", file, "--axis")
+    for value in (40, 50, 60):
+        say(*words, f"steps+={value}")
+    assert file.with_name("night.yaml.bak").read_text() == ours
+    second = file.with_name("night.yaml.bak2")
+    assert "steps: [8, 20, 40, 50]" in second.read_text()
+    assert not file.with_name("night.yaml.bak3").exists()
+
+    file.write_text(f"{file.read_text()}# And more.\n")
+    say(*words, "steps+=70")
+    say(*words, "steps+=80")
+    assert file.with_name("night.yaml.bak").read_text() == ours
+    assert "# And more." in second.read_text()
+    assert (
+        "steps: [8, 20, 40, 50, 60, 70]"
+        in file.with_name("night.yaml.bak3").read_text()
+    )
+
+
 def test_a_file_to_write_is_where_relative_paths_start(
     file: Path, tmp_path: Path
 ) -> None:

@@ -53,3 +53,32 @@ def test_a_kill_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     words = [sys.executable, "-c", KILLED, str(file)]
     assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
     assert file.read_text() == "old"
+
+
+def test_the_next_to_write_a_file_removes_what_a_kill_left(tmp_path: Path) -> None:
+    file = tmp_path / "sheet[1].png"
+    words = [sys.executable, "-c", KILLED, str(file)]
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    (left,) = names(tmp_path)
+    with replacing(file) as fresh:
+        assert names(tmp_path) == []
+        fresh.write_text("new")
+    assert left.startswith(".sheet[1].png.")
+    assert names(tmp_path) == ["sheet[1].png"]
+
+
+def test_what_the_living_and_other_machines_write_stays(tmp_path: Path) -> None:
+    file = tmp_path / "sheet.png"
+    others = {
+        ".sheet.png.night3.1f2e+4711+5025.tmp",
+        ".sheet.png.tmp",
+        ".sheet.png.1.tmp",
+    }
+    for name in others:
+        (tmp_path / name).write_text("theirs")
+    with replacing(file) as fresh:
+        fresh.write_text("new")
+        with replacing(file.with_name("other.png")) as other:
+            other.write_text("new")
+        assert fresh.exists()
+    assert set(names(tmp_path)) == {"sheet.png", "other.png", *others}
