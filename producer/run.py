@@ -243,17 +243,19 @@ def _conclude(after: Standing, crew: Crew) -> int:
         talk(describe_incomplete(after.sweep, after.incomplete))
     if not after.unmade:
         return 1 if failed or after.incomplete else 0
+    again = f"{program()} {shlex.join(sys.argv[1:])}"
     if after.state != "active":
         why = f": {after.reason}" if after.reason else ""
-        resume = f"`{program()} resume {after.sweep}`"
         talk(f"{after.sweep} is {after.state}{why}.")
-        talk(f"{images(after.unmade)} unmade; go on with {resume}.")
+        talk(
+            f"{images(after.unmade)} unmade; go on here with `{again}`, or let workers "
+            f"elsewhere go on with `{program()} resume {after.sweep}`."
+        )
         return INTERRUPTED if crew.interrupted else 1
     for blocked in after.blocked:
         talk(describe(blocked))
     if not crew.interrupted and crew.has_ended:
         talk("The workers ended before the sweep did:")
         click.echo(crew.last_words(), err=True)
-    again = f"{program()} {shlex.join(sys.argv[1:])}"
     click.echo(f"{images(after.unmade)} unmade; go on with: {again}", err=True)
     return INTERRUPTED if crew.interrupted else 1

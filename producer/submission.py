@@ -212,9 +212,11 @@ def describe_submission(done: Submitted) -> list[str]:
     sweep = done.sweep
     made = done.existing.get("done", 0)
     revision = f" (revision {sweep.revision})" if sweep.revision > 1 else ""
+    # Where no others wait, the new ones are what there is to make.
+    left = f"; {done.unmade:,} to make" if done.unmade != done.new else ""
     lines = [
         f"{sweep.name}{revision}: {images(done.total)}, {done.new:,} new, "
-        f"{made:,} made already.",
+        f"{made:,} made already{left}.",
     ]
     if done.taken:
         lines.append(done.taken)

@@ -73,7 +73,7 @@ def test_a_changed_spec_says_what_it_adds_and_drops(
     asked = bench.cli("submit", str(file), code=2).stderr
     assert "4 come, 2 stay, 2 leave (2 unmade); add --yes to change it" in asked
     said = bench.cli("submit", str(file), "--yes").stderr
-    assert "changing (revision 2): 6 images, 4 new, 0 made already." in said
+    assert "changing (revision 2): 6 images, 4 new, 0 made already; 6 to make." in said
     assert "2 images that were unmade left the sweep." in said
     assert len(bench.find("--sweep", "changing")) == 6
 

@@ -202,7 +202,7 @@ def test_a_stored_sweep_goes_on_by_its_name(file: Path, database: Database) -> N
     say("pause", "night")
     file.unlink()
     said = say("submit", "night")
-    assert "night (revision 2): 9 images, 0 new, 0 made already." in said
+    assert "night (revision 2): 9 images, 0 new, 0 made already; 9 to make." in said
     assert "night was paused; it is active again." in said
     assert json.loads(say("plan", "night", "--json"))["stored"]["stay"] == 9
 

@@ -255,4 +255,4 @@ def test_a_run_whose_sweep_pauses_itself_ends_and_says_why(
         "jobs failed, most of them with: this job must fail, and does." in said.output
     )
     assert "`nightsweep retry bad`" in said.output
-    assert " unmade; go on with `" in said.output
+    assert " unmade; go on here with `" in said.output

@@ -245,7 +245,7 @@ def test_a_sweep_gets_more_values_and_only_new_jobs(
 ) -> None:
     submit(str(write_spec(tmp_path)))
     said = say("extend", "night", "--axis", "steps+=40,50", "--axis", "seed+=9")
-    assert "night (revision 2): 16 images, 10 new, 0 made already." in said
+    assert "night (revision 2): 16 images, 10 new, 0 made already; 16 to make." in said
     sweep = find_sweep(database, "night")
     assert sweep
     assert sweep.axes == {"steps": ["8", "20", "40", "50"], "seed": [*"0129"]}
@@ -258,7 +258,7 @@ def test_extending_again_changes_nothing(
     submit(str(write_spec(tmp_path)))
     for _ in range(2):
         said = say("extend", "night", "--axis", "steps+=40,20")
-    assert "night (revision 2): 9 images, 0 new, 0 made already." in said
+    assert "night (revision 2): 9 images, 0 new, 0 made already; 9 to make." in said
 
 
 def test_the_value_of_the_base_becomes_an_axis(
@@ -267,7 +267,7 @@ def test_the_value_of_the_base_becomes_an_axis(
     text = "name: night\nbase: {model: 'builtin:shapes', prompt: 'a cat, red'}\n"
     submit(str(write_spec(tmp_path, text)))
     said = say("extend", "night", "--axis", "prompt+=a dog, blue")
-    assert "night (revision 2): 2 images, 1 new, 0 made already." in said
+    assert "night (revision 2): 2 images, 1 new, 0 made already; 2 to make." in said
     sweep = find_sweep(database, "night")
     assert sweep
     assert sweep.axes == {"prompt": ["a cat, red", "a dog, blue"]}
@@ -296,7 +296,7 @@ def test_a_scheduler_may_be_shown_by_another_name_than_before(
         older = {"scheduler": ["pndm", "ddim"], "kind": ["steps=8"]}
         connection.execute(sa.update(sweeps_table).values(axes=json.dumps(older)))
     said = say("extend", "night", "--axis", "scheduler+=euler")
-    assert "night (revision 2): 3 images, 1 new, 0 made already." in said
+    assert "night (revision 2): 3 images, 1 new, 0 made already; 3 to make." in said
 
 
 def test_files_of_prompts_are_found_from_the_folder_or_refused(
@@ -321,7 +321,7 @@ def test_files_of_prompts_are_found_from_the_folder_or_refused(
         said = say(*more, code=2)
         assert "night must keep its values, but its prompt 'a dog' is gone" in said
         said = say(*more, "--folder", str(tmp_path))
-        assert "night (revision 2): 4 images, 2 new, 0 made already." in said
+        assert "night (revision 2): 4 images, 2 new, 0 made already; 4 to make." in said
     assert len(job_rows(database)) == 4
 
 

@@ -5,16 +5,19 @@ from typing import Any
 
 import pytest
 
+from producer import options
 from producer.amounts import duration
+from producer.crew import Crew
 from producer.pace import Pace
 from producer.plan import size
 from producer.progress import progress_shown
-from producer.run import _News
+from producer.run import _conclude, _News
 from producer.watch import Standing, standing
 from storage.claims import claim
 from storage.database import Database
 from storage.progress import Worker
 from storage.results import record_done, record_failure
+from storage.settings import Settings
 from tests.builders import ENVIRONMENT, make_result, plan_seeds, submit, take
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -241,6 +244,22 @@ def make_worker(**changes: Any) -> Worker:
         ),
         **changes,
     )
+
+
+def test_a_run_that_somebody_paused_says_both_ways_to_go_on(
+    settings: Settings,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.argv", ["nightsweep", "run", "night.yaml"])
+    paused = make_standing(state="paused", failed=0, pending=6, leased=0, done=4)
+    assert _conclude(paused, Crew(settings, {})) == 1
+    program = options.program()
+    assert capsys.readouterr().err.splitlines() == [
+        "night is paused.",
+        f"6 images unmade; go on here with `{program} run night.yaml`, or let workers "
+        f"elsewhere go on with `{program} resume night`.",
+    ]
 
 
 def test_who_is_benched_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
