@@ -101,7 +101,8 @@ def _change(names: Sequence[str], change: Change, say: Say) -> None:
             now = sweeps.find_sweep(database, sweep.name) or sweep
             wake(settings, told.woken, priority=now.priority)
             talk(say(sweep.name, sweeps.count_states(database, sweep)))
-            if found := find_incomplete(database, sweep):
+            found = find_incomplete(database, sweep)
+            if found and now.state != "cancelled":
                 talk(describe_incomplete(sweep.name, found))
 
 

@@ -99,6 +99,8 @@ def test_a_sweep_that_was_cut_off_says_so_until_it_is_submitted(
     for words in [*changes, ("status",)]:
         assert cut_off in say(*words)
     assert incomplete_in_json() == {"stored": BATCH, "wanted": COUNT}
+    for words in [("cancel", "night"), ("status",)]:
+        assert "cut off" not in say(*words)  # no more of it is wanted
 
     submit("night")
     for words in [*changes, ("status",)]:
