@@ -25,12 +25,15 @@ def interruptible() -> Iterator[None]:
     before = sys.unraisablehook
 
     def repeat(dropped: Any) -> None:
-        if issubclass(dropped.exc_type, KeyboardInterrupt):
-            timer = threading.Timer(AGAIN_S, _interrupt)
-            timer.daemon = True
-            timer.start()
-        else:
+        if not issubclass(dropped.exc_type, KeyboardInterrupt):
             before(dropped)
+            return
+        while True:
+            try:
+                _interrupt_later()
+            except KeyboardInterrupt:
+                continue  # Python would drop this one without another call
+            return
 
     sys.unraisablehook = repeat
     try:
@@ -41,6 +44,12 @@ def interruptible() -> Iterator[None]:
         raise
     finally:
         sys.unraisablehook = before
+
+
+def _interrupt_later() -> None:
+    timer = threading.Timer(AGAIN_S, _interrupt)
+    timer.daemon = True
+    timer.start()
 
 
 def _interrupt() -> None:

@@ -25,6 +25,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+#: Signals that commands handle.
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
 if TYPE_CHECKING:
     from tests.postgresql import Server
 
@@ -105,7 +108,11 @@ def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.setenv("NIGHTSWEEP_HOME", str(home))
     # What a test before this one still waited for would keep others from being said.
     monkeypatch.setattr(outages, "_outages", {})
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     yield
+    # A command that serves until it ends leaves its own, in this process too.
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     # A Redis that a command or a worker of the test started outlives both.
     if (home / "redis").is_dir():
         stop(read_settings({"NIGHTSWEEP_HOME": str(home)}))

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -213,6 +214,29 @@ def test_a_ctrl_c_ends_a_command_whenever_it_comes(
     said = CliRunner().invoke(cli, ["status"])
     assert said.exit_code == 130
     assert said.output == "\nInterrupted; the same command goes on from here.\n"
+
+
+def test_a_ctrl_c_that_comes_while_one_is_repeated_is_repeated_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start, pressed = threading.Timer.start, []
+
+    def start_late(timer: threading.Timer) -> None:
+        if not pressed:
+            pressed.append(True)
+            signal.raise_signal(signal.SIGINT)
+        start(timer)
+
+    def work() -> None:
+        press_in_a_finalizer()
+        while True:
+            time.sleep(1)
+
+    command = click.Command("status", callback=work)
+    monkeypatch.setattr(LazyGroup, "get_command", lambda *_args: command)
+    monkeypatch.setattr(threading.Timer, "start", start_late)
+    assert CliRunner().invoke(cli, ["status"]).exit_code == 130
+    assert pressed
 
 
 @pytest.fixture
