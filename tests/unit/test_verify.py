@@ -537,7 +537,7 @@ def test_a_redis_that_is_away_does_not_stop_a_repair(
     assert said.exit_code == 0
     assert "workers find these jobs when it can" in said.stderr
     assert "Nobody works on it yet" in said.stderr
-    assert "nightsweep run NAME`" in said.stderr
+    assert "run NAME`" in said.stderr
     assert states(database)[1] == "pending"
 
 
