@@ -11,7 +11,8 @@ from sqlalchemy.engine import Connection
 
 from storage.database import Database
 from storage.errors import UsageError
-from storage.extras import differing, fitting
+from storage.extras import value_of
+from storage.job import EXTRAS
 from storage.ranges import Numbers, Range
 from storage.scheduler_sets import is_glob, matching, require_match
 from storage.schedulers import resolve
@@ -138,18 +139,13 @@ def find_differing(
         UsageError: The sweep, a scheduler or a key cannot exist.
     """
     query, _ = _select(database, which)
-    looked_at = [query.selected_columns[name] for name in (*DIFFERING, "extras")]
-    found = query.with_only_columns(*looked_at).limit(limit).subquery().c
-    differs = [
-        sa.func.min(found[name]) < sa.func.max(found[name]) for name in DIFFERING
-    ]
     with database.read() as connection:
+        values = [query.selected_columns[name] for name in DIFFERING]
+        values += [value_of(connection, name).label(name) for name in EXTRAS]
+        found = query.with_only_columns(*values).limit(limit).subquery().c
+        differs = [sa.func.min(each) < sa.func.max(each) for each in found]
         answers = connection.execute(sa.select(*differs)).one()
-        texts = connection.execute(sa.select(found.extras).distinct())
-        return [
-            *(name for name, is_so in zip(DIFFERING, answers, strict=True) if is_so),
-            *differing(texts.scalars()),
-        ]
+        return [each.name for each, is_so in zip(found, answers, strict=True) if is_so]
 
 
 def find_one(database: Database, key: str) -> dict[str, Any]:
@@ -210,30 +206,20 @@ def _conditions(
         yield _made_by(connection, which)
     if which.states:
         yield jobs.c.state.in_(which.states)
-    for column in ("steps", "seed", "guidance"):
-        numbers: Numbers = getattr(which, column)
-        if numbers:
-            yield sa.or_(*(_matches(jobs.c[column], number) for number in numbers))
-    yield from _with_extras(connection, which)
+    yield from _with_values(connection, which)
 
 
-def _with_extras(
+def _with_values(
     connection: Connection, which: Filter
 ) -> Iterator[sa.ColumnElement[bool]]:
-    if not (which.clip_skip or which.eta or which.tag is not None):
-        return
-    query = sa.select(jobs.c.extras).distinct()
-    if which.sweep:
-        query = query.join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id).where(
-            sweep_jobs.c.sweep_id == _sweep_id(connection, which)
-        )
-    fits = fitting(
-        connection.execute(query).scalars(),
-        clip_skip=which.clip_skip,
-        eta=which.eta,
-        tag=which.tag,
-    )
-    yield jobs.c.extras.in_(fits)
+    for name in ("steps", "seed", "guidance", "clip_skip", "eta"):
+        numbers: Numbers = getattr(which, name)
+        if numbers:
+            is_extra = name in EXTRAS
+            column = value_of(connection, name) if is_extra else jobs.c[name]
+            yield sa.or_(*(_matches(column, number) for number in numbers))
+    if which.tag is not None:
+        yield value_of(connection, "tag") == which.tag
 
 
 def _says(
@@ -318,7 +304,9 @@ def _ids(
     return list(connection.execute(sa.select(table.c.id).where(condition)).scalars())
 
 
-def _matches(column: sa.Column[Any], number: float | Range) -> sa.ColumnElement[bool]:
+def _matches(
+    column: sa.ColumnElement[Any], number: float | Range
+) -> sa.ColumnElement[bool]:
     if not isinstance(number, Range):
         return column == number
     low = sa.true() if number.low is None else column >= number.low

@@ -1,8 +1,10 @@
 import json
 import re
+import sqlite3
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
 from storage.database import open_database
 from storage.errors import UsageError
@@ -317,6 +319,19 @@ def test_images_are_found_by_their_extras(store, asked, found, sweep):
     rows = Store(store[0]).find(sweep=sweep, seed=99, **asked)
 
     assert [EXTRAS.index(json.loads(row["extras"])) for row in rows] == found
+
+
+@pytest.mark.databases("sqlite")
+def test_images_with_very_many_tags_are_found_by_another_extra(store):
+    settings, _, database = store
+    tags = [{"tag": f"tag {number}", "eta": 0.5} for number in range(60)]
+    submit(settings, "tags", plan({"extras": tags}))
+
+    @sa.event.listens_for(database.engine, "checkout")
+    def limit_variables(connection, *_others):
+        connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 50)
+
+    assert len(list(find(database, Filter(sweep="tags", eta=[0.5])))) == 60
 
 
 def test_parameters_that_differ_are_named(store):
