@@ -1,7 +1,8 @@
 """The command `nightsweep grid`: a contact sheet of a sweep."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,11 @@ from producer.talk import talk
 from producer.watch import describe_incomplete
 from storage import sweeps
 from storage.completeness import find_incomplete
+from storage.database import Database
 from storage.errors import UsageError
 from storage.filters import Filter
 from storage.store import Store
+from storage.sweeps import Sweep
 
 if TYPE_CHECKING:
     from producer.sheet.pages import Pages
@@ -87,7 +90,9 @@ def grid(name: str | None, *, out: Path | None, **asked: Any) -> None:
         check_file(out)
     with Store() as store:
         file = out or store.settings.home / "grids" / f"{name}.png"
-        _refuse_unmade(name, _count_states(store, name))
+        with _opened(store, name) as (database, sweep):
+            _refuse_unmade(name, sweeps.count_states(database, sweep))
+            incomplete = find_incomplete(database, sweep)
         pages = lay_out(store, name, **asked)
     if pages is None:
         talk(f"{name} has no such image; show more with fewer --fix.")
@@ -98,7 +103,8 @@ def grid(name: str | None, *, out: Path | None, **asked: Any) -> None:
     for path in save_pages(pages, file, lettering=lettering):
         click.echo(path)
     talk(_summary(pages))
-    _tell_incomplete(store, name)
+    if incomplete:
+        talk(describe_incomplete(name, incomplete))
     if illegible := find_illegible(pages.texts, lettering):
         talk(
             "Warning: no typeface of this machine has all letters of "
@@ -132,7 +138,8 @@ def lay_out(
     # Imported here: Pillow is not needed to refuse a wrong name.
     from producer.sheet.pages import make_pages
 
-    known = _axes_of(store, sweep)
+    with _opened(store, sweep) as (_, stored):
+        known = stored.axes
     early = [fix for fix in fixes if fix.partition("=")[0].strip() in known]
     pictures = _read_pictures(store, sweep, narrow(known, early))
     if not pictures:
@@ -198,23 +205,11 @@ def _name_some(texts: Sequence[str]) -> list[str]:
     return [*named, f"{more:,} more"] if more else named
 
 
-def _axes_of(store: Store, name: str) -> Labels:
+@contextmanager
+def _opened(store: Store, name: str) -> Iterator[tuple[Database, Sweep]]:
     with opened_to_read(store.settings) as database:
         (sweep,) = sweeps.require_sweeps(database, [name])
-        return sweep.axes
-
-
-def _count_states(store: Store, name: str) -> dict[str, int]:
-    with opened_to_read(store.settings) as database:
-        (sweep,) = sweeps.require_sweeps(database, [name])
-        return sweeps.count_states(database, sweep)
-
-
-def _tell_incomplete(store: Store, name: str) -> None:
-    with opened_to_read(store.settings) as database:
-        (sweep,) = sweeps.require_sweeps(database, [name])
-        if found := find_incomplete(database, sweep):
-            talk(describe_incomplete(name, found))
+        yield database, sweep
 
 
 def _read_pictures(store: Store, sweep: str, labels: Labels) -> list[Picture]:

@@ -5,7 +5,7 @@ from producer.options import program
 from storage.folders import Folder
 
 
-def describe_missed(folder: Folder, count: int) -> str:
+def describe_missing(folder: Folder, count: int) -> str:
     """Say that images are not where they were written, and the ways out.
 
     Args:

@@ -13,7 +13,7 @@ import click
 
 from producer.amounts import duration, images
 from producer.crew import Crew
-from producer.missed import describe_missed
+from producer.missing_images import describe_missing
 from producer.options import (
     INTERRUPTED,
     program,
@@ -31,7 +31,7 @@ from storage import sweeps
 from storage.blocks import count_unmade, groups_blocked_by_all
 from storage.database import Database, open_database, open_existing
 from storage.errors import DatabaseError
-from storage.folders import count_missed, look_at_folder
+from storage.folders import count_missing, look_at_folder
 from storage.gpus import has_nvidia
 from storage.owners import my_host
 from storage.progress import Worker, able, list_workers
@@ -120,8 +120,8 @@ def _look_at_images(settings: Settings) -> None:
     if database is not None:
         with closing(database):
             folder = look_at_folder(database, settings.images)
-            if missed := count_missed(database, folder):
-                talk(f"Warning: {describe_missed(folder, missed)}")
+            if missing := count_missing(database, folder):
+                talk(f"Warning: {describe_missing(folder, missing)}")
 
 
 @contextmanager

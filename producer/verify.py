@@ -14,7 +14,7 @@ from producer.audit import Audit
 from producer.fitting import terminal_width
 from producer.hashing import tell_hashing
 from producer.json_lines import json_option, write_json
-from producer.missed import describe_missed
+from producer.missing_images import describe_missing
 from producer.opening import tell_who_works, wake
 from producer.options import program, sweep_option
 from producer.tables import Column, write_table
@@ -124,16 +124,16 @@ def verify(
         if repair:
             names.complete()
         elsewhere = folders.count_elsewhere(database, here, sweep=sweep)
-        missed = elsewhere.pop(folder.place, 0)
+        missing = elsewhere.pop(folder.place, 0)
         wake(settings, audit.queued, priority=NORMAL_PRIORITY)
         talk(audit.summary())
-        for note in _notes(audit, folder, elsewhere, missed=missed):
+        for note in _notes(audit, folder, elsewhere, missing=missing):
             talk(note)
         if names.unknown:
             talk(_say_unknown(names.unknown))
         if audit.queued:
             tell_who_works(database, name)
-    sys.exit(1 if audit.unrepaired or missed else 0)
+    sys.exit(1 if audit.unrepaired or missing else 0)
 
 
 def _say_unknown(models: Iterable[str]) -> str:
@@ -174,16 +174,16 @@ def _open_folder(
 
 def _refuse_replaced(database: Database, folder: Folder) -> None:
     """Refuse an empty mount point, or another folder in the place of the images."""
-    if missed := folders.count_missed(database, folder):
-        raise ImageStoreError(describe_missed(folder, missed))
+    if missing := folders.count_missing(database, folder):
+        raise ImageStoreError(describe_missing(folder, missing))
 
 
 def _notes(
-    audit: Audit, folder: Folder, elsewhere: Mapping[str, int], *, missed: int
+    audit: Audit, folder: Folder, elsewhere: Mapping[str, int], *, missing: int
 ) -> Iterator[str]:
     """Yield sentences about images and files that were left out."""
-    if missed:
-        yield describe_missed(folder, missed)
+    if missing:
+        yield describe_missing(folder, missing)
     if elsewhere:
         places = ", ".join(sorted(elsewhere))
         count = count_images(sum(elsewhere.values()))

@@ -126,7 +126,7 @@ def rows_here(database: Database, folder: Folder) -> Condition:
     return sa.or_(is_noted, sa.and_(unnoted, results.c.environment_id.in_(here)))
 
 
-def count_missed(database: Database, folder: Folder) -> int:
+def count_missing(database: Database, folder: Folder) -> int:
     """Count the images that were written to another folder at this very place.
 
     There are some where a disk is not mounted, or the folder was replaced or deleted.

@@ -116,10 +116,7 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
         # One statement, so that two producers may submit the same sweep at once.
         stored = connection.execute(
             insert_into(connection, sweeps)
-            .values(
-                {"name": name, "submitting": submitting}
-                | {**first, **values, **urgency}
-            )
+            .values(name=name, submitting=submitting, **{**first, **values, **urgency})
             .on_conflict_do_update(
                 index_elements=["name"],
                 set_={

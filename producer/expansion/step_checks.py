@@ -70,9 +70,11 @@ def check_steps(
             unfit.append(_Unfit(cell=cell, exclusion=tokens, message=messages[0]))
         else:
             note(cell, messages[0])
-    left = [each for each in unfit if each.scheduler.word in made]
+    left = []
     for each in unfit:
-        if each.scheduler.word not in made:
+        if each.scheduler.word in made:
+            left.append(each)
+        else:
             note(each.cell, each.message)
     if left:
         grid.leave_out(each.exclusion for each in left)

@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from producer.amounts import size
 from producer.hashing import tell_hashing
 from producer.health.check import Check, fail, fine
-from producer.missed import describe_missed
+from producer.missing_images import describe_missing
 from storage.claims import runnable_groups
 from storage.database import Database, utc_now
 from storage.errors import ImageStoreError, ModelError
 from storage.fingerprint import Digests, verify
-from storage.folders import Folder, count_missed, look_at_folder
+from storage.folders import Folder, count_missing, look_at_folder
 from storage.images import relative_path
 from storage.job import Model
 from storage.model_places import first_whole, in_order, places_of
@@ -38,9 +38,8 @@ def check_images(settings: Settings, database: Database | None) -> Iterator[Chec
     # Before anything is written there: it may be another database's, or the folder on
     # which a disk was mounted.
     folder = look_at_folder(database, images) if database else None
-    missed = count_missed(database, folder) if database and folder else 0
-    if folder and missed:
-        yield fail("image folder", describe_missed(folder, missed))
+    if database and folder and (missing := count_missing(database, folder)):
+        yield fail("image folder", describe_missing(folder, missing))
         return
     if not images.is_dir():
         detail = f"{images} is not there yet; the first sweep makes it"
