@@ -55,11 +55,13 @@ class Recipe:
         (folder / "users.acl").write_text(users)
 
     def _filled_in(self, page: str) -> str:
-        for name, password in self.passwords.items():
-            page = page.replace(f"{name.upper()}_PASSWORD", password)
         page = page.replace("queue.example.org", "localhost")
         page = page.replace("/etc/nightsweep", str(self.folder))
-        return page.replace("6380", str(self.port))
+        page = page.replace("6380", str(self.port))
+        # Last, since a password may have those digits in it.
+        for name, password in self.passwords.items():
+            page = page.replace(f"{name.upper()}_PASSWORD", password)
+        return page
 
     def url_of(self, user: str) -> str:
         """Give the URL of `producer` or `worker`."""
