@@ -84,8 +84,11 @@ class Batches:
         source = _Closed(self.work) if slots.width < width else self.work
         if self._fits(slots, jobs, source):
             return width
-        self.work.put_back(slots.jobs)
-        return self._make_room(slots, width)
+        unmade, rows = slots.jobs, slots.width
+        self.work.put_back(unmade)
+        # Its tensors leave memory before the next batch is tried.
+        del slots
+        return self._make_room(unmade, rows, width)
 
     def _rows(self, jobs: int, width: int) -> int:
         # A compiled network would be compiled again for each other width.
@@ -103,14 +106,18 @@ class Batches:
             if not is_shortage(exc):
                 raise
             log.warning(
-                "%d rows do not fit: %s", slots.width, exc, extra={"action": "no_room"}
+                "%d rows do not fit: %s",
+                slots.width,
+                # Not the error itself: whoever keeps it keeps the tensors, too.
+                str(exc),
+                extra={"action": "no_room"},
             )
             return False
         return True
 
-    def _make_room(self, slots: Slots, width: int) -> int:
-        if not (self.pipelines.drop_spare() or self._forget_texts(slots.jobs)):
-            width = slots.width // 2
+    def _make_room(self, jobs: list[Job], rows: int, width: int) -> int:
+        if not (self.pipelines.drop_spare() or self._forget_texts(jobs)):
+            width = rows // 2
             if not width:
                 msg = (
                     "one image must fit into memory beside its model, but does not; "
@@ -119,7 +126,7 @@ class Batches:
                 raise UnfitError(msg)
             with suppress(DatabaseError):
                 self.widths.set(
-                    slots.jobs[0], self.environment.gpu, width=width, reason="memory"
+                    jobs[0], self.environment.gpu, width=width, reason="memory"
                 )
             self.work.expect(width)
         gc.collect()

@@ -60,7 +60,7 @@ def measure_widths(
             rate = _measure_width(starter, jobs, width)
         except torch.OutOfMemoryError as exc:
             log.warning(
-                "%d rows do not fit: %s", width, exc, extra={"action": "no_room"}
+                "%d rows do not fit: %s", width, str(exc), extra={"action": "no_room"}
             )
             yield width, None
             return

@@ -2,6 +2,7 @@
 
 import math
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -160,6 +161,24 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(
     again = {job.key for back in basket.put_backs for job in back}
     assert again <= {job.key for job in jobs}
     assert images(basket) == images(run(painter, jobs))
+
+
+def test_a_batch_that_did_not_fit_leaves_memory_before_the_next_one(
+    painter: TorchPainter, notes: Notes, sd: str
+) -> None:
+    given: list[weakref.ref[torch.Tensor]] = []
+
+    def look(asked: Any) -> None:
+        assert not [each for each in given if each() is not None]
+        if len(asked[0]) > 2:
+            given.append(weakref.ref(asked[0]))
+            raise torch.OutOfMemoryError
+
+    notes.width = 4
+    # What was logged is kept to the end of a test, with all that was given.
+    with before_each(UNet2DConditionModel, look):
+        run(painter, make_various(NAMES[:4], model=sd))
+    assert len(given) == 2
 
 
 def test_how_wide_is_too_wide_is_measured(
