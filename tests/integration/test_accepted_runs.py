@@ -34,6 +34,9 @@ RUNS_ALL_THE_SAME = re.compile(
         )
     )
 )
+#: The same on kinds whose highest noise level gives the last timestep of the training.
+#: The others miss it by a last bit of a logarithm, and a plan counts on that.
+RUNS_BY_LAST_BITS = {"pixart": "can round to it twice"}
 FEW = (1, 2, 3, 21)
 MANY = range(1, 61)
 LARGE = (61, 100, 250, 999, 1000)
@@ -55,12 +58,12 @@ each_kind = pytest.mark.parametrize("kind", KINDS)
 
 @pytest.mark.parametrize("kind", DIFFERENT)
 def test_a_plan_accepts_what_runs_and_nothing_else(kind: str) -> None:
-    assert [*_disagreements(KINDS[kind], FEW, dtype="float32")] == []
+    assert [*_disagreements(kind, FEW, dtype="float32")] == []
 
 
 @pytest.mark.parametrize("kind", ["cosine", "zero_snr"])
 def test_a_plan_accepts_what_runs_in_float16_too(kind: str) -> None:
-    assert [*_disagreements(KINDS[kind], (2, 8), dtype="float16")] == []
+    assert [*_disagreements(kind, (2, 8), dtype="float16")] == []
 
 
 @pytest.mark.parametrize("kind", ["sd15", "zero_snr", "cosine", "sd3"])
@@ -68,7 +71,7 @@ def test_a_plan_refuses_step_counts_from_where_diffusers_fails(kind: str) -> Non
     for trial in _different(KINDS[kind]):
         for steps in _edge(trial):
             refusal, fault = trial.refusal(steps), trial.fault_of_timesteps(steps)
-            if RUNS_ALL_THE_SAME.search(refusal):
+            if _is_decided(refusal, kind):
                 continue
             assert bool(refusal) is bool(fault), (trial.name, steps, refusal, fault)
 
@@ -76,28 +79,35 @@ def test_a_plan_refuses_step_counts_from_where_diffusers_fails(kind: str) -> Non
 @pytest.mark.slow
 @each_kind
 def test_a_plan_accepts_what_runs_at_many_step_counts(kind: str) -> None:
-    assert [*_disagreements(KINDS[kind], (*MANY, *LARGE), dtype="float32")] == []
+    assert [*_disagreements(kind, (*MANY, *LARGE), dtype="float32")] == []
 
 
 @pytest.mark.slow
 @each_kind
 def test_a_plan_accepts_what_runs_at_many_step_counts_in_float16(kind: str) -> None:
-    assert [*_disagreements(KINDS[kind], MANY, dtype="float16")] == []
+    assert [*_disagreements(kind, MANY, dtype="float16")] == []
 
 
 @pytest.mark.slow
 @each_kind
 def test_a_plan_knows_every_step_count_that_cannot_be_set(kind: str) -> None:
-    assert [*_misjudged(KINDS[kind])] == []
+    assert [*_misjudged(kind)] == []
 
 
-def _disagreements(kind: Kind, counts: Iterable[int], *, dtype: str) -> Iterator[str]:
+def _is_decided(refusal: str, kind: str) -> bool:
+    """Tell whether it is refused on purpose, though diffusers may run it."""
+    words = RUNS_BY_LAST_BITS.get(kind)
+    runs_by_last_bits = words is not None and words in refusal
+    return runs_by_last_bits or bool(RUNS_ALL_THE_SAME.search(refusal))
+
+
+def _disagreements(kind: str, counts: Iterable[int], *, dtype: str) -> Iterator[str]:
     """Give a line for each name and number of steps that are judged wrongly."""
     for name in NAMES:
-        trial = Trial(name, kind)
+        trial = Trial(name, KINDS[kind])
         for steps in counts:
             refusal = trial.refusal(steps, dtype)
-            if RUNS_ALL_THE_SAME.search(refusal):
+            if _is_decided(refusal, kind):
                 continue
             outcome = trial.run(steps, dtype)
             is_miscounted = not refusal and outcome.evaluations != trial.count(steps)
@@ -106,12 +116,12 @@ def _disagreements(kind: Kind, counts: Iterable[int], *, dtype: str) -> Iterator
                 yield f"{name}, {steps} steps: {refusal or 'accepted'}; {was}"
 
 
-def _misjudged(kind: Kind) -> Iterator[str]:
+def _misjudged(kind: str) -> Iterator[str]:
     """Give a line for each number of steps that is set otherwise than a plan thinks."""
-    for trial in _different(kind):
+    for trial in _different(KINDS[kind]):
         for steps in range(1, 1001):
             refusal = trial.refusal(steps)
-            if RUNS_ALL_THE_SAME.search(refusal):
+            if _is_decided(refusal, kind):
                 continue
             fault = trial.fault_of_timesteps(steps)
             if bool(fault) is not bool(refusal):

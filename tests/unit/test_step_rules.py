@@ -7,7 +7,7 @@ import pytest
 
 from storage import schedulers
 from tests.builders import SD3, SD15, ZERO_SNR
-from tests.model_configs import COSINE, PIXART, V_PREDICTION
+from tests.model_configs import COSINE, EDM_WITH_BETAS, PIXART, V_PREDICTION
 
 ZERO_SNR_DDIM = {**ZERO_SNR, "_class_name": "DDIMScheduler"}
 
@@ -36,8 +36,8 @@ def test_a_first_timestep_that_is_there_twice_is_refused_with_the_nearest_count(
     assert refusals("dpmpp_2m_beta", 31) == []
     assert refusals("dpmpp_2m_beta", 32) == [
         "DPMSolverMultistepScheduler looks up its first timestep, which must be there"
-        " once, but 32 steps with `use_beta_sigmas` round to it twice on this model;"
-        " use 31 steps or fewer"
+        " once, but 32 steps with `use_beta_sigmas` can round to it twice on this"
+        " model; use 31 steps or fewer"
     ]
 
 
@@ -90,8 +90,13 @@ def test_as_many_steps_as_the_training_has_are_refused(name: str) -> None:
     assert "two steps of 1000 have the same, which gives NaN; use 999 steps or" in said
 
 
-def test_a_jump_that_float32_cannot_subtract_is_refused() -> None:
-    (said,) = refusals("dpm2_a", 2, config=PIXART)
+@pytest.mark.parametrize(
+    ("name", "config"), [("dpm2_a", PIXART), ("dpm2_a_karras", EDM_WITH_BETAS)]
+)
+def test_a_jump_that_float32_cannot_subtract_is_refused(
+    name: str, config: Mapping[str, Any]
+) -> None:
+    (said,) = refusals(name, 2, config=config)
     assert "more than 2048 times smaller" in said
     assert said.endswith("; use 3 steps")
 
