@@ -34,15 +34,22 @@ class Listed:
     Attributes:
         times: Seconds of `time.time()` at which pictures were ready.
         jobs: Those that were finished, in the same order.
+        kept: Pictures that were handed over to be finished.
     """
 
     def __init__(self, jobs: Sequence[Job], width: int) -> None:
         self.times: list[float] = []
         self.jobs: list[Job] = []
+        self.kept = 0
         self._left = deque(jobs)
         self._room = threading.BoundedSemaphore(WIDTHS_IN_HAND * width)
         self._developer = ThreadPoolExecutor(1)
         self._made: list[Future[None]] = []
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a row that ends is filled again."""
+        return bool(self._left)
 
     def expect(self, width: int) -> None:
         """See `workers.painting.Work`."""
@@ -64,6 +71,7 @@ class Listed:
 
     def keep(self, job: Job, develop: Callable[[], Painting]) -> None:
         """See `workers.painting.Work`."""
+        self.kept += 1
         self._room.acquire()
         self._made.append(self._developer.submit(self._develop, job, develop))
 

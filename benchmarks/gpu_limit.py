@@ -3,13 +3,14 @@
     python benchmarks/gpu_limit.py --device cuda --model sd15 [--width 64] [--compile]
     python benchmarks/gpu_limit.py --device cuda --model sdxl [--width 16] [--append]
 
-Useful FLOPs are those of the UNet for each evaluation of each image, twice where it is
+Useful FLOPs are those of the UNet for each row that serves an image, twice where it is
 guided, and of the decoder, as torch counts them. They are held against the rate of a
 large matrix product, measured in turn with the images.
 """
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,18 +24,21 @@ import torch
 import workload
 from torch.utils.flop_counter import FlopCounterMode
 
-from storage.job import PlannedJob
+from storage.job import Job, PlannedJob
 from storage.models import locate, read_json
 from workers.pipelines import DTYPES
+from workers.slots import Tally
 
 HEADER = (
     *("model", "width", "images/s", "TFLOP an image", "useful TFLOP/s"),
     *("GEMM TFLOP/s", "share"),
 )
 NOTES = """\
-The painter of a worker alone, between the first and the last fifth of the images.
-Medians; the share is the median of the shares of the rounds. Texts are not counted."""
-STEADY = (0.2, 0.8)
+The painter of a worker alone, as long as a row that ends is filled again. Images/s are
+of the sweep's mean image at that rate. Medians; the share is the median of the shares
+of the rounds. Texts are not counted."""
+#: Steps that are left out: the first ones fill the rows.
+FIRST_STEPS = 3
 #: Rows and columns of the product, on a GPU and on a CPU.
 SIDE = {True: 8192, False: 1024}
 
@@ -72,14 +76,27 @@ def _read_config(folder: Path, part: str) -> dict[str, Any]:
     }
 
 
-def flops_of(planned: Sequence[PlannedJob]) -> list[int]:
-    """Give the useful FLOPs of each job; all are of one model and size."""
-    job = planned[0].job
-    step, decoding = count_flops(job.model.name, (job.width, job.height))
-    return [
-        one.evaluations * step * (2 if one.job.guidance > 1 else 1) + decoding
-        for one in planned
-    ]
+class Watched(bare.Listed):
+    """Jobs from a list; before each step it is noted how far they are."""
+
+    def __init__(self, jobs: Sequence[Job], width: int, tally: Tally) -> None:
+        super().__init__(jobs, width)
+        self._tally = tally
+        self._marks: list[tuple[float, int, int]] = []
+
+    def check(self) -> None:
+        """Note the time, the useful rows and the pictures so far."""
+        if self.has_more:
+            now = time.perf_counter()
+            self._marks.append((now, self._tally.useful, self.kept))
+
+    def rate(self, *, row: int, picture: int) -> float:
+        """Give FLOP/s, of those of a row and of those that end a picture."""
+        if len(self._marks) <= FIRST_STEPS + 1:
+            sys.exit("Too few jobs to measure a rate: ask for several times the width.")
+        first, last = self._marks[FIRST_STEPS], self._marks[-1]
+        seconds, rows, pictures = (b - a for a, b in zip(first, last, strict=True))
+        return (rows * row + pictures * picture) / seconds
 
 
 def time_gemm(device: str, dtype: torch.dtype) -> float:
@@ -110,21 +127,24 @@ def measure(options: argparse.Namespace, planned: Sequence[PlannedJob]) -> list[
         compiled=options.compile,
     )
     jobs = [one.job for one in planned]
-    flops = dict(zip((job.key for job in jobs), flops_of(planned), strict=True))
-    mean = statistics.mean(flops.values())
-    rates, gemms = [], []
+    job = jobs[0]  # all are of one model, size and guidance
+    step, decoding = count_flops(job.model.name, (job.width, job.height))
+    row = step * (2 if job.guidance > 1 else 1)
+    mean = row * statistics.mean(one.evaluations for one in planned) + decoding
+    useful, gemms = [], []
     # Loads, compiles and chooses kernels.
     bare.paint(painter, jobs[: options.width], options.width)
     for _ in range(options.rounds):
         gemms.append(time_gemm(options.device, DTYPES[options.dtype]))
-        done = bare.paint(painter, jobs, options.width)
-        rates.append(bench.rate(done.times, *STEADY))
-        print(f"{rates[-1]:.2f} images/s, {gemms[-1] / 1e12:.2f} TFLOP/s", flush=True)
-    useful = [rate * mean for rate in rates]
+        work = Watched(jobs, options.width, painter.tally)
+        painter.paint(work)
+        work.finish()
+        useful.append(work.rate(row=row, picture=decoding))
+        print(f"{useful[-1] / 1e12:.2f} of {gemms[-1] / 1e12:.2f} TFLOP/s", flush=True)
     return [
         options.model,
         str(options.width),
-        f"{statistics.median(rates):.2f}",
+        f"{statistics.median(useful) / mean:.2f}",
         f"{mean / 1e12:.3f}",
         f"{statistics.median(useful) / 1e12:.3f}",
         f"{statistics.median(gemms) / 1e12:.3f}",
