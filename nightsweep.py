@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from producer.submit import submit
+    from producer.commands.submit import submit
     from storage.store import Store
 
 __all__ = ["Store", "main", "submit"]
 
-_LAZY = {"Store": "storage.store", "submit": "producer.submit"}
+_LAZY = {"Store": "storage.store", "submit": "producer.commands.submit"}
 _PACKAGES = ("storage", "producer", "workers")
 
 

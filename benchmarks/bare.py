@@ -17,8 +17,8 @@ import workload
 
 from storage.errors import JobError
 from storage.job import Job
+from workers.engine.torch_painter import TorchPainter
 from workers.painting import Painting
-from workers.torch_painter import TorchPainter
 
 #: Remembers the digests of weights, which take a while to compute.
 DIGESTS = Path(tempfile.gettempdir()) / "nightsweep-benchmark-digests.json"

@@ -17,7 +17,7 @@ import report
 import torch
 import workload
 
-from storage.embedded import stop
+from storage.broker.embedded import stop
 from storage.settings import Settings, read_settings
 
 ROUNDS = 5

@@ -23,8 +23,8 @@ import bench
 import report
 import workload
 
-from producer.submit import submit
-from workers.child import WORKER_ENVIRONMENT
+from producer.commands.submit import submit
+from workers.supervision.child import WORKER_ENVIRONMENT
 
 #: The images between which the rate is taken: after the start, before the tail.
 STEADY = (0.2, 0.8)
@@ -52,7 +52,7 @@ def time_worker(spec: Path, options: argparse.Namespace) -> float:
     with bench.own_state(**WORKER_ENVIRONMENT, NIGHTSWEEP_COMPILE=compiled) as state:
         submit(str(spec), settings=state.settings)
         command = [
-            *("workers.process", "--name", "bench", "--device", options.device),
+            *("workers.process.main", "--name", "bench", "--device", options.device),
             *("--threads", str(options.threads)),
         ]
         with state.running(*command) as process:

@@ -25,9 +25,9 @@ import workload
 from torch.utils.flop_counter import FlopCounterMode
 
 from storage.job import Job, PlannedJob
-from storage.models import locate, read_json
-from workers.pipelines import DTYPES
-from workers.slots import Tally
+from storage.models.model_files import locate, read_json
+from workers.engine.pipelines import DTYPES
+from workers.engine.slots import Tally
 
 HEADER = (
     *("model", "width", "images/s", "TFLOP an image", "useful TFLOP/s"),

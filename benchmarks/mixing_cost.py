@@ -25,11 +25,11 @@ import workload
 
 from storage.errors import JobError
 from storage.job import Job
-from workers.compiling import Compiled
-from workers.pipelines import Pipelines
-from workers.schedulers import build
-from workers.slot import Starter
-from workers.slots import Slots, Tally
+from workers.engine.compiling import Compiled
+from workers.engine.pipelines import Pipelines
+from workers.engine.schedulers import build
+from workers.engine.slot import Starter
+from workers.engine.slots import Slots, Tally
 
 #: All take one call of the network a step, so that no row is ever empty.
 SCHEDULERS = (

@@ -18,17 +18,17 @@ import bench
 import report
 import workload
 
-from producer.submit import submit
-from storage.database import open_database
-from storage.embedded import broker_url
-from storage.images import ImageFolder
-from storage.owners import my_name
-from storage.queue import make_app
+from producer.commands.submit import submit
+from storage.broker.embedded import broker_url
+from storage.broker.queue import make_app
+from storage.files.images import ImageFolder
+from storage.host.owners import my_name
 from storage.settings import Settings
-from workers.beat import Beat
-from workers.kit import Kit
-from workers.slots import Tally
-from workers.turn import Turn
+from storage.sql.database import open_database
+from workers.engine.slots import Tally
+from workers.execution.beat import Beat
+from workers.execution.kit import Kit
+from workers.execution.turn import Turn
 
 HEADER = ("width", "jobs", "calls", "rows", "useful rows", "occupancy", "images/s")
 NOTES = """\

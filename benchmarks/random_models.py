@@ -16,7 +16,7 @@ import diffusers
 import torch
 import transformers
 
-from storage.models import BUILTIN_FOLDERS
+from storage.models.model_files import BUILTIN_FOLDERS
 
 ARCHITECTURES = Path(__file__).with_name("architectures")
 NAMES = tuple(sorted(file.stem for file in ARCHITECTURES.glob("*.json")))

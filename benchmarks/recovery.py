@@ -24,8 +24,8 @@ import sqlalchemy as sa
 # The stand-in and the processes are those of the tests of faults.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from storage.database import open_database
-from storage.schema import jobs
+from storage.sql.database import open_database
+from storage.sql.schema import jobs
 from tests.faults.night import STAND_IN, Night
 from tests.faults.server import RedisServer
 

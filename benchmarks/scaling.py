@@ -18,7 +18,7 @@ import bench
 import report
 import workload
 
-from producer.submit import submit
+from producer.commands.submit import submit
 
 WIDTH = 4
 STEP_S = 0.25

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import torch
 
-from producer.models import describe
-from storage import schedulers
+from producer.models.cards import describe
+from storage.catalogue import schedulers
 from storage.errors import JobError
 from storage.job import Job
-from storage.models import locate
-from workers.families import FAMILIES
-from workers.loading import load_pipeline
-from workers.slot import Slot, Starter
-from workers.slots import Slots, Tally
+from storage.models.model_files import locate
+from workers.engine.families import FAMILIES
+from workers.engine.loading import load_pipeline
+from workers.engine.slot import Slot, Starter
+from workers.engine.slots import Slots, Tally
 
 WIDTH = 4
 NAMES = (

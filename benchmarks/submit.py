@@ -29,15 +29,15 @@ import report
 import sqlalchemy as sa
 from celery import Celery
 
-from producer.submit import submit
-from storage.claims import Claim, claim, groups_of
-from storage.database import Database, open_database
-from storage.embedded import broker_url, stop
+from producer.commands.submit import submit
+from storage.broker.embedded import broker_url, stop
+from storage.broker.queue import QUEUE, make_app, redis_client
 from storage.errors import DatabaseError
-from storage.owners import my_name
-from storage.queue import QUEUE, make_app, redis_client
-from storage.schema import jobs
+from storage.host.owners import my_name
+from storage.jobs.claims import Claim, claim, groups_of
 from storage.settings import Settings, read_settings
+from storage.sql.database import Database, open_database
+from storage.sql.schema import jobs
 
 CLAIMERS = 4
 #: Seconds between two claims of one claimer, and jobs in each: 640 jobs/s together,

@@ -23,7 +23,7 @@ import report
 import workload
 
 from storage.job import Job
-from storage.models import BUILTIN_FOLDERS
+from storage.models.model_files import BUILTIN_FOLDERS
 
 HEADER = (
     *("sweep", "loop, images/s", "nightsweep run, images/s", "ratio"),

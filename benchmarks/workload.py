@@ -11,7 +11,7 @@ from typing import Any
 import random_models
 
 from producer.expansion.expand import read_jobs
-from producer.models import describe
+from producer.models.cards import describe
 from storage.job import PlannedJob
 
 PROMPTS = tuple(

@@ -7,33 +7,33 @@ from typing import Any
 
 import click
 
+from producer.display.talk import talk, wrapped
 from producer.interrupts import interruptible
 from producer.options import INTERRUPTED
-from producer.talk import talk, wrapped
 from storage.errors import NightsweepError, QueueError
 from storage.texts import is_text, shown_bytes
 
 #: Command name to the module and the click command in it.
 COMMANDS: Mapping[str, str] = {
-    "run": "producer.run:run",
-    "plan": "producer.plan:plan",
-    "submit": "producer.submit:submit_command",
+    "run": "producer.commands.run:run",
+    "plan": "producer.commands.plan:plan",
+    "submit": "producer.commands.submit:submit_command",
     "worker": "workers.cli:worker",
-    "status": "producer.status:status",
-    "pause": "producer.life:pause",
-    "resume": "producer.life:resume",
-    "cancel": "producer.life:cancel",
-    "priority": "producer.life:priority",
-    "retry": "producer.retry:retry",
-    "extend": "producer.extend:extend",
-    "find": "producer.find:find",
-    "show": "producer.find:show",
-    "grid": "producer.grid:grid",
-    "schedulers": "producer.schedulers:schedulers",
-    "calibrate": "producer.calibrate:calibrate",
-    "verify": "producer.verify:verify",
-    "doctor": "producer.doctor:doctor",
-    "down": "producer.down:down",
+    "status": "producer.commands.status:status",
+    "pause": "producer.commands.life:pause",
+    "resume": "producer.commands.life:resume",
+    "cancel": "producer.commands.life:cancel",
+    "priority": "producer.commands.life:priority",
+    "retry": "producer.commands.retry:retry",
+    "extend": "producer.commands.extend:extend",
+    "find": "producer.commands.find:find",
+    "show": "producer.commands.find:show",
+    "grid": "producer.commands.grid:grid",
+    "schedulers": "producer.commands.schedulers:schedulers",
+    "calibrate": "producer.commands.calibrate:calibrate",
+    "verify": "producer.commands.verify:verify",
+    "doctor": "producer.commands.doctor:doctor",
+    "down": "producer.commands.down:down",
 }
 
 

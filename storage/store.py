@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
 
-from storage import filters, speeds, sweeps
-from storage.asking import ask
-from storage.database import Database, open_for_reading
 from storage.errors import ImageStoreError, UsageError
-from storage.filters import Filter
-from storage.folders import find_place, look_at_folder
-from storage.images import ImageFolder
-from storage.ranges import Asked, read_numbers
-from storage.schema import environments, jobs, results, scores
+from storage.files.folders import find_place, look_at_folder
+from storage.files.images import ImageFolder
+from storage.jobs import speeds, sweeps
 from storage.settings import Settings, read_settings
+from storage.sql import filters
+from storage.sql.asking import ask
+from storage.sql.database import Database, open_for_reading
+from storage.sql.filters import Filter
+from storage.sql.ranges import Asked, read_numbers
+from storage.sql.schema import environments, jobs, results, scores
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -213,7 +214,7 @@ class Store:
     def speeds(
         self, *, model: str | None = None, gpu: str | None = None
     ) -> list[dict[str, Any]]:
-        """Give what calibrations measured, as the fields of `storage.speeds.Speed`.
+        """Give what calibrations measured: fields of `storage.jobs.speeds.Speed`.
 
         They come by model, GPU, size, scheduler and steps, older ones first.
 

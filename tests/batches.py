@@ -9,19 +9,19 @@ from typing import Any
 import diffusers
 import torch
 
-from producer.models import ModelCard, describe
-from storage import schedulers
+from producer.models.cards import ModelCard, describe
+from storage.catalogue import schedulers
 from storage.job import Job
-from storage.models import BUILTIN_FOLDERS
+from storage.models.model_files import BUILTIN_FOLDERS
 from tests.work import Basket, go_on
-from workers.clock import Clock
-from workers.decoding import Decoded, decode
-from workers.families import FAMILIES, Texts
-from workers.loading import mend_clip_skip
-from workers.pipelines import DTYPES
-from workers.slot import Slot, Starter
-from workers.slots import Slots, Tally
-from workers.texts import TextCache
+from workers.engine.clock import Clock
+from workers.engine.decoding import Decoded, decode
+from workers.engine.families import FAMILIES, Texts
+from workers.engine.loading import mend_clip_skip
+from workers.engine.pipelines import DTYPES
+from workers.engine.slot import Slot, Starter
+from workers.engine.slots import Slots, Tally
+from workers.engine.texts import TextCache
 
 PROMPTS = ("a cat", "two dogs", "a green square", "red", "a blue circle")
 #: Those that are no numbers of half precision come first.

@@ -6,14 +6,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import claims
-from storage.claims import Claim
-from storage.database import Database
 from storage.job import Job, Model, PlannedJob
-from storage.results import Environment, Result, Timings
-from storage.schema import jobs
-from storage.sweeps import NORMAL_PRIORITY, Sweep, save_sweep
-from storage.wishes import add_jobs
+from storage.jobs import claims
+from storage.jobs.claims import Claim
+from storage.jobs.results import Environment, Result, Timings
+from storage.jobs.sweeps import NORMAL_PRIORITY, Sweep, save_sweep
+from storage.jobs.wishes import add_jobs
+from storage.sql.database import Database
+from storage.sql.schema import jobs
 
 #: The scheduler config of Stable Diffusion 1.5, as its JSON file has it.
 SD15 = {

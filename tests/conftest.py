@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from celery import Celery
 
-from storage.database import Database
-from storage.embedded import broker_url, stop
-from storage.queue import make_app
+from storage.broker.embedded import broker_url, stop
+from storage.broker.queue import make_app
 from storage.settings import Settings, read_settings
+from storage.sql.database import Database
 from tests.databases import open_new
-from workers import outages
+from workers.vitals import outages
 
 # Before torch is loaded: its idle threads would spin, and take the cores from others.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -182,7 +182,9 @@ def app(settings: Settings) -> Iterator[Celery]:
 @pytest.fixture
 def other() -> Iterator["subprocess.Popen[str]"]:
     """Give another process of this host, which says its name, and waits."""
-    code = "from storage.owners import my_name; print(my_name(), flush=True); input()"
+    code = (
+        "from storage.host.owners import my_name; print(my_name(), flush=True); input()"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         stdin=subprocess.PIPE,

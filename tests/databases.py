@@ -10,8 +10,8 @@ from contextlib import closing
 from functools import cache
 from pathlib import Path
 
-from storage.database import Database, open_database
 from storage.settings import sqlite_path
+from storage.sql.database import Database, open_database
 
 
 def open_new(url: str) -> Database:

@@ -21,9 +21,9 @@ from storage.errors import DeviceError, UnfitError
 from storage.job import Job
 from storage.settings import read_settings
 from tests import stand_in
-from workers import phases
-from workers.finish import Develop
+from workers.execution.finish import Develop
 from workers.painting import Painting, Work
+from workers.vitals import phases
 
 HOURS_S = 7200.0
 
@@ -103,5 +103,5 @@ def _misbehave(jobs: list[Job]) -> None:
 
 
 def make_painter(_device: str, **options: Any) -> FaultyPainter:
-    """Make the painter, as `workers.process` asks for it."""
+    """Make the painter, as `workers.process.main` asks for it."""
     return FaultyPainter(**options)

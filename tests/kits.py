@@ -4,11 +4,11 @@ from typing import Any
 
 from celery import Celery
 
-from storage.database import Database
-from storage.images import ImageFolder
+from storage.files.images import ImageFolder
 from storage.settings import Settings
-from workers.beat import Beat
-from workers.kit import Kit
+from storage.sql.database import Database
+from workers.execution.beat import Beat
+from workers.execution.kit import Kit
 
 OWNER = "host:7:7"
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from storage.database import open_database
-from storage.partial_indexes import metadata
+from storage.sql.database import open_database
+from storage.sql.partial_indexes import metadata
 from tests.processes import PATIENCE_S, wait_until
 
 #: Its programs refuse to run as root; the system's user for it, or any other.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from storage.servers import PROGRAMS
+from storage.broker.servers import PROGRAMS
 
 ROOT = Path(__file__).parents[1]
 #: Seconds without any movement after which a wait is given up, however slow the machine
@@ -134,7 +134,7 @@ def find_workers(home: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):  # it ends meanwhile, or has: a zombie has no words
-            if "workers.process" not in process.cmdline():
+            if "workers.process.main" not in process.cmdline():
                 continue
             if process.environ().get("NIGHTSWEEP_HOME") == str(home):
                 found.append(process)

@@ -9,7 +9,7 @@ import diffusers
 import torch
 from PIL.Image import Image
 
-from storage.models import BUILTIN_FOLDERS
+from storage.models.model_files import BUILTIN_FOLDERS
 
 #: What torch chooses for this machine; a plain script leaves it alone.
 THREADS = torch.get_num_threads()

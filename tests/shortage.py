@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from storage.job import Job
 from tests.batches import make_job
 from tests.work import Basket, Notes
-from workers.torch_painter import TorchPainter
+from workers.engine.torch_painter import TorchPainter
 
 #: Wider batches are not tried.
 MOST_WIDTH = 1024

@@ -24,7 +24,7 @@ from PIL import Image
 
 from storage.errors import JobError, ModelError
 from storage.job import Job
-from storage.results import Environment
+from storage.jobs.results import Environment
 from workers.painting import Painting, Places, Widths, Work
 
 STEP_S = 0.01
@@ -169,7 +169,7 @@ def make_painter(
     places: Places,
     compile_network: bool,
 ) -> StandIn:
-    """Make the stand-in, as `workers.process` asks for it."""
+    """Make the stand-in, as `workers.process.main` asks for it."""
     assert threads
     assert digests.name
     assert widths

@@ -9,14 +9,14 @@ from typing import Any
 
 from diffusers.utils import logging as diffusers_logging
 
-from storage import schedulers
+from storage.catalogue import schedulers
+from storage.catalogue.pipeline_families import FAMILIES
+from storage.catalogue.schedulers import NAMES, Scheduler
 from storage.job import canonical_json
-from storage.pipeline_families import FAMILIES
-from storage.schedulers import NAMES, Scheduler
 from tests.denoising import Outcome, denoise, set_timesteps
 from tests.model_configs import KINDS, Kind
-from workers.pipelines import DTYPES
-from workers.schedulers import build
+from workers.engine.pipelines import DTYPES
+from workers.engine.schedulers import build
 
 #: Classes that divide by the distance of neighbouring noise levels.
 DIVIDING = (

@@ -7,10 +7,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage.database import Database
 from storage.errors import JobError
 from storage.job import Job
-from storage.schema import jobs
+from storage.sql.database import Database
+from storage.sql.schema import jobs
 from workers.painting import Painter, Painting, Work
 
 

@@ -160,7 +160,10 @@ def _pick_device(name: str) -> torch.device:
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     default=BUILTIN,
-    help="Where the folders shapes and clip are written.  [default: storage/builtin]",
+    help=(
+        "Where the folders shapes and clip are written."
+        "  [default: storage/models/builtin]"
+    ),
 )
 @click.option(
     "--device",

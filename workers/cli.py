@@ -12,21 +12,21 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from storage import blocks
-from storage.database import Database, open_database
-from storage.embedded import broker_url
+from storage.broker.embedded import broker_url
+from storage.broker.queue import make_app
 from storage.errors import DeviceError
-from storage.folders import look_at_folder
-from storage.owners import my_host
-from storage.queue import make_app
+from storage.files.folders import look_at_folder
+from storage.host.owners import my_host
+from storage.jobs import blocks
 from storage.settings import Settings, read_settings
-from workers.devices import Seat, choose_seats
+from storage.sql.database import Database, open_database
+from workers.devices.seats import Seat, choose_seats
 from workers.durations import Duration
-from workers.kit import patiently
-from workers.leave import Leave
-from workers.log_lines import LineFormatter
-from workers.reconcile import Reconciler
-from workers.supervisor import Supervisor
+from workers.execution.kit import patiently
+from workers.supervision.leave import Leave
+from workers.supervision.reconcile import Reconciler
+from workers.supervision.supervisor import Supervisor
+from workers.vitals.log_lines import LineFormatter
 
 
 @click.command(

@@ -8,7 +8,7 @@ from PIL.Image import Image
 
 from storage.errors import JobError
 from storage.job import Job, Model
-from storage.results import Environment
+from storage.jobs.results import Environment
 
 
 class StoppedError(Exception):

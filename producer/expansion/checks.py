@@ -10,7 +10,7 @@ from producer.expansion.resolution import PlannedScheduler
 from producer.spec.parameters import shown_as
 from producer.spec.problems import Place, Problems, listed, shown
 from producer.spec.remarks import Remark
-from storage.pipeline_families import Guidance
+from storage.catalogue.pipeline_families import Guidance
 
 
 def check_grid(grid: Grid, places: Mapping[str, Place], problems: Problems) -> None:

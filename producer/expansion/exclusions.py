@@ -6,7 +6,7 @@ from typing import Any
 
 from producer.expansion.points import GridAxis, axis_of, setter_of
 from producer.expansion.resolution import resolve_each, token_of
-from producer.models import ModelCard
+from producer.models.cards import ModelCard
 from producer.spec.conditions import Condition, Entry
 
 #: By the index of an axis, the tokens of its points that an exclusion names.

@@ -11,13 +11,13 @@ from producer.expansion.merges import find_merges, name_merges
 from producer.expansion.planning import JobPlanner
 from producer.expansion.resolution import PlannedScheduler
 from producer.expansion.step_checks import check_steps
-from producer.models import ModelCard
+from producer.models.cards import ModelCard
 from producer.spec.problems import Problems
 from producer.spec.remarks import Remark, collect
 from producer.spec.sweepfile import Spec, parse_spec
 from producer.spec.yamltext import Source
 from storage.job import PlannedJob, canonical_json
-from storage.sweeps import digest_of
+from storage.jobs.sweeps import digest_of
 
 #: Jobs that are looked up, stored or sent at once.
 BATCH = 1000
@@ -126,7 +126,7 @@ def read_jobs(
 
     Args:
         source: A YAML or JSON file, `-` for standard input, or a stored spec.
-        describe: What finds a model: `producer.models.describe`.
+        describe: What finds a model: `producer.models.cards.describe`.
         sets: Values of `--set`.
         axes: Values of `--axis`.
 
@@ -143,7 +143,7 @@ def expand(spec: Spec, describe: Describe) -> Expansion:
 
     Args:
         spec: From `producer.spec.sweepfile.read_spec`.
-        describe: What finds a model: `producer.models.describe`.
+        describe: What finds a model: `producer.models.cards.describe`.
 
     Raises:
         SpecError: With everything that the models cannot do.

@@ -32,7 +32,7 @@ from producer.expansion.resolution import (
     resolve_each,
     token_of,
 )
-from producer.models import ModelCard
+from producer.models.cards import ModelCard
 from producer.spec.axes import Axis, Value
 from producer.spec.conditions import Condition, Entry
 from producer.spec.parameters import PARAMETERS

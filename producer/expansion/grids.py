@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from producer.expansion.grid import Grid
-from producer.models import ModelCard
+from producer.models.cards import ModelCard
 from producer.spec.axes import Value
 from producer.spec.conditions import Entry
 from producer.spec.parameters import ModelChoice
@@ -11,8 +11,8 @@ from producer.spec.problems import Problems
 from producer.spec.sweepfile import Spec
 from storage.errors import ModelError, UsageError
 
-#: Finds a model and reads what it says of itself: `producer.models.describe`, or a
-#: stand-in with its arguments.
+#: Finds a model and reads what it says of itself: `producer.models.cards.describe`, or
+#: a stand-in with its arguments.
 Describe = Callable[..., ModelCard]
 
 

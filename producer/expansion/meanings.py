@@ -14,7 +14,7 @@ from producer.expansion.blocks import Block
 from producer.expansion.exclusions import Exclusions
 from producer.expansion.points import GridAxis, Point
 from producer.expansion.resolution import NOISE, SETTLED, meaning_of
-from producer.models import ModelCard
+from producer.models.cards import ModelCard
 
 #: Tokens of points: of all axes, or of those that are compared.
 Tokens = tuple[Any, ...]

@@ -6,7 +6,7 @@ from typing import Any
 
 from producer.expansion.grid import Grid
 from producer.expansion.resolution import SETTLED, meaning_of, settled
-from storage.pipeline_families import NO_GUIDANCE, Guidance
+from storage.catalogue.pipeline_families import NO_GUIDANCE, Guidance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

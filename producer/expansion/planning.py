@@ -10,7 +10,7 @@ from producer.expansion.grid import Grid
 from producer.expansion.points import Point
 from producer.expansion.resolution import PlannedScheduler, settled, word_job
 from producer.spec.parameters import Prompt
-from storage import schedulers
+from storage.catalogue import schedulers
 from storage.job import Job, PlannedJob
 
 

@@ -12,12 +12,12 @@ from producer.expansion.resolution import (
     spell_out,
     token_of,
 )
-from producer.models import ModelCard
+from producer.models.cards import ModelCard
 from producer.spec.axes import Axis, RangeValues, Value, is_set
 from producer.spec.parameters import PARAMETERS, UNSET, SchedulerChoice, shown_as
 from producer.spec.problems import Place, shown
 from producer.spec.remarks import Remark
-from storage.scheduler_copies import why_same
+from storage.catalogue.scheduler_copies import why_same
 
 #: Parameters whose values mean something else for each model.
 _RESOLVED = TEXTS | {"scheduler"}

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from producer.models import ModelCard
+from producer.models.cards import ModelCard
 from producer.spec.parameters import UNSET, ModelChoice, Prompt, SchedulerChoice
-from storage import schedulers
+from storage.catalogue import schedulers
+from storage.catalogue.scheduler_options import kind_of_model
+from storage.catalogue.scheduler_sets import choose
+from storage.catalogue.schedulers import Scheduler
 from storage.errors import UsageError
 from storage.job import EXTRAS, Job, canonical_json
-from storage.scheduler_options import kind_of_model
-from storage.scheduler_sets import choose
-from storage.schedulers import Scheduler
 
 #: Parameters that a tokenizer reads.
 TEXTS = frozenset({"prompt", "negative_prompt"})

@@ -8,21 +8,21 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from producer.amounts import size
-from producer.hashing import tell_hashing
+from producer.display.amounts import size
+from producer.display.hashing import tell_hashing
 from producer.health.check import Check, fail, fine
-from producer.missing_images import describe_missing
-from storage.claims import runnable_groups
-from storage.database import Database, utc_now
+from producer.health.missing_images import describe_missing
 from storage.errors import ImageStoreError, ModelError
-from storage.fingerprint import Digests, verify
-from storage.folders import Folder, count_missing, look_at_folder
-from storage.images import relative_path
+from storage.files.folders import Folder, count_missing, look_at_folder
+from storage.files.images import relative_path
 from storage.job import Model
-from storage.model_places import first_whole, in_order, places_of
-from storage.models import Located, locate
-from storage.schema import LEASED, environments, jobs, results
+from storage.jobs.claims import runnable_groups
+from storage.models.fingerprint import Digests, verify
+from storage.models.model_files import Located, locate
 from storage.settings import Settings
+from storage.sql.database import Database, utc_now
+from storage.sql.model_places import first_whole, in_order, places_of
+from storage.sql.schema import LEASED, environments, jobs, results
 from storage.store import open_image
 
 #: Below the image folder: a line from each host whose doctor was here.

@@ -11,10 +11,10 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from producer.amounts import free_bytes, size
+from producer.display.amounts import free_bytes, size
 from producer.health.check import Check, fail, fine, warn
 from producer.spec.sweepfile import MIN_FREE_BYTES
-from storage.gpus import ask_torch, has_nvidia
+from storage.host.gpus import ask_torch, has_nvidia
 from storage.settings import Settings, filesystem_of, refuse_network_filesystem
 
 #: Times the floor below which a disk is soon full.

@@ -16,14 +16,14 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from producer.amounts import size
+from producer.display.amounts import size
 from producer.health.check import Check, fail, fine, warn
-from storage.database import HEAD, Database, clock, open_database, open_for_reading
-from storage.embedded import is_running, refuse_out_of_reach, socket_url
-from storage.queue import make_app, redis_client
-from storage.schema import sweeps
-from storage.servers import MINIMUM_VERSION, find_server
+from storage.broker.embedded import is_running, refuse_out_of_reach, socket_url
+from storage.broker.queue import make_app, redis_client
+from storage.broker.servers import MINIMUM_VERSION, find_server
 from storage.settings import Settings, without_password
+from storage.sql.database import HEAD, Database, clock, open_database, open_for_reading
+from storage.sql.schema import sweeps
 
 #: Answers of Redis over which its delay is taken, and seconds that are slow.
 PINGS, SLOW_S = 9, 0.05

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from producer.counting import counted
+from producer.display.counting import counted
 from producer.sheet.drawing import draw_sheet
 from producer.sheet.lettering import Lettering
 from producer.sheet.pages import Pages
 from storage.errors import ImageStoreError, UsageError
-from storage.writing import replacing
+from storage.host.writing import replacing
 
 #: Suffix to Pillow's format and options of a file.
 FORMATS: Mapping[str, tuple[str, Mapping[str, Any]]] = {

@@ -14,7 +14,7 @@ from producer.sheet.lettering import SEPARATOR
 from producer.sheet.page import Cell, Panel, Sheet
 from producer.sheet.picture import Picture, once
 from storage.errors import UsageError
-from storage.sweeps import UNMADE
+from storage.jobs.sweeps import UNMADE
 
 #: Pages beyond which a sheet says nothing at a glance.
 MOST_PAGES = 40

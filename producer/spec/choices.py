@@ -11,7 +11,7 @@ from producer.spec.numerals import way_out_of_list
 from producer.spec.parameters import ModelChoice, SchedulerChoice
 from producer.spec.problems import Problems, shown
 from producer.spec.yamltext import is_null, is_quoted, text_of
-from storage import scheduler_sets, schedulers
+from storage.catalogue import scheduler_sets, schedulers
 from storage.errors import UsageError
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")

@@ -11,8 +11,8 @@ from producer.spec.entries import fields, items
 from producer.spec.parameters import PARAMETERS
 from producer.spec.problems import Place, nearest, shown
 from producer.spec.yamltext import is_null, place_of, text_of
+from storage.catalogue.scheduler_sets import is_glob
 from storage.errors import UsageError
-from storage.scheduler_sets import is_glob
 
 #: The most values that `exclude` may name, unless the sweep may have more jobs.
 MOST_EXCLUDED = 100_000

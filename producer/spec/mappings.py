@@ -9,8 +9,8 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from producer.spec.numerals import list_of, range_of, way_out_of_count
 from producer.spec.parameters import INTEGERS, NUMBERS
 from producer.spec.problems import shown
+from storage.catalogue.scheduler_names import resolve, translate
 from storage.errors import UsageError
-from storage.scheduler_names import resolve, translate
 
 #: Words of others for the keys of a range; None for those that say nothing here.
 _RANGE_WORDS: Mapping[str, str | None] = {

@@ -9,8 +9,8 @@ from typing import Any
 
 from producer.spec.numerals import way_out_of_list, way_out_of_number
 from producer.spec.problems import closest, listed, shown
+from storage.catalogue.schedulers import Scheduler
 from storage.errors import UsageError
-from storage.schedulers import Scheduler
 
 #: Reads one parameter's text; raises UsageError with rule, value and way out.
 Parser = Callable[[str], Any]

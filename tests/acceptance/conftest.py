@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from storage.embedded import stop
+from storage.broker.embedded import stop
 from storage.settings import read_settings
 from tests.processes import PATIENCE_S, wait_until
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from storage.models import BUILTIN_FOLDERS
+from storage.models.model_files import BUILTIN_FOLDERS
 from tests.acceptance.conftest import Bench
 
 SWEEP = """

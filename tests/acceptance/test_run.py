@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from storage import markers
-from storage.embedded import is_running
-from storage.models import BUILTIN_FOLDERS
+from storage.broker.embedded import is_running
+from storage.files import markers
+from storage.models.model_files import BUILTIN_FOLDERS
 from storage.settings import read_settings
 from tests.acceptance.conftest import Bench
 from tests.processes import PATIENCE_S, find_servers, wait_until
@@ -73,7 +73,7 @@ def workers_of(bench: Bench) -> list[psutil.Process]:
             home = process.environ().get("NIGHTSWEEP_HOME")
         except psutil.Error:
             continue
-        is_ours = "workers.process" in words or "worker" in words
+        is_ours = "workers.process.main" in words or "worker" in words
         if home == str(bench.home) and is_ours:
             found.append(process)
     return found

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from storage import schedulers
+from storage.catalogue import schedulers
 from storage.settings import read_settings
 from tests import script
 from tests.acceptance.conftest import Bench

@@ -93,7 +93,7 @@ def test_a_command_works_without_torch(
 
 
 def test_a_worker_without_torch_says_what_to_install(bare: Path, bench: Bench) -> None:
-    words = ("-m", "workers.process", "--name", "cpu0", "--device", "cpu")
+    words = ("-m", "workers.process.main", "--name", "cpu0", "--device", "cpu")
     done = run(bare, bench, *words)
     assert done.returncode == 2
     assert "pip install 'nightsweep[torch]'" in done.stderr

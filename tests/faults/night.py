@@ -19,9 +19,9 @@ import psutil
 import sqlalchemy as sa
 from PIL import Image
 
-from storage.database import Database
-from storage.schema import jobs, results
 from storage.settings import Settings
+from storage.sql.database import Database
+from storage.sql.schema import jobs, results
 from tests.faults.server import RedisServer
 from tests.processes import find_workers, running, wait_until
 
@@ -31,7 +31,7 @@ WORKER = ("nightsweep", "worker", "--device", "cpu")
 FAR_WORKER = """
 import socket
 socket.gethostname = lambda: "elsewhere"
-from workers.process import main
+from workers.process.main import main
 main(["--name", "far0", "--device", "cpu"])
 """
 #: Counts effects: how often a row was made done, and how often a result was written.

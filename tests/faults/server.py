@@ -12,8 +12,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from storage.queue import PREFIX
-from storage.servers import find_server
+from storage.broker.queue import PREFIX
+from storage.broker.servers import find_server
 
 #: The same settings as those of the embedded server.
 RULES = (

@@ -5,9 +5,9 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 
 from producer.cli import cli
-from storage.blocks import block
-from storage.owners import my_host
-from storage.schema import blocks, jobs
+from storage.host.owners import my_host
+from storage.jobs.blocks import block
+from storage.sql.schema import blocks, jobs
 from tests.faults.night import Night
 from tests.processes import wait_until
 

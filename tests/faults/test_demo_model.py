@@ -5,12 +5,12 @@ import signal
 import pytest
 import sqlalchemy as sa
 
-from storage.schema import jobs, widths
+from storage.sql.schema import jobs, widths
 from tests.faults.night import Night
 from tests.processes import PATIENCE_S
-from workers.batches import CPU_WIDTH
+from workers.engine.batches import CPU_WIDTH
 
-REAL = "workers.torch_painter:make_painter"
+REAL = "workers.engine.torch_painter:make_painter"
 TIGHT = "tests.faults.tight_painter:make_painter"
 
 

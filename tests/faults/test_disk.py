@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from storage.schema import jobs, sweeps, workers
+from storage.sql.schema import jobs, sweeps, workers
 from tests.faults.disk import fill, mounted
 from tests.faults.night import Night
 from tests.processes import wait_until

@@ -14,10 +14,10 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from storage.database import Database
-from storage.queue import MAKE, send, waiting
-from storage.server_socket import socket_path
+from storage.broker.queue import MAKE, send, waiting
+from storage.broker.server_socket import socket_path
 from storage.settings import Settings
+from storage.sql.database import Database
 from tests.builders import make_planned, states, submit
 from tests.processes import running, wait_until
 
@@ -25,7 +25,7 @@ SMALL = {"width": 8, "height": 8, "steps": 1}
 #: The Redis list of messages with priority 5.
 LIST = "nightsweep:images\x06\x163"
 KEY = "0" * 32
-FORGED = "2026-01-02 03:04:05,678 ERROR workers.finish: forged"
+FORGED = "2026-01-02 03:04:05,678 ERROR workers.execution.finish: forged"
 EMBED: dict[str, Any] = {
     "callbacks": None,
     "errbacks": None,
@@ -49,7 +49,9 @@ def worker(app: Celery, database: Database) -> Iterator["subprocess.Popen[bytes]
     """Give a worker process that serves the embedded Redis."""
     assert app
     assert database
-    with running("workers.process", "--name", "cpu0", "--device", "cpu") as process:
+    with running(
+        "workers.process.main", "--name", "cpu0", "--device", "cpu"
+    ) as process:
         yield process
 
 
@@ -178,8 +180,9 @@ def test_all_garbage_is_discarded_and_the_next_good_job_is_made(
     wait_until(lambda: not redis.hlen("nightsweep:unacked"))
     assert waiting(app) == 0
     known = re.compile(
-        r"INFO workers\.process: Ready\.|INFO workers\.finish: Stored [0-9a-f]{32}\.|"
-        r"WARNING workers\.(envelopes|tasks): Discarded a malformed message.*"
+        r"INFO workers\.process\.main: Ready\.|"
+        r"INFO workers\.execution\.finish: Stored [0-9a-f]{32}\.|"
+        r"WARNING workers\.process\.(envelopes|tasks): Discarded a malformed message.*"
     )
     assert [line for line in log_lines(settings) if not known.fullmatch(line)] == []
 

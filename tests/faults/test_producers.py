@@ -13,15 +13,15 @@ import sqlalchemy as sa
 from celery import Celery
 
 from producer.expansion.expand import BATCH
-from storage.queue import make_app, send, waiting
-from storage.schema import jobs
+from storage.broker.queue import make_app, send, waiting
+from storage.sql.schema import jobs
 from tests.faults.night import Night
 from tests.processes import wait_until
 
 #: A `submit` that has stored its second batch, and does not come to send it.
 STUCK_SUBMIT = """
 import sys, time
-from producer import submission
+from producer.submission import submission
 from producer.cli import cli
 
 send, batches = submission.send, []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
-from storage.queue import PREFIX
+from storage.broker.queue import PREFIX
 from tests.faults.disk import fill, mounted
 from tests.faults.night import Night
 from tests.faults.server import RedisServer

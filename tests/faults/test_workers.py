@@ -8,11 +8,11 @@ from contextlib import contextmanager, suppress
 import pytest
 import sqlalchemy as sa
 
-from storage.schema import jobs
+from storage.sql.schema import jobs
 from tests.faults.night import Night
 from tests.processes import PATIENCE_S, wait_until
 from tests.stand_in import hold, let_go
-from workers.tasks import STOP_S
+from workers.process.tasks import STOP_S
 
 HOURS_S = 7200
 

@@ -8,8 +8,8 @@ import resource
 from pathlib import Path
 from typing import Any
 
-from workers import torch_painter
-from workers.batches import CPU_WIDTH
+from workers.engine import torch_painter
+from workers.engine.batches import CPU_WIDTH
 from workers.painting import Painter, Work
 
 #: Bytes that the process may take beside what it has with the model loaded.
@@ -47,5 +47,5 @@ def _data_bytes() -> int:
 
 
 def make_painter(device: str, **options: Any) -> TightPainter:
-    """Make the painter, as `workers.process` asks for it."""
+    """Make the painter, as `workers.process.main` asks for it."""
     return TightPainter(torch_painter.make_painter(device, **options))

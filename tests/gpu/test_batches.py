@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from storage import schedulers
+from storage.catalogue import schedulers
 from storage.job import Job
 from tests.batches import Bench, make_job, make_various
 from tests.gpu.conftest import watch_waits
 from tests.shortage import check_a_batch_is_halved
 from tests.work import Basket, Notes, paint
+from workers.engine.slot import Slot
+from workers.engine.torch_painter import TorchPainter
 from workers.painting import Painting
-from workers.slot import Slot
-from workers.torch_painter import TorchPainter
 
 DEVICE = "cuda:0"
 NAMES = [row.name for row in schedulers.rows("sd")]

@@ -12,13 +12,13 @@ from diffusers import DiffusionPipeline
 
 from storage.errors import UnfitError
 from storage.job import Job
-from storage.models import BUILTIN_FOLDERS
+from storage.models.model_files import BUILTIN_FOLDERS
 from tests.integration.test_painter import make_job, paint_one
 from tests.work import Notes
-from workers.devices import choose_seats, probe
-from workers.pipelines import DTYPES
-from workers.schedulers import build
-from workers.torch_painter import TorchPainter
+from workers.devices.seats import choose_seats, probe
+from workers.engine.pipelines import DTYPES
+from workers.engine.schedulers import build
+from workers.engine.torch_painter import TorchPainter
 
 NAMES = ("pndm", "ddim", "lms", "dpmpp_2m_karras", "euler_a", "dpmpp_sde", "unipc")
 

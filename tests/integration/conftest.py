@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 import pytest
 from celery import Celery
 
-from storage.database import Database
 from storage.settings import LEASE_S
+from storage.sql.database import Database
 from tests.postgresql import Server
 from tests.processes import PATIENCE_S, children
-from workers.devices import Seat
-from workers.reconcile import Reconciler
-from workers.supervisor import Supervisor
+from workers.devices.seats import Seat
+from workers.supervision.reconcile import Reconciler
+from workers.supervision.supervisor import Supervisor
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from storage.schedulers import NAMES
+from storage.catalogue.schedulers import NAMES
 from tests.model_configs import KINDS, Kind
 from tests.trials import Trial
 

@@ -22,11 +22,11 @@ from tests.batches import make_job, make_various
 from tests.shortage import check_a_batch_is_halved
 from tests.tiny_pipelines import make_sd, make_sdxl
 from tests.work import Basket, Notes, paint
-from workers import pipelines
-from workers.batches import CPU_WIDTH
-from workers.clock import Clock
+from workers.engine import pipelines
+from workers.engine.batches import CPU_WIDTH
+from workers.engine.clock import Clock
+from workers.engine.torch_painter import TorchPainter
 from workers.painting import StoppedError
-from workers.torch_painter import TorchPainter
 
 NAMES = ("ddim", "heun", "euler_a", "dpmpp_2m", "pndm", "unipc")
 NOT_A_NUMBER = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}

@@ -9,7 +9,7 @@ import torch
 from diffusers import DiffusionPipeline
 from transformers import CLIPModel
 
-from storage.models import BUILTIN_FOLDERS
+from storage.models.model_files import BUILTIN_FOLDERS
 from tests import script
 
 SHAPES = BUILTIN_FOLDERS["builtin:shapes"]

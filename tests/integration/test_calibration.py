@@ -16,20 +16,20 @@ import sqlalchemy as sa
 import torch
 from PIL import Image
 
-from producer.measuring import measured
-from storage import speeds
-from storage.database import Database
+from producer.calibration.measuring import measured
 from storage.errors import DeviceError, JobError, NightsweepError, UsageError
 from storage.job import Job, PlannedJob
-from storage.results import Environment
-from storage.schema import widths
-from storage.widths import DatabaseWidths
+from storage.jobs import speeds
+from storage.jobs.results import Environment
+from storage.jobs.widths import DatabaseWidths
+from storage.sql.database import Database
+from storage.sql.schema import widths
 from tests.batches import Bench, make_job
 from tests.processes import PATIENCE_S
-from workers import throughput
-from workers.calibration import calibrate, choose_device, measure_speeds
+from workers.engine import throughput
+from workers.engine.calibration import calibrate, choose_device, measure_speeds
+from workers.engine.throughput import alike_jobs, measure_widths
 from workers.painting import Painting
-from workers.throughput import alike_jobs, measure_widths
 
 MEASURE = (sys.executable, "-P", "-m", "nightsweep", "calibrate", "builtin:shapes")
 SMALL = (

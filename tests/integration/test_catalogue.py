@@ -11,12 +11,12 @@ diffusers = pytest.importorskip("diffusers")
 
 from diffusers.utils import dummy_torch_and_torchsde_objects as dummies  # noqa: E402
 
-from storage import schedulers  # noqa: E402
+from storage.catalogue import schedulers  # noqa: E402
+from storage.catalogue.scheduler_sets import choose  # noqa: E402
+from storage.catalogue.schedulers import CLASSES, NAMES, Option, Scheduler  # noqa: E402
 from storage.errors import JobError, UnfitError  # noqa: E402
-from storage.scheduler_sets import choose  # noqa: E402
-from storage.schedulers import CLASSES, NAMES, Option, Scheduler  # noqa: E402
 from tests.builders import SD3, SD15  # noqa: E402
-from workers.schedulers import build, fetch_class  # noqa: E402
+from workers.engine.schedulers import build, fetch_class  # noqa: E402
 
 #: A config in which many keys differ from the defaults of the classes.
 RICH = {

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from producer import consent
 from producer.cli import cli
-from producer.plan import make_plan
-from producer.plan_report import describe_plan
-from producer.submit import submit
-from storage.database import Database
-from storage.results import record_done
+from producer.commands.plan import make_plan
+from producer.commands.plan_report import describe_plan
+from producer.commands.submit import submit
+from producer.submission import consent
+from storage.jobs.results import record_done
+from storage.jobs.sweeps import Sweep, count_states, find_sweep
 from storage.settings import Settings
-from storage.sweeps import Sweep, count_states, find_sweep
+from storage.sql.database import Database
 from tests.builders import ENVIRONMENT, job_rows, make_result, take
 from tests.processes import at_terminal
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.builders import make_job
-from workers import phases
-from workers.compiling import Compiled
+from workers.engine.compiling import Compiled
+from workers.vitals import phases
 
 
 def test_the_first_call_of_a_shape_is_told_as_a_compilation(

@@ -6,9 +6,9 @@ import pytest
 
 from producer.health import services
 from producer.health.check import guarded
-from storage.database import open_database
-from storage.embedded import is_running, stop
-from storage.queue import redis_client
+from storage.broker.embedded import is_running, stop
+from storage.broker.queue import redis_client
+from storage.sql.database import open_database
 
 
 def verdicts(checks) -> dict[str, str]:

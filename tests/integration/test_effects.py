@@ -16,20 +16,20 @@ import pytest
 import torch
 
 from producer.expansion.resolution import defaults, resolve, settled, word_job
-from producer.models import ModelCard, describe
+from producer.models.cards import ModelCard, describe
 from producer.spec.parameters import Prompt
+from storage.catalogue.pipeline_families import FAMILIES
 from storage.errors import JobError
-from storage.fingerprint import Fingerprints
 from storage.job import Job
-from storage.models import locate
-from storage.pipeline_families import FAMILIES
+from storage.models.fingerprint import Fingerprints
+from storage.models.model_files import locate
 from tests.builders import ENVIRONMENT
 from tests.tiny_families import MAKERS
 from tests.tiny_pipelines import make_flux, make_sd, make_sd3, make_sdxl
-from workers import phases
-from workers.loading import load_pipeline
-from workers.pipelines import DTYPES, Resident
-from workers.plain import paint_plain
+from workers.engine.loading import load_pipeline
+from workers.engine.pipelines import DTYPES, Resident
+from workers.engine.plain import paint_plain
+from workers.vitals import phases
 
 #: What diffusers and transformers say of small models that stand in for large ones.
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -18,24 +18,24 @@ import psutil
 import pytest
 from redis import Redis
 
-from producer.doctor import examine
-from storage import append_only, embedded, server_socket
-from storage.database import Database
-from storage.embedded import (
+from producer.commands.doctor import examine
+from storage.broker import append_only, embedded, server_socket
+from storage.broker.embedded import (
     broker_url,
     is_running,
     refuse_out_of_reach,
     socket_url,
     stop,
 )
+from storage.broker.queue import make_app, send, waiting
+from storage.broker.server_socket import LONGEST_HOME, LONGEST_PATH, socket_path
+from storage.broker.servers import find_server
 from storage.errors import QueueError
-from storage.queue import make_app, send, waiting
-from storage.server_socket import LONGEST_HOME, LONGEST_PATH, socket_path
-from storage.servers import find_server
 from storage.settings import Settings, read_settings
+from storage.sql.database import Database
 from tests.builders import plan_seeds, submit
 from tests.processes import find_servers
-from workers.reconcile import reconcile
+from workers.supervision.reconcile import reconcile
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_the_server_starts_when_it_is_needed_and_is_private(state: Settings) -> 
 
 def test_it_outlives_the_command_that_started_it(state: Settings) -> None:
     code = """if True:
-        from storage.embedded import broker_url
+        from storage.broker.embedded import broker_url
         from storage.settings import read_settings
         print(broker_url(read_settings()))
     """
@@ -111,7 +111,7 @@ def test_it_outlives_the_command_that_started_it(state: Settings) -> None:
 
 def test_commands_that_start_it_at_once_share_one_server(state: Settings) -> None:
     code = """if True:
-        from storage.embedded import broker_url, is_running
+        from storage.broker.embedded import broker_url, is_running
         from storage.settings import read_settings
         settings = read_settings()
         print("ready", flush=True)
@@ -264,7 +264,7 @@ def test_commands_with_temporary_folders_of_their_own_share_one_server(
     deep: Settings, tmp_path: Path
 ) -> None:
     code = """if True:
-        from storage.embedded import broker_url
+        from storage.broker.embedded import broker_url
         from storage.settings import read_settings
         broker_url(read_settings())
     """

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from storage import schedulers
+from storage.catalogue import schedulers
 from storage.errors import JobError
 from storage.job import Job
 from tests.batches import GUIDANCES, Bench, card_of, make_job, make_various

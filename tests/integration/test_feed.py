@@ -12,13 +12,13 @@ import sqlalchemy as sa
 from celery import Celery
 from PIL import Image
 
-from storage import claims, life
-from storage.database import Database
 from storage.errors import DatabaseError, DeviceError, JobError
 from storage.job import Job
-from storage.results import Environment, record_done
-from storage.schema import results
+from storage.jobs import claims, life
+from storage.jobs.results import Environment, record_done
 from storage.settings import Settings
+from storage.sql.database import Database
+from storage.sql.schema import results
 from tests.builders import (
     job_rows,
     make_job,
@@ -30,13 +30,13 @@ from tests.builders import (
 )
 from tests.kits import OWNER, make_kit
 from tests.processes import PATIENCE_S, wait_until
-from workers import feed as feed_module
-from workers import finish as finish_module
-from workers import withdrawal as withdrawal_module
-from workers.feed import Feed
-from workers.finish import Finisher
+from workers.execution import feed as feed_module
+from workers.execution import finish as finish_module
+from workers.execution import withdrawal as withdrawal_module
+from workers.execution.feed import Feed
+from workers.execution.finish import Finisher
 from workers.painting import Painting, StoppedError
-from workers.recent import Recent
+from workers.vitals.recent import Recent
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 

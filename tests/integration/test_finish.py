@@ -16,15 +16,15 @@ from celery import Celery
 from PIL import Image
 from sqlalchemy.engine import Connection
 
-from storage import claims
-from storage.claims import Claim
-from storage.database import Database, open_database
 from storage.errors import DatabaseError, DeviceError, ImageStoreError
-from storage.filters import find_one
-from storage.images import ImageFolder
-from storage.schema import results
+from storage.files.images import ImageFolder
+from storage.files.verification import check_images
+from storage.jobs import claims
+from storage.jobs.claims import Claim
 from storage.settings import Settings
-from storage.verification import check_images
+from storage.sql.database import Database, open_database
+from storage.sql.filters import find_one
+from storage.sql.schema import results
 from tests.builders import (
     SHAPES,
     job_rows,
@@ -36,14 +36,14 @@ from tests.builders import (
 )
 from tests.kits import OWNER, make_kit
 from tests.processes import wait_until
-from workers import finish as finish_module
-from workers import kit as kit_module
-from workers import moments, phases
-from workers.beat import Beat
-from workers.finish import Finisher
-from workers.kit import Kit
+from workers.execution import finish as finish_module
+from workers.execution import kit as kit_module
+from workers.execution.beat import Beat
+from workers.execution.finish import Finisher
+from workers.execution.kit import Kit
 from workers.painting import Painting, StoppedError
-from workers.recent import Recent
+from workers.vitals import moments, phases
+from workers.vitals.recent import Recent
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from storage.fingerprint import Digests, fingerprint
-from storage.models import locate
+from storage.models.fingerprint import Digests, fingerprint
+from storage.models.model_files import locate
 from tests.unit.tiny_folders import LOADED, make_folder, weights, write
 
 COMMIT = "c" * 40
@@ -27,10 +27,10 @@ WEIGHTS = tuple(file for file in LOADED if file.endswith(".safetensors"))
 ASK = """
 import json, sys
 from pathlib import Path
-from producer.models import describe
+from producer.models.cards import describe
 from storage.errors import ModelError
-from storage.fingerprint import Digests, fingerprint
-from storage.models import locate
+from storage.models.fingerprint import Digests, fingerprint
+from storage.models.model_files import locate
 options = json.loads(sys.argv[1])
 try:
     if options.pop("card", False):

@@ -7,10 +7,10 @@ from typing import Any
 import diffusers
 import pytest
 
-from storage.known_classes import OTHER_SCHEDULERS, UNTRIED_PIPELINES
-from storage.schedulers import CLASSES
+from storage.catalogue.known_classes import OTHER_SCHEDULERS, UNTRIED_PIPELINES
+from storage.catalogue.schedulers import CLASSES
 
-#: What `workers.plain` hands to every pipeline.
+#: What `workers.engine.plain` hands to every pipeline.
 NEEDED = {
     *("prompt", "num_inference_steps", "width", "height", "generator", "output_type"),
 }

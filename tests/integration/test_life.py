@@ -14,14 +14,14 @@ from celery import Celery
 from click.testing import CliRunner
 
 from producer.cli import cli
-from producer.submit import submit
-from storage import blocks, life
-from storage.database import Database
-from storage.owners import my_host
-from storage.queue import waiting
-from storage.results import record_done
-from storage.schema import jobs
+from producer.commands.submit import submit
+from storage.broker.queue import waiting
+from storage.host.owners import my_host
+from storage.jobs import blocks, life
+from storage.jobs.results import record_done
 from storage.settings import Settings
+from storage.sql.database import Database
+from storage.sql.schema import jobs
 from tests.builders import ENVIRONMENT, make_planned, make_result, plan_seeds, take
 from tests.builders import submit as submit_planned
 from tests.processes import ROOT, running, wait_until
@@ -33,7 +33,7 @@ WIDTH = 4
 STUCK_CANCEL = """
 import time
 from producer.cli import cli
-from storage import life
+from storage.jobs import life
 
 members = life._members
 def look(*args, after):
@@ -49,7 +49,7 @@ cli(["cancel", "night"])
 STUCK_RESUME = """
 import time
 from producer.cli import cli
-from storage import life
+from storage.jobs import life
 
 def look(*args, after):
     print("said", flush=True)

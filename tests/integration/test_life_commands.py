@@ -12,17 +12,17 @@ from celery import Celery
 from click.testing import CliRunner
 
 from producer.cli import cli
-from producer.submit import submit
-from storage import roster
-from storage.claims import MAX_DEATHS, free_owner
-from storage.database import Database, utc_now
-from storage.embedded import is_running, stop
-from storage.queue import PRIORITY_STEPS, QUEUE, waiting
-from storage.results import record_failure
-from storage.roster import Entry
-from storage.schema import sweeps as sweeps_table
+from producer.commands.submit import submit
+from storage.broker.embedded import is_running, stop
+from storage.broker.queue import PRIORITY_STEPS, QUEUE, waiting
+from storage.fleet import roster
+from storage.fleet.roster import Entry
+from storage.jobs.claims import MAX_DEATHS, free_owner
+from storage.jobs.results import record_failure
+from storage.jobs.sweeps import count_states, find_sweep, retry
 from storage.settings import Settings
-from storage.sweeps import count_states, find_sweep, retry
+from storage.sql.database import Database, utc_now
+from storage.sql.schema import sweeps as sweeps_table
 from tests.builders import job_rows, make_job, plan_seeds, states, take
 from tests.builders import submit as submit_planned
 

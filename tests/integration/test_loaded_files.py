@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from producer.models import describe
-from storage.models import locate
+from producer.models.cards import describe
+from storage.models.model_files import locate
 from tests.opened import opened_below
 from tests.unit.tiny_folders import SCHEDULER, write_tokenizer
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from storage.fingerprint import Fingerprints
 from storage.job import Job
+from storage.models.fingerprint import Fingerprints
 from tests.batches import Bench, make_job
 from tests.builders import SHAPES
-from workers.memory import free_bytes, total_bytes
-from workers.pipelines import Pipelines, Resident
-from workers.texts import SHARE, TextCache
+from workers.devices.memory import free_bytes, total_bytes
+from workers.engine.pipelines import Pipelines, Resident
+from workers.engine.texts import SHARE, TextCache
 
 GB = 10**9
 

@@ -10,17 +10,17 @@ import torch
 from celery import Celery
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from producer.models import describe
-from storage import schedulers
-from storage.database import Database
+from producer.models.cards import describe
+from storage.catalogue import schedulers
 from storage.job import Job, PlannedJob
 from storage.settings import Settings
+from storage.sql.database import Database
 from tests.builders import make_job, submit
 from tests.kits import make_kit
 from tests.work import Unhurried
-from workers.slots import Tally
-from workers.torch_painter import TorchPainter
-from workers.turn import Turn
+from workers.engine.slots import Tally
+from workers.engine.torch_painter import TorchPainter
+from workers.execution.turn import Turn
 
 JOBS = 800
 NAMES = (
@@ -54,7 +54,7 @@ def _free_of_charge(monkeypatch: pytest.MonkeyPatch) -> None:
         return (torch.zeros(1, 3, 64, 64),)
 
     # On a slow machine a turn would be over before its last job.
-    monkeypatch.setattr("workers.turn.TURN_S", math.inf)
+    monkeypatch.setattr("workers.execution.turn.TURN_S", math.inf)
     monkeypatch.setattr(UNet2DConditionModel, "forward", answer)
     monkeypatch.setattr(AutoencoderKL, "decode", decode)
 

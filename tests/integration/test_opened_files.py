@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from storage.components import INDEX, loaded_files
-from storage.models import locate
+from storage.models.components import INDEX, loaded_files
+from storage.models.model_files import locate
 from tests.opened import opened_below
 from tests.unit.tiny_folders import write
 

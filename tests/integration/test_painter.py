@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from producer.models import describe
-from storage import schedulers
+from producer.models.cards import describe
+from storage.catalogue import schedulers
 from storage.errors import (
     DeviceError,
     FingerprintError,
@@ -26,12 +26,12 @@ from storage.errors import (
     UnfitError,
 )
 from storage.job import Job, Model
-from storage.models import BUILTIN_FOLDERS
+from storage.models.model_files import BUILTIN_FOLDERS
 from tests import batches, script
 from tests.tiny_pipelines import make_sd3, make_sdxl
 from tests.work import Basket, Notes, go_on, paint
+from workers.engine.torch_painter import OWN_THREADS, TorchPainter
 from workers.painting import Painting, StoppedError
-from workers.torch_painter import OWN_THREADS, TorchPainter
 
 SHAPES = batches.card_of("builtin:shapes").model
 PROMPT = "a green square on a white background"

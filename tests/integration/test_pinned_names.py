@@ -11,11 +11,11 @@ import pytest
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 
-from storage import schedulers  # noqa: E402
-from storage.catalogue import OF_THE_MODEL  # noqa: E402
+from storage.catalogue import schedulers  # noqa: E402
+from storage.catalogue.scheduler_sets import choose  # noqa: E402
+from storage.catalogue.schedulers import CLASSES, NAMES, Scheduler  # noqa: E402
+from storage.catalogue.tables import OF_THE_MODEL  # noqa: E402
 from storage.errors import JobError  # noqa: E402
-from storage.scheduler_sets import choose  # noqa: E402
-from storage.schedulers import CLASSES, NAMES, Scheduler  # noqa: E402
 from tests.builders import (  # noqa: E402
     DEIS,
     KARRAS_SDE,
@@ -25,7 +25,7 @@ from tests.builders import (  # noqa: E402
     ZERO_SNR,
 )
 from tests.integration.test_catalogue import run  # noqa: E402
-from workers.schedulers import build  # noqa: E402
+from workers.engine.schedulers import build  # noqa: E402
 
 #: By what they are: the family, and a scheduler config as it may be on disk.
 CONFIGS: Mapping[str, tuple[str, dict[str, Any]]] = {

@@ -7,7 +7,7 @@ from typing import Any
 import diffusers
 import pytest
 
-from storage.pipeline_families import FAMILIES
+from storage.catalogue.pipeline_families import FAMILIES
 
 #: Families whose numbers are not the defaults of their class, and say why.
 OTHER_STEPS = {"StableDiffusionPipeline", "StableDiffusionXLPipeline"}

@@ -15,8 +15,16 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from storage import claims, engines, life
-from storage.database import (
+from storage.errors import DatabaseError
+from storage.files.relabelling import relabel
+from storage.files.verification import Finding, Mislabelled
+from storage.jobs import claims, life
+from storage.jobs.results import record_done, record_failure
+from storage.jobs.sweeps import retry, save_sweep
+from storage.jobs.widths import DatabaseWidths
+from storage.jobs.wishes import ADD_LOCK, add_jobs, drop_absent
+from storage.sql import engines
+from storage.sql.database import (
     HEAD,
     MIGRATION_LOCK,
     Database,
@@ -26,16 +34,9 @@ from storage.database import (
     open_existing,
     open_for_reading,
 )
-from storage.errors import DatabaseError
-from storage.partial_indexes import metadata
-from storage.relabelling import relabel
-from storage.results import record_done, record_failure
-from storage.schema import jobs, sweeps
-from storage.sweeps import retry, save_sweep
-from storage.verification import Finding, Mislabelled
-from storage.views import select_images, select_sweep_images
-from storage.widths import DatabaseWidths
-from storage.wishes import ADD_LOCK, add_jobs, drop_absent
+from storage.sql.partial_indexes import metadata
+from storage.sql.schema import jobs, sweeps
+from storage.sql.views import select_images, select_sweep_images
 from tests.builders import (
     ENVIRONMENT,
     SHAPES,

@@ -10,12 +10,12 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from storage.embedded import broker_url, stop
+from storage.broker.embedded import broker_url, stop
+from storage.broker.queue import CHUNK, MAKE, PIPELINE, QUEUE, make_app, send, waiting
+from storage.broker.server_socket import socket_path
 from storage.errors import QueueError
-from storage.queue import CHUNK, MAKE, PIPELINE, QUEUE, make_app, send, waiting
-from storage.server_socket import socket_path
 from storage.settings import Settings
-from workers.tasks import valid_keys
+from workers.process.tasks import valid_keys
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from storage import models
+from storage.models import model_files as models
 
-BENCHMARKS = Path(models.__file__).parents[1] / "benchmarks"
+BENCHMARKS = Path(models.__file__).parents[2] / "benchmarks"
 #: What makes the networks small, by the key of their configs.
 SMALL = {
     "block_out_channels": lambda old: [32, 64, 64, 64][: len(old)],

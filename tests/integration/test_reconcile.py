@@ -8,17 +8,18 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from storage import blocks, life, roster
-from storage.claims import MAX_DEATHS
-from storage.database import Database
-from storage.embedded import stop
+from storage.broker.embedded import stop
+from storage.broker.queue import QUEUE, redis_client, send, waiting
+from storage.broker.server_socket import socket_path
 from storage.errors import QueueError
-from storage.owners import my_host, my_name
-from storage.queue import QUEUE, redis_client, send, waiting
-from storage.results import record_done, record_failure
-from storage.server_socket import socket_path
+from storage.fleet import roster
+from storage.host.owners import my_host, my_name
+from storage.jobs import blocks, life
+from storage.jobs.claims import MAX_DEATHS
+from storage.jobs.results import record_done, record_failure
+from storage.jobs.sweeps import find_sweep
 from storage.settings import Settings
-from storage.sweeps import find_sweep
+from storage.sql.database import Database
 from tests.builders import (
     ENVIRONMENT,
     job_rows,
@@ -31,8 +32,8 @@ from tests.builders import (
     take,
 )
 from tests.unit.test_roster import ENTRY
-from workers.beat import BEATS_PER_LEASE
-from workers.reconcile import SETTLE_S, Reconciler, free_the_dead, reconcile
+from workers.execution.beat import BEATS_PER_LEASE
+from workers.supervision.reconcile import SETTLE_S, Reconciler, free_the_dead, reconcile
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -231,7 +232,7 @@ def test_what_a_worker_left_alone_is_sent_when_its_pause_is_over(
 def test_what_is_sent_again_and_again_is_logged_once_and_on_change(
     database: Database, app: Celery, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "workers.reconcile")
+    caplog.set_level("INFO", "workers.supervision.reconcile")
     repair = Reconciler(database, app, lease_s=90)
 
     def logged() -> int:

@@ -16,11 +16,11 @@ from celery import Celery
 from redis import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
-from storage.database import Database
+from storage.broker.queue import make_app, send, waiting
+from storage.broker.servers import find_server
 from storage.errors import QueueError
-from storage.queue import make_app, send, waiting
-from storage.servers import find_server
 from storage.settings import Settings, read_settings
+from storage.sql.database import Database
 from tests.builders import plan_seeds, states, submit
 from tests.processes import ROOT, running, wait_until
 

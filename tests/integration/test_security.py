@@ -11,10 +11,10 @@ import pytest
 from celery import Celery
 from redis import Redis
 
+from storage.broker.queue import waiting
+from storage.broker.server_socket import socket_path
 from storage.errors import ModelError, UsageError
-from storage.models import BUILTIN_FOLDERS, is_hub_id, locate, resolve_name
-from storage.queue import waiting
-from storage.server_socket import socket_path
+from storage.models.model_files import BUILTIN_FOLDERS, is_hub_id, locate, resolve_name
 from storage.settings import Settings, read_settings
 from tests.unit.tiny_folders import make_folder
 
@@ -114,7 +114,7 @@ def test_a_folder_with_pickled_weights_alone_is_refused(tmp_path: Path) -> None:
 def test_a_pickle_under_the_name_of_safetensors_is_not_loaded(tmp_path: Path) -> None:
     import torch
 
-    from workers.loading import load_pipeline
+    from workers.engine.loading import load_pipeline
 
     folder, mark = tmp_path / "model", tmp_path / "mark"
     shutil.copytree(BUILTIN_FOLDERS["builtin:shapes"], folder)

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import torch
 
-from storage import schedulers
+from storage.catalogue import schedulers
 from storage.errors import JobError
 from storage.job import Job
 from tests.batches import Bench, Made, make_job, make_various
 from tests.tiny_pipelines import make_sd
 from tests.work import Basket
-from workers import phases
+from workers.engine.slot import Slot
 from workers.painting import StoppedError
-from workers.slot import Slot
+from workers.vitals import phases
 
 NAMES = [row.name for row in schedulers.rows("sd")]
 #: One of each way to use what is handed to a step: its own noise, former answers,

@@ -19,10 +19,10 @@ from storage.job import Job
 from tests.batches import Bench, make_job
 from tests.tiny_pipelines import make_flux, make_sd, make_sdxl
 from tests.work import Basket, Notes
-from workers import steering
-from workers.torch_painter import TorchPainter
+from workers.engine import steering
+from workers.engine.torch_painter import TorchPainter
 
-ROOT = Path(steering.__file__).parents[1]
+ROOT = Path(steering.__file__).parents[2]
 TEXTS = ("a cat", "two dogs", "red", "a green square", "a blue circle")
 MAKERS: Mapping[str, Callable[[Path], Path]] = {
     "StableDiffusionPipeline": make_sd,

@@ -12,18 +12,19 @@ import pytest
 from celery import Celery
 from click.testing import CliRunner
 
-from producer import submission
 from producer.cli import cli
+from producer.commands.overview import choose
+from producer.commands.submit import submit
 from producer.expansion.expand import BATCH
-from producer.overview import choose
-from producer.submit import submit
-from storage import claims, engines, wishes
-from storage.completeness import Incomplete, find_incomplete, note_complete
-from storage.database import Database, open_database
+from producer.submission import submission
+from storage.broker.queue import QUEUE, waiting
 from storage.errors import DatabaseError
-from storage.queue import QUEUE, waiting
+from storage.jobs import claims, wishes
+from storage.jobs.completeness import Incomplete, find_incomplete, note_complete
+from storage.jobs.sweeps import count_states, find_sweep, save_sweep
 from storage.settings import Settings, read_settings
-from storage.sweeps import count_states, find_sweep, save_sweep
+from storage.sql import engines
+from storage.sql.database import Database, open_database
 from tests.builders import job_rows, make_job, plan_seeds, take
 from tests.builders import submit as submit_planned
 

@@ -12,13 +12,14 @@ from celery import Celery
 from click.testing import CliRunner
 
 from producer.cli import cli
-from storage import claims, roster
-from storage.claims import MAX_DEATHS
-from storage.database import Database
+from storage.broker.queue import send
 from storage.errors import DatabaseError
-from storage.owners import my_host
-from storage.queue import send
+from storage.fleet import roster
+from storage.host.owners import my_host
+from storage.jobs import claims
+from storage.jobs.claims import MAX_DEATHS
 from storage.settings import Settings
+from storage.sql.database import Database
 from tests.builders import job_rows, make_planned, plan_seeds, states, submit, take
 from tests.processes import (
     PATIENCE_S,
@@ -28,12 +29,13 @@ from tests.processes import (
     running,
     wait_until,
 )
-from workers import bench, seat_locks
-from workers.child import Child
-from workers.devices import Seat
-from workers.seat_locks import gpu_lock
-from workers.supervisor import Supervisor
-from workers.upkeep import Upkeep
+from workers.devices import seat_locks
+from workers.devices.seat_locks import gpu_lock
+from workers.devices.seats import Seat
+from workers.supervision import bench
+from workers.supervision.child import Child
+from workers.supervision.supervisor import Supervisor
+from workers.supervision.upkeep import Upkeep
 
 SMALL = {"width": 8, "height": 8, "steps": 2}
 #: Its command line is longer than any system allows.

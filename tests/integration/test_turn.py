@@ -15,15 +15,15 @@ from celery.exceptions import Reject
 from celery.worker import state
 from PIL import Image
 
-from storage import blocks
-from storage.blocks import blocked_jobs
-from storage.database import Database
 from storage.errors import DatabaseError, DeviceError, UnfitError
-from storage.images import ImageFolder
+from storage.files.images import ImageFolder
+from storage.fleet.progress import list_workers
 from storage.job import Job
-from storage.progress import list_workers
-from storage.schema import workers
+from storage.jobs import blocks
+from storage.jobs.blocks import blocked_jobs
 from storage.settings import Settings
+from storage.sql.database import Database
+from storage.sql.schema import workers
 from tests import stand_in
 from tests.builders import (
     SHAPES,
@@ -40,20 +40,20 @@ from tests.processes import PATIENCE_S, wait_until
 from tests.stand_in import StandIn
 from tests.unit.test_roster import ENTRY
 from tests.work import Unhurried
-from workers import beat as beat_module
-from workers import feed as feed_module
-from workers import kit as kit_module
-from workers import phases
-from workers import presence as presence_module
-from workers import reports as reports_module
-from workers import turn as turn_module
-from workers.beat import Beat
+from workers.execution import beat as beat_module
+from workers.execution import feed as feed_module
+from workers.execution import kit as kit_module
+from workers.execution import turn as turn_module
+from workers.execution.beat import Beat
+from workers.execution.turn import Turn
 from workers.painting import Painter, StoppedError, Work
-from workers.presence import Presence
-from workers.recent import MOST_SURPRISES, Recent
-from workers.reports import Listener, Report, Reporter
-from workers.tasks import EXIT_UNFIT, _take, register, should_stop
-from workers.turn import Turn
+from workers.process import presence as presence_module
+from workers.process.presence import Presence
+from workers.process.tasks import EXIT_UNFIT, _take, register, should_stop
+from workers.vitals import phases
+from workers.vitals import reports as reports_module
+from workers.vitals.recent import MOST_SURPRISES, Recent
+from workers.vitals.reports import Listener, Report, Reporter
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 

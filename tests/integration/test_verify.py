@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from storage import repairs, strays, verification
-from storage.database import Database, open_database
-from storage.images import ImageFolder
-from storage.queue import waiting
+from storage.broker.queue import waiting
+from storage.files import repairs, strays, verification
+from storage.files.images import ImageFolder
 from storage.settings import Settings
+from storage.sql.database import Database, open_database
 from tests.builders import job_rows, make_job, plan_seeds, states, submit
 from tests.unit.test_verify import (
     file_of,

@@ -21,21 +21,23 @@ from celery import Celery
 from click.testing import CliRunner
 
 from producer.cli import cli
-from producer.crew import GIVE_UP_AFTER, Crew
-from storage import blocks
-from storage.blocks import blocked_jobs
-from storage.database import Database
-from storage.gpus import Gpu
-from storage.schema import sweeps, workers
+from producer.running.crew import GIVE_UP_AFTER, Crew
+from storage.host.gpus import Gpu
+from storage.jobs import blocks
+from storage.jobs.blocks import blocked_jobs
 from storage.settings import Settings
+from storage.sql.database import Database
+from storage.sql.schema import sweeps, workers
 from tests.builders import job_rows, make_planned, plan_seeds, states, submit
 from tests.integration.test_supervisor import SMALL, is_made
 from tests.processes import PATIENCE_S, ROOT, children, wait_until
 from tests.stand_in import hold, let_go
-from workers import bench, devices, seat_locks
-from workers.devices import Seat, choose_seats
-from workers.seat_locks import SeatLock, gpu_lock
-from workers.supervisor import Supervisor
+from workers.devices import seat_locks
+from workers.devices import seats as devices
+from workers.devices.seat_locks import SeatLock, gpu_lock
+from workers.devices.seats import Seat, choose_seats
+from workers.supervision import bench
+from workers.supervision.supervisor import Supervisor
 
 CPU = ("--device", "cpu", "--workers", "1")
 

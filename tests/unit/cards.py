@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from producer.models import ModelCard
+from producer.models.cards import ModelCard
 from storage.job import Model
 from tests.builders import KARRAS_SDE, SD15
 
@@ -55,7 +55,7 @@ def describe_fake(
     base_dir: Path,
     digests: object = None,
 ) -> ModelCard:
-    """Stand in for `producer.models.describe`."""
+    """Stand in for `producer.models.cards.describe`."""
     del base_dir, digests
     card = CARDS[name]
     model = replace(card.model, revision=revision, variant=variant)

@@ -10,15 +10,21 @@ from typing import Any
 
 from PIL import Image, ImageColor, ImageDraw
 
-from storage.claims import claim
-from storage.database import open_database
-from storage.images import ImageFolder, relative_path
+from storage.catalogue.schedulers import resolve, short_name
+from storage.files.images import ImageFolder, relative_path
 from storage.job import Job, Model, PlannedJob
-from storage.results import Environment, Result, Timings, record_done, record_failure
-from storage.schedulers import resolve, short_name
+from storage.jobs.claims import claim
+from storage.jobs.results import (
+    Environment,
+    Result,
+    Timings,
+    record_done,
+    record_failure,
+)
+from storage.jobs.sweeps import Sweep, save_sweep
+from storage.jobs.wishes import add_jobs
 from storage.settings import Settings, read_settings
-from storage.sweeps import Sweep, save_sweep
-from storage.wishes import add_jobs
+from storage.sql.database import open_database
 from tests.databases import open_new
 
 PROMPTS = ("a red circle on a blue background", "a green star on a pink background")

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from storage import migrations
-from storage.database import HEAD, Database
+from storage.sql import migrations
+from storage.sql.database import HEAD, Database
 
 #: What the first schema held; the same on every server.
 ROWS = """

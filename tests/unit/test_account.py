@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from workers.account import Account
-from workers.child import Process
-from workers.reports import Listener, Report
+from workers.supervision.account import Account
+from workers.supervision.child import Process
+from workers.vitals.reports import Listener, Report
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.append_only import is_hidden_from, is_there, put_back, set_aside
-from storage.servers import Server
+from storage.broker.append_only import is_hidden_from, is_there, put_back, set_aside
+from storage.broker.servers import Server
 
 OLD = Server(path=Path("redis-server"), name="Redis", version=(6, 2, 14))
 NEW = Server(path=Path("redis-server"), name="Redis", version=(7, 0, 15))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from producer.expansion.expand import read_jobs
-from producer.models import ModelCard
+from producer.models.cards import ModelCard
 from producer.spec.sweepfile import read_spec
 from storage.errors import MOST_PROBLEMS, SpecError
 from tests.unit import cards

@@ -5,9 +5,9 @@ import time
 import pytest
 from click import BadParameter
 
-from workers.bench import BACK_OFF_S, MOST_BACK_OFF_S, Bench
 from workers.durations import Duration
-from workers.leave import Leave
+from workers.supervision.bench import BACK_OFF_S, MOST_BACK_OFF_S, Bench
+from workers.supervision.leave import Leave
 
 SOME, OTHERS = frozenset({1, 2}), frozenset({3})
 

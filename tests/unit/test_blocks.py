@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from storage import blocks
-from storage.blocks import Blocked
-from storage.database import Database, seconds_between
-from storage.schema import blocks as table
+from storage.jobs import blocks
+from storage.jobs.blocks import Blocked
+from storage.sql.database import Database, seconds_between
+from storage.sql.schema import blocks as table
 from tests.builders import make_job, make_planned, plan_seeds, submit
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")

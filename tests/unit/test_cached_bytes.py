@@ -5,7 +5,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
-from storage.hub_cache import cached_bytes
+from storage.models.hub_cache import cached_bytes
 
 
 def test_what_a_download_has_written_grows(

@@ -5,16 +5,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from producer import measuring
-from producer.calibration import USUAL, choose_width, plan_jobs, speed_of
+from producer.calibration import measuring
+from producer.calibration.conclusions import USUAL, choose_width, plan_jobs, speed_of
 from producer.cli import cli
-from producer.models import ModelCard
-from storage.database import Database
+from producer.models.cards import ModelCard
+from storage.catalogue.scheduler_sets import choose
+from storage.catalogue.schedulers import effective_options
 from storage.errors import UsageError
+from storage.host.owners import my_name
 from storage.job import PlannedJob
-from storage.owners import my_name
-from storage.scheduler_sets import choose
-from storage.schedulers import effective_options
+from storage.sql.database import Database
 from tests.builders import make_planned, plan_seeds, submit, take
 from tests.unit.cards import CARD, FLOW_CARD
 

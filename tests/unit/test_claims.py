@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from storage import claims
-from storage.claims import MAX_DEATHS, Claim
-from storage.database import Database, open_database
-from storage.schema import jobs
+from storage.jobs import claims
+from storage.jobs.claims import MAX_DEATHS, Claim
 from storage.settings import Settings
+from storage.sql.database import Database, open_database
+from storage.sql.schema import jobs
 from tests.builders import (
     SHAPES,
     job_rows,

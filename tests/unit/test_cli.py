@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 import nightsweep
 from producer.cli import COMMANDS, SUMMARIES, LazyGroup, cli
-from storage.database import Database
 from storage.settings import VARIABLES
+from storage.sql.database import Database
 from tests.builders import plan_seeds, submit
 
 

@@ -6,17 +6,17 @@ from click.testing import CliRunner
 from PIL import Image
 
 from producer.cli import cli
-from producer.grid import lay_out
+from producer.commands.grid import lay_out
 from producer.sheet.axes import add_parts, choose_axes, named, narrow, pick_parts
 from producer.sheet.drawing import GAP, LARGEST_SIDE, _Drawing, draw_sheet
 from producer.sheet.lettering import wrap
 from producer.sheet.page import Cell, Panel, Sheet
 from producer.sheet.pages import LARGEST_AREA, MOST_PAGES, _split
 from producer.sheet.typefaces import Typeface
-from storage.database import open_database
 from storage.errors import UsageError
 from storage.job import PlannedJob
-from storage.schema import sweeps
+from storage.sql.database import open_database
+from storage.sql.schema import sweeps
 from storage.store import Store
 from tests.unit.filled_store import AXES, PROMPTS, filled, finish, plan, submit
 from tests.unit.fonts import leave_no_typeface
@@ -525,7 +525,7 @@ def test_too_many_pages_are_refused_with_the_way_out(store, monkeypatch):
 
 
 def test_too_many_images_are_refused_with_the_way_out(store, monkeypatch):
-    monkeypatch.setattr("producer.grid.MOST_IMAGES", 7)
+    monkeypatch.setattr("producer.commands.grid.MOST_IMAGES", 7)
 
     with pytest.raises(UsageError, match=r"at most 7 images, .* --fix"):
         lay_out(store[0], "shapes")
@@ -611,7 +611,7 @@ def test_a_sweep_of_which_nothing_is_made_is_refused_at_once(
     tmp_path, store, monkeypatch, more
 ):
     monkeypatch.setattr("producer.sheet.files.draw_sheet", None)
-    monkeypatch.setattr("producer.grid.MOST_IMAGES", 2)
+    monkeypatch.setattr("producer.commands.grid.MOST_IMAGES", 2)
     planned = plan({"seed": [1, 2, 3], "steps": [2, 20]})
     submit(store[0].settings, "later", planned)
 
@@ -657,7 +657,7 @@ def test_pages_leave_out_panels_and_rows_of_which_nothing_is_begun(
 
 def test_a_large_sheet_says_how_far_it_is(tmp_path, store, monkeypatch):
     monkeypatch.setattr("producer.sheet.pages.LARGEST_AREA", 200_000)
-    monkeypatch.setattr("producer.counting.LINE_S", 0.0)
+    monkeypatch.setattr("producer.display.counting.LINE_S", 0.0)
 
     said = run(tmp_path, "shapes").stderr.splitlines()
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from producer import counting
-from producer.counting import counted
+from producer.display import counting
+from producer.display.counting import counted
 
 
 def test_what_takes_long_says_how_far_it_is(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from producer import crew
-from producer.crew import Crew, _open_log
+from producer.running import crew
+from producer.running.crew import Crew, _open_log
 from storage.errors import UsageError
 from storage.settings import read_settings
 

@@ -13,22 +13,22 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from storage import database as module
-from storage.database import (
+from storage.errors import DatabaseError, UsageError, WrongDatabaseError
+from storage.job import Model
+from storage.jobs.sweeps import save_sweep
+from storage.settings import Settings
+from storage.sql import database as module
+from storage.sql.database import (
     HEAD,
     Database,
     current_revision,
     open_database,
     open_for_reading,
 )
-from storage.errors import DatabaseError, UsageError, WrongDatabaseError
-from storage.job import Model
-from storage.model_places import DatabasePlaces
-from storage.partial_indexes import metadata
-from storage.schema import sweeps
-from storage.settings import Settings
-from storage.sweeps import save_sweep
-from storage.views import select_images, select_sweep_images
+from storage.sql.model_places import DatabasePlaces
+from storage.sql.partial_indexes import metadata
+from storage.sql.schema import sweeps
+from storage.sql.views import select_images, select_sweep_images
 from tests.builders import plan_seeds, submit
 from tests.unit.old_database import make_old, read_old
 
@@ -156,7 +156,7 @@ def test_an_up_to_date_database_is_opened_without_alembic(
 ) -> None:
     code = """if True:
         import sys
-        from storage.database import open_database
+        from storage.sql.database import open_database
         open_database(sys.argv[1]).close()
         assert "alembic" not in sys.modules
         assert "sqlalchemy.orm" not in sys.modules
@@ -168,7 +168,7 @@ def test_several_processes_may_make_one_database_at_once(settings: Settings) -> 
     code = """if True:
         import sys
         from pathlib import Path
-        from storage.database import open_database
+        from storage.sql.database import open_database
         import alembic.command
         print("ready", flush=True)
         while not Path(sys.argv[2]).exists():
@@ -395,7 +395,7 @@ def test_two_writers_wait_for_each_other(
 ) -> None:
     code = """if True:
         import sys
-        from storage.database import open_database
+        from storage.sql.database import open_database
         database = open_database(sys.argv[1])
         for _ in range(50):
             with database.write() as connection:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from storage import gpus
 from storage.errors import DeviceError, UsageError
-from storage.gpus import has_nvidia
-from workers import devices
-from workers.devices import Seat, choose_seats, probe
-from workers.seat_locks import gpu_lock
+from storage.host import gpus
+from storage.host.gpus import has_nvidia
+from workers.devices import seats as devices
+from workers.devices.seat_locks import gpu_lock
+from workers.devices.seats import Seat, choose_seats, probe
 
 #: What stands in for torch in the process that looks for GPUs.
 TORCH = """
@@ -56,7 +56,7 @@ def install_torch(
 ) -> None:
     text = TORCH.format(names=names, built_for=built_for)
     (folder / "torch.py").write_text(text)
-    root = Path(devices.__file__).parents[1]
+    root = Path(devices.__file__).parents[2]
     monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{root}")
 
 

@@ -3,13 +3,13 @@
 import pytest
 import sqlalchemy as sa
 
-from storage.database import Database
-from storage.differences import Comparison, Difference
 from storage.errors import ChangedSweepError
 from storage.job import PlannedJob
-from storage.results import record_done
-from storage.schema import jobs
-from storage.sweeps import Sweep, find_sweep, save_sweep
+from storage.jobs.differences import Comparison, Difference
+from storage.jobs.results import record_done
+from storage.jobs.sweeps import Sweep, find_sweep, save_sweep
+from storage.sql.database import Database
+from storage.sql.schema import jobs
 from tests.builders import (
     ENVIRONMENT,
     make_job,

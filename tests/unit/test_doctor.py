@@ -11,16 +11,16 @@ from click.testing import CliRunner
 from packaging.requirements import Requirement
 
 from producer.cli import cli
-from producer.doctor import examine
+from producer.commands.doctor import examine
 from producer.health import holdings, machine, services
 from producer.health.check import Check, guarded
-from storage.database import Database, open_database
-from storage.fingerprint import Digests, fingerprint
-from storage.gpus import Gpu
-from storage.images import ImageFolder
-from storage.models import locate
-from storage.results import Environment, record_done
+from storage.files.images import ImageFolder
+from storage.host.gpus import Gpu
+from storage.jobs.results import Environment, record_done
+from storage.models.fingerprint import Digests, fingerprint
+from storage.models.model_files import locate
 from storage.settings import Settings, read_settings
+from storage.sql.database import Database, open_database
 from tests.builders import SHAPES, make_result, plan_seeds, submit, take
 from tests.unit.filled_store import filled
 from tests.unit.old_database import make_old

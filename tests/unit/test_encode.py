@@ -10,7 +10,7 @@ from PIL import Image
 
 from storage.job import Model
 from tests.builders import make_job
-from workers.encode import describe, encode_png, pixel_sha256
+from workers.execution.encode import describe, encode_png, pixel_sha256
 
 IMAGE = Image.new("RGB", (16, 8), "#123456")
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from storage.queue import MAKE
-from workers.envelopes import MalformedError, rewritten
+from storage.broker.queue import MAKE
+from workers.process.envelopes import MalformedError, rewritten
 
 KEYS = ["0" * 32, "1" * 32]
 

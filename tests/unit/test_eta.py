@@ -13,7 +13,7 @@ from producer.expansion.resolution import make_job
 from producer.sheet.axes import choose_axes
 from producer.sheet.pages import Picture, make_pages
 from producer.spec.sweepfile import read_spec
-from storage.pipeline_families import Guidance
+from storage.catalogue.pipeline_families import Guidance
 from tests.unit import cards
 from tests.unit.cards import describe_fake, write_axes, write_spec
 

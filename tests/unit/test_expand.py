@@ -10,12 +10,12 @@ import pytest
 
 from producer.expansion import cells, points
 from producer.expansion.expand import Expansion, expand, read_jobs
+from producer.models.tokens import ClipTokens
 from producer.spec import axes as axes_module
 from producer.spec.sweepfile import read_spec
-from producer.tokens import ClipTokens
+from storage.catalogue.pipeline_families import Guidance
 from storage.errors import ModelError, SpecError
 from storage.job import PlannedJob
-from storage.pipeline_families import Guidance
 from tests.unit import cards
 from tests.unit.cards import describe_fake, write_axes, write_spec
 from tests.unit.tiny_folders import write_tokenizer

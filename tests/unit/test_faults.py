@@ -7,11 +7,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from storage.database import HEAD, Database, open_database, open_for_reading
 from storage.errors import DatabaseError, WrongDatabaseError
-from storage.faults import Fault, fault_of
-from storage.schema import jobs, models
 from storage.settings import Settings
+from storage.sql.database import HEAD, Database, open_database, open_for_reading
+from storage.sql.faults import Fault, fault_of
+from storage.sql.schema import jobs, models
 from tests.unit.old_database import with_other_schema
 
 BOTH = pytest.mark.databases("sqlite", "postgresql")
@@ -103,7 +103,7 @@ def test_a_damaged_file_is_not_waited_for(
 def test_a_locked_or_missing_file_is_an_outage(
     database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage.engines.BUSY_TIMEOUT_S", 0)
+    monkeypatch.setattr("storage.sql.engines.BUSY_TIMEOUT_S", 0)
     locked = open_database(settings.database_url)
     with (
         database.write(),

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from storage.database import open_database
 from storage.errors import UsageError
-from storage.filters import (
+from storage.jobs.sweeps import save_sweep
+from storage.sql.database import open_database
+from storage.sql.filters import (
     PAGE,
     Filter,
     find,
@@ -17,9 +18,8 @@ from storage.filters import (
     find_one,
     read_states,
 )
-from storage.ranges import Range, read_numbers
+from storage.sql.ranges import Range, read_numbers
 from storage.store import Store
-from storage.sweeps import save_sweep
 from tests.unit.filled_store import AXES, MODEL, PROMPTS, filled, plan, submit
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -165,7 +165,7 @@ def test_an_unknown_sweep_is_refused_with_those_that_exist(store):
 
 def test_rows_come_page_by_page_in_the_order_of_submission(store, monkeypatch):
     _, planned, database = store
-    monkeypatch.setattr("storage.filters.PAGE", 3)
+    monkeypatch.setattr("storage.sql.filters.PAGE", 3)
     wanted = [one.job.key for one in planned]
 
     assert keys(find(database, Filter())) == wanted

@@ -8,12 +8,12 @@ import pytest
 import sqlalchemy as sa
 
 from producer.expansion.expand import read_jobs
-from storage.database import Database, open_database
 from storage.errors import UsageError
-from storage.filters import Filter, find
 from storage.job import PlannedJob
-from storage.schema import jobs, scheduler_names, schedulers
 from storage.settings import Settings
+from storage.sql.database import Database, open_database
+from storage.sql.filters import Filter, find
+from storage.sql.schema import jobs, scheduler_names, schedulers
 from storage.store import Store
 from tests.builders import take
 from tests.unit.cards import describe_fake, write_spec

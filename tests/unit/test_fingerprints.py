@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from producer.models import describe
-from storage.components import first_version, loaded_files
+from producer.models.cards import describe
 from storage.errors import FingerprintError, ModelError
-from storage.fingerprint import Digests, fingerprints, verify
-from storage.models import locate
+from storage.models.components import first_version, loaded_files
+from storage.models.fingerprint import Digests, fingerprints, verify
+from storage.models.model_files import locate
 from tests.builders import make_job
 from tests.unit.tiny_folders import INDEX, make_folder, weights, write
 

@@ -19,23 +19,23 @@ from click.testing import CliRunner
 from producer.cli import cli
 from producer.health import holdings
 from producer.health.check import guarded
-from storage import markers
-from storage.database import Database, open_database
 from storage.errors import ImageStoreError, WrongFolderError
-from storage.folders import (
+from storage.files import markers
+from storage.files.folders import (
     Folder,
     count_elsewhere,
     look_at_folder,
     rows_here,
     take_folder,
 )
-from storage.images import ImageFolder, relative_path
-from storage.markers import NAME, Marker, read_marker
-from storage.results import Environment, record_done
-from storage.schema import about, folder_places, jobs, results
+from storage.files.images import ImageFolder, relative_path
+from storage.files.markers import NAME, Marker, read_marker
+from storage.jobs.results import Environment, record_done
+from storage.jobs.sweeps import find_sweep
 from storage.settings import Settings
+from storage.sql.database import Database, open_database
+from storage.sql.schema import about, folder_places, jobs, results
 from storage.store import Store
-from storage.sweeps import find_sweep
 from tests.builders import make_job, make_result, plan_seeds, states, submit, take
 from tests.processes import PATIENCE_S, find_workers, running, wait_until
 from tests.unit.old_database import make_old as make_old_database
@@ -550,7 +550,7 @@ def test_a_kill_without_hard_links_leaves_a_folder_that_can_be_used(
     code = """if True:
         import errno, os, signal, sys
         from pathlib import Path
-        from storage.markers import leave_marker
+        from storage.files.markers import leave_marker
 
         def refuse(*_):
             raise OSError(errno.EPERM, "Operation not permitted")

@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from storage.database import HEAD, current_revision, open_database
 from storage.errors import WrongDatabaseError
+from storage.sql.database import HEAD, current_revision, open_database
 from tests.unit.old_database import make_old
 
 #: A name and a text that must be quoted, for both databases and for the driver.

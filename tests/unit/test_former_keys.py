@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import pytest
 import sqlalchemy as sa
 
-from storage.database import Database
 from storage.job import PlannedJob
-from storage.results import record_done, record_failure
-from storage.schema import jobs, prompts, sweep_jobs
-from storage.sweeps import count_states, save_sweep
-from storage.wishes import STEP, Added, add_jobs, drop_absent, find_known
+from storage.jobs.results import record_done, record_failure
+from storage.jobs.sweeps import count_states, save_sweep
+from storage.jobs.wishes import STEP, Added, add_jobs, drop_absent, find_known
+from storage.sql.database import Database
+from storage.sql.schema import jobs, prompts, sweep_jobs
 from tests.builders import (
     ENVIRONMENT,
     job_rows,

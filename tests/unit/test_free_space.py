@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from storage import free_space
-from storage.database import Database
 from storage.errors import DatabaseError, ImageStoreError
-from storage.free_space import WantedFreeSpace, most_wanted, wanted_for
-from storage.images import ImageFolder, Room
-from storage.schema import sweeps
+from storage.files import free_space
+from storage.files.free_space import WantedFreeSpace, most_wanted, wanted_for
+from storage.files.images import ImageFolder, Room
+from storage.sql.database import Database
+from storage.sql.schema import sweeps
 from tests.builders import make_job, make_planned, submit
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")

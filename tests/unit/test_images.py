@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from storage.errors import ImageStoreError
-from storage.images import ImageFolder, relative_path
+from storage.files.images import ImageFolder, relative_path
 
 KEY = "ab" + "cd" + "0" * 28
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from producer.json_lines import open_axes, open_label, open_row
+from producer.display.json_lines import open_axes, open_label, open_row
 
 
 def test_columns_that_hold_json_are_opened() -> None:

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from storage import claims, life, sweeps
-from storage.database import Database
-from storage.filters import Filter
-from storage.life import JUDGED, STEP, TOLERATED
-from storage.results import record_done, record_failure
-from storage.schema import sweeps as sweeps_table
-from storage.sweeps import Sweep, count_states, find_sweep
-from storage.wishes import add_jobs
+from storage.jobs import claims, life, sweeps
+from storage.jobs.life import JUDGED, STEP, TOLERATED
+from storage.jobs.results import record_done, record_failure
+from storage.jobs.sweeps import Sweep, count_states, find_sweep
+from storage.jobs.wishes import add_jobs
+from storage.sql.database import Database
+from storage.sql.filters import Filter
+from storage.sql.schema import sweeps as sweeps_table
 from tests.builders import (
     ENVIRONMENT,
     job_rows,

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from workers.log_lines import LineFormatter
+from workers.vitals.log_lines import LineFormatter
 
-FORGED = "2026-01-02 03:04:05,678 ERROR workers.finish: forged"
+FORGED = "2026-01-02 03:04:05,678 ERROR workers.execution.finish: forged"
 FORMAT = "%(levelname)s %(name)s: %(message)s"
 
 
@@ -48,16 +48,16 @@ def test_a_worker_writes_such_lines_to_its_log(tmp_path) -> None:
     code = f"""if True:
         import logging
         from storage.settings import read_settings
-        from workers.process import _configure_logging
+        from workers.process.main import _configure_logging
         settings = read_settings({{"NIGHTSWEEP_HOME": {str(tmp_path / "home")!r}}})
         settings.make_home()
         _configure_logging(settings, "cpu0")
-        logging.getLogger("workers.turn").error("org/name\\n%s", {FORGED!r})
+        logging.getLogger("workers.execution.turn").error("org/name\\n%s", {FORGED!r})
     """
     said = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert said.stderr == rf"ERROR cpu0: org/name\n{FORGED}" + "\n"
     written = (tmp_path / "home" / "logs" / "cpu0.log").read_text()
-    assert written.endswith(rf"ERROR workers.turn: org/name\n{FORGED}" + "\n")
+    assert written.endswith(rf"ERROR workers.execution.turn: org/name\n{FORGED}" + "\n")
     assert written.count("\n") == 1

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from producer import busyness
-from producer.busyness import Load, spread_of, why_busy
-from producer.calibration import speed_of
-from producer.measurements import Measurements
-from storage import speeds
-from storage.database import Database
-from storage.owners import my_name
-from storage.widths import DatabaseWidths
+from producer.calibration import busyness
+from producer.calibration.busyness import Load, spread_of, why_busy
+from producer.calibration.conclusions import speed_of
+from producer.calibration.measurements import Measurements
+from storage.host.owners import my_name
+from storage.jobs import speeds
+from storage.jobs.widths import DatabaseWidths
+from storage.sql.database import Database
 from tests.builders import make_planned, plan_seeds, submit, take
 
 pytestmark = pytest.mark.databases("sqlite")

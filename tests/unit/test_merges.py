@@ -12,10 +12,10 @@ import pytest
 from producer.expansion import meanings
 from producer.expansion.expand import Expansion, expand
 from producer.expansion.resolution import meaning_of
-from producer.models import ModelCard
+from producer.models.cards import ModelCard
 from producer.spec.sweepfile import read_spec
+from storage.catalogue.pipeline_families import Guidance
 from storage.job import Job, PlannedJob
-from storage.pipeline_families import Guidance
 from tests.unit import cards
 from tests.unit.cards import describe_fake, write_axes, write_spec
 

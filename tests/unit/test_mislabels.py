@@ -10,17 +10,19 @@ import pytest
 from click import testing
 from click.testing import CliRunner, Result
 
-from producer import hashing
 from producer.cli import cli
+from producer.display import hashing
 from producer.expansion.expand import read_jobs
-from producer.models import describe
-from storage import fingerprint, relabelling, speeds
-from storage.database import Database
-from storage.filters import Filter, find
+from producer.models.cards import describe
+from storage.files import relabelling
 from storage.job import PlannedJob
+from storage.jobs import speeds
+from storage.jobs.speeds import Speed
+from storage.jobs.sweeps import find_sweep, list_sweeps
+from storage.models import fingerprint
 from storage.settings import Settings
-from storage.speeds import Speed
-from storage.sweeps import find_sweep, list_sweeps
+from storage.sql.database import Database
+from storage.sql.filters import Filter, find
 from tests.builders import ENVIRONMENT, KARRAS_SDE
 from tests.databases import open_new
 from tests.unit.filled_store import PROMPTS, finish, make_settings, submit

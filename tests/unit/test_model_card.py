@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from producer.models import ModelCard, describe
-from storage import models
+from producer.models.cards import ModelCard, describe
+from storage.catalogue.schedulers import resolve
 from storage.errors import ModelError
-from storage.fingerprint import Digests
-from storage.schedulers import resolve
+from storage.models import model_files as models
+from storage.models.fingerprint import Digests
 from tests.unit.tiny_folders import (
     INDEX,
     SCHEDULER,
@@ -392,7 +392,7 @@ def test_a_model_without_clip_counts_nothing_and_says_so(tmp_path):
 
 def test_importing_the_module_imports_nothing_heavy():
     code = (
-        "import sys, producer.models\n"
+        "import sys, producer.models.cards\n"
         "heavy = {'huggingface_hub', 'tokenizers', 'torch', 'httpx', 'sqlalchemy'}\n"
         "sys.exit(' '.join(heavy & set(sys.modules)) or None)"
     )

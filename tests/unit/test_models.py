@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from huggingface_hub.hf_api import BlobLfsInfo, RepoSibling
 
-from storage import hub
-from storage.components import loaded_files
 from storage.errors import FingerprintError, ModelError
-from storage.fingerprint import Digests, fingerprint, verify
 from storage.job import Model
-from storage.model_places import in_order
-from storage.models import Located, is_hub_id, locate, resolve_name
+from storage.models import hub
+from storage.models.components import loaded_files
+from storage.models.fingerprint import Digests, fingerprint, verify
+from storage.models.model_files import Located, is_hub_id, locate, resolve_name
+from storage.sql.model_places import in_order
 from tests.unit.tiny_folders import INDEX, LOADED, make_folder, weights, write
 
 SHARDS = (

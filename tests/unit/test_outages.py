@@ -3,7 +3,7 @@
 import pytest
 
 from storage.errors import DatabaseError, ImageStoreError
-from workers import outages
+from workers.vitals import outages
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from storage.owners import host_of, is_dead, my_name, process_name
+from storage.host.owners import host_of, is_dead, my_name, process_name
 
 HOST = process_name(1).rpartition(":")[0]
 
@@ -56,7 +56,7 @@ def test_a_container_of_this_host_is_a_machine_of_its_own() -> None:
     unshare = shutil.which("unshare")
     if unshare is None:
         pytest.skip("there is no program unshare")
-    code = "from storage.owners import my_name; print(my_name())"
+    code = "from storage.host.owners import my_name; print(my_name())"
     inside = [unshare, "--pid", "--fork", "--mount-proc", sys.executable, "-c", code]
     said = subprocess.run(inside, capture_output=True, text=True, check=False)
     if said.returncode:

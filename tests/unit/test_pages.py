@@ -10,7 +10,7 @@ import pytest
 from producer.cli import COMMANDS, cli
 from producer.spec.parameters import PARAMETERS
 from producer.spec.sweepfile import read_spec
-from storage.pipeline_families import FAMILIES, Family
+from storage.catalogue.pipeline_families import FAMILIES, Family
 from storage.settings import VARIABLES
 
 ROOT = Path(__file__).parents[2]

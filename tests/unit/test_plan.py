@@ -8,8 +8,8 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from producer.cli import cli
-from producer.plan import make_plan
-from producer.plan_report import Plan, describe_plan
+from producer.commands.plan import make_plan
+from producer.commands.plan_report import Plan, describe_plan
 from storage.settings import Settings
 from tests.builders import KARRAS_SDE
 from tests.unit.tiny_folders import make_folder, write

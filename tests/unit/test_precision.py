@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from producer import plan, run
+from producer.commands import plan, run
 from producer.expansion.expand import Expansion, read_jobs
-from producer.precision import settle_precision
 from producer.spec.yamltext import InputText, Source
-from storage.database import Database
+from producer.submission.precision import settle_precision
+from storage.jobs.sweeps import find_sweep, save_sweep
 from storage.settings import Settings
-from storage.sweeps import find_sweep, save_sweep
+from storage.sql.database import Database
 from tests.unit import cards
 from tests.unit.cards import describe_fake, write_spec
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from storage.database import Database
-from storage.schema import JOB_STATES, speeds
-from storage.views import select_images, select_sweep_images
+from storage.sql.database import Database
+from storage.sql.schema import JOB_STATES, speeds
+from storage.sql.views import select_images, select_sweep_images
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 

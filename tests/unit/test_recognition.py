@@ -12,17 +12,17 @@ from click.testing import CliRunner
 from sqlalchemy.engine import Engine
 
 from producer.cli import cli
-from storage.database import (
+from storage.errors import WrongDatabaseError
+from storage.settings import Settings, read_settings
+from storage.sql.database import (
     HEAD,
     Database,
     current_revision,
     open_database,
     open_for_reading,
 )
-from storage.engines import make_engine
-from storage.errors import WrongDatabaseError
-from storage.recognition import NAMES, OURS
-from storage.settings import Settings, read_settings
+from storage.sql.engines import make_engine
+from storage.sql.recognition import NAMES, OURS
 from storage.store import Store
 from tests.unit.old_database import make_old
 

@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from producer import plan as plan_module
 from producer.cli import cli
+from producer.commands import plan as plan_module
+from producer.commands.find import _place
+from producer.commands.grid import lay_out
 from producer.expansion.expand import Expansion, expand
-from producer.find import _place
-from producer.grid import lay_out
 from producer.sheet.files import save_pages
 from producer.sheet.lettering import choose_lettering
 from producer.spec.sweepfile import read_spec
-from storage.database import Database, open_database
+from storage.catalogue.pipeline_families import Guidance
 from storage.job import PlannedJob
-from storage.pipeline_families import Guidance
+from storage.jobs.sweeps import require_sweeps, save_sweep
+from storage.jobs.wishes import Added, add_jobs, drop_absent
+from storage.sql.database import Database, open_database
 from storage.store import Store
-from storage.sweeps import require_sweeps, save_sweep
-from storage.wishes import Added, add_jobs, drop_absent
 from tests.unit import cards
 from tests.unit.cards import describe_fake, write_axes
 from tests.unit.filled_store import finish, make_settings

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from storage import claims
-from storage.database import Database, utc_now
-from storage.results import record_done, record_failure
-from storage.schema import environments, results
+from storage.jobs import claims
+from storage.jobs.results import record_done, record_failure
+from storage.sql.database import Database, utc_now
+from storage.sql.schema import environments, results
 from tests.builders import (
     ENVIRONMENT,
     job_rows,

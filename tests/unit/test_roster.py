@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from storage import blocks, roster
-from storage.database import Database
-from storage.roster import Entry
-from storage.schema import workers
+from storage.fleet import roster
+from storage.fleet.roster import Entry
+from storage.jobs import blocks
+from storage.sql.database import Database
+from storage.sql.schema import workers
 from tests.builders import make_job, make_planned, submit, take
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from storage.scheduler_copies import why_same
-from storage.schedulers import resolve
+from storage.catalogue.scheduler_copies import why_same
+from storage.catalogue.schedulers import resolve
 from tests.builders import KARRAS_SDE, SD15
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from storage import schedulers
+from storage.catalogue import schedulers
 from tests.builders import make_job
 
 #: By model: its family, its scheduler config, and the key of a job of each name. They

@@ -5,9 +5,16 @@ from typing import Any
 
 import pytest
 
-from storage import catalogue, schedulers
+from storage.catalogue import schedulers
+from storage.catalogue import tables as catalogue
+from storage.catalogue.schedulers import (
+    CLASSES,
+    NAMES,
+    effective_options,
+    label_of,
+    names_of,
+)
 from storage.errors import UsageError
-from storage.schedulers import CLASSES, NAMES, effective_options, label_of, names_of
 from tests.builders import DEIS, KARRAS_SDE, SD3, SD15, TRAILING, ZERO_SNR
 
 DPM = "DPMSolverMultistepScheduler"

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from storage import schedulers
+from storage.catalogue import schedulers
+from storage.catalogue.scheduler_sets import choose, is_set, require_match
+from storage.catalogue.schedulers import Scheduler, effective_options, short_name
 from storage.errors import UsageError
-from storage.scheduler_sets import choose, is_set, require_match
-from storage.schedulers import Scheduler, effective_options, short_name
 from tests.builders import DEIS, KARRAS_SDE, SD3, SD15
 from tests.model_configs import EDM, LCM
 

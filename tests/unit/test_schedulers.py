@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from storage import schedulers
+from storage.catalogue import schedulers
+from storage.catalogue.schedulers import Scheduler
 from storage.errors import UsageError
-from storage.schedulers import Scheduler
 from tests.builders import SD3, SD15
 from tests.model_configs import EDM, EDM_WITH_BETAS
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from storage import catalogue
-from storage.schedulers import CLASSES, NAMES
+from storage.catalogue import tables as catalogue
+from storage.catalogue.schedulers import CLASSES, NAMES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "schedulers.md").read_text()
 

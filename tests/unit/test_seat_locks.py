@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from storage.errors import DeviceError
-from workers import seat_locks
-from workers.seat_locks import cpu_lock, gpu_lock
+from workers.devices import seat_locks
+from workers.devices.seat_locks import cpu_lock, gpu_lock
 
-ROOT = Path(seat_locks.__file__).parents[1]
+ROOT = Path(seat_locks.__file__).parents[2]
 HOLD = """
 import sys, pathlib
-from workers import seat_locks
+from workers.devices import seat_locks
 seat_locks.FOLDER = pathlib.Path(sys.argv[1])
 lock = seat_locks.gpu_lock("GPU-1f2e")
 print(lock.take(), flush=True)

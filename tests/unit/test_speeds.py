@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from storage.database import Database
+from storage.jobs.speeds import Speed, read, record
 from storage.settings import Settings
-from storage.speeds import Speed, read, record
+from storage.sql.database import Database
 from storage.store import Store
 from tests.builders import ENVIRONMENT, SHAPES
 from tests.unit.filled_store import make_settings

@@ -12,15 +12,15 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from producer.cli import cli
-from producer.status import _Question
-from storage import life
-from storage.blocks import block
-from storage.database import Database
+from producer.commands.status import _Question
 from storage.errors import DatabaseError
-from storage.results import record_done, record_failure
-from storage.schema import sweeps, workers
-from storage.sweeps import Sweep, find_sweep, save_sweep
-from storage.wishes import add_jobs
+from storage.jobs import life
+from storage.jobs.blocks import block
+from storage.jobs.results import record_done, record_failure
+from storage.jobs.sweeps import Sweep, find_sweep, save_sweep
+from storage.jobs.wishes import add_jobs
+from storage.sql.database import Database
+from storage.sql.schema import sweeps, workers
 from tests.builders import (
     ENVIRONMENT,
     make_job,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from storage import schedulers
+from storage.catalogue import schedulers
 from tests.builders import SD3, SD15, ZERO_SNR
 from tests.model_configs import COSINE, EDM_WITH_BETAS, PIXART, V_PREDICTION
 

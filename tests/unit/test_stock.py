@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from storage.claims import Claim
+from storage.jobs.claims import Claim
 from tests.builders import make_job
-from workers.stock import Stock
+from workers.execution.stock import Stock
 
 
 def claim(seed: int, **changes: Any) -> Claim:

@@ -5,11 +5,8 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from storage.database import Database, open_database, utc_now
-from storage.results import record_done, record_failure
-from storage.schema import sweeps as table
-from storage.settings import Settings
-from storage.sweeps import (
+from storage.jobs.results import record_done, record_failure
+from storage.jobs.sweeps import (
     Cost,
     count_states,
     failures,
@@ -19,6 +16,9 @@ from storage.sweeps import (
     recent_rate,
     save_sweep,
 )
+from storage.settings import Settings
+from storage.sql.database import Database, open_database, utc_now
+from storage.sql.schema import sweeps as table
 from tests.builders import (
     ENVIRONMENT,
     SHAPES,

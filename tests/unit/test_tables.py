@@ -5,12 +5,12 @@ from click.testing import CliRunner
 from rich.cells import cell_len
 
 from producer.cli import cli
-from producer.find import COLUMNS, describe_image
-from producer.fitting import fold, hang, padded, plain, shorten
-from producer.schedulers import COLUMNS as SCHEDULER_COLUMNS
-from producer.schedulers import list_schedulers
-from producer.tables import CHUNK, Column, fit_widths, table_lines
-from storage.schedulers import NAMES
+from producer.commands.find import COLUMNS, describe_image
+from producer.commands.schedulers import COLUMNS as SCHEDULER_COLUMNS
+from producer.commands.schedulers import list_schedulers
+from producer.display.fitting import fold, hang, padded, plain, shorten
+from producer.display.tables import CHUNK, Column, fit_widths, table_lines
+from storage.catalogue.schedulers import NAMES
 from storage.store import Store
 from tests.unit.filled_store import filled, make_settings, plan, submit
 
@@ -164,7 +164,7 @@ def test_find_shows_the_same_text_on_a_terminal_and_in_a_pipe(
     tmp_path, store, monkeypatch
 ):
     piped = run(tmp_path, "find", "--limit", "3")
-    monkeypatch.setattr("producer.tables.terminal_width", lambda: 300)
+    monkeypatch.setattr("producer.display.tables.terminal_width", lambda: 300)
     shown = run(tmp_path, "find", "--limit", "3")
 
     assert piped.stdout == shown.stdout
@@ -215,7 +215,7 @@ def test_find_has_columns_for_extras_that_differ(tmp_path, store):
 def test_what_a_narrow_terminal_has_no_room_for_is_said(tmp_path, store, monkeypatch):
     extras = [{"clip_skip": 1}, {"clip_skip": 2}]
     submit(store[0].settings, "extras", plan({"extras": extras}))
-    monkeypatch.setattr("producer.tables.terminal_width", lambda: 80)
+    monkeypatch.setattr("producer.display.tables.terminal_width", lambda: 80)
 
     result = run(tmp_path, "find", "--sweep", "extras")
     whole = run(tmp_path, "find", "--sweep", "extras", "--json")

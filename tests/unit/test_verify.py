@@ -16,15 +16,15 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from producer.cli import cli
-from storage import repairs, strays, verification
-from storage.claims import hand_back
-from storage.database import Database
-from storage.folders import take_folder
-from storage.images import ImageFolder, relative_path
-from storage.results import record_done
-from storage.schema import sweeps
+from storage.files import repairs, strays, verification
+from storage.files.folders import take_folder
+from storage.files.images import ImageFolder, relative_path
+from storage.files.verification import Finding
+from storage.jobs.claims import hand_back
+from storage.jobs.results import record_done
 from storage.settings import Settings, read_settings
-from storage.verification import Finding
+from storage.sql.database import Database
+from storage.sql.schema import sweeps
 from tests.builders import (
     ENVIRONMENT,
     job_rows,
@@ -37,7 +37,7 @@ from tests.builders import (
     take,
 )
 from tests.unit.old_database import make_old as make_old_database
-from workers.encode import encode_png, pixel_sha256
+from workers.execution.encode import encode_png, pixel_sha256
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -504,8 +504,8 @@ def test_nothing_made_yet_is_nothing_wrong(settings, database) -> None:
 def test_people_get_a_table_and_the_number_of_rows_left_out(
     settings, database, monkeypatch
 ) -> None:
-    monkeypatch.setattr("producer.verify.TABLE_ROWS", 2)
-    monkeypatch.setattr("producer.verify.terminal_width", lambda: 200)
+    monkeypatch.setattr("producer.commands.verify.TABLE_ROWS", 2)
+    monkeypatch.setattr("producer.commands.verify.terminal_width", lambda: 200)
     make_images(settings, database, 1, 2, 3)
     for seed in (1, 2, 3):
         file_of(settings, seed).unlink()
@@ -514,7 +514,7 @@ def test_people_get_a_table_and_the_number_of_rows_left_out(
     assert lines[0].split() == ["problem", "path", "detail", "repair"]
     assert lines[1].split()[:2] == ["missing", relative_path(make_job(seed=1).key)]
     assert len(lines) == 3
-    monkeypatch.setattr("producer.verify.terminal_width", lambda: None)
+    monkeypatch.setattr("producer.commands.verify.terminal_width", lambda: None)
     assert len(CliRunner().invoke(cli, ["verify"]).stdout.splitlines()) == 4
     assert "1 more; a pipe or --json has them all." in said.stderr
 

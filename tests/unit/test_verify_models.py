@@ -10,13 +10,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from producer.cli import cli
-from producer.models import describe
-from storage.database import Database
-from storage.fingerprint import Digests
+from producer.models.cards import describe
+from storage.host.stamps import Stamp
 from storage.job import Model
-from storage.results import record_done
+from storage.jobs.results import record_done
+from storage.models.fingerprint import Digests
 from storage.settings import Settings
-from storage.stamps import Stamp
+from storage.sql.database import Database
 from tests.builders import ENVIRONMENT, make_result, plan_seeds, submit, take
 from tests.unit.tiny_folders import make_folder, weights, write
 

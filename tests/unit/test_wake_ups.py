@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from storage import life, wake_ups
-from storage.database import Database
-from storage.wake_ups import WAKE_UP, runnable_keys
+from storage.jobs import life, wake_ups
+from storage.jobs.wake_ups import WAKE_UP, runnable_keys
+from storage.sql.database import Database
 from tests.builders import make_job, make_planned, plan_seeds, submit, take
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")

@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 
 from producer import options
-from producer.amounts import duration
-from producer.crew import Crew
-from producer.pace import Pace
-from producer.plan import size
-from producer.progress import progress_shown
-from producer.run import _conclude, _News
-from producer.watch import Standing, standing
-from storage.claims import claim
-from storage.database import Database
-from storage.progress import Worker
-from storage.results import record_done, record_failure
+from producer.commands.plan import size
+from producer.commands.run import _conclude, _News
+from producer.display.amounts import duration
+from producer.running.crew import Crew
+from producer.running.pace import Pace
+from producer.running.progress import progress_shown
+from producer.running.watch import Standing, standing
+from storage.fleet.progress import Worker
+from storage.jobs.claims import claim
+from storage.jobs.results import record_done, record_failure
 from storage.settings import Settings
+from storage.sql.database import Database
 from tests.builders import ENVIRONMENT, make_result, plan_seeds, submit, take
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -100,7 +100,7 @@ def test_progress_for_a_log_is_a_line_now_and_then(
 def test_a_log_says_what_the_workers_do_before_the_first_image(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("producer.progress.LINE_S", 0.0)
+    monkeypatch.setattr("producer.running.progress.LINE_S", 0.0)
     waiting = make_standing(done=0, failed=0, pending=8)
     with progress_shown(waiting) as show:
         show(waiting, [])
@@ -129,7 +129,7 @@ def test_the_share_in_a_log_is_that_of_the_images_beside_it(
 def test_every_line_of_a_log_says_what_is_waited_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("producer.progress.LINE_S", 0.0)
+    monkeypatch.setattr("producer.running.progress.LINE_S", 0.0)
     waiting = make_worker(phase="waiting", detail="1.0 GB must stay free")
     with progress_shown(make_standing()) as show:
         for _ in range(2):

@@ -9,11 +9,11 @@ import pytest
 
 from storage.errors import UsageError
 from tests.processes import PATIENCE_S
-from workers import phases
-from workers.phases import DOWNLOADING, LOADING, PAINTING, STORING, WAITING
-from workers.recent import Recent
-from workers.reports import Listener, Report, Reporter
-from workers.watchdog import LIMITS_S, Watchdog, read_limits
+from workers.supervision.watchdog import LIMITS_S, Watchdog, read_limits
+from workers.vitals import phases
+from workers.vitals.phases import DOWNLOADING, LOADING, PAINTING, STORING, WAITING
+from workers.vitals.recent import Recent
+from workers.vitals.reports import Listener, Report, Reporter
 
 
 @pytest.fixture

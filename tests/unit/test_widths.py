@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from storage.database import Database
-from storage.schema import widths
-from storage.widths import DatabaseWidths
+from storage.jobs.widths import DatabaseWidths
+from storage.sql.database import Database
+from storage.sql.schema import widths
 from tests.builders import SHAPES, make_job
 from workers.painting import Widths
 

@@ -10,17 +10,17 @@ import pytest
 import sqlalchemy as sa
 
 from producer.expansion.expand import read_jobs
-from producer.models import describe
-from storage import sweeps
-from storage.database import Database
+from producer.models.cards import describe
 from storage.job import PlannedJob
-from storage.model_places import DatabasePlaces
-from storage.results import record_done, record_failure
-from storage.rows import job_columns, job_from_row
-from storage.schema import models, prompts, schedulers, sweep_jobs
-from storage.schema import sweeps as sweeps_table
-from storage.sweeps import Sweep, count_states, save_sweep
-from storage.wishes import STEP, add_jobs, drop_absent, find_known
+from storage.jobs import sweeps
+from storage.jobs.results import record_done, record_failure
+from storage.jobs.sweeps import Sweep, count_states, save_sweep
+from storage.jobs.wishes import STEP, add_jobs, drop_absent, find_known
+from storage.sql.database import Database
+from storage.sql.model_places import DatabasePlaces
+from storage.sql.rows import job_columns, job_from_row
+from storage.sql.schema import models, prompts, schedulers, sweep_jobs
+from storage.sql.schema import sweeps as sweeps_table
 from tests.builders import (
     ENVIRONMENT,
     SHAPES,

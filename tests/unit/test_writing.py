@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from storage.writing import replacing
+from storage.host.writing import replacing
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from storage.writing import replacing
+from storage.host.writing import replacing
 with replacing(Path(sys.argv[1])) as fresh:
     fresh.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

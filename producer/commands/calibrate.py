@@ -1,0 +1,162 @@
+"""The command `nightsweep calibrate`: how fast schedulers are, how wide batches pay."""
+
+import re
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+
+from producer.calibration import busyness
+from producer.calibration.conclusions import plan_jobs
+from producer.calibration.measurements import Measurements
+from producer.calibration.measuring import measured
+from producer.display.hashing import tell_hashing
+from producer.display.json_lines import json_option
+from producer.display.talk import talk
+from producer.models.cards import ModelCard, describe
+from producer.spec.parameters import PARSERS
+from storage.errors import ModelError, UsageError
+from storage.models.fingerprint import Digests
+from storage.settings import read_settings
+from storage.sql.database import Database, open_database
+
+#: Fewest images of which a median says something.
+FEWEST = 3
+
+_DEVICE = re.compile(r"cpu|cuda:\d{1,3}")
+
+
+@click.command(
+    epilog="Example: nightsweep calibrate builtin:shapes --scheduler ddim --steps 4,8"
+)
+@click.argument("model")
+@click.option("--revision", metavar="NAME", help="Branch, tag or commit on the Hub.")
+@click.option("--variant", metavar="NAME", help="File variant such as fp16.")
+@click.option(
+    "--scheduler",
+    "schedulers",
+    metavar="NAME|all",
+    multiple=True,
+    help="Any name that a spec takes. Repeatable.  [default: six usual ones]",
+)
+@click.option(
+    "--steps", metavar="N,N", default="10,20,30", help="Step counts, with commas."
+)
+@click.option(
+    "--images",
+    "count",
+    type=click.IntRange(FEWEST),
+    default=5,
+    help="Images of each scheduler and step count.",
+)
+@click.option(
+    "--width", metavar="PIXELS", help="Of the images.  [default: the model's own]"
+)
+@click.option(
+    "--height", metavar="PIXELS", help="Of the images.  [default: the model's own]"
+)
+@click.option(
+    "--dtype",
+    metavar="NAME",
+    help="float32, float16 or bfloat16.  [default: as in a spec]",
+)
+@click.option(
+    "--guidance",
+    metavar="SCALE",
+    help="1 is none for most models.  [default: as in a spec]",
+)
+@click.option(
+    "--device",
+    metavar="cpu|cuda:0",
+    help="What to measure.  [default: the first GPU, or the CPU where there is none]",
+)
+@click.option("--no-widths", is_flag=True, help="Measure no batches.")
+@click.option(
+    "--even-if-busy",
+    is_flag=True,
+    help="Store the figures of a machine that is busy with other things.",
+)
+@json_option
+def calibrate(model: str, *, as_json: bool, **asked: Any) -> None:
+    """Measure how fast schedulers are, and how wide batches pay.
+
+    MODEL is builtin:shapes, a folder, or a Hub id. First each scheduler and step count
+    alone, one plain call of the pipeline after the other: the seconds from the prompt
+    to the pixels go into the table `speeds`. Then batches of 1, 2, 4 and so on: the
+    narrowest of nearly the best rate is noted, and workers use it. Figures of an
+    earlier calibration are replaced. Ctrl-C stops at once; the speeds are kept if they
+    were complete, and a width is noted only at the end. Figures of a machine that is
+    busy are shown and not stored, and the exit code is 1.
+    """
+    device = _read_device(asked["device"])
+    settings = read_settings()
+    settings.make_home()
+    card = _describe(model, asked, digests=settings.home / "digests.json")
+    jobs = plan_jobs(
+        card,
+        names=asked["schedulers"],
+        steps=_read_steps(asked["steps"]),
+        base=_read_base(asked),
+    )
+    with closing(open_database(settings.database_url)) as database:
+        _warn_of_others(database)
+        results = measured(
+            jobs,
+            log=settings.logs / "calibration.log",
+            images=asked["count"],
+            device=device,
+            widths=not asked["no_widths"],
+        )
+        calibration = Measurements(
+            jobs,
+            database,
+            count=asked["count"],
+            as_json=as_json,
+            even_if_busy=asked["even_if_busy"],
+        )
+        sys.exit(calibration.run(results))
+
+
+def _describe(model: str, asked: Mapping[str, Any], *, digests: Path) -> ModelCard:
+    known = Digests(digests, progress=tell_hashing)
+    try:
+        card = describe(
+            model,
+            revision=asked["revision"],
+            variant=asked["variant"],
+            base_dir=Path.cwd(),
+            digests=known,
+        )
+    except ModelError as error:
+        raise UsageError(str(error)) from error
+    known.save()
+    return card
+
+
+def _read_steps(text: str) -> list[int]:
+    return [PARSERS["steps"](part.strip()) for part in text.split(",")]
+
+
+def _read_base(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the parameters that are set, by the rules of a spec."""
+    names = ("width", "height", "dtype", "guidance")
+    return {name: PARSERS[name](asked[name]) for name in names if asked[name]}
+
+
+def _read_device(text: str | None) -> str | None:
+    if text and not _DEVICE.fullmatch(text):
+        msg = f"--device must be cpu, or cuda:0 and so on, got {text!r}."
+        raise UsageError(msg)
+    return text
+
+
+def _warn_of_others(database: Database) -> None:
+    others = busyness.workers_here(database)
+    if others:
+        talk(
+            f"Warning: workers of this machine are at work ({others}), so all "
+            "will seem slower than it is; measure again when they have ended."
+        )

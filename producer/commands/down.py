@@ -1,0 +1,21 @@
+"""The command `nightsweep down`."""
+
+import click
+
+from producer.display.talk import talk
+from storage.broker.embedded import stop
+from storage.settings import read_settings
+
+
+@click.command(epilog="Example: nightsweep down")
+def down() -> None:
+    """Stop the embedded Redis; its queue stays.
+
+    The next command that needs it starts it again. Images, database and unmade jobs
+    are left as they are.
+    """
+    settings = read_settings()
+    if settings.home.exists() and stop(settings):
+        talk("The embedded Redis is stopped; its queue is kept.")
+    else:
+        talk(f"No embedded Redis runs for {settings.home}.")

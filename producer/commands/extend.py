@@ -1,0 +1,203 @@
+"""The command `nightsweep extend`: more values on the axes of a sweep."""
+
+import itertools
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from producer.commands.submit import expand_for, submit_jobs
+from producer.display.talk import talk
+from producer.expansion.expand import Expansion
+from producer.options import sweeps_argument, yes_option
+from producer.spec.overrides import is_written_out
+from producer.submission.consent import Consent
+from producer.submission.opening import opened_to_read, tell_who_works
+from producer.submission.sources import stored_source
+from producer.submission.submission import Submitted, tell
+from storage.errors import ChangedSweepError, NightsweepError, UsageError
+from storage.host.writing import replacing
+from storage.jobs import sweeps
+from storage.jobs.sweeps import Sweep
+from storage.settings import Settings, read_settings
+
+
+@click.command(epilog="Example: nightsweep extend first-sweep --axis steps+=40,50")
+@sweeps_argument
+@click.option(
+    "--axis",
+    "axes",
+    multiple=True,
+    required=True,
+    metavar="NAME+=VALUES",
+    help="Values to add: --axis steps+=40,50. Repeatable.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="What relative paths of the sweep file start from.  [default: that of "
+    "--write, else this folder]",
+)
+@click.option(
+    "--write",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the extended spec to a sweep file, without the comments. What was "
+    "there is kept as FILE.bak, or FILE.bak2 and so on where that is a text of yours.",
+)
+@yes_option
+def extend(
+    names: Sequence[str],
+    axes: Sequence[str],
+    *,
+    folder: Path | None,
+    file: Path | None,
+    yes: bool,
+) -> None:
+    """Add values to the axes of a sweep, and submit it again.
+
+    Only what is new is made. The sweep is read as it was submitted, not from its file,
+    and is active afterwards. Several names may be given. The file still says what it
+    did: --write makes it say what is stored.
+    """
+    for axis in axes:
+        _require_plus(axis)
+    start = _choose_folder(names, folder, file)
+    settings = read_settings()
+    with opened_to_read(settings) as database:
+        known = sweeps.require_sweeps(database, names)
+    for name in [sweep.name for sweep in known]:
+        done = _extend(name, axes, settings=settings, folder=start, is_agreed=yes)
+        tell(done)
+        if file:
+            write_spec(file, done.sweep.spec)
+        talk(_describe_file(file))
+        if done.unmade:
+            with opened_to_read(settings) as database:
+                tell_who_works(database, name)
+
+
+def _choose_folder(
+    names: Sequence[str], folder: Path | None, file: Path | None
+) -> Path:
+    """Return what relative paths start from, also those of the file to write."""
+    if file is None:
+        return folder or Path()
+    if len(set(names)) > 1:
+        msg = (
+            f"--write must be given for one sweep, got {len(set(names))}; extend one "
+            "after the other."
+        )
+        raise UsageError(msg)
+    if not file.parent.is_dir():
+        msg = (
+            f"--write must name a file in a folder that exists, got {file}; make the "
+            "folder first."
+        )
+        raise UsageError(msg)
+    if folder and folder.resolve() != file.parent.resolve():
+        msg = (
+            f"--write must name a file in the folder of the sweep file, got {file} and "
+            f"--folder {folder}: relative paths start from there; leave out --folder."
+        )
+        raise UsageError(msg)
+    return file.parent
+
+
+def _extend(
+    name: str,
+    axes: Sequence[str],
+    *,
+    settings: Settings,
+    folder: Path,
+    is_agreed: bool,
+) -> Submitted:
+    while True:
+        with opened_to_read(settings) as database:
+            sweep = sweeps.require_sweeps(database, [name])[0]
+        stored = stored_source(sweep.name, sweep.spec, folder=folder)
+        expansion = expand_for(settings, stored, axes=axes)
+        _require_all(sweep, expansion, folder)
+        consent = Consent(is_given=is_agreed, read=sweep)
+        with suppress(ChangedSweepError):
+            # Or what somebody else added meanwhile would be taken away again.
+            return submit_jobs(expansion, settings, consent=consent)
+
+
+def write_spec(file: Path, text: str) -> None:
+    """Write a sweep file, and keep what was there beside it.
+
+    Raises:
+        NightsweepError: It cannot be written; what was there is still there.
+    """
+    try:
+        before = file.read_bytes() if file.exists() else None
+        if before not in (None, text.encode()):
+            with replacing(_find_place(file)) as kept:
+                shutil.copy2(file, kept)
+        with replacing(file) as fresh:
+            fresh.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        msg = (
+            f"The spec must be written to {file}, but it cannot be ({exc.strerror}); "
+            "the sweep is extended: run the command again with another --write."
+        )
+        raise NightsweepError(msg) from exc
+
+
+def _find_place(file: Path) -> Path:
+    """Return where to keep a file: over no text that somebody else wrote."""
+    for number in itertools.count(1):
+        kept = file.with_name(f"{file.name}.bak{number if number > 1 else ''}")
+        if not kept.exists() or _is_own(kept):
+            break
+    return kept
+
+
+def _is_own(file: Path) -> bool:
+    try:
+        return is_written_out(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        return False
+
+
+def _describe_file(file: Path | None) -> str:
+    if file:
+        return f"{file} says the same now."
+    return (
+        "The sweep file has none of this: give --write FILE too, or add the values "
+        "there, or it will take them away again."
+    )
+
+
+def _require_plus(axis: str) -> None:
+    name, equals, values = axis.partition("=")
+    if equals and not name.rstrip().endswith("+"):
+        msg = (
+            f"--axis must add values here, got {axis!r}; write `{name.strip()}+="
+            f"{values}`, or change the sweep file and submit it."
+        )
+        raise UsageError(msg)
+
+
+def _require_all(sweep: Sweep, expansion: Expansion, folder: Path) -> None:
+    """Refuse a spec that lost values, as where a file of prompts is another one now."""
+    now = expansion.axis_labels
+    # A scheduler is in no file, and another nightsweep may show it by another name.
+    named = [
+        axis.name for axis in expansion.spec.axes if "scheduler" in axis.parameters
+    ]
+    for axis, labels in sweep.axes.items():
+        if axis in named:
+            continue
+        lost = [label for label in labels if label not in now.get(axis, ())]
+        if lost:
+            msg = (
+                f"{sweep.name} must keep its values, but its {axis} {lost[0]!r} is "
+                f"gone, read from {folder.resolve()}; name the folder of its sweep "
+                "file with --folder, or change that file and submit it."
+            )
+            raise UsageError(msg)

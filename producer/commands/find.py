@@ -1,0 +1,297 @@
+"""The commands `nightsweep find` and `nightsweep show`: asking for images."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.cells import cell_len
+
+from producer.display.amounts import images
+from producer.display.fitting import padded, plain, quoted, terminal_width
+from producer.display.json_lines import json_option, open_row, write_json
+from producer.display.tables import Column, write_table
+from producer.display.talk import talk
+from producer.options import sweep_option
+from producer.spec.parameters import NUMBERS, shown_as
+from storage.job import EXTRAS
+from storage.sql.filters import Filter, read_states
+from storage.sql.ranges import read_numbers
+from storage.sql.schema import JOB_STATES
+from storage.store import Store
+
+#: Rows that a terminal shows where no limit is given.
+TABLE_ROWS = 200
+
+#: What `show` groups; every other column follows under "other".
+GROUPS: Mapping[str, Sequence[str]] = {
+    "what": (
+        *("prompt", "negative_prompt", "prompt_template", "model", "model_revision"),
+        *("model_fingerprint", "width", "height", "dtype", "backend"),
+    ),
+    "how": (
+        *("scheduler", "scheduler_class", "scheduler_options", "steps", "guidance"),
+        *("seed", "generator", "extras", "evaluations"),
+    ),
+    "state": ("state", "attempts", "error", "created_at", "finished_at"),
+    "seconds": (
+        *("queue_s", "load_s", "encode_s", "denoise_s", "decode_s", "save_s"),
+        *("total_s", "warm_up"),
+    ),
+    "where": (
+        *("file", "folder", "size_bytes", "pixel_sha256", "gpu", "host", "worker"),
+        *("engine", "batch_width", "slot", "decode_dtype", "peak_bytes"),
+    ),
+}
+
+
+def _text(row: Mapping[str, Any], name: str) -> str:
+    value = row[name]
+    return "" if value is None else str(value)
+
+
+COLUMNS = (
+    Column(name="key", read=lambda row: row["key"][:8]),
+    Column(name="prompt", read=lambda row: row["prompt"], narrowest=12),
+    Column(
+        name="scheduler",
+        read=lambda row: row.get("scheduler_label") or row["scheduler"],
+    ),
+    Column(name="steps", read=lambda row: _text(row, "steps"), is_number=True),
+    Column(
+        name="seed",
+        read=lambda row: _text(row, "seed"),
+        is_number=True,
+        is_optional=True,
+    ),
+    Column(
+        name="guidance",
+        read=lambda row: f"{row['guidance']:g}",
+        is_number=True,
+        is_optional=True,
+    ),
+    Column(name="state", read=lambda row: row["state"]),
+    Column(
+        name="seconds",
+        read=lambda row: "" if row["total_s"] is None else f"{row['total_s']:.2f}",
+        is_number=True,
+        is_optional=True,
+    ),
+    Column(name="path", read=lambda row: _text(row, "path"), is_optional=True),
+)
+
+
+#: Where columns stand that only some tables have: behind the steps.
+_MORE_AT = 4
+#: Columns to which the long ones of these may be cut.
+_NARROWEST = {"model": 12, "negative_prompt": 12, "tag": 8}
+
+
+def columns_with(names: Iterable[str]) -> Sequence[Column]:
+    """Return the columns of a table of images that differ in these parameters, too."""
+    more = [
+        Column(
+            name=name,
+            read=partial(_parameter, name=name),
+            is_number=name in NUMBERS,
+            narrowest=_NARROWEST.get(name),
+            cuts_middle=name == "model",
+            is_optional=True,
+        )
+        for name in sorted(names, key=_NARROWEST.__contains__)  # long ones last
+    ]
+    return (*COLUMNS[:_MORE_AT], *more, *COLUMNS[_MORE_AT:])
+
+
+def _parameter(row: Mapping[str, Any], *, name: str) -> str:
+    if name not in EXTRAS:
+        return _text(row, name)
+    return shown_as(json.loads(row["extras"]).get(name, EXTRAS[name]))
+
+
+def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say which images, apart from sweep and state."""
+    for decorate in reversed(_FILTER_OPTIONS):
+        command = decorate(command)
+    return command
+
+
+_FILTER_OPTIONS = (
+    click.option(
+        "--scheduler",
+        "schedulers",
+        metavar="NAME",
+        multiple=True,
+        help="Any name that a spec takes, a class name for all its variants, or the "
+        "own label of the sweep that is named. Repeatable.",
+    ),
+    click.option(
+        "--steps", metavar="N|LOW..HIGH", help="Numbers or ranges: 4,8 or 10..20"
+    ),
+    click.option("--seed", metavar="N|LOW..HIGH", help="Numbers or ranges: 7 or ..99"),
+    click.option(
+        "--guidance", metavar="N|LOW..HIGH", help="Numbers or ranges: 2.5 or 3..7.5"
+    ),
+    click.option(
+        "--clip-skip", metavar="N|LOW..HIGH", help="Numbers or ranges: 1 or 0..2"
+    ),
+    click.option("--eta", metavar="N|LOW..HIGH", help="Numbers or ranges: 0 or 0.5..1"),
+    click.option("--tag", metavar="TEXT", help='The whole tag; "" for none.'),
+    click.option("--prompt", metavar="TEXT", help="Part of the prompt, in any case."),
+    click.option(
+        "--model",
+        metavar="TEXT",
+        help="Part of the model's name, in any of its places and any case.",
+    ),
+)
+
+
+@click.command(
+    epilog="Example: nightsweep find --sweep first-sweep --scheduler ddim --steps 8..20"
+)
+@sweep_option("Images of this sweep, as NAME says too.  [default: of all]")
+@filter_options
+@click.option(
+    "--state",
+    metavar="STATE",
+    help=f"{', '.join(JOB_STATES[:-1])} or {JOB_STATES[-1]}; several with commas.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    help=f"Most rows to show.  [default: all, {TABLE_ROWS} on a terminal]",
+)
+@json_option
+def find(name: str | None, *, limit: int | None, as_json: bool, **asked: Any) -> None:
+    """List images by their parameters.
+
+    Conditions join by "and". Parameters in which the images differ, such as width or
+    eta, have a column of their own. Where a terminal has no room for a column, a line
+    says so: paths need about 130 characters. They are relative to the image folder,
+    $NIGHTSWEEP_IMAGES. --json has the columns of the view `images` (of one sweep,
+    of `sweep_images`).
+    """
+    which = read_filter({"sweep": name, **asked})
+    if limit is None and not as_json and terminal_width():
+        limit = TABLE_ROWS
+    with Store() as store:
+        rows = store.stream(which, limit=limit)
+        if as_json:
+            count = write_json(map(open_row, rows))
+        else:
+            columns = columns_with(store.differing(which, limit=limit))
+            count = write_table(rows, columns)
+        _say_count(store, count, is_cut=count == limit)
+
+
+@click.command(epilog="Example: nightsweep show 4b0cf3fc")
+@click.argument("key")
+@json_option
+def show(key: str, *, as_json: bool) -> None:
+    """Show all that is known of one image.
+
+    KEY is an image's key, or the beginning of it; `nightsweep find` lists them.
+    """
+    with Store() as store:
+        known = store.show(key)
+    if as_json:
+        write_json([open_row(known)])
+    else:
+        click.echo("\n".join(describe_image(known)))
+
+
+def describe_image(known: Mapping[str, Any]) -> Iterator[str]:
+    """Give what `Store.show` gives as lines for people, grouped."""
+    yield f"key  {known['key']}"
+    known = {**known, "file": _describe_file(known["file"])}
+    lists = ("key", "sweep", "path", "sweeps", "scores", "environment")
+    grouped = {name for names in GROUPS.values() for name in names}
+    other = [name for name in known if name not in grouped and name not in lists]
+    for title, names in {**GROUPS, "other": other}.items():
+        yield from _describe_group(title, {name: known[name] for name in names})
+    yield from _describe_group("environment", known["environment"])
+    scores = {
+        f"{each['metric']} ({each['model']})": each["value"] for each in known["scores"]
+    }
+    yield from _describe_group("scores", scores)
+    yield from _describe_group("sweeps", dict(map(_place, known["sweeps"])))
+
+
+def _describe_group(title: str, values: Mapping[str, Any]) -> Iterator[str]:
+    lines = {name: _shown(value) for name, value in values.items()}
+    lines = {name: text for name, text in lines.items() if text}
+    if lines:
+        yield ""
+        yield title
+        width = max(map(cell_len, lines))
+        for name, text in lines.items():
+            yield f"  {padded(name, width)}  {text}"
+
+
+def _shown(value: object) -> str:
+    if value is None or value in ("", "{}", "[]"):
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict | list):
+        return plain(json.dumps(value, ensure_ascii=False))
+    return plain(str(value))
+
+
+def _describe_file(file: str | None) -> str | None:
+    is_gone = file is not None and not Path(file).is_file()
+    return f"{file} (file missing)" if is_gone else file
+
+
+def _place(membership: Mapping[str, Any]) -> tuple[str, str]:
+    cell = ", ".join(
+        f"{axis} {' or '.join(map(quoted, _labels(label)))}"
+        for axis, label in membership["cell"].items()
+    )
+    number = f"number {membership['position'] + 1:,}"
+    return membership["sweep"], f"{number}: {cell}" if cell else number
+
+
+def _labels(label: str | Sequence[str]) -> Sequence[str]:
+    return [label] if isinstance(label, str) else label
+
+
+def read_filter(asked: Mapping[str, Any]) -> Filter:
+    """Read the options of `find`, by their names."""
+    return Filter(
+        sweep=asked["sweep"],
+        schedulers=asked["schedulers"],
+        steps=read_numbers(asked["steps"], name="--steps"),
+        seed=read_numbers(asked["seed"], name="--seed"),
+        guidance=read_numbers(asked["guidance"], name="--guidance"),
+        clip_skip=read_numbers(asked["clip_skip"], name="--clip-skip"),
+        eta=read_numbers(asked["eta"], name="--eta"),
+        tag=asked["tag"],
+        prompt=asked["prompt"],
+        model=asked["model"],
+        states=read_states(asked["state"]) if asked["state"] else (),
+    )
+
+
+def _say_count(store: Store, count: int, *, is_cut: bool) -> None:
+    if not count:
+        talk(f"No image matches; {_name_sweeps(store)}.")
+    elif is_cut:
+        more = "a larger --limit shows more, if there are any"
+        shown = "image" if count == 1 else images(count)
+        talk(f"The first {shown}; {more}.")
+    else:
+        talk(f"{images(count)}.")
+
+
+def _name_sweeps(store: Store) -> str:
+    counts = [
+        f"{each['name']} ({sum(each['jobs'].values()):,})" for each in store.sweeps()
+    ]
+    if not counts:
+        return "nothing was submitted yet: `nightsweep run SPEC` makes a sweep"
+    return f"the sweeps are {', '.join(counts)}"

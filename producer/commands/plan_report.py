@@ -1,0 +1,134 @@
+"""What `nightsweep plan` found, and how it is shown to people."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.cells import cell_len
+
+from producer.display.amounts import duration, images, size
+from producer.display.fitting import hang, padded, quoted, shorten, terminal_width
+from producer.submission.consent import describe_difference
+from storage.jobs.differences import Difference
+
+#: Columns for the names of axes, and for the counts of their values, at least.
+_LEAST_NAME, _LEAST_COUNT = 12, 5
+#: Columns for the label of a scheduler, at least and at most; a longer one goes beyond.
+_LABEL = (20, 40)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a sweep would make.
+
+    Attributes:
+        sweep: Its name.
+        total: Images that it wants.
+        new: Those that do not exist in any form.
+        existing: States of the others, to their counts.
+        evaluations: Calls of the model for all that is not done.
+        worker_s: Seconds of one worker, or None where nothing like it was timed.
+        disk_bytes: Size of the files to come, about.
+        free_bytes: What is free where they go.
+        stored: What submitting it would change in the stored sweep of that name; None
+            where there is none.
+        axes: Axis names to the labels of their values.
+        schedulers: What each scheduler of the file stands for, by model where models
+            differ in it.
+        taken: What was taken where the file says nothing, in a sentence, or None.
+        notes: Sentences about what words such as `scheduler: all` leave out.
+        warnings: Sentences.
+    """
+
+    sweep: str
+    total: int
+    new: int
+    existing: Mapping[str, int]
+    evaluations: int
+    worker_s: float | None
+    disk_bytes: int
+    free_bytes: int
+    stored: Difference | None
+    axes: Mapping[str, Sequence[str]]
+    schedulers: Sequence[Mapping[str, Any]]
+    taken: str | None
+    notes: Sequence[str]
+    warnings: Sequence[str]
+
+    @property
+    def to_make(self) -> int:
+        """Images that submitting the sweep would make."""
+        return self.new + self.existing.get("pending", 0)
+
+
+def describe_plan(plan: Plan) -> Iterator[str]:
+    """Return a plan as lines for people; on a terminal they fit it."""
+    yield f"{plan.sweep}: {images(plan.total)}"
+    if plan.taken:
+        yield from _fitted(plan.taken, indent=2)
+    yield from _axes(plan.axes)
+    yield ""
+    for name, figure in _figures(plan):
+        yield from _fitted(f"{name:<13}{figure}", indent=13)
+    yield ""
+    yield "Schedulers"
+    yield from _schedulers(plan.schedulers)
+    for note in plan.notes:
+        yield from _fitted(f"  {note}.", indent=4)
+
+
+def _fitted(line: str, *, indent: int) -> Sequence[str]:
+    return hang(line, width=terminal_width(), indent=indent)
+
+
+def _axes(axes: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    width = terminal_width()
+    counts = [len(str(len(labels))) for labels in axes.values()]
+    name_width = max([_LEAST_NAME, *map(cell_len, axes)])
+    count_width = max([_LEAST_COUNT, *counts])
+    for name, labels in axes.items():
+        values = ", ".join(map(quoted, labels))
+        line = f"  {padded(name, name_width)} {len(labels):>{count_width}}  {values}"
+        yield shorten(line, width) if width else line
+
+
+def _figures(plan: Plan) -> Iterator[tuple[str, str]]:
+    exist = plan.total - plan.new
+    states = ", ".join(f"{count:,} {state}" for state, count in plan.existing.items())
+    yield "New", f"{plan.new:,}"
+    yield "Exist", f"{exist:,}" + (f" ({states})" if states else "")
+    if plan.stored:
+        asks = "; `run` and `submit` ask first" if plan.stored.lost else ""
+        yield "Stored", f"{describe_difference(plan.stored)}{asks}"
+    yield "Evaluations", f"{plan.evaluations:,} calls of the model"
+    yield "Time", _describe_time(plan)
+    yield "Disk", f"{size(plan.disk_bytes)} of {size(plan.free_bytes)} free"
+
+
+def _schedulers(schedulers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    models = {model for one in schedulers for model in one["models"]}
+    widest = max(cell_len(one["label"]) for one in schedulers)
+    width = min(max(widest, _LABEL[0]), _LABEL[1])
+    for one in schedulers:
+        label = padded(one["label"], width)
+        line = f"  {label} {one['class']}({_listed(one['options'])})"
+        if one["inherited"]:
+            line += f", with the model's {_listed(one['inherited'])}"
+        if len(one["models"]) < len(models):
+            line += f", on {', '.join(one['models'])}"
+        yield from _fitted(line, indent=width + 3)
+
+
+def _listed(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in options.items())
+
+
+def _describe_time(plan: Plan) -> str:
+    if not plan.to_make:
+        return "none, all of it exists"
+    if plan.worker_s is None:
+        return "unknown: nothing of this model and size was timed here yet"
+    hours = plan.worker_s / 3600
+    one, eight = duration(plan.worker_s), duration(plan.worker_s / 8)
+    return f"{one} on one worker, {eight} on eight ({hours:.2g} GPU-hours)"

@@ -1,0 +1,261 @@
+"""The command `nightsweep run`: a whole sweep on this machine, to the end."""
+
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
+
+import click
+
+from producer.commands.submit import submit
+from producer.display.amounts import duration, images
+from producer.display.talk import talk
+from producer.health.missing_images import describe_missing
+from producer.options import (
+    INTERRUPTED,
+    program,
+    retry_option,
+    spec_options,
+    with_name,
+    yes_option,
+)
+from producer.running.crew import Crew
+from producer.running.progress import progress_shown
+from producer.running.watch import Standing, describe, describe_incomplete, standing
+from producer.submission.submission import tell
+from storage.errors import DatabaseError
+from storage.files.folders import count_missing, look_at_folder
+from storage.fleet.progress import Worker, able, list_workers
+from storage.host.gpus import has_nvidia
+from storage.host.owners import my_host
+from storage.jobs import sweeps
+from storage.jobs.blocks import count_unmade, groups_blocked_by_all
+from storage.jobs.sweeps import Sweep
+from storage.settings import Settings, read_settings
+from storage.sql.database import Database, open_database, open_existing
+
+#: Seconds between two looks at the database.
+LOOK_S = 0.5
+#: Seconds between two looks at a database that is away.
+OUTAGE_S = 5.0
+
+
+@click.command(epilog="Example: nightsweep run examples/first-sweep.yaml")
+@spec_options
+@yes_option
+@click.option("--gpus", metavar="all|0,1", help="GPUs to use.  [default: all]")
+@click.option("--device", type=click.Choice(["cpu"]), help="Use no GPU.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    help="Processes on a CPU.  [default: one a core, 8 at the most]",
+)
+@retry_option
+def run(
+    spec: str,
+    sets: Sequence[str],
+    axes: Sequence[str],
+    name: str | None,
+    *,
+    yes: bool,
+    retry_failed: bool,
+    **worker_options: Any,
+) -> None:
+    """Make a whole sweep on this machine.
+
+    SPEC is a YAML file, - for standard input, or the name of a stored sweep, which
+    goes on as it is. Starts Redis and one worker per GPU where needed, shows progress,
+    and ends with the last image. Ctrl-C stops cleanly; running it again goes on. What
+    exists already is not made again. Where a stored sweep would lose unmade images, or
+    options change it, it asks first. Where other workers serve every GPU, or every
+    core, they make it.
+    """
+    click.get_current_context().with_resource(_outliving_terminal())
+    settings = read_settings()
+    _look_at_images(settings)
+    done = submit(
+        spec,
+        sets=with_name(sets, name),
+        axes=axes,
+        retry_failed=retry_failed,
+        asks=not yes,
+        for_cpu=not takes_gpus(
+            gpus=worker_options["gpus"], device=worker_options["device"]
+        ),
+    )
+    tell(done)
+    opened = closing(open_database(settings.database_url))
+    database = click.get_current_context().with_resource(opened)
+    before = standing(database, done.sweep)
+    others = sweeps.count_unmade(database) - before.unmade
+    if before.unmade and others:
+        talk(f"{images(others)} of other sweeps wait too, in turn.")
+    crew = Crew(settings, worker_options)
+    started = time.monotonic()
+    if before.unmade:
+        look_at_folder(database, settings.images)  # now that there is a database
+        with crew.at_work():
+            after = _follow(database, done.sweep, crew)
+    else:
+        after = before
+    _report(settings, before, after, seconds=time.monotonic() - started)
+    for reason, count in sweeps.failures(database, done.sweep):
+        talk(f"{count:,} failed: {reason}")
+    sys.exit(_conclude(after, crew))
+
+
+def takes_gpus(*, gpus: str | None = None, device: str | None = None) -> bool:
+    """Tell whether workers with these options run on GPUs, as they decide it."""
+    named = gpus or os.environ.get("NIGHTSWEEP_GPUS")
+    return device != "cpu" and (bool(named) or has_nvidia())
+
+
+def _look_at_images(settings: Settings) -> None:
+    """Refuse an image folder of another database; warn of one that was replaced."""
+    database = open_existing(settings.database_url)
+    if database is not None:
+        with closing(database):
+            folder = look_at_folder(database, settings.images)
+            if missing := count_missing(database, folder):
+                talk(f"Warning: {describe_missing(folder, missing)}")
+
+
+@contextmanager
+def _outliving_terminal() -> Iterator[None]:
+    """Go on when the terminal is closed, and say no more."""
+    lost = [number for number in (1, 2) if os.isatty(number)]
+
+    def leave(*_args: object) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for number in lost:
+            os.dup2(nowhere, number)
+        os.close(nowhere)
+
+    before = signal.signal(signal.SIGHUP, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def _follow(database: Database, sweep: Sweep, crew: Crew) -> Standing:
+    """Show progress until the sweep is made, or nobody works on it any more."""
+    now, took_s = standing(database, sweep), 0.0
+    news, models = _News(), sweeps.count_models(database, sweep)
+    with progress_shown(now) as show:
+        while now.unmade and not crew.is_over():
+            # A look at a million jobs takes a while: a tenth of the time at most.
+            crew.work_for(max(LOOK_S, 10 * took_s))
+            began = time.monotonic()
+            try:
+                now = standing(database, sweep)
+                workers = list_workers(database)
+                if models > 1:
+                    models = sweeps.count_models(database, sweep)
+                others = sweeps.count_leased(database) - now.leased
+                news.tell(workers)
+                is_stuck = not now.leased and _is_stuck(database, sweep, now, workers)
+            except DatabaseError as exc:
+                # The workers wait for it too; the night goes on when it is back.
+                news.tell_reason(str(exc))
+                crew.work_for(OUTAGE_S)
+                continue
+            took_s = time.monotonic() - began
+            if said := crew.news():
+                talk(said)
+            show(now, workers, models=models, others=others)
+            if is_stuck or now.state != "active":
+                break  # where it is not active, it paused itself, or somebody did
+    return now
+
+
+def _is_stuck(
+    database: Database, sweep: Sweep, now: Standing, workers: Iterable[Worker]
+) -> bool:
+    """Tell whether nothing is left but what every worker of this host failed to make.
+
+    Workers of other hosts may make it, or not: they are not waited for.
+    """
+    here = my_host()
+    names = {worker.name for worker in able(workers, here)}
+    groups = groups_blocked_by_all(database, here, names)
+    return bool(groups) and count_unmade(database, sweep, groups) >= now.unmade
+
+
+class _News:
+    """Says once what the workers wait for, that they go on, and who is benched."""
+
+    def __init__(self) -> None:
+        self._is_waiting = False
+        self._benched: set[str] = set()
+
+    def tell(self, workers: Iterable[Worker]) -> None:
+        """Say what is new of workers; those that are silent say nothing."""
+        heard = [worker for worker in workers if not worker.is_silent]
+        waiting = (each.detail for each in heard if each.phase == "waiting")
+        self.tell_reason(next(waiting, None))
+        for each in heard:
+            name = f"{each.name} on {each.host}"
+            if each.phase == "benched" and name not in self._benched:
+                self._benched.add(name)
+                talk(f"Worker {name} is benched: {each.detail}")
+
+    def tell_reason(self, reason: str | None) -> None:
+        """Say what is waited for, if it was nothing before, or that it is over."""
+        if reason and not self._is_waiting:
+            talk(f"Waiting: {reason}")
+        elif self._is_waiting and not reason:
+            talk("Going on.")
+        self._is_waiting = bool(reason)
+
+
+def _report(
+    settings: Settings, before: Standing, after: Standing, *, seconds: float
+) -> None:
+    made = after.done - before.done
+    if made:
+        talk(
+            f"Made {images(made)} in {duration(seconds)} "
+            f"({made / seconds:.2f} images/s, model loading included)."
+        )
+    elif not before.unmade:
+        talk("Nothing was left to make.")
+    click.echo(f"Images:   {settings.images}", err=True)
+    click.echo(f"Database: {settings.database_path or 'see the URL'}", err=True)
+    if not settings.redis_url:
+        click.echo(f"Redis:    stays, until `{program()} down`", err=True)
+    click.echo(f"Look:     {program()} grid {after.sweep}", err=True)
+
+
+def _conclude(after: Standing, crew: Crew) -> int:
+    """Say what failed and what to do next, and give the exit code."""
+    failed = after.failed + after.quarantined
+    if failed:
+        talk(
+            f"{images(failed)} failed; `{program()} find --sweep {after.sweep} --state "
+            "failed,quarantined` lists them, --retry-failed tries them again."
+        )
+    if after.incomplete:
+        talk(describe_incomplete(after.sweep, after.incomplete))
+    if not after.unmade:
+        return 1 if failed or after.incomplete else 0
+    again = f"{program()} {shlex.join(sys.argv[1:])}"
+    if after.state != "active":
+        why = f": {after.reason}" if after.reason else ""
+        talk(f"{after.sweep} is {after.state}{why}.")
+        talk(
+            f"{images(after.unmade)} unmade; go on here with `{again}`, or let workers "
+            f"elsewhere go on with `{program()} resume {after.sweep}`."
+        )
+        return INTERRUPTED if crew.interrupted else 1
+    for blocked in after.blocked:
+        talk(describe(blocked))
+    if not crew.interrupted and crew.has_ended:
+        talk("The workers ended before the sweep did:")
+        click.echo(crew.last_words(), err=True)
+    click.echo(f"{images(after.unmade)} unmade; go on with: {again}", err=True)
+    return INTERRUPTED if crew.interrupted else 1

@@ -1,0 +1,239 @@
+"""The command `nightsweep verify`: rows and image files, compared both ways."""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from itertools import chain, islice
+from typing import Any
+
+import click
+
+from producer.display.amounts import images as count_images
+from producer.display.fitting import terminal_width
+from producer.display.hashing import tell_hashing
+from producer.display.json_lines import json_option, write_json
+from producer.display.tables import Column, write_table
+from producer.display.talk import talk
+from producer.health.audit import Audit
+from producer.health.missing_images import describe_missing
+from producer.health.verify_models import verify_models
+from producer.options import program, sweep_option
+from producer.submission.opening import tell_who_works, wake
+from storage.errors import ImageStoreError, UsageError
+from storage.files import folders, repairs, verification
+from storage.files.folders import Folder
+from storage.files.mislabels import NameCheck
+from storage.files.strays import key_at
+from storage.files.verification import EVERYWHERE, Condition, Finding
+from storage.jobs import sweeps
+from storage.jobs.sweeps import NORMAL_PRIORITY, Sweep
+from storage.models.fingerprint import Digests
+from storage.settings import Settings, read_settings
+from storage.sql.database import Database, open_existing, open_for_reading
+
+#: Rows that a table shows.
+TABLE_ROWS = 200
+
+COLUMNS = (
+    Column(name="problem", read=lambda row: row["problem"].replace("_", " ")),
+    Column(name="path", read=lambda row: row["path"]),
+    Column(name="detail", read=lambda row: row["detail"], narrowest=12),
+    Column(name="repair", read=lambda row: row["repair"] or "-", narrowest=12),
+)
+
+
+@click.command(epilog="Example: nightsweep verify --sweep first-sweep --full")
+@sweep_option(
+    "Check the images of this sweep, as NAME says too, and look for no strays.  "
+    "[default: all]"
+)
+@click.option(
+    "--full", is_flag=True, help="Decode every file and compare its pixels, not sizes."
+)
+@click.option(
+    "--models",
+    "only_models",
+    is_flag=True,
+    help="Hash the files of the models that jobs name instead, and compare them with "
+    "what was planned.",
+)
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Queue missing and damaged images again, move strays to the folder "
+    f"{repairs.ORPHANS} of the image folder, remove what killed workers left, and give "
+    "schedulers their true names.",
+)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="With --repair: take for lost what lies in other image folders, and move away "
+    "also files that were here before the folder was this database's.",
+)
+@json_option
+def verify(
+    name: str | None,
+    *,
+    full: bool,
+    only_models: bool,
+    repair: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Compare image files with what SQL says of them.
+
+    Finds images that are missing, truncated or, with --full, altered; files that
+    belong to no finished job; temporary files of killed workers; and old rows whose
+    scheduler is called something that it is not. Where each host has an image folder
+    of its own, it looks at what was written to this host's. Safe while workers run, to
+    break off and to repeat. The exit code is 1 where something is wrong and was not
+    repaired.
+
+    With --models, every file of every model that jobs name is hashed, at each of its
+    places on this machine, whatever is remembered of it.
+    """
+    if only_models and (full or repair or force):
+        msg = (
+            "--models looks at models alone and repairs nothing, got it with --full, "
+            "--repair or --force; run it by itself."
+        )
+        raise UsageError(msg)
+    settings = read_settings()
+    opening = open_existing if repair else open_for_reading
+    database = opening(settings.database_url)
+    if database is None:
+        talk("There is no database yet, so there is nothing to check.")
+        return
+    with closing(database):
+        sweep = _find(database, name) if name else None
+        if only_models:
+            is_fine = verify_models(database, settings, sweep=sweep, as_json=as_json)
+            sys.exit(0 if is_fine else 1)
+        digests = Digests(settings.home / "digests.json", progress=tell_hashing)
+        names = NameCheck(database, digests=digests, sweep=sweep)
+        force = force and repair
+        folder = _open_folder(database, settings, is_repair=repair, is_forced=force)
+        here = EVERYWHERE if force else folders.rows_here(database, folder)
+        audit = Audit(database, folder, names, here=here, sweep=sweep, by_digest=full)
+        findings = audit.findings()
+        if repair:
+            if not force:
+                findings = _refuse_strangers(database, folder, here, findings)
+            findings = audit.mended(findings)
+        _show(findings, as_json=as_json)
+        if repair:
+            names.complete()
+        elsewhere = folders.count_elsewhere(database, here, sweep=sweep)
+        missing = elsewhere.pop(folder.place, 0)
+        wake(settings, audit.queued, priority=NORMAL_PRIORITY)
+        talk(audit.summary())
+        for note in _notes(audit, folder, elsewhere, missing=missing):
+            talk(note)
+        if names.unknown:
+            talk(_say_unknown(names.unknown))
+        if audit.queued:
+            tell_who_works(database, name)
+    sys.exit(1 if audit.unrepaired or missing else 0)
+
+
+def _say_unknown(models: Iterable[str]) -> str:
+    named = ", ".join(models)
+    return (
+        "The schedulers' names of old images were not checked for models that are not "
+        f"here, or have other files now: {named}."
+    )
+
+
+def _find(database: Database, name: str) -> Sweep:
+    sweep = sweeps.find_sweep(database, name)
+    if sweep is None:
+        names = ", ".join(each.name for each in sweeps.list_sweeps(database))
+        known = names or "none yet"
+        msg = f"sweep must be one that was submitted ({known}), got {name!r}."
+        raise UsageError(msg)
+    return sweep
+
+
+def _open_folder(
+    database: Database, settings: Settings, *, is_repair: bool, is_forced: bool
+) -> Folder:
+    images = settings.images
+    if not images.is_dir():
+        msg = (
+            f"The image folder must be there, but {images} is not; mount it, or set "
+            "NIGHTSWEEP_IMAGES to the folder that the workers use."
+        )
+        raise ImageStoreError(msg)
+    folder = folders.look_at_folder(database, images)
+    if is_forced:
+        return replace(folders.take_folder(database, images), since_ns=0)
+    if folder.id is None:
+        _refuse_replaced(database, folder)
+    return folders.take_folder(database, images) if is_repair else folder
+
+
+def _refuse_replaced(database: Database, folder: Folder) -> None:
+    """Refuse an empty mount point, or another folder in the place of the images."""
+    if missing := folders.count_missing(database, folder):
+        raise ImageStoreError(describe_missing(folder, missing))
+
+
+def _notes(
+    audit: Audit, folder: Folder, elsewhere: Mapping[str, int], *, missing: int
+) -> Iterator[str]:
+    """Yield sentences about images and files that were left out."""
+    if missing:
+        yield describe_missing(folder, missing)
+    if elsewhere:
+        places = ", ".join(sorted(elsewhere))
+        count = count_images(sum(elsewhere.values()))
+        yield f"Not looked at: {count} in other image folders ({places})."
+    if audit.foreign:
+        yield (
+            f"Left alone: {audit.foreign:,} foreign, which may be another database's; "
+            "--repair --force moves them away."
+        )
+
+
+def _refuse_strangers(
+    database: Database,
+    folder: Folder,
+    here: Condition,
+    findings: Iterator[list[Finding]],
+) -> Iterator[list[Finding]]:
+    """Refuse to repair where folder and database have nothing to do with each other.
+
+    Else a disk that is not mounted would have every image made again, and an empty
+    database every picture moved away.
+    """
+    first = next(findings, None)
+    is_about_files = any(finding.path for finding in first or ())
+    if is_about_files and not verification.has_any(database, folder.path, here=here):
+        msg = (
+            "At least one image must be in its place before anything is repaired, but "
+            f"none is in {folder.path}; check NIGHTSWEEP_IMAGES and the database, "
+            f"or tell `{program()} verify --repair` to go on with --force."
+        )
+        raise UsageError(msg)
+    return chain([first] if first else [], findings)
+
+
+def _show(findings: Iterator[list[Finding]], *, as_json: bool) -> None:
+    rows = map(_row, chain.from_iterable(findings))
+    if as_json:
+        write_json(rows)
+        return
+    write_table(islice(rows, TABLE_ROWS if terminal_width() else None), COLUMNS)
+    if more := sum(1 for _ in rows):
+        talk(f"{more:,} more; a pipe or --json has them all.")
+
+
+def _row(finding: Finding) -> dict[str, Any]:
+    return {
+        "problem": finding.problem,
+        "key": key_at(finding.path),
+        "path": finding.path,
+        "detail": finding.detail,
+        "repair": finding.repair,
+    }

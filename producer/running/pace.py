@@ -1,0 +1,157 @@
+"""How fast a sweep gets on, what it is waiting for, and when it may end."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from producer.display.amounts import duration
+from producer.running.watch import Standing
+from storage.fleet.progress import Worker
+
+#: Seconds of painting over which the rate is taken, and images at the least.
+WINDOW_S = 30.0
+WINDOW_IMAGES = 1.0
+#: Seconds of painting, and images in them, after which a rate says something.
+LEAST_S = 2.0
+LEAST_IMAGES = 0.2
+#: Images a second below which seconds an image say more.
+SLOW = 0.1
+
+#: What is told of several workers: the first of these that any of them does.
+_TELLING = (
+    *("painting", "storing", "compiling", "loading", "downloading", "starting"),
+    *("waiting", "benched", "idle"),
+)
+#: Phases in which images come closer.
+_PAINTING = ("painting", "storing")
+#: Phases in which no image comes closer, for nobody knows how long.
+_HELD_UP = ("waiting", "benched")
+#: Phases that come once for each model.
+_LOADING = ("compiling", "loading", "downloading", "starting")
+_TEXTS = {
+    "starting": "starting the workers",
+    "downloading": "downloading the model",
+    "loading": "loading the model",
+    "compiling": "compiling the model",
+    "painting": "painting",
+    "storing": "painting",
+    "waiting": "waiting",
+    "benched": "every worker is benched",
+}
+
+
+class Pace:
+    """Images a second while workers paint, and what that means for the rest.
+
+    Time in which models are loaded is no part of the rate; what is to come of it is
+    part of the time left.
+
+    Attributes:
+        ended: Jobs that are over, and the steps of those in hand, as images. It falls
+            when steps are lost with their worker.
+    """
+
+    def __init__(
+        self, first: Standing, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Begin with how far the sweep is now, by a clock of seconds."""
+        self.ended = float(first.total - first.unmade)
+        self._now, self._doing, self._reason = first, "", ""
+        self._clock, self._looked = clock, clock()
+        self._models = 1
+        self._painted_s = 0.0
+        self._loaded_s, self._loads = 0.0, 0
+        self._seen = deque([(0.0, float(first.done))])
+
+    def look(
+        self,
+        now: Standing,
+        workers: Sequence[Worker],
+        *,
+        models: int = 1,
+        others: int = 0,
+    ) -> None:
+        """Take note of how far it is.
+
+        Args:
+            now: The sweep's jobs.
+            workers: What they do.
+            models: Models that unmade jobs need.
+            others: Jobs of other sweeps that workers have in hand.
+        """
+        heard = [each for each in workers if not each.is_silent]
+        doing = _most_telling(heard)
+        self._pass_time(doing)
+        # Nobody says whose images the steps are for: each job has its share.
+        share = now.leased / max(now.leased + others, 1)
+        part = min(share * sum(each.in_hand for each in heard), now.leased)
+        self._now, self._doing, self._models = now, doing, models
+        self._reason = next((one.detail for one in heard if one.phase == doing), "")
+        self.ended = now.total - now.unmade + part
+        self._seen.append((self._painted_s, now.done + part))
+        while len(self._seen) > 2 and self._is_enough(self._seen[1]):
+            self._seen.popleft()
+
+    def text(self, *, with_reason: bool = False) -> str:
+        """Say the rate or what is waited for, the time left and the failures.
+
+        Args:
+            with_reason: Whether to say why workers wait, too.
+        """
+        rate, now = self._rate(), self._now
+        if self._doing in _HELD_UP:
+            rate = 0.0
+        parts = []
+        if rate and self._doing not in _LOADING:
+            parts.append(_describe_rate(rate))
+        elif self._doing in _TEXTS:
+            is_told = with_reason and self._doing == "waiting"
+            reason = f": {self._reason}" if is_told else ""
+            parts.append(f"{_TEXTS[self._doing]}{reason}")
+        if rate and now.unmade:
+            left_s = (now.total - self.ended) / rate + self._loading_to_come()
+            parts.append(f"{duration(left_s)} left")
+        failed = now.failed + now.quarantined
+        return " · ".join([*parts, f"{failed:,} failed"] if failed else parts)
+
+    def _pass_time(self, doing: str) -> None:
+        moment = self._clock()
+        elapsed_s, self._looked = moment - self._looked, moment
+        if doing in _LOADING:
+            self._loaded_s += elapsed_s
+            self._loads += self._doing not in _LOADING
+        elif doing in _PAINTING or not doing:
+            self._painted_s += elapsed_s
+
+    def _is_enough(self, since: tuple[float, float]) -> bool:
+        """Tell whether what came after a moment is enough to take the rate from."""
+        seconds, images = (b - a for a, b in zip(since, self._seen[-1], strict=True))
+        return seconds >= WINDOW_S and images >= WINDOW_IMAGES
+
+    def _rate(self) -> float:
+        seconds, images = (
+            b - a for a, b in zip(self._seen[0], self._seen[-1], strict=True)
+        )
+        if seconds < LEAST_S or (images < LEAST_IMAGES and seconds < WINDOW_S):
+            return 0.0
+        # Steps that were lost with a worker may make it less than nothing.
+        return max(images, 0.0) / seconds
+
+    def _loading_to_come(self) -> float:
+        """Return the seconds for the models that are not loaded yet, by those before.
+
+        Jobs are made model by model.
+        """
+        models = self._models - (self._doing not in _LOADING)
+        return max(models, 0) * self._loaded_s / self._loads if self._loads else 0.0
+
+
+def _describe_rate(rate: float) -> str:
+    if rate < SLOW:
+        return f"{1 / rate:,.0f} s an image"
+    return f"{rate:.2f} images/s"
+
+
+def _most_telling(workers: Sequence[Worker]) -> str:
+    phases = {each.phase for each in workers}
+    return next((phase for phase in _TELLING if phase in phases), "")

@@ -1,0 +1,88 @@
+"""The database as commands open it, and the workers that they wake."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+
+from producer.display.talk import talk
+from producer.options import program
+from storage.broker.embedded import is_running, socket_url
+from storage.broker.queue import make_app, send, waiting
+from storage.errors import QueueError, UsageError
+from storage.fleet import roster
+from storage.settings import Settings
+from storage.sql.database import Database, open_existing, open_for_reading
+
+
+@contextmanager
+def opened_to_read(settings: Settings) -> Iterator[Database]:
+    """Open the database to ask of it.
+
+    Raises:
+        UsageError: There is none yet.
+        DatabaseError: It cannot be reached.
+    """
+    database = open_for_reading(settings.database_url)
+    if database is None:
+        raise UsageError(_no_sweep(settings))
+    with closing(database):
+        yield database
+
+
+@contextmanager
+def opened_to_write(settings: Settings) -> Iterator[Database]:
+    """Open the database to change what it holds; a new one is not made.
+
+    Raises:
+        UsageError: There is none yet.
+        DatabaseError: It cannot be reached.
+    """
+    database = open_existing(settings.database_url)
+    if database is None:
+        raise UsageError(_no_sweep(settings))
+    with closing(database):
+        yield database
+
+
+def wake(
+    settings: Settings, groups: Mapping[str, Sequence[str]], *, priority: int
+) -> None:
+    """Tell the workers of jobs that can be made now.
+
+    Where Redis is away nothing is lost: who supervises workers sends such messages too.
+
+    Args:
+        settings: Where Redis is; the embedded one is not started for this.
+        groups: Batch group to keys.
+        priority: 0, first, to 9, last.
+    """
+    if not groups or not (settings.redis_url or is_running(settings)):
+        return
+    url = settings.redis_url or socket_url(settings)
+    with closing(make_app(url, lease_s=settings.lease_s)) as app:
+        try:
+            waiting(app)  # or Redis is away, as is known sooner so
+            send(app, groups, priority=priority)
+        except QueueError:
+            talk("Redis cannot be reached; workers find these jobs when it can.")
+
+
+def tell_who_works(database: Database, name: str | None) -> None:
+    """Say what to start where there is no worker to make what waits.
+
+    Args:
+        database: Where workers give their signs of life.
+        name: A sweep with unmade jobs; None where there may be several.
+    """
+    if not roster.has_workers(database):
+        here = f"{program()} run {name or 'NAME'}"
+        talk(
+            "Nobody works on it yet: no worker is alive on any host; start "
+            f"`{program()} worker`, or make it here with `{here}`."
+        )
+
+
+def _no_sweep(settings: Settings) -> str:
+    return (
+        "There must be a sweep to ask about, but none was submitted yet in "
+        f"{settings.home}; start with `nightsweep run`."
+    )

@@ -1,0 +1,248 @@
+"""One submission under way: rows first, then messages, a thousand jobs at a time."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from producer.display.amounts import free_bytes, images, size
+from producer.display.talk import talk
+from producer.expansion.expand import Expansion
+from producer.spec.sweepfile import Spec
+from storage.broker.embedded import broker_url
+from storage.broker.queue import make_app, send, waiting
+from storage.job import PlannedJob
+from storage.jobs import blocks, life, sweeps, wishes
+from storage.jobs.completeness import find_incomplete, note_complete
+from storage.jobs.sweeps import NORMAL_PRIORITY, Sweep
+from storage.settings import Settings
+from storage.sql.database import Database
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """What a submission did.
+
+    Attributes:
+        sweep: The sweep, with its revision.
+        total: Jobs that the sweep wants.
+        new: Those that did not exist before.
+        existing: States of the others, to their counts.
+        dropped: Unfinished jobs of an earlier revision that left the sweep.
+        retried: Failed ones that are tried again.
+        was: What the sweep was before; `active` where it is new.
+        warnings: Sentences for the person who submitted.
+        taken: A sentence about what was taken where the file says nothing; else None.
+    """
+
+    sweep: Sweep
+    total: int
+    new: int
+    existing: dict[str, int]
+    dropped: int
+    retried: int
+    was: str = "active"
+    warnings: tuple[str, ...]
+    taken: str | None = None
+
+    @property
+    def unmade(self) -> int:
+        """Jobs that workers are to make now."""
+        waiting = self.existing.get("pending", 0) + self.existing.get("leased", 0)
+        return self.new + waiting + self.retried
+
+    @property
+    def failed(self) -> int:
+        """Jobs that failed before, and are not tried again."""
+        before = self.existing.get("failed", 0) + self.existing.get("quarantined", 0)
+        return before - self.retried
+
+
+@contextmanager
+def submission_to(
+    database: Database,
+    where: Settings,
+    *,
+    progress: Callable[[int, int], object] | None = None,
+) -> Iterator["Submission"]:
+    """Open the queue for a submission, and close it at the end of the block.
+
+    Args:
+        database: Where jobs are stored.
+        where: The settings.
+        progress: Called with the jobs stored so far, and all.
+
+    Raises:
+        QueueError: Redis cannot be reached; nothing was stored.
+    """
+    with closing(make_app(broker_url(where), lease_s=where.lease_s)) as app:
+        waiting(app)  # so that a Redis that is away is known before a row is written
+        yield Submission(database, app, where.images, progress)
+
+
+class Submission:
+    """One submission, under way."""
+
+    def __init__(
+        self,
+        database: Database,
+        app: "Celery",
+        images: Path,
+        progress: Callable[[int, int], object] | None,
+    ) -> None:
+        """Store nothing yet; see `submission_to`."""
+        self._database = database
+        self._app = app
+        self._images = images
+        self._progress = progress or (lambda _done, _all: None)
+        self._priority = NORMAL_PRIORITY
+
+    def go_on(self, sweep: Sweep, *, why: str, retry: bool) -> Submitted:
+        """Make a sweep active with just the jobs that are stored.
+
+        Args:
+            sweep: The sweep.
+            why: Why its spec is not read again, as the end of a sentence.
+            retry: Whether failed ones are tried again.
+        """
+        self._priority = sweep.priority
+        self._send(life.set_state(self._database, sweep, "active").woken)
+        blocks.lift_all(self._database)
+        stored = sweeps.count_states(self._database, sweep)
+        total = sum(stored.values())
+        note = f"{sweep.name} goes on with the {images(total)} that are stored: {why}"
+        return Submitted(
+            sweep=sweep,
+            total=total,
+            new=0,
+            existing=stored,
+            dropped=0,
+            retried=self._retry(sweep) if retry else 0,
+            was=sweep.state,
+            warnings=(note, *self._cut_off(sweep)),
+        )
+
+    def run(
+        self, expansion: Expansion, *, seen: int | None = None, retry: bool
+    ) -> Submitted:
+        """Store every job, and send those that are new.
+
+        The others were sent by whoever stored them. Supervisors of workers send what
+        that one did not come to send, and what Redis lost.
+
+        Args:
+            expansion: The jobs.
+            seen: The revision that the new one is to follow; see `save_sweep`.
+            retry: Whether failed ones are tried again.
+
+        Raises:
+            ChangedSweepError: Another one was stored since; nothing was changed.
+        """
+        spec = expansion.spec
+        before = sweeps.find_sweep(self._database, spec.name)
+        sweep = sweeps.save_sweep(
+            self._database,
+            spec.name,
+            spec=spec.text,
+            axes=expansion.axis_labels,
+            meanings=expansion.what_is_meant,
+            min_free_bytes=spec.min_free_bytes,
+            seen=seen,
+            submitting=expansion.count,
+        )
+        self._priority = sweep.priority
+        self._send(life.settle(self._database, sweep).woken)
+        blocks.lift_all(self._database)
+        new, existing = 0, Counter[str]()
+        for batch in expansion.batches():
+            added = wishes.add_jobs(self._database, sweep, batch)
+            self._send(_by_group(added.fresh))
+            new += len(added.fresh)
+            existing.update(added.existing)
+            self._progress(batch[-1].position + 1, expansion.count)
+        dropped = wishes.drop_absent(self._database, sweep)
+        note_complete(self._database, sweep)
+        return Submitted(
+            sweep=sweep,
+            total=expansion.count,
+            new=new,
+            existing=dict(existing),
+            dropped=dropped,
+            retried=self._retry(sweep) if retry else 0,
+            was=before.state if before else "active",
+            warnings=(*expansion.duplicates, *expansion.warnings, *self._full(spec)),
+            taken=expansion.taken,
+        )
+
+    def _full(self, spec: Spec) -> Iterator[str]:
+        free = free_bytes(self._images)
+        if free < spec.min_free_bytes:
+            yield (
+                f"{size(free)} is free where images go, and "
+                f"{size(spec.min_free_bytes)} should stay so (limits.min_free); make "
+                "room, or set NIGHTSWEEP_IMAGES to a larger disk"
+            )
+
+    def _cut_off(self, sweep: Sweep) -> Iterator[str]:
+        incomplete = find_incomplete(self._database, sweep)
+        if incomplete:
+            yield (
+                f"{sweep.name} has {incomplete.stored:,} of its "
+                f"{images(incomplete.wanted)}, since its submission was cut off or is "
+                "still at work; submit its file to store the rest"
+            )
+
+    def _retry(self, sweep: Sweep) -> int:
+        again = sweeps.retry(self._database, sweep)
+        self._send(again)
+        return sum(map(len, again.values()))
+
+    def _send(self, groups: Mapping[str, Sequence[str]]) -> None:
+        if groups:
+            send(self._app, groups, priority=self._priority)
+
+
+def describe_submission(done: Submitted) -> list[str]:
+    """Say in sentences what a submission did."""
+    sweep = done.sweep
+    made = done.existing.get("done", 0)
+    revision = f" (revision {sweep.revision})" if sweep.revision > 1 else ""
+    # Where no others wait, the new ones are what there is to make.
+    left = f"; {done.unmade:,} to make" if done.unmade != done.new else ""
+    lines = [
+        f"{sweep.name}{revision}: {images(done.total)}, {done.new:,} new, "
+        f"{made:,} made already{left}.",
+    ]
+    if done.taken:
+        lines.append(done.taken)
+    if done.was != "active":
+        lines.append(f"{sweep.name} was {done.was}; it is active again.")
+    if done.dropped:
+        lines.append(f"{images(done.dropped)} that were unmade left the sweep.")
+    if done.retried:
+        lines.append(f"{images(done.retried)} that failed are tried again.")
+    if done.failed > 0:
+        lines.append(
+            f"{images(done.failed)} failed before; add --retry-failed to try again."
+        )
+    return lines
+
+
+def tell(done: Submitted) -> None:
+    """Say what a submission did, and what it warns of, on standard error."""
+    for warning in done.warnings:
+        talk(f"Warning: {warning}.")
+    for line in describe_submission(done):
+        talk(line)
+
+
+def _by_group(planned: Iterable[PlannedJob]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for one in planned:
+        groups.setdefault(one.job.group, []).append(one.job.key)
+    return groups

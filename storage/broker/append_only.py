@@ -1,0 +1,50 @@
+"""The append-only file of the embedded server, and what becomes of a foreign one.
+
+A program reads what its older versions wrote, and not always what others did: Valkey
+does not read the file of Redis 8, nor Redis that of Valkey 9.
+"""
+
+import shutil
+from pathlib import Path
+
+from storage.broker.servers import Server
+
+#: Its names: a file before Redis 7, a folder since.
+NAMES = ("appendonly.aof", "appendonlydir")
+#: The first version that looks into the folder; older ones start empty beside it.
+SEES_FOLDER = (7,)
+#: The folder for the last one that was set aside.
+ASIDE = "set-aside"
+
+
+def is_there(folder: Path) -> bool:
+    """Tell whether a server's folder holds an append-only file."""
+    return any((folder / name).exists() for name in NAMES)
+
+
+def is_hidden_from(server: Server, folder: Path) -> bool:
+    """Tell whether a server would overlook the file that is there, and say nothing."""
+    return server.version < SEES_FOLDER and (folder / NAMES[1]).exists()
+
+
+def set_aside(folder: Path) -> Path:
+    """Move the file into `ASIDE`, in place of what lay there; return that folder."""
+    aside = folder / ASIDE
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(mode=0o700)
+    _move(folder, aside)
+    return aside
+
+
+def put_back(folder: Path) -> None:
+    """Undo `set_aside`, while no server runs."""
+    _move(folder / ASIDE, folder)
+
+
+def _move(source: Path, target: Path) -> None:
+    for name in NAMES:
+        if not (source / name).exists():
+            continue
+        if (target / name).is_dir():
+            shutil.rmtree(target / name)
+        (source / name).replace(target / name)

@@ -1,0 +1,173 @@
+"""The Celery app that producer and workers share, and what crosses Redis.
+
+Only JSON crosses, and only job keys: whoever can write to Redis can at most ask for
+jobs that SQL already holds. Redis may lose all of it; see `storage.jobs.claims`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import KombuError, OperationalError
+from redis.exceptions import RedisError
+
+from storage.errors import QueueError
+from storage.settings import LEASE_S, without_password
+
+#: The one task: make some jobs.
+MAKE = "nightsweep.make"
+#: The one queue.
+QUEUE = "images"
+#: All Redis keys begin with this.
+PREFIX = "nightsweep:"
+#: Job keys in one message: about 130 bytes of Redis memory a job.
+CHUNK = 32
+#: Messages that travel to Redis in one round trip.
+PIPELINE = 500
+#: Kombu keeps one Redis list per priority step.
+PRIORITY_STEPS = (0, 3, 6, 9)
+
+
+def make_app(redis_url: str, *, lease_s: float = LEASE_S) -> Celery:
+    """Make the Celery app for a broker.
+
+    Args:
+        redis_url: `redis+socket://...`, `redis://...` or `rediss://...`.
+        lease_s: Seconds after which Redis gives a silent worker's message to
+            another; a worker must beat more often.
+    """
+    app = Celery("nightsweep", broker=redis_url, set_as_current=False)
+    app.conf.update(
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        task_serializer="json",
+        accept_content=["json"],
+        task_default_queue=QUEUE,
+        task_default_priority=5,
+        task_create_missing_queues=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # 100, the default, would end a night
+        broker_channel_error_retry=True,  # a full disk is not the end
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_redirect_stdouts=False,
+        worker_hijack_root_logger=False,
+        broker_transport_options=_transport_options(lease_s),
+        task_publish_retry_policy={
+            "max_retries": 60,
+            "interval_start": 0.5,
+            "interval_step": 0.5,
+            "interval_max": 2,
+        },
+    )
+    return app
+
+
+def send(app: Celery, groups: Mapping[str, Sequence[str]], *, priority: int) -> int:
+    """Send job keys to the workers, in chunks of one batch group each.
+
+    Sending a key twice does no harm: the second message finds the job taken.
+
+    Args:
+        app: Made by `make_app`.
+        groups: Batch group to keys, in order of execution.
+        priority: 0, first, to 9, last.
+
+    Returns:
+        The number of messages.
+
+    Raises:
+        QueueError: Redis could not be reached. Some messages may have arrived.
+    """
+    chunks = [
+        list(keys[start : start + CHUNK])
+        for keys in groups.values()
+        for start in range(0, len(keys), CHUNK)
+    ]
+    with translated(app), app.producer_pool.acquire(block=True) as producer:
+        for start in range(0, len(chunks), PIPELINE):
+            _send_pipelined(app, producer, chunks[start : start + PIPELINE], priority)
+    return len(chunks)
+
+
+def waiting(app: Celery) -> int:
+    """Count the messages that no worker has taken.
+
+    Raises:
+        QueueError: Redis could not be reached.
+    """
+    names = [QUEUE if not n else f"{QUEUE}\x06\x16{n}" for n in PRIORITY_STEPS]
+    with redis_client(app) as client:
+        return sum(client.llen(name) for name in names)
+
+
+@contextmanager
+def redis_client(app: Celery) -> Iterator[Any]:
+    """Reach Redis itself, soon or not at all; keys get their prefix.
+
+    It is for those who ask again later and have other things to do meanwhile: a
+    sender would try for a minute.
+
+    Raises:
+        QueueError: Redis could not be reached.
+    """
+    soon = {"connect_retries_timeout": 1, "socket_timeout": 5}
+    with translated(app), app.connection_for_read(transport_options=soon) as connection:
+        channel: Any = connection.default_channel
+        yield channel.client
+
+
+@contextmanager
+def translated(app: Celery) -> Iterator[None]:
+    """Turn the errors of kombu and redis into `QueueError`."""
+    try:
+        yield
+    except (KombuError, OperationalError, RedisError, OSError) as exc:
+        raise unreachable(app, exc) from exc
+
+
+def unreachable(app: Celery, exc: Exception) -> QueueError:
+    """Make of an error of kombu or redis the one that people see."""
+    url, said = without_password(app.conf.broker_url or ""), str(exc).rstrip(".")
+    return QueueError(
+        f"Redis must be reachable and writable, but {url} says: {said}; start it, make "
+        "room on its disk, or check NIGHTSWEEP_REDIS_URL."
+    )
+
+
+def _send_pipelined(
+    app: Celery, producer: Any, chunks: Iterable[list[str]], priority: int
+) -> None:
+    with producer.batch(PIPELINE):
+        for chunk in chunks:
+            app.send_task(
+                MAKE,
+                args=[chunk],
+                queue=QUEUE,
+                priority=priority,
+                producer=producer,
+                argsrepr="",
+                kwargsrepr="",
+            )
+
+
+def _transport_options(lease_s: float) -> dict[str, Any]:
+    return {
+        "visibility_timeout": lease_s,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "unacked_mutex_expire": 10,
+        "priority_steps": list(PRIORITY_STEPS),
+        "queue_order_strategy": "priority",
+        "socket_timeout": 20,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "connect_retries_timeout": 60,
+        "global_keyprefix": PREFIX,
+        "client_name": "nightsweep",
+    }

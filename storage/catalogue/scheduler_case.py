@@ -1,0 +1,56 @@
+"""A scheduler for a model, as the rules of what may be asked look at it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from storage.catalogue.scheduler_options import SchedulerClass, kind_of_model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A scheduler for a model, as the rules look at it.
+
+    Attributes:
+        of: The scheduler class.
+        options: What was asked for, names to values.
+        pins: What the scheduler's name stands for beside.
+        extras: Call parameters such as eta.
+        config: The model's original scheduler config.
+        family: Of the model: `sd`, `sdxl`, `sd3`, `flux`, `lcm` or `other`.
+    """
+
+    of: SchedulerClass
+    options: Mapping[str, Any]
+    pins: Mapping[str, Any]
+    extras: Mapping[str, Any]
+    config: Mapping[str, Any]
+    family: str
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The value of every option, the model's config and defaults included."""
+        return self.of.values({**self.pins, **self.options}, self.config)
+
+    @property
+    def kind(self) -> str:
+        """`flow`, `distilled`, `edm` or `diffusion`: what the model was trained for."""
+        return kind_of_model(self.family, self.config)
+
+
+def shown(value: object) -> str:
+    """Write a value as YAML and JSON do: true, null, text as it is."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def is_noisy(of: SchedulerClass, values: Mapping[str, Any], eta: float) -> bool:
+    """Whether a class with these values draws noise at its steps."""
+    return {
+        "never": False,
+        "always": True,
+        "eta": eta > 0,
+        "sde": str(values.get("algorithm_type", "")).startswith("sde-"),
+        "option": bool(values.get("stochastic_sampling")),
+    }[of.noise]

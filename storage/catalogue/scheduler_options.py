@@ -1,0 +1,227 @@
+"""What each scheduler class takes, and what it takes over from a model's config."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from storage.catalogue import tables as catalogue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One option of a scheduler class that a sweep may set.
+
+    Attributes:
+        name: Parameter of the class's constructor.
+        kind: `bool`, `int`, `float`, `str`, or `ints` (a list of whole numbers).
+        default: The class's own default; None means that null is allowed.
+        choices: Every value allowed, for `str`.
+        reads: Values of other classes that diffusers takes for the default.
+        minimum: Smallest value, inclusive; None for no bound.
+        maximum: Largest value, inclusive; None for no bound.
+        needs: The option does nothing unless one of these has the value given.
+    """
+
+    name: str
+    kind: str
+    default: Any
+    choices: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    needs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rule(self) -> str:
+        """What a value must be, in words: "one of true, false", "1 to 3"."""
+        if self.kind == "bool":
+            return "true or false"
+        if self.choices:
+            return " or ".join(self.choices)
+        noun = {"int": "a whole number", "float": "a number"}
+        text = noun.get(self.kind, "a list of whole numbers")
+        if self.minimum is not None:
+            text += f" from {self.minimum:g}"
+        if self.maximum is not None:
+            text += f" to {self.maximum:g}"
+        return text
+
+    def accepts(self, value: object) -> bool:
+        """Whether `value` has the kind, the choice and the range that it must."""
+        if value is None:
+            return self.default is None
+        if self.kind == "bool":
+            return isinstance(value, bool)
+        if self.kind == "str":
+            return value in self.choices
+        if self.kind == "ints":
+            return isinstance(value, list | tuple) and all(map(self._is_within, value))
+        return self._is_within(value)
+
+    def typed(self, value: Any) -> Any:
+        """Give an accepted value in its one form, so that 1 and 1.0 are the same."""
+        if value is None or self.kind in ("bool", "str"):
+            return value
+        if self.kind == "ints":
+            return [int(each) for each in value]
+        return int(value) if self.kind == "int" else float(value)
+
+    def _is_within(self, value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if not math.isfinite(value) or (self.kind != "float" and value != int(value)):
+            return False
+        above = self.minimum is None or value >= self.minimum
+        return above and (self.maximum is None or value <= self.maximum)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerClass:
+    """One scheduler class of diffusers.
+
+    Attributes:
+        name: Its name in diffusers, `DDIMScheduler`.
+        family: `diffusion`, `flow` or `distilled`.
+        about: What it is, one line.
+        evaluations: Model evaluations for n steps: `n`, `2n-1` or `n+1`.
+        noise: When it draws noise; see `storage.catalogue.tables.ClassRow`.
+        options: What a sweep may set, by name.
+        pins: Those of `options` that tell schedulers of this class apart, with the
+            class's defaults: what its names stand for where they do not say otherwise.
+        fixed: The class's other parameters.
+        requires: Packages to install beyond what diffusers needs.
+    """
+
+    name: str
+    family: str
+    about: str
+    evaluations: str
+    noise: str
+    options: Mapping[str, Option]
+    pins: Mapping[str, Any]
+    fixed: tuple[str, ...]
+    requires: tuple[str, ...] = ()
+
+    def inherited(self, name: str, config: Mapping[str, Any]) -> Any:
+        """Return what `from_config` uses for an option that nobody sets.
+
+        Args:
+            name: One of `options`.
+            config: The model's original scheduler config: the JSON file's content,
+                or diffusers' `scheduler.config`.
+
+        Returns:
+            The config's value where it has one, else the class's default. A value of
+            another class is the default where diffusers takes it for that, and itself
+            where diffusers raises, so that setting the option makes a difference.
+        """
+        option = self.options[name]
+        if name not in config or name in config.get("_use_default_values", ()):
+            return option.default
+        value = _as_loaded(name, config)
+        return option.default if value in option.reads else value
+
+    def values(
+        self, options: Mapping[str, Any], config: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Give the value of every option, with `options` set on top of `config`."""
+        return {name: self.inherited(name, config) for name in self.options} | {
+            name: value for name, value in options.items() if name in self.options
+        }
+
+
+def _as_loaded(name: str, config: Mapping[str, Any]) -> Any:
+    """Return what the config has once the model's own scheduler was made from it.
+
+    That scheduler puts its default in place of another class's value, and workers
+    build every other scheduler from its config.
+    """
+    own = CLASSES.get(str(config.get("_class_name")))
+    option = own.options.get(name) if own else None
+    value = config[name]
+    return option.default if option and value in option.reads else value
+
+
+def _kind(row: catalogue.OptionRow, default: object) -> str:
+    if "choices" in row:
+        return "str"
+    return row.get("kind", type(default).__name__)
+
+
+def _option(name: str, default: object, limits: catalogue.OptionRow) -> Option:
+    shared = catalogue.OPTIONS.get(name, catalogue.OptionRow())
+    row = catalogue.OptionRow(**{**shared, **limits})
+    return Option(
+        name=name,
+        kind=_kind(row, default),
+        default=default,
+        choices=row.get("choices", ()),
+        reads=row.get("reads", ()),
+        minimum=row.get("minimum"),
+        maximum=row.get("maximum"),
+        needs=row.get("needs", {}),
+    )
+
+
+def _scheduler_class(name: str, row: catalogue.ClassRow) -> SchedulerClass:
+    limits = row.get("limits", {})
+    unpinned = row.get("unpinned", {})
+    return SchedulerClass(
+        name=name,
+        family=row.get("family", "diffusion"),
+        about=row["about"],
+        evaluations=row.get("evaluations", "n"),
+        noise=row.get("noise", "never"),
+        options={
+            option: _option(option, default, limits.get(option, catalogue.OptionRow()))
+            for option, default in row["options"].items()
+        },
+        pins={
+            option: default
+            for option, default in row["options"].items()
+            if option in catalogue.PINNED and option not in unpinned
+        },
+        fixed=row.get("fixed", catalogue.TRAINED),
+        requires=row.get("requires", ()),
+    )
+
+
+#: Every scheduler class that nightsweep offers, by its name in diffusers.
+CLASSES: Mapping[str, SchedulerClass] = {
+    name: _scheduler_class(name, row) for name, row in catalogue.CLASSES.items()
+}
+
+
+#: Options that space noise levels rather than timesteps; a class takes one at a time.
+SIGMA_SCHEDULES = (
+    *("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"),
+    "use_lu_lambdas",
+)
+
+
+def kind_of_model(family: str, config: Mapping[str, Any]) -> str:
+    """Say which schedulers a model was trained for.
+
+    Args:
+        family: Of the model: `sd`, `sdxl`, `sd3`, `flux`, `lcm` or `other`.
+        config: The model's original scheduler config.
+
+    Returns:
+        `flow`, `distilled`, `edm` or `diffusion`. Many ordinary models have noise
+        levels as in EDM beside their betas: only those without betas need them.
+    """
+    own = str(config.get("_class_name", ""))
+    if family in ("sd3", "flux") or own.startswith("FlowMatch"):
+        return "flow"
+    if config.get("prediction_type") == "flow_prediction":
+        return "flow"
+    is_edm = own.startswith("EDM") or "sigma_data" in config
+    if is_edm and "beta_start" not in config:
+        return "edm"
+    return "distilled" if own in ("LCMScheduler", "TCDScheduler") else "diffusion"
+
+
+def names_or(names: Sequence[str]) -> str:
+    """Join names for a sentence: "a", "a or b", "a, b or c"."""
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -1,0 +1,179 @@
+"""The scheduler catalogue: names, options, costs and what each class can do.
+
+This is the face of it. Behind it are the tables (`catalogue`), what an option takes
+(`scheduler_options`), names (`scheduler_names`), what a job is called
+(`scheduler_labels`), what may not be asked (`scheduler_rules`), which numbers of steps
+fail (`step_rules`) and what they cost (`scheduler_steps`). Words for several are in
+`scheduler_sets`.
+Nothing here imports diffusers; a test holds all of it against the real thing.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from storage.catalogue import (
+    scheduler_case,
+    scheduler_rules,
+    scheduler_steps,
+    step_rules,
+)
+from storage.catalogue.scheduler_labels import (
+    is_called_right,
+    label_of,
+    names_of,
+    short_name,
+)
+from storage.catalogue.scheduler_names import NAMES, Name, Scheduler, resolve
+from storage.catalogue.scheduler_options import CLASSES, Option, SchedulerClass
+
+__all__ = [
+    "CLASSES",
+    "NAMES",
+    "Name",
+    "Option",
+    "Scheduler",
+    "SchedulerClass",
+    "check",
+    "check_steps",
+    "effective_options",
+    "evaluations",
+    "is_called_right",
+    "is_deterministic",
+    "label_of",
+    "names_of",
+    "resolve",
+    "rows",
+    "short_name",
+    "takes_eta",
+    "takes_seed",
+]
+
+
+def check(scheduler: Scheduler, *, config: Mapping[str, Any], family: str) -> list[str]:
+    """Say everything that is wrong with a scheduler for a model.
+
+    Args:
+        scheduler: As resolved.
+        config: The model's original scheduler config.
+        family: Of the model: `sd`, `sdxl`, `sd3`, `flux` or `other`.
+
+    Returns:
+        Sentences of rule, value and way out; empty when all is well.
+    """
+    return scheduler_rules.find_problems(_case(scheduler, config, family))
+
+
+def check_steps(
+    scheduler: Scheduler,
+    *,
+    config: Mapping[str, Any],
+    steps: int,
+    dtype: str = "float32",
+    begins_at_zero: bool = False,
+) -> list[str]:
+    """Say why a scheduler that passed `check` cannot run this many steps.
+
+    Args:
+        scheduler: As resolved.
+        config: The model's original scheduler config.
+        steps: What was asked for.
+        dtype: Precision of the job.
+        begins_at_zero: Whether the pipeline tells schedulers to begin at their first
+            timestep, rather than to look for it.
+    """
+    case = step_rules.make_case(
+        CLASSES[scheduler.class_name],
+        scheduler.settings,
+        config=config,
+        steps=steps,
+        dtype=dtype,
+        begins_at_zero=begins_at_zero,
+    )
+    return step_rules.find_problems(case)
+
+
+def _case(
+    scheduler: Scheduler, config: Mapping[str, Any], family: str
+) -> scheduler_case.Case:
+    return scheduler_case.Case(
+        of=CLASSES[scheduler.class_name],
+        options=scheduler.options,
+        pins=scheduler.pins,
+        extras=scheduler.extras,
+        config=config,
+        family=family,
+    )
+
+
+def effective_options(
+    scheduler: Scheduler, config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the options that count: those that change what the model's config gives.
+
+    Args:
+        scheduler: One that passed `check`.
+        config: The model's original scheduler config.
+
+    Returns:
+        Options in their one typed form, sorted by name. An option is dropped only
+        where it equals what `from_config(config)` uses without it, never because
+        it equals the class's default.
+    """
+    of = CLASSES[scheduler.class_name]
+    typed = {
+        name: of.options[name].typed(value)
+        for name, value in sorted(scheduler.settings.items())
+    }
+    return {
+        name: value
+        for name, value in typed.items()
+        if value != of.inherited(name, config)
+    }
+
+
+def evaluations(
+    class_name: str,
+    options: Mapping[str, Any],
+    *,
+    config: Mapping[str, Any],
+    steps: int,
+) -> int:
+    """Count the model evaluations, which are the length of the timesteps."""
+    return scheduler_steps.count_evaluations(
+        CLASSES[class_name], options, config=config, steps=steps
+    )
+
+
+def is_deterministic(
+    class_name: str,
+    options: Mapping[str, Any],
+    extras: Mapping[str, Any],
+    *,
+    config: Mapping[str, Any] | None = None,
+) -> bool:
+    """Whether the steps draw no noise, so that only the first latents are random."""
+    of = CLASSES[class_name]
+    values = of.values(options, config or {})
+    return not scheduler_case.is_noisy(of, values, float(extras.get("eta", 0.0)))
+
+
+def takes_seed(class_name: str) -> bool:
+    """Whether the class seeds its own noise, and must be given the job's seed."""
+    return "noise_sampler_seed" in CLASSES[class_name].fixed
+
+
+def takes_eta(class_name: str) -> bool:
+    """Whether the class's step takes eta; others ignore it."""
+    return CLASSES[class_name].noise == "eta"
+
+
+def rows(family: str | None = None) -> list[Name]:
+    """List the catalogue, for people.
+
+    Args:
+        family: `diffusion`, `flow` or `distilled`, or a model's (`sd`, `sdxl`,
+            `sd3`, `flux`); None for all.
+    """
+    kinds = {"sd": "diffusion", "sdxl": "diffusion", "sd3": "flow", "flux": "flow"}
+    wanted = kinds.get(family or "", family)
+    return [name for name in NAMES.values() if wanted in (None, name.family)]

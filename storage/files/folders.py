@@ -1,0 +1,235 @@
+"""Image folders as SQL knows them: which database owns one, which images are in it.
+
+All hosts share one folder, or each host has its own. A folder belongs to one database,
+as the marker in it says (`storage.files.markers`). A row of `results` notes the folder
+of its file; older rows note only the host. `storage.files.folder_places` has the paths.
+"""
+
+import secrets
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from storage.errors import ImageStoreError, WrongFolderError
+from storage.files.folder_places import ids_at, note_place, place_names, place_of
+from storage.files.images import relative_path
+from storage.files.markers import NAME, Marker, leave_marker, read_marker
+from storage.files.verification import Condition, look_at
+from storage.host.owners import my_host
+from storage.jobs.sweeps import Sweep
+from storage.sql.database import Database
+from storage.sql.schema import about, environments, folders, jobs, results, sweep_jobs
+
+#: Most images that are looked for to judge whether a folder holds them. They are taken
+#: in the order of their keys; keys are hashes, so this is a random sample.
+SAMPLE = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """An image folder, and what its database knows of it.
+
+    Attributes:
+        path: Where it is here.
+        id: Its row in `folders`; None where there is none.
+        since_ns: Older files were there before the folder was the database's.
+            Nanoseconds since 1970, by the clock of the file system.
+    """
+
+    path: Path
+    id: int | None
+    since_ns: int
+
+    @property
+    def place(self) -> str:
+        """Host and path, for people."""
+        return place_of(self.path)
+
+
+def take_folder(database: Database, path: Path) -> Folder:
+    """Open an image folder to write to it; one without a marker becomes the database's.
+
+    Raises:
+        WrongFolderError: It belongs to another database.
+        ImageStoreError: It cannot be read, or the marker cannot be written.
+        DatabaseError: SQL cannot be reached.
+    """
+    marker = _read(database, path)
+    if marker is None:
+        mark = _find_again(database, path) or secrets.token_hex(16)
+        leave_marker(path, database=_id_of(database), folder=mark)
+        # Another process may have been first.
+        marker = _read(database, path)
+    if marker is None:
+        msg = f"An image folder must keep its marker, but {path / NAME} is gone again."
+        raise ImageStoreError(msg)
+    row_id = note_place(database, path, marker.folder)
+    return Folder(path=path, id=row_id, since_ns=marker.since_ns)
+
+
+def look_at_folder(database: Database, path: Path) -> Folder:
+    """Open an image folder to read from it; write nothing, here or in SQL.
+
+    Raises:
+        WrongFolderError: It belongs to another database.
+        ImageStoreError: It cannot be read.
+        DatabaseError: SQL cannot be reached.
+    """
+    marker = _read(database, path)
+    mark = marker.folder if marker else _find_again(database, path)
+    query = sa.select(folders.c.id).where(folders.c.mark == mark)
+    with database.read() as connection:
+        row_id = connection.execute(query).scalar() if mark else None
+    # Without a marker the folder belongs to no database yet.
+    since_ns = marker.since_ns if marker else time.time_ns()
+    return Folder(path=path, id=row_id, since_ns=since_ns)
+
+
+def rows_here(database: Database, folder: Folder) -> Condition:
+    """Return the condition that the rows of `results` meet whose files belong here.
+
+    Rows without a folder belong here if this host made them, or if most files of the
+    host that made them are here. Rows of an earlier folder that was at this very place
+    belong here if most of its files are: somebody put the two together.
+
+    Raises:
+        ImageStoreError: The folder cannot be read.
+        DatabaseError: SQL cannot be reached.
+    """
+    unnoted = results.c.folder_id.is_(None)
+    with database.read() as connection:
+        by_host: dict[str, list[int]] = defaultdict(list)
+        query = sa.select(environments.c.id, environments.c.host).where(
+            environments.c.id.in_(sa.select(results.c.environment_id).where(unnoted))
+        )
+        for row in connection.execute(query):
+            by_host[row.host].append(row.id)
+        here = [
+            row_id
+            for host, ids in by_host.items()
+            if host == my_host()
+            or _are_in(
+                connection,
+                folder.path,
+                sa.and_(unnoted, results.c.environment_id.in_(ids)),
+            )
+            for row_id in ids
+        ]
+        earlier, _ = _earlier_folders(connection, folder)
+    # Never NULL, so that its negation finds the other rows.
+    noted = [each for each in (folder.id, *earlier) if each is not None]
+    is_noted = sa.func.coalesce(results.c.folder_id, 0).in_(noted)
+    return sa.or_(is_noted, sa.and_(unnoted, results.c.environment_id.in_(here)))
+
+
+def count_missing(database: Database, folder: Folder) -> int:
+    """Count the images that were written to another folder at this very place.
+
+    There are some where a disk is not mounted, or the folder was replaced or deleted.
+
+    Raises:
+        ImageStoreError: The folder cannot be read.
+        DatabaseError: SQL cannot be reached.
+    """
+    with database.read() as connection:
+        _, gone = _earlier_folders(connection, folder)
+        if not gone:
+            return 0
+        count = sa.select(sa.func.count()).where(results.c.folder_id.in_(gone))
+        return int(connection.execute(count).scalar_one())
+
+
+def count_elsewhere(
+    database: Database, here: Condition, *, sweep: Sweep | None = None
+) -> Counter[str]:
+    """Count the finished images that belong in other folders, by place or host."""
+    count = sa.func.count().label("images")
+    query = (
+        sa.select(results.c.folder_id, environments.c.host, count)
+        .join(environments, environments.c.id == results.c.environment_id)
+        .where(sa.not_(here))
+        .group_by(results.c.folder_id, environments.c.host)
+    )
+    if sweep:
+        query = query.join(sweep_jobs, sweep_jobs.c.job_id == results.c.job_id)
+        query = query.where(sweep_jobs.c.sweep_id == sweep.id)
+    found = Counter[str]()
+    with database.read() as connection:
+        names = place_names(connection)
+        for row in connection.execute(query):
+            found[names.get(row.folder_id, row.host)] += row.images
+    return found
+
+
+def find_place(database: Database, key: str) -> tuple[int | None, str | None]:
+    """Return the row and the place of the folder that an image was written to.
+
+    Both are None where it was not noted, or where there is no image.
+    """
+    query = (
+        sa.select(results.c.folder_id)
+        .join(jobs, jobs.c.id == results.c.job_id)
+        .where(jobs.c.key == key)
+    )
+    with database.read() as connection:
+        row_id = connection.execute(query).scalar()
+        return row_id, place_names(connection).get(row_id) if row_id else None
+
+
+def _read(database: Database, path: Path) -> Marker | None:
+    """Read the marker of a folder; refuse one of another database."""
+    marker = read_marker(path)
+    if marker and marker.database != _id_of(database):
+        msg = (
+            f"An image folder must belong to one database, but {path} belongs to "
+            "another; set NIGHTSWEEP_IMAGES to a folder of this one's own, or, if the "
+            f"other is gone for good, remove {path / NAME}."
+        )
+        raise WrongFolderError(msg)
+    return marker
+
+
+def _id_of(database: Database) -> str:
+    with database.read() as connection:
+        return str(connection.execute(sa.select(about.c.database_id)).scalar_one())
+
+
+def _find_again(database: Database, path: Path) -> str | None:
+    """Return the mark of a folder that lost its marker, by the images in it."""
+    query = sa.select(folders.c.id, folders.c.mark).order_by(folders.c.id.desc())
+    with database.read() as connection:
+        for row in connection.execute(query).all():
+            if _are_in(connection, path, results.c.folder_id == row.id):
+                return str(row.mark)
+    return None
+
+
+def _earlier_folders(
+    connection: Connection, folder: Folder
+) -> tuple[list[int], list[int]]:
+    """Return other folders of this place: those whose files are here, and the rest."""
+    there: list[int] = []
+    gone: list[int] = []
+    for row_id in ids_at(connection, folder.path):
+        if row_id != folder.id:
+            is_here = _are_in(connection, folder.path, results.c.folder_id == row_id)
+            (there if is_here else gone).append(row_id)
+    return there, gone
+
+
+def _are_in(connection: Connection, path: Path, which: Condition) -> bool:
+    """Return whether a folder holds most of the images that meet a condition."""
+    query = (
+        sa.select(jobs.c.key)
+        .join(results, results.c.job_id == jobs.c.id)
+        .where(which)
+        .order_by(jobs.c.key)
+        .limit(SAMPLE)
+    )
+    keys = connection.execute(query).scalars().all()
+    there = sum(look_at(path, relative_path(key)) is not None for key in keys)
+    return 2 * there > len(keys)

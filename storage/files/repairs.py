@@ -1,0 +1,161 @@
+"""Mends what `verification` and `strays` beside it found, while workers go on.
+
+Whatever is changed was looked at again under the lock of its row, so that a repair may
+be broken off at any moment, be repeated, and run twice at once. Pictures are moved
+away, never deleted.
+"""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from storage.errors import ImageStoreError
+from storage.files.relabelling import relabel
+from storage.files.strays import is_stray, key_at
+from storage.files.verification import Finding, Made, look_at, select_made
+from storage.jobs.wishes import rank
+from storage.sql.database import Database
+from storage.sql.schema import jobs, results
+
+#: Below the image folder, where nobody's pictures go.
+ORPHANS = "orphans"
+#: Jobs that are queued again in one transaction.
+STEP = 100
+
+#: Repair of an image that is made again.
+QUEUED = "queued again"
+#: Repair of an image that is made again as soon as a sweep wants it.
+UNWANTED = "pending; no active sweep wants it"
+#: Repair of a temporary file.
+REMOVED = "removed"
+
+
+def mend(
+    database: Database, images: Path, findings: Sequence[Finding]
+) -> Iterator[Finding]:
+    """Repair what can be, and give every finding with what was done about it.
+
+    Images that are missing or damaged are queued again. What was changed by others
+    since it was looked at, or may be another database's, is left alone.
+
+    Raises:
+        ImageStoreError: A file cannot be moved.
+        DatabaseError: SQL cannot be reached.
+    """
+    lost = [finding for finding in findings if finding.made]
+    for start in range(0, len(lost), STEP):
+        yield from _requeue(database, images, lost[start : start + STEP])
+    for finding in findings:
+        if finding.problem == "orphaned":
+            yield _set_aside(database, images, finding)
+        elif finding.problem == "leftover":
+            yield _remove(images, finding)
+        elif finding.problem == "mislabelled":
+            yield relabel(database, finding)
+        elif finding.problem == "foreign":
+            yield finding
+
+
+def _requeue(
+    database: Database, images: Path, findings: Sequence[Finding]
+) -> list[Finding]:
+    with database.write() as connection:
+        made = _lock(connection, findings)
+        again = {
+            finding.made.job_id
+            for finding in findings
+            if finding.made in made and _is_as_seen(images, finding)
+        }
+        for finding in findings:
+            # Before the commit: afterwards, a new image may be there.
+            if finding.stamp and finding.made and finding.made.job_id in again:
+                _move_away(images, finding.path)
+        wanted = _unmake(connection, again) if again else set()
+    return [_told(finding, again, wanted) for finding in findings]
+
+
+def _told(finding: Finding, again: set[int], wanted: set[int]) -> Finding:
+    job_id = finding.made.job_id if finding.made else None
+    if job_id not in again:
+        return finding
+    return replace(finding, repair=QUEUED if job_id in wanted else UNWANTED)
+
+
+def _lock(connection: Connection, findings: Sequence[Finding]) -> set[Made]:
+    """Give what is done still; rows that somebody else changes now are left out."""
+    ids = [finding.made.job_id for finding in findings if finding.made]
+    query = select_made().where(jobs.c.id.in_(ids))
+    query = query.with_for_update(of=jobs, skip_locked=True)
+    return {Made(**row) for row in connection.execute(query).mappings()}
+
+
+def _unmake(connection: Connection, ids: set[int]) -> set[int]:
+    """Make jobs pending again; give those that an active sweep wants."""
+    which = jobs.c.id.in_(ids)
+    connection.execute(sa.delete(results).where(results.c.job_id.in_(ids)))
+    fresh = {"state": "pending", "attempts": 0, "deaths": 0, "error": None}
+    connection.execute(sa.update(jobs).where(which).values(fresh))
+    rank(connection, which)
+    query = sa.select(jobs.c.id).where(which, jobs.c.priority.is_not(None))
+    return set(connection.execute(query).scalars())
+
+
+def _set_aside(database: Database, images: Path, finding: Finding) -> Finding:
+    # A transaction each: who holds one row only waits for nobody for ever.
+    with database.write() as connection:
+        state = _state(connection, finding.path)
+        if (
+            finding.stamp is None
+            or not is_stray(state, finding.stamp)
+            or not _is_as_seen(images, finding)
+        ):
+            return finding
+        there = _move_away(images, finding.path)
+    return replace(finding, repair=f"moved to {there}")
+
+
+def _state(connection: Connection, path: str) -> str | None:
+    key = key_at(path)
+    query = sa.select(jobs.c.state).where(jobs.c.key == key).with_for_update()
+    state: str | None = connection.execute(query).scalar() if key else None
+    return state
+
+
+def _remove(images: Path, finding: Finding) -> Finding:
+    if not _is_as_seen(images, finding):
+        return finding
+    with _translated():
+        (images / finding.path).unlink(missing_ok=True)
+    return replace(finding, repair=REMOVED)
+
+
+def _is_as_seen(images: Path, finding: Finding) -> bool:
+    return look_at(images, finding.path) == finding.stamp
+
+
+def _move_away(images: Path, path: str) -> str:
+    there = images / ORPHANS / path
+    with _translated():
+        there.parent.mkdir(parents=True, exist_ok=True)
+        if there.exists():  # an earlier picture of the same job
+            there = there.with_stem(f"{there.stem}.{secrets.token_hex(4)}")
+        (images / path).rename(there)
+    return str(there.relative_to(images))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        msg = (
+            f"Images must be movable to be repaired, but {exc.filename} gives: "
+            f"{exc.strerror}; check the mode of NIGHTSWEEP_IMAGES and the disk, then "
+            "run it again."
+        )
+        raise ImageStoreError(msg) from exc

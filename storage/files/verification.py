@@ -1,0 +1,281 @@
+"""Finished images without a whole file: missing, truncated, or with other pixels.
+
+`storage.files.strays` looks the other way round. Nothing is changed here;
+`storage.files.repairs` does that. Workers may go on meanwhile: a file comes before its
+row, so a row is read before its file is looked for.
+"""
+
+import errno
+import hashlib
+import io
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from storage.errors import ImageStoreError
+from storage.files.images import relative_path
+from storage.host.stamps import Stamp
+from storage.jobs.sweeps import Sweep
+from storage.sql.database import Database
+from storage.sql.schema import jobs, results, sweep_jobs
+
+#: A `leftover` is the temporary file of a killed worker. A `foreign` file may be
+#: another database's. `mislabelled` rows call a scheduler something that it is not.
+Problem = Literal[
+    "missing",
+    "truncated",
+    "wrong_digest",
+    "orphaned",
+    "leftover",
+    "foreign",
+    "mislabelled",
+]
+
+#: A condition on rows of `results`, and the one that all rows meet.
+Condition = sa.ColumnElement[bool]
+EVERYWHERE: Condition = sa.true()
+
+#: Rows that are read, and checked, at a time.
+PAGE = 1000
+#: What Pillow raises for bytes that are no whole PNG.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A finished image, as its rows say.
+
+    Attributes:
+        job_id: Row of the job.
+        key: The job's.
+        group: The job's batch group.
+        size_bytes: Of the file.
+        pixel_sha256: Over the RGB bytes.
+        finished_at: Tells the result from a later one of the same job.
+    """
+
+    job_id: int
+    key: str
+    group: str
+    size_bytes: int
+    pixel_sha256: str
+    finished_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mislabelled:
+    """Rows of one model whose scheduler has a wrong name.
+
+    Attributes:
+        model_id: Row of the model.
+        fingerprint: The model's.
+        class_name: Class in diffusers.
+        options: JSON text, as it is stored.
+        called: The wrong name.
+        name: The true one.
+        names: All names that mean this scheduler on this model.
+    """
+
+    model_id: int
+    fingerprint: str
+    class_name: str
+    options: str
+    called: str
+    name: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that is wrong with a row or a file.
+
+    Attributes:
+        problem: What is wrong.
+        path: Where the file is or should be, below the image folder; empty where it is
+            not about one file.
+        detail: What was found, as a phrase.
+        stamp: The file as it was seen; None where there is none.
+        made: What the rows say; None where the file belongs to no finished job.
+        mislabelled: Which rows have a wrong name; None for other problems.
+        repair: What was done about it; None where nothing was.
+    """
+
+    problem: Problem
+    path: str
+    detail: str
+    stamp: Stamp | None = None
+    made: Made | None = None
+    mislabelled: Mislabelled | None = None
+    repair: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What one look found.
+
+    Attributes:
+        images: Finished images that were looked for.
+        findings: What is wrong.
+    """
+
+    images: int
+    findings: Sequence[Finding]
+
+
+def count_made(
+    database: Database, sweep: Sweep | None = None, *, here: Condition = EVERYWHERE
+) -> int:
+    """Count the finished images, of a sweep or of all; `here` as in `check_images`."""
+    with database.read() as connection:
+        query = sa.select(sa.func.count()).select_from(results).where(here)
+        if sweep:
+            of_sweep = sweep_jobs.c.job_id == results.c.job_id
+            query = query.join(sweep_jobs, of_sweep)
+            query = query.where(sweep_jobs.c.sweep_id == sweep.id)
+        return int(connection.execute(query).scalar_one())
+
+
+def check_images(
+    database: Database,
+    images: Path,
+    *,
+    sweep: Sweep | None = None,
+    here: Condition = EVERYWHERE,
+    by_digest: bool = False,
+) -> Iterator[Checked]:
+    """Look for the file of each finished image, some at a time.
+
+    Args:
+        database: Where the rows are.
+        images: The image folder.
+        sweep: To check its images only.
+        here: Which rows of `results` are looked for: `storage.files.folders.rows_here`.
+        by_digest: To decode each file and compare its pixels too.
+
+    Raises:
+        ImageStoreError: A file cannot be read for another reason than its content.
+        DatabaseError: SQL cannot be reached.
+    """
+    check = partial(_check, images, by_digest=by_digest)
+    # Threads, since decoding and hashing leave Python's lock alone.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for page in _pages(database, sweep, here):
+            found = pool.map(check, page) if by_digest else map(check, page)
+            wrong = [finding for finding in found if finding]
+            yield Checked(images=len(page), findings=wrong)
+
+
+def has_any(database: Database, images: Path, *, here: Condition = EVERYWHERE) -> bool:
+    """Tell whether at least one image of `here` is where its row says."""
+    return any(
+        look_at(images, relative_path(made.key))
+        for page in _pages(database, None, here)
+        for made in page
+    )
+
+
+def select_made() -> sa.Select[Any]:
+    """Give the query whose rows are the fields of `Made`; add a `where` to it."""
+    return (
+        sa.select(
+            results.c.job_id,
+            jobs.c.key,
+            jobs.c.group_key.label("group"),
+            results.c.size_bytes,
+            results.c.pixel_sha256,
+            results.c.finished_at,
+        )
+        .join(jobs, jobs.c.id == results.c.job_id)
+        .where(jobs.c.state == "done")
+    )
+
+
+def look_at(images: Path, path: str) -> Stamp | None:
+    """Look at a file below the image folder; None where there is none.
+
+    Raises:
+        ImageStoreError: It cannot be looked at.
+    """
+    try:
+        seen = os.stat(f"{images}/{path}")  # noqa: PTH116 - half the time of a Path
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as exc:
+        raise unreadable(exc) from exc
+    if not S_ISREG(seen.st_mode):
+        return None
+    return Stamp.of(seen)
+
+
+def unreadable(exc: OSError) -> ImageStoreError:
+    """Give the error for what the disk refuses."""
+    msg = (
+        f"Images must be readable, but {exc.filename} gives: {exc.strerror}; check "
+        "NIGHTSWEEP_IMAGES, the folder's mode and the disk."
+    )
+    return ImageStoreError(msg)
+
+
+def _pages(
+    database: Database, sweep: Sweep | None, here: Condition
+) -> Iterator[list[Made]]:
+    place = sweep_jobs.c.job_id if sweep else results.c.job_id
+    query = select_made().where(here).order_by(place).limit(PAGE)
+    if sweep:
+        query = query.join(sweep_jobs, sweep_jobs.c.job_id == results.c.job_id)
+        query = query.where(sweep_jobs.c.sweep_id == sweep.id)
+    last = 0
+    while True:
+        with database.read() as connection:
+            rows = connection.execute(query.where(place > last)).mappings()
+            page = [Made(**row) for row in rows]
+        if not page:
+            return
+        yield page
+        last = page[-1].job_id
+
+
+def _check(images: Path, made: Made, *, by_digest: bool) -> Finding | None:
+    path = relative_path(made.key)
+    stamp = look_at(images, path)
+    wrong = partial(Finding, path=path, stamp=stamp, made=made)
+    if stamp is None:
+        return wrong(problem="missing", detail="there is no file")
+    if stamp.size_bytes != made.size_bytes:
+        detail = f"{stamp.size_bytes:,} bytes instead of {made.size_bytes:,}"
+        return wrong(problem="truncated", detail=detail)
+    if by_digest and (pixels := _pixel_sha256(images / path)) != made.pixel_sha256:
+        detail = "the pixels are others" if pixels else "it cannot be decoded"
+        return wrong(problem="wrong_digest", detail=detail)
+    return None
+
+
+def _pixel_sha256(file: Path) -> str | None:
+    """Hash the RGB bytes of a PNG, row by row; None where it cannot be decoded.
+
+    Raises:
+        ImageStoreError: It cannot be read, and not for a bad spot on the disk.
+    """
+    # Imported here: sizes alone need no pictures.
+    from PIL import Image
+
+    try:
+        content = file.read_bytes()
+    except OSError as exc:
+        if exc.errno not in (errno.EIO, errno.ENOENT):
+            raise unreadable(exc) from exc
+        return None
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            return hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
+    except (*_BROKEN, Image.DecompressionBombError):
+        return None

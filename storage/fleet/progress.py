@@ -1,0 +1,150 @@
+"""How far sweeps are by an axis, what they cost so far, and who is at work."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage.errors import UsageError
+from storage.jobs.sweeps import Sweep
+from storage.sql.database import Database
+from storage.sql.schema import jobs, results, sweep_jobs, workers
+
+#: Seconds after which a worker is called silent, and what it said last is old.
+SILENT_S = 60.0
+#: Seconds of silence after which a worker is shown no more.
+GONE_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A worker process, as it last said.
+
+    Attributes:
+        name: What people call it, `gpu0`.
+        host: Its machine.
+        gpu: Name of the GPU, or of the processor.
+        phase: What it does: `idle`, `loading`, `painting` and so on.
+        detail: With what: a model, mostly.
+        images: Made since it was started.
+        images_per_s: Of late; None where that is unknown.
+        in_hand: Steps taken for the images that it paints, as images: 0.5 is half of
+            one.
+        silent_s: Seconds since its last sign of life.
+    """
+
+    name: str
+    host: str
+    gpu: str
+    phase: str
+    detail: str
+    images: int
+    images_per_s: float | None
+    in_hand: float = 0.0
+    silent_s: float
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether what it said last is old."""
+        return self.silent_s > SILENT_S
+
+
+def list_workers(database: Database) -> list[Worker]:
+    """Give the workers that gave a sign of life within the last hour."""
+    now = datetime.now(UTC)
+    shown = [*("name", "host", "gpu", "phase", "detail")]
+    shown += ["images", "images_per_s", "in_hand"]
+    columns = [workers.c[name] for name in shown]
+    query = sa.select(*columns, workers.c.seen_at).order_by(
+        workers.c.host, workers.c.name, workers.c.started_at
+    )
+    with database.read() as connection:
+        rows = connection.execute(query).mappings().all()
+    found = [
+        Worker(**{name: row[name] for name in shown}, silent_s=_since(row, now))
+        for row in rows
+    ]
+    return [worker for worker in found if worker.silent_s < GONE_S]
+
+
+def able(workers: Iterable[Worker], host: str) -> list[Worker]:
+    """Give the workers of a host that can take work: neither silent nor benched."""
+    return [
+        worker
+        for worker in workers
+        if worker.host == host and not worker.is_silent and worker.phase != "benched"
+    ]
+
+
+def worked_s(database: Database, sweep: Sweep) -> float:
+    """Give the seconds of workers that went into a sweep's images, loading left out."""
+    query = (
+        sa.select(sa.func.sum(results.c.total_s))
+        .join(sweep_jobs, sweep_jobs.c.job_id == results.c.job_id)
+        .where(sweep_jobs.c.sweep_id == sweep.id)
+    )
+    with database.read() as connection:
+        return float(connection.execute(query).scalar() or 0.0)
+
+
+#: Stands for all values of an axis that says nothing of a job.
+ANY = "(any)"
+
+
+def count_by(database: Database, sweep: Sweep, axis: str) -> dict[str, dict[str, int]]:
+    """Count a sweep's jobs by state, for each value of an axis in order of display.
+
+    Jobs that stand for several values come after those, and jobs for which the axis
+    says nothing last: it has no effect on them, or an earlier revision did not have it.
+
+    Raises:
+        UsageError: The sweep has no such axis.
+    """
+    if axis not in sweep.axes:
+        msg = (
+            f"--by must name an axis of {sweep.name} "
+            f"({', '.join(sweep.axes) or 'it has none'}), got {axis!r}."
+        )
+        raise UsageError(msg)
+    cell: Any = sweep_jobs.c.cell
+    typed = (
+        sa.type_coerce(cell, sa.JSON) if database.is_sqlite else sa.cast(cell, sa.JSON)
+    )
+    label = typed[axis].as_string().label("label")
+    query = (
+        sa.select(label, jobs.c.state, sa.func.count())
+        .join(jobs, jobs.c.id == sweep_jobs.c.job_id)
+        .where(sweep_jobs.c.sweep_id == sweep.id)
+        .group_by(label, jobs.c.state)
+    )
+    with database.read() as connection:
+        found = connection.execute(query).all()
+    return _in_order(sweep.axes[axis], found)
+
+
+def _in_order(labels: Sequence[str], found: Sequence[Any]) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {label: {} for label in labels}
+    for label, state, count in found:
+        # A list of labels may read as one label does.
+        states = counts.setdefault(_named(label), {})
+        states[state] = states.get(state, 0) + count
+    return {label: states for label, states in counts.items() if states}
+
+
+def _named(label: str | None) -> str:
+    """Say what a job's label in a cell stands for, which is a list of them or one."""
+    if label is None:
+        return ANY
+    if not label.startswith("["):
+        return label
+    try:
+        return ", ".join(map(str, json.loads(label)))
+    except ValueError:
+        return label
+
+
+def _since(row: Any, now: datetime) -> float:
+    return max((now - datetime.fromisoformat(row["seen_at"])).total_seconds(), 0.0)

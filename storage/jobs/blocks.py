@@ -1,0 +1,203 @@
+"""Groups that a worker could not make, through no fault of their jobs.
+
+A model that is not there, a fingerprint that differs, a package that is missing: the
+jobs stay pending, other groups go on, and people are told why. A block is of one worker
+of one host: others try for themselves. Its worker leaves the group alone for a pause,
+then tries again. An image that the worker makes of the group lifts the block. So does
+`worker` when it starts on that host, or a sweep that is submitted again: what was
+missing may be there.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage.jobs.sweeps import Sweep
+from storage.sql.database import Database, insert_into, seconds_between, utc_now
+from storage.sql.schema import LEASED, RUNNABLE, blocks, jobs, model_places, sweep_jobs
+
+#: Seconds for which a worker leaves a group alone that it could not make: as long as
+#: that has been so, but within these.
+PAUSE_S = 60.0
+MOST_PAUSE_S = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """Images that some workers could not make.
+
+    Attributes:
+        host: The workers' machine.
+        workers: Their names, in order.
+        reason: What they said.
+        images: Unmade jobs that it holds up on that host.
+    """
+
+    host: str
+    workers: tuple[str, ...]
+    reason: str
+    images: int
+
+
+def block(
+    database: Database, group: str, *, host: str, worker: str, reason: str
+) -> None:
+    """Note that a worker could not make jobs of a group, and why; keep since when."""
+    now = datetime.now(UTC)
+    key = {"group_key": group, "host": host, "worker": worker}
+    with database.write() as connection:
+        query = sa.select(blocks.c.since).where(_is(key))
+        since = connection.execute(query).scalar() or _after(now, 0)
+        pause_s = max(PAUSE_S, seconds_between(since, _after(now, 0)))
+        pause_s = min(pause_s, MOST_PAUSE_S)
+        values = {"reason": reason, "retry_at": _after(now, pause_s)}
+        connection.execute(
+            insert_into(connection, blocks)
+            .values(**key, since=since, **values)
+            .on_conflict_do_update(index_elements=list(key), set_=values)
+        )
+
+
+def block_held(
+    database: Database, owner: str, *, host: str, worker: str, reason: str
+) -> None:
+    """Note that a worker could not load the models of the jobs that it holds.
+
+    Args:
+        database: Where the jobs are.
+        owner: Its name in claims, or the beginning that `owners.process_name` gives.
+        host: Its machine.
+        worker: What people call it.
+        reason: What comes of loading one.
+    """
+    query = (
+        sa.select(jobs.c.group_key, model_places.c.name)
+        .join(model_places, model_places.c.id == jobs.c.place_id)
+        .where(jobs.c.owner.startswith(owner, autoescape=True), LEASED)
+        .distinct()
+    )
+    with database.read() as connection:
+        held = connection.execute(query).all()
+    for group, name in held:
+        text = f"a model must load, but loading {name} {reason}"
+        block(database, group, host=host, worker=worker, reason=text)
+
+
+def resting(database: Database) -> dict[str, set[tuple[str, str]]]:
+    """Name the workers, by host and name, that leave a group alone now, by group."""
+    now = datetime.now(UTC)
+    # A pause that ends later than any can was noted before a clock was set back.
+    pause = blocks.c.retry_at.between(_after(now, 0), _after(now, MOST_PAUSE_S))
+    query = sa.select(blocks.c.group_key, blocks.c.host, blocks.c.worker).where(pause)
+    found: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    with database.read() as connection:
+        for group, host, worker in connection.execute(query):
+            found[group].add((host, worker))
+    return dict(found)
+
+
+def groups_blocked_by_all(
+    database: Database, host: str, workers: Collection[str]
+) -> set[str]:
+    """Name the groups that every one of these workers of a host could not make.
+
+    With no workers, the answer is empty.
+    """
+    query = (
+        sa.select(blocks.c.group_key)
+        .where(blocks.c.host == host, blocks.c.worker.in_(workers))
+        .group_by(blocks.c.group_key)
+        .having(sa.func.count() == len(set(workers)))
+    )
+    with database.read() as connection:
+        return set(connection.execute(query).scalars())
+
+
+def lift(database: Database, group: str, *, host: str, worker: str) -> None:
+    """Note that a worker makes jobs of a group.
+
+    Blocks of others whose pause is over go, too: their workers may be gone.
+    """
+    mine = sa.and_(blocks.c.host == host, blocks.c.worker == worker)
+    is_over = blocks.c.retry_at < utc_now()
+    _remove(database, sa.and_(blocks.c.group_key == group, sa.or_(mine, is_over)))
+
+
+def lift_all(database: Database, *, host: str | None = None) -> None:
+    """Forget what could not be made; workers that still cannot will say so again.
+
+    Args:
+        database: Where the blocks are.
+        host: The machine whose workers' blocks are meant; None for all.
+    """
+    _remove(database, sa.true() if host is None else blocks.c.host == host)
+
+
+def blocked_jobs(database: Database, sweep: Sweep) -> list[Blocked]:
+    """Say what holds a sweep's unmade jobs up, where, and how many they are."""
+    unmade = (
+        _unmade(sweep, sa.select(blocks.c.group_key))
+        .with_only_columns(jobs.c.group_key, sa.func.count().label("images"))
+        .group_by(jobs.c.group_key)
+        .subquery()
+    )
+    columns = (blocks.c.host, blocks.c.reason, blocks.c.group_key, blocks.c.worker)
+    query = (
+        sa.select(*columns, unmade.c.images)
+        .join(unmade, unmade.c.group_key == blocks.c.group_key)
+        .order_by(*columns)
+    )
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    return list(_merged(rows))
+
+
+def count_unmade(database: Database, sweep: Sweep, groups: Collection[str]) -> int:
+    """Count a sweep's unmade jobs of these groups."""
+    query = _unmade(sweep, groups).with_only_columns(sa.func.count())
+    with database.read() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def _unmade(sweep: Sweep, groups: Collection[str] | sa.Select[Any]) -> sa.Select[Any]:
+    """Select a sweep's unmade jobs of these groups."""
+    return (
+        sa.select(jobs)
+        .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
+        .where(sweep_jobs.c.sweep_id == sweep.id, sa.or_(RUNNABLE, LEASED))
+        .where(jobs.c.group_key.in_(groups))
+    )
+
+
+def _merged(rows: Sequence[Any]) -> Iterator[Blocked]:
+    """Merge rows of one host and reason: workers of a group, then groups of workers."""
+    for (host, reason), same in groupby(rows, key=attrgetter("host", "reason")):
+        images: dict[tuple[str, ...], int] = defaultdict(int)
+        for _, each in groupby(same, key=attrgetter("group_key")):
+            first, *others = each
+            images[first.worker, *(row.worker for row in others)] += first.images
+        for workers, count in images.items():
+            yield Blocked(host=host, workers=workers, reason=reason, images=count)
+
+
+def _is(key: dict[str, str]) -> sa.ColumnElement[bool]:
+    return sa.and_(*(blocks.c[name] == value for name, value in key.items()))
+
+
+def _after(now: datetime, seconds: float) -> str:
+    return (now + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
+
+
+def _remove(database: Database, which: sa.ColumnElement[bool]) -> None:
+    # Mostly there is none, and to look takes no lock.
+    with database.read() as connection:
+        found = connection.execute(sa.select(blocks.c.since).where(which)).first()
+    if found:
+        with database.write() as connection:
+            connection.execute(sa.delete(blocks).where(which))

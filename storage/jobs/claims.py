@@ -1,0 +1,336 @@
+"""Which worker makes which job: claims with a lease, beats, hand-backs.
+
+SQL is the truth. A message from Redis is a hint; a job runs only after its row went
+from `pending` to `leased` here, and it is done only when its row says so.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from storage.job import Job
+from storage.jobs.sweeps import BEHIND
+from storage.jobs.wishes import rank
+from storage.sql.database import Database, clock, utc_now
+from storage.sql.rows import job_columns, job_from_row, lock_jobs
+from storage.sql.schema import LEASED, RUNNABLE, jobs
+
+#: Deaths of a worker, alone with a job, after which the job is set aside.
+MAX_DEATHS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A job that one worker owns until its lease ends.
+
+    Attributes:
+        id: Row of the job.
+        job: What to make.
+        scheduler: Name of its scheduler, as its first sweep asked for it.
+        attempts: Times that it was claimed, this one included.
+        evaluations: How often the model is called for it, as planned.
+        created_at: When it was submitted; ISO 8601, UTC.
+        claimed_at: When it was claimed; likewise.
+    """
+
+    id: int
+    job: Job
+    scheduler: str
+    attempts: int
+    evaluations: int
+    created_at: str
+    claimed_at: str
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it was claimed before and not finished: it may kill a worker."""
+        return self.attempts > 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A batch group with runnable jobs.
+
+    Attributes:
+        key: Its name, `Job.group`.
+        priority: That of its most urgent job; 0, first, to 9, last.
+        kind: Row of the model, and dtype: what stays resident from job to job.
+    """
+
+    key: str
+    priority: int
+    kind: tuple[int, str]
+
+
+def claim(  # noqa: PLR0913 - each is a rule of the choice
+    database: Database,
+    *,
+    owner: str,
+    lease_s: float,
+    limit: int,
+    keys: Sequence[str] = (),
+    group: str | None = None,
+    fresh: bool = False,
+    longest_first: bool = False,
+) -> list[Claim]:
+    """Take up to `limit` runnable jobs, most urgent first, in order of execution.
+
+    A job that was claimed before and not finished comes alone, so that if it kills
+    the worker, it is known.
+
+    Args:
+        database: Where the jobs are.
+        owner: Who claims.
+        lease_s: Seconds that the claim lasts without a beat.
+        limit: Jobs at most.
+        keys: The jobs to choose from, where no group is given.
+        group: The group whose jobs to choose from.
+        fresh: To leave out jobs that were claimed before: others are in hand.
+        longest_first: To take those of most evaluations first.
+    """
+    wanted = jobs.c.group_key == group if group else jobs.c.key.in_(keys)
+    if fresh:
+        wanted = sa.and_(wanted, jobs.c.attempts == 0)
+    order = _LONGEST_FIRST if longest_first else _IN_ORDER
+    with database.write() as connection:
+        found = _lock_runnable(connection, wanted, limit, order=order)
+        found = _leave_unwanted(connection, found)
+        if not found:
+            return []
+        alone = next((i for i, row in enumerate(found) if row.attempts), None)
+        chosen = found if alone is None else found[: max(alone, 1)]
+        ids = [row.id for row in chosen]
+        connection.execute(
+            sa.update(jobs)
+            .where(jobs.c.id.in_(ids))
+            .values(
+                state="leased",
+                owner=owner,
+                lease_until=clock(connection) + lease_s,
+                attempts=jobs.c.attempts + 1,
+            )
+        )
+        return _read_claims(connection, ids)
+
+
+def groups_of(database: Database, keys: Sequence[str]) -> set[str]:
+    """Name the batch groups of those of `keys` that have a row."""
+    query = sa.select(jobs.c.group_key).where(jobs.c.key.in_(keys)).distinct()
+    with database.read() as connection:
+        return set(connection.execute(query).scalars())
+
+
+def runnable_groups(database: Database) -> list[Group]:
+    """Give every group with runnable jobs; one small query each, however many jobs."""
+    found: list[Group] = []
+    with database.read() as connection:
+        while row := _next_group(connection, found[-1].key if found else ""):
+            kind = (row.model_id, row.dtype)
+            found.append(Group(key=row.group_key, priority=row.priority, kind=kind))
+    return found
+
+
+def count_runnable(database: Database, group: str, *, up_to: int) -> int:
+    """Count the runnable jobs of a group, and no further than `up_to`."""
+    some = (
+        sa.select(sa.literal(1))
+        .select_from(jobs)
+        .where(jobs.c.group_key == group, RUNNABLE)
+        .limit(up_to)
+        .subquery()
+    )
+    with database.read() as connection:
+        query = sa.select(sa.func.count()).select_from(some)
+        return int(connection.execute(query).scalar_one())
+
+
+def renew(
+    database: Database, *, owner: str, ids: Iterable[int], lease_s: float
+) -> set[int]:
+    """Lengthen the leases of `ids` and give those that `owner` still has."""
+    mine = sa.and_(jobs.c.id.in_(list(ids)), jobs.c.owner == owner, LEASED)
+    with database.write() as connection:
+        held = lock_jobs(connection, mine)
+        until = clock(connection) + lease_s
+        connection.execute(sa.update(jobs).where(held).values(lease_until=until))
+        return set(connection.execute(sa.select(jobs.c.id).where(held)).scalars())
+
+
+def hand_back(
+    database: Database, *, owner: str, ids: Iterable[int], suspected: bool = False
+) -> None:
+    """Give claimed jobs back unmade; no attempt is counted.
+
+    Args:
+        database: Where the jobs are.
+        owner: Who claimed them.
+        ids: Their rows.
+        suspected: Whether the device failed with them in hand. Then they wait behind
+            the others of their group. Where that is so already, and one of them may
+            be what it fails with, the attempt counts, and they are claimed one by one;
+            but no more of a group than were in hand at once, as it may be the device.
+    """
+    mine = sa.and_(jobs.c.id.in_(list(ids)), jobs.c.owner == owner)
+    with database.write() as connection:
+        changes = _suspicion(connection, mine) if suspected else {}
+        _free(connection, mine, **changes)
+
+
+def _suspicion(connection: Connection, which: sa.ColumnElement[bool]) -> dict[str, Any]:
+    groups = sa.select(jobs.c.group_key).where(which)
+    query = sa.select(jobs.c.id).where(
+        jobs.c.group_key.in_(groups), RUNNABLE, jobs.c.attempts > 0
+    )
+    becomes = jobs.c.position >= BEHIND
+    if connection.execute(query.limit(1)).first():
+        becomes = sa.false()
+    counts = sa.or_(jobs.c.attempts > 1, becomes)
+    attempts = jobs.c.attempts - sa.case((counts, 0), else_=1)
+    return {"attempts": attempts, "position": jobs.c.position + BEHIND}
+
+
+def free_expired(database: Database) -> int:
+    """Free the jobs of workers that were silent for too long; give how many.
+
+    A lost host says nothing of the job, so no attempt is counted.
+    """
+    with database.write() as connection:
+        return _free(connection, jobs.c.lease_until < clock(connection))
+
+
+def free_owner(database: Database, owner: str, *, died: bool) -> int:
+    """Free the jobs of a worker that is gone; give how many it held.
+
+    Args:
+        database: Where the jobs are.
+        owner: Its name, or the beginning that `owners.process_name` gives.
+        died: Whether it died of its own while its supervisor lived. Then its jobs
+            wait behind the others of their group, to be claimed one by one; one
+            that was alone with `MAX_DEATHS` such deaths is quarantined.
+    """
+    mine = jobs.c.owner.startswith(owner, autoescape=True)
+    with database.write() as connection:
+        if not died:
+            return _free(connection, mine)
+        locked = lock_jobs(connection, sa.and_(mine, LEASED))
+        query = sa.select(jobs.c.id, jobs.c.deaths).where(locked)
+        held = connection.execute(query).all()
+        if len(held) == 1:
+            _count_death(connection, held[0].id, held[0].deaths + 1)
+        suspects = {"attempts": jobs.c.attempts, "position": jobs.c.position + BEHIND}
+        _free(connection, mine, **suspects)
+        return len(held)
+
+
+def unwanted(database: Database, owner: str) -> set[int]:
+    """Give the jobs that `owner` holds, and that no active sweep wants any more."""
+    query = sa.select(jobs.c.id).where(
+        LEASED, jobs.c.owner == owner, jobs.c.priority.is_(None)
+    )
+    with database.read() as connection:
+        return set(connection.execute(query).scalars())
+
+
+def leased_owners(database: Database) -> set[str]:
+    """Name every worker that owns a job now."""
+    query = sa.select(jobs.c.owner).where(LEASED).distinct()
+    with database.read() as connection:
+        return set(connection.execute(query).scalars())
+
+
+_IN_ORDER = (jobs.c.priority, jobs.c.position)
+#: What was claimed before stays behind.
+_LONGEST_FIRST = (
+    jobs.c.priority,
+    sa.case((jobs.c.attempts > 0, 1), else_=0),
+    jobs.c.evaluations.desc(),
+    jobs.c.position,
+)
+
+
+def _lock_runnable(
+    connection: Connection,
+    wanted: sa.ColumnElement[bool],
+    limit: int,
+    *,
+    order: Sequence[sa.ColumnElement[Any]],
+) -> Sequence[Any]:
+    query = (
+        sa.select(jobs.c.id, jobs.c.attempts)
+        .where(wanted, RUNNABLE)
+        .order_by(*order)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return connection.execute(query).all()
+
+
+def _leave_unwanted(connection: Connection, found: Sequence[Any]) -> Sequence[Any]:
+    """Give those of the rows that are still wanted.
+
+    A sweep that is being paused or cancelled says so first, and its jobs afterwards:
+    what has not heard of it yet is told here.
+    """
+    ids = jobs.c.id.in_([row.id for row in found])
+    if not found or not rank(connection, ids):
+        return found
+    query = sa.select(jobs.c.id).where(ids, jobs.c.priority.is_not(None))
+    wanted = set(connection.execute(query).scalars())
+    return [row for row in found if row.id in wanted]
+
+
+def _next_group(connection: Connection, last: str) -> Any:
+    # The index is sorted by group, and within a group the most urgent comes first.
+    query = (
+        sa.select(jobs.c.group_key, jobs.c.priority, jobs.c.model_id, jobs.c.dtype)
+        .where(jobs.c.group_key > last, RUNNABLE)
+        .order_by(jobs.c.group_key, *_IN_ORDER)
+        .limit(1)
+    )
+    return connection.execute(query).first()
+
+
+def _read_claims(connection: Connection, ids: Sequence[int]) -> list[Claim]:
+    """Read claimed jobs, in the order of `ids`."""
+    place = {job_id: number for number, job_id in enumerate(ids)}
+    now = utc_now()
+    found = [
+        Claim(
+            id=row.id,
+            job=job_from_row(row),
+            scheduler=row.scheduler_name,
+            attempts=row.attempts,
+            evaluations=row.evaluations,
+            created_at=row.created_at,
+            claimed_at=now,
+        )
+        for row in connection.execute(job_columns().where(jobs.c.id.in_(ids)))
+    ]
+    return sorted(found, key=lambda claim: place[claim.id])
+
+
+def _free(connection: Connection, which: sa.ColumnElement[bool], **changes: Any) -> int:
+    values: dict[str, Any] = {
+        "state": "pending",
+        "owner": None,
+        "lease_until": None,
+        "attempts": jobs.c.attempts - 1,
+    }
+    held = lock_jobs(connection, sa.and_(which, LEASED))
+    statement = sa.update(jobs).where(held).values({**values, **changes})
+    return connection.execute(statement).rowcount
+
+
+def _count_death(connection: Connection, job_id: int, deaths: int) -> None:
+    values: dict[str, Any] = {"deaths": deaths}
+    if deaths >= MAX_DEATHS:
+        reason = (
+            f"its worker died {deaths} times with this job alone; see the worker's "
+            "log, then try it again with `nightsweep retry`"
+        )
+        values |= {"state": "quarantined", "error": reason}
+        values |= {"owner": None, "lease_until": None}
+    connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(values))

@@ -1,0 +1,189 @@
+"""What a finished job left: its file, its timings, where it was made."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from storage.job import Model, canonical_json
+from storage.sql.database import Database, insert_into
+from storage.sql.model_places import ids_of
+from storage.sql.rows import lock_jobs
+from storage.sql.schema import LEASED, environments, jobs, results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """Where and with what an image was made.
+
+    Attributes:
+        gpu: Name of the GPU, or of the processor.
+        host: Host name.
+        details: Versions of torch, diffusers and so on, driver, thread count.
+    """
+
+    gpu: str
+    host: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Seconds that an image took, by phase.
+
+    Attributes:
+        queue_s: From submission to the claim; None where unknown.
+        load_s: Loading the model; 0 where it was resident.
+        encode_s: Encoding the prompts; 0 where their texts were known.
+        denoise_s: All model evaluations and scheduler steps; in a batch, its share of
+            the model's time, and its own scheduler's.
+        decode_s: Latents to pixels.
+        save_s: PNG and file.
+    """
+
+    queue_s: float | None = None
+    load_s: float = 0.0
+    encode_s: float
+    denoise_s: float
+    decode_s: float
+    save_s: float
+
+    @property
+    def total_s(self) -> float:
+        """All phases but the queue and the load."""
+        return self.encode_s + self.denoise_s + self.decode_s + self.save_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A finished image.
+
+    Attributes:
+        path: Relative to the image folder.
+        size_bytes: Of the file.
+        pixel_sha256: Over the RGB bytes, row by row; the file's own bytes may
+            differ between versions of the PNG library.
+        engine: `slots` for a batch of mixed jobs, `plain` for a call of the pipeline
+            for this image alone.
+        batch_width: Rows of the batch that it was painted in, empty ones included.
+        slot: Its row in that batch, from 0.
+        evaluations: Calls of the model, counted.
+        timings: Where the time went.
+        decode_dtype: Precision in which latents became pixels, `float32` and so on.
+        peak_bytes: Most GPU memory in use meanwhile; None on a CPU.
+        warm_up: Whether it was among the first after a load or a compilation, so
+            that its timings say little.
+        finished_at: When its file was complete; ISO 8601, UTC.
+        place: The model where it was loaded from; None where that is not known.
+    """
+
+    path: str
+    size_bytes: int
+    pixel_sha256: str
+    engine: str = "plain"
+    batch_width: int = 1
+    slot: int = 0
+    evaluations: int
+    timings: Timings
+    decode_dtype: str = ""
+    peak_bytes: int | None = None
+    warm_up: bool = False
+    finished_at: str
+    place: Model | None = None
+
+
+def record_done(
+    database: Database,
+    done: Mapping[int, Result],
+    *,
+    worker: str,
+    environment: Environment,
+    owner: str | None = None,
+    folder_id: int | None = None,
+) -> set[int]:
+    """Mark jobs as done, each once, also where the lease ended meanwhile.
+
+    Any image of a job is as good as another; only the first to finish counts. But the
+    row must tell of the file that is there: so what another worker holds by now is left
+    to that one, which may have replaced the file, or may yet do it.
+
+    Args:
+        database: Where the jobs are.
+        done: What was made, by the id of the job.
+        worker: Who made it, for people.
+        environment: Where and with what.
+        owner: Who made it, as its claims say; None where no other can hold the jobs.
+        folder_id: Row of the image folder that the files are in, if it has one.
+
+    Returns:
+        The ids of `done` that were not done before.
+    """
+    with database.write() as connection:
+        lock_jobs(connection, jobs.c.id.in_(done))
+        environment_id = keep_environment(connection, environment)
+        first = {
+            job_id for job_id in sorted(done) if _finish(connection, job_id, owner)
+        }
+        places = ids_of(connection, [one.place for one in done.values() if one.place])
+        rows = [
+            {
+                **_row(result),
+                "job_id": job_id,
+                "worker": worker,
+                "environment_id": environment_id,
+                "folder_id": folder_id,
+                "place_id": places.get(result.place) if result.place else None,
+            }
+            for job_id, result in done.items()
+            if job_id in first
+        ]
+        if rows:
+            connection.execute(sa.insert(results), rows)
+        return first
+
+
+def record_failure(database: Database, job_id: int, *, owner: str, error: str) -> None:
+    """Mark a job that `owner` holds as failed; `error` is the reason, one sentence."""
+    with database.write() as connection:
+        connection.execute(
+            sa.update(jobs)
+            .where(jobs.c.id == job_id, jobs.c.owner == owner, LEASED)
+            .values(state="failed", owner=None, lease_until=None, error=error)
+        )
+
+
+def keep_environment(connection: Connection, environment: Environment) -> int:
+    """Store an environment where it is new, and give the id of its row."""
+    details = canonical_json(environment.details)
+    text = canonical_json([environment.gpu, environment.host, details])
+    row = {
+        "digest": hashlib.sha256(text.encode()).hexdigest()[:32],
+        "gpu": environment.gpu,
+        "host": environment.host,
+        "details": details,
+    }
+    statement = insert_into(connection, environments)
+    connection.execute(statement.on_conflict_do_nothing(), [row])
+    query = sa.select(environments.c.id).where(environments.c.digest == row["digest"])
+    return int(connection.execute(query).scalar_one())
+
+
+def _finish(connection: Connection, job_id: int, owner: str | None) -> bool:
+    free = sa.or_(jobs.c.owner.is_(None), jobs.c.owner == owner)
+    statement = (
+        sa.update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.state != "done")
+        .where(sa.true() if owner is None else free)
+        .values(state="done", owner=None, lease_until=None, error=None)
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def _row(result: Result) -> dict[str, Any]:
+    facts = asdict(replace(result, place=None))
+    timings = facts.pop("timings")
+    del facts["place"]
+    return {"total_s": result.timings.total_s, **timings, **facts}

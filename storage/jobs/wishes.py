@@ -1,0 +1,272 @@
+"""What a sweep wants: its jobs stored, its membership noted, their priority kept.
+
+Facts belong to jobs, wishes to membership: a job is runnable while any active sweep
+wants it, at the most urgent priority among them, and its `priority` column says so.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from storage.job import Model, PlannedJob
+from storage.jobs.sweeps import Sweep
+from storage.sql.database import Database, insert_into, utc_now
+from storage.sql.dimensions import Dimensions, store_templates
+from storage.sql.model_places import places_by_id
+from storage.sql.rows import insert_rows, job_row, lock_jobs, member_row
+from storage.sql.scheduler_rows import Pair, keep_names, store_names
+from storage.sql.schema import jobs, results, sweep_jobs, sweeps
+
+#: Names the advisory lock under which a producer changes members on PostgreSQL.
+ADD_LOCK = 7_326_118
+#: Sweeps whose wishes count.
+ACTIVE = sweeps.c.state == "active"
+#: The most urgent priority of the active sweeps that want a job; NULL if none does.
+BEST = (
+    sa.select(sa.func.min(sweeps.c.priority))
+    .join(sweep_jobs, sweep_jobs.c.sweep_id == sweeps.c.id)
+    .where(sweep_jobs.c.job_id == jobs.c.id, ACTIVE)
+    .correlate(jobs)
+    .scalar_subquery()
+)
+#: Jobs that leave a sweep in one transaction, and keys that are looked up in one query.
+STEP = 1000
+#: States of rows that have a job's former keys, the one to take first.
+_PREFERRED = ("done", "leased", "pending", "failed", "quarantined")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The row of a planned job that exists.
+
+    Attributes:
+        id: The row's id.
+        key: The job's key, or one of its former keys.
+        state: Of `storage.sql.schema.JOB_STATES`.
+        model_id: Row of the model.
+        scheduler_id: Row of the scheduler.
+        place_id: Row of the place that its model was loaded from, or was planned at.
+    """
+
+    id: int
+    key: str
+    state: str
+    model_id: int
+    scheduler_id: int
+    place_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """What `add_jobs` found.
+
+    Attributes:
+        fresh: Jobs that did not exist before.
+        existing: States of the others, to their counts.
+    """
+
+    fresh: Sequence[PlannedJob]
+    existing: Mapping[str, int]
+
+
+def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) -> Added:
+    """Store a batch of jobs that do not exist yet, and note that `sweep` wants all.
+
+    Call it with a thousand or so at a time. Calling it again changes nothing. Where a
+    row has a former key of a job, the sweep wants that row.
+    """
+    # Rows are made before the lock, since workers wait for that.
+    rows = {one.job.key: job_row(one) for one in planned}
+    members = [
+        member_row(one, sweep_id=sweep.id, revision=sweep.revision) for one in planned
+    ]
+    dimensions = Dimensions(planned)
+    with database.write() as connection:
+        lock_producers(connection)
+        known = find_known(connection, planned)
+        keep_names(connection, _with_rows(planned, known), sweep_id=sweep.id)
+        fresh = [key for key in rows if key not in known]
+        ids = dimensions.store(connection, fresh)
+        if fresh:
+            _insert_jobs(
+                connection, sweep, [{**rows[key], **ids[key]} for key in fresh]
+            )
+            store_names(connection, _names(planned, ids))
+        template_ids = store_templates(connection, planned)
+        for member, one in zip(members, planned, strict=True):
+            member["template_id"] = template_ids[one.template]
+        _join_sweep(connection, [_led_to(known, member) for member in members])
+        if known:
+            rank(connection, jobs.c.key.in_([row.key for row in known.values()]))
+    return Added(
+        fresh=[one for one in planned if one.job.key not in known],
+        existing=Counter(row.state for row in known.values()),
+    )
+
+
+def drop_absent(database: Database, sweep: Sweep) -> int:
+    """Let the jobs go that an earlier revision wanted and this one does not.
+
+    Unfinished ones leave the sweep; those with an image stay. Gives how many left.
+    """
+    left = last = 0
+    while True:
+        # Step by step, so that no worker waits long for the database.
+        with database.write() as connection:
+            lock_producers(connection)
+            gone = _absent(connection, sweep, after=last)
+            if not gone:
+                return left
+            mine = sweep_jobs.c.sweep_id == sweep.id
+            leave = sa.delete(sweep_jobs).where(mine, sweep_jobs.c.job_id.in_(gone))
+            connection.execute(leave)
+            rank(connection, jobs.c.id.in_(gone))
+        left += len(gone)
+        last = gone[-1]
+
+
+def rank(connection: Connection, which: sa.ColumnElement[bool] | sa.TextClause) -> int:
+    """Give jobs the most urgent priority of the active sweeps that want them.
+
+    Finished images keep theirs, which says nothing. Gives how many jobs changed.
+    """
+    # First of all, so that what others say of their sweeps meanwhile is known below.
+    unmade = lock_jobs(connection, sa.and_(which, jobs.c.state != "done"))
+    changed = connection.execute(
+        sa.update(jobs)
+        .where(unmade, jobs.c.priority.is_distinct_from(BEST))
+        .values(priority=BEST)
+    )
+    return changed.rowcount
+
+
+def find_known(
+    connection: Connection, planned: Iterable[PlannedJob]
+) -> dict[str, Known]:
+    """Return the rows of the jobs that exist, each by the key of its job.
+
+    A row under the job's key wins over those under its former keys; of these a
+    finished one wins. A row under a former fingerprint is of this model only where its
+    own place is one of the model's.
+    """
+    jobs_of = {one.job.key: one for one in planned}
+    known = _rows_of(connection, list(jobs_of))
+    missing = [one for one in jobs_of.values() if one.former_keys]
+    missing = [one for one in missing if one.job.key not in known]
+    older = _rows_of(connection, [key for one in missing for key in one.former_keys])
+    places = _places(connection, missing) if older else {}
+    for one in missing:
+        rows = [older[each] for each in one.former_keys if each in older]
+        if one.job.model in places:
+            rows = [row for row in rows if row.place_id in places[one.job.model]]
+        if rows:
+            known[one.job.key] = min(rows, key=lambda row: _PREFERRED.index(row.state))
+    return known
+
+
+def _places(
+    connection: Connection, planned: Iterable[PlannedJob]
+) -> dict[Model, Mapping[int, str]]:
+    """Return the places of the models that have former fingerprints."""
+    used = dict.fromkeys(one.job.model for one in planned)
+    return {
+        model: places_by_id(connection, model)
+        for model in used
+        if model.former_fingerprints
+    }
+
+
+def _rows_of(connection: Connection, keys: Sequence[str]) -> dict[str, Known]:
+    names = ("id", "key", "state", "model_id", "scheduler_id")
+    columns: list[sa.ColumnElement[Any]] = [jobs.c[name] for name in names]
+    columns.append(sa.func.coalesce(results.c.place_id, jobs.c.place_id))
+    query = sa.select(*columns).outerjoin_from(
+        jobs, results, results.c.job_id == jobs.c.id
+    )
+    found: dict[str, Known] = {}
+    for start in range(0, len(keys), STEP):
+        some = jobs.c.key.in_(keys[start : start + STEP])
+        for row in connection.execute(query.where(some)):
+            found[row.key] = Known(*row)
+    return found
+
+
+def _with_rows(
+    planned: Iterable[PlannedJob], known: Mapping[str, Known]
+) -> list[tuple[PlannedJob, str, Pair]]:
+    """Return the jobs that exist, each with the key and the ids of its row."""
+    return [
+        (one, row.key, (row.model_id, row.scheduler_id))
+        for one in planned
+        if (row := known.get(one.job.key))
+    ]
+
+
+def _names(
+    planned: Iterable[PlannedJob], ids: Mapping[str, Mapping[str, int]]
+) -> dict[Pair, tuple[str, ...]]:
+    """Return the names of the schedulers of new jobs, by the ids of their rows."""
+    rows = ((one, ids[one.job.key]) for one in planned if one.job.key in ids)
+    return {
+        (row["model_id"], row["scheduler_id"]): one.scheduler_names for one, row in rows
+    }
+
+
+def _led_to(known: Mapping[str, Known], member: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Point a member at the row that its job has."""
+    row = known.get(member["key"])
+    return {**member, "key": row.key} if row and row.key != member["key"] else member
+
+
+def lock_producers(connection: Connection) -> None:
+    """Wait until nobody else changes the members of sweeps.
+
+    One at a time, as on SQLite: two that change the same members or jobs in another
+    order would wait for each other for ever.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADD_LOCK)))
+
+
+def _absent(connection: Connection, sweep: Sweep, *, after: int) -> list[int]:
+    query = (
+        sa.select(sweep_jobs.c.job_id)
+        .join(jobs, jobs.c.id == sweep_jobs.c.job_id)
+        .where(
+            sweep_jobs.c.sweep_id == sweep.id,
+            sweep_jobs.c.job_id > after,
+            sweep_jobs.c.revision < sweep.revision,
+            jobs.c.state != "done",
+        )
+        .order_by(sweep_jobs.c.job_id)
+        .limit(STEP)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def _insert_jobs(
+    connection: Connection, sweep: Sweep, rows: Sequence[dict[str, Any]]
+) -> None:
+    wish = sa.select(sweeps.c.priority).where(sweeps.c.id == sweep.id, ACTIVE)
+    priority, now = connection.execute(wish).scalar(), utc_now()
+    for row in rows:
+        row.update(sweep_id=sweep.id, priority=priority, created_at=now)
+    insert_rows(connection, insert_into(connection, jobs), rows)
+
+
+def _join_sweep(connection: Connection, members: Sequence[Mapping[str, Any]]) -> None:
+    job_id = sa.select(jobs.c.id).where(jobs.c.key == sa.bindparam("key"))
+    statement = insert_into(connection, sweep_jobs)
+    statement = statement.values(job_id=job_id.scalar_subquery())
+    renewed = ("position", "scheduler_label", "cell", "revision", "template_id")
+    upsert = statement.on_conflict_do_update(
+        index_elements=["sweep_id", "job_id"],
+        set_={name: statement.excluded[name] for name in renewed},
+        # A slower producer of an older revision takes nothing back.
+        where=sweep_jobs.c.revision <= statement.excluded.revision,
+    )
+    insert_rows(connection, upsert, members)

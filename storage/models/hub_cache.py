@@ -1,0 +1,26 @@
+"""How much of a Hub model is on disk: what grows while it is fetched."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from storage.models.model_files import is_hub_id
+
+
+def cached_bytes(name: str) -> int:
+    """Give the disk space of a model in the Hub's cache, unfinished files included.
+
+    It is 0 for a folder and for a built-in model, of which nothing is fetched.
+    """
+    if not is_hub_id(name):
+        return 0
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    blobs = Path(HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "blobs"
+    total = 0
+    with suppress(OSError):
+        for entry in os.scandir(blobs):
+            with suppress(OSError):  # renamed meanwhile
+                # What is written, not what is set aside for it.
+                total += entry.stat().st_blocks * 512
+    return total

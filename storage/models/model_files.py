@@ -1,0 +1,307 @@
+"""What a model is on disk: its name, its folder, and the files that are loaded.
+
+A model is a folder in diffusers format: built in, local, or in the Hub's cache. Only
+safetensors are read, and no code that a folder brings along.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from storage.errors import ModelError
+from storage.models import hub
+from storage.models.components import INDEX, is_weights, loaded_files
+from storage.texts import is_text, shown_bytes
+
+#: Models that come with nightsweep, and where they are.
+BUILTIN_FOLDERS: Mapping[str, Path] = {
+    "builtin:shapes": Path(__file__).parent / "builtin" / "shapes",
+}
+
+_PATH_STARTS = ("/", "./", "../", "~")
+_HUB_ID = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}"
+)
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,199}")
+_VARIANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Located:
+    """A model that was found.
+
+    Attributes:
+        name: `builtin:shapes`, an absolute folder, or a Hub id.
+        folder: Where its files are.
+        commit: Commit that the revision stood for; Hub models only.
+        index: What model_index.json says.
+        files: Paths that are loaded, relative to `folder`, sorted.
+        size_bytes: The sum over `files`.
+        sha256: What the Hub states for those of `files` that were not fetched; path
+            to SHA-256 in hex. Empty where all files are in the folder.
+    """
+
+    name: str
+    folder: Path
+    commit: str | None = None
+    index: Mapping[str, Any]
+    files: tuple[str, ...]
+    size_bytes: int
+    sha256: Mapping[str, str] = field(default_factory=dict)
+
+
+def resolve_name(name: str, base_dir: Path) -> str:
+    """Bring a model's name into the form that a job carries.
+
+    Args:
+        name: `builtin:shapes`; a folder that starts with `/`, `./`, `../` or `~`; or a
+            Hub id `org/name`.
+        base_dir: What a relative folder is relative to.
+
+    Returns:
+        The built-in name, the absolute folder without symbolic links, or the Hub id.
+
+    Raises:
+        ModelError: The name is none of the three.
+    """
+    if is_builtin(name) or is_hub_id(name):
+        return name
+    if not name.startswith(_PATH_STARTS) and name not in (".", ".."):
+        msg = (
+            f"a model is {', '.join(BUILTIN_FOLDERS)}, a folder that starts with / or"
+            f" ./ or ~, or a Hub id such as org/name, got {name!r}; change `model`"
+        )
+        raise ModelError(msg)
+    try:
+        folder = str((base_dir / Path(name).expanduser()).resolve())
+    except (OSError, RuntimeError, ValueError) as error:
+        msg = f"the folder {name!r} cannot be followed: {error}; change `model`"
+        raise ModelError(msg) from error
+    if not is_text(folder):
+        msg = (
+            f"the path of a model must be UTF-8 text, got {shown_bytes(folder)}; rename"
+            " the folder that is called so"
+        )
+        raise ModelError(msg)
+    return folder
+
+
+def is_builtin(name: str) -> bool:
+    """Say whether `name` is a model that comes with nightsweep."""
+    return name in BUILTIN_FOLDERS
+
+
+def is_hub_id(name: str) -> bool:
+    """Say whether `name` is `org/name`, and can never be read as a path."""
+    return bool(_HUB_ID.fullmatch(name)) and ".." not in name and "--" not in name
+
+
+def locate(
+    name: str,
+    *,
+    revision: str | None = None,
+    variant: str | None = None,
+    download: bool,
+) -> Located:
+    """Find a model, and on the Hub fetch what is missing.
+
+    Without a connection, a Hub model is taken from the cache.
+
+    Args:
+        name: As `resolve_name` gives it.
+        revision: Branch, tag or commit; Hub models only.
+        variant: File variant such as `fp16`.
+        download: Whether weights are fetched too. False fetches the small files that
+            a plan reads, and takes the SHA-256 of the weights from the Hub.
+
+    Raises:
+        ModelError: It cannot be found or read, or is not safetensors.
+    """
+    _check_version(name, revision, variant)
+    with _readable(name):
+        if is_hub_id(name):
+            found = _locate_on_hub(name, revision, variant, download=download)
+        else:
+            folder = BUILTIN_FOLDERS.get(name, Path(name))
+            found = _locate_folder(name, folder, variant)
+        _refuse_stray_shards(found)
+    return found
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        msg = f"{name} must be readable, got {error.strerror}: {error.filename}"
+        raise ModelError(msg) from error
+
+
+def locate_here(name: str, *, revision: str | None, variant: str | None) -> Located:
+    """Find a model on this machine, without asking the Hub.
+
+    Args:
+        name: As `resolve_name` gives it.
+        revision: Branch, tag or commit; Hub models only.
+        variant: File variant such as `fp16`.
+
+    Raises:
+        ModelError: It is not here, or not whole.
+    """
+    if not is_hub_id(name):
+        return locate(name, revision=revision, variant=variant, download=False)
+    file = hub.fetch(name, INDEX, revision, offline=True)
+    with _readable(name):
+        return _locate_in_cache(name, file.parent, variant)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ModelError: The file is missing, unreadable, or holds something else.
+    """
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        msg = f"{file} must be readable JSON: {error}; restore the file"
+        raise ModelError(msg) from error
+    if not isinstance(value, dict):
+        msg = f"{file} must hold a JSON object, got {type(value).__name__}"
+        raise ModelError(msg)
+    return value
+
+
+def _check_version(name: str, revision: str | None, variant: str | None) -> None:
+    if revision is not None and not is_hub_id(name):
+        msg = f"only Hub models have a revision, got {revision!r} for {name}; drop it"
+        raise ModelError(msg)
+    if revision is not None and (not _REVISION.fullmatch(revision) or ".." in revision):
+        msg = f"a revision is a branch, tag or commit, got {revision!r}"
+        raise ModelError(msg)
+    if variant is not None and not _VARIANT.fullmatch(variant):
+        msg = f"a variant is a word such as fp16, got {variant!r}"
+        raise ModelError(msg)
+
+
+def _refuse_stray_shards(found: Located) -> None:
+    """Refuse an index of shards that names other files: those would be loaded."""
+    for index in found.files:
+        if ".safetensors." not in index:
+            continue
+        named = read_json(found.folder / index).get("weight_map")
+        folder = index.rpartition("/")[0]
+        shards = named.values() if isinstance(named, dict) else [None]
+        stray = [each for each in shards if f"{folder}/{each}" not in found.files]
+        if stray:
+            msg = (
+                f"{found.name} cannot be used: {index} must name its own shards, got"
+                f" {stray[0]!r}; fetch the model again"
+            )
+            raise ModelError(msg)
+
+
+def _locate_folder(name: str, folder: Path, variant: str | None) -> Located:
+    if not (folder / INDEX).is_file():
+        msg = (
+            f"a model is a folder with a {INDEX}, as `save_pretrained` of diffusers"
+            f" writes it, got {folder}; check the path, or convert a single-file"
+            " checkpoint first"
+        )
+        raise ModelError(msg)
+    index = read_json(folder / INDEX)
+    files = _choose_in(name, _list_folder(folder, index), index, variant)
+    return _in_folder(name, folder, index, files)
+
+
+def _locate_on_hub(
+    name: str, revision: str | None, variant: str | None, *, download: bool
+) -> Located:
+    listing = hub.list_files(name, revision)
+    # Asked for by the revision, so that the cache learns which commit it stands for.
+    file = hub.fetch(name, INDEX, revision, offline=listing is None)
+    if listing is None:
+        return _locate_in_cache(name, file.parent, variant)
+    file = hub.fetch(name, INDEX, listing.commit, offline=False)
+    index = read_json(file)
+    files = _choose_in(name, listing.sizes, index, variant)
+    stated = {} if download else listing.sha256
+    left = {path: stated[path] for path in files if is_weights(path) and path in stated}
+    # Weights come last: a cache that has them has the rest too.
+    for path in sorted(
+        set(files) - set(left), key=lambda path: (is_weights(path), path)
+    ):
+        hub.fetch(name, path, listing.commit, offline=False)
+    return Located(
+        name=name,
+        folder=file.parent,
+        commit=listing.commit,
+        index=index,
+        files=files,
+        size_bytes=sum(listing.sizes[path] for path in files),
+        sha256=left,
+    )
+
+
+def _locate_in_cache(name: str, snapshot: Path, variant: str | None) -> Located:
+    index = read_json(snapshot / INDEX)
+    try:
+        files = loaded_files(_list_folder(snapshot, index), index, variant=variant)
+    except ModelError as error:
+        msg = (
+            f"{name} is only partly in the cache {snapshot}, and the Hub cannot be"
+            f" reached: {error}; connect, and it is completed"
+        )
+        raise ModelError(msg) from error
+    return _in_folder(name, snapshot, index, files, commit=snapshot.name)
+
+
+def _in_folder(
+    name: str,
+    folder: Path,
+    index: Mapping[str, Any],
+    files: tuple[str, ...],
+    *,
+    commit: str | None = None,
+) -> Located:
+    return Located(
+        name=name,
+        folder=folder,
+        commit=commit,
+        index=index,
+        files=files,
+        size_bytes=sum((folder / file).stat().st_size for file in files),
+    )
+
+
+def _choose_in(
+    name: str, paths: Iterable[str], index: Mapping[str, Any], variant: str | None
+) -> tuple[str, ...]:
+    try:
+        return loaded_files(paths, index, variant=variant)
+    except ModelError as error:
+        msg = f"{name} cannot be used: {error}"
+        raise ModelError(msg) from error
+
+
+def _list_folder(folder: Path, index: Mapping[str, Any]) -> list[str]:
+    """List the files of the folder's components; nothing else is looked at."""
+    return [
+        f"{name}/{file.relative_to(folder / name).as_posix()}"
+        for name in index
+        if name.isidentifier() and (folder / name).is_dir()
+        for file in _walk(folder / name)
+    ]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Return the files of a folder and of those below it, but for hidden folders."""
+    for file in folder.iterdir():
+        if file.is_file():
+            yield file
+        elif file.is_dir() and not (file.is_symlink() or file.name.startswith(".")):
+            yield from _walk(file)

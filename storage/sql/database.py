@@ -1,0 +1,290 @@
+"""The SQL database: connections, transactions, and the schema brought up to date."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+
+from storage.errors import NightsweepError, WrongDatabaseError
+from storage.settings import sqlite_path
+from storage.sql.engines import make_engine
+from storage.sql.faults import first_line, shown, translated
+from storage.sql.foreign_views import set_aside
+from storage.sql.recognition import recognize
+
+#: The newest migration; a test holds it to `storage/sql/migrations/versions`.
+HEAD = "0010"
+#: Names the advisory lock under which one process migrates a PostgreSQL database.
+MIGRATION_LOCK = 7_326_117
+
+
+class Database:
+    """One SQL database, and the only way to it.
+
+    Threads may share it; a fork must open its own.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        """Take an engine made by `open_database`."""
+        self.engine = engine
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        # On SQLite, every transaction sees one state.
+        server = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._reading = engine.execution_options(**({} if self.is_sqlite else server))
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a transaction that only reads, and sees one state throughout.
+
+        Raises:
+            DatabaseError: The database cannot be reached.
+        """
+        with self._translated(), self._reading.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction that writes; it commits at the end of the block.
+
+        On SQLite it takes the write lock at once, so that it cannot fail half way.
+
+        Raises:
+            DatabaseError: The database cannot be reached, or stayed locked.
+        """
+        with self._translated(), _writing(self.engine) as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            with translated(self.engine):
+                yield
+        except (IntegrityError, DataError):
+            raise  # a mistake in nightsweep
+        except DBAPIError as exc:
+            raise self._explained(exc) from exc
+
+    def _explained(self, exc: DBAPIError) -> NightsweepError:
+        """Return the error for tables or columns that are not as the schema says."""
+        where = shown(self.engine)
+        try:
+            with translated(self.engine), self.engine.connect() as connection:
+                revision = recognize(connection)
+        except NightsweepError as found:
+            return found
+        if revision == HEAD:
+            msg = (
+                f"The database must have the tables of schema {HEAD}, but {where} "
+                f"says: {first_line(exc)}; undo what was changed in it by hand, else "
+                "report this as a mistake in nightsweep."
+            )
+            return WrongDatabaseError(msg)
+        way_out = "start this again, with the nightsweep that changed it"
+        if revision is None:
+            way_out = "put it back, or start this again for a new one"
+        msg = (
+            f"The database must keep schema {HEAD} while this runs, but {where} has "
+            f"{revision or 'none'} by now; {way_out}."
+        )
+        return WrongDatabaseError(msg)
+
+
+def open_database(url: str) -> Database:
+    """Open the database at `url`, creating or upgrading its schema where needed.
+
+    Raises:
+        UsageError: The URL or its driver cannot be used.
+        WrongDatabaseError: The database was made by a newer nightsweep or another
+            program, which is left as it is.
+        DatabaseError: The server or file cannot be reached.
+    """
+    database = Database(make_engine(url))
+    with _closed_on_error(database):
+        revision = _look_first(url, database)
+        _refuse_newer(database.engine, revision)
+        if revision != HEAD:
+            _migrate(database.engine)
+    return database
+
+
+def open_existing(url: str) -> Database | None:
+    """Open an existing database to write, upgrading its schema where needed.
+
+    Returns None where there is no database yet, and makes none.
+
+    Raises:
+        UsageError: The URL or its driver cannot be used.
+        WrongDatabaseError: As `open_database`.
+        DatabaseError: The server or file cannot be reached.
+    """
+    with closing(Database(make_engine(url))) as database:
+        is_there = _look_first(url, database) is not None
+    return open_database(url) if is_there else None
+
+
+def open_for_reading(url: str, *, leave_no_trace: bool = False) -> Database | None:
+    """Open an existing database without creating or changing anything in it.
+
+    Returns None where there is no database yet.
+
+    Args:
+        url: Where it is.
+        leave_no_trace: Not to touch SQLite's files at all, not even the two that a
+            reader makes and removes. What others write meanwhile may go unseen, so
+            it is for one short look.
+
+    Raises:
+        WrongDatabaseError: Its schema is an older or a newer one, or it is another
+            program's.
+        DatabaseError: The database cannot be read.
+    """
+    path = sqlite_path(url)
+    if path is not None and not path.exists():
+        return None
+    is_closed = leave_no_trace or (path is not None and not os.access(path, os.W_OK))
+    database = Database(make_engine(url, mode="closed" if is_closed else "reading"))
+    with _closed_on_error(database):
+        revision = current_revision(database)
+        _refuse_newer(database.engine, revision)
+        if revision == HEAD:
+            return database
+        if revision is not None:
+            msg = (
+                f"The database must have schema {HEAD}, but has {revision}; run any "
+                "command that writes, such as `nightsweep submit` or `nightsweep "
+                "verify --repair`, to upgrade it."
+            )
+            raise WrongDatabaseError(msg)
+    database.close()
+    return None
+
+
+def current_revision(database: Database) -> str | None:
+    """Read the schema's revision; None for an empty database.
+
+    Raises:
+        WrongDatabaseError: It is another program's.
+        DatabaseError: The database cannot be read.
+    """
+    with database.read() as connection:
+        return recognize(connection)
+
+
+def utc_now() -> str:
+    """Give the time as the database holds it: ISO 8601, UTC, microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def seconds_between(earlier: str, later: str) -> float:
+    """Give the time between two moments as the database holds them."""
+    elapsed = datetime.fromisoformat(later) - datetime.fromisoformat(earlier)
+    return elapsed.total_seconds()
+
+
+def clock(connection: Connection) -> float:
+    """Seconds since 1970 by the one clock that all workers share.
+
+    That is the server's on PostgreSQL, and this machine's on SQLite.
+    """
+    if connection.dialect.name == "sqlite":
+        return time.time()
+    query = sa.select(sa.extract("epoch", sa.func.clock_timestamp()))
+    return float(connection.execute(query).scalar_one())
+
+
+def insert_into(connection: Connection, table: sa.Table) -> Any:
+    """Give an INSERT that knows `on_conflict_do_nothing` and `..._do_update`."""
+    # Imported here: each costs a few milliseconds, and one is never used.
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
+
+
+@contextmanager
+def _closed_on_error(database: Database) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        database.close()
+        raise
+
+
+def _look_first(url: str, database: Database) -> str | None:
+    """Read the revision before anything is written, even a setting of SQLite's file."""
+    path = sqlite_path(url)
+    if path is None:
+        return current_revision(database)
+    if not path.exists():
+        return None
+    with closing(Database(make_engine(url, mode="reading"))) as looking:
+        return current_revision(looking)
+
+
+def _refuse_newer(engine: Engine, revision: str | None) -> None:
+    if revision is not None and revision > HEAD:
+        msg = (
+            f"The database must have a schema of up to {HEAD}, which this nightsweep "
+            f"knows, but {shown(engine)} has {revision}; install a newer "
+            "nightsweep and start this again, or set NIGHTSWEEP_HOME or "
+            "NIGHTSWEEP_DATABASE_URL to another place."
+        )
+        raise WrongDatabaseError(msg)
+
+
+def _migrate(engine: Engine) -> None:
+    # Imported here: Alembic costs 0.3 s, and is needed only when behind.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    folder = Path(__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder))
+    config.set_main_option("path_separator", "os")
+    try:
+        with translated(engine), _writing(engine) as connection:
+            if engine.dialect.name != "sqlite":
+                _wait_to_migrate(connection)
+            config.attributes["connection"] = connection
+            with set_aside(connection):
+                command.upgrade(config, "head")
+    except DBAPIError as exc:
+        # PostgreSQL names in a detail what stands in the way.
+        detail = getattr(getattr(exc.orig, "diag", None), "message_detail", None)
+        said = first_line(exc) + (f" ({detail})" if detail else "")
+        msg = (
+            f"The database must have nothing in the way of schema {HEAD}, but "
+            f"{shown(engine)} says: {said}; drop or rename what others made in it and "
+            "start this again; nothing was changed."
+        )
+        raise WrongDatabaseError(msg) from exc
+
+
+@contextmanager
+def _writing(engine: Engine) -> Iterator[Connection]:
+    with engine.connect() as connection:
+        connection = connection.execution_options(nightsweep_write=True)
+        with connection.begin():
+            yield connection
+
+
+def _wait_to_migrate(connection: Connection) -> None:
+    # For as long as another's migration takes; then for tables no longer than ever.
+    usual = connection.exec_driver_sql("SHOW lock_timeout").scalar_one()
+    connection.execute(sa.select(sa.func.set_config("lock_timeout", "0", True)))
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+    connection.execute(sa.select(sa.func.set_config("lock_timeout", usual, True)))

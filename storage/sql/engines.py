@@ -1,0 +1,172 @@
+"""How a database is connected to: SQLite's files and PostgreSQL's servers."""
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import OperationalError
+
+from storage.errors import UsageError
+from storage.settings import (
+    refuse_network_filesystem,
+    sqlite_path,
+    without_password,
+)
+from storage.sql.faults import sqlite_code
+
+#: How SQLite's files are opened: to write, to read beside writers, or untouched.
+Mode = Literal["writing", "reading", "closed"]
+
+#: Seconds that a writer waits for another one on SQLite, and anybody for a lock on
+#: PostgreSQL; there the server, the role or the URL may say otherwise.
+BUSY_TIMEOUT_S = 30
+#: Seconds in which SQLite looks for the lock at ever longer pauses, 10 ms at most;
+#: then it begins anew.
+LOOK_S = 0.025
+#: Seconds, and milliseconds, after which a PostgreSQL server is away that says nothing
+#: at all: its host is gone, or the network is. A URL may say otherwise.
+LIVELINESS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+#: Gives a connection a limit where nobody else did; milliseconds.
+LIMIT_WAITS = """
+    SELECT set_config('lock_timeout', %s, false)
+    WHERE current_setting('lock_timeout') = '0'
+"""
+
+
+def make_engine(url: str, *, mode: Mode = "writing") -> Engine:
+    """Make the engine of a database; nothing is connected yet.
+
+    Raises:
+        UsageError: The URL or its driver cannot be used.
+    """
+    path = sqlite_path(url)
+    try:
+        if path is None:
+            return _make_server_engine(sa.make_url(url))
+        if mode == "writing":
+            refuse_network_filesystem(path.parent)
+        where = _sqlite_url(path, mode)
+        engine = sa.create_engine(where, connect_args={"timeout": BUSY_TIMEOUT_S})
+    except (sa.exc.ArgumentError, ImportError) as exc:
+        msg = (
+            "NIGHTSWEEP_DATABASE_URL must be a SQLAlchemy URL whose driver is "
+            f"installed, got {without_password(url)!r} ({exc}); for PostgreSQL use "
+            "postgresql+psycopg://user:password@host/name and install "
+            "nightsweep[postgres]."
+        )
+        raise UsageError(msg) from exc
+    _prepare_sqlite(engine, mode)
+    return engine
+
+
+def _make_server_engine(url: sa.URL) -> Engine:
+    if url.get_backend_name() != "postgresql":
+        msg = f"there are sqlite and postgresql, not {url.get_backend_name()}"
+        raise sa.exc.ArgumentError(msg)
+    # All drivers but these have words of their own for it.
+    known = LIVELINESS if url.get_driver_name().startswith("psycopg") else {}
+    asked = {name: value for name, value in known.items() if name not in url.query}
+    engine = sa.create_engine(url, pool_pre_ping=True, connect_args=asked)
+    _limit_waits(engine)
+    return engine
+
+
+def _limit_waits(engine: Engine) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def _limit(connection: Any, _record: object) -> None:
+        # Not as a start parameter: connection poolers refuse those they do not know.
+        connection.cursor().execute(LIMIT_WAITS, [f"{1000 * BUSY_TIMEOUT_S:.0f}"])
+        connection.commit()
+
+
+def _prepare_sqlite(engine: Engine, mode: Mode) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # transactions are begun below, by hand
+        if mode == "writing":
+            _keep_a_wal(connection)
+            connection.execute("PRAGMA synchronous=FULL")
+        else:
+            connection.execute("PRAGMA query_only=ON")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("nightsweep_write"):
+            _take_write_lock(connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
+
+
+def _keep_a_wal(connection: sqlite3.Connection) -> None:
+    """Have the file keep a write-ahead log.
+
+    Where two processes make that of a new file at once, SQLite refuses one of them
+    without waiting, whatever its timeout is.
+    """
+    give_up = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as exc:
+            if not _is_busy(exc) or time.monotonic() > give_up:
+                raise
+            time.sleep(LOOK_S)
+        else:
+            return
+
+
+def _take_write_lock(connection: Connection) -> None:
+    """Begin to write, soon after the lock is free.
+
+    SQLite alone comes to look every 0.1 s only, and misses for many seconds the gaps
+    that a busy producer leaves.
+    """
+    give_up = time.monotonic() + BUSY_TIMEOUT_S
+    _set_timeout(connection, LOOK_S)
+    try:
+        while not _has_begun(connection, is_last=time.monotonic() > give_up):
+            pass
+    finally:
+        _set_timeout(connection, BUSY_TIMEOUT_S)
+
+
+def _has_begun(connection: Connection, *, is_last: bool) -> bool:
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except OperationalError as exc:
+        if is_last or not _is_busy(exc.orig):
+            raise
+        return False
+    return True
+
+
+def _is_busy(exc: BaseException | None) -> bool:
+    """Tell whether another has the lock, be it to recover what a crash left."""
+    return sqlite_code(exc) == sqlite3.SQLITE_BUSY
+
+
+def _set_timeout(connection: Connection, seconds: float) -> None:
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={round(1000 * seconds)}").close()
+
+
+def _sqlite_url(path: Path, mode: Mode) -> sa.URL:
+    if mode == "writing":
+        return sa.URL.create("sqlite", database=str(path))
+    query = {"mode": "rw", "uri": "true"}
+    if mode == "closed":
+        # A connection that may not write would leave -wal and -shm files behind;
+        # with no -wal file there is no writer, and the file is complete.
+        is_idle = not path.with_name(path.name + "-wal").exists()
+        query = {"mode": "ro", "uri": "true"} | ({"immutable": "1"} if is_idle else {})
+    return sa.URL.create("sqlite", database=f"file:{quote(str(path))}", query=query)

@@ -1,0 +1,122 @@
+"""The flat views that people query, as the code asks them itself.
+
+The migrations make the views of the same names; a test holds the two together.
+"""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Join, Select, func, select
+
+from storage.sql.schema import (
+    environments,
+    jobs,
+    model_places,
+    models,
+    prompts,
+    results,
+    schedulers,
+    sweep_jobs,
+    sweeps,
+    templates,
+)
+
+
+def select_images() -> Select[Any]:
+    """Give the query of the view `images`: one flat row per job."""
+    first = sweeps.alias("first_sweep")
+    template = (
+        select(templates.c.text)
+        .join(sweep_jobs, sweep_jobs.c.template_id == templates.c.id)
+        .where(
+            sweep_jobs.c.sweep_id == jobs.c.sweep_id, sweep_jobs.c.job_id == jobs.c.id
+        )
+        .correlate(jobs)
+    )
+    return select(*_flat_columns(first.c.name, template)).select_from(
+        _facts().join(first, first.c.id == jobs.c.sweep_id)
+    )
+
+
+def select_sweep_images() -> Select[Any]:
+    """Give the query of the view `sweep_images`: one flat row per sweep and job."""
+    membership = [
+        sweep_jobs.c.position,
+        sweep_jobs.c.scheduler_label,
+        sweep_jobs.c.cell,
+    ]
+    template = select(templates.c.text).where(
+        templates.c.id == sweep_jobs.c.template_id
+    )
+    template = template.correlate(sweep_jobs)
+    return select(*_flat_columns(sweeps.c.name, template), *membership).select_from(
+        _facts()
+        .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
+        .join(sweeps, sweeps.c.id == sweep_jobs.c.sweep_id)
+    )
+
+
+def _facts() -> Join:
+    return (
+        jobs.join(models, models.c.id == jobs.c.model_id)
+        .join(prompts, prompts.c.id == jobs.c.prompt_id)
+        .join(schedulers, schedulers.c.id == jobs.c.scheduler_id)
+        .outerjoin(results, results.c.job_id == jobs.c.id)
+        .outerjoin(environments, environments.c.id == results.c.environment_id)
+        .join(
+            model_places,
+            model_places.c.id == func.coalesce(results.c.place_id, jobs.c.place_id),
+        )
+    )
+
+
+def _flat_columns(
+    sweep_name: ColumnElement[str], template: Select[tuple[str]]
+) -> list[ColumnElement[Any]]:
+    # No join, since most queries want no template: it is looked up where one does.
+    return [
+        jobs.c.key,
+        sweep_name.label("sweep"),
+        model_places.c.name.label("model"),
+        model_places.c.commit_sha.label("model_revision"),
+        models.c.fingerprint.label("model_fingerprint"),
+        prompts.c.text.label("prompt"),
+        prompts.c.negative.label("negative_prompt"),
+        template.scalar_subquery().label("prompt_template"),
+        jobs.c.seed,
+        schedulers.c.name.label("scheduler"),
+        schedulers.c.class_name.label("scheduler_class"),
+        schedulers.c.options.label("scheduler_options"),
+        jobs.c.steps,
+        jobs.c.guidance,
+        jobs.c.width,
+        jobs.c.height,
+        jobs.c.dtype,
+        jobs.c.backend,
+        jobs.c.generator,
+        jobs.c.extras,
+        jobs.c.state,
+        jobs.c.attempts,
+        jobs.c.error,
+        results.c.path,
+        results.c.size_bytes,
+        results.c.pixel_sha256,
+        func.coalesce(results.c.evaluations, jobs.c.evaluations).label("evaluations"),
+        results.c.engine,
+        results.c.batch_width,
+        results.c.slot,
+        results.c.decode_dtype,
+        results.c.queue_s,
+        results.c.load_s,
+        results.c.encode_s,
+        results.c.denoise_s,
+        results.c.decode_s,
+        results.c.save_s,
+        results.c.total_s,
+        results.c.peak_bytes,
+        results.c.warm_up,
+        environments.c.gpu,
+        environments.c.host,
+        results.c.worker,
+        results.c.finished_at,
+        jobs.c.created_at,
+    ]

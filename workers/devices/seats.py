@@ -1,0 +1,189 @@
+"""Which devices workers run on, decided before any of them starts.
+
+Run as a program, it prints what torch says of the GPUs, as JSON: `storage.host.gpus`
+asks this way, so that torch is imported neither in the supervisor nor in a command.
+"""
+
+import itertools
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from storage.errors import DeviceError, UsageError
+from storage.host.gpus import Gpu, ask_torch, has_nvidia
+from workers.devices.seat_locks import SeatLock, cpu_lock, gpu_lock
+
+#: A CPU worker per core, up to this many.
+MOST_CPU_WORKERS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """What one worker process gets.
+
+    Attributes:
+        name: What people call the worker: `gpu0`, `cpu1`; a GPU by its number in
+            nvidia-smi, or by its id where CUDA_VISIBLE_DEVICES gives that.
+        device: `cpu`, or `cuda:0`, counted among the visible ones.
+        visible: Value of CUDA_VISIBLE_DEVICES, or None to leave it alone.
+        threads: Torch threads on a CPU.
+        gpu: The device's name, for people.
+        lock: The right to serve it; None where nobody else does.
+    """
+
+    name: str
+    device: str
+    visible: str | None = None
+    threads: int = 1
+    gpu: str = "CPU"
+    lock: SeatLock | None = None
+
+
+def choose_seats(
+    *,
+    gpus: str | None = None,
+    device: str | None = None,
+    workers: int | None = None,
+    locks: Path | None = None,
+    joins: bool = False,
+) -> list[Seat]:
+    """Give the seats for `nightsweep worker` with these options.
+
+    Args:
+        gpus: `all`, or indices divided by commas; None for all there are.
+        device: `cpu` to use no GPU.
+        workers: Processes on a CPU; None for what measures best, one a core with
+            one thread each.
+        locks: Folder for the locks of seats on a CPU; None for no locks. Seats that
+            no other worker has come first, and are taken.
+        joins: Whether to wait for seats where others have all that the CPU has,
+            rather than have as many more as `workers` says.
+
+    Raises:
+        UsageError: The options contradict each other, or name no such GPU.
+        DeviceError: There is an NVIDIA GPU that torch cannot use.
+    """
+    if device == "cpu" and gpus:
+        msg = "--gpus and --device cpu exclude each other; give one of them."
+        raise UsageError(msg)
+    if device != "cpu" and (gpus or has_nvidia()):
+        if workers is not None:
+            msg = "--workers is for CPUs, one process serves one GPU; leave it out."
+            raise UsageError(msg)
+        return _gpu_seats(probe(), gpus or "all")
+    return _cpu_seats(workers, locks=locks, joins=joins)
+
+
+def probe() -> list[Gpu]:
+    """Give the GPUs that torch can use.
+
+    Raises:
+        DeviceError: There are none; the message says why.
+    """
+    found, reason = ask_torch()
+    if not found:
+        msg = (
+            f"A GPU must be usable by torch, but this machine's is not: {reason}; "
+            "install the torch wheel for its driver, or choose --device cpu."
+        )
+        raise DeviceError(msg)
+    return found
+
+
+def _gpu_seats(found: Sequence[Gpu], gpus: str) -> list[Seat]:
+    visible = _visible(len(found))
+    chosen = range(len(found)) if gpus == "all" else _indices(gpus, len(found))
+    return [
+        Seat(
+            name=_gpu_name(visible[index]),
+            device="cuda:0",
+            visible=visible[index],
+            gpu=found[index].name,
+            lock=gpu_lock(found[index].uuid or visible[index]),
+        )
+        for index in chosen
+    ]
+
+
+def _gpu_name(visible: str) -> str:
+    """Name the worker of a GPU so that no other of this machine has the name.
+
+    Commands with different CUDA_VISIBLE_DEVICES count differently from 0.
+    """
+    if visible.isdigit():
+        return f"gpu{visible}"
+    return re.sub(r"[^0-9a-z]+", "-", visible.lower())
+
+
+def _visible(count: int) -> list[str]:
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed:
+        return [part.strip() for part in listed.split(",")]
+    return [str(index) for index in range(count)]
+
+
+def _indices(gpus: str, count: int) -> list[int]:
+    try:
+        chosen = [int(part) for part in gpus.split(",")]
+    except ValueError:
+        chosen = [-1]
+    if not all(0 <= index < count for index in chosen):
+        msg = f"--gpus must be `all` or of 0 to {count - 1}, got {gpus!r}."
+        raise UsageError(msg)
+    return sorted(set(chosen))
+
+
+def _cpu_seats(workers: int | None, *, locks: Path | None, joins: bool) -> list[Seat]:
+    cores = len(os.sched_getaffinity(0)) if _has_affinity() else os.cpu_count() or 1
+    usual = min(cores, MOST_CPU_WORKERS)
+    count = workers or usual
+
+    def seat(number: int) -> Seat:
+        name = f"cpu{number}"
+        lock = cpu_lock(locks, name) if locks else None
+        return Seat(name=name, device="cpu", threads=max(1, cores // count), lock=lock)
+
+    if locks is None:
+        return [seat(number) for number in range(count)]
+    if workers and not joins:
+        return list(islice(filter(_is_free, map(seat, itertools.count())), count))
+    every = [seat(number) for number in range(max(count, usual))]
+    free = list(islice(filter(_is_free, every), count))
+    return [*free, *(one for one in every if one not in free)][:count]
+
+
+def _is_free(seat: Seat) -> bool:
+    """Take a seat if no other worker has it; tell whether it is ours."""
+    return seat.lock is None or seat.lock.take()
+
+
+def _has_affinity() -> bool:
+    return hasattr(os, "sched_getaffinity")  # Linux only
+
+
+def _describe() -> dict[str, object]:
+    import torch
+
+    if torch.cuda.is_available():
+        gpus = range(torch.cuda.device_count())
+        found = [torch.cuda.get_device_properties(index) for index in gpus]
+        return {
+            "names": [torch.cuda.get_device_name(index) for index in gpus],
+            "uuids": [str(getattr(one, "uuid", "")) for one in found],
+        }
+    if torch.version.cuda is None:
+        return {"reason": f"torch {torch.__version__} is built for CPUs only"}
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except RuntimeError as exc:
+        return {"reason": str(exc)}
+    return {"reason": "torch finds no GPU"}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(_describe()))

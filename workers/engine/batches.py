@@ -1,0 +1,238 @@
+"""Batches of one group: how wide they are, what follows a finished slot."""
+
+import gc
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+import torch
+
+from storage.errors import DatabaseError, UnfitError
+from storage.job import Job
+from storage.jobs.results import Environment
+from workers.engine.compiling import Compiled
+from workers.engine.decoding import Decoded, decode
+from workers.engine.pipelines import (
+    Pipelines,
+    Resident,
+    device_errors,
+    is_shortage,
+    name_of,
+)
+from workers.engine.slot import Slot, Starter
+from workers.engine.slots import Slots, Source, Tally
+from workers.engine.steering import UnsteerableError
+from workers.painting import Painting, Widths, Work
+
+log = logging.getLogger(__name__)
+
+#: Rows of a batch on a GPU where nothing better is known.
+GPU_WIDTH = 32
+#: The same on a CPU, and the pixels of an image up to which it pays.
+CPU_WIDTH = 16
+CPU_PIXELS = 256 * 256
+
+
+@dataclass(slots=True, kw_only=True)
+class Batches:
+    """Paints the jobs of one group together.
+
+    Attributes:
+        pipelines: What else is resident, to be dropped when memory ends.
+        resident: The group's pipeline.
+        starter: Readies its jobs.
+        widths: Remembers how wide a batch may be.
+        environment: Where and with what the images are painted.
+        tally: Counts rows.
+        work: Gives jobs and takes pictures.
+        compiled: The compiled network, or None to run it as it is.
+    """
+
+    pipelines: Pipelines
+    resident: Resident
+    starter: Starter
+    widths: Widths
+    environment: Environment
+    tally: Tally
+    work: Work
+    compiled: Compiled | None = None
+    _first: set[str] = field(default_factory=set)
+    _has_forgotten: bool = False
+
+    def paint(self, job: Job) -> None:
+        """Paint `job`, and all that the work gives after it.
+
+        Raises:
+            StoppedError: The work is to end.
+            UnfitError: Not even one image fits into memory.
+            UnsteerableError: The pipeline must paint its jobs one by one; they are
+                back where they came from.
+        """
+        width = self._known_width(job)
+        self.work.expect(width)
+        jobs = [job, *(self.work.gather(width - 1) if width > 1 else ())]
+        with self.starter.family.decoding(), self._network():
+            while jobs:
+                width = self._run(jobs, width)
+                jobs = self.work.gather(width)
+
+    def _run(self, jobs: list[Job], width: int) -> int:
+        """Run one batch until it is empty; give the width to go on with."""
+        slots = Slots(
+            self.starter,
+            width=self._rows(len(jobs), width),
+            finish=self._finish,
+            tally=self.tally,
+        )
+        self._note_warm_up(jobs, slots.width)
+        # A narrow batch is left to end, so that a wide one can follow it.
+        source = _Closed(self.work) if slots.width < width else self.work
+        if self._fits(slots, jobs, source):
+            return width
+        unmade, rows = slots.jobs, slots.width
+        self.work.put_back(unmade)
+        # Its tensors leave memory before the next batch is tried.
+        del slots
+        return self._make_room(unmade, rows, width)
+
+    def _rows(self, jobs: int, width: int) -> int:
+        # A compiled network would be compiled again for each other width.
+        return width if self.compiled else min(width, least_power(jobs))
+
+    def _fits(self, slots: Slots, jobs: list[Job], source: Source) -> bool:
+        if self._on_gpu:
+            torch.cuda.reset_peak_memory_stats(self.starter.family.device)
+        try:
+            slots.run(jobs, source)
+        except UnsteerableError:
+            self.work.put_back(slots.jobs)
+            raise
+        except (RuntimeError, MemoryError) as exc:
+            if not is_shortage(exc):
+                raise
+            log.warning(
+                "%d rows do not fit: %s",
+                slots.width,
+                # Not the error itself: whoever keeps it keeps the tensors, too.
+                str(exc),
+                extra={"action": "no_room"},
+            )
+            return False
+        return True
+
+    def _make_room(self, jobs: list[Job], rows: int, width: int) -> int:
+        if not (self.pipelines.drop_spare() or self._forget_texts(jobs)):
+            width = rows // 2
+            if not width:
+                msg = (
+                    "one image must fit into memory beside its model, but does not; "
+                    "use a GPU, or a machine, with more of it"
+                )
+                raise UnfitError(msg)
+            with suppress(DatabaseError):
+                self.widths.set(
+                    jobs[0], self.environment.gpu, width=width, reason="memory"
+                )
+            self.work.expect(width)
+        gc.collect()
+        if self._on_gpu:
+            torch.cuda.empty_cache()
+        return width
+
+    def _forget_texts(self, jobs: list[Job]) -> bool:
+        """Give up texts that are not in use; once, or it would be tried for ever."""
+        if self._has_forgotten:
+            return False
+        self._has_forgotten = True
+        return self.starter.forget_texts(jobs)
+
+    def _known_width(self, job: Job) -> int:
+        known = None
+        with suppress(DatabaseError):
+            known = self.widths.get(job, self.environment.gpu)
+        return known or default_width(job, on_gpu=self._on_gpu)
+
+    def _note_warm_up(self, jobs: list[Job], width: int) -> None:
+        compiles = self.compiled and self.compiled.note(jobs[0], width)
+        if self.resident.fresh or compiles:
+            self._first.update(job.key for job in jobs)
+
+    def _finish(self, slot: Slot, latents: torch.Tensor) -> None:
+        """Decode what a slot has finished, and leave the rest to other threads."""
+        decoded = decode(
+            self.starter.family, latents, slot.job, clock=self.starter.clock
+        )
+        self.work.keep(slot.job, self._develop(slot, decoded))
+
+    def _develop(self, slot: Slot, decoded: Decoded) -> Callable[[], Painting]:
+        clock, family, resident = self.starter.clock, self.starter.family, self.resident
+        load_s = resident.finish()
+        # Not the slot itself: its scheduler may hold on to tensors of whole batches.
+        job, index, width = slot.job, slot.index, slot.width
+        evaluations, encoding, shares = slot.done, slot.encoding, slot.shares
+        peak = torch.cuda.max_memory_allocated(family.device) if self._on_gpu else None
+
+        def develop() -> Painting:
+            # What befell the GPU meanwhile shows only now.
+            with device_errors("one image"), resident.trusted():
+                image = decoded.image(family.pipe, clock)
+                denoise_s = sum(
+                    clock.seconds(began, ended) / served
+                    for began, ended, served in shares
+                )
+            return Painting(
+                image=image,
+                environment=self.environment,
+                engine="slots",
+                batch_width=width,
+                slot=index,
+                evaluations=evaluations,
+                load_s=load_s,
+                encode_s=clock.seconds(*encoding),
+                denoise_s=denoise_s,
+                decode_s=clock.seconds(decoded.began, decoded.ended),
+                decode_dtype=name_of(family.decode_dtype),
+                warm_up=job.key in self._first,
+                peak_bytes=peak,
+                place=resident.place,
+            )
+
+        return develop
+
+    @contextmanager
+    def _network(self) -> Iterator[None]:
+        if self.compiled is None:
+            yield
+        else:
+            with self.compiled.in_place():
+                yield
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self.starter.clock.on_gpu
+
+
+class _Closed:
+    """A source that gives no more jobs."""
+
+    def __init__(self, source: Source) -> None:
+        self.fail = source.fail
+        self.withdraw = source.withdraw
+        self.check = source.check
+
+    def take(self) -> Job | None:
+        return None
+
+
+def default_width(job: Job, *, on_gpu: bool) -> int:
+    """Give the width to begin with for jobs like `job`: a power of two."""
+    if on_gpu:
+        return GPU_WIDTH
+    room = CPU_WIDTH * CPU_PIXELS // (job.width * job.height)
+    return max(1, min(CPU_WIDTH, least_power(room + 1) // 2))
+
+
+def least_power(count: int) -> int:
+    """Give the least power of two that is not less than `count`."""
+    return 1 << (count - 1).bit_length()

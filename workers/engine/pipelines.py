@@ -1,0 +1,272 @@
+"""Resident pipelines: loaded once, kept while there is room for them."""
+
+import gc
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from storage.errors import DeviceError, JobError, NightsweepError, UnfitError
+from storage.job import Job, Model
+from storage.models.fingerprint import Digests, Fingerprints, Seal
+from storage.sql.model_places import first_whole, in_order
+from workers.devices.memory import free_bytes, total_bytes
+from workers.engine.compiling import Compiled
+from workers.engine.families import FAMILIES
+from workers.engine.loading import find_model, load_pipeline
+from workers.engine.slot import Starter
+from workers.painting import Places, StoppedError, WithdrawnError
+from workers.vitals import phases
+
+log = logging.getLogger(__name__)
+
+DTYPES: Mapping[str, torch.dtype] = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """Give the name of a dtype: `float16`."""
+    return str(dtype).removeprefix("torch.")
+
+
+#: Share of the device's memory that stays free for the work itself when a model is
+#: loaded beside others.
+SPARE = 0.5
+#: What CUDA's libraries, and torch's allocator on a CPU, say of too little memory.
+SHORTAGES = ("out of memory", "can't allocate memory", "_alloc_failed")
+#: What is said where every later call of the process may fail too: by CUDA's libraries
+#: (torch has a class of errors for CUDA itself only), and by oneDNN, on a CPU, once
+#: memory was too short for one of its kernels.
+SPOILT = (
+    "cuda error:",
+    "cublas_status_",
+    "cudnn error",
+    "cudnn_status_",
+    "cufft error",
+    "cusolver error",
+    "could not create a primitive",
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Resident:
+    """A loaded pipeline.
+
+    Attributes:
+        pipe: The diffusers pipeline, on the device.
+        scheduler_config: The scheduler's config as it was loaded. Every job's
+            scheduler is built from this one, since options leak through others.
+        starter: Readies jobs for the slots; None where they cannot drive it.
+        load_s: Seconds that loading took; 0 once an image has them in its record.
+        fresh: Whether no image was finished with it yet.
+        compiled: Its network compiled, once that was asked for.
+        fingerprints: Of its files.
+        place: Its model, where it was loaded from.
+        seal: Tells whether its files changed. On a CPU the weights are the files
+            themselves, mapped into memory; on a GPU they are a copy, and this is None.
+    """
+
+    pipe: Any
+    scheduler_config: Mapping[str, Any]
+    starter: Starter | None
+    load_s: float
+    fingerprints: Fingerprints
+    place: Model
+    fresh: bool = True
+    compiled: Compiled | None = None
+    seal: Seal | None = None
+
+    @contextmanager
+    def trusted(self) -> Iterator[None]:
+        """Let neither a picture nor an error of a job out if its weights changed.
+
+        Raises:
+            ModelError: They may have changed since the pipeline was loaded.
+        """
+        try:
+            yield
+        except JobError:
+            self._check()
+            raise
+        self._check()
+
+    def _check(self) -> None:
+        if self.seal:
+            self.seal.check()
+
+    def finish(self) -> float:
+        """Note that an image is finished; give the seconds of a load before it."""
+        load_s, self.load_s, self.fresh = self.load_s, 0.0, False
+        return load_s
+
+
+class Pipelines:
+    """Lends the pipeline of a job, and keeps the last ones on the device."""
+
+    def __init__(
+        self, device: str, *, digests: Path, places: Places | None = None
+    ) -> None:
+        """Hold nothing yet.
+
+        Args:
+            device: `cpu`, `cuda:0` and so on.
+            digests: File that remembers the digests of weights.
+            places: Knows where else a model may be; None for the job's own place only.
+        """
+        self.device = device
+        self._digests = digests
+        self._places = places
+        self._residents: OrderedDict[tuple[str, str], Resident] = OrderedDict()
+
+    @contextmanager
+    def lend(self, job: Job) -> Iterator[Resident]:
+        """Give the pipeline of a job, loading it if it is not held.
+
+        Raises:
+            ModelError: It cannot be found or loaded.
+            FingerprintError: Its files are not those that were planned.
+            UnfitError: The model, or one image, does not fit into the GPU's memory.
+            DeviceError: The device is of no more use to this process.
+        """
+        resident = self._held(job)
+        if resident is None:
+            with device_errors("the model"):
+                resident = self._load(job)
+        key = (resident.fingerprints.current, job.dtype)
+        self._residents[key] = resident
+        self._residents.move_to_end(key)
+        phases.describe(resident.place.name)
+        with device_errors("one image"):
+            yield resident
+
+    @contextmanager
+    def trusting(self, resident: Resident) -> Iterator[None]:
+        """Drop a pipeline after an error from inside its call.
+
+        It may be half changed: when memory ends while SDXL decodes, its VAE is left in
+        float32.
+        """
+        try:
+            yield
+        except (StoppedError, WithdrawnError, NightsweepError):
+            # Ours come from before, between or after the steps.
+            raise
+        except BaseException:
+            self._drop(resident)
+            raise
+
+    def drop_spare(self) -> bool:
+        """Drop all but the one that was lent last; tell whether there were any."""
+        spare = list(self._residents.values())[:-1]
+        for resident in spare:
+            self._drop(resident)
+        return bool(spare)
+
+    def _drop(self, resident: Resident) -> None:
+        for key, held in list(self._residents.items()):
+            if held is resident:
+                del self._residents[key]
+        # Pipelines refer to themselves: only a collection frees their memory.
+        resident.pipe = resident.starter = resident.compiled = None
+        gc.collect()
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
+    def _held(self, job: Job) -> Resident | None:
+        """Return the pipeline of a job, if it is held and its files did not change."""
+        for (_, dtype), resident in self._residents.items():
+            if dtype == job.dtype and job.model.fingerprint in resident.fingerprints:
+                if resident.seal is None or resident.seal.is_whole:
+                    return resident
+                self._drop(resident)
+                return None
+        return None
+
+    def _make_room(self, needed: int) -> None:
+        while self._residents:
+            free = free_bytes(self.device)
+            if free - needed >= SPARE * total_bytes(self.device):
+                return
+            self._drop(next(iter(self._residents.values())))
+
+    def _load(self, job: Job) -> Resident:
+        started = time.perf_counter()
+        others = self._places.of(job.model) if self._places else ()
+        found = first_whole(
+            in_order(job.model, others),
+            lambda place: find_model(place, digests=Digests(self._digests)),
+        )
+        place, seal = found.place, found.seal
+        with phases.during(phases.LOADING, place.name):
+            self._make_room(found.located.size_bytes)
+            pipe = load_pipeline(
+                found.located, variant=place.variant, dtype=DTYPES[job.dtype]
+            )
+            config = dict(pipe.scheduler.config)
+            phases.progress()
+            pipe.to(self.device)
+            seal.check()
+        load_s = time.perf_counter() - started
+        log.info(
+            "Loaded %s in %.1f s.",
+            place.name,
+            load_s,
+            extra={"action": "model_loaded"},
+        )
+        family = FAMILIES.get(type(pipe).__name__)
+        return Resident(
+            pipe=pipe,
+            scheduler_config=config,
+            starter=Starter(family(pipe), config) if family else None,
+            load_s=load_s,
+            fingerprints=found.fingerprints,
+            place=place,
+            seal=seal if self.device == "cpu" else None,
+        )
+
+
+@contextmanager
+def device_errors(what: str) -> Iterator[None]:
+    """Translate the errors of a GPU.
+
+    Args:
+        what: What did not fit where memory ended.
+
+    Raises:
+        UnfitError: Memory ended.
+        DeviceError: The device is of no more use to this process.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as exc:
+        if is_shortage(exc):
+            msg = (
+                f"{what} must fit into this device's memory, but does not: {exc}; use "
+                "one with more of it"
+            )
+            raise UnfitError(msg) from exc
+        if isinstance(exc, torch.AcceleratorError) or _says(exc, SPOILT):
+            msg = f"the device must answer, but says: {exc}; the worker starts again"
+            raise DeviceError(msg) from exc
+        raise
+
+
+def is_shortage(error: Exception) -> bool:
+    """Tell whether an error says that memory ended."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return _says(error, SHORTAGES)
+
+
+def _says(error: Exception, any_of: Sequence[str]) -> bool:
+    said = str(error).lower()
+    return any(words in said for words in any_of)

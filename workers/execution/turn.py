@@ -1,0 +1,151 @@
+"""A turn at the GPU: one message's worth of work, and what is like it.
+
+A message names some jobs, and so their groups. The turn makes what is runnable of
+these, then goes on with other groups of the same model straight from SQL, until there
+are none, something more urgent waits, or the time is up. So it matters little how a
+sweep was cut into messages, and a model that is loaded is used.
+"""
+
+import logging
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from storage.errors import NightsweepError, UnfitError, in_words
+from storage.jobs import claims
+from storage.jobs.claims import Group
+from workers.execution.feed import Feed
+from workers.execution.finish import Finisher
+from workers.execution.kit import ENDINGS, Kit
+from workers.painting import Painter
+from workers.vitals.recent import Recent
+
+log = logging.getLogger(__name__)
+
+#: Seconds after which a turn ends, to let other groups in.
+TURN_S = 600.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """What takes the messages of a worker process, one after the other.
+
+    Attributes:
+        kit: What the process works with.
+        painter: What makes the pictures.
+        recent: How the process does.
+    """
+
+    kit: Kit
+    painter: Painter
+    recent: Recent = field(default_factory=Recent)
+    _kind: tuple[int, str] | None = None
+    #: What keeps this worker from making a group, as it was said last.
+    _said: dict[str, str] = field(default_factory=dict)
+
+    def take(self, keys: Sequence[str]) -> None:
+        """Make the groups of `keys`, then others of the same model.
+
+        A group that this worker cannot make is set aside for a while: its jobs go
+        back, and people are told why. All that is painted is stored at the end.
+
+        Raises:
+            StoppedError: The worker was asked to end; unmade jobs went back.
+            DeviceError: The device is of no more use; unmade jobs went back.
+        """
+        database = self.kit.database
+        named = self.kit.patiently(lambda: claims.groups_of(database, keys))
+        began = time.monotonic()
+        ends = began + TURN_S
+        self.recent.begin()
+        try:
+            while named and time.monotonic() < ends and (group := self._choose(named)):
+                self._make(group, ends)
+        finally:
+            self.recent.end_turn(time.monotonic() - began)
+
+    def _choose(self, named: Collection[str]) -> Group | None:
+        """Give the most urgent group, as long as there is one that this turn is for.
+
+        Of equals those come first whose model was in use last, so that models are
+        switched as seldom as can be, then those that the message names.
+        """
+
+        def place(group: Group) -> tuple[int, bool, bool]:
+            return (group.priority, group.kind != self._kind, group.key not in named)
+
+        waiting = self.kit.patiently(self._waiting)
+        is_mine = any(g.key in named or g.kind == self._kind for g in waiting)
+        return min(waiting, key=place) if is_mine else None
+
+    def _waiting(self) -> list[Group]:
+        """Give the groups that this worker could make now."""
+        is_resting = self.kit.is_resting()
+        found = claims.runnable_groups(self.kit.database)
+        return [group for group in found if not is_resting(group.key)]
+
+    def _is_outranked(self, key: str) -> bool:
+        """Tell whether something waits that is more urgent than this group."""
+        waiting = {group.key: group.priority for group in self._waiting()}
+        return key in waiting and min(waiting.values()) < waiting[key]
+
+    def _make(self, group: Group, ends: float) -> None:
+        """Make the jobs of a group until there are none, or the turn is over."""
+        finisher = Finisher(self.kit, self.recent)
+        feed = Feed(
+            self.kit,
+            group.key,
+            finisher=finisher,
+            recent=self.recent,
+            is_over=lambda: time.monotonic() >= ends or self._is_outranked(group.key),
+        )
+        self._kind = group.kind
+        try:
+            with finisher, feed:
+                self._paint(feed)
+            self._said.pop(group.key, None)
+        except UnfitError as exc:
+            self._kind = None
+            self._set_aside(group.key, str(exc))
+
+    def _paint(self, feed: Feed) -> None:
+        is_done = False
+        while not is_done:
+            is_done = self.kit.patiently(
+                lambda: self._paint_once(feed), check=feed.check
+            )
+
+    def _paint_once(self, feed: Feed) -> bool:
+        """Paint until all is done, or an error is dealt with; tell which."""
+        try:
+            self.painter.paint(feed)
+        except ENDINGS:
+            raise
+        except Exception as exc:
+            if isinstance(exc, NightsweepError) and exc.retryable:
+                feed.restart(one_by_one=False)
+                raise
+            self._find_fault(feed, exc)
+            return False
+        return True
+
+    def _find_fault(self, feed: Feed, exc: Exception) -> None:
+        """Fail the job that raised an unforeseen error, or find out which it was."""
+        log.error(
+            "Painting failed with %d in hand.",
+            feed.in_hand,
+            exc_info=exc,
+            extra={"action": "painting_failed"},
+        )
+        if feed.in_hand > 1:
+            feed.restart(one_by_one=True)
+            return
+        error = in_words(exc)
+        self.recent.surprised_by(error)
+        feed.blame(error)
+
+    def _set_aside(self, key: str, reason: str) -> None:
+        if self._said.get(key) != reason:
+            log.error("%s", reason, extra={"action": "group_blocked"})
+        self._said[key] = reason
+        self.kit.patiently(lambda: self.kit.block(key, reason))

@@ -1,0 +1,73 @@
+"""The part of a Celery worker that holds its connection to Redis."""
+
+import time
+import warnings
+from contextlib import ExitStack
+from typing import Any
+
+from celery.exceptions import CPendingDeprecationWarning
+from celery.worker.consumer import Consumer
+from celery.worker.state import maybe_shutdown
+from redis.exceptions import ResponseError
+
+from storage.broker.queue import unreachable
+from workers.vitals import outages, phases
+
+#: Seconds between two attempts to reach Redis.
+RETRY_S = 1.0
+
+
+class PatientConsumer(Consumer):
+    """Celery's consumer, but that it is soon back, and says once what it waits for.
+
+    Celery's own tries to reach Redis ever more seldom, until it is every half minute,
+    and logs each attempt as an error. The outage ends when Redis gives a message, or
+    when a request for one has stood for a while: see `workers.process.tasks` and
+    `workers.process.acks`.
+    """
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Wait until Redis answers; raise if the worker is asked to end meanwhile."""
+        with ExitStack() as waiting:
+
+            def wait(exc: Exception, _interval: float) -> None:
+                waiting.close()
+                error = _begin(self.app, exc)
+                waiting.enter_context(phases.during(phases.WAITING, str(error)))
+
+            conn.ensure_connection(
+                wait,
+                interval_start=RETRY_S,
+                interval_step=0,
+                interval_max=RETRY_S,
+                callback=maybe_shutdown,
+            )
+        self.first_connection_attempt = False
+        return conn
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Wait where Redis refuses, and say so."""
+        self._pause(exc)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Likewise; Celery closes what is broken."""
+        self._pause(exc)
+        # About cancelling the turn in hand then: claims make that needless.
+        with warnings.catch_warnings(
+            action="ignore", category=CPendingDeprecationWarning
+        ):
+            super().on_connection_error_after_connected(exc)
+
+    def _pause(self, exc: Exception) -> None:
+        if isinstance(exc, ResponseError):
+            # It answers, and refuses: to connect again at once would change nothing.
+            # A lost connection is told of when there is no other to be had.
+            error = _begin(self.app, exc)
+            with phases.during(phases.WAITING, str(error)):
+                time.sleep(RETRY_S)
+
+
+def _begin(app: Any, exc: Exception) -> Exception:
+    error = unreachable(app, exc)
+    outages.begin(outages.REDIS, error)
+    return error

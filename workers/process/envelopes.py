@@ -1,0 +1,104 @@
+"""What comes in: of a message, nothing but its argument reaches Celery.
+
+Celery trusts its broker. Whoever can write to Redis could name another task of its,
+have callbacks run, have a message held back for years, or end worker after worker with
+what is no message at all: it goes back to the queue when its worker dies.
+"""
+
+import base64
+import json
+import logging
+import uuid
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from celery import bootsteps
+from kombu.transport.virtual.base import Message
+
+from storage.broker import queue
+
+log = logging.getLogger(__name__)
+
+
+class MalformedError(ValueError):
+    """Something that no producer of ours has sent."""
+
+
+class NewEnvelopes(bootsteps.StartStopStep):
+    """Put the argument of each message that comes in into an envelope of our own.
+
+    What has none is discarded: it is out of Redis by then, and stays so.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, consumer: Any) -> None:
+        """Stand between a new connection and Celery."""
+        channel = consumer.task_consumer.channel
+        channel.Message = _NewMessage
+        channel.handlers["BRPOP"] = partial(_read, channel.handlers["BRPOP"])
+
+
+def rewritten(raw: object) -> dict[str, Any]:
+    """Give a message with the argument and the priority of `raw`, and no more of it.
+
+    Args:
+        raw: What was in Redis, as JSON gave it.
+
+    Raises:
+        MalformedError: It is not one for our task, with one argument.
+    """
+    match raw:
+        case {
+            "headers": {"task": queue.MAKE},
+            "content-type": "application/json",
+            "properties": {"priority": int(priority), "body_encoding": "base64"},
+            "body": str(body),
+        }:
+            return _message(_argument_in(body), priority=min(max(priority, 0), 9))
+    msg = f"a message must be for {queue.MAKE}, got a {type(raw).__name__}"
+    raise MalformedError(msg)
+
+
+class _NewMessage(Message):
+    def __init__(self, payload: object, channel: Any = None, **kwargs: Any) -> None:
+        super().__init__(rewritten(payload), channel=channel, **kwargs)
+
+
+def _read(read: Callable[..., object], **options: Any) -> object:
+    """Take a message from Redis; one that is none is discarded."""
+    try:
+        return read(**options)
+    except (ValueError, RecursionError) as exc:  # json's errors are ValueErrors
+        log.warning(
+            "Discarded a malformed message (%s).",
+            type(exc).__name__,
+            extra={"action": "discarded"},
+        )
+        return True
+
+
+def _argument_in(body: str) -> object:
+    match json.loads(base64.b64decode(body)):
+        case [[argument], *_]:
+            return argument
+    msg = "a message must have one argument"
+    raise MalformedError(msg)
+
+
+def _message(argument: object, *, priority: int) -> dict[str, Any]:
+    """Make a message as Celery's protocol 2 wants it."""
+    body = json.dumps([[argument], {}, {}]).encode()
+    return {
+        "headers": {"task": queue.MAKE, "id": str(uuid.uuid4())},
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "properties": {
+            "priority": priority,
+            "body_encoding": "base64",
+            "delivery_tag": str(uuid.uuid4()),
+            "delivery_info": {"exchange": "", "routing_key": queue.QUEUE},
+        },
+        "body": base64.b64encode(body).decode(),
+    }

@@ -1,0 +1,237 @@
+"""One worker process: a Celery worker with a painter, started by the supervisor.
+
+python -P -m workers.process.main --name gpu0 --device cuda:0
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from importlib import import_module
+from logging.handlers import RotatingFileHandler
+from typing import Any
+
+import click
+from celery import Celery
+from celery.exceptions import Reject, SecurityWarning
+
+from storage.broker.embedded import broker_url
+from storage.broker.queue import make_app
+from storage.errors import NightsweepError, UsageError, WrongPlaceError
+from storage.files.folders import take_folder
+from storage.files.free_space import WantedFreeSpace
+from storage.files.images import ImageFolder
+from storage.fleet.roster import Entry
+from storage.host.owners import my_host, my_name
+from storage.jobs.widths import DatabaseWidths
+from storage.settings import Settings, read_settings
+from storage.sql.database import open_database, utc_now
+from storage.sql.model_places import DatabasePlaces
+from workers.devices.seats import Seat
+from workers.execution.beat import BEATS_PER_LEASE, Beat
+from workers.execution.kit import Answer, Kit, patiently
+from workers.execution.turn import Turn
+from workers.painting import Painter
+from workers.process.acks import LateAcks
+from workers.process.consumer import PatientConsumer
+from workers.process.pool import TaskPool
+from workers.process.presence import Presence
+from workers.process.tasks import EXIT_WRONG_PLACE, STOP_S, register, should_stop
+from workers.vitals import phases
+from workers.vitals.log_lines import LineFormatter
+from workers.vitals.phases import WatchedPainter
+from workers.vitals.recent import Recent
+from workers.vitals.reports import Reporter
+
+# By its name, since it is `__main__` where it runs.
+log = logging.getLogger("workers.process.main")
+
+#: Module and function that make the painter; the tests put a stand-in here.
+PAINTER = "workers.engine.torch_painter:make_painter"
+#: Threads beside the painter's. One on a CPU, where they share the cores with it.
+CPU_DEVELOPERS = 1
+GPU_DEVELOPERS = 2
+LOG_BYTES = 10_000_000
+LOG_FILES = 3
+
+
+@click.command()
+@click.option("--name", required=True, help="What people call this worker.")
+@click.option("--device", required=True, help="cpu, cuda:0 and so on.")
+@click.option("--gpu", default="CPU", show_default=True, help="The device's name.")
+@click.option("--threads", default=1, show_default=True, help="Torch threads on a CPU.")
+@click.option(
+    "--peers", default=1, show_default=True, help="Workers of the same supervisor."
+)
+@click.option("--report", type=int, help="File descriptor that progress is told to.")
+def main(peers: int, report: int | None, **seat: Any) -> None:
+    """Make jobs on one device until told to stop, or until the parent is gone."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _end_with_parent()
+    settings = read_settings()
+    settings.make_home()
+    _configure_logging(settings, seat["name"])
+    recent = Recent()
+    reporter = None if report is None else Reporter(report, recent)
+    if reporter:
+        phases.when_preparing(reporter.tell_at_once)
+        reporter.start()
+    try:
+        with phases.during(phases.STARTING):
+            app = _prepare(settings, Seat(**seat), peers=peers, recent=recent)
+        try:
+            sys.exit(_serve(app, seat["name"]))
+        finally:
+            if reporter:
+                reporter.tell_at_once()
+    except NightsweepError as exc:
+        log.error("%s", exc, extra={"action": "worker_unfit"})  # noqa: TRY400
+        is_wrong = isinstance(exc, WrongPlaceError)
+        sys.exit(EXIT_WRONG_PLACE if is_wrong else exc.exit_code)
+
+
+def _prepare(settings: Settings, seat: Seat, *, peers: int, recent: Recent) -> Celery:
+    """Make all that a worker needs; wait for the database and Redis if need be."""
+    app = make_app(_patiently(lambda: broker_url(settings)), lease_s=settings.lease_s)
+    database = _patiently(lambda: open_database(settings.database_url))
+    owner = my_name()
+    every_s = settings.lease_s / BEATS_PER_LEASE
+    Presence(database, _entry(seat, owner), recent, every_s=every_s).start()
+    folder = _patiently(lambda: take_folder(database, settings.images))
+    beat = Beat(app, database, owner=owner, lease_s=settings.lease_s)
+    kit = Kit(
+        database=database,
+        images=ImageFolder(settings.images, WantedFreeSpace(database), folder.id),
+        beat=beat,
+        owner=owner,
+        worker=seat.name,
+        lease_s=settings.lease_s,
+        should_stop=should_stop,
+        peers=peers,
+        developers=CPU_DEVELOPERS if seat.device == "cpu" else GPU_DEVELOPERS,
+    )
+    make = _find_painter()
+    painter = make(
+        seat.device,
+        threads=seat.threads,
+        digests=settings.home / "digests.json",
+        widths=DatabaseWidths(database),
+        places=DatabasePlaces(database),
+        compile_network=settings.compile_network,
+    )
+    turn = Turn(kit=kit, painter=WatchedPainter(painter), recent=recent)
+    register(app, turn, beat)
+    return app
+
+
+def _patiently(act: Callable[[], Answer]) -> Answer:
+    # A signal ends the process as long as there is nothing to hand back.
+    return patiently(act, check=phases.progress)
+
+
+def _entry(seat: Seat, owner: str) -> Entry:
+    now = utc_now()
+    return Entry(
+        owner=owner,
+        name=seat.name,
+        host=my_host(),
+        gpu=seat.gpu,
+        phase=phases.STARTING,
+        started_at=now,
+        phase_at=now,
+    )
+
+
+def _serve(app: Celery, name: str) -> int:
+    app.steps["consumer"].add(LateAcks)
+    worker = _deaf_to_hangups(app)(
+        hostname=f"{name}@{os.getpid()}",
+        pool=TaskPool,
+        consumer_cls=PatientConsumer,
+        concurrency=1,
+        loglevel="WARNING",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+    )
+    log.info("Ready.", extra={"action": "worker_ready"})
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _deaf_to_hangups(app: Any) -> Any:
+    """Give Celery's worker without its wish to start again when a terminal closes."""
+
+    class Worker(app.Worker):  # type: ignore[misc]
+        def install_platform_tweaks(self, worker: Any) -> None:
+            super().install_platform_tweaks(worker)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    return Worker
+
+
+def _find_painter() -> Callable[..., Painter]:
+    where = os.environ.get("NIGHTSWEEP_PAINTER") or PAINTER
+    module, _, function = where.partition(":")
+    try:
+        make: Callable[..., Painter] = getattr(import_module(module), function)
+    except ModuleNotFoundError as exc:
+        msg = (
+            f"A worker needs the GPU packages, but {exc.name} is not installed; run "
+            "`pip install 'nightsweep[torch]'`."
+        )
+        raise UsageError(msg) from exc
+    return make
+
+
+def _end_with_parent() -> None:
+    """Stop warmly when standard input ends: the supervisor holds its other end.
+
+    One that hangs would keep its jobs and its GPU for ever, as nobody watches it now.
+    """
+    if sys.stdin is None or sys.stdin.isatty():
+        return
+
+    def _wait() -> None:
+        while os.read(0, 4096):
+            pass
+        log.warning("The supervisor is gone.", extra={"action": "parent_gone"})
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(STOP_S)
+        os._exit(1)
+
+    threading.Thread(target=_wait, name="parent", daemon=True).start()
+
+
+def _configure_logging(settings: Settings, name: str) -> None:
+    file = RotatingFileHandler(
+        settings.logs / f"{name}.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES
+    )
+    file.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    # What ends a worker is told to the supervisor too.
+    loud = logging.StreamHandler()
+    loud.setLevel(logging.ERROR)
+    loud.setFormatter(LineFormatter(f"%(levelname)s {name}: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[file, loud])
+    for package in ("workers", "storage"):
+        logging.getLogger(package).setLevel(logging.INFO)
+    # A hand-back is how a worker stops, and a late acknowledgement is made up for:
+    # no errors worth a traceback. That a container runs as root is its own affair.
+    logging.getLogger("celery.app.trace").addFilter(_is_no_hand_back)
+    logging.getLogger("celery.worker.request").setLevel(logging.CRITICAL + 1)
+    # `PatientConsumer` says what it waits for, once.
+    logging.getLogger("celery.worker.consumer.consumer").setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+
+
+def _is_no_hand_back(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], Reject))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The one Celery task: a thin shell around a turn."""
+
+import logging
+import re
+from typing import Any
+
+from celery import Celery
+from celery.exceptions import Reject
+from celery.worker import state
+
+from storage.broker.queue import CHUNK, MAKE
+from storage.errors import DeviceError, WrongPlaceError
+from storage.files.images import KEY
+from workers.execution.beat import Beat
+from workers.execution.turn import Turn
+from workers.painting import StoppedError
+from workers.process.envelopes import NewEnvelopes
+from workers.vitals import outages
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a worker may take to end when told to.
+STOP_S = 60.0
+#: Exit code of a worker whose device failed: it starts again after a while.
+EXIT_UNFIT = 3
+#: Exit code of a worker whose database or image folder is not to be used: the
+#: supervisor does not start it again.
+EXIT_WRONG_PLACE = 4
+
+
+def register(app: Celery, turn: Turn, beat: Beat) -> None:
+    """Give `app` the task that makes jobs with `turn`."""
+    app.steps["consumer"].add(NewEnvelopes)
+
+    @app.task(name=MAKE, bind=True, shared=False)
+    def make(task: Any, keys: object) -> None:
+        outages.end(outages.REDIS)
+        known = valid_keys(keys)
+        if not known:
+            log.warning("Discarded a malformed message.", extra={"action": "discarded"})
+            return
+        with beat.during(task.request.properties.get("delivery_tag")):
+            _take(turn, known)
+
+
+def valid_keys(keys: object) -> list[str]:
+    """Give the keys of a message, or none where it is not a list of keys."""
+    if not isinstance(keys, list) or not 0 < len(keys) <= CHUNK:
+        return []
+    whole = all(isinstance(key, str) and re.fullmatch(KEY, key) for key in keys)
+    return keys if whole else []
+
+
+def should_stop() -> bool:
+    """Tell whether Celery was asked to end this worker."""
+    return state.should_stop is not None or state.should_terminate is not None
+
+
+def _take(turn: Turn, keys: list[str]) -> None:
+    try:
+        turn.take(keys)
+    except StoppedError as exc:
+        raise _handed_back() from exc
+    except (DeviceError, WrongPlaceError) as exc:
+        log.error("%s", exc, extra={"action": "worker_unfit"})  # noqa: TRY400 - a sentence
+        is_device = isinstance(exc, DeviceError)
+        code = EXIT_UNFIT if is_device else EXIT_WRONG_PLACE
+        state.should_stop = code  # type: ignore[assignment]
+        raise _handed_back() from exc
+
+
+def _handed_back() -> Reject:
+    return Reject("handed back", requeue=True)

@@ -1,0 +1,186 @@
+"""A worker process, as its supervisor sees it: started, heard, ended."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+
+import psutil
+
+from storage.host.owners import name_of, process_name
+from workers.devices.seats import Seat
+from workers.supervision.bench import Bench
+from workers.vitals import phases
+from workers.vitals.reports import Listener, Report
+
+#: What a worker's environment has unless it is set already.
+WORKER_ENVIRONMENT = {
+    # Idle OpenMP threads that spin would take the cores from other workers.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # GPUs are counted as nvidia-smi counts them.
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+    # What transformers misses is of no use here: torchvision, for one.
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+#: Phases that the jobs in hand may be to blame for if nothing gets on in them.
+OF_JOBS = frozenset({phases.COMPILING, phases.PAINTING})
+
+
+@dataclass(slots=True, kw_only=True)
+class Process:
+    """A running worker.
+
+    Attributes:
+        popen: The process; it sees the end of its standard input when this one is
+            gone, and stops.
+        listener: Hears what it says.
+        started: When; of the monotonic clock.
+        stuck_in: Phase that it was killed for, since it got on no more.
+        told: Its report when people were told of it last.
+        announced: What they were told that it prepares.
+    """
+
+    popen: "subprocess.Popen[bytes]"
+    listener: Listener
+    started: float = field(default_factory=time.monotonic)
+    stuck_in: str | None = None
+    told: Report = field(default_factory=Report)
+    announced: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its name in claims; only the beginning of it where it is gone already."""
+        try:
+            return name_of(self.popen.pid)
+        except psutil.Error:
+            return self.owner
+
+    @property
+    def owner(self) -> str:
+        """What its name in claims begins with."""
+        return process_name(self.popen.pid) + ":"
+
+    @property
+    def under_way(self) -> tuple[tuple[str, float], ...]:
+        """What its threads do, each with the moment of the last progress."""
+        if self.listener.report is None:
+            return ((phases.STARTING, self.started),)
+        return self.listener.report.under_way
+
+    @property
+    def report(self) -> Report:
+        """What it said last."""
+        return self.listener.report or Report()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has nothing to do."""
+        return not self.under_way
+
+    @property
+    def is_preparing(self) -> bool:
+        """Whether nothing is lost if it is ended at once, as no job is begun."""
+        return bool(self._doing) and self._doing <= phases.PREPARING
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether it does nothing but fetch or load a model."""
+        return self.is_preparing and phases.STARTING not in self._doing
+
+    @property
+    def _doing(self) -> set[str]:
+        return {phase for phase, _ in self.under_way}
+
+    @property
+    def is_jobs_fault(self) -> bool:
+        """Whether its end, if there was no other reason, may be its jobs' fault."""
+        if self.stuck_in:
+            return self.stuck_in in OF_JOBS
+        return not self.is_preparing
+
+    def close(self) -> None:
+        """Close what leads to it, once it is gone."""
+        self.listener.close()
+        if self.popen.stdin:
+            self.popen.stdin.close()
+
+
+@dataclass(slots=True)
+class Child:
+    """A seat, and the process on it, if there is one.
+
+    Attributes:
+        seat: The device, and what the worker is called.
+        bench: How often the process ended.
+        process: The worker, running or just ended.
+    """
+
+    seat: Seat
+    bench: Bench = field(default_factory=Bench)
+    process: Process | None = None
+
+    @property
+    def has_seat(self) -> bool:
+        """Whether the seat is ours to use."""
+        return self.seat.lock is None or self.seat.lock.file is not None
+
+    def take_seat(self) -> bool:
+        """Take the seat if no other worker has it; tell whether it is ours."""
+        return self.seat.lock is None or self.seat.lock.take()
+
+    def leave_seat(self) -> None:
+        """Let others take the seat, when the worker is gone too."""
+        if self.seat.lock:
+            self.seat.lock.release()
+
+    def start(self, *, peers: int) -> None:
+        """Start a worker.
+
+        Args:
+            peers: Workers of this supervisor, itself included.
+
+        Raises:
+            OSError: There is no memory, process or file descriptor left for it.
+        """
+        ours, its = os.pipe()
+        lock = self.seat.lock
+        kept = [its, *([lock.file] if lock and lock.file else ())]
+        try:
+            popen = subprocess.Popen(  # noqa: S603 - our own module
+                _command(self.seat, peers=peers, report=its),
+                env=_environment(self.seat),
+                stdin=subprocess.PIPE,
+                # Celery talks there of Ctrl-C, which is the supervisor's to hear.
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+                pass_fds=kept,
+            )
+        except Exception:
+            os.close(ours)
+            raise
+        finally:
+            os.close(its)
+        self.process = Process(popen=popen, listener=Listener(ours))
+
+    def listen(self) -> None:
+        """Hear what the worker says; an image of its makes up for ends before."""
+        if self.process is not None:
+            self.process.listener.listen()
+            if self.process.report.images:
+                self.bench.forgive()
+
+
+def _command(seat: Seat, *, peers: int, report: int) -> list[str]:
+    return [
+        *(sys.executable, "-P", "-m", "workers.process.main", "--name", seat.name),
+        *("--device", seat.device, "--threads", str(seat.threads)),
+        *("--gpu", seat.gpu, "--peers", str(peers), "--report", str(report)),
+    ]
+
+
+def _environment(seat: Seat) -> dict[str, str]:
+    env = {**WORKER_ENVIRONMENT, **os.environ}
+    if seat.visible is not None:
+        env["CUDA_VISIBLE_DEVICES"] = seat.visible
+    return env

@@ -1,0 +1,298 @@
+"""The supervisor: one process per seat, started again when it dies, ended together."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from storage.errors import NightsweepError
+from storage.fleet.roster import Entry
+from storage.host.owners import my_host, my_name
+from storage.sql.database import Database, utc_now
+from workers.devices.seats import Seat
+from workers.process.tasks import EXIT_UNFIT, EXIT_WRONG_PLACE, STOP_S
+from workers.supervision.account import Account
+from workers.supervision.bench import MANY
+from workers.supervision.child import Child, Process
+from workers.supervision.leave import Leave
+from workers.supervision.upkeep import Upkeep
+from workers.supervision.watchdog import Watchdog, read_limits
+from workers.vitals import phases
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at the workers.
+TICK_S = 0.2
+#: Seconds between two attempts to have a seat that another worker has.
+LOCK_S = 2.0
+#: Seconds that a worker may take to end where nothing is lost by ending it at once.
+GRACE_S = 1.0
+#: Seconds that even a killed process, or freeing its jobs, may take.
+KILL_S = 2.0
+
+
+class Supervisor:
+    """Keeps one worker process per seat alive until it is told to stop.
+
+    A worker sees the end of its standard input, and stops, when this process is gone.
+    """
+
+    def __init__(
+        self,
+        seats: Sequence[Seat],
+        *,
+        database: Database,
+        repair: Callable[[], object],
+        keep_redis: Callable[[], object] | None = None,
+        give_up_after: int | None = None,
+        leave: Leave | None = None,
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            seats: One for each worker.
+            database: Where a dead worker's jobs are freed.
+            repair: Called now and then, in a thread; its errors are logged.
+            keep_redis: Called every second, likewise.
+            give_up_after: Ends in a row of every worker after which there is no
+                hope; None to try for ever.
+            leave: When to end of itself; by default never.
+        """
+        # Known from here on: nothing is missing when a worker must be buried.
+        self._name = my_name()
+        self._children = [Child(seat) for seat in seats]
+        self._upkeep = Upkeep(database, repair=repair, keep_redis=keep_redis)
+        self._give_up_after = give_up_after
+        self._leave = leave or Leave()
+        self._account = Account()
+        self._watchdog = Watchdog(read_limits())
+        self._next_lock = 0.0
+        self._stopping = False
+        self._hurried = False
+        #: Whether a worker ended since its database or folder is not to be used.
+        self._is_in_vain = False
+
+    def take_seats(self) -> list[Seat]:
+        """Take every seat that no other worker has; give those that are ours.
+
+        Those of others are taken when they are free, as long as `run` lasts.
+
+        Raises:
+            DeviceError: The lock of a seat cannot be opened.
+        """
+        self._next_lock = time.monotonic() + LOCK_S
+        return [child.seat for child in self._children if child.take_seat()]
+
+    def stop(self) -> None:
+        """Ask for the end: workers hand their jobs back and keep what is finished.
+
+        It only notes the wish, so that a signal handler may call it at any moment.
+        """
+        self._stopping = True
+
+    def stop_at_once(self) -> None:
+        """End the workers without waiting for them; their jobs are freed."""
+        self._stopping = self._hurried = True
+
+    def run(self) -> int:
+        """Keep the workers alive until `stop`; give the exit code."""
+        while not self._is_over():
+            self._watchdog.look()
+            if time.monotonic() >= self._next_lock:
+                self._next_lock = time.monotonic() + LOCK_S
+                self._try(Child.take_seat, self._children)
+            self._try(self._tend, self._seated())
+            self._upkeep.tick(wants_work=self._leave.when_idle_s is not None)
+            time.sleep(TICK_S)
+        self._end_all()
+        if self._upkeep.trouble:
+            log.error("%s", self._upkeep.trouble, extra={"action": "wrong_place"})
+        self._account.close(self._why())
+        return 1 if self._is_hopeless() else 0
+
+    def _seated(self) -> list[Child]:
+        return [child for child in self._children if child.has_seat]
+
+    def _is_over(self) -> bool:
+        is_idle = self._upkeep.has_work is False and all(
+            child.process is None or child.process.is_idle for child in self._children
+        )
+        return (
+            self._stopping or self._is_hopeless() or self._leave.is_due(is_idle=is_idle)
+        )
+
+    def _why(self) -> str:
+        if self._is_hopeless():
+            return "no worker can go on"
+        return "it was told to" if self._stopping else self._leave.why
+
+    def _is_hopeless(self) -> bool:
+        if self._is_in_vain or self._upkeep.trouble:
+            return True
+        limit, seated = self._give_up_after, self._seated()
+        if limit is None or not seated:
+            return False
+        return all(child.bench.is_hopeless(limit) for child in seated)
+
+    def _try(self, act: Callable[[Child], object], children: Sequence[Child]) -> None:
+        """Do it for each; where it fails, the others go on and it is tried later."""
+        for child in children:
+            if not child.bench.is_empty:
+                continue
+            try:
+                act(child)
+            except (OSError, NightsweepError) as exc:
+                self._postpone(child, exc)
+
+    def _postpone(self, child: Child, exc: Exception) -> None:
+        is_in_vain = child.has_seat and child.process is None
+        pause_s = child.bench.sit(frozenset() if is_in_vain else None)
+        log.error(
+            "Worker %s cannot be started or looked after now: %s; it is tried again "
+            "in %.0f s.",
+            child.seat.name,
+            exc,
+            pause_s,
+            extra={"action": "worker_postponed"},
+        )
+
+    def _tend(self, child: Child) -> None:
+        process = child.process
+        has_ended = process is not None and process.popen.poll() is not None
+        child.listen()  # also to its last words
+        if process is not None:
+            self._account.look(child.seat.name, process)
+        if process is None:
+            self._start(child)
+        elif has_ended:
+            self._bury(child, process)
+        else:
+            self._watch(child.seat, process)
+
+    def _start(self, child: Child) -> None:
+        if child.bench.ends:
+            self._upkeep.strike(self._benched_name(child.seat))
+        child.start(peers=len(self._seated()))
+        if child.process:
+            # Nobody gives up as long as there is a worker that has tried nothing.
+            entry = _entry(child.seat, child.process.name, phase=phases.STARTING)
+            self._upkeep.announce(entry)
+
+    def _watch(self, seat: Seat, process: Process) -> None:
+        """Kill a worker that gets on no more, however lively its beat."""
+        stuck = self._watchdog.find_stuck(process.under_way)
+        if stuck is None or process.stuck_in:
+            return
+        process.stuck_in = stuck.phase
+        log.error(
+            "Worker %s was stuck in %s for %.0f s and is killed.",
+            seat.name,
+            stuck.phase,
+            stuck.seconds,
+            extra={"action": "worker_stuck"},
+        )
+        process.popen.kill()
+
+    def _bury(self, child: Child, process: Process) -> None:
+        code = process.popen.returncode
+        process.close()
+        child.process = None
+        if code == EXIT_WRONG_PLACE:
+            self._is_in_vain = True
+            self._upkeep.free(process.owner, died=False)
+            return
+        is_unfit = code == EXIT_UNFIT
+        died = code != 0 and not is_unfit
+        is_jobs_fault = died and process.is_jobs_fault
+        is_loading = died and process.is_loading
+        if is_loading:
+            self._note_in_vain(child, process, code)
+        held = self._upkeep.bury(process.owner, died=is_jobs_fault)
+        if is_unfit or (held and not is_jobs_fault):
+            held = None  # what it held, or gave back, says nothing
+        if code:
+            pause_s = child.bench.sit(held, is_unfit=is_unfit, is_loading=is_loading)
+        else:  # it was told to end; whoever did may do it again
+            pause_s = child.bench.rest()
+        log.error(
+            "Worker %s ended with code %s; it starts again in %.0f s.",
+            child.seat.name,
+            code,
+            pause_s,
+            extra={"action": "worker_died"},
+        )
+        if is_unfit or child.bench.ends >= MANY:
+            self._tell_benched(child, code, pause_s=pause_s)
+
+    def _note_in_vain(self, child: Child, process: Process, code: int) -> None:
+        """Have a model that ends the worker again and again left alone for a while."""
+        ends = child.bench.loading + 1
+        if ends < MANY:
+            return
+        name = child.seat.name
+        how = "it got on no more" if process.stuck_in else f"code {code}"
+        reason = (
+            f"ended worker {name} {ends} times in a row ({how}); see {name}.log, and "
+            "whether memory is short"
+        )
+        self._upkeep.block(process.owner, worker=name, reason=reason)
+
+    def _tell_benched(self, child: Child, code: int, *, pause_s: float) -> None:
+        until = datetime.now(UTC) + timedelta(seconds=pause_s)
+        why = (
+            "its device failed" if code == EXIT_UNFIT else f"it ended with code {code}"
+        )
+        name = child.seat.name
+        detail = (
+            f"{why}, {child.bench.ends} in a row without an image; see {name}.log; "
+            f"until {until:%H:%M:%S} UTC"
+        )
+        benched = self._benched_name(child.seat)
+        entry = _entry(child.seat, benched, phase=phases.BENCHED, detail=detail)
+        self._upkeep.note(entry)
+
+    def _end_all(self) -> None:
+        running = [child.process for child in self._children if child.process]
+        for process in running:
+            process.popen.terminate()
+        self._await(running, asked=time.monotonic())
+        for child in self._children:
+            if child.process:
+                child.process.listener.listen()
+                self._account.look(child.seat.name, child.process)
+                child.process.close()
+                self._upkeep.free(child.process.owner, died=False)  # it was our doing
+            if child.bench.ends:
+                self._upkeep.strike(self._benched_name(child.seat))
+            child.leave_seat()
+        self._upkeep.finish(KILL_S)
+
+    def _await(self, running: Sequence[Process], *, asked: float) -> None:
+        """Wait for processes that were told to end; kill those that take too long."""
+        while alive := [one for one in running if one.popen.poll() is None]:
+            waited_s = time.monotonic() - asked
+            for process in alive:
+                process.listener.listen()
+                grace_s = GRACE_S if process.is_preparing else STOP_S
+                if self._hurried or waited_s > grace_s:
+                    process.popen.kill()
+            if waited_s > STOP_S + KILL_S:
+                return  # not even a kill ends them
+            time.sleep(TICK_S / 4)
+
+    def _benched_name(self, seat: Seat) -> str:
+        return f"{self._name}/{seat.name}"
+
+
+def _entry(seat: Seat, owner: str, *, phase: str, detail: str = "") -> Entry:
+    now = utc_now()
+    return Entry(
+        owner=owner,
+        name=seat.name,
+        host=my_host(),
+        gpu=seat.gpu,
+        phase=phase,
+        detail=detail,
+        started_at=now,
+        phase_at=now,
+    )
