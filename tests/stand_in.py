@@ -23,8 +23,8 @@ from pathlib import Path
 from PIL import Image
 
 from storage.errors import JobError, ModelError
+from storage.host.environment import Environment
 from storage.job import Job
-from storage.jobs.results import Environment
 from workers.painting import Painting, Places, Widths, Work
 
 STEP_S = 0.01

@@ -7,8 +7,8 @@ from typing import Protocol
 from PIL.Image import Image
 
 from storage.errors import JobError
+from storage.host.environment import Environment
 from storage.job import Job, Model
-from storage.jobs.results import Environment
 
 
 class StoppedError(Exception):

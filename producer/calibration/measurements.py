@@ -17,9 +17,9 @@ from producer.display.tables import Column, write_table
 from producer.display.talk import talk
 from producer.options import INTERRUPTED
 from producer.running.progress import LINE_S
+from storage.host.environment import Environment
 from storage.job import PlannedJob
 from storage.jobs import speeds
-from storage.jobs.results import Environment
 from storage.jobs.speeds import Speed
 from storage.jobs.widths import DatabaseWidths
 from storage.sql.database import Database, utc_now

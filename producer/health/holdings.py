@@ -19,9 +19,10 @@ from storage.job import Model
 from storage.jobs.claims import runnable_groups
 from storage.models.fingerprint import Digests, verify
 from storage.models.model_files import Located, locate
+from storage.models.places import first_whole, in_order
 from storage.settings import Settings
 from storage.sql.database import Database, utc_now
-from storage.sql.model_places import first_whole, in_order, places_of
+from storage.sql.model_places import places_of
 from storage.sql.schema import LEASED, environments, jobs, results
 from storage.store import open_image
 

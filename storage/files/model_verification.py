@@ -15,8 +15,9 @@ from storage.job import Model
 from storage.jobs.sweeps import Sweep
 from storage.models.fingerprint import Digests, Seal, fingerprints
 from storage.models.model_files import is_hub_id
+from storage.models.places import locate_place
 from storage.sql.database import Database
-from storage.sql.model_places import locate_place, places_of
+from storage.sql.model_places import places_of
 from storage.sql.rows import place_digest
 from storage.sql.schema import jobs, model_places, results, sweep_jobs
 

@@ -18,6 +18,8 @@ from storage.sql.database import Database, clock, utc_now
 from storage.sql.rows import job_columns, job_from_row, lock_jobs
 from storage.sql.schema import LEASED, RUNNABLE, jobs
 
+#: How often in the time of a lease its worker lengthens it.
+BEATS_PER_LEASE = 6
 #: Deaths of a worker, alone with a job, after which the job is set aside.
 MAX_DEATHS = 3
 

@@ -2,32 +2,18 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from storage.host.environment import Environment
 from storage.job import Model, canonical_json
 from storage.sql.database import Database, insert_into
 from storage.sql.model_places import ids_of
 from storage.sql.rows import lock_jobs
 from storage.sql.schema import LEASED, environments, jobs, results
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
-    """Where and with what an image was made.
-
-    Attributes:
-        gpu: Name of the GPU, or of the processor.
-        host: Host name.
-        details: Versions of torch, diffusers and so on, driver, thread count.
-    """
-
-    gpu: str
-    host: str
-    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

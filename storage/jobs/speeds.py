@@ -7,8 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from storage.host.environment import Environment
 from storage.job import canonical_json
-from storage.jobs.results import Environment, keep_environment
+from storage.jobs.results import keep_environment
 from storage.sql.database import Database, insert_into
 from storage.sql.schema import speeds
 from storage.sql.searching import contains

@@ -12,7 +12,7 @@ from storage.sql.schema import jobs
 from tests.faults.night import Night
 from tests.processes import PATIENCE_S, wait_until
 from tests.stand_in import hold, let_go
-from workers.process.tasks import STOP_S
+from workers.vitals.exits import STOP_S
 
 HOURS_S = 7200
 

@@ -18,9 +18,9 @@ from PIL import Image
 
 from producer.calibration.measuring import measured
 from storage.errors import DeviceError, JobError, NightsweepError, UsageError
+from storage.host.environment import Environment
 from storage.job import Job, PlannedJob
 from storage.jobs import speeds
-from storage.jobs.results import Environment
 from storage.jobs.widths import DatabaseWidths
 from storage.sql.database import Database
 from storage.sql.schema import widths

@@ -13,9 +13,10 @@ from celery import Celery
 from PIL import Image
 
 from storage.errors import DatabaseError, DeviceError, JobError
+from storage.host.environment import Environment
 from storage.job import Job
 from storage.jobs import claims, life
-from storage.jobs.results import Environment, record_done
+from storage.jobs.results import record_done
 from storage.settings import Settings
 from storage.sql.database import Database
 from storage.sql.schema import results

@@ -15,7 +15,7 @@ from storage.errors import QueueError
 from storage.fleet import roster
 from storage.host.owners import my_host, my_name
 from storage.jobs import blocks, life
-from storage.jobs.claims import MAX_DEATHS
+from storage.jobs.claims import BEATS_PER_LEASE, MAX_DEATHS
 from storage.jobs.results import record_done, record_failure
 from storage.jobs.sweeps import find_sweep
 from storage.settings import Settings
@@ -32,7 +32,6 @@ from tests.builders import (
     take,
 )
 from tests.unit.test_roster import ENTRY
-from workers.execution.beat import BEATS_PER_LEASE
 from workers.supervision.reconcile import SETTLE_S, Reconciler, free_the_dead, reconcile
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")

@@ -49,9 +49,10 @@ from workers.execution.turn import Turn
 from workers.painting import Painter, StoppedError, Work
 from workers.process import presence as presence_module
 from workers.process.presence import Presence
-from workers.process.tasks import EXIT_UNFIT, _take, register, should_stop
+from workers.process.tasks import _take, register, should_stop
 from workers.vitals import phases
 from workers.vitals import reports as reports_module
+from workers.vitals.exits import EXIT_UNFIT
 from workers.vitals.recent import MOST_SURPRISES, Recent
 from workers.vitals.reports import Listener, Report, Reporter
 

@@ -15,8 +15,9 @@ from producer.commands.doctor import examine
 from producer.health import holdings, machine, services
 from producer.health.check import Check, guarded
 from storage.files.images import ImageFolder
+from storage.host.environment import Environment
 from storage.host.gpus import Gpu
-from storage.jobs.results import Environment, record_done
+from storage.jobs.results import record_done
 from storage.models.fingerprint import Digests, fingerprint
 from storage.models.model_files import locate
 from storage.settings import Settings, read_settings

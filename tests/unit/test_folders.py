@@ -30,7 +30,8 @@ from storage.files.folders import (
 )
 from storage.files.images import ImageFolder, relative_path
 from storage.files.markers import NAME, Marker, read_marker
-from storage.jobs.results import Environment, record_done
+from storage.host.environment import Environment
+from storage.jobs.results import record_done
 from storage.jobs.sweeps import find_sweep
 from storage.settings import Settings
 from storage.sql.database import Database, open_database

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import torch
 
 from storage.errors import DatabaseError, UnfitError
+from storage.host.environment import Environment
 from storage.job import Job
-from storage.jobs.results import Environment
 from workers.engine.compiling import Compiled
 from workers.engine.decoding import Decoded, decode
 from workers.engine.pipelines import (

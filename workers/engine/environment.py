@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from storage.jobs.results import Environment
+from storage.host.environment import Environment
 
 #: Packages whose version can change a picture.
 PACKAGES = ("torch", "diffusers", "transformers", "scipy", "torchsde", "nightsweep")

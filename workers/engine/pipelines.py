@@ -15,7 +15,7 @@ import torch
 from storage.errors import DeviceError, JobError, NightsweepError, UnfitError
 from storage.job import Job, Model
 from storage.models.fingerprint import Digests, Fingerprints, Seal
-from storage.sql.model_places import first_whole, in_order
+from storage.models.places import first_whole, in_order
 from workers.devices.memory import free_bytes, total_bytes
 from workers.engine.compiling import Compiled
 from workers.engine.families import FAMILIES

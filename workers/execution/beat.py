@@ -11,14 +11,13 @@ from celery import Celery
 from storage.broker.queue import redis_client
 from storage.errors import NightsweepError, WrongPlaceError
 from storage.jobs import claims
+from storage.jobs.claims import BEATS_PER_LEASE
 from storage.sql.database import Database
 from workers.vitals import moments, outages
 from workers.vitals.moments import Moment
 
 log = logging.getLogger(__name__)
 
-#: Beats in the time after which silence frees a job.
-BEATS_PER_LEASE = 6
 #: Share of a lease for which it is sure: what is left of it is for writing a file.
 SURE = 0.5
 

@@ -17,14 +17,9 @@ from typing import Self
 
 from storage.errors import DeviceError, JobError, in_words
 from storage.files.images import relative_path
+from storage.host.environment import Environment
 from storage.jobs.claims import Claim
-from storage.jobs.results import (
-    Environment,
-    Result,
-    Timings,
-    record_done,
-    record_failure,
-)
+from storage.jobs.results import Result, Timings, record_done, record_failure
 from storage.sql.database import seconds_between, utc_now
 from workers.execution.encode import encode
 from workers.execution.kit import ENDINGS, Answer, Kit, ending

@@ -27,12 +27,13 @@ from storage.files.free_space import WantedFreeSpace
 from storage.files.images import ImageFolder
 from storage.fleet.roster import Entry
 from storage.host.owners import my_host, my_name
+from storage.jobs.claims import BEATS_PER_LEASE
 from storage.jobs.widths import DatabaseWidths
 from storage.settings import Settings, read_settings
 from storage.sql.database import open_database, utc_now
 from storage.sql.model_places import DatabasePlaces
 from workers.devices.seats import Seat
-from workers.execution.beat import BEATS_PER_LEASE, Beat
+from workers.execution.beat import Beat
 from workers.execution.kit import Answer, Kit, patiently
 from workers.execution.turn import Turn
 from workers.painting import Painter
@@ -40,8 +41,9 @@ from workers.process.acks import LateAcks
 from workers.process.consumer import PatientConsumer
 from workers.process.pool import TaskPool
 from workers.process.presence import Presence
-from workers.process.tasks import EXIT_WRONG_PLACE, STOP_S, register, should_stop
+from workers.process.tasks import register, should_stop
 from workers.vitals import phases
+from workers.vitals.exits import EXIT_WRONG_PLACE, STOP_S
 from workers.vitals.log_lines import LineFormatter
 from workers.vitals.phases import WatchedPainter
 from workers.vitals.recent import Recent

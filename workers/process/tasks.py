@@ -16,16 +16,9 @@ from workers.execution.turn import Turn
 from workers.painting import StoppedError
 from workers.process.envelopes import NewEnvelopes
 from workers.vitals import outages
+from workers.vitals.exits import EXIT_UNFIT, EXIT_WRONG_PLACE
 
 log = logging.getLogger(__name__)
-
-#: Seconds that a worker may take to end when told to.
-STOP_S = 60.0
-#: Exit code of a worker whose device failed: it starts again after a while.
-EXIT_UNFIT = 3
-#: Exit code of a worker whose database or image folder is not to be used: the
-#: supervisor does not start it again.
-EXIT_WRONG_PLACE = 4
 
 
 def register(app: Celery, turn: Turn, beat: Beat) -> None:

@@ -10,10 +10,10 @@ from storage.broker.queue import send, waiting
 from storage.fleet.progress import able, list_workers
 from storage.host.owners import is_dead, my_host
 from storage.jobs import blocks, claims, life
+from storage.jobs.claims import BEATS_PER_LEASE
 from storage.jobs.sweeps import NORMAL_PRIORITY
 from storage.jobs.wake_ups import runnable_keys
 from storage.sql.database import Database
-from workers.execution.beat import BEATS_PER_LEASE
 from workers.supervision.upkeep import REPAIR_S
 from workers.vitals import moments, phases
 from workers.vitals.moments import Moment

@@ -10,7 +10,6 @@ from storage.fleet.roster import Entry
 from storage.host.owners import my_host, my_name
 from storage.sql.database import Database, utc_now
 from workers.devices.seats import Seat
-from workers.process.tasks import EXIT_UNFIT, EXIT_WRONG_PLACE, STOP_S
 from workers.supervision.account import Account
 from workers.supervision.bench import MANY
 from workers.supervision.child import Child, Process
@@ -18,6 +17,7 @@ from workers.supervision.leave import Leave
 from workers.supervision.upkeep import Upkeep
 from workers.supervision.watchdog import Watchdog, read_limits
 from workers.vitals import phases
+from workers.vitals.exits import EXIT_UNFIT, EXIT_WRONG_PLACE, STOP_S
 
 log = logging.getLogger(__name__)
 
