@@ -22,12 +22,12 @@ from producer.commands.submit import submit
 from storage.broker.embedded import broker_url
 from storage.broker.queue import make_app
 from storage.files.images import ImageFolder
-from storage.host.owners import my_name
+from storage.host.worker_ids import my_name
 from storage.settings import Settings
 from storage.sql.database import open_database
 from workers.engine.slots import Tally
-from workers.execution.beat import Beat
-from workers.execution.kit import Kit
+from workers.execution.context import Kit
+from workers.execution.heartbeat import Beat
 from workers.execution.turn import Turn
 
 HEADER = ("width", "jobs", "calls", "rows", "useful rows", "occupancy", "images/s")

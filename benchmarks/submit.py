@@ -33,7 +33,7 @@ from producer.commands.submit import submit
 from storage.broker.embedded import broker_url, stop
 from storage.broker.queue import QUEUE, make_app, redis_client
 from storage.errors import DatabaseError
-from storage.host.owners import my_name
+from storage.host.worker_ids import my_name
 from storage.jobs.claims import Claim, claim, groups_of
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database, open_database

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from producer.display.talk import talk, wrapped
+from producer.display.messages import talk, wrapped
 from producer.interrupts import interruptible
 from producer.options import INTERRUPTED
 from storage.errors import NightsweepError, QueueError
@@ -20,15 +20,15 @@ COMMANDS: Mapping[str, str] = {
     "submit": "producer.commands.submit:submit_command",
     "worker": "workers.cli:worker",
     "status": "producer.commands.status:status",
-    "pause": "producer.commands.life:pause",
-    "resume": "producer.commands.life:resume",
-    "cancel": "producer.commands.life:cancel",
-    "priority": "producer.commands.life:priority",
+    "pause": "producer.commands.lifecycle:pause",
+    "resume": "producer.commands.lifecycle:resume",
+    "cancel": "producer.commands.lifecycle:cancel",
+    "priority": "producer.commands.lifecycle:priority",
     "retry": "producer.commands.retry:retry",
     "extend": "producer.commands.extend:extend",
     "find": "producer.commands.find:find",
     "show": "producer.commands.find:show",
-    "grid": "producer.commands.grid:grid",
+    "grid": "producer.commands.contact_sheet:grid",
     "schedulers": "producer.commands.schedulers:schedulers",
     "calibrate": "producer.commands.calibrate:calibrate",
     "verify": "producer.commands.verify:verify",

@@ -21,10 +21,10 @@ from storage.files.images import ImageFolder
 from storage.jobs import speeds, sweeps
 from storage.settings import Settings, read_settings
 from storage.sql import filters
-from storage.sql.asking import ask
 from storage.sql.database import Database, open_for_reading
 from storage.sql.filters import Filter
 from storage.sql.ranges import Asked, read_numbers
+from storage.sql.raw_queries import ask
 from storage.sql.schema import environments, jobs, results, scores
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from storage.host.environment import Environment
 from storage.job import Job, Model, PlannedJob
 from storage.jobs import claims
 from storage.jobs.claims import Claim
+from storage.jobs.membership import add_jobs
 from storage.jobs.results import Result, Timings
 from storage.jobs.sweeps import NORMAL_PRIORITY, Sweep, save_sweep
-from storage.jobs.wishes import add_jobs
 from storage.sql.database import Database
 from storage.sql.schema import jobs
 

@@ -183,7 +183,8 @@ def app(settings: Settings) -> Iterator[Celery]:
 def other() -> Iterator["subprocess.Popen[str]"]:
     """Give another process of this host, which says its name, and waits."""
     code = (
-        "from storage.host.owners import my_name; print(my_name(), flush=True); input()"
+        "from storage.host.worker_ids import my_name; "
+        "print(my_name(), flush=True); input()"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code],

@@ -21,7 +21,7 @@ from storage.errors import DeviceError, UnfitError
 from storage.job import Job
 from storage.settings import read_settings
 from tests import stand_in
-from workers.execution.finish import Develop
+from workers.execution.result_writer import Develop
 from workers.painting import Painting, Work
 from workers.vitals import phases
 

@@ -7,8 +7,8 @@ from celery import Celery
 from storage.files.images import ImageFolder
 from storage.settings import Settings
 from storage.sql.database import Database
-from workers.execution.beat import Beat
-from workers.execution.kit import Kit
+from workers.execution.context import Kit
+from workers.execution.heartbeat import Beat
 
 OWNER = "host:7:7"
 

@@ -16,15 +16,15 @@ from storage.broker.embedded import broker_url
 from storage.broker.queue import make_app
 from storage.errors import DeviceError
 from storage.files.folders import look_at_folder
-from storage.host.owners import my_host
-from storage.jobs import blocks
+from storage.host.worker_ids import my_host
+from storage.jobs import blocked_groups
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database, open_database
 from workers.devices.seats import Seat, choose_seats
 from workers.durations import Duration
-from workers.execution.kit import patiently
-from workers.supervision.leave import Leave
-from workers.supervision.reconcile import Reconciler
+from workers.execution.context import patiently
+from workers.supervision.exit_rules import Leave
+from workers.supervision.reconciler import Reconciler
 from workers.supervision.supervisor import Supervisor
 from workers.vitals.log_lines import LineFormatter
 
@@ -124,7 +124,9 @@ def worker(
     if not taken and not join:
         raise _nothing_free(seats)
     # What was missing on this host may be there now.
-    patiently(lambda: blocks.lift_all(database, host=my_host()), check=lambda: None)
+    patiently(
+        lambda: blocked_groups.lift_all(database, host=my_host()), check=lambda: None
+    )
     _obey_signals(supervisor)
     if end_with_parent:
         threading.Thread(target=_wait_for_end, args=(supervisor,), daemon=True).start()

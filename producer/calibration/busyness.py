@@ -6,7 +6,7 @@ from statistics import median
 
 import psutil
 
-from storage.host.owners import host_of, is_dead, my_name
+from storage.host.worker_ids import host_of, is_dead, my_name
 from storage.jobs.claims import leased_owners
 from storage.jobs.speeds import Speed
 from storage.sql.database import Database

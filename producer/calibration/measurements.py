@@ -13,15 +13,15 @@ from producer.calibration import busyness
 from producer.calibration.busyness import Load, spread_of
 from producer.calibration.conclusions import choose_width, speed_of
 from producer.display.json_lines import write_json
+from producer.display.messages import talk
 from producer.display.tables import Column, write_table
-from producer.display.talk import talk
 from producer.options import INTERRUPTED
 from producer.running.progress import LINE_S
 from storage.host.environment import Environment
 from storage.job import PlannedJob
 from storage.jobs import speeds
+from storage.jobs.batch_sizes import DatabaseWidths
 from storage.jobs.speeds import Speed
-from storage.jobs.widths import DatabaseWidths
 from storage.sql.database import Database, utc_now
 
 

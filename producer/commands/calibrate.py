@@ -15,7 +15,7 @@ from producer.calibration.measurements import Measurements
 from producer.calibration.measuring import measured
 from producer.display.hashing import tell_hashing
 from producer.display.json_lines import json_option
-from producer.display.talk import talk
+from producer.display.messages import talk
 from producer.models.cards import ModelCard, describe
 from producer.spec.parameters import PARSERS
 from storage.errors import ModelError, UsageError

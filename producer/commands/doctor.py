@@ -11,8 +11,8 @@ from urllib.parse import unquote
 
 import click
 
-from producer.display.fitting import plain
 from producer.display.json_lines import json_option, write_json
+from producer.display.text_width import plain
 from producer.health import holdings, machine, services
 from producer.health.check import Check, guarded
 from storage.errors import NightsweepError

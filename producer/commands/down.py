@@ -2,7 +2,7 @@
 
 import click
 
-from producer.display.talk import talk
+from producer.display.messages import talk
 from storage.broker.embedded import stop
 from storage.settings import read_settings
 

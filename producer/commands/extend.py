@@ -9,16 +9,16 @@ from pathlib import Path
 import click
 
 from producer.commands.submit import expand_for, submit_jobs
-from producer.display.talk import talk
+from producer.display.messages import talk
 from producer.expansion.expand import Expansion
 from producer.options import sweeps_argument, yes_option
 from producer.spec.overrides import is_written_out
-from producer.submission.consent import Consent
+from producer.submission.confirmation import Consent
 from producer.submission.opening import opened_to_read, tell_who_works
 from producer.submission.sources import stored_source
 from producer.submission.submission import Submitted, tell
 from storage.errors import ChangedSweepError, NightsweepError, UsageError
-from storage.host.writing import replacing
+from storage.host.atomic_writes import replacing
 from storage.jobs import sweeps
 from storage.jobs.sweeps import Sweep
 from storage.settings import Settings, read_settings

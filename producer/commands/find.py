@@ -10,10 +10,10 @@ import click
 from rich.cells import cell_len
 
 from producer.display.amounts import images
-from producer.display.fitting import padded, plain, quoted, terminal_width
 from producer.display.json_lines import json_option, open_row, write_json
+from producer.display.messages import talk
 from producer.display.tables import Column, write_table
-from producer.display.talk import talk
+from producer.display.text_width import padded, plain, quoted, terminal_width
 from producer.options import sweep_option
 from producer.spec.parameters import NUMBERS, shown_as
 from storage.job import EXTRAS

@@ -14,7 +14,7 @@ from producer.display.amounts import free_bytes, size
 from producer.display.counting import counted
 from producer.display.hashing import tell_hashing
 from producer.display.json_lines import open_axes, write_json
-from producer.display.talk import talk
+from producer.display.messages import talk
 from producer.expansion.expand import Expansion, read_jobs
 from producer.models.cards import describe
 from producer.options import spec_options, with_name
@@ -23,8 +23,8 @@ from producer.submission.precision import settle_precision
 from producer.submission.sources import find_source
 from storage.job import Job, PlannedJob, canonical_json
 from storage.jobs.differences import Comparison
+from storage.jobs.membership import Known, find_known
 from storage.jobs.sweeps import Cost, Sweep, find_sweep, measured_costs
-from storage.jobs.wishes import Known, find_known
 from storage.models.fingerprint import Digests
 from storage.settings import Settings, read_settings
 from storage.sql.database import open_for_reading

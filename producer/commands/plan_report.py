@@ -8,8 +8,8 @@ from typing import Any
 from rich.cells import cell_len
 
 from producer.display.amounts import duration, images, size
-from producer.display.fitting import hang, padded, quoted, shorten, terminal_width
-from producer.submission.consent import describe_difference
+from producer.display.text_width import hang, padded, quoted, shorten, terminal_width
+from producer.submission.confirmation import describe_difference
 from storage.jobs.differences import Difference
 
 #: Columns for the names of axes, and for the counts of their values, at least.

@@ -7,7 +7,7 @@ import click
 
 from producer.commands.find import filter_options, read_filter
 from producer.display.amounts import images
-from producer.display.talk import talk
+from producer.display.messages import talk
 from producer.options import program, sweeps_argument
 from producer.submission.opening import opened_to_write, tell_who_works, wake
 from storage.errors import UsageError

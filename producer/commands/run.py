@@ -13,7 +13,7 @@ import click
 
 from producer.commands.submit import submit
 from producer.display.amounts import duration, images
-from producer.display.talk import talk
+from producer.display.messages import talk
 from producer.health.missing_images import describe_missing
 from producer.options import (
     INTERRUPTED,
@@ -23,17 +23,22 @@ from producer.options import (
     with_name,
     yes_option,
 )
-from producer.running.crew import Crew
+from producer.running.local_workers import Crew
 from producer.running.progress import progress_shown
-from producer.running.watch import Standing, describe, describe_incomplete, standing
+from producer.running.sweep_state import (
+    Standing,
+    describe,
+    describe_incomplete,
+    standing,
+)
 from producer.submission.submission import tell
 from storage.errors import DatabaseError
 from storage.files.folders import count_missing, look_at_folder
 from storage.fleet.progress import Worker, able, list_workers
 from storage.host.gpus import has_nvidia
-from storage.host.owners import my_host
+from storage.host.worker_ids import my_host
 from storage.jobs import sweeps
-from storage.jobs.blocks import count_unmade, groups_blocked_by_all
+from storage.jobs.blocked_groups import count_unmade, groups_blocked_by_all
 from storage.jobs.sweeps import Sweep
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database, open_database, open_existing

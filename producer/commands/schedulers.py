@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from producer.display.json_lines import json_option, write_json
+from producer.display.messages import talk
 from producer.display.tables import Column, write_table
-from producer.display.talk import talk
 from storage.catalogue.schedulers import Name, names_of, rows
 from storage.errors import ModelError, UsageError
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.commands import overview
-from producer.commands.overview import sweeps_table, workers_table
-from producer.display.fitting import terminal_width
+from producer.commands import status_screen
+from producer.commands.status_screen import sweeps_table, workers_table
 from producer.display.json_lines import open_label, write_json
 from producer.display.tables import Column, make_table, text_console
-from producer.running.watch import standing
+from producer.display.text_width import terminal_width
+from producer.running.sweep_state import standing
 from producer.submission.opening import opened_to_read
 from storage.errors import DatabaseError, UsageError
 from storage.fleet.progress import count_by, list_workers, worked_s
@@ -132,10 +132,10 @@ class _Question:
         if self._by:
             rows = [_axis_rows(database, sweep, self._by) for sweep in chosen]
             return Group(*(_axis_table(self._by, list(each)) for each in rows))
-        fit = overview.rows_for_workers(height, len(found))
+        fit = status_screen.rows_for_workers(height, len(found))
         below = [workers_table(found[:fit], leased_owners(database), width=width)]
         if found[fit:]:
-            below.append(overview.more_workers(found[fit:]))
+            below.append(status_screen.more_workers(found[fit:]))
         # Beside these tables: a blank line, the heading of workers, and the prompt.
         left = None if height is None else height - fit - len(below) - 2
         above = self._sweeps(database, chosen, width=width, height=left)
@@ -151,20 +151,20 @@ class _Question:
     ) -> Iterator["RenderableType"]:
         """Give the table of sweeps, and below it what is left out or held up."""
         counts = sweeps.count_all_states(database)
-        top, rest = overview.choose(chosen, counts)
+        top, rest = status_screen.choose(chosen, counts)
         if self._names or self._shows_all:
             top, rest = list(chosen), []
         standings = [standing(database, sweep) for sweep in top]
-        said = list(overview.notes(standings))
+        said = list(status_screen.notes(standings))
         if height is not None:
             # Beside the rows: the heading, and a line of what is left out.
-            fit = height - 2 - overview.lines_of(said, width)
-            fit = max(fit, overview.LEAST_ROWS)
+            fit = height - 2 - status_screen.lines_of(said, width)
+            fit = max(fit, status_screen.LEAST_ROWS)
             top, rest = top[:fit], [*top[fit:], *rest]
         hours = [worked_s(database, sweep) / SECONDS_PER_HOUR for sweep in top]
         yield sweeps_table(standings[: len(top)], hours, width=width)
         if rest:
-            yield overview.describe_folded(rest, counts)
+            yield status_screen.describe_folded(rest, counts)
         yield from said
 
     def watch(self) -> None:
@@ -228,11 +228,11 @@ def _axis_rows(database: Database, sweep: Sweep, axis: str) -> Iterator[dict[str
 def _axis_table(axis: str, rows: Sequence[Mapping[str, Any]]) -> "RenderableType":
     from rich.console import Group
 
-    states = overview.shown_states(rows)
+    states = status_screen.shown_states(rows)
     columns = [
         Column(name=axis, read=lambda row: row["value"], folds_at=" "),
-        overview.number_column("images", "total"),
-        *(overview.number_column(state, state) for state in states),
+        status_screen.number_column("images", "total"),
+        *(status_screen.number_column(state, state) for state in states),
     ]
     title = str(rows[0]["sweep"]) if rows else ""
     width = text_console().width

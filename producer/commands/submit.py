@@ -11,7 +11,7 @@ from producer.expansion.expand import Expansion, read_jobs
 from producer.models.cards import describe
 from producer.options import retry_option, spec_options, with_name, yes_option
 from producer.spec.yamltext import Source, StoredSpec
-from producer.submission.consent import Consent
+from producer.submission.confirmation import Consent
 from producer.submission.opening import opened_to_read, tell_who_works
 from producer.submission.precision import settle_precision
 from producer.submission.sources import find_source
@@ -50,7 +50,7 @@ def submit(  # noqa: PLR0913 - what can be asked is its interface
         for_cpu: Whether a machine without a GPU is to make it, in float32 where a new
             sweep names no precision.
         asks: Whether a stored sweep changes only after a question; see
-            `producer.submission.consent`.
+            `producer.submission.confirmation`.
         progress: Called with the jobs stored so far, and all.
 
     Raises:

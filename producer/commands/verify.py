@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from producer.display.amounts import images as count_images
-from producer.display.fitting import terminal_width
 from producer.display.hashing import tell_hashing
 from producer.display.json_lines import json_option, write_json
+from producer.display.messages import talk
 from producer.display.tables import Column, write_table
-from producer.display.talk import talk
+from producer.display.text_width import terminal_width
 from producer.health.audit import Audit
 from producer.health.missing_images import describe_missing
 from producer.health.verify_models import verify_models
@@ -24,7 +24,7 @@ from storage.errors import ImageStoreError, UsageError
 from storage.files import folders, repairs, verification
 from storage.files.folders import Folder
 from storage.files.mislabels import NameCheck
-from storage.files.strays import key_at
+from storage.files.orphans import key_at
 from storage.files.verification import EVERYWHERE, Condition, Finding
 from storage.jobs import sweeps
 from storage.jobs.sweeps import NORMAL_PRIORITY, Sweep

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.cells import cell_len
 
-from producer.display.fitting import (
+from producer.display.messages import talk
+from producer.display.text_width import (
     fold,
     padded,
     pieces_of,
@@ -19,7 +20,6 @@ from producer.display.fitting import (
     terminal_width,
     widest,
 )
-from producer.display.talk import talk
 
 if TYPE_CHECKING:
     from rich.console import Console

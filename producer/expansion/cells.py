@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from producer.expansion.blocks import Block
+from producer.expansion.equivalents import Tokens
 from producer.expansion.grid import Grid
-from producer.expansion.meanings import Tokens
 from producer.expansion.points import Point
+from producer.expansion.products import Block
 from producer.spec.problems import Place
 
 

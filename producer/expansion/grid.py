@@ -13,9 +13,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from producer.expansion.blocks import Block
+from producer.expansion.equivalents import Meanings
 from producer.expansion.exclusions import ExcludeReader, Exclusion, Exclusions
-from producer.expansion.meanings import Meanings
 from producer.expansion.points import (
     GridAxis,
     Point,
@@ -24,6 +23,7 @@ from producer.expansion.points import (
     resolve_axis,
     setter_of,
 )
+from producer.expansion.products import Block
 from producer.expansion.resolution import (
     NOISE,
     SETTLED,

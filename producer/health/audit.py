@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import click
 
 from producer.display.amounts import images as count_images
-from storage.files import repairs, strays, verification
+from storage.files import orphans, repairs, verification
 from storage.files.folders import Folder
 from storage.files.mislabels import NameCheck
 from storage.files.verification import Checked, Condition, Finding
@@ -115,7 +115,7 @@ class Audit:
         )
         yield from self._with_progress(looks)
         if self._sweep is None:
-            yield from strays.check_files(
+            yield from orphans.check_files(
                 self._database, self._images, since_ns=self._folder.since_ns
             )
         yield from self._names.look()

@@ -6,8 +6,8 @@ from typing import Any
 
 from producer.display.hashing import tell_hashing
 from producer.display.json_lines import write_json
+from producer.display.messages import talk
 from producer.display.tables import Column, write_table
-from producer.display.talk import talk
 from storage.files.model_verification import CheckedModel, ModelFinding, check_models
 from storage.jobs.sweeps import Sweep
 from storage.models.fingerprint import Digests

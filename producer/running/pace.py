@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from producer.display.amounts import duration
-from producer.running.watch import Standing
+from producer.running.sweep_state import Standing
 from storage.fleet.progress import Worker
 
 #: Seconds of painting over which the rate is taken, and images at the least.

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import click
 
-from producer.display.fitting import shorten
+from producer.display.text_width import shorten
 from producer.running.pace import Pace
-from producer.running.watch import Standing
+from producer.running.sweep_state import Standing
 from storage.fleet.progress import Worker
 
 #: Seconds between two lines where standard error is no terminal.

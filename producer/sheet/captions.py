@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from producer.sheet.axes import Layout, named
+from producer.sheet.layout import Layout, named
 from producer.sheet.lettering import SEPARATOR
 from producer.sheet.picture import Picture, once
 from producer.sheet.wording import Wording, told_apart

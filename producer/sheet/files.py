@@ -9,7 +9,7 @@ from producer.sheet.drawing import draw_sheet
 from producer.sheet.lettering import Lettering
 from producer.sheet.pages import Pages
 from storage.errors import ImageStoreError, UsageError
-from storage.host.writing import replacing
+from storage.host.atomic_writes import replacing
 
 #: Suffix to Pillow's format and options of a file.
 FORMATS: Mapping[str, tuple[str, Mapping[str, Any]]] = {

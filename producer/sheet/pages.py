@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from producer.sheet.axes import Layout, is_part
 from producer.sheet.captions import Captions, make_captions
 from producer.sheet.drawing import GAP, LARGEST_SIDE, title_room_px
+from producer.sheet.layout import Layout, is_part
 from producer.sheet.lettering import SEPARATOR
 from producer.sheet.page import Cell, Panel, Sheet
 from producer.sheet.picture import Picture, once

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from producer.sheet.axes import Labelled
+from producer.sheet.layout import Labelled
 
 #: What stands for the state of an image that was made, and whose file is gone.
 FILE_MISSING = "file missing"

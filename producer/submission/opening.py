@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
-from producer.display.talk import talk
+from producer.display.messages import talk
 from producer.options import program
 from storage.broker.embedded import is_running, socket_url
 from storage.broker.queue import make_app, send, waiting
 from storage.errors import QueueError, UsageError
-from storage.fleet import roster
+from storage.fleet import registry
 from storage.settings import Settings
 from storage.sql.database import Database, open_existing, open_for_reading
 
@@ -73,7 +73,7 @@ def tell_who_works(database: Database, name: str | None) -> None:
         database: Where workers give their signs of life.
         name: A sweep with unmade jobs; None where there may be several.
     """
-    if not roster.has_workers(database):
+    if not registry.has_workers(database):
         here = f"{program()} run {name or 'NAME'}"
         talk(
             "Nobody works on it yet: no worker is alive on any host; start "

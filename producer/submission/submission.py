@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from producer.display.amounts import free_bytes, images, size
-from producer.display.talk import talk
+from producer.display.messages import talk
 from producer.expansion.expand import Expansion
 from producer.spec.sweepfile import Spec
 from storage.broker.embedded import broker_url
 from storage.broker.queue import make_app, send, waiting
 from storage.job import PlannedJob
-from storage.jobs import blocks, life, sweeps, wishes
+from storage.jobs import blocked_groups, lifecycle, membership, sweeps
 from storage.jobs.completeness import find_incomplete, note_complete
 from storage.jobs.sweeps import NORMAL_PRIORITY, Sweep
 from storage.settings import Settings
@@ -111,8 +111,8 @@ class Submission:
             retry: Whether failed ones are tried again.
         """
         self._priority = sweep.priority
-        self._send(life.set_state(self._database, sweep, "active").woken)
-        blocks.lift_all(self._database)
+        self._send(lifecycle.set_state(self._database, sweep, "active").woken)
+        blocked_groups.lift_all(self._database)
         stored = sweeps.count_states(self._database, sweep)
         total = sum(stored.values())
         note = f"{sweep.name} goes on with the {images(total)} that are stored: {why}"
@@ -156,16 +156,16 @@ class Submission:
             submitting=expansion.count,
         )
         self._priority = sweep.priority
-        self._send(life.settle(self._database, sweep).woken)
-        blocks.lift_all(self._database)
+        self._send(lifecycle.settle(self._database, sweep).woken)
+        blocked_groups.lift_all(self._database)
         new, existing = 0, Counter[str]()
         for batch in expansion.batches():
-            added = wishes.add_jobs(self._database, sweep, batch)
+            added = membership.add_jobs(self._database, sweep, batch)
             self._send(_by_group(added.fresh))
             new += len(added.fresh)
             existing.update(added.existing)
             self._progress(batch[-1].position + 1, expansion.count)
-        dropped = wishes.drop_absent(self._database, sweep)
+        dropped = membership.drop_absent(self._database, sweep)
         note_complete(self._database, sweep)
         return Submitted(
             sweep=sweep,

@@ -10,7 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.host.owners import my_host
+from storage.host.worker_ids import my_host
 from storage.sql.database import Database, insert_into, utc_now
 from storage.sql.schema import folder_places, folders, results
 

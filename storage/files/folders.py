@@ -19,7 +19,7 @@ from storage.files.folder_places import ids_at, note_place, place_names, place_o
 from storage.files.images import relative_path
 from storage.files.markers import NAME, Marker, leave_marker, read_marker
 from storage.files.verification import Condition, look_at
-from storage.host.owners import my_host
+from storage.host.worker_ids import my_host
 from storage.jobs.sweeps import Sweep
 from storage.sql.database import Database
 from storage.sql.schema import about, environments, folders, jobs, results, sweep_jobs

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.files.verification import Finding, Mislabelled
-from storage.jobs.wishes import lock_producers
+from storage.jobs.membership import lock_producers
 from storage.sql.database import Database
 from storage.sql.scheduler_rows import (
     lock_sweeps,

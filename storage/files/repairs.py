@@ -15,10 +15,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.errors import ImageStoreError
+from storage.files.orphans import is_stray, key_at
 from storage.files.relabelling import relabel
-from storage.files.strays import is_stray, key_at
 from storage.files.verification import Finding, Made, look_at, select_made
-from storage.jobs.wishes import rank
+from storage.jobs.membership import rank
 from storage.sql.database import Database
 from storage.sql.schema import jobs, results
 

@@ -1,6 +1,6 @@
 """Finished images without a whole file: missing, truncated, or with other pixels.
 
-`storage.files.strays` looks the other way round. Nothing is changed here;
+`storage.files.orphans` looks the other way round. Nothing is changed here;
 `storage.files.repairs` does that. Workers may go on meanwhile: a file comes before its
 row, so a row is read before its file is looked for.
 """
@@ -23,7 +23,7 @@ import sqlalchemy as sa
 
 from storage.errors import ImageStoreError
 from storage.files.images import relative_path
-from storage.host.stamps import Stamp
+from storage.host.file_stamps import Stamp
 from storage.jobs.sweeps import Sweep
 from storage.sql.database import Database
 from storage.sql.schema import jobs, results, sweep_jobs

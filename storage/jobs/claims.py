@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.job import Job
+from storage.jobs.membership import rank
 from storage.jobs.sweeps import BEHIND
-from storage.jobs.wishes import rank
 from storage.sql.database import Database, clock, utc_now
 from storage.sql.rows import job_columns, job_from_row, lock_jobs
 from storage.sql.schema import LEASED, RUNNABLE, jobs

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.job import PlannedJob
+from storage.jobs.membership import Known, find_known
 from storage.jobs.sweeps import Sweep, count_states
-from storage.jobs.wishes import Known, find_known
 from storage.sql.database import Database
 from storage.sql.schema import sweep_jobs
 
@@ -70,7 +70,7 @@ class Comparison:
     ) -> dict[str, Known]:
         """Count a batch of a thousand jobs or so; return the rows that exist.
 
-        See `storage.jobs.wishes.find_known`.
+        See `storage.jobs.membership.find_known`.
         """
         known = find_known(connection, planned)
         states = {row.id: row.state for row in known.values()}

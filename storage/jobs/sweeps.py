@@ -84,8 +84,8 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
     That is the spec, the values of its axes (a file of prompts may have changed), or
     what these mean: the weights of a model, what it takes where the spec says nothing,
     and how many jobs it makes. A cancelled or paused sweep becomes active again; its
-    jobs hear of it by `storage.jobs.life.settle`. Its priority stays as it was unless
-    one is given.
+    jobs hear of it by `storage.jobs.lifecycle.settle`. Its priority stays as it was
+    unless one is given.
 
     Args:
         database: Where sweeps are.

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.errors import FingerprintError, ModelError
-from storage.host.stamps import Stamp
-from storage.host.writing import replacing
+from storage.host.atomic_writes import replacing
+from storage.host.file_stamps import Stamp
 from storage.job import canonical_json
 from storage.models.components import first_version
 from storage.models.model_files import Located

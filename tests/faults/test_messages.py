@@ -25,7 +25,7 @@ SMALL = {"width": 8, "height": 8, "steps": 1}
 #: The Redis list of messages with priority 5.
 LIST = "nightsweep:images\x06\x163"
 KEY = "0" * 32
-FORGED = "2026-01-02 03:04:05,678 ERROR workers.execution.finish: forged"
+FORGED = "2026-01-02 03:04:05,678 ERROR workers.execution.result_writer: forged"
 EMBED: dict[str, Any] = {
     "callbacks": None,
     "errbacks": None,
@@ -181,8 +181,9 @@ def test_all_garbage_is_discarded_and_the_next_good_job_is_made(
     assert waiting(app) == 0
     known = re.compile(
         r"INFO workers\.process\.main: Ready\.|"
-        r"INFO workers\.execution\.finish: Stored [0-9a-f]{32}\.|"
-        r"WARNING workers\.process\.(envelopes|tasks): Discarded a malformed message.*"
+        r"INFO workers\.execution\.result_writer: Stored [0-9a-f]{32}\.|"
+        r"WARNING workers\.process\.(message_filter|tasks): "
+        r"Discarded a malformed message.*"
     )
     assert [line for line in log_lines(settings) if not known.fullmatch(line)] == []
 

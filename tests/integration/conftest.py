@@ -11,7 +11,7 @@ from storage.sql.database import Database
 from tests.postgresql import Server
 from tests.processes import PATIENCE_S, children
 from workers.devices.seats import Seat
-from workers.supervision.reconcile import Reconciler
+from workers.supervision.reconciler import Reconciler
 from workers.supervision.supervisor import Supervisor
 
 

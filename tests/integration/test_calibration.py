@@ -21,7 +21,7 @@ from storage.errors import DeviceError, JobError, NightsweepError, UsageError
 from storage.host.environment import Environment
 from storage.job import Job, PlannedJob
 from storage.jobs import speeds
-from storage.jobs.widths import DatabaseWidths
+from storage.jobs.batch_sizes import DatabaseWidths
 from storage.sql.database import Database
 from storage.sql.schema import widths
 from tests.batches import Bench, make_job

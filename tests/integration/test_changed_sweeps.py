@@ -10,7 +10,7 @@ from producer.cli import cli
 from producer.commands.plan import make_plan
 from producer.commands.plan_report import describe_plan
 from producer.commands.submit import submit
-from producer.submission import consent
+from producer.submission import confirmation
 from storage.jobs.results import record_done
 from storage.jobs.sweeps import Sweep, count_states, find_sweep
 from storage.settings import Settings
@@ -176,7 +176,7 @@ def test_who_submits_between_question_and_answer_is_not_overruled(
         if len(told) == 1:  # somebody extends the sweep meanwhile
             say("extend", "night", "--axis", "steps+=40")
 
-    monkeypatch.setattr(consent, "_ask", agree)
+    monkeypatch.setattr(confirmation, "_ask", agree)
     say("submit", file, "--axis", "steps=2")
     assert told == [(1, 6), (2, 9)]
     assert stored(database)[0].revision == 3
@@ -185,14 +185,17 @@ def test_who_submits_between_question_and_answer_is_not_overruled(
 def test_two_that_extend_at_once_both_have_their_values(
     file: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settle, others = consent.Consent.settle, [("extend", "night", "--axis", "seed+=9")]
+    settle, others = (
+        confirmation.Consent.settle,
+        [("extend", "night", "--axis", "seed+=9")],
+    )
 
     def settle_late(*args: object) -> int | None:
         if others:
             say(*others.pop())
         return settle(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(consent.Consent, "settle", settle_late)
+    monkeypatch.setattr(confirmation.Consent, "settle", settle_late)
     say("extend", "night", "--axis", "steps+=40")
     assert stored(database)[0].axes == {"steps": ["8", "20", "40"], "seed": [*"0129"]}
 

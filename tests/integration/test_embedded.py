@@ -35,7 +35,7 @@ from storage.settings import Settings, read_settings
 from storage.sql.database import Database
 from tests.builders import plan_seeds, submit
 from tests.processes import find_servers
-from workers.supervision.reconcile import reconcile
+from workers.supervision.reconciler import reconcile
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ from alembic.migration import MigrationContext
 from storage.errors import DatabaseError
 from storage.files.relabelling import relabel
 from storage.files.verification import Finding, Mislabelled
-from storage.jobs import claims, life
+from storage.jobs import claims, lifecycle
+from storage.jobs.batch_sizes import DatabaseWidths
+from storage.jobs.membership import ADD_LOCK, add_jobs, drop_absent
 from storage.jobs.results import record_done, record_failure
 from storage.jobs.sweeps import retry, save_sweep
-from storage.jobs.widths import DatabaseWidths
-from storage.jobs.wishes import ADD_LOCK, add_jobs, drop_absent
 from storage.sql import engines
 from storage.sql.database import (
     HEAD,
@@ -205,9 +205,9 @@ def test_those_who_change_the_same_jobs_never_lock_each_other_out(
 
     def steer(name: str, chance: random.Random) -> None:
         sweep = submit(database, plan_seeds(1), name=name)
-        life.set_state(database, sweep, chance.choice(["paused", "active"]))
-        life.set_priority(database, sweep, chance.randrange(10))
-        life.settle_all(database)
+        lifecycle.set_state(database, sweep, chance.choice(["paused", "active"]))
+        lifecycle.set_priority(database, sweep, chance.randrange(10))
+        lifecycle.settle_all(database)
         retry(database, sweep)
 
     def plan(name: str, chance: random.Random) -> None:

@@ -13,13 +13,13 @@ from celery import Celery
 from click.testing import CliRunner
 
 from producer.cli import cli
-from producer.commands.overview import choose
+from producer.commands.status_screen import choose
 from producer.commands.submit import submit
 from producer.expansion.expand import BATCH
 from producer.submission import submission
 from storage.broker.queue import QUEUE, waiting
 from storage.errors import DatabaseError
-from storage.jobs import claims, wishes
+from storage.jobs import claims, membership
 from storage.jobs.completeness import Incomplete, find_incomplete, note_complete
 from storage.jobs.sweeps import count_states, find_sweep, save_sweep
 from storage.settings import Settings, read_settings
@@ -116,7 +116,7 @@ def test_a_sweep_that_was_cut_off_with_no_job_is_shown_among_the_first(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as context:
-        context.setattr(wishes, "add_jobs", die)
+        context.setattr(membership, "add_jobs", die)
         with pytest.raises(KeyboardInterrupt):
             submit(spec)
     sweep = find_sweep(database, "night")

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from producer.cli import cli
 from storage.broker.queue import send
 from storage.errors import DatabaseError
-from storage.fleet import roster
-from storage.host.owners import my_host
+from storage.fleet import registry
+from storage.host.worker_ids import my_host
 from storage.jobs import claims
 from storage.jobs.claims import MAX_DEATHS
 from storage.settings import Settings
@@ -32,10 +32,10 @@ from tests.processes import (
 from workers.devices import seat_locks
 from workers.devices.seat_locks import gpu_lock
 from workers.devices.seats import Seat
-from workers.supervision import bench
+from workers.supervision import restart_backoff
 from workers.supervision.child import Child
+from workers.supervision.maintenance import Upkeep
 from workers.supervision.supervisor import Supervisor
-from workers.supervision.upkeep import Upkeep
 
 SMALL = {"width": 8, "height": 8, "steps": 2}
 #: Its command line is longer than any system allows.
@@ -46,7 +46,7 @@ IMPOSSIBLE = Seat(name="cpu9", device="cpu", gpu="H" * 1_000_000)
 def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIGHTSWEEP_PAINTER", "tests.stand_in:make_painter")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr(bench, "BACK_OFF_S", 0.05)
+    monkeypatch.setattr(restart_backoff, "BACK_OFF_S", 0.05)
 
 
 def seats(count: int) -> list[Seat]:
@@ -191,7 +191,7 @@ def test_a_look_that_takes_its_time_makes_nobody_forget_the_last(
         msg = "the database is away"
         raise DatabaseError(msg)
 
-    monkeypatch.setattr(roster, "has_work", look)
+    monkeypatch.setattr(registry, "has_work", look)
     with pytest.raises(DatabaseError):
         upkeep._look_for_work()
     assert known == [False]

@@ -19,8 +19,8 @@ from storage.errors import DatabaseError, DeviceError, UnfitError
 from storage.files.images import ImageFolder
 from storage.fleet.progress import list_workers
 from storage.job import Job
-from storage.jobs import blocks
-from storage.jobs.blocks import blocked_jobs
+from storage.jobs import blocked_groups
+from storage.jobs.blocked_groups import blocked_jobs
 from storage.settings import Settings
 from storage.sql.database import Database
 from storage.sql.schema import workers
@@ -38,17 +38,17 @@ from tests.builders import (
 from tests.kits import OWNER, make_kit
 from tests.processes import PATIENCE_S, wait_until
 from tests.stand_in import StandIn
-from tests.unit.test_roster import ENTRY
+from tests.unit.test_registry import ENTRY
 from tests.work import Unhurried
-from workers.execution import beat as beat_module
-from workers.execution import feed as feed_module
-from workers.execution import kit as kit_module
+from workers.execution import context as kit_module
+from workers.execution import heartbeat as beat_module
+from workers.execution import prefetch as feed_module
 from workers.execution import turn as turn_module
-from workers.execution.beat import Beat
+from workers.execution.heartbeat import Beat
 from workers.execution.turn import Turn
 from workers.painting import Painter, StoppedError, Work
-from workers.process import presence as presence_module
-from workers.process.presence import Presence
+from workers.process import registration as presence_module
+from workers.process.registration import Presence
 from workers.process.tasks import _take, register, should_stop
 from workers.vitals import phases
 from workers.vitals import reports as reports_module
@@ -238,7 +238,7 @@ def test_a_group_that_cannot_be_made_is_set_aside_and_counts_against_no_job(
     monkeypatch.setattr(stand_in, "_misbehave", lambda job: None)
     make_turn().take(keys_of(database))
     assert len(painter.painted) == 1, "a worker that starts again knows of it"
-    blocks.lift_all(database)  # as by a sweep that is submitted
+    blocked_groups.lift_all(database)  # as by a sweep that is submitted
     turn.take(keys_of(database))
     assert states(database) == {0: "done", 1: "done"}
     assert blocked_jobs(database, sweep) == []
@@ -254,7 +254,7 @@ def test_what_keeps_a_worker_from_a_group_is_logged_once_and_on_change(
     turn = make_turn()
 
     def try_again() -> None:
-        blocks.lift_all(database)
+        blocked_groups.lift_all(database)
         turn.take(keys_of(database))
 
     try_again()
@@ -278,11 +278,13 @@ def test_a_group_that_another_worker_could_not_make_is_tried(
     sweep = submit(database, plan_seeds(0, 1, **SMALL))
     turn, group = make_turn(), job_rows(database)[0].group_key
     for host, worker in ((turn.kit.host, "cpu7"), ("elsewhere", turn.kit.worker)):
-        blocks.block(database, group, host=host, worker=worker, reason="no memory")
+        blocked_groups.block(
+            database, group, host=host, worker=worker, reason="no memory"
+        )
     turn.take(keys_of(database))
     assert states(database) == {0: "done", 1: "done"}
     assert blocked_jobs(database, sweep) == []
-    assert len(blocks.resting(database)[group]) == 2, "they would still say so"
+    assert len(blocked_groups.resting(database)[group]) == 2, "they would still say so"
 
 
 @pytest.mark.parametrize("prompt", ["raise", "undevelopable"])

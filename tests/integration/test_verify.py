@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from storage.broker.queue import waiting
-from storage.files import repairs, strays, verification
+from storage.files import orphans, repairs, verification
 from storage.files.images import ImageFolder
 from storage.settings import Settings
 from storage.sql.database import Database, open_database
@@ -55,13 +55,13 @@ def test_a_repair_may_be_killed_at_any_moment_and_repeated(settings, database) -
     make_images(settings, database, *range(401))
     damage(settings, range(400))
     chance = random.Random(7)  # noqa: S311 - moments of death
-    orphans = settings.images / repairs.ORPHANS
+    moved = settings.images / repairs.ORPHANS
     for _ in range(6):
-        before = len(files_below(orphans))
+        before = len(files_below(moved))
         with subprocess.Popen(
             COMMAND, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
-            while process.poll() is None and len(files_below(orphans)) == before:
+            while process.poll() is None and len(files_below(moved)) == before:
                 time.sleep(0.001)
             time.sleep(chance.uniform(0, 0.02))
             process.kill()
@@ -115,7 +115,7 @@ def test_repairs_beside_workers_take_nothing_from_them(settings, database) -> No
 
 def _mend(database: Database, images: Path) -> None:
     lost = found_by([*verification.check_images(database, images, by_digest=True)])
-    nobodys = found_by([*strays.check_files(database, images)])
+    nobodys = found_by([*orphans.check_files(database, images)])
     for _ in repairs.mend(database, images, [*lost, *nobodys]):
         pass
 

@@ -21,10 +21,10 @@ from celery import Celery
 from click.testing import CliRunner
 
 from producer.cli import cli
-from producer.running.crew import GIVE_UP_AFTER, Crew
+from producer.running.local_workers import GIVE_UP_AFTER, Crew
 from storage.host.gpus import Gpu
-from storage.jobs import blocks
-from storage.jobs.blocks import blocked_jobs
+from storage.jobs import blocked_groups
+from storage.jobs.blocked_groups import blocked_jobs
 from storage.settings import Settings
 from storage.sql.database import Database
 from storage.sql.schema import sweeps, workers
@@ -36,7 +36,7 @@ from workers.devices import seat_locks
 from workers.devices import seats as devices
 from workers.devices.seat_locks import SeatLock, gpu_lock
 from workers.devices.seats import Seat, choose_seats
-from workers.supervision import bench
+from workers.supervision import restart_backoff
 from workers.supervision.supervisor import Supervisor
 
 CPU = ("--device", "cpu", "--workers", "1")
@@ -46,7 +46,7 @@ CPU = ("--device", "cpu", "--workers", "1")
 def _faulty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIGHTSWEEP_PAINTER", "tests.faulty_painter:make_painter")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr(bench, "BACK_OFF_S", 0.05)
+    monkeypatch.setattr(restart_backoff, "BACK_OFF_S", 0.05)
 
 
 def roster(database: Database) -> list[Any]:
@@ -198,7 +198,7 @@ def test_a_model_that_kills_the_worker_is_left_alone_and_other_groups_go_on(
     (row,) = [row for row in job_rows(database) if row.state == "pending"]
     assert (row.attempts, row.deaths) == (0, 0)
     short.unlink()
-    blocks.lift_all(database)  # as by a sweep that is submitted
+    blocked_groups.lift_all(database)  # as by a sweep that is submitted
     wait_until(lambda: is_made(database))
 
 

@@ -14,6 +14,7 @@ from storage.catalogue.schedulers import resolve, short_name
 from storage.files.images import ImageFolder, relative_path
 from storage.job import Job, Model, PlannedJob
 from storage.jobs.claims import claim
+from storage.jobs.membership import add_jobs
 from storage.jobs.results import (
     Environment,
     Result,
@@ -22,7 +23,6 @@ from storage.jobs.results import (
     record_failure,
 )
 from storage.jobs.sweeps import Sweep, save_sweep
-from storage.jobs.wishes import add_jobs
 from storage.settings import Settings, read_settings
 from storage.sql.database import open_database
 from tests.databases import open_new

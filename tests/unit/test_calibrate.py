@@ -12,7 +12,7 @@ from producer.models.cards import ModelCard
 from storage.catalogue.scheduler_sets import choose
 from storage.catalogue.schedulers import effective_options
 from storage.errors import UsageError
-from storage.host.owners import my_name
+from storage.host.worker_ids import my_name
 from storage.job import PlannedJob
 from storage.sql.database import Database
 from tests.builders import make_planned, plan_seeds, submit, take

@@ -6,9 +6,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from producer.cli import cli
-from producer.commands.grid import lay_out
-from producer.sheet.axes import add_parts, choose_axes, named, narrow, pick_parts
+from producer.commands.contact_sheet import lay_out
 from producer.sheet.drawing import GAP, LARGEST_SIDE, _Drawing, draw_sheet
+from producer.sheet.layout import add_parts, choose_axes, named, narrow, pick_parts
 from producer.sheet.lettering import wrap
 from producer.sheet.page import Cell, Panel, Sheet
 from producer.sheet.pages import LARGEST_AREA, MOST_PAGES, _split
@@ -525,7 +525,7 @@ def test_too_many_pages_are_refused_with_the_way_out(store, monkeypatch):
 
 
 def test_too_many_images_are_refused_with_the_way_out(store, monkeypatch):
-    monkeypatch.setattr("producer.commands.grid.MOST_IMAGES", 7)
+    monkeypatch.setattr("producer.commands.contact_sheet.MOST_IMAGES", 7)
 
     with pytest.raises(UsageError, match=r"at most 7 images, .* --fix"):
         lay_out(store[0], "shapes")
@@ -611,7 +611,7 @@ def test_a_sweep_of_which_nothing_is_made_is_refused_at_once(
     tmp_path, store, monkeypatch, more
 ):
     monkeypatch.setattr("producer.sheet.files.draw_sheet", None)
-    monkeypatch.setattr("producer.commands.grid.MOST_IMAGES", 2)
+    monkeypatch.setattr("producer.commands.contact_sheet.MOST_IMAGES", 2)
     planned = plan({"seed": [1, 2, 3], "steps": [2, 20]})
     submit(store[0].settings, "later", planned)
 

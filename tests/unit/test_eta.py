@@ -10,7 +10,7 @@ import pytest
 
 from producer.expansion.expand import Expansion, expand, read_jobs
 from producer.expansion.resolution import make_job
-from producer.sheet.axes import choose_axes
+from producer.sheet.layout import choose_axes
 from producer.sheet.pages import Picture, make_pages
 from producer.spec.sweepfile import read_spec
 from storage.catalogue.pipeline_families import Guidance

@@ -6,9 +6,9 @@ import pytest
 import sqlalchemy as sa
 
 from storage.job import PlannedJob
+from storage.jobs.membership import STEP, Added, add_jobs, drop_absent, find_known
 from storage.jobs.results import record_done, record_failure
 from storage.jobs.sweeps import count_states, save_sweep
-from storage.jobs.wishes import STEP, Added, add_jobs, drop_absent, find_known
 from storage.sql.database import Database
 from storage.sql.schema import jobs, prompts, sweep_jobs
 from tests.builders import (

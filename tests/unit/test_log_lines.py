@@ -8,7 +8,7 @@ import pytest
 
 from workers.vitals.log_lines import LineFormatter
 
-FORGED = "2026-01-02 03:04:05,678 ERROR workers.execution.finish: forged"
+FORGED = "2026-01-02 03:04:05,678 ERROR workers.execution.result_writer: forged"
 FORMAT = "%(levelname)s %(name)s: %(message)s"
 
 

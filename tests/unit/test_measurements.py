@@ -11,9 +11,9 @@ from producer.calibration import busyness
 from producer.calibration.busyness import Load, spread_of, why_busy
 from producer.calibration.conclusions import speed_of
 from producer.calibration.measurements import Measurements
-from storage.host.owners import my_name
+from storage.host.worker_ids import my_name
 from storage.jobs import speeds
-from storage.jobs.widths import DatabaseWidths
+from storage.jobs.batch_sizes import DatabaseWidths
 from storage.sql.database import Database
 from tests.builders import make_planned, plan_seeds, submit, take
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from producer.expansion import meanings
+from producer.expansion import equivalents
 from producer.expansion.expand import Expansion, expand
 from producer.expansion.resolution import meaning_of
 from producer.models.cards import ModelCard
@@ -315,7 +315,7 @@ def test_points_are_compared_once_for_all_questions(
         compared.append(parameters["guidance"])
         return meaning_of(parameters, card)
 
-    monkeypatch.setattr(meanings, "meaning_of", note)
+    monkeypatch.setattr(equivalents, "meaning_of", note)
     expansion = expand_axes(tmp_path, "{guidance: [0, 1, 3], steps: [4, 8]}")
 
     assert expansion.count == len(list(expansion.jobs())) == 4

@@ -11,16 +11,16 @@ from click.testing import CliRunner
 
 from producer.cli import cli
 from producer.commands import plan as plan_module
+from producer.commands.contact_sheet import lay_out
 from producer.commands.find import _place
-from producer.commands.grid import lay_out
 from producer.expansion.expand import Expansion, expand
 from producer.sheet.files import save_pages
 from producer.sheet.lettering import choose_lettering
 from producer.spec.sweepfile import read_spec
 from storage.catalogue.pipeline_families import Guidance
 from storage.job import PlannedJob
+from storage.jobs.membership import Added, add_jobs, drop_absent
 from storage.jobs.sweeps import require_sweeps, save_sweep
-from storage.jobs.wishes import Added, add_jobs, drop_absent
 from storage.sql.database import Database, open_database
 from storage.store import Store
 from tests.unit import cards

@@ -14,11 +14,11 @@ from rich.console import Console
 from producer.cli import cli
 from producer.commands.status import _Question
 from storage.errors import DatabaseError
-from storage.jobs import life
-from storage.jobs.blocks import block
+from storage.jobs import lifecycle
+from storage.jobs.blocked_groups import block
+from storage.jobs.membership import add_jobs
 from storage.jobs.results import record_done, record_failure
 from storage.jobs.sweeps import Sweep, find_sweep, save_sweep
-from storage.jobs.wishes import add_jobs
 from storage.sql.database import Database
 from storage.sql.schema import sweeps, workers
 from tests.builders import (
@@ -167,7 +167,7 @@ def test_an_unknown_axis_names_those_that_exist(
 
 def test_a_paused_sweep_says_why(database: Database) -> None:
     sweep = submit(database, plan_seeds(1))
-    life.set_state(database, sweep, "paused")
+    lifecycle.set_state(database, sweep, "paused")
     with database.write() as connection:
         connection.execute(sa.update(sweeps).values(reason="[bold]21 failed"))
     assert ask()[0]["reason"] == "[bold]21 failed"
@@ -179,7 +179,7 @@ def test_a_paused_sweep_says_why(database: Database) -> None:
 def test_status_is_whole_in_a_pipe(database: Database) -> None:
     name = "n" * 64
     sweep = submit(database, plan_seeds(1), name=name)
-    life.set_state(database, sweep, "paused")
+    lifecycle.set_state(database, sweep, "paused")
     reason = "more than a fifth of the first hundred failed, " * 4 + "as was seen"
     with database.write() as connection:
         connection.execute(sa.update(sweeps).values(reason=reason))
@@ -315,7 +315,7 @@ def test_what_is_left_to_make_comes_first_and_what_is_done_is_folded(
     for number, state in ((24, "cancelled"), (23, "paused")):
         sweep = find_sweep(database, f"{NAME}{number}")
         assert sweep
-        life.set_state(database, sweep, state)
+        lifecycle.set_state(database, sweep, state)
     text = shown(database)
     found = re.findall(r"rain-(\d\d)(?: \((\w+)\))?", text)
     assert found == [

@@ -8,8 +8,8 @@ from producer.cli import cli
 from producer.commands.find import COLUMNS, describe_image
 from producer.commands.schedulers import COLUMNS as SCHEDULER_COLUMNS
 from producer.commands.schedulers import list_schedulers
-from producer.display.fitting import fold, hang, padded, plain, shorten
 from producer.display.tables import CHUNK, Column, fit_widths, table_lines
+from producer.display.text_width import fold, hang, padded, plain, shorten
 from storage.catalogue.schedulers import NAMES
 from storage.store import Store
 from tests.unit.filled_store import filled, make_settings, plan, submit

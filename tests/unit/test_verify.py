@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from producer.cli import cli
-from storage.files import repairs, strays, verification
+from storage.files import orphans, repairs, verification
 from storage.files.folders import take_folder
 from storage.files.images import ImageFolder, relative_path
 from storage.files.verification import Finding
@@ -305,11 +305,11 @@ def test_a_repair_queues_lost_images_again_and_keeps_every_picture(
     ]
     assert "; 4 repaired." in said.stderr
     assert states(database) == {1: "pending", 2: "pending", 3: "pending", 4: "done"}
-    orphans = settings.images / repairs.ORPHANS
-    assert (orphans / relative_path(stranger)).read_bytes() == b"stranger"
-    short = orphans / relative_path(make_job(seed=2).key)
+    moved = settings.images / repairs.ORPHANS
+    assert (moved / relative_path(stranger)).read_bytes() == b"stranger"
+    short = moved / relative_path(make_job(seed=2).key)
     assert short.read_bytes() == b"short"
-    assert len(files_below(orphans)) == 3
+    assert len(files_below(moved)) == 3
     again = verify("--repair", "--full")
     assert (again.exit_code, again.stdout) == (0, "")
 
@@ -398,7 +398,7 @@ def test_an_orphan_whose_job_is_done_meanwhile_is_left_alone(
     (claim,) = take(database)
     make_old(file_of(settings, 1), png("red"))
     hand_back(database, owner="host:1:1", ids=[claim.id])
-    seen = found_by([*strays.check_files(database, settings.images)])
+    seen = found_by([*orphans.check_files(database, settings.images)])
     assert [finding.problem for finding in seen] == ["orphaned"]
     done = {claim.id: make_result(size_bytes=len(png("red")))}
     record_done(database, done, worker="cpu0", environment=ENVIRONMENT)

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from producer.cli import cli
 from producer.models.cards import describe
-from storage.host.stamps import Stamp
+from storage.host.file_stamps import Stamp
 from storage.job import Model
 from storage.jobs.results import record_done
 from storage.models.fingerprint import Digests

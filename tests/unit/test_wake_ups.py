@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from storage.jobs import life, wake_ups
+from storage.jobs import lifecycle, wake_ups
 from storage.jobs.wake_ups import WAKE_UP, runnable_keys
 from storage.sql.database import Database
 from tests.builders import make_job, make_planned, plan_seeds, submit, take
@@ -65,8 +65,8 @@ def test_of_more_groups_than_are_named_otherwise_each_is_named_once(
 
 def test_a_resumed_sweep_leaves_no_group_out(database: Database) -> None:
     sweep = submit(database, [*plan_seeds(*range(WAKE_UP)), WIDE])
-    life.set_state(database, sweep, "paused")
-    woken = life.set_state(database, sweep, "active").woken
+    lifecycle.set_state(database, sweep, "paused")
+    woken = lifecycle.set_state(database, sweep, "active").woken
     assert woken[WIDE.job.group] == [WIDE.job.key]
 
 

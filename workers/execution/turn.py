@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from storage.errors import NightsweepError, UnfitError, in_words
 from storage.jobs import claims
 from storage.jobs.claims import Group
-from workers.execution.feed import Feed
-from workers.execution.finish import Finisher
-from workers.execution.kit import ENDINGS, Kit
+from workers.execution.context import ENDINGS, Kit
+from workers.execution.prefetch import Feed
+from workers.execution.result_writer import Finisher
 from workers.painting import Painter
 from workers.vitals.recent import Recent
 

@@ -23,7 +23,7 @@ class PatientConsumer(Consumer):
     Celery's own tries to reach Redis ever more seldom, until it is every half minute,
     and logs each attempt as an error. The outage ends when Redis gives a message, or
     when a request for one has stood for a while: see `workers.process.tasks` and
-    `workers.process.acks`.
+    `workers.process.late_acks`.
     """
 
     def ensure_connected(self, conn: Any) -> Any:

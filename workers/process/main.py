@@ -25,22 +25,22 @@ from storage.errors import NightsweepError, UsageError, WrongPlaceError
 from storage.files.folders import take_folder
 from storage.files.free_space import WantedFreeSpace
 from storage.files.images import ImageFolder
-from storage.fleet.roster import Entry
-from storage.host.owners import my_host, my_name
+from storage.fleet.registry import Entry
+from storage.host.worker_ids import my_host, my_name
+from storage.jobs.batch_sizes import DatabaseWidths
 from storage.jobs.claims import BEATS_PER_LEASE
-from storage.jobs.widths import DatabaseWidths
 from storage.settings import Settings, read_settings
 from storage.sql.database import open_database, utc_now
 from storage.sql.model_places import DatabasePlaces
 from workers.devices.seats import Seat
-from workers.execution.beat import Beat
-from workers.execution.kit import Answer, Kit, patiently
+from workers.execution.context import Answer, Kit, patiently
+from workers.execution.heartbeat import Beat
 from workers.execution.turn import Turn
 from workers.painting import Painter
-from workers.process.acks import LateAcks
 from workers.process.consumer import PatientConsumer
+from workers.process.late_acks import LateAcks
 from workers.process.pool import TaskPool
-from workers.process.presence import Presence
+from workers.process.registration import Presence
 from workers.process.tasks import register, should_stop
 from workers.vitals import phases
 from workers.vitals.exits import EXIT_WRONG_PLACE, STOP_S

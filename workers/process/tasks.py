@@ -11,10 +11,10 @@ from celery.worker import state
 from storage.broker.queue import CHUNK, MAKE
 from storage.errors import DeviceError, WrongPlaceError
 from storage.files.images import KEY
-from workers.execution.beat import Beat
+from workers.execution.heartbeat import Beat
 from workers.execution.turn import Turn
 from workers.painting import StoppedError
-from workers.process.envelopes import NewEnvelopes
+from workers.process.message_filter import NewEnvelopes
 from workers.vitals import outages
 from workers.vitals.exits import EXIT_UNFIT, EXIT_WRONG_PLACE
 

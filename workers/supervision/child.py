@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from storage.host.owners import name_of, process_name
+from storage.host.worker_ids import name_of, process_name
 from workers.devices.seats import Seat
-from workers.supervision.bench import Bench
+from workers.supervision.restart_backoff import Bench
 from workers.vitals import phases
 from workers.vitals.reports import Listener, Report
 

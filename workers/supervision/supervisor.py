@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from storage.errors import NightsweepError
-from storage.fleet.roster import Entry
-from storage.host.owners import my_host, my_name
+from storage.fleet.registry import Entry
+from storage.host.worker_ids import my_host, my_name
 from storage.sql.database import Database, utc_now
 from workers.devices.seats import Seat
-from workers.supervision.account import Account
-from workers.supervision.bench import MANY
 from workers.supervision.child import Child, Process
-from workers.supervision.leave import Leave
-from workers.supervision.upkeep import Upkeep
+from workers.supervision.exit_rules import Leave
+from workers.supervision.maintenance import Upkeep
+from workers.supervision.restart_backoff import MANY
+from workers.supervision.summary import Account
 from workers.supervision.watchdog import Watchdog, read_limits
 from workers.vitals import phases
 from workers.vitals.exits import EXIT_UNFIT, EXIT_WRONG_PLACE, STOP_S

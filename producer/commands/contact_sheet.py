@@ -1,0 +1,284 @@
+"""The command `nightsweep grid`: a contact sheet of a sweep."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from producer.display.counting import counted
+from producer.display.messages import talk
+from producer.options import program, sweep_option
+from producer.running.sweep_state import describe_incomplete
+from producer.sheet.layout import (
+    Labelled,
+    Labels,
+    add_parts,
+    choose_axes,
+    narrow,
+    pick_parts,
+)
+from producer.sheet.picture import FACTS, FILE_MISSING, Picture
+from producer.spec.problems import listed, shown
+from producer.submission.opening import opened_to_read
+from storage.errors import UsageError
+from storage.jobs import sweeps
+from storage.jobs.completeness import find_incomplete
+from storage.jobs.sweeps import Sweep
+from storage.sql.database import Database
+from storage.sql.filters import Filter
+from storage.store import Store
+
+if TYPE_CHECKING:
+    from producer.sheet.pages import Pages
+
+#: Images beyond which no sheet is made.
+MOST_IMAGES = 50_000
+#: Pixels that the longer side of a cell may have.
+CELL_PX = click.IntRange(16, 2048)
+
+# Texts that a warning names; the rest is counted.
+_MOST_NAMED = 3
+
+
+@click.command(
+    epilog="Example: nightsweep grid first-sweep --rows prompt --cols scheduler"
+)
+@sweep_option("The sweep to draw, as NAME says too.")
+@click.option(
+    "--rows", metavar="AXIS", help="Axis down the left.  [default: a varying one]"
+)
+@click.option(
+    "--cols", metavar="AXIS", help="Axis along the top.  [default: a varying one]"
+)
+@click.option(
+    "--fix",
+    "fixes",
+    metavar="AXIS=VALUE",
+    multiple=True,
+    help="Show only this value of an axis, or values with this part: steps=20, "
+    "prompt=fox. Repeatable.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write: .png, .jpg or .webp.  "
+    "[default: $NIGHTSWEEP_HOME/grids/NAME.png]",
+)
+@click.option(
+    "--cell",
+    metavar="SIZE",
+    type=CELL_PX,
+    help="Pixels of the longer side of an image.  [default: what suits the images]",
+)
+def grid(name: str | None, *, out: Path | None, **asked: Any) -> None:
+    """Draw one labelled contact sheet of a sweep.
+
+    Axes that vary beyond rows and columns get a panel for each of their values. The
+    parts of a prompt, the choices of its braces, are the axes prompt.1, prompt.2 and
+    so on. What does not fit on one page makes several files, without panels and rows
+    of which nothing is made yet. Prints their paths.
+    """
+    # Imported here: Pillow is not needed to show the help.
+    from producer.sheet.files import check_file, save_pages
+    from producer.sheet.lettering import choose_lettering, find_illegible
+
+    name = _require(name)
+    if out is not None:
+        check_file(out)
+    with Store() as store:
+        file = out or store.settings.home / "grids" / f"{name}.png"
+        with _opened(store, name) as (database, sweep):
+            _refuse_unmade(name, sweeps.count_states(database, sweep))
+            incomplete = find_incomplete(database, sweep)
+        pages = lay_out(store, name, **asked)
+    if pages is None:
+        talk(f"{name} has no such image; show more with fewer --fix.")
+        return
+    _refuse_unmade(name, pages.states, where=" where --fix looks")
+    _refuse_gone(name, pages.states, store.settings.images)
+    lettering = choose_lettering(pages.texts)
+    for path in save_pages(pages, file, lettering=lettering):
+        click.echo(path)
+    talk(_summary(pages))
+    if incomplete:
+        talk(describe_incomplete(name, incomplete))
+    if illegible := find_illegible(pages.texts, lettering):
+        talk(
+            "Warning: no typeface of this machine has all letters of "
+            f"{listed(_name_some(illegible))}; `?` stands for them; "
+            "install one that has them, such as Noto Sans CJK or Noto Emoji."
+        )
+
+
+def lay_out(
+    store: Store,
+    sweep: str,
+    *,
+    rows: str | None = None,
+    cols: str | None = None,
+    fixes: Sequence[str] = (),
+    cell: int | None = None,
+) -> "Pages | None":
+    """Give the pages of a sweep's contact sheet, or None where no image is left.
+
+    Args:
+        store: Where the sweep is.
+        sweep: Its name.
+        rows: Axis down the left; None for the best one.
+        cols: Axis along the top; None for the best one.
+        fixes: As `--fix` takes them.
+        cell: Pixels of a cell's longer side; None for what suits the images.
+
+    Raises:
+        UsageError: The sweep, an axis or a value does not exist, or it is too large.
+    """
+    # Imported here: Pillow is not needed to refuse a wrong name.
+    from producer.sheet.pages import make_pages
+
+    with _opened(store, sweep) as (_, stored):
+        known = stored.axes
+    early = [fix for fix in fixes if fix.partition("=")[0].strip() in known]
+    pictures = _read_pictures(store, sweep, narrow(known, early))
+    if not pictures:
+        return None
+    labels = add_parts(known, (picture.cell for picture in pictures))
+    labels = narrow(labels, fixes)
+    pictures = [each for each in pictures if _is_shown(each.cell, labels)]
+    if not pictures:
+        return None
+    asked = [fix.partition("=")[0].strip() for fix in fixes]
+    asked += [axis for axis in (rows, cols) if axis is not None]
+    layout = choose_axes(pick_parts(labels, asked), rows=rows, cols=cols)
+    return make_pages(sweep, pictures, layout, cell=cell)
+
+
+def _require(name: str | None) -> str:
+    if name:
+        return name
+    msg = "grid must name a sweep, got none; write `nightsweep grid NAME`."
+    raise UsageError(msg)
+
+
+def _refuse_unmade(name: str, states: Mapping[str, int], *, where: str = "") -> None:
+    """Refuse a sheet without an image.
+
+    Args:
+        name: Of the sweep.
+        states: State to the count of its images.
+        where: What was looked at, if not all of the sweep.
+
+    Raises:
+        UsageError: None is made.
+    """
+    if states.get("done") or states.get(FILE_MISSING):
+        return
+    counts = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))
+    msg = (
+        f"a contact sheet must have an image that is made, but {name} has none yet"
+        f"{where} ({counts}); `{program()} status --sweep {name}` says how far it is."
+    )
+    raise UsageError(msg)
+
+
+def _refuse_gone(name: str, states: Mapping[str, int], images: Path) -> None:
+    """Refuse a sheet of which no file is there; it would replace one with pictures.
+
+    Raises:
+        UsageError: None is there.
+    """
+    if states.get("done"):
+        return
+    msg = (
+        f"a contact sheet must have an image whose file is there, but none of the "
+        f"{states[FILE_MISSING]:,} of {name} is in {images}; mount the disk that holds "
+        f"them, and see `{program()} verify`."
+    )
+    raise UsageError(msg)
+
+
+def _name_some(texts: Sequence[str]) -> list[str]:
+    named = [f'"{shown(text)}"' for text in texts[:_MOST_NAMED]]
+    more = len(texts) - len(named)
+    return [*named, f"{more:,} more"] if more else named
+
+
+@contextmanager
+def _opened(store: Store, name: str) -> Iterator[tuple[Database, Sweep]]:
+    with opened_to_read(store.settings) as database:
+        (sweep,) = sweeps.require_sweeps(database, [name])
+        yield database, sweep
+
+
+def _read_pictures(store: Store, sweep: str, labels: Labels) -> list[Picture]:
+    pictures = []
+    rows = store.stream(Filter(sweep=sweep, is_current=True))
+    for row in counted(rows, "Reading images"):
+        cell = _read_cell(row["cell"])
+        if not _is_shown(cell, labels):
+            continue
+        pictures.append(_picture(row, cell, store.settings.images))
+        if len(pictures) > MOST_IMAGES:
+            msg = (
+                f"a contact sheet must have at most {MOST_IMAGES:,} images, "
+                f"{sweep} has more; show less with --fix, such as --fix seed=0."
+            )
+            raise UsageError(msg)
+    return pictures
+
+
+def _read_cell(text: str) -> Labelled:
+    """Read the labels of a job on each axis: one, or several that mean the same."""
+    cell = json.loads(text)
+    return {
+        axis: (label,) if isinstance(label, str) else tuple(label)
+        for axis, label in cell.items()
+    }
+
+
+def _picture(row: Mapping[str, Any], cell: Labelled, images: Path) -> Picture:
+    name = row["scheduler_label"] or row["scheduler"]
+    path = images / row["path"] if row["path"] else None
+    is_gone = path is not None and not path.is_file()
+    return Picture(
+        cell=cell,
+        state=FILE_MISSING if is_gone else row["state"],
+        path=None if is_gone else path,
+        facts={fact: row[fact] for fact in FACTS} | {"scheduler": name},
+    )
+
+
+def _is_shown(cell: Labelled, labels: Labels) -> bool:
+    return all(
+        any(label in labels.get(axis, known) for label in known)
+        for axis, known in cell.items()
+    )
+
+
+def _summary(pages: "Pages") -> str:
+    total = sum(pages.states.values())
+    made, gone = pages.states.get("done", 0), pages.states.get(FILE_MISSING, 0)
+    count = len(pages.sheets)
+    text = f"{count} page{'s' if count > 1 else ''}, {made:,} of {total:,} images made"
+    if gone:
+        text += f", {gone:,} file{'s' if gone > 1 else ''} missing"
+    others = [
+        f"{n:,} {state}"
+        for state, n in sorted(pages.states.items())
+        if state not in ("done", FILE_MISSING)
+    ]
+    if others:
+        text += f" ({', '.join(others)})"
+    if pages.hidden:
+        text += (
+            f"; {pages.hidden:,} more have no place of their own here: "
+            "--fix chooses which are shown"
+        )
+    if pages.unbegun:
+        text += (
+            f"; {pages.unbegun:,} more are in panels and rows of which nothing is made "
+            "yet"
+        )
+    return f"{text}."

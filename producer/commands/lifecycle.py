@@ -1,0 +1,139 @@
+"""The commands `pause`, `resume`, `cancel` and `priority`: the life of a sweep.
+
+Each says what the sweep wants now. A job that another active sweep wants too goes on,
+at the most urgent priority of those that want it.
+"""
+
+from collections.abc import Callable, Sequence
+
+import click
+
+from producer.display.amounts import images
+from producer.display.messages import talk
+from producer.options import program, sweeps_argument
+from producer.running.sweep_state import describe_incomplete
+from producer.submission.opening import (
+    opened_to_read,
+    opened_to_write,
+    tell_who_works,
+    wake,
+)
+from storage.errors import UsageError
+from storage.jobs import lifecycle, sweeps
+from storage.jobs.completeness import find_incomplete
+from storage.jobs.lifecycle import Told
+from storage.jobs.sweeps import PRIORITIES, Sweep
+from storage.settings import read_settings
+from storage.sql.database import Database
+
+#: Changes a sweep, and gives what became of its jobs.
+Change = Callable[[Database, Sweep], Told]
+#: Says what a sweep is now, from its name and its jobs by state.
+Say = Callable[[str, dict[str, int]], str]
+
+
+@click.command(epilog="Example: nightsweep pause first-sweep")
+@sweeps_argument
+def pause(names: Sequence[str]) -> None:
+    """Make no more of a sweep until it is resumed.
+
+    What workers have begun goes back at the end of their step, and what another sweep
+    wants too is made. Several names may be given.
+    """
+    _change(names, _to("paused"), _say_paused)
+
+
+@click.command(epilog="Example: nightsweep resume first-sweep")
+@sweeps_argument
+def resume(names: Sequence[str]) -> None:
+    """Go on with a sweep that was paused or cancelled.
+
+    Several names may be given.
+    """
+    settings = read_settings()
+    _change(names, _to("active"), _say_resumed)
+    with opened_to_read(settings) as database:
+        for sweep in sweeps.require_sweeps(database, names):
+            if _count_unmade(sweeps.count_states(database, sweep)):
+                tell_who_works(database, sweep.name)
+                break
+
+
+@click.command(epilog="Example: nightsweep cancel first-sweep")
+@sweeps_argument
+def cancel(names: Sequence[str]) -> None:
+    """Make no more of a sweep; its images stay.
+
+    What workers have begun goes back at the end of their step, and what another sweep
+    wants too is made. Submitting it again, or `resume`, takes this back. Several names
+    may be given.
+    """
+    _change(names, _to("cancelled"), _say_cancelled)
+
+
+@click.command(epilog="Example: nightsweep priority first-sweep 2")
+@click.argument("words", metavar="NAME... N", nargs=-1, required=True)
+def priority(words: Sequence[str]) -> None:
+    """Make a sweep more or less urgent than others.
+
+    N is 0, first, to 9, last; a new sweep has 5. Workers turn to what is more urgent
+    within seconds. Several names may be given.
+    """
+    *names, last = words
+    if not names or last not in map(str, PRIORITIES):
+        msg = (
+            "priority must end in a number from 0, first, to 9, last, got "
+            f"{' '.join(words)!r}; write `nightsweep priority NAME 2`."
+        )
+        raise UsageError(msg)
+    number = int(last)
+    _change(
+        names,
+        lambda database, sweep: lifecycle.set_priority(database, sweep, number),
+        lambda name, jobs: f"{name} has priority {number}: {_unmade(jobs)} to make.",
+    )
+
+
+def _to(state: str) -> Change:
+    return lambda database, sweep: lifecycle.set_state(database, sweep, state)
+
+
+def _change(names: Sequence[str], change: Change, say: Say) -> None:
+    settings = read_settings()
+    with opened_to_write(settings) as database:
+        for sweep in sweeps.require_sweeps(database, names):
+            told = change(database, sweep)
+            now = sweeps.find_sweep(database, sweep.name) or sweep
+            wake(settings, told.woken, priority=now.priority)
+            talk(say(sweep.name, sweeps.count_states(database, sweep)))
+            found = find_incomplete(database, sweep)
+            if found and now.state != "cancelled":
+                talk(describe_incomplete(sweep.name, found))
+
+
+def _say_paused(name: str, jobs: dict[str, int]) -> str:
+    return (
+        f"{name} is paused: {_unmade(jobs)} to make; go on with `{program()} resume "
+        f"{name}`."
+    )
+
+
+def _say_resumed(name: str, jobs: dict[str, int]) -> str:
+    failed = sum(jobs.get(state, 0) for state in sweeps.FAILED)
+    more = f"; {failed:,} failed, `{program()} retry {name}` tries them again"
+    return f"{name} is active: {_unmade(jobs)} to make{more if failed else ''}."
+
+
+def _say_cancelled(name: str, jobs: dict[str, int]) -> str:
+    return (
+        f"{name} is cancelled: {images(jobs.get('done', 0))} made, {_unmade(jobs)} "
+        "left out unless another sweep wants them."
+    )
+
+
+def _unmade(jobs: dict[str, int]) -> str:
+    return images(_count_unmade(jobs))
+
+
+def _count_unmade(jobs: dict[str, int]) -> int:
+    return jobs.get("pending", 0) + jobs.get("leased", 0)

@@ -1,0 +1,93 @@
+"""How far a sweep is, in numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from producer.display.amounts import images
+from producer.options import program
+from storage.jobs import sweeps
+from storage.jobs.blocked_groups import Blocked, blocked_jobs
+from storage.jobs.completeness import Incomplete, find_incomplete
+from storage.jobs.sweeps import Sweep
+from storage.sql.database import Database
+from storage.sql.schema import JOB_STATES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How far a sweep is.
+
+    Attributes:
+        sweep: Its name.
+        state: `active`, `paused` or `cancelled`.
+        reason: Why it is paused, where it paused itself.
+        priority: 0, first, to 9, last.
+        total: Jobs that it wants.
+        pending: Jobs that wait.
+        leased: Jobs in a worker's hands.
+        done: Finished images.
+        failed: Jobs that failed; `nightsweep find --state failed` says why.
+        quarantined: Jobs that killed their worker, again and again.
+        images_per_s: Of the last minute.
+        eta_s: Seconds until the end at that rate; None where nobody works on it.
+        blocked: What holds unmade jobs up, and where.
+        incomplete: How far its submission came; None where all its jobs are stored.
+    """
+
+    sweep: str
+    state: str
+    reason: str | None = None
+    priority: int = sweeps.NORMAL_PRIORITY
+    total: int
+    pending: int
+    leased: int
+    done: int
+    failed: int
+    quarantined: int
+    images_per_s: float
+    eta_s: float | None
+    blocked: Sequence[Blocked] = ()
+    incomplete: Incomplete | None = None
+
+    @property
+    def unmade(self) -> int:
+        """Jobs that will be made yet."""
+        return self.pending + self.leased
+
+
+def standing(database: Database, sweep: Sweep) -> Standing:
+    """Say how far a sweep is, and what it is by now."""
+    now = sweeps.find_sweep(database, sweep.name) or sweep
+    counts = sweeps.count_states(database, sweep)
+    rate = sweeps.recent_rate(database, sweep)
+    unmade = counts.get("pending", 0) + counts.get("leased", 0)
+    return Standing(
+        sweep=sweep.name,
+        state=now.state,
+        reason=now.reason,
+        priority=now.priority,
+        total=sum(counts.values()),
+        **{state: counts.get(state, 0) for state in JOB_STATES},
+        images_per_s=round(rate, 3),
+        eta_s=round(unmade / rate, 1) if rate and counts.get("leased") else None,
+        blocked=blocked_jobs(database, sweep),
+        incomplete=find_incomplete(database, sweep),
+    )
+
+
+def describe_incomplete(sweep: str, found: Incomplete) -> str:
+    """Say in a sentence that jobs of a sweep are not stored, and what to do."""
+    return (
+        f"{sweep}: its submission was cut off, or is still at work: "
+        f"{found.stored:,} of {images(found.wanted)} stored; go on with "
+        f"`{program()} submit {sweep}`."
+    )
+
+
+def describe(blocked: Blocked) -> str:
+    """Say in a sentence what cannot be made, by whom and why."""
+    workers = ", ".join(blocked.workers)
+    return (
+        f"{images(blocked.images)} cannot be made by {workers} on {blocked.host}: "
+        f"{blocked.reason}"
+    )

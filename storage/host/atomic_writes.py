@@ -1,0 +1,38 @@
+"""Files that a kill leaves as they were, or whole."""
+
+import glob
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from storage.host.worker_ids import is_dead, my_name
+
+#: Stands for the `:` in the name of a process, which some file systems refuse.
+_COLON = "+"
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """Give a path to write to; at the end of the block it takes the file's place.
+
+    What killed processes of this machine left of the same file is removed.
+
+    Raises:
+        OSError: It cannot; the file is as it was.
+    """
+    _remove_left(file)
+    fresh = file.with_name(f".{file.name}.{my_name().replace(':', _COLON)}.tmp")
+    try:
+        yield fresh
+        fresh.replace(file)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _remove_left(file: Path) -> None:
+    start, end = f".{file.name}.", ".tmp"
+    for left in file.parent.glob(f"{glob.escape(start)}*{end}"):
+        writer = left.name.removeprefix(start).removesuffix(end)
+        if is_dead(writer.replace(_COLON, ":")):
+            with suppress(OSError):
+                left.unlink()

@@ -1,0 +1,290 @@
+"""How far a sweep is, in numbers and in words."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from producer import options
+from producer.commands.plan import size
+from producer.commands.run import _conclude, _News
+from producer.display.amounts import duration
+from producer.running.local_workers import Crew
+from producer.running.pace import Pace
+from producer.running.progress import progress_shown
+from producer.running.sweep_state import Standing, standing
+from storage.fleet.progress import Worker
+from storage.jobs.claims import claim
+from storage.jobs.results import record_done, record_failure
+from storage.settings import Settings
+from storage.sql.database import Database
+from tests.builders import ENVIRONMENT, make_result, plan_seeds, submit, take
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+
+def make_standing(**changes: object) -> Standing:
+    values = {
+        "sweep": "night",
+        "state": "active",
+        "total": 10,
+        "pending": 4,
+        "leased": 2,
+        "done": 3,
+        "failed": 1,
+        "quarantined": 0,
+        "images_per_s": 0.5,
+        "eta_s": 12.0,
+    }
+    return Standing(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (42, "42 s"),
+        (420, "7 min"),
+        (12_000, "3 h 20 min"),
+        (190_000, "2 d 4 h"),
+    ],
+)
+def test_seconds_are_said_as_people_say_them(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (812_000, "812 kB"),
+        (3.1e9, "3.1 GB"),
+        (2e15, "2,000 TB"),
+    ],
+)
+def test_bytes_are_said_as_people_say_them(count: float, text: str) -> None:
+    assert size(count) == text
+
+
+def test_a_standing_counts_every_state(database: Database) -> None:
+    sweep = submit(database, plan_seeds(0, 1, 2, 3))
+    first, second, _ = take(database, limit=3)
+    record_done(
+        database, {first.id: make_result()}, worker="cpu0", environment=ENVIRONMENT
+    )
+    record_failure(database, second.id, owner="host:1:1", error="it is bad")
+    now = standing(database, sweep)
+    assert (now.total, now.pending, now.leased) == (4, 1, 1)
+    assert (now.done, now.failed, now.quarantined) == (1, 1, 0)
+    assert now.unmade == 2
+    assert claim(database, owner="o", lease_s=9, limit=9, keys=[first.job.key]) == []
+
+
+def test_progress_for_a_log_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with progress_shown(make_standing()) as show:
+        show(make_standing(), [])
+        show(make_standing(done=4), [])
+        show(make_standing(pending=0, leased=0, done=9), [])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("night: 4 of 10 (40.0%)")
+    assert lines[-1].startswith("night: 10 of 10 (100.0%)")
+    assert "1 failed" in lines[-1]
+    assert len(lines) == 2
+
+
+def test_a_log_says_what_the_workers_do_before_the_first_image(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producer.running.progress.LINE_S", 0.0)
+    waiting = make_standing(done=0, failed=0, pending=8)
+    with progress_shown(waiting) as show:
+        show(waiting, [])
+        for phase in ("starting", "downloading", "loading", "painting"):
+            show(waiting, [make_worker(phase="idle"), make_worker(phase=phase)])
+        show(waiting, [make_worker(phase="painting", silent_s=99.0)])
+    assert capsys.readouterr().err.splitlines() == [
+        "night: 0 of 10 (0.0%)",
+        "night: 0 of 10 (0.0%) starting the workers",
+        "night: 0 of 10 (0.0%) downloading the model",
+        "night: 0 of 10 (0.0%) loading the model",
+        "night: 0 of 10 (0.0%) painting",
+        "night: 0 of 10 (0.0%)",
+    ]
+
+
+def test_the_share_in_a_log_is_that_of_the_images_beside_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with progress_shown(make_standing()) as show:
+        show(make_standing(), [make_worker(in_hand=1.9)])
+    said = capsys.readouterr().err
+    assert said == "night: 4 of 10 (40.0%) painting · 1 failed\n"
+
+
+def test_every_line_of_a_log_says_what_is_waited_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producer.running.progress.LINE_S", 0.0)
+    waiting = make_worker(phase="waiting", detail="1.0 GB must stay free")
+    with progress_shown(make_standing()) as show:
+        for _ in range(2):
+            show(make_standing(), [make_worker(phase="idle"), waiting])
+        show(make_standing(), [make_worker(phase="benched")])
+    line = "night: 4 of 10 (40.0%) waiting: 1.0 GB must stay free · 1 failed"
+    assert capsys.readouterr().err.splitlines() == [
+        line,
+        line,
+        "night: 4 of 10 (40.0%) every worker is benched · 1 failed",
+    ]
+
+
+def test_while_all_wait_no_time_left_is_said() -> None:
+    evening = Evening()
+    evening.pass_time(5, done=5, phase="painting")
+    assert evening.pass_time(1, done=5, phase="waiting") == "waiting"
+    assert evening.pass_time(1, done=5, phase="benched") == "every worker is benched"
+    said = evening.pass_time(0, done=5, phase="painting")
+    assert said == "1.00 images/s · 5.0 s left"
+
+
+class Evening:
+    """A sweep of ten images, and a clock that only the test moves."""
+
+    def __init__(self) -> None:
+        self.time_s = 0.0
+        self.pace = Pace(self.standing(0), clock=lambda: self.time_s)
+
+    def standing(self, done: int) -> Standing:
+        return make_standing(done=done, failed=0, pending=8 - done, leased=2)
+
+    def pass_time(self, seconds: float, *, done: int, models: int = 1, **doing: Any):
+        self.time_s += seconds
+        worker = make_worker(**doing)
+        self.pace.look(self.standing(done), [worker], models=models)
+        return self.pace.text()
+
+
+def test_loading_is_no_part_of_the_rate() -> None:
+    evening = Evening()
+    assert evening.pass_time(100, done=0, phase="loading") == "loading the model"
+    assert evening.pass_time(1, done=0, phase="painting") == "painting"
+    said = evening.pass_time(4, done=5, phase="painting")
+    assert said == "1.00 images/s · 5.0 s left"
+
+
+def test_models_that_are_still_to_be_loaded_are_part_of_the_time_left() -> None:
+    evening = Evening()
+    evening.pass_time(100, done=0, phase="loading", models=2)
+    said = evening.pass_time(5, done=5, phase="painting", models=2)
+    assert said == "1.00 images/s · 2 min left"
+    said = evening.pass_time(50, done=5, phase="loading", models=1)
+    assert said == "loading the model · 80 s left"
+    assert evening.pass_time(0, done=5, phase="painting") == (
+        "1.00 images/s · 5.0 s left"
+    )
+
+
+def test_steps_of_images_in_hand_are_progress() -> None:
+    evening = Evening()
+    evening.pass_time(10, done=0, phase="painting", in_hand=0.5)
+    assert evening.pass_time(10, done=0, phase="painting", in_hand=1.0) == (
+        "20 s an image · 3 min left"
+    )
+    assert evening.pace.ended == 1.0
+    evening.pass_time(10, done=0, phase="painting", in_hand=0.0)  # it was killed
+    assert evening.pace.ended == 0.0
+    # Of what workers have in hand, every job has its share.
+    worker = make_worker(in_hand=6.0)
+    evening.pace.look(evening.standing(0), [worker], others=6)
+    assert evening.pace.ended == 1.5
+    freed = make_standing(done=0, failed=0, pending=10, leased=0)
+    evening.pace.look(freed, [worker])  # it died, and its row is there yet
+    assert evening.pace.ended == 0.0
+
+
+def test_a_rate_is_taken_from_an_image_at_the_least() -> None:
+    evening = Evening()
+    for _ in range(9):
+        said = evening.pass_time(100, done=0, phase="painting", in_hand=0.5)
+    assert said.startswith("1,800 s an image · ")
+    said = evening.pass_time(100, done=1, phase="painting", in_hand=0.0)
+    assert said.startswith("1,000 s an image · ")
+
+
+def test_a_bar_has_room_beside_a_long_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    first = make_standing(sweep="a-very-long-name-of-a-sweep-that-goes-on-and-on")
+    with progress_shown(first) as show:
+        show(first, [make_worker(in_hand=1.9)])
+    line = capsys.readouterr().err
+    assert " 4/10 painting" in line  # steps of two images are not images
+    assert "a-very-long-name-of-a-s… " in line
+    assert "━━━━━━━━━━" in line
+
+
+def make_worker(**changes: Any) -> Worker:
+    return replace(
+        Worker(
+            name="gpu0",
+            host="night3",
+            gpu="H200",
+            phase="painting",
+            detail="a model",
+            images=7,
+            images_per_s=None,
+            silent_s=1.0,
+        ),
+        **changes,
+    )
+
+
+def test_a_run_that_somebody_paused_says_both_ways_to_go_on(
+    settings: Settings,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.argv", ["nightsweep", "run", "night.yaml"])
+    paused = make_standing(state="paused", failed=0, pending=6, leased=0, done=4)
+    assert _conclude(paused, Crew(settings, {})) == 1
+    program = options.program()
+    assert capsys.readouterr().err.splitlines() == [
+        "night is paused.",
+        f"6 images unmade; go on here with `{program} run night.yaml`, or let workers "
+        f"elsewhere go on with `{program} resume night`.",
+    ]
+
+
+def test_who_is_benched_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    news = _News()
+    benched = make_worker(phase="benched", detail="its device failed")
+    for _ in range(2):
+        news.tell([benched, make_worker(name="gpu1")])
+        news.tell([make_worker()])
+    said = capsys.readouterr().err
+    assert said == "Worker gpu0 on night3 is benched: its device failed\n"
+
+
+def test_an_outage_is_said_when_it_begins_and_when_it_ends(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    news = _News()
+    news.tell([make_worker()])
+    news.tell_reason("the database is away")
+    news.tell([make_worker(phase="waiting", detail="Redis is away")])
+    news.tell([make_worker()])
+    said = capsys.readouterr().err
+    assert said == "Waiting: the database is away\nGoing on.\n"
+
+
+def test_what_a_silent_worker_said_is_old(capsys: pytest.CaptureFixture[str]) -> None:
+    news = _News()
+    news.tell([make_worker(phase=each, silent_s=61) for each in ("benched", "waiting")])
+    assert not capsys.readouterr().err

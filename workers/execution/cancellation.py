@@ -1,0 +1,83 @@
+"""Jobs that nobody wants any more: a thread that takes them out of a worker's hands.
+
+When a sweep is paused or cancelled, its jobs that only wait here go back at once; the
+painter is told of those in its hands, lets them go at the end of its step, and they go
+back too, as if never begun.
+"""
+
+import threading
+from contextlib import suppress
+
+from storage.errors import DatabaseError
+from storage.job import Job
+from storage.jobs import claims
+from workers.execution.context import Kit, ending
+from workers.execution.prefetched import Stock
+
+#: Seconds between two looks at what is still wanted.
+LOOK_S = 0.5
+
+
+class Withdrawal:
+    """Looks now and then which jobs of a stock are not wanted any more.
+
+    Attributes:
+        trouble: What ended its thread, if anything did.
+    """
+
+    def __init__(self, kit: Kit, stock: Stock, changed: threading.Condition) -> None:
+        """Look at nothing yet.
+
+        Args:
+            kit: Where jobs are claimed, and by whom.
+            stock: The jobs.
+            changed: Held while the stock is touched, and told of each change.
+        """
+        self.trouble: Exception | None = None
+        self._kit = kit
+        self._stock = stock
+        self._changed = changed
+        #: Ids of what the painter is to let go, and of what it did.
+        self._unwanted: set[int] = set()
+        self._let_go: list[int] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="wishes", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """Look no more, and hand back what was let go last."""
+        self._ended.set()
+        self._thread.join()
+        self._kit.hand_back(self._let_go)
+
+    def take(self) -> list[Job]:
+        """Give the jobs in hand that are not wanted, each once; they go back."""
+        if not self._unwanted:
+            return []
+        with self._changed:
+            gone = self._stock.withdraw_in_hand(self._unwanted)
+            self._unwanted = set()
+            self._let_go += [claim.id for claim in gone]
+            self._changed.notify_all()
+        return [claim.job for claim in gone]
+
+    def _run(self) -> None:
+        try:
+            while not self._ended.wait(LOOK_S):
+                # While the database is away nobody can have changed a wish either.
+                with suppress(DatabaseError):
+                    self._look()
+        except Exception as exc:  # noqa: BLE001 - the painter's thread raises it
+            self.trouble = ending(exc)
+
+    def _look(self) -> None:
+        unwanted = claims.unwanted(self._kit.database, self._kit.owner)
+        with self._changed:
+            gone = self._stock.withdraw_waiting(unwanted)
+            back, self._let_go = self._let_go, []
+            self._unwanted = unwanted.difference(back)
+            self._changed.notify_all()
+        self._kit.hand_back([*back, *(claim.id for claim in gone)])

@@ -1,0 +1,158 @@
+"""The beat: a thread that keeps a worker's message and leases while it works."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from celery import Celery
+
+from storage.broker.queue import redis_client
+from storage.errors import NightsweepError, WrongPlaceError
+from storage.jobs import claims
+from storage.jobs.claims import BEATS_PER_LEASE
+from storage.sql.database import Database
+from workers.vitals import clocks, outages
+from workers.vitals.clocks import Moment
+
+log = logging.getLogger(__name__)
+
+#: Share of a lease for which it is sure: what is left of it is for writing a file.
+SURE = 0.5
+
+
+class Beat:
+    """Tells Redis and SQL, every few seconds, that the work in hand goes on.
+
+    One per worker process; `held` is the set of job ids in hand.
+    """
+
+    def __init__(
+        self, app: Celery, database: Database, *, owner: str, lease_s: float
+    ) -> None:
+        """Take what the beat talks to; it starts with the first message.
+
+        Args:
+            app: Whose messages are kept.
+            database: Where the leases are.
+            owner: This worker's name in them.
+            lease_s: Seconds that a lease lasts.
+        """
+        self._app = app
+        self._database = database
+        self._owner = owner
+        self._lease_s = lease_s
+        self._leases = f"{owner} leases"
+        self._lock = threading.Lock()
+        self._asking = threading.Lock()
+        #: When their leases began last, at the earliest.
+        self._held: dict[int, Moment] = {}
+        self._lost: set[int] = set()
+
+    @contextmanager
+    def during(self, delivery_tag: str | None) -> Iterator[None]:
+        """Beat while the block runs, for the message with that tag."""
+        ended = threading.Event()
+        thread = threading.Thread(
+            target=self._run, args=(delivery_tag, ended), name="beat", daemon=True
+        )
+        thread.start()
+        is_over = False
+        try:
+            yield
+            is_over = True
+        finally:
+            ended.set()
+            thread.join()
+            outages.end(self._leases, is_over=is_over)
+
+    def hold(self, *ids: int) -> None:
+        """Keep the leases of these jobs too, from now on."""
+        with self._lock:
+            self._held.update(dict.fromkeys(ids, clocks.now()))
+            self._lost.difference_update(ids)  # claimed anew after it was lost
+
+    def let_go(self, *ids: int) -> None:
+        """Keep the leases of these jobs no more."""
+        with self._lock:
+            for job_id in ids:
+                self._held.pop(job_id, None)
+            self._lost.difference_update(ids)
+
+    def has_lost(self, job_id: int) -> bool:
+        """Tell whether somebody else was given a job that is in hand here."""
+        with self._lock:
+            return job_id in self._lost
+
+    def is_sure_of(self, job_id: int) -> bool:
+        """Tell whether a job in hand is still this worker's, when it matters.
+
+        SQL is asked only where its lease may have ended: after an outage, or where this
+        process or its machine stood still.
+
+        Raises:
+            DatabaseError: SQL must be asked, and cannot be reached.
+        """
+        if self._is_in_doubt(job_id):
+            with self._asking:
+                # Who had to wait here has the answer that another thread got.
+                if self._is_in_doubt(job_id):
+                    self._keep_leases()
+        with self._lock:
+            return job_id in self._held
+
+    def _is_in_doubt(self, job_id: int) -> bool:
+        with self._lock:
+            since = self._held.get(job_id)
+        if since is None:
+            return False
+        elapsed_s = clocks.seconds_between(since, clocks.now())
+        return elapsed_s > SURE * self._lease_s
+
+    def _run(self, delivery_tag: str | None, ended: threading.Event) -> None:
+        while True:
+            self._beat(delivery_tag)
+            if ended.wait(self._lease_s / BEATS_PER_LEASE):
+                return
+
+    def _beat(self, delivery_tag: str | None) -> None:
+        # Each by itself: leases are kept while Redis is away, and the other way round.
+        self._try(self._keep_leases, who=self._leases)
+        if delivery_tag:
+            self._try(lambda: self._keep_message(delivery_tag), who=outages.REDIS)
+
+    def _try(self, act: Callable[[], None], *, who: str) -> None:
+        try:
+            act()
+        except WrongPlaceError:
+            pass  # no outage; the painter's thread meets it too, and says so
+        except NightsweepError as exc:
+            outages.begin(who, exc)
+        except Exception:  # whatever it is, leases are not lost for it
+            log.exception("A beat failed.", extra={"action": "beat_failed"})
+        else:
+            outages.end(who)
+
+    def _keep_message(self, delivery_tag: str) -> None:
+        with redis_client(self._app) as client:
+            client.zadd("unacked_index", {delivery_tag: time.time()}, xx=True)
+
+    def _keep_leases(self) -> None:
+        with self._lock:
+            held = dict(self._held)
+        if not held:
+            return
+        began = clocks.now()
+        kept = claims.renew(
+            self._database, owner=self._owner, ids=held, lease_s=self._lease_s
+        )
+        with self._lock:
+            for job_id, since in held.items():
+                if self._held.get(job_id) != since:
+                    continue  # let go meanwhile, or claimed anew
+                if job_id in kept:
+                    self._held[job_id] = began
+                else:
+                    del self._held[job_id]
+                    self._lost.add(job_id)

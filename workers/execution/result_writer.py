@@ -1,0 +1,321 @@
+"""The finisher: what is painted becomes files and rows, beside the next steps.
+
+A few threads turn what was painted into pictures and files. One more writes the rows,
+many in one transaction: what has gathered while it wrote the last ones. A file always
+comes first: a row that says "done" has its picture.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+from typing import Self
+
+from storage.errors import DeviceError, JobError, in_words
+from storage.files.images import relative_path
+from storage.host.environment import Environment
+from storage.jobs.claims import Claim
+from storage.jobs.results import Result, Timings, record_done, record_failure
+from storage.sql.database import seconds_between, utc_now
+from workers.execution.context import ENDINGS, Answer, Kit, ending
+from workers.execution.encode import encode
+from workers.painting import Painting
+from workers.vitals import phases
+from workers.vitals.recent import Recent
+
+log = logging.getLogger(__name__)
+
+#: Widths of jobs that may be in the making; with more, the painter waits.
+WIDTHS_IN_HAND = 2
+#: Jobs that may be in the making however narrow the batch is.
+LEAST_IN_HAND = 4
+#: Seconds that a row waits for others to share its transaction.
+LINGER_S = 0.1
+#: Seconds between two looks whether to go on waiting.
+TICK_S = 0.1
+#: Seconds that memory is waited for. A batch beside this one may end, or a program; but
+#: where this process has it all, only its end helps.
+SHORTAGE_S = 120.0
+
+Develop = Callable[[], Painting]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    claim: Claim
+    result: Result
+    environment: Environment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failed:
+    claim: Claim
+    error: str
+
+
+class Finisher:
+    """Threads that finish the jobs of one group; use it as a context.
+
+    At its end all that it took over is written, also when the worker is to stop; only
+    an outage that a stop cuts short leaves jobs unmade, and they are handed back.
+
+    Attributes:
+        trouble: What ends the work, if anything did: `StoppedError`, `UnfitError` or
+            `DeviceError`. Raised at the context's end, unless another error is.
+    """
+
+    def __init__(self, kit: Kit, recent: Recent) -> None:
+        """Start nothing yet.
+
+        Args:
+            kit: Where files and rows go.
+            recent: Is told of each image, and of each unforeseen error.
+        """
+        self.trouble: Exception | None = None
+        self._kit = kit
+        self._recent = recent
+        self._changed = threading.Condition()
+        self._count = 0
+        self._most = LEAST_IN_HAND
+        self._rows: list[_Done | _Failed] = []
+        self._abandoned: list[Claim] = []
+        self._hurried = self._closed = False
+        self._developers = ThreadPoolExecutor(kit.developers, "develop")
+        self._writer = threading.Thread(target=self._write, name="write", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start the writer."""
+        self._writer.start()
+        return self
+
+    def __exit__(self, kind: object, *_exc: object) -> None:
+        """Write all that is left and end the threads."""
+        self._developers.shutdown()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._writer.join()
+        if isinstance(self.trouble, DeviceError):
+            self._kit.suspect(self._abandoned, self.trouble)
+        else:
+            self._kit.hand_back([claim.id for claim in self._abandoned])
+        if self.trouble and kind is None:
+            raise self.trouble
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job that was taken over is not written yet."""
+        return self._count > 0
+
+    def expect(self, width: int) -> None:
+        """Take note of how many jobs are painted at once."""
+        with self._changed:
+            self._most = max(LEAST_IN_HAND, WIDTHS_IN_HAND * width)
+
+    def keep(self, claim: Claim, develop: Develop) -> None:
+        """Take over a painted job; wait while too many are in the making.
+
+        Raises:
+            Exception: The finisher's `trouble`; the job was not taken over.
+        """
+        self._begin()
+        self._developers.submit(self._develop, claim, develop)
+
+    def fail(self, claim: Claim, error: str) -> None:
+        """Take over a failed job; wait and raise as `keep` does."""
+        self._begin()
+        self._add(_Failed(claim=claim, error=error))
+
+    def settle(self, check: Callable[[], None]) -> None:
+        """Wait until all is written; `check` raises when to give up."""
+        with self._changed:
+            self._hurried = True
+            self._changed.notify_all()
+            while self._count:
+                check()
+                self._changed.wait(TICK_S)
+
+    def _begin(self) -> None:
+        with self._changed:
+            # How long that takes is up to the developers, and the disk.
+            with phases.during(phases.IDLE):
+                self._changed.wait_for(lambda: self._count < self._most or self.trouble)
+            if self.trouble:
+                raise self.trouble
+            self._count += 1
+            self._hurried = False
+
+    def _add(self, row: _Done | _Failed) -> None:
+        with self._changed:
+            self._rows.append(row)
+            self._changed.notify_all()
+
+    def _abandon(self, claims: Sequence[Claim], exc: Exception) -> None:
+        with self._changed:
+            self.trouble = self.trouble or ending(exc)
+            self._abandoned += claims
+            self._changed.notify_all()
+
+    def _end(self, count: int) -> None:
+        with self._changed:
+            self._count -= count
+            self._changed.notify_all()
+
+    def _develop(self, claim: Claim, develop: Develop) -> None:
+        try:
+            row = self._make(claim, develop)
+        except Exception as exc:  # noqa: BLE001 - the painter's thread raises it
+            self._abandon([claim], exc)
+            self._end(1)
+            return
+        if row:
+            self._add(row)
+        else:
+            self._kit.beat.let_go(claim.id)
+            self._end(1)
+
+    def _make(self, claim: Claim, develop: Develop) -> _Done | _Failed | None:
+        """Make the file; None where the job is somebody else's by now."""
+        try:
+            with phases.during(phases.PAINTING):  # what is left of it
+                painting = develop()
+            with phases.during(phases.STORING):
+                done = self._save(claim, painting)
+        except (*ENDINGS, MemoryError):
+            raise
+        except JobError as exc:
+            return _Failed(claim=claim, error=str(exc))
+        except Exception as exc:
+            key = claim.job.key
+            log.exception("Job %s failed.", key, extra={"action": "job_failed"})
+            error = in_words(exc)
+            self._recent.surprised_by(error)
+            return _Failed(claim=claim, error=error)
+        if done:
+            self._recent.made_one()
+        return done
+
+    def _save(self, claim: Claim, painting: Painting) -> _Done | None:
+        job = claim.job
+        # Where the work is to end, what is left has one attempt.
+        until = time.perf_counter() + (0.0 if self.trouble else SHORTAGE_S)
+        image, place = painting.image, painting.place
+        made = replace(job, model=job.model.at(place)) if place else job
+        (content, digest), encode_s = self._timed(
+            lambda: encode(image, made, scheduler=claim.scheduler, until=until)
+        )
+        is_stored, store_s = self._timed(lambda: self._store(claim, content))
+        if not is_stored:
+            return None
+        result = Result(
+            path=relative_path(job.key),
+            size_bytes=len(content),
+            pixel_sha256=digest,
+            engine=painting.engine,
+            batch_width=painting.batch_width,
+            slot=painting.slot,
+            evaluations=painting.evaluations,
+            timings=Timings(
+                queue_s=seconds_between(claim.created_at, claim.claimed_at),
+                load_s=painting.load_s,
+                encode_s=painting.encode_s,
+                denoise_s=painting.denoise_s,
+                decode_s=painting.decode_s,
+                save_s=encode_s + store_s,
+            ),
+            decode_dtype=painting.decode_dtype,
+            peak_bytes=painting.peak_bytes,
+            warm_up=painting.warm_up,
+            finished_at=utc_now(),
+            place=place,
+        )
+        return _Done(claim=claim, result=result, environment=painting.environment)
+
+    def _timed(self, act: Callable[[], Answer]) -> tuple[Answer, float]:
+        """Do it patiently; return the seconds of the time that it succeeded, too."""
+
+        def time_once() -> tuple[Answer, float]:
+            began = time.perf_counter()
+            return act(), time.perf_counter() - began
+
+        return self._kit.patiently(time_once)
+
+    def _store(self, claim: Claim, content: bytes) -> bool:
+        """Write the file, unless somebody else makes the job by now; tell which.
+
+        Theirs would be replaced, and their row would tell of another file. That is left
+        to a worker that stands still, or a disk that hangs, for half a lease in here.
+        """
+        if not self._kit.beat.is_sure_of(claim.id):
+            return False
+        self._kit.images.save(claim.job.key, content)
+        return True
+
+    def _write(self) -> None:
+        while rows := self._next_rows():
+            try:
+                self._record(rows)
+            except Exception as exc:  # noqa: BLE001 - the painter's thread raises it
+                self._abandon([row.claim for row in rows], exc)
+            self._end(len(rows))
+
+    def _next_rows(self) -> list[_Done | _Failed]:
+        """Wait for rows, and a moment for more; none come after the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._rows or self._closed)
+            self._changed.wait_for(self._is_in_a_hurry, LINGER_S)
+            rows, self._rows = self._rows, []
+        return rows
+
+    def _is_in_a_hurry(self) -> bool:
+        return self._closed or self._hurried or len(self._rows) >= self._most
+
+    def _record(self, rows: Sequence[_Done | _Failed]) -> None:
+        group = rows[0].claim.job.group
+        done = [row for row in rows if isinstance(row, _Done)]
+        for environment, results in _by_environment(done):
+            record = partial(
+                record_done,
+                self._kit.database,
+                results,
+                worker=self._kit.worker,
+                environment=environment,
+                owner=self._kit.owner,
+                folder_id=self._kit.images.id,
+            )
+            self._kit.patiently(record)
+        for row in rows:
+            if isinstance(row, _Failed):
+                self._record_failure(row)
+        self._kit.beat.let_go(*(row.claim.id for row in rows))
+        for row in done:
+            key = row.claim.job.key
+            log.info("Stored %s.", key, extra={"action": "job_stored"})
+        if done:
+            self._kit.patiently(lambda: self._kit.lift(group))
+
+    def _record_failure(self, row: _Failed) -> None:
+        key, error = row.claim.job.key, row.error
+        self._recent.failed_one()
+        log.warning("Job %s failed: %s", key, error, extra={"action": "job_failed"})
+        self._kit.patiently(
+            lambda: record_failure(
+                self._kit.database, row.claim.id, owner=self._kit.owner, error=error
+            )
+        )
+
+
+def _by_environment(
+    done: Sequence[_Done],
+) -> Iterator[tuple[Environment, dict[int, Result]]]:
+    # Most often there is one; a strict job beside others makes it two.
+    def text(row: _Done) -> str:
+        return repr(row.environment)
+
+    for _, rows in groupby(sorted(done, key=text), key=text):
+        same = list(rows)
+        yield same[0].environment, {row.claim.id: row.result for row in same}

@@ -1,0 +1,85 @@
+"""A worker's row in the roster, written by itself: now and then, and as it changes."""
+
+import logging
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+
+from storage.errors import NightsweepError
+from storage.fleet import registry
+from storage.fleet.registry import Entry
+from storage.sql.database import Database, utc_now
+from workers.vitals import phases
+from workers.vitals.recent import Recent
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks whether anything changed.
+LOOK_S = 1.0
+#: Seconds after which steps are told of an image that takes longer.
+STEPS_S = 3.0
+
+
+class Presence:
+    """A thread that writes; what it cannot write is left out."""
+
+    def __init__(
+        self, database: Database, entry: Entry, recent: Recent, *, every_s: float
+    ) -> None:
+        """Write nothing yet.
+
+        Args:
+            database: Where the roster is.
+            entry: Who this is.
+            recent: Who counts the images.
+            every_s: Seconds between two signs of life where nothing changes.
+        """
+        self._database = database
+        self._entry = entry
+        self._recent = recent
+        self._every_s = every_s
+        self._written, self._next_sign, self._written_at = entry, 0.0, 0.0
+        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write; it ends with the process."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._write_news()
+            except Exception:
+                log.exception("A look failed.", extra={"action": "presence_failed"})
+                time.sleep(self._every_s)
+            time.sleep(LOOK_S)
+
+    def _write_news(self) -> None:
+        now, moment = self._look(), time.monotonic()
+        if self._is_news(now, moment) or moment >= self._next_sign:
+            with suppress(NightsweepError):
+                registry.note(self._database, now)
+                self._written, self._written_at = now, moment
+                self._next_sign = time.monotonic() + self._every_s
+
+    def _is_news(self, now: Entry, moment: float) -> bool:
+        old = self._written
+        if (now.phase, now.detail) != (old.phase, old.detail):
+            return True
+        # Finished images are progress by themselves, and need no row of this.
+        has_steps = now.in_hand != old.in_hand and now.images == old.images
+        return has_steps and moment - self._written_at >= STEPS_S
+
+    def _look(self) -> Entry:
+        activities = phases.under_way()
+        doing = phases.most_telling(activities)
+        if doing.phase != self._entry.phase:
+            self._entry = replace(self._entry, phase=doing.phase, phase_at=utc_now())
+        return replace(
+            self._entry,
+            detail=doing.detail,
+            images=self._recent.images,
+            images_per_s=self._recent.rate(),
+            in_hand=round(sum(one.part for one in activities), 3),
+        )

@@ -1,0 +1,132 @@
+"""Repair: what was lost, left behind or left half done, while the work goes on."""
+
+import logging
+import time
+from collections.abc import Iterable
+
+from celery import Celery
+
+from storage.broker.queue import send, waiting
+from storage.fleet.progress import able, list_workers
+from storage.host.worker_ids import is_dead, my_host
+from storage.jobs import blocked_groups, claims, lifecycle
+from storage.jobs.claims import BEATS_PER_LEASE
+from storage.jobs.sweeps import NORMAL_PRIORITY
+from storage.jobs.wake_ups import runnable_keys
+from storage.sql.database import Database
+from workers.supervision.maintenance import REPAIR_S
+from workers.vitals import clocks, phases
+from workers.vitals.clocks import Moment
+
+log = logging.getLogger(__name__)
+
+#: Seconds without a look into SQL after which nobody else may have reached it either;
+#: fewer are no gap, since looks are seconds apart by design.
+GAP_S = 2 * REPAIR_S
+#: Seconds between two looks for what a command left half done: all jobs are looked at.
+SETTLE_S = 60.0
+RESENT = {"action": "resent"}
+
+
+class Reconciler:
+    """Reconciles again and again, and is just to workers after an outage of SQL.
+
+    Now and then, what a command left half done is finished too.
+
+    No worker can lengthen its lease while SQL is away. So that what the living have in
+    hand is not given to others when it is back, they get half a lease to do so first;
+    and two beats where nobody knows what was before.
+    """
+
+    def __init__(self, database: Database, app: Celery, *, lease_s: float) -> None:
+        """Take what `reconcile` takes, and the seconds that a lease lasts."""
+        self._database = database
+        self._app = app
+        self._lease_s = lease_s
+        self._looked: Moment | None = None
+        self._told: set[str] = set()
+        self._spares_until = self._settles_at = 0.0
+
+    def __call__(self) -> None:
+        """Reconcile; see `reconcile`."""
+        self._look()
+        now = time.monotonic()
+        if now >= self._settles_at:
+            lifecycle.settle_all(self._database)
+            self._settles_at = now + SETTLE_S
+        spares = now < self._spares_until
+        self._tell(reconcile(self._database, self._app, spare_the_silent=spares))
+
+    def _tell(self, sent: set[str]) -> None:
+        """Say what was sent, unless it was for the same groups the last time."""
+        if sent and sent != self._told:
+            self._told = sent
+            log.info("Sent jobs of %d groups again.", len(sent), extra=RESENT)
+
+    def _look(self) -> None:
+        with self._database.write():  # as a worker that lengthens its leases
+            now = clocks.now()
+        if self._looked is None:
+            self._spares_until = now[0] + 2 * self._lease_s / BEATS_PER_LEASE
+        elif clocks.seconds_between(self._looked, now) > GAP_S:
+            self._spares_until = now[0] + self._lease_s / 2
+        self._looked = now
+
+
+def free_the_dead(database: Database, *, spare_the_silent: bool = False) -> int:
+    """Free what workers hold that are silent for too long, or gone from this host."""
+    freed = 0 if spare_the_silent else claims.free_expired(database)
+    for owner in claims.leased_owners(database):
+        if is_dead(owner):
+            freed += claims.free_owner(database, owner, died=False)
+    if freed:
+        log.warning("Freed %d jobs.", freed, extra={"action": "jobs_freed"})
+    return freed
+
+
+def reconcile(
+    database: Database, app: Celery, *, spare_the_silent: bool = False
+) -> set[str]:
+    """Free the dead's jobs, and wake the workers where work waits without a message.
+
+    A sweep that fails is paused.
+
+    Args:
+        database: Where the jobs are.
+        app: Where messages are sent.
+        spare_the_silent: Whether leases that ended are left to their owners.
+
+    Returns:
+        The groups whose jobs were sent.
+
+    Raises:
+        QueueError: Redis cannot be reached.
+        DatabaseError: SQL cannot be reached.
+    """
+    free_the_dead(database, spare_the_silent=spare_the_silent)
+    lifecycle.judge(database)
+    if waiting(app):
+        return set()
+    keys = runnable_keys(database)
+    copies = _copies(database, keys)
+    for number in range(max(copies.values(), default=0)):
+        groups = {group: keys[group] for group in keys if copies[group] > number}
+        send(app, groups, priority=NORMAL_PRIORITY)
+    return {group for group in keys if copies[group]}
+
+
+def _copies(database: Database, groups: Iterable[str]) -> dict[str, int]:
+    """Say how often the jobs of each group are to be sent.
+
+    Once, where no worker leaves the group alone. Where some do, a message may come to
+    one of these, so there is one for each of them, and for each idle worker of this
+    host that would make the group. Where there is no such worker, none is useful.
+    """
+    resting = blocked_groups.resting(database)
+    workers = able(list_workers(database), my_host()) if resting else []
+    idle = {(one.host, one.name) for one in workers if one.phase == phases.IDLE}
+    copies = dict.fromkeys(groups, 1)
+    for group in copies.keys() & resting.keys():
+        is_useful = bool(idle - resting[group])
+        copies[group] = len(idle | resting[group]) if is_useful else 0
+    return copies
