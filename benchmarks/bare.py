@@ -105,7 +105,7 @@ class FixedWidth:
         self._width = width
 
     def get(self, _job: Job, _gpu: str) -> int | None:
-        """Give the width; None leaves it to the painter."""
+        """Return the width; None leaves it to the painter."""
         return self._width
 
     def set(self, _job: Job, _gpu: str, *, width: int, reason: str) -> None:

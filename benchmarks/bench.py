@@ -101,7 +101,7 @@ class State:
             process.kill()
 
     def finished(self) -> list[tuple[float, str]]:
-        """Give when each image was finished, in seconds, and by which worker."""
+        """Return when each image was finished, in seconds, and by which worker."""
         query = "SELECT finished_at, worker FROM results ORDER BY finished_at"
         path = self.settings.home / "nightsweep.db"
         with closing(sqlite3.connect(path, timeout=60)) as connection:
@@ -111,14 +111,14 @@ class State:
 
 @contextmanager
 def own_folder() -> Iterator[Path]:
-    """Give a folder that is gone after the block."""
+    """Yield a folder that is gone after the block."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
 
 
 @contextmanager
 def own_state(**env: str) -> Iterator[State]:
-    """Give a new state folder; its Redis ends with the block."""
+    """Yield a new state folder; its Redis ends with the block."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("NIGHTSWEEP_")}
     with own_folder() as folder:
         home = str(folder / "home")
@@ -131,11 +131,11 @@ def own_state(**env: str) -> Iterator[State]:
 
 
 def rate(times: Sequence[float], begin: float = 0.2, end: float = 1.0) -> float:
-    """Give images a second between two shares of all images, such as the last 80 %."""
+    """Return the images per second between two shares of all images."""
     first, last = (round(share * (len(times) - 1)) for share in (begin, end))
     return (last - first) / (times[last] - times[first])
 
 
 def median_ratio(tops: Sequence[float], bottoms: Sequence[float]) -> float:
-    """Give the median of the ratios of figures that were measured in turn."""
+    """Return the median of the ratios of figures that were measured in turn."""
     return statistics.median(a / b for a, b in zip(tops, bottoms, strict=True))

@@ -91,7 +91,7 @@ class Watched(bare.Listed):
             self._marks.append((now, self._tally.useful, self.kept))
 
     def rate(self, *, row: int, picture: int) -> float:
-        """Give FLOP/s, of those of a row and of those that end a picture."""
+        """Return FLOP/s, of those of a row and of those that end a picture."""
         if len(self._marks) <= FIRST_STEPS + 1:
             sys.exit("Too few jobs to measure a rate: ask for several times the width.")
         first, last = self._marks[FIRST_STEPS], self._marks[-1]
@@ -100,7 +100,7 @@ class Watched(bare.Listed):
 
 
 def time_gemm(device: str, dtype: torch.dtype) -> float:
-    """Give the FLOP/s of a large matrix product."""
+    """Return the FLOP/s of a large matrix product."""
     on_gpu = device.startswith("cuda")
     side = SIDE[on_gpu]
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))

@@ -51,14 +51,14 @@ class Nothing:
     """A source of no more jobs."""
 
     def take(self) -> Job | None:
-        """Give none."""
+        """Return no job."""
 
     def fail(self, _job: Job, error: JobError) -> None:
         """Give up."""
         raise error
 
     def withdraw(self) -> list[Job]:
-        """Give none: all are wanted."""
+        """Return no jobs: all are wanted."""
         return []
 
     def check(self) -> None:
@@ -73,7 +73,7 @@ class Batches:
         self._config = config
 
     def time_slots(self, jobs: Sequence[Job]) -> float:
-        """Give seconds a step of a batch of these jobs in slots."""
+        """Return seconds a step of a batch of these jobs in slots."""
         slots = Slots(
             self._starter,
             width=len(jobs),
@@ -83,7 +83,7 @@ class Batches:
         return self._time(lambda: slots.run(jobs, Nothing())) / jobs[0].steps
 
     def time_ordinary(self, jobs: Sequence[Job]) -> float:
-        """Give seconds a step of the pipeline's own batch of these jobs."""
+        """Return seconds a step of the pipeline's own batch of these jobs."""
         family, job = self._starter.family, jobs[0]
         encoded = family.encode(job.prompt, 0)
         given = {name: torch.cat([text] * len(jobs)) for name, text in encoded.items()}
@@ -157,7 +157,7 @@ def measure(
 
 
 def make_jobs(options: argparse.Namespace) -> dict[str, list[Job]]:
-    """Give jobs of each scheduler, one a seed."""
+    """Return jobs of each scheduler, one a seed."""
     model = workload.find_model(options.model)
     name = model.find(options.models, options.device)
     most = max(options.widths)

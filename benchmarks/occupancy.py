@@ -38,7 +38,7 @@ of the sweep."""
 
 @contextmanager
 def kit_of(settings: Settings) -> Iterator[Kit]:
-    """Give what a worker process works with."""
+    """Yield what a worker process works with."""
     app = make_app(broker_url(settings))
     owner = my_name()
     with closing(open_database(settings.database_url)) as database, closing(app):
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace, width: int) -> tuple[Tally, float]:
 
 
 def measure(options: argparse.Namespace, width: int) -> list[str]:
-    """Give the row of a width."""
+    """Return the row of a width."""
     tally, seconds = run(options, width)
     return [
         str(width),

@@ -75,7 +75,7 @@ def make_network(config: Mapping[str, Any]) -> Any:
 
 
 def ask(unet: Any, *, side: int, rows: int = 1) -> dict[str, Any]:
-    """Give arguments for a call of the UNet, on its device and in its dtype.
+    """Return arguments for a call of the UNet, on its device and in its dtype.
 
     Args:
         unet: Of Stable Diffusion or its XL.

@@ -57,7 +57,7 @@ def until(is_so: Callable[[], object]) -> float:
 
 @contextmanager
 def a_night() -> Iterator[Night]:
-    """Give a night on SQLite with the embedded Redis."""
+    """Yield a night on SQLite with the embedded Redis."""
     with bench.own_state() as state:
         os.environ |= {
             "NIGHTSWEEP_HOME": str(state.settings.home),

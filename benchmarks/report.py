@@ -62,7 +62,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def command_line() -> str:
-    """Give the command that runs now, as one would type it in the repository."""
+    """Return the command that runs now, as one would type it in the repository."""
     script = Path(sys.argv[0]).resolve().relative_to(PAGE.parents[1])
     words = [word for word in sys.argv[1:] if word != "--append"]
     return " ".join(["python", str(script), *words])

@@ -74,7 +74,7 @@ def run(workers: int, jobs: int) -> tuple[float, float]:
 def describe(
     workers: int, jobs: int, runs: Sequence[tuple[float, ...]], singles: Sequence[float]
 ) -> list[str]:
-    """Give a row of the table from the runs of all rounds."""
+    """Return a row of the table from the runs of all rounds."""
     row = [str(workers), f"{jobs:,}"]
     expected = [workers * single for single in singles]
     for rates in zip(*runs, strict=True):

@@ -46,7 +46,7 @@ class Queue:
         self.bars: list[tuple[Job, int, int, int]] = []
 
     def take(self) -> Job | None:
-        """Give the next job, and note when it begins."""
+        """Return the next job, and note when it begins."""
         if not self._jobs:
             return None
         job = self._jobs.popleft()
@@ -63,7 +63,7 @@ class Queue:
         raise error
 
     def withdraw(self) -> list[Job]:
-        """Give none: all are wanted."""
+        """Return no jobs: all are wanted."""
         return []
 
     def check(self) -> None:
@@ -96,7 +96,7 @@ def make_jobs() -> list[Job]:
 
 
 def draw(bars: list[tuple[Job, int, int, int]], calls: int) -> str:
-    """Give the picture as SVG."""
+    """Return the picture as SVG."""
     width, height = LEFT + calls * STEP + 20, TOP + WIDTH * ROW + 40
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '

@@ -50,7 +50,7 @@ class Model:
     dtype: str = "float32"
 
     def find(self, folder: Path, device: str) -> str:
-        """Give the name for a spec; random weights are saved below `folder`."""
+        """Return the name for a spec; random weights are saved below `folder`."""
         if self.name not in random_models.NAMES:
             return self.name
         made = random_models.save_model(self.name, folder / self.name, device=device)
@@ -65,12 +65,12 @@ MODELS = {
 
 
 def find_model(name: str) -> Model:
-    """Give a model by its name; one that is not known is a folder."""
+    """Return a model by its name; one that is not known is a folder."""
     return MODELS.get(name, Model(name=name))
 
 
 def cells_of(count: int, steps: Sequence[int]) -> list[dict[str, Any]]:
-    """Give `count` different cells: each scheduler and step count, seed after seed."""
+    """Return `count` cells: each scheduler and step count, seed after seed."""
     kinds = list(itertools.product(steps, SCHEDULERS))
     return [
         {"seed": number // len(kinds), "steps": wanted, "scheduler": name}
@@ -81,7 +81,7 @@ def cells_of(count: int, steps: Sequence[int]) -> list[dict[str, Any]]:
 
 
 def random_cells(count: int) -> list[dict[str, Any]]:
-    """Give cells of twenty schedulers, 10 to 50 steps and eight guidances."""
+    """Return cells of twenty schedulers, 10 to 50 steps and eight guidances."""
     draw = random.Random(8)  # noqa: S311 - a workload
     return [
         {
@@ -117,5 +117,5 @@ def write_spec(
 
 
 def read_spec(file: Path) -> list[PlannedJob]:
-    """Give the jobs of a sweep, in the order of execution."""
+    """Return the jobs of a sweep, in the order of execution."""
     return sorted(read_jobs(file, describe).jobs(), key=lambda one: one.position)

@@ -18,7 +18,7 @@ sweeps_argument = click.argument("names", metavar="NAME...", nargs=-1, required=
 
 
 def sweep_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command one sweep, `name`: by the argument NAME, or by --sweep NAME.
+    """Add one sweep, `name`, to a command: by the argument NAME, or by --sweep NAME.
 
     Args:
         text: The help of the option.
@@ -47,7 +47,7 @@ def with_name(sets: Sequence[str], name: str | None) -> tuple[str, ...]:
 
 
 def program() -> str:
-    """Give the words that call this program, for hints that can be copied."""
+    """Return the words that call this program, for hints that can be copied."""
     if shutil.which("nightsweep"):
         return "nightsweep"
     own = Path(sys.argv[0])
@@ -81,7 +81,7 @@ def _refuse_multirun(
 
 
 def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the argument and options that name a sweep."""
+    """Add the argument and options that name a sweep to a command."""
     decorators = (
         click.argument(
             "spec", nargs=-1, required=True, metavar="SPEC", callback=_only_spec

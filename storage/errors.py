@@ -58,7 +58,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        """Give the problem as one line."""
+        """Return the problem as one line."""
         return f"{self.where}: {self.message}"
 
 

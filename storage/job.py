@@ -29,7 +29,7 @@ _CANONICAL = json.JSONEncoder(
 
 
 def canonical_json(value: object) -> str:
-    """Give the one JSON text of `value`: keys sorted, no spaces, UTF-8, no NaN."""
+    """Return the one JSON text of `value`: keys sorted, no spaces, UTF-8, no NaN."""
     return _CANONICAL.encode(value)
 
 
@@ -182,7 +182,7 @@ class Job:
         )
 
     def parameter(self, name: str) -> Any:
-        """Give the value of a parameter of `EXTRAS`, neutral where not set."""
+        """Return the value of a parameter of `EXTRAS`, neutral where not set."""
         return self.extras.get(name, EXTRAS[name])
 
 

@@ -152,7 +152,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """Give SQLite's file, or None for a server.
+    """Return SQLite's file, or None for a server.
 
     Raises:
         UsageError: The URL names no file.
@@ -201,7 +201,7 @@ def filesystem_of(folder: Path) -> str:
 
 
 def without_password(url: str) -> str:
-    """Give `url`, well formed or not, with its password masked, for logs and messages.
+    """Return `url`, well formed or not, with its password masked, for messages.
 
     A password that holds a `/` or `@` unquoted is what spoils many a URL, so
     everything up to the last `@` is masked.

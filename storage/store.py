@@ -48,7 +48,7 @@ class Store:
         self._is_closed = False
 
     def __enter__(self) -> Self:
-        """Give the store itself."""
+        """Return the store itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -75,7 +75,7 @@ class Store:
         state: str | Sequence[str] | None = None,
         limit: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Give rows of the view `images`; of `sweep_images` where a sweep is named.
+        """Return rows of the view `images`; of `sweep_images` where a sweep is named.
 
         Args:
             sweep: Members of this sweep.
@@ -114,7 +114,7 @@ class Store:
     def stream(
         self, which: Filter, *, limit: int | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Give the rows that `find` gives one at a time, for answers of any length.
+        """Yield the rows that `find` gives one at a time, for answers of any length.
 
         Raises:
             UsageError: The sweep, a scheduler or a key cannot exist.
@@ -137,7 +137,7 @@ class Store:
             return filters.find_differing(database, which, limit=limit)
 
     def show(self, key: str) -> dict[str, Any]:
-        """Give all that is known of one image.
+        """Return all that is known of one image.
 
         Args:
             key: Its key, or the beginning of it.
@@ -164,7 +164,7 @@ class Store:
             }
 
     def path(self, key: str) -> Path:
-        """Give where the image of a job is, or will be.
+        """Return where the image of a job is, or will be.
 
         Raises:
             UsageError: No key begins so, several do, or the image folder is another
@@ -202,7 +202,7 @@ class Store:
         return open_image(self.settings.images / path)
 
     def sweeps(self) -> list[dict[str, Any]]:
-        """Give every sweep, oldest first: its spec, its axes, its jobs by state."""
+        """Return every sweep, oldest first: its spec, its axes, its jobs by state."""
         with self._reading() as database:
             if not database:
                 return []
@@ -214,7 +214,7 @@ class Store:
     def speeds(
         self, *, model: str | None = None, gpu: str | None = None
     ) -> list[dict[str, Any]]:
-        """Give what calibrations measured: fields of `storage.jobs.speeds.Speed`.
+        """Return what calibrations measured: fields of `storage.jobs.speeds.Speed`.
 
         They come by model, GPU, size, scheduler and steps, older ones first.
 
@@ -230,7 +230,7 @@ class Store:
             return [asdict(each) for each in found]
 
     def sql(self, query: str) -> list[dict[str, Any]]:
-        """Give the rows of a query over `images`, `sweep_images` or `speeds`.
+        """Return the rows of a query over `images`, `sweep_images` or `speeds`.
 
         It is one SELECT, and cannot write to any table or make any file. A function
         of a PostgreSQL server may do more, as far as the rights of the user go.

@@ -39,7 +39,7 @@ class PictureSet:
 
 
 def _outline(shape: str) -> list[tuple[float, float]]:
-    """Give the corners of a shape of radius 1 around (0, 0), y downwards."""
+    """Return the corners of a shape of radius 1 around (0, 0), y downwards."""
     if shape == "square":
         return [(-0.84, -0.84), (0.84, -0.84), (0.84, 0.84), (-0.84, 0.84)]
     if shape == "triangle":

@@ -114,7 +114,7 @@ def mark(images: np.ndarray, scenes: Sequence[Scene], judge: nn.Module) -> list[
 
 
 def summarise(marks: Sequence[Marks]) -> dict[str, float]:
-    """Give the share of pictures that are right in each way, in percent."""
+    """Return the share of pictures that are right in each way, in percent."""
     rights: dict[str, list[float]] = {
         "background": [m.background for m in marks],
         "colour": [m.colour for m in marks],
@@ -171,7 +171,7 @@ def measure_two(painter: Painter, judge: nn.Module) -> dict[str, float]:
 def measure_schedulers(
     painter: Painter, judge: nn.Module
 ) -> dict[str, dict[str, float]]:
-    """Give the share of all-right pictures of each scheduler and step count."""
+    """Return the share of all-right pictures of each scheduler and step count."""
     cases = held_out_cases(is_known_pair, seeds=1, sizes=("",))
     table: dict[str, dict[str, float]] = {}
     for name, scheduler in SCHEDULERS.items():

@@ -43,7 +43,7 @@ class Plan:
     save_every: int = 200
 
     def rate_at(self, step: int) -> float:
-        """Give the learning rate of a step: linear warm-up, then half a cosine."""
+        """Return the learning rate of a step: linear warm-up, then half a cosine."""
         if step < self.warm_up:
             return self.learning_rate * (step + 1) / self.warm_up
         done = (step - self.warm_up) / max(1, self.steps - self.warm_up)

@@ -30,7 +30,7 @@ class Reading:
 
 
 def nearest_colours(image: np.ndarray) -> np.ndarray:
-    """Give the number of the nearest named colour of each pixel.
+    """Return the number of the nearest named colour of each pixel.
 
     Args:
         image: (height, width, 3), float32, 0 to 1.

@@ -69,7 +69,7 @@ def _merge(word: list[str], pair: tuple[str, str]) -> list[str]:
 
 
 def _byte_letters() -> list[str]:
-    """Give the printable letter that stands for each byte, as GPT-2 chose them."""
+    """Return the printable letter that stands for each byte, as GPT-2 chose them."""
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
     others = [byte for byte in range(256) if byte not in printable]
     return [chr(byte) for byte in sorted(printable)] + [

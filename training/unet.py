@@ -54,7 +54,7 @@ class Lesson:
 
 
 def number_captions(captions: Sequence[str]) -> tuple[list[str], Tensor]:
-    """Give the different captions, then an empty one, and each picture's row."""
+    """Return the different captions, then an empty one, and each picture's row."""
     rows = {caption: row for row, caption in enumerate(dict.fromkeys(captions))}
     numbers = torch.tensor([rows[caption] for caption in captions])
     return [*rows, ""], numbers
@@ -152,7 +152,7 @@ def check_loss(unet: UNet2DConditionModel, check: Lesson) -> float:
 
 
 def _weights(noise: DDPMScheduler) -> Tensor:
-    """Give the min-SNR weight of each of the 1000 times, for noise prediction."""
+    """Return the min-SNR weight of each of the 1000 times, for noise prediction."""
     signal: Tensor = noise.alphas_cumprod
     ratio = signal / (1 - signal)
     return ratio.clamp(max=MIN_SNR_GAMMA) / ratio

@@ -193,7 +193,7 @@ def _noun(words: str, noun: str, *, loose: bool) -> str:
 
 
 def labels_of(scene: Scene) -> list[int]:
-    """Give the class number of each of `LABELS`; the last class means "none"."""
+    """Return the class number of each of `LABELS`; the last class means "none"."""
     first = scene.things[0]
     second = scene.things[1] if len(scene.things) == 2 else None
     return [

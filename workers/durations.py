@@ -20,7 +20,7 @@ class Duration(click.ParamType[float]):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> float:
-        """Give the seconds."""
+        """Return the seconds."""
         if isinstance(value, float):
             return value
         text = str(value).strip().lower()

@@ -66,14 +66,14 @@ class Work(Protocol):
         """Say how many jobs are painted at once, so that as many are kept ready."""
 
     def gather(self, count: int) -> list[Job]:
-        """Give the next jobs, up to `count`, and wait for them.
+        """Return the next jobs, up to `count`, and wait for them.
 
         Fewer come only where no more are to be had at present, none at all where the
         work has ended. A job that may have killed a worker comes alone.
         """
 
     def take(self) -> Job | None:
-        """Give the next job if one is ready; never wait."""
+        """Return the next job if one is ready; never wait."""
 
     def keep(self, job: Job, develop: Callable[[], Painting]) -> None:
         """Take over a finished job.
@@ -91,7 +91,7 @@ class Work(Protocol):
         """Take back jobs that were begun in vain; they come again, and first."""
 
     def withdraw(self) -> list[Job]:
-        """Give jobs in hand that nobody wants any more; asked at the end of each step.
+        """Return jobs in hand that nobody wants any more; called after each step.
 
         They are to be painted no further, and go back as if never begun. Mostly there
         are none, which costs nothing.
@@ -130,7 +130,7 @@ class Widths(Protocol):
     """Remembers how wide a batch of a group may be on a kind of device."""
 
     def get(self, job: Job, gpu: str) -> int | None:
-        """Give the width for jobs like `job` on `gpu`; None where nothing is known."""
+        """Return the width for jobs like `job` on `gpu`, or None if unknown."""
 
     def set(self, job: Job, gpu: str, *, width: int, reason: str) -> None:
         """Note a width, and why: `memory` or `calibrated`."""

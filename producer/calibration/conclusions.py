@@ -146,7 +146,7 @@ def speed_of(
 
 
 def choose_width(rates: Mapping[int, float | None]) -> int | None:
-    """Give the narrowest batch that is nearly as good as the best, or None.
+    """Return the narrowest batch that is nearly as good as the best, or None.
 
     Args:
         rates: Images per second by width; None where memory did not suffice.

@@ -211,7 +211,7 @@ class Measurements:
 
 @contextmanager
 def _counting(total: int) -> Iterator[Callable[[], None]]:
-    """Give what counts an image: a bar on a terminal, a line now and then elsewhere."""
+    """Yield a function that counts an image: a bar on a terminal, else lines."""
     if sys.stderr.isatty():
         with click.progressbar(length=total, label="Speeds", file=sys.stderr) as bar:
             yield lambda: bar.update(1)

@@ -122,7 +122,7 @@ def lay_out(
     fixes: Sequence[str] = (),
     cell: int | None = None,
 ) -> "Pages | None":
-    """Give the pages of a sweep's contact sheet, or None where no image is left.
+    """Return the pages of a sweep's contact sheet, or None where no image is left.
 
     Args:
         store: Where the sweep is.

@@ -112,7 +112,7 @@ def _parameter(row: Mapping[str, Any], *, name: str) -> str:
 
 
 def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that say which images, apart from sweep and state."""
+    """Add the options that say which images to a command, but sweep and state."""
     for decorate in reversed(_FILTER_OPTIONS):
         command = decorate(command)
     return command
@@ -203,7 +203,7 @@ def show(key: str, *, as_json: bool) -> None:
 
 
 def describe_image(known: Mapping[str, Any]) -> Iterator[str]:
-    """Give what `Store.show` gives as lines for people, grouped."""
+    """Yield what `Store.show` gives as lines for people, grouped."""
     yield f"key  {known['key']}"
     known = {**known, "file": _describe_file(known["file"])}
     lists = ("key", "sweep", "path", "sweeps", "scores", "environment")

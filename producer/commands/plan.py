@@ -81,7 +81,7 @@ class _Tally:
             self._database.close()
 
     def find_stored(self, name: str) -> Sweep | None:
-        """Give the sweep of a name, or None."""
+        """Return the sweep of a name, or None."""
         return find_sweep(self._database, name) if self._database else None
 
     def plan(self, expansion: Expansion) -> Plan:

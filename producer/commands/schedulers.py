@@ -73,7 +73,7 @@ def schedulers(model: str | None, *, as_json: bool) -> None:
 
 
 def list_schedulers(model: str | None = None) -> list[dict[str, Any]]:
-    """Give the catalogue as rows, or the part of it that fits a model.
+    """Return the catalogue as rows, or the part of it that fits a model.
 
     Args:
         model: As a spec names it; None for the whole catalogue.

@@ -100,7 +100,7 @@ class _Question:
         self._shows_all = shows_all
 
     def rows(self, database: Database) -> Iterator[dict[str, Any]]:
-        """Give the answer as rows."""
+        """Yield the answer as rows."""
         if self._workers:
             yield from map(asdict, list_workers(database))
             return
@@ -114,7 +114,7 @@ class _Question:
     def shown(
         self, database: Database, *, width: int, height: int | None = None
     ) -> "RenderableType":
-        """Give the answer as tables that fit on a screen, the workers last.
+        """Return the answer as tables that fit on a screen, the workers last.
 
         Args:
             database: Where the answer is.
@@ -149,7 +149,7 @@ class _Question:
         width: int,
         height: int | None,
     ) -> Iterator["RenderableType"]:
-        """Give the table of sweeps, and below it what is left out or held up."""
+        """Yield the table of sweeps, and below it what is left out or held up."""
         counts = sweeps.count_all_states(database)
         top, rest = status_screen.choose(chosen, counts)
         if self._names or self._shows_all:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 
 def images(count: int) -> str:
-    """Give a count of images: `1 image`, `1,840 images`."""
+    """Return a count of images: `1 image`, `1,840 images`."""
     return f"{count:,} image" if count == 1 else f"{count:,} images"
 
 
 def duration(seconds: float | None) -> str:
-    """Give seconds as people say them: `42 s`, `7 min`, `3 h 20 min`, `2 d 4 h`."""
+    """Return seconds as people say them: `42 s`, `7 min`, `3 h 20 min`, `2 d 4 h`."""
     if seconds is None:
         return "-"
     if seconds < 100:
@@ -25,7 +25,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count: float) -> str:
-    """Give bytes: `812 kB`, `3.1 GB`."""
+    """Return bytes: `812 kB`, `3.1 GB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.3g} {unit}"
@@ -34,6 +34,6 @@ def size(count: float) -> str:
 
 
 def free_bytes(folder: Path) -> int:
-    """Give what is free on the disk of `folder`, or of its nearest parent."""
+    """Return what is free on the disk of `folder`, or of its nearest parent."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
     return shutil.disk_usage(there).free

@@ -23,7 +23,7 @@ def counted(
     total: int | None = None,
     size: Callable[[T], int] = _one,
 ) -> Iterator[T]:
-    """Give items on, and say on standard error how many there were so far.
+    """Pass items on, and say on standard error how many there were so far.
 
     Args:
         items: Any number.

@@ -137,7 +137,7 @@ def make_table(
 def fit_widths(
     columns: Sequence[Column], texts: Mapping[str, Sequence[str]], *, width: int
 ) -> dict[str, int]:
-    """Give the characters that each column has in a line of `width`.
+    """Return the characters that each column has in a line of `width`.
 
     Optional columns that do not fit are left out, the last first. What is spare then
     goes to the columns that may be cut or folded, again to the last first. Where all

@@ -88,7 +88,7 @@ def padded(text: str, width: int) -> str:
 
 
 def plain(text: str) -> str:
-    """Give a text without line breaks and control characters, fit for a terminal."""
+    """Return a text without line breaks and control characters, fit for a terminal."""
     return "".join(each if each.isprintable() else " " for each in text)
 
 
@@ -105,5 +105,5 @@ def pieces_of(text: str, mark: str) -> list[str]:
 
 
 def widest(*texts: str) -> int:
-    """Give the columns of a terminal that the widest text takes."""
+    """Return the columns of a terminal that the widest text takes."""
     return max(map(cell_len, texts))

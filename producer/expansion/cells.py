@@ -35,7 +35,7 @@ class Cell:
 
 
 def walk(grid: Grid) -> Iterator[Cell]:
-    """Give a cell for every job: seed by seed, and prompt by prompt within a seed.
+    """Yield a cell for every job: seed by seed, and prompt by prompt within a seed.
 
     Of each seed and prompt there is one cell for every combination of the other axes,
     so that the first of them make a grid that is complete but thin.
@@ -59,7 +59,7 @@ def count(grid: Grid) -> int:
 
 
 def combinations(grid: Grid, *parameters: str) -> Iterator[Cell]:
-    """Give every combination of a few parameters, leaving the other axes alone.
+    """Yield every combination of a few parameters, leaving the other axes alone.
 
     Combinations that are left out by these axes, by that of the model and by those
     that have one value only, are not given.
@@ -71,7 +71,7 @@ def combinations(grid: Grid, *parameters: str) -> Iterator[Cell]:
 def choose_points(
     grid: Grid, *parameters: str
 ) -> Iterator[tuple[Block, Mapping[int, Point]]]:
-    """Give the points of every such combination, by their axes, and its block."""
+    """Yield the points of every such combination, by their axes, and its block."""
     wanted = {"model", *parameters}
     involved = [
         index
@@ -90,7 +90,7 @@ def choose_points(
 def _split(
     blocks: Sequence[Block], axis: int | None
 ) -> Iterator[tuple[Any, Sequence[Block]]]:
-    """Give each token of an axis with the blocks that have it, in their order."""
+    """Yield each token of an axis with the blocks that have it, in their order."""
     if axis is None:
         yield None, blocks
         return
@@ -124,7 +124,7 @@ class _Walker:
         self._seen: set[Tokens] = set()
 
     def cells(self, block: Block, fixed: Mapping[int | None, Any]) -> Iterator[Cell]:
-        """Give the cells of a block.
+        """Yield the cells of a block.
 
         Args:
             block: A block of the grid.

@@ -27,7 +27,7 @@ def check_grid(grid: Grid, places: Mapping[str, Place], problems: Problems) -> N
 
 
 def find_cut_prompts(grid: Grid, places: Mapping[str, Place]) -> Iterator[Remark]:
-    """Give a warning for each prompt whose end the model never reads.
+    """Yield a warning for each prompt whose end the model never reads.
 
     Raises:
         ModelError: The tokenizer's files cannot be read.
@@ -51,7 +51,7 @@ def find_cut_prompts(grid: Grid, places: Mapping[str, Place]) -> Iterator[Remark
 
 
 def warn_of_guidance(grid: Grid) -> Iterator[str]:
-    """Give a warning where a model that was distilled to few steps is to be guided."""
+    """Yield a warning where a model that was distilled to few steps is to be guided."""
     card = grid.card
     effects = card.effects or Guidance()
     if card.distilled is None or effects.is_embedded or effects.off is None:
@@ -67,7 +67,7 @@ def warn_of_guidance(grid: Grid) -> Iterator[str]:
 
 
 def _find_problems(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
-    """Give a cell, the parameter that is wrong in it, and what is wrong."""
+    """Yield a cell, the parameter that is wrong in it, and what is wrong."""
     card = grid.card
     checks: Mapping[str, Callable[[Any], list[str]]] = {
         "width": lambda width: card.check_size(width, card.height),

@@ -74,7 +74,7 @@ class Meanings:
         return all(len(same) == 1 for same in self._choices.values())
 
     def main_choices(self) -> list[list[Tokens]]:
-        """Give the choices of the product of all axes, those of one meaning together.
+        """Return the choices of the product of all axes, those of one meaning together.
 
         None at all where there is no such product.
         """
@@ -85,7 +85,7 @@ class Meanings:
         return [same for same in in_main if same]
 
     def worded(self) -> Iterator[Sequence[Mapping[str, Any]]]:
-        """Give the parameters of each meaning's cells, as they were written.
+        """Yield the parameters of each meaning's cells, as they were written.
 
         Cells that are excluded by the compared axes alone are not given.
         """
@@ -100,7 +100,7 @@ class Meanings:
                 yield cells
 
     def identity(self, block: Block, tokens: Tokens) -> Tokens:
-        """Give what is equal for the cells of one job.
+        """Return what is equal for the cells of one job.
 
         Args:
             block: The cell's.
@@ -110,7 +110,7 @@ class Meanings:
         return (self._meaning(block, tokens), *others)
 
     def first_in_main(self, block: Block, tokens: Tokens) -> Tokens | None:
-        """Give the tokens of the first cell of all axes' product that is the same job.
+        """Return the tokens of the first cell of the product that is the same job.
 
         None where there is none, or all of them are excluded.
         """
@@ -121,7 +121,7 @@ class Meanings:
         return None
 
     def alike(self, block: Block, tokens: Tokens) -> Iterator[tuple[Point, ...]]:
-        """Give the points of the compared axes in other cells that are the same job."""
+        """Yield the points of the compared axes in cells that are the same job."""
         meaning, own = self._meaning(block, tokens), self._picked(tokens)
         same = self._choices[meaning]
         for picked, choice in same.items() if len(same) > 1 else ():

@@ -87,7 +87,7 @@ class ExcludeReader:
         self._by_value: dict[tuple[int, str], dict[Any, set[Any]]] = {}
 
     def read(self, entry: Entry) -> Iterator[Exclusion]:
-        """Give what an entry excludes: one for each eta that schedulers have."""
+        """Yield what an entry excludes: one for each eta that schedulers have."""
         for own_eta, named in self._own_etas(entry):
             exclusion = self._match(entry, own_eta)
             if exclusion is None:
@@ -99,7 +99,7 @@ class ExcludeReader:
                 yield exclusion
 
     def _own_etas(self, entry: Entry) -> Iterable[tuple[float, frozenset[Any] | None]]:
-        """Give each eta that a null can mean, and the tokens of its schedulers.
+        """Return each eta that a null can mean, and the tokens of its schedulers.
 
         None instead of tokens stands for all of them.
         """
@@ -114,7 +114,7 @@ class ExcludeReader:
         return [(own_eta, frozenset(tokens)) for own_eta, tokens in named.items()]
 
     def _match(self, entry: Entry, own_eta: float) -> dict[int, frozenset[Any]] | None:
-        """Give the points that an entry names; None where the base does not match."""
+        """Return the points that an entry names; None where the base does not match."""
         exclusion: dict[int, frozenset[Any]] = {}
         for condition in entry.conditions:
             key = condition.key

@@ -91,7 +91,7 @@ class Grid:
         )
 
     def axis_of(self, key: str) -> int | None:
-        """Give the index of the axis of that name, else of the one that sets it."""
+        """Return the index of the axis of that name, else of the one that sets it."""
         return axis_of(self.axes, key)
 
     def sets(self, parameter: str) -> bool:
@@ -140,7 +140,7 @@ class Grid:
         return setter_of(self.axes, parameter)
 
     def _sets_of(self, model: Value) -> Mapping[str, Any]:
-        """Give all that the axis of models sets for a value of it."""
+        """Return all that the axis of models sets for a value of it."""
         index = self._setter_of("model")
         if index is None:
             return {}
@@ -169,7 +169,7 @@ class Grid:
         return Block(base=base, base_token=token, points=points, is_extra=is_extra)
 
     def _options(self, condition: Condition) -> Iterator[Mapping[str, Any]]:
-        """Give what a condition of `include` sets, one after the other."""
+        """Yield what a condition of `include` sets, one after the other."""
         index = self.axis_of(condition.key)
         if index is not None:
             axis = self.axes[index]
@@ -180,7 +180,7 @@ class Grid:
     def _included(
         self, axis: GridAxis, settings: Mapping[str, Any], place: Place
     ) -> Mapping[Any, Point]:
-        """Give the points of an axis that an entry of `include` stands for."""
+        """Return the points of an axis that an entry of `include` stands for."""
         own = {name: settings[name] for name in axis.parameters if name in settings}
         if not own and not {"seed", "prompt"}.isdisjoint(axis.parameters):
             return axis.points
@@ -195,5 +195,5 @@ class Grid:
 
 
 def _values_of(axis: Axis, named: Sequence[Value]) -> Collection[Value]:
-    """Give the values of an axis for one model: all, or those that name the model."""
+    """Return the values of an axis for one model: all, or those that name the model."""
     return named if "model" in axis.parameters else axis.values

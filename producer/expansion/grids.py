@@ -73,14 +73,14 @@ class _Builder:
             self.grids[mark].include(entry, value)
 
     def list_models(self) -> Sequence[Value]:
-        """Give the values that name the models of `base` and the axes."""
+        """Return the values that name the models of `base` and the axes."""
         axis = next((a for a in self._spec.axes if "model" in a.parameters), None)
         if axis is not None:
             return [*axis.values]
         return self._base_model()
 
     def list_included(self, entry: Entry) -> list[Value]:
-        """Give the values that name the models of an entry of `include`."""
+        """Return the values that name the models of an entry of `include`."""
         axis = next((a for a in self._spec.axes if "model" in a.parameters), None)
         for condition in entry.conditions:
             if condition.key == "model" or (axis and condition.key == axis.name):

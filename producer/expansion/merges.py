@@ -40,7 +40,7 @@ def find_merges(grid: Grid) -> list[Merge]:
 
 
 def name_merges(grid: Grid) -> Iterator[str]:
-    """Give a sentence for each merge."""
+    """Yield a sentence for each merge."""
     for merge in find_merges(grid):
         result = ", and is left out"
         if merge.count > 1:
@@ -52,7 +52,7 @@ def name_merges(grid: Grid) -> Iterator[str]:
 def _idle(
     grid: Grid, cells: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[str, Any, int]]:
-    """Give what has no effect on the job of some cells, and how many values."""
+    """Yield what has no effect on the job of some cells, and how many values."""
     if grid.card.effects is None:
         return
     meant = settled(cells[0], grid.card)
@@ -65,7 +65,7 @@ def _idle(
 def _noise(
     grid: Grid, cells: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[str, Any, int]]:
-    """Give the wordings of one eta in some cells of one job, and how many they are."""
+    """Yield the wordings of one eta in some cells of one job, and how many they are."""
     eta = meaning_of(cells[0], grid.card)["eta"]
     etas = {cell["eta"] for cell in cells}
     if len(etas) > 1:

@@ -56,7 +56,7 @@ class JobPlanner:
         return meant
 
     def _place(self, cell: Cell, prompt: Prompt) -> dict[str, str | Sequence[str]]:
-        """Give the label of each axis, several where the job stands for several cells.
+        """Return the label of each axis; several where the job has several cells.
 
         An axis without an effect here, all of whose labels these are, is left out.
         """
@@ -76,7 +76,7 @@ class JobPlanner:
         return labels
 
     def _labels(self, index: int) -> list[str]:
-        """Give the labels of an axis, of all models, in the order of display."""
+        """Return the labels of an axis, of all models, in the order of display."""
         if index not in self._known:
             blocks = (block for grid in self._grids for block in grid.blocks)
             points = (p for block in blocks for p in block.points[index].values())
@@ -86,7 +86,7 @@ class JobPlanner:
     def _former_keys(
         self, cell: Cell, meant: Mapping[str, Any], job: Job
     ) -> tuple[str, ...]:
-        """Give the job's keys under former fingerprints, and those of other wordings.
+        """Return the job's keys under former fingerprints, and those of other wordings.
 
         For nearly all there are none.
         """
@@ -147,7 +147,7 @@ def _is_plain(meant: Mapping[str, Any]) -> bool:
 
 
 def _decomposed(meant: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give the wording whose letters and accents are characters of their own."""
+    """Return the wording whose letters and accents are characters of their own."""
     prompt, negative = meant["prompt"], meant["negative_prompt"]
     return {
         **meant,

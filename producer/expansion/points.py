@@ -73,7 +73,7 @@ class RangePoints(Mapping[int, Point]):
         return len(self._values)
 
     def __iter__(self) -> Iterator[int]:
-        """Give the tokens, in the order in which they are shown."""
+        """Return the tokens, in the order in which they are shown."""
         return iter(self._values.numbers)
 
     def __getitem__(self, token: int) -> Point:
@@ -191,7 +191,7 @@ def _duplicate(axis: str, first: Value, second: Value, *, card: ModelCard) -> Re
 def _spelt_out(
     values: Collection[Value], card: ModelCard, notes: list[str]
 ) -> Iterator[Value]:
-    """Give the values, and for a word such as `all` what the axis has not named yet."""
+    """Yield the values; for a word such as `all`, those not named on the axis yet."""
     choices = [value.sets.get("scheduler") for value in values]
     if not any(map(is_set, choices)):
         yield from values

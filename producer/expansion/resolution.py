@@ -158,7 +158,7 @@ def spell_out(
 
 
 def defaults(card: ModelCard) -> dict[str, Any]:
-    """Give what a parameter is where the spec says nothing.
+    """Return what a parameter is where the spec says nothing.
 
     None stands for not set: a scheduler of the model's own, an eta of none.
     """
@@ -215,7 +215,7 @@ def _composed(value: Prompt | str) -> Prompt | str:
 
 
 def token_of(value: object) -> Any:
-    """Give something hashable that is equal for values that mean the same."""
+    """Return something hashable that is equal for values that mean the same."""
     if isinstance(value, Prompt):
         return value.text
     if isinstance(value, PlannedScheduler):

@@ -69,7 +69,7 @@ class Audit:
         return self._problems.total() - self.foreign - self._repaired
 
     def findings(self) -> Iterator[list[Finding]]:
-        """Give what is wrong, some at a time, as it is found."""
+        """Yield what is wrong, some at a time, as it is found."""
         for checked in self._looks():
             self._checked += checked.images
             self._problems.update(each.problem for each in checked.findings)

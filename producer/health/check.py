@@ -43,7 +43,7 @@ def fail(name: str, detail: str, *, advice: str = "") -> Check:
 
 
 def guarded(name: str, checks: Iterable[Check]) -> Iterator[Check]:
-    """Give checks as they come; an error ends them and is one itself."""
+    """Yield checks as they come; an error ends them and is one itself."""
     try:
         yield from checks
     except NightsweepError as exc:

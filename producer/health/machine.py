@@ -146,7 +146,7 @@ def _kind(folder: Path) -> str:
 
 
 def _needs(extra: str) -> list[Requirement]:
-    """Give what nightsweep needs here with an extra; nothing if it is no package."""
+    """Return what nightsweep needs here with an extra; nothing if it is no package."""
     try:
         needs = map(Requirement, requires("nightsweep") or [])
     except PackageNotFoundError:

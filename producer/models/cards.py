@@ -152,7 +152,7 @@ class ModelCard:
         return self.tokens.count(text) if self.tokens else None
 
     def truncated(self, text: str) -> str | None:
-        """Give the end of a prompt that CLIP never reads, or None.
+        """Return the end of a prompt that CLIP never reads, or None.
 
         Raises:
             ModelError: The tokenizer's files cannot be read.

@@ -51,7 +51,7 @@ class ClipTokens:
         return len(self._tokenizer.encode(text).ids)
 
     def cut(self, text: str) -> str | None:
-        """Give the end of `text` that is never read, or None where all of it is.
+        """Return the end of `text` that is never read, or None where all of it is.
 
         Raises:
             ModelError: The tokenizer's files cannot be read.

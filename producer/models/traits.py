@@ -95,7 +95,7 @@ def embeds_guidance(configs: Configs) -> bool:
 
 
 def vae_factor(configs: Configs) -> int:
-    """Give the pixels per latent on a side: each block of the VAE but the last halves.
+    """Return the pixels per latent on a side: VAE blocks but the last halve.
 
     8, that of nearly all, where it is not stated.
     """

@@ -109,7 +109,7 @@ class Crew:
             time.sleep(TICK_S)
 
     def news(self) -> str:
-        """Give what the workers' supervisor has to say to people; mostly nothing."""
+        """Return what the workers' supervisor has to say to people; mostly nothing."""
         if self._process is None or self._process.stdout is None:
             return ""
         said = self._process.stdout.fileno()
@@ -120,7 +120,7 @@ class Crew:
             return ""
 
     def last_words(self) -> str:
-        """Give the end of the workers' log of this run: why they ended."""
+        """Return the end of the workers' log of this run: why they ended."""
         if self._log is None:
             return ""
         path, begin = self._log

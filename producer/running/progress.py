@@ -28,7 +28,7 @@ class Show(Protocol):
 
 @contextmanager
 def progress_shown(first: Standing) -> Iterator[Show]:
-    """Give a function that shows how far a sweep is; call it now and then."""
+    """Yield a function that shows how far a sweep is; call it now and then."""
     pace = Pace(first)
     if not sys.stderr.isatty():
         yield _Lines(pace)

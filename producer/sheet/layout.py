@@ -124,7 +124,7 @@ def is_part(name: str) -> bool:
 
 
 def whole_of(name: str, labels: Labels) -> str | None:
-    """Give the axis that `name` is a part of, or None."""
+    """Return the axis that `name` is a part of, or None."""
     whole = name.rpartition(".")[0]
     return whole if whole in labels else None
 

@@ -147,7 +147,7 @@ Plan = tuple[Sequence[tuple[str, ...]], Sequence[str], Sequence[str]]
 def _plan_pages(
     placed: Mapping[Place, Picture], layout: Layout, cell_px: tuple[int, int]
 ) -> Iterator[Plan]:
-    """Give panels, rows and columns of each page."""
+    """Yield panels, rows and columns of each page."""
     occupied = {place[0] for place in placed}
     every = itertools.product(*(layout.labels[axis] for axis in layout.panels))
     panels = [panel for panel in every if panel in occupied]
@@ -171,7 +171,7 @@ def _plan_pages(
 
 
 def _run_of(panels: Sequence[tuple[str, ...]]) -> int:
-    """Give how many panels in a row differ in their last axis alone; 1 if it varies."""
+    """Return how many panels in a row differ in the last axis alone; 1 if it varies."""
     counts = Counter(panel[:-1] for panel in panels)
     lengths = set(counts.values())
     return lengths.pop() if len(counts) > 1 and len(lengths) == 1 else 1
@@ -228,7 +228,7 @@ class _Composer:
 
 
 def _places_of(picture: Picture, layout: Layout) -> Iterator[Place]:
-    """Give the places of an image: several where it stands for several labels."""
+    """Yield the places of an image: several where it stands for several labels."""
     panels = [_labels_of(picture, axis, layout) for axis in layout.panels]
     rows, cols = (
         _labels_of(picture, axis, layout) if axis else [""]
@@ -238,7 +238,7 @@ def _places_of(picture: Picture, layout: Layout) -> Iterator[Place]:
 
 
 def _labels_of(picture: Picture, axis: str, layout: Layout) -> Sequence[str]:
-    """Give an image's labels on an axis: all where it has no effect on the image.
+    """Return an image's labels on an axis: all where it has no effect on the image.
 
     A part of a prompt that an image does not have is no such axis.
     """

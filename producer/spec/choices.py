@@ -82,7 +82,7 @@ def choose_scheduler(name: str) -> SchedulerChoice:
 
 
 def optional_text(entry: Mapping[str, Node], key: str) -> str | None:
-    """Give the text under `key`, or None where there is no such key.
+    """Return the text under `key`, or None where there is no such key.
 
     Raises:
         UsageError: It is no text.
@@ -91,7 +91,7 @@ def optional_text(entry: Mapping[str, Node], key: str) -> str | None:
 
 
 def _json_value(node: Node) -> Any:
-    """Give an option's value as JSON would: numbers, true, false, null, else text."""
+    """Return an option's value as JSON would: numbers, true, false, null, else text."""
     if isinstance(node, MappingNode):
         return {key.value: _json_value(child) for key, child in node.value}
     if not isinstance(node, ScalarNode):

@@ -69,7 +69,7 @@ def apply_options(
 
 
 def write_out(root: Node, *, sets: Sequence[str], axes: Sequence[str]) -> str:
-    """Give the changed tree as YAML, under a comment that names the options."""
+    """Return the changed tree as YAML, under a comment that names the options."""
     options = [f"--set {each}" for each in sets] + [f"--axis {each}" for each in axes]
     head = "".join(f"# {' '.join(option.split())}\n" for option in options)
     return head + str(yaml.serialize(root, allow_unicode=True))
@@ -251,7 +251,7 @@ def _literal(text: str, option: str) -> ScalarNode:
 
 
 def _values(root: MappingNode, name: str) -> Node:
-    """Give the values of an axis; of a parameter of `base`, the one it has there."""
+    """Return the values of an axis; of a parameter of `base`, the one it has there."""
     for section in ("axes", "base"):
         known = _find(root, section)
         node = _find(known, name) if isinstance(known, MappingNode) else None
@@ -265,7 +265,7 @@ def _values(root: MappingNode, name: str) -> Node:
 
 
 def _joined(old: Node, new: Node) -> SequenceNode:
-    """Give a list of all values, each once."""
+    """Return a list of all values, each once."""
     # Copied: nodes that stand in two places would be written out as aliases.
     joined = copy.deepcopy(items(old))
     known = {_written(node) for node in joined}

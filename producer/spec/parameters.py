@@ -222,7 +222,7 @@ REQUIRED = ("model", "prompt")
 
 
 def shown_as(value: object) -> str:
-    """Give a parameter's value as grids and tables show it: 7.0 as `7`."""
+    """Return a parameter's value as grids and tables show it: 7.0 as `7`."""
     if isinstance(value, Prompt):
         return value.text
     if isinstance(value, ModelChoice):

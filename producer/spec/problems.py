@@ -80,7 +80,7 @@ class Problems:
 
 
 def shown(value: object) -> str:
-    """Give a value as a message repeats it: short, on one line, and never empty."""
+    """Return a value as a message repeats it: short, on one line, and never empty."""
     text = " ".join(str(value).split("\n"))
     if len(text) > _SHOWN_LENGTH:
         text = text[:_SHOWN_LENGTH] + "…"
@@ -88,7 +88,7 @@ def shown(value: object) -> str:
 
 
 def nearest(name: str, known: Collection[str], *, cutoff: float = 0.6) -> str:
-    """Give the way out of a misspelt name: the nearest one, else all of them.
+    """Return the way out of a misspelt name: the nearest one, else all of them.
 
     Args:
         name: As written.
@@ -100,7 +100,7 @@ def nearest(name: str, known: Collection[str], *, cutoff: float = 0.6) -> str:
 
 
 def closest(name: str, known: Collection[str], *, cutoff: float = 0.6) -> str | None:
-    """Give the known name that a misspelt one is taken for, or None."""
+    """Return the known name that a misspelt one is taken for, or None."""
     lower = {word.lower(): word for word in known}
     close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=cutoff)
     return lower[close[0]] if close else None

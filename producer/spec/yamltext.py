@@ -71,7 +71,7 @@ _INPUT = "standard input"
 
 
 def place_of(node: Node) -> Place:
-    """Give the place where `node` starts."""
+    """Return the place where `node` starts."""
     mark = node.start_mark
     option = mark.name if mark.name.startswith("--") else ""
     return Place(option, mark.line + 1, mark.column + 1, mark.name)
@@ -138,7 +138,7 @@ def compose(text: str, *, source: str) -> Node | None:
 
 
 def text_of(node: Node, *, what: str) -> str:
-    """Give the text of a scalar as it was written.
+    """Return the text of a scalar as it was written.
 
     Raises:
         UsageError: It is a list or a mapping, or no value was written.
@@ -182,7 +182,7 @@ def is_quoted(node: ScalarNode) -> bool:
 
 
 def folder_of(source: Source) -> Path:
-    """Give what a spec's relative paths are relative to."""
+    """Return what a spec's relative paths are relative to."""
     if isinstance(source, StoredSpec):
         return source.folder
     if source == "-" or isinstance(source, InputText):

@@ -83,7 +83,7 @@ def _default_dtypes(expansion: Expansion) -> list[str]:
 
 
 def _stored_dtype(text: str) -> str | None:
-    """Give the dtype in the `base` of a stored spec; None where it names none."""
+    """Return the dtype in the `base` of a stored spec; None where it names none."""
     try:
         node: Any = compose(text, source="the stored spec")
         for key in ("base", "dtype"):

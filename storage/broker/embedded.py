@@ -50,7 +50,7 @@ CHANGE_S = 10.0
 
 
 def broker_url(settings: Settings) -> str:
-    """Give the broker URL: the one that was set, else the embedded server's.
+    """Return the broker URL: the one that was set, else the embedded server's.
 
     Starts the embedded server if it is not running.
 
@@ -67,7 +67,7 @@ def broker_url(settings: Settings) -> str:
 
 
 def socket_url(settings: Settings) -> str:
-    """Give the URL of the embedded server, running or not."""
+    """Return the URL of the embedded server, running or not."""
     return f"redis+socket://{quote(str(socket_path(settings)))}?virtual_host=0"
 
 

@@ -60,7 +60,7 @@ class Option:
         return self._is_within(value)
 
     def typed(self, value: Any) -> Any:
-        """Give an accepted value in its one form, so that 1 and 1.0 are the same."""
+        """Return an accepted value in its one form, so that 1 and 1.0 are the same."""
         if value is None or self.kind in ("bool", "str"):
             return value
         if self.kind == "ints":
@@ -125,7 +125,7 @@ class SchedulerClass:
     def values(
         self, options: Mapping[str, Any], config: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Give the value of every option, with `options` set on top of `config`."""
+        """Return the value of every option, with `options` set on top of `config`."""
         return {name: self.inherited(name, config) for name in self.options} | {
             name: value for name, value in options.items() if name in self.options
         }

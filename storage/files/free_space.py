@@ -28,7 +28,7 @@ class WantedFreeSpace:
         self._fresh_until = 0.0
 
     def __call__(self, key: str, left_bytes: int) -> Room | None:
-        """Give what a sweep of this job wants to stay free, if that is more than left.
+        """Return what a sweep of this job wants free, if that is more than left.
 
         Args:
             key: The job's.
@@ -43,7 +43,7 @@ class WantedFreeSpace:
         return wanted if wanted and left_bytes < wanted.size_bytes else None
 
     def _most_wanted(self) -> int:
-        """Give the most that any active sweep wants; the last answer in an outage."""
+        """Return the most that any active sweep wants; the last answer in an outage."""
         with self._lock:
             if time.monotonic() >= self._fresh_until:
                 self._fresh_until = time.monotonic() + FRESH_S
@@ -55,7 +55,7 @@ class WantedFreeSpace:
 
 
 def most_wanted(database: Database) -> int:
-    """Give the bytes that stay free for the active sweep that wants the most."""
+    """Return the bytes that stay free for the active sweep that wants the most."""
     query = sa.select(sa.func.max(sweeps.c.min_free_bytes))
     with database.read() as connection:
         active = query.where(sweeps.c.state == "active")
@@ -63,7 +63,7 @@ def most_wanted(database: Database) -> int:
 
 
 def wanted_for(database: Database, key: str) -> Room | None:
-    """Give the most that an active sweep of a job wants; None where it has none."""
+    """Return the most that an active sweep of a job wants; None where it has none."""
     query = (
         sa.select(sweeps.c.name, sweeps.c.min_free_bytes)
         .join(sweep_jobs, sweep_jobs.c.sweep_id == sweeps.c.id)

@@ -20,7 +20,7 @@ FOLDERS = tuple(f"{number:02x}" for number in range(256))
 
 
 def relative_path(key: str) -> str:
-    """Give the path of a job's image below the image folder.
+    """Return the path of a job's image below the image folder.
 
     Raises:
         ValueError: `key` is not 32 hex digits, and so could be any path.
@@ -60,7 +60,7 @@ class ImageFolder:
     id: int | None = None
 
     def path(self, key: str) -> Path:
-        """Give where the image of a job is, or will be."""
+        """Return where the image of a job is, or will be."""
         return self.root / relative_path(key)
 
     def save(self, key: str, content: bytes) -> Path:
@@ -110,7 +110,7 @@ class ImageFolder:
 
 
 def free_bytes(folder: Path) -> int:
-    """Give what is free on a folder's disk, for those who are not root.
+    """Return what is free on a folder's disk, for those who are not root.
 
     Raises:
         ImageStoreError: The folder cannot be reached.

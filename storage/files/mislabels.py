@@ -213,7 +213,7 @@ def _select_jobs(connection: Connection, sweep: Sweep | None) -> Iterator[_Calle
 
 
 def _select_speeds(connection: Connection) -> Iterator[_Called]:
-    """Give what was measured of models that have jobs too, so that they are known."""
+    """Yield what was measured of models that have jobs too, so that they are known."""
     kind = (speeds.c.scheduler_class, speeds.c.scheduler_options, speeds.c.scheduler)
     query = (
         sa.select(models.c.id.label("model_id"), models.c.fingerprint, *kind)

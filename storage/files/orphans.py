@@ -57,7 +57,7 @@ def check_files(
 
 
 def key_at(path: str) -> str | None:
-    """Give the key of the job whose image belongs at a path, or None."""
+    """Return the key of the job whose image belongs at a path, or None."""
     named = _IMAGE.fullmatch(path.rpartition("/")[2])
     return named[1] if named and relative_path(named[1]) == path else None
 
@@ -81,7 +81,7 @@ def is_settled(stamp: Stamp) -> bool:
 
 
 def _paths(images: Path, folder: str) -> Iterator[str]:
-    """Give the paths of all files two folders down, below the image folder."""
+    """Yield the paths of all files two folders down, below the image folder."""
     for inner in _names(f"{images}/{folder}"):
         if len(inner) == len(folder):
             for name in _names(f"{images}/{folder}/{inner}"):

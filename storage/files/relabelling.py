@@ -23,7 +23,7 @@ STEP = 1000
 
 
 def relabel(database: Database, finding: Finding) -> Finding:
-    """Give jobs and speeds the true name of their scheduler; keys and pictures stay.
+    """Set the true scheduler names of jobs and speeds; keys and images stay.
 
     It may be broken off at any moment: what is left is found again.
 

@@ -87,7 +87,7 @@ def _told(finding: Finding, again: set[int], wanted: set[int]) -> Finding:
 
 
 def _lock(connection: Connection, findings: Sequence[Finding]) -> set[Made]:
-    """Give what is done still; rows that somebody else changes now are left out."""
+    """Return what is done still; rows that somebody else changes now are left out."""
     ids = [finding.made.job_id for finding in findings if finding.made]
     query = select_made().where(jobs.c.id.in_(ids))
     query = query.with_for_update(of=jobs, skip_locked=True)

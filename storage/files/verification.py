@@ -184,7 +184,7 @@ def has_any(database: Database, images: Path, *, here: Condition = EVERYWHERE) -
 
 
 def select_made() -> sa.Select[Any]:
-    """Give the query whose rows are the fields of `Made`; add a `where` to it."""
+    """Return the query whose rows are the fields of `Made`; add a `where` to it."""
     return (
         sa.select(
             results.c.job_id,
@@ -217,7 +217,7 @@ def look_at(images: Path, path: str) -> Stamp | None:
 
 
 def unreadable(exc: OSError) -> ImageStoreError:
-    """Give the error for what the disk refuses."""
+    """Return the error for what the disk refuses."""
     msg = (
         f"Images must be readable, but {exc.filename} gives: {exc.strerror}; check "
         "NIGHTSWEEP_IMAGES, the folder's mode and the disk."

@@ -53,7 +53,7 @@ class Worker:
 
 
 def list_workers(database: Database) -> list[Worker]:
-    """Give the workers that gave a sign of life within the last hour."""
+    """Return the workers that gave a sign of life within the last hour."""
     now = datetime.now(UTC)
     shown = [*("name", "host", "gpu", "phase", "detail")]
     shown += ["images", "images_per_s", "in_hand"]
@@ -71,7 +71,7 @@ def list_workers(database: Database) -> list[Worker]:
 
 
 def able(workers: Iterable[Worker], host: str) -> list[Worker]:
-    """Give the workers of a host that can take work: neither silent nor benched."""
+    """Return the workers of a host that can take work: neither silent nor benched."""
     return [
         worker
         for worker in workers
@@ -80,7 +80,7 @@ def able(workers: Iterable[Worker], host: str) -> list[Worker]:
 
 
 def worked_s(database: Database, sweep: Sweep) -> float:
-    """Give the seconds of workers that went into a sweep's images, loading left out."""
+    """Return the worker seconds that a sweep's images took, without loading."""
     query = (
         sa.select(sa.func.sum(results.c.total_s))
         .join(sweep_jobs, sweep_jobs.c.job_id == results.c.job_id)

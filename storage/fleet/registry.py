@@ -105,7 +105,7 @@ def has_workers(database: Database) -> bool:
 
 
 def held_by(database: Database, owner: str) -> frozenset[int]:
-    """Give the rows of the jobs in a worker's hands; `owner` as in `remove`."""
+    """Return the rows of the jobs in a worker's hands; `owner` as in `remove`."""
     mine = jobs.c.owner.startswith(owner, autoescape=True)
     query = sa.select(jobs.c.id).where(mine, LEASED)
     with database.read() as connection:

@@ -13,7 +13,7 @@ _COLON = "+"
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """Give a path to write to; at the end of the block it takes the file's place.
+    """Yield a path to write to; at the end of the block it takes the file's place.
 
     What killed processes of this machine left of the same file is removed.
 

@@ -25,7 +25,7 @@ def my_name() -> str:
 
 
 def name_of(pid: int) -> str:
-    """Give the name that a process of this machine has as an owner.
+    """Return the name that a process of this machine has as an owner.
 
     Raises:
         psutil.Error: There is no such process.
@@ -34,12 +34,12 @@ def name_of(pid: int) -> str:
 
 
 def process_name(pid: int) -> str:
-    """Give what the names of all owners begin with that had this process id."""
+    """Return what the names of all owners begin with that had this process id."""
     return f"{_machine()}:{pid}"
 
 
 def host_of(owner: str) -> str:
-    """Give the host's name of an owner, for people."""
+    """Return the host's name of an owner, for people."""
     machine = owner.rsplit(":", 2)[0]
     return machine.rpartition(".")[0] or machine
 

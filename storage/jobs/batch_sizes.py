@@ -21,7 +21,7 @@ class DatabaseWidths:
         self._database = database
 
     def get(self, job: Job, gpu: str) -> int | None:
-        """Give the width for jobs like `job` on `gpu`; None where nothing is known.
+        """Return the width for jobs like `job` on `gpu`, or None if unknown.
 
         Raises:
             DatabaseError: The database cannot be read.

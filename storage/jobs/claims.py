@@ -126,7 +126,7 @@ def groups_of(database: Database, keys: Sequence[str]) -> set[str]:
 
 
 def runnable_groups(database: Database) -> list[Group]:
-    """Give every group with runnable jobs; one small query each, however many jobs."""
+    """Return every group with runnable jobs; one small query for each group."""
     found: list[Group] = []
     with database.read() as connection:
         while row := _next_group(connection, found[-1].key if found else ""):
@@ -228,7 +228,7 @@ def free_owner(database: Database, owner: str, *, died: bool) -> int:
 
 
 def unwanted(database: Database, owner: str) -> set[int]:
-    """Give the jobs that `owner` holds, and that no active sweep wants any more."""
+    """Return the jobs that `owner` holds, and that no active sweep wants any more."""
     query = sa.select(jobs.c.id).where(
         LEASED, jobs.c.owner == owner, jobs.c.priority.is_(None)
     )
@@ -271,7 +271,7 @@ def _lock_runnable(
 
 
 def _leave_unwanted(connection: Connection, found: Sequence[Any]) -> Sequence[Any]:
-    """Give those of the rows that are still wanted.
+    """Return those of the rows that are still wanted.
 
     A sweep that is being paused or cancelled says so first, and its jobs afterwards:
     what has not heard of it yet is told here.

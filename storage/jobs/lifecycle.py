@@ -133,7 +133,7 @@ def _members(database: Database, sweep_id: int, *, after: int) -> Sequence[int]:
 def _unsettled(
     connection: Connection, which: sa.ColumnElement[bool] | None = None
 ) -> Sequence[int]:
-    """Give those sweeps of `which`, or of all, that have jobs which were not told.
+    """Return those sweeps of `which`, or of all, that have jobs which were not told.
 
     A job whose priority is just what a sweep wishes can lack the wish of another only,
     and is seen there. So who else wants it, which takes longer, is asked of few.
@@ -158,7 +158,7 @@ def _unsettled(
 
 
 def _first_finished(connection: Connection, sweep_id: int) -> Sequence[Any]:
-    """Give state and error of the first finished jobs, in order of execution."""
+    """Return state and error of the first finished jobs, in order of execution."""
     query = (
         sa.select(jobs.c.state, jobs.c.error)
         .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)

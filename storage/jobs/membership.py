@@ -130,7 +130,7 @@ def drop_absent(database: Database, sweep: Sweep) -> int:
 
 
 def rank(connection: Connection, which: sa.ColumnElement[bool] | sa.TextClause) -> int:
-    """Give jobs the most urgent priority of the active sweeps that want them.
+    """Set jobs to the most urgent priority of the active sweeps that want them.
 
     Finished images keep theirs, which says nothing. Gives how many jobs changed.
     """

@@ -96,7 +96,7 @@ def record(
 def read(
     database: Database, *, model: str | None = None, gpu: str | None = None
 ) -> list[Speed]:
-    """Give the speeds that were measured, by model, GPU, size, scheduler and steps.
+    """Return the speeds that were measured, by model, GPU, size, scheduler and steps.
 
     What was measured in several environments comes several times, the newest last.
 

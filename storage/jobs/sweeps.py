@@ -175,7 +175,7 @@ def retry(
 
 
 def find_sweep(database: Database, name: str) -> Sweep | None:
-    """Give the sweep of that name, or None."""
+    """Return the sweep of that name, or None."""
     with database.read() as connection:
         query = sa.select(sweeps).where(sweeps.c.name == name)
         row = connection.execute(query).first()
@@ -183,7 +183,7 @@ def find_sweep(database: Database, name: str) -> Sweep | None:
 
 
 def require_sweeps(database: Database, names: Sequence[str]) -> list[Sweep]:
-    """Give the sweeps of those names, each once.
+    """Return the sweeps of those names, each once.
 
     Raises:
         UsageError: There is none of some name.
@@ -196,7 +196,7 @@ def require_sweeps(database: Database, names: Sequence[str]) -> list[Sweep]:
 
 
 def list_sweeps(database: Database) -> list[Sweep]:
-    """Give every sweep, the oldest first."""
+    """Return every sweep, the oldest first."""
     with database.read() as connection:
         rows = connection.execute(sa.select(sweeps).order_by(sweeps.c.id))
         return [_sweep(row, json.loads(row.axes)) for row in rows]
@@ -267,7 +267,7 @@ class Cost:
 
 
 def measured_costs(database: Database) -> dict[tuple[str, str, int, int], Cost]:
-    """Give what past images cost, by model fingerprint, dtype, width and height."""
+    """Return what past images cost, by model fingerprint, dtype, width and height."""
     kind = (models.c.fingerprint, jobs.c.dtype, jobs.c.width, jobs.c.height)
     seconds = sa.func.sum(results.c.total_s) / sa.func.sum(jobs.c.evaluations)
     query = (
@@ -285,7 +285,7 @@ def measured_costs(database: Database) -> dict[tuple[str, str, int, int], Cost]:
 
 
 def recent_rate(database: Database, sweep: Sweep, *, window_s: float = 60.0) -> float:
-    """Give the images a second that were finished for a sweep of late."""
+    """Return the images a second that were finished for a sweep of late."""
     since = datetime.now(UTC) - timedelta(seconds=window_s)
     query = (
         sa.select(sa.func.count())
@@ -303,7 +303,7 @@ def recent_rate(database: Database, sweep: Sweep, *, window_s: float = 60.0) -> 
 def failures(
     database: Database, sweep: Sweep, *, limit: int = 3
 ) -> list[tuple[str, int]]:
-    """Give the most frequent reasons for which a sweep's jobs failed, with counts."""
+    """Return the most frequent reasons for which a sweep's jobs failed, with counts."""
     count = sa.func.count()
     query = (
         sa.select(jobs.c.error, count)

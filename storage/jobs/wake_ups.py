@@ -19,7 +19,7 @@ WAKE_UP = 512
 
 
 def runnable_keys(database: Database) -> dict[str, list[str]]:
-    """Give keys that a worker may claim, by batch group; some of every group.
+    """Return keys that a worker may claim, by batch group; some of every group.
 
     Groups share `WAKE_UP` evenly. They and their keys are in order of execution, the
     most urgent first. Two small queries for each group, however many jobs.
@@ -34,7 +34,7 @@ def runnable_keys(database: Database) -> dict[str, list[str]]:
 
 
 def _first(connection: Connection, group: str, count: int) -> Sequence[Any]:
-    """Give the first runnable jobs of a group: priority, position, group and key."""
+    """Return the first runnable jobs of a group: priority, position, group and key."""
     order = (jobs.c.priority, jobs.c.position)
     query = (
         sa.select(*order, jobs.c.group_key, jobs.c.key)

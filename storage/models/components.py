@@ -54,7 +54,7 @@ _VARIANT_INFIX = re.compile(
 
 
 def read_components(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Give the components that are loaded: name to (library, class).
+    """Return the components that are loaded: name to (library, class).
 
     Raises:
         ModelError: The index names code of its own, or no pipeline class.
@@ -215,7 +215,7 @@ def _no_weights(here: set[str], component: str, stem: str) -> str:
 
 
 def _list_shards(here: set[str], component: str, stem: str, infix: str) -> list[str]:
-    """Give the index and all shards, or nothing where there is no index."""
+    """Return the index and all shards, or nothing where there is no index."""
     escaped = re.escape(infix)
     for index, pattern in (
         (

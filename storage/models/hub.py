@@ -100,7 +100,7 @@ def list_files(name: str, revision: str | None) -> Listing | None:
 
 
 def fetch(name: str, file: str, revision: str | None, *, offline: bool) -> Path:
-    """Give the path of a file in the Hub's cache, downloaded where it is missing.
+    """Return the path of a file in the Hub's cache, downloaded where it is missing.
 
     Args:
         name: `org/name`.

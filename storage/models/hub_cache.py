@@ -8,7 +8,7 @@ from storage.models.model_files import is_hub_id
 
 
 def cached_bytes(name: str) -> int:
-    """Give the disk space of a model in the Hub's cache, unfinished files included.
+    """Return the disk space of a model in the Hub's cache, unfinished files included.
 
     It is 0 for a folder and for a built-in model, of which nothing is fetched.
     """

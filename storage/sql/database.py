@@ -182,12 +182,12 @@ def current_revision(database: Database) -> str | None:
 
 
 def utc_now() -> str:
-    """Give the time as the database holds it: ISO 8601, UTC, microseconds."""
+    """Return the time as the database holds it: ISO 8601, UTC, microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def seconds_between(earlier: str, later: str) -> float:
-    """Give the time between two moments as the database holds them."""
+    """Return the time between two moments as the database holds them."""
     elapsed = datetime.fromisoformat(later) - datetime.fromisoformat(earlier)
     return elapsed.total_seconds()
 
@@ -204,7 +204,7 @@ def clock(connection: Connection) -> float:
 
 
 def insert_into(connection: Connection, table: sa.Table) -> Any:
-    """Give an INSERT that knows `on_conflict_do_nothing` and `..._do_update`."""
+    """Return an INSERT that knows `on_conflict_do_nothing` and `..._do_update`."""
     # Imported here: each costs a few milliseconds, and one is never used.
     if connection.dialect.name == "sqlite":
         from sqlalchemy.dialects import sqlite

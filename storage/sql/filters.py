@@ -93,7 +93,7 @@ def read_states(asked: str | Sequence[str]) -> list[str]:
 def find(
     database: Database, which: Filter, *, limit: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Give the rows of the view `images`, or of `sweep_images` where a sweep is named.
+    """Yield the rows of the view `images`, or of `sweep_images` where a sweep is named.
 
     They come as they were submitted, page by page, so that a million rows need no
     memory; columns are those of the view, in its order.
@@ -149,7 +149,7 @@ def find_differing(
 
 
 def find_one(database: Database, key: str) -> dict[str, Any]:
-    """Give the row of the view `images` for a key, or for the beginning of one.
+    """Return the row of the view `images` for a key, or for the beginning of one.
 
     Raises:
         UsageError: No key begins so, or several do.
@@ -170,7 +170,7 @@ def find_one(database: Database, key: str) -> dict[str, Any]:
 
 
 def find_memberships(database: Database, key: str) -> list[dict[str, Any]]:
-    """Give the rows of the view `sweep_images` for a whole key, oldest sweep first."""
+    """Return the rows of the view `sweep_images` for a key, oldest sweep first."""
     query = select_sweep_images().where(jobs.c.key == key).order_by(sweeps.c.id)
     with database.read() as connection:
         return [dict(row._mapping) for row in connection.execute(query)]
@@ -270,7 +270,7 @@ def _is_label(connection: Connection, which: Filter, name: str) -> bool:
 
 
 def _called(connection: Connection, name: str) -> Iterator[sa.ColumnElement[bool]]:
-    """Give the conditions of jobs that a name, or a class with all variants, means."""
+    """Yield the conditions of jobs that a name, or a class with all variants, means."""
     columns = schedulers.c
     names = [name, *(entry.name for entry in matching(name))]
     is_class: sa.ColumnElement[bool] = sa.false()

@@ -38,7 +38,7 @@ _SHOWN = json.JSONEncoder(ensure_ascii=False)
 
 
 def job_columns() -> sa.Select[Any]:
-    """Give the query from which `job_from_row` builds jobs; add a `where` to it."""
+    """Return the query from which `job_from_row` builds jobs; add a `where` to it."""
     return sa.select(
         jobs,
         *model_columns(),
@@ -136,7 +136,7 @@ def place_digest(model: Model) -> str:
 
 
 def prompt_row(one: PlannedJob) -> dict[str, Any]:
-    """Give the row of `prompts` for a job's pair of prompt and negative prompt."""
+    """Return the row of `prompts` for a job's pair of prompt and negative prompt."""
     both = canonical_json([one.job.prompt, one.job.negative_prompt])
     return {
         "digest": hashlib.sha256(both.encode()).hexdigest()[:32],
@@ -152,7 +152,7 @@ def template_row(text: str) -> dict[str, Any]:
 
 
 def scheduler_identity(one: PlannedJob) -> tuple[str, str, str]:
-    """Give what tells a job's row of `schedulers` apart: class, options, name."""
+    """Return what tells a job's row of `schedulers` apart: class, options, name."""
     return (
         one.job.scheduler_class,
         _json_of(one.job.scheduler_options),
@@ -161,7 +161,7 @@ def scheduler_identity(one: PlannedJob) -> tuple[str, str, str]:
 
 
 def job_row(one: PlannedJob) -> dict[str, Any]:
-    """Give the columns of `jobs` for a new job, without its ids."""
+    """Return the columns of `jobs` for a new job, without its ids."""
     job = one.job
     return {
         "key": job.key,
@@ -184,7 +184,7 @@ def job_row(one: PlannedJob) -> dict[str, Any]:
 
 
 def member_row(one: PlannedJob, *, sweep_id: int, revision: int) -> dict[str, Any]:
-    """Give the columns of `sweep_jobs` for a job; its key stands for its id."""
+    """Return the columns of `sweep_jobs` for a job; its key stands for its id."""
     return {
         "key": one.job.key,
         "sweep_id": sweep_id,

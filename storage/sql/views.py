@@ -22,7 +22,7 @@ from storage.sql.schema import (
 
 
 def select_images() -> Select[Any]:
-    """Give the query of the view `images`: one flat row per job."""
+    """Return the query of the view `images`: one flat row per job."""
     first = sweeps.alias("first_sweep")
     template = (
         select(templates.c.text)
@@ -38,7 +38,7 @@ def select_images() -> Select[Any]:
 
 
 def select_sweep_images() -> Select[Any]:
-    """Give the query of the view `sweep_images`: one flat row per sweep and job."""
+    """Return the query of the view `sweep_images`: one flat row per sweep and job."""
     membership = [
         sweep_jobs.c.position,
         sweep_jobs.c.scheduler_label,

@@ -5,7 +5,7 @@ import torch
 
 
 def free_bytes(device: str) -> int:
-    """Give the bytes of a device that nobody uses.
+    """Return the bytes of a device that nobody uses.
 
     What torch keeps of a GPU for later is given back first: it would look like used.
     """
@@ -16,7 +16,7 @@ def free_bytes(device: str) -> int:
 
 
 def total_bytes(device: str) -> int:
-    """Give all bytes of a device; of the machine's memory for a CPU."""
+    """Return all bytes of a device; of the machine's memory for a CPU."""
     if device.startswith("cuda"):
         return int(torch.cuda.get_device_properties(device).total_memory)
     return int(psutil.virtual_memory().total)

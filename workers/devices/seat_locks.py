@@ -58,12 +58,12 @@ class SeatLock:
 
 
 def gpu_lock(uuid: str) -> SeatLock:
-    """Give the lock of a GPU, not taken yet, by its own id, whatever its number."""
+    """Return the lock of a GPU, not taken yet, by its own id, whatever its number."""
     return SeatLock(FOLDER / f"nightsweep-{re.sub(r'[^0-9A-Za-z-]', '_', uuid)}.lock")
 
 
 def cpu_lock(folder: Path, name: str) -> SeatLock:
-    """Give the lock of a seat on the CPU, not taken yet.
+    """Return the lock of a seat on the CPU, not taken yet.
 
     Args:
         folder: Where the locks of one state folder are.

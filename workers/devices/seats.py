@@ -52,7 +52,7 @@ def choose_seats(
     locks: Path | None = None,
     joins: bool = False,
 ) -> list[Seat]:
-    """Give the seats for `nightsweep worker` with these options.
+    """Return the seats for `nightsweep worker` with these options.
 
     Args:
         gpus: `all`, or indices divided by commas; None for all there are.
@@ -80,7 +80,7 @@ def choose_seats(
 
 
 def probe() -> list[Gpu]:
-    """Give the GPUs that torch can use.
+    """Return the GPUs that torch can use.
 
     Raises:
         DeviceError: There are none; the message says why.

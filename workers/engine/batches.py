@@ -226,7 +226,7 @@ class _Closed:
 
 
 def default_width(job: Job, *, on_gpu: bool) -> int:
-    """Give the width to begin with for jobs like `job`: a power of two."""
+    """Return the width to begin with for jobs like `job`: a power of two."""
     if on_gpu:
         return GPU_WIDTH
     room = CPU_WIDTH * CPU_PIXELS // (job.width * job.height)
@@ -234,5 +234,5 @@ def default_width(job: Job, *, on_gpu: bool) -> int:
 
 
 def least_power(count: int) -> int:
-    """Give the least power of two that is not less than `count`."""
+    """Return the least power of two that is not less than `count`."""
     return 1 << (count - 1).bit_length()

@@ -80,7 +80,7 @@ def calibrate(wish: Mapping[str, Any], send: Send) -> None:
 
 
 def choose_device(asked: str | None) -> str:
-    """Give the device to measure on.
+    """Return the device to measure on.
 
     Args:
         asked: Its name; None for the first GPU, or the CPU where there is none.
@@ -158,7 +158,7 @@ def _try(paint: Callable[[Job], Painting], job: Job) -> Painting | str:
 
 
 def _first_of_each_scheduler(jobs: Sequence[Job]) -> list[Job]:
-    """Give the job of fewest steps of each scheduler."""
+    """Return the job of fewest steps of each scheduler."""
     first: dict[str, Job] = {}
     for job in sorted(jobs, key=lambda job: job.steps):
         first.setdefault(f"{job.scheduler_class} {job.scheduler_options}", job)

@@ -37,7 +37,7 @@ class Clock:
             moment.synchronize()
 
     def seconds(self, start: Moment, end: Moment) -> float:
-        """Give the seconds between two moments, waiting for the second one."""
+        """Return the seconds between two moments, waiting for the second one."""
         if not self.on_gpu:
             return float(end - start)
         self.wait(end)

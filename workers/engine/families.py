@@ -142,7 +142,7 @@ class StableDiffusionXL(StableDiffusion):
         return {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
 
     def encode_nothing(self) -> Texts:
-        """Give zeros where the model wants them, else an encoded empty text."""
+        """Return zeros where the model wants them, else an encoded empty text."""
         empty = self.encode("", 0)
         if not self.pipe.config.force_zeros_for_empty_prompt:
             return empty

@@ -57,11 +57,11 @@ class MixedScheduler:
         return self
 
     def __len__(self) -> int:
-        """Give a number for the progress bar, which is off."""
+        """Return a number for the progress bar, which is off."""
         return 1
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        """Give timesteps for as long as there are jobs."""
+        """Return timesteps for as long as there are jobs."""
         return self._timesteps()
 
     def scale_model_input(self, sample: torch.Tensor, timestep: object) -> torch.Tensor:

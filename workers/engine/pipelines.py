@@ -34,7 +34,7 @@ DTYPES: Mapping[str, torch.dtype] = {
 
 
 def name_of(dtype: torch.dtype) -> str:
-    """Give the name of a dtype: `float16`."""
+    """Return the name of a dtype: `float16`."""
     return str(dtype).removeprefix("torch.")
 
 
@@ -129,7 +129,7 @@ class Pipelines:
 
     @contextmanager
     def lend(self, job: Job) -> Iterator[Resident]:
-        """Give the pipeline of a job, loading it if it is not held.
+        """Yield the pipeline of a job, loading it if it is not held.
 
         Raises:
             ModelError: It cannot be found or loaded.

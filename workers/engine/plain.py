@@ -52,7 +52,7 @@ def paint_plain(
 
 
 def _call(resident: Resident, job: Job, clock: "_Stopwatch") -> Any:
-    """Give the pixels: (1, height, width, 3), float32, 0 to 1, on the CPU."""
+    """Return the pixels: (1, height, width, 3), float32, 0 to 1, on the CPU."""
     pipe = resident.pipe
     pipe.scheduler = build(
         job.scheduler_class,
@@ -78,7 +78,7 @@ def _call(resident: Resident, job: Job, clock: "_Stopwatch") -> Any:
 
 
 def _optional(pipe: Any, job: Job, taken: frozenset[str]) -> dict[str, Any]:
-    """Give the arguments that only some pipelines take, where the job sets them.
+    """Return the arguments that only some pipelines take, where the job sets them.
 
     An empty negative prompt is left out, as in a plain script: SDXL takes zeros for
     none at all, but encodes an empty one. A guidance of none is an input too.

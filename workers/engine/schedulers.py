@@ -77,7 +77,7 @@ class Schedulers:
 
 
 def fetch_class(name: str) -> Any:
-    """Give a scheduler class of the installed diffusers.
+    """Return a scheduler class of the installed diffusers.
 
     Raises:
         JobError: diffusers does not have it.

@@ -168,7 +168,7 @@ class Starter:
     def _step_inputs(
         self, scheduler: Any, job: Job, generator: torch.Generator
     ) -> dict[str, Any]:
-        """Give what the pipeline would pass to `step`.
+        """Return what the pipeline would pass to `step`.
 
         The generator goes along even where the pipeline forgets it: a scheduler that
         draws noise would take it from nowhere.

@@ -38,13 +38,13 @@ class Source(Protocol):
     """Where jobs come from while the batch runs, and where failed ones go."""
 
     def take(self) -> Job | None:
-        """Give the next job if one is ready; never wait."""
+        """Return the next job if one is ready; never wait."""
 
     def fail(self, job: Job, error: JobError) -> None:
         """Take back a job that cannot be painted."""
 
     def withdraw(self) -> list[Job]:
-        """Give jobs in hand that are to be painted no further; mostly none."""
+        """Return jobs in hand that are to be painted no further; mostly none."""
 
     def check(self) -> None:
         """Raise `StoppedError` if the work is to end."""
@@ -142,7 +142,7 @@ class Slots:
             )
 
     def _timesteps(self) -> Iterator[torch.Tensor]:
-        """Give the timestep of each row, as long as any has a job.
+        """Yield the timestep of each row, as long as any has a job.
 
         Each is (rows,), float32, on the device; rows are twice the width if guided.
         """
@@ -257,7 +257,7 @@ class Slots:
         return job is not None
 
     def _inputs(self, fillings: Mapping[int, Filling]) -> dict[str, Any]:
-        """Give the pipeline's arguments for the first jobs."""
+        """Return the pipeline's arguments for the first jobs."""
         first = next(iter(fillings.values()))
         # An empty row runs along with what the first one has.
         rows = [fillings.get(index, first) for index in range(self.width)]
@@ -289,7 +289,7 @@ class Slots:
             batch[index + self.width * self._is_guided] = filling.prompt[name][0]
 
     def _filled(self, name: str, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Give the tensor in which the loop has the embeddings of all rows."""
+        """Return the tensor in which the loop has the embeddings of all rows."""
         in_loop = self._family.embeddings[name]
         return tensors[in_loop] if in_loop else self._given[name]
 

@@ -87,7 +87,7 @@ def _memory(tensor: torch.Tensor) -> int:
 
 
 def _tensors(args: Any, kwargs: Mapping[str, Any]) -> Iterator[torch.Tensor]:
-    """Give the tensors among arguments, and in dictionaries among them."""
+    """Yield the tensors among arguments, and in dictionaries among them."""
     nested = [each.values() for each in kwargs.values() if isinstance(each, dict)]
     for values in (args, kwargs.values(), *nested):
         yield from (each for each in values if isinstance(each, torch.Tensor))

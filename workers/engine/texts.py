@@ -39,11 +39,11 @@ class TextCache:
         self._bytes = 0
 
     def prompt(self, job: Job) -> Texts:
-        """Give the embeddings of a job's prompt."""
+        """Return the embeddings of a job's prompt."""
         return self._get(_prompt(job))
 
     def negative(self, job: Job) -> Texts:
-        """Give the embeddings of its negative prompt, which skips no layers."""
+        """Return the embeddings of its negative prompt, which skips no layers."""
         return self._get(_negative(job))
 
     def forget_all_but(self, jobs: Iterable[Job]) -> bool:

@@ -43,7 +43,7 @@ def alike_jobs(jobs: Sequence[Job], counted: Mapping[int, int]) -> list[Job]:
 def measure_widths(
     starter: Starter, jobs: Sequence[Job], *, most: int
 ) -> Iterator[tuple[int, float | None]]:
-    """Give images per second of ever wider batches, until that no longer pays.
+    """Yield images per second of ever wider batches, until that no longer pays.
 
     Args:
         starter: Readies jobs of the pipeline.
@@ -70,7 +70,7 @@ def measure_widths(
 
 
 def _measure_width(starter: Starter, jobs: Sequence[Job], width: int) -> float:
-    """Give the images per second of a batch that is full all the time.
+    """Return the images per second of a batch that is full all the time.
 
     The first time that it is filled is left out, as a warm-up.
     """
@@ -102,11 +102,11 @@ class _Endless:
         self._jobs = itertools.islice(each, count)
 
     def give(self, count: int) -> list[Job]:
-        """Give the next jobs."""
+        """Return the next jobs."""
         return list(itertools.islice(self._jobs, count))
 
     def take(self) -> Job | None:
-        """Give the next job, if any is left."""
+        """Return the next job, if any is left."""
         return next(self._jobs, None)
 
     def fail(self, job: Job, error: JobError) -> None:
@@ -115,7 +115,7 @@ class _Endless:
         raise error
 
     def withdraw(self) -> list[Job]:
-        """Give none: all are wanted."""
+        """Return no jobs: all are wanted."""
         return []
 
     def check(self) -> None:

@@ -174,7 +174,7 @@ class TorchPainter:
 
 
 def _checking(work: Work) -> Callable[[], None]:
-    """Give what is called before each step of a job that is alone in hand."""
+    """Return what is called before each step of a job that is alone in hand."""
 
     def check() -> None:
         work.check()

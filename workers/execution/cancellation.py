@@ -54,7 +54,7 @@ class Withdrawal:
         self._kit.hand_back(self._let_go)
 
     def take(self) -> list[Job]:
-        """Give the jobs in hand that are not wanted, each once; they go back."""
+        """Return the jobs in hand that are not wanted, each once; they go back."""
         if not self._unwanted:
             return []
         with self._changed:

@@ -104,7 +104,7 @@ class Kit:
         blocked_groups.lift(self.database, group, host=self.host, worker=self.worker)
 
     def is_resting(self) -> Callable[[str], bool]:
-        """Give what tells of a group whether this worker leaves it alone for now."""
+        """Return what tells of a group whether this worker leaves it alone for now."""
         found, me = blocked_groups.resting(self.database), (self.host, self.worker)
         return lambda group: me in found.get(group, ())
 
@@ -167,7 +167,7 @@ def patiently(act: Callable[[], Answer], *, check: Callable[[], None]) -> Answer
 
 
 def ending(exc: Exception) -> Exception:
-    """Give the error with which the painter's thread ends for what befell another."""
+    """Return the error with which the painter's thread ends for what befell another."""
     if isinstance(exc, ENDINGS):
         return exc
     log.error("A thread failed.", exc_info=exc, extra={"action": "thread_failed"})

@@ -34,7 +34,7 @@ class Share:
         return 2 * self.width * self.workers + 1
 
     def of(self, left: int, *, held: int) -> int:
-        """Give how many of `left` runnable jobs to claim, where `held` are here."""
+        """Return how many of `left` runnable jobs to claim, where `held` are here."""
         if left >= self.horizon:
             return left
         return math.ceil((left + held) / self.workers) - held

@@ -51,7 +51,7 @@ class Stock:
             self._ready.sort(key=lambda claim: -claim.evaluations)
 
     def give(self, *, may_be_alone: bool) -> Claim | None:
-        """Give the next job into the painter's hands, if one may go there now."""
+        """Hand the next job to the painter, if one may go there now."""
         if self._is_alone or (self._doubtful and not may_be_alone):
             return None
         if self._doubtful:
@@ -67,11 +67,11 @@ class Stock:
         return given
 
     def jobs_in_hand(self) -> list[Job]:
-        """Give the jobs in hand, the first given first."""
+        """Return the jobs in hand, the first given first."""
         return [claim.job for claim in self._in_hand.values()]
 
     def find(self, job: Job) -> Claim:
-        """Give the claim of a job in hand."""
+        """Return the claim of a job in hand."""
         return self._in_hand[job.key]
 
     def remove(self, job: Job) -> None:
@@ -87,7 +87,7 @@ class Stock:
             self.remove(job)
 
     def withdraw_waiting(self, ids: Collection[int]) -> list[Claim]:
-        """Give those of the jobs that wait here, and forget them."""
+        """Return those of the jobs that wait here, and forget them."""
         gone = []
         for waiting in (self._doubtful, self._again, self._ready):
             gone += [claim for claim in waiting if claim.id in ids]
@@ -95,7 +95,7 @@ class Stock:
         return gone
 
     def withdraw_in_hand(self, ids: Collection[int]) -> list[Claim]:
-        """Give those of the jobs that are in hand, and forget them."""
+        """Return those of the jobs that are in hand, and forget them."""
         gone = [claim for claim in self._in_hand.values() if claim.id in ids]
         for claim in gone:
             self.remove(claim.job)
@@ -113,14 +113,14 @@ class Stock:
         self._doubtful = [claim for claim in self._doubtful if claim.is_suspect]
 
     def drain_in_hand(self) -> list[Claim]:
-        """Give all that is in hand, and forget it."""
+        """Return all that is in hand, and forget it."""
         drained = list(self._in_hand.values())
         self._in_hand.clear()
         self._is_alone = False
         return drained
 
     def drain(self) -> list[Claim]:
-        """Give all that is here, and forget it."""
+        """Return all that is here, and forget it."""
         drained = [*self._doubtful, *self._again, *self._ready]
         for part in (self._again, self._ready, self._doubtful):
             part.clear()

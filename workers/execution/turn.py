@@ -65,7 +65,7 @@ class Turn:
             self.recent.end_turn(time.monotonic() - began)
 
     def _choose(self, named: Collection[str]) -> Group | None:
-        """Give the most urgent group, as long as there is one that this turn is for.
+        """Return the most urgent group, as long as there is one that this turn is for.
 
         Of equals those come first whose model was in use last, so that models are
         switched as seldom as can be, then those that the message names.
@@ -79,7 +79,7 @@ class Turn:
         return min(waiting, key=place) if is_mine else None
 
     def _waiting(self) -> list[Group]:
-        """Give the groups that this worker could make now."""
+        """Return the groups that this worker could make now."""
         is_resting = self.kit.is_resting()
         found = claims.runnable_groups(self.kit.database)
         return [group for group in found if not is_resting(group.key)]

@@ -167,7 +167,7 @@ def _serve(app: Celery, name: str) -> int:
 
 
 def _deaf_to_hangups(app: Any) -> Any:
-    """Give Celery's worker without its wish to start again when a terminal closes."""
+    """Return Celery's worker without its wish to start again when a terminal closes."""
 
     class Worker(app.Worker):  # type: ignore[misc]
         def install_platform_tweaks(self, worker: Any) -> None:

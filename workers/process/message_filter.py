@@ -41,7 +41,7 @@ class NewEnvelopes(bootsteps.StartStopStep):
 
 
 def rewritten(raw: object) -> dict[str, Any]:
-    """Give a message with the argument and the priority of `raw`, and no more of it.
+    """Return a message with the argument and the priority of `raw`, and no more of it.
 
     Args:
         raw: What was in Redis, as JSON gave it.

@@ -37,7 +37,7 @@ def register(app: Celery, turn: Turn, beat: Beat) -> None:
 
 
 def valid_keys(keys: object) -> list[str]:
-    """Give the keys of a message, or none where it is not a list of keys."""
+    """Return the keys of a message, or none where it is not a list of keys."""
     if not isinstance(keys, list) or not 0 < len(keys) <= CHUNK:
         return []
     whole = all(isinstance(key, str) and re.fullmatch(KEY, key) for key in keys)

@@ -38,7 +38,7 @@ class Stuck:
 
 
 def read_limits(environ: Mapping[str, str] | None = None) -> dict[str, float]:
-    """Give the limits in seconds by phase, those of the environment included.
+    """Return the limits in seconds by phase, those of the environment included.
 
     Raises:
         UsageError: The variable is not of the form `phase=seconds,...`.
@@ -70,7 +70,7 @@ class Watchdog:
         self._looked = now
 
     def find_stuck(self, under_way: Iterable[tuple[str, float]]) -> Stuck | None:
-        """Give the phase that is without progress for too long, if there is one.
+        """Return the phase that is without progress for too long, if there is one.
 
         Args:
             under_way: Phases, each with the moment of the last progress.

@@ -16,5 +16,5 @@ def now() -> Moment:
 
 
 def seconds_between(earlier: Moment, later: Moment) -> float:
-    """Give the time between two moments, by the clock that counted more."""
+    """Return the time between two moments, by the clock that counted more."""
     return max(map(float.__sub__, later, earlier))

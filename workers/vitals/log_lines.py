@@ -11,11 +11,11 @@ class LineFormatter(logging.Formatter):
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's
-        """Give the line without its traceback."""
+        """Return the line without its traceback."""
         return _visible(super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give all that is written for a record."""
+        """Return all that is written for a record."""
         lines = super().format(record).split("\n")
         return "\n    ".join(map(_visible, lines))
 

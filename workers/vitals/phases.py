@@ -127,7 +127,7 @@ def describe(detail: str) -> None:
 
 
 def under_way() -> list[Activity]:
-    """Give what each thread does now; nothing where all are idle."""
+    """Return what each thread does now; nothing where all are idle."""
     with _lock:
         found = [nested[-1] for nested in _under_way.values()]
     for one in found:
@@ -136,7 +136,7 @@ def under_way() -> list[Activity]:
 
 
 def most_telling(activities: list[Activity]) -> Activity:
-    """Give the one that says best what the process does."""
+    """Return the one that says best what the process does."""
     return min(
         activities, key=lambda one: TELLING.index(one.phase), default=Activity(IDLE)
     )
@@ -159,7 +159,7 @@ class WatchedPainter:
         self._painter = painter
 
     def __getattr__(self, name: str) -> Any:
-        """Give what else the painter has."""
+        """Return what else the painter has."""
         return getattr(self._painter, name)
 
     def paint(self, work: Work) -> None:

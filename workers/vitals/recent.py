@@ -59,7 +59,7 @@ class Recent:
             self.worked_s += seconds
 
     def rate(self) -> float | None:
-        """Give the images made a second; None where none was made of late."""
+        """Return the images made a second; None where none was made of late."""
         with self._lock:
             self._forget()
             if not self._made:
@@ -69,7 +69,7 @@ class Recent:
             return len(self._made) / span_s
 
     def made_within(self, seconds: float) -> int | None:
-        """Give how many images are made in that time, at least 1; None if unknown."""
+        """Return how many images are made in that time, at least 1; None if unknown."""
         rate = self.rate()
         return None if rate is None else max(1, math.ceil(rate * seconds))
 
