@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     "README.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
 ]
 
