@@ -26,8 +26,8 @@ from storage.host.worker_ids import my_name
 from storage.settings import Settings
 from storage.sql.database import open_database
 from workers.engine.slots import Tally
-from workers.execution.context import Kit
-from workers.execution.heartbeat import Beat
+from workers.execution.context import Context
+from workers.execution.heartbeat import Heartbeat
 from workers.execution.turn import Turn
 
 HEADER = ("width", "jobs", "calls", "rows", "useful rows", "occupancy", "images/s")
@@ -37,15 +37,15 @@ of the sweep."""
 
 
 @contextmanager
-def kit_of(settings: Settings) -> Iterator[Kit]:
+def context_of(settings: Settings) -> Iterator[Context]:
     """Yield what a worker process works with."""
     app = make_app(broker_url(settings))
     owner = my_name()
     with closing(open_database(settings.database_url)) as database, closing(app):
-        yield Kit(
+        yield Context(
             database=database,
             images=ImageFolder(settings.images),
-            beat=Beat(app, database, owner=owner, lease_s=settings.lease_s),
+            heartbeat=Heartbeat(app, database, owner=owner, lease_s=settings.lease_s),
             owner=owner,
             worker="cpu0",
             lease_s=settings.lease_s,
@@ -70,9 +70,9 @@ def run(options: argparse.Namespace, width: int) -> tuple[Tally, float]:
         painter = bare.make_painter(
             options.device, width, threads=options.threads, compiled=options.compile
         )
-        with kit_of(settings) as kit:
+        with context_of(settings) as context:
             began = time.perf_counter()
-            Turn(kit=kit, painter=painter).take(keys[:1])
+            Turn(context=context, painter=painter).take(keys[:1])
             seconds = time.perf_counter() - began
         if (made := len(state.finished())) != options.jobs:
             sys.exit(f"{made} of {options.jobs} images were made.")

@@ -23,7 +23,7 @@ from storage.sql.database import Database, open_database
 from workers.devices.seats import Seat, choose_seats
 from workers.durations import Duration
 from workers.execution.context import patiently
-from workers.supervision.exit_rules import Leave
+from workers.supervision.exit_rules import ExitRules
 from workers.supervision.reconciler import Reconciler
 from workers.supervision.supervisor import Supervisor
 from workers.vitals.log_lines import LineFormatter
@@ -118,7 +118,7 @@ def worker(
         seats,
         database=database,
         give_up_after=give_up_after,
-        leave=Leave(when_idle_s=exit_when_idle, after_s=stop_after),
+        exit_rules=ExitRules(when_idle_s=exit_when_idle, after_s=stop_after),
     )
     taken = supervisor.take_seats()
     if not taken and not join:

@@ -16,7 +16,7 @@ from storage.job import Job, PlannedJob
 from storage.settings import Settings
 from storage.sql.database import Database
 from tests.builders import make_job, submit
-from tests.kits import make_kit
+from tests.contexts import make_context
 from tests.work import Unhurried
 from workers.engine.slots import Tally
 from workers.engine.torch_painter import TorchPainter
@@ -110,7 +110,7 @@ def test_a_batch_is_full_from_the_first_job_of_a_mixed_sweep_to_the_last(
         widths=Widths(width),
     )
     turn = Turn(
-        kit=make_kit(database, app, settings),
+        context=make_context(database, app, settings),
         painter=Unhurried(painter, database),
     )
     turn.take([planned[0].job.key])

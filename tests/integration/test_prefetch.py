@@ -29,13 +29,13 @@ from tests.builders import (
     submit,
     take,
 )
-from tests.kits import OWNER, make_kit
+from tests.contexts import OWNER, make_context
 from tests.processes import PATIENCE_S, wait_until
-from workers.execution import cancellation as withdrawal_module
-from workers.execution import prefetch as feed_module
-from workers.execution import result_writer as finish_module
-from workers.execution.prefetch import Feed
-from workers.execution.result_writer import Finisher
+from workers.execution import cancellation as cancellation_module
+from workers.execution import prefetch as prefetch_module
+from workers.execution import result_writer as writer_module
+from workers.execution.prefetch import Prefetch
+from workers.execution.result_writer import ResultWriter
 from workers.painting import Painting, StoppedError
 from workers.vitals.recent import Recent
 
@@ -57,13 +57,15 @@ def opened(database: Database, app: Celery, settings: Settings) -> Open:
         recent: Recent | None = None,
         is_over: Callable[[], bool] = lambda: False,
         **changes: Any,
-    ) -> Iterator[Feed]:
-        kit = make_kit(database, app, settings, **changes)
+    ) -> Iterator[Prefetch]:
+        context = make_context(database, app, settings, **changes)
         recent = recent or Recent()
-        finisher = Finisher(kit, recent)
-        feed = Feed(kit, GROUP, finisher=finisher, recent=recent, is_over=is_over)
-        with finisher, feed:
-            yield feed
+        writer = ResultWriter(context, recent)
+        prefetch = Prefetch(
+            context, GROUP, writer=writer, recent=recent, is_over=is_over
+        )
+        with writer, prefetch:
+            yield prefetch
 
     return open_feed
 
@@ -77,9 +79,9 @@ def picture(job: Job, **changes: Any) -> Painting:
     return Painting(**{**values, **changes})
 
 
-def keep(feed: Feed, *jobs: Job) -> None:
+def keep(prefetch: Prefetch, *jobs: Job) -> None:
     for job in jobs:
-        feed.keep(job, partial(picture, job))
+        prefetch.keep(job, partial(picture, job))
 
 
 def seeds(jobs: list[Job]) -> list[int]:
@@ -100,14 +102,14 @@ def test_a_width_is_kept_ready_beside_what_is_in_hand(
     opened: Open, database: Database
 ) -> None:
     submit(database, plan_seeds(*range(40), **SMALL))
-    with opened() as feed:
-        feed.expect(4)
-        jobs = feed.gather(4)
+    with opened() as prefetch:
+        prefetch.expect(4)
+        jobs = prefetch.gather(4)
         assert seeds(jobs) == [0, 1, 2, 3]
-        wait_until(lambda: feed._stock.waiting == 4)
+        wait_until(lambda: prefetch._prefetched.waiting == 4)
         assert count(database, "leased") == 8
-        keep(feed, *jobs)
-        refill = [feed.take() for _ in jobs]
+        keep(prefetch, *jobs)
+        refill = [prefetch.take() for _ in jobs]
         assert [job.seed for job in refill if job] == [4, 5, 6, 7]
         wait_until(lambda: count(database, "done") == 4)
     assert count(database, "leased") == 0
@@ -119,9 +121,9 @@ def test_what_is_ready_is_about_a_minutes_work(
 ) -> None:
     monkeypatch.setattr(Recent, "made_within", lambda _self, _seconds: 2)
     submit(database, plan_seeds(*range(40), **SMALL))
-    with opened() as feed:
-        feed.expect(8)
-        assert len(feed.gather(8)) == 8
+    with opened() as prefetch:
+        prefetch.expect(8)
+        assert len(prefetch.gather(8)) == 8
         wait_until(lambda: count(database, "leased") == 10)
         time.sleep(0.3)
         assert count(database, "leased") == 10
@@ -131,9 +133,9 @@ def test_near_the_end_a_worker_leaves_others_their_share(
     opened: Open, database: Database
 ) -> None:
     submit(database, plan_seeds(*range(12), **SMALL))
-    with opened(peers=3) as feed:
-        feed.expect(8)
-        assert seeds(feed.gather(8)) == [0, 1, 2, 3]
+    with opened(peers=3) as prefetch:
+        prefetch.expect(8)
+        assert seeds(prefetch.gather(8)) == [0, 1, 2, 3]
         time.sleep(0.3)
         assert count(database, "leased") == 4
 
@@ -143,9 +145,9 @@ def test_who_is_seen_at_work_counts_as_one_that_shares(
 ) -> None:
     submit(database, plan_seeds(*range(13), **SMALL))
     take(database, "host:8:8", limit=1, group=GROUP)
-    with opened() as feed:
-        feed.expect(8)
-        assert len(feed.gather(8)) == 6
+    with opened() as prefetch:
+        prefetch.expect(8)
+        assert len(prefetch.gather(8)) == 6
 
 
 def test_the_last_two_widths_go_longest_first(opened: Open, database: Database) -> None:
@@ -156,10 +158,10 @@ def test_the_last_two_widths_go_longest_first(opened: Open, database: Database) 
     ]
     submit(database, planned)
     left = []
-    with opened() as feed:
-        feed.expect(2)
-        while jobs := feed.gather(2):
-            keep(feed, *jobs)
+    with opened() as prefetch:
+        prefetch.expect(2)
+        while jobs := prefetch.gather(2):
+            keep(prefetch, *jobs)
             left += [lengths[job.seed] for job in jobs]
     assert left == [5, 9, 2, 7, 8, 6, 4, 1]
 
@@ -180,39 +182,39 @@ def test_a_batch_that_grows_during_a_look_is_not_taken_for_the_last(
         return left
 
     monkeypatch.setattr(claims, "count_runnable", grow)
-    with opened() as feed:
-        feeds.append(feed)
-        (job,) = feed.gather(1)
+    with opened() as prefetch:
+        feeds.append(prefetch)
+        (job,) = prefetch.gather(1)
         assert job.seed == 0
-        keep(feed, job)
+        keep(prefetch, job)
 
 
 def test_a_dry_group_is_looked_at_again_while_jobs_are_painted(
     opened: Open, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed_module, "DRY_S", 0.05)
+    monkeypatch.setattr(prefetch_module, "DRY_S", 0.05)
     submit(database, plan_seeds(0, **SMALL))
-    with opened() as feed:
-        feed.expect(4)
-        (job,) = feed.gather(4)
-        assert feed.take() is None
+    with opened() as prefetch:
+        prefetch.expect(4)
+        (job,) = prefetch.gather(4)
+        assert prefetch.take() is None
         submit(database, plan_seeds(1, **SMALL), name="other")
         found: list[Job | None] = []
-        wait_until(lambda: found.append(feed.take()) or bool(found[-1]))  # type: ignore[func-returns-value]
+        wait_until(lambda: found.append(prefetch.take()) or bool(found[-1]))  # type: ignore[func-returns-value]
         assert found[-1] == make_job(seed=1, **SMALL)
-        keep(feed, job, make_job(seed=1, **SMALL))
-        assert feed.gather(4) == []
+        keep(prefetch, job, make_job(seed=1, **SMALL))
+        assert prefetch.gather(4) == []
 
 
 def test_asking_for_more_beside_a_job_in_hand_never_waits_for_them(
     opened: Open, database: Database
 ) -> None:
     submit(database, plan_seeds(0, **SMALL))
-    with opened() as feed:
-        (job,) = feed.gather(1)
-        feed.expect(4)
-        assert feed.gather(3) == []
-        keep(feed, job)
+    with opened() as prefetch:
+        (job,) = prefetch.gather(1)
+        prefetch.expect(4)
+        assert prefetch.gather(3) == []
+        keep(prefetch, job)
 
 
 def test_a_job_that_may_have_killed_a_worker_comes_last_and_is_alone_to_its_row(
@@ -226,27 +228,27 @@ def test_a_job_that_may_have_killed_a_worker_comes_last_and_is_alone_to_its_row(
         may_end.wait(PATIENCE_S)
         return picture(job)
 
-    with opened() as feed:
-        feed.expect(4)
-        jobs = feed.gather(4)
+    with opened() as prefetch:
+        prefetch.expect(4)
+        jobs = prefetch.gather(4)
         assert seeds(jobs) == [2, 3]
-        assert feed.take() is None
-        keep(feed, *jobs)
-        (suspect,) = feed.gather(4)
+        assert prefetch.take() is None
+        keep(prefetch, *jobs)
+        (suspect,) = prefetch.gather(4)
         assert suspect.seed == 0
         assert set(states(database).values()) == {"done", "leased", "pending"}
         submit(database, plan_seeds(9, **SMALL), name="other")
-        assert feed.take() is None
-        assert feed.gather(3) == []
-        feed.keep(suspect, lambda: develop(suspect))
-        assert feed.take() is None
+        assert prefetch.take() is None
+        assert prefetch.gather(3) == []
+        prefetch.keep(suspect, lambda: develop(suspect))
+        assert prefetch.take() is None
         time.sleep(0.3)
         assert count(database, "leased") == 1
         may_end.set()
-        assert seeds(feed.gather(4)) == [9]
+        assert seeds(prefetch.gather(4)) == [9]
         assert states(database)[0] == "done"
-        keep(feed, make_job(seed=9, **SMALL))
-        assert seeds(feed.gather(4)) == [1]
+        keep(prefetch, make_job(seed=9, **SMALL))
+        assert seeds(prefetch.gather(4)) == [1]
 
 
 def test_a_suspect_that_is_found_before_more_was_asked_for_is_given(
@@ -263,42 +265,42 @@ def test_a_suspect_that_is_found_before_more_was_asked_for_is_given(
         return claim(*args, **others)
 
     monkeypatch.setattr(claims, "claim", claim_when_asked)
-    with opened() as feed:
+    with opened() as prefetch:
         time.sleep(0.1)
         asks.set()
-        (job,) = feed.gather(4)
-        keep(feed, job)
+        (job,) = prefetch.gather(4)
+        keep(prefetch, job)
 
 
 def test_jobs_that_are_put_back_come_again_and_count_no_attempt(
     opened: Open, database: Database
 ) -> None:
     submit(database, plan_seeds(*range(6), **SMALL))
-    with opened() as feed:
-        feed.expect(4)
-        jobs = feed.gather(4)
-        feed.put_back(jobs)
-        feed.expect(2)
-        assert feed.gather(2) == jobs[:2]
-        assert feed.take() == jobs[2]
+    with opened() as prefetch:
+        prefetch.expect(4)
+        jobs = prefetch.gather(4)
+        prefetch.put_back(jobs)
+        prefetch.expect(2)
+        assert prefetch.gather(2) == jobs[:2]
+        assert prefetch.take() == jobs[2]
     assert {row.attempts for row in job_rows(database)} == {0}
 
 
 def test_a_turn_that_is_over_claims_no_more_but_gives_what_it_has(
     opened: Open, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed_module, "LOOK_S", 0.0)
+    monkeypatch.setattr(prefetch_module, "LOOK_S", 0.0)
     submit(database, plan_seeds(*range(9), **SMALL))
     over = threading.Event()
-    with opened(is_over=over.is_set) as feed:
-        feed.expect(2)
-        jobs = feed.gather(2)
+    with opened(is_over=over.is_set) as prefetch:
+        prefetch.expect(2)
+        jobs = prefetch.gather(2)
         wait_until(lambda: count(database, "leased") == 4)
         over.set()
-        keep(feed, *jobs)
-        assert seeds(jobs + feed.gather(2)) == [0, 1, 2, 3]
-        keep(feed, *[make_job(seed=seed, **SMALL) for seed in (2, 3)])
-        assert feed.gather(2) == []
+        keep(prefetch, *jobs)
+        assert seeds(jobs + prefetch.gather(2)) == [0, 1, 2, 3]
+        keep(prefetch, *[make_job(seed=seed, **SMALL) for seed in (2, 3)])
+        assert prefetch.gather(2) == []
     assert count(database, "pending") == 5
 
 
@@ -309,11 +311,11 @@ def test_a_failed_job_says_why(opened: Open, database: Database) -> None:
         msg = "pixels are NaN"
         raise JobError(msg)
 
-    with opened() as feed:
-        feed.expect(2)
-        one, other = feed.gather(2)
-        feed.fail(one, JobError("no such thing"))
-        feed.keep(other, not_finite)
+    with opened() as prefetch:
+        prefetch.expect(2)
+        one, other = prefetch.gather(2)
+        prefetch.fail(one, JobError("no such thing"))
+        prefetch.keep(other, not_finite)
     errors = [(row.state, row.error) for row in job_rows(database)]
     assert errors == [("failed", "no such thing"), ("failed", "pixels are NaN")]
 
@@ -331,9 +333,9 @@ def test_a_result_says_in_what_batch_it_was_made(
         "peak_bytes": 5,
         "load_s": 2.0,
     }
-    with opened() as feed:
-        (job,) = feed.gather(1)
-        feed.keep(job, lambda: picture(job, **facts))
+    with opened() as prefetch:
+        (job,) = prefetch.gather(1)
+        prefetch.keep(job, lambda: picture(job, **facts))
     with database.read() as connection:
         row = connection.execute(sa.select(results)).mappings().one()
     assert {name: row[name] for name in facts} == facts
@@ -343,21 +345,21 @@ def test_a_result_says_in_what_batch_it_was_made(
 def test_rows_are_written_together(
     opened: Open, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finish_module, "LINGER_S", PATIENCE_S)
+    monkeypatch.setattr(writer_module, "LINGER_S", PATIENCE_S)
     written: list[int] = []
 
     def note(_database: Database, done: dict[int, Any], **others: Any) -> set[int]:
         written.append(len(done))
         return record_done(_database, done, **others)
 
-    monkeypatch.setattr(finish_module, "record_done", note)
+    monkeypatch.setattr(writer_module, "record_done", note)
     submit(database, plan_seeds(*range(6), **SMALL))
-    with opened() as feed:
-        feed.expect(6)
-        jobs = feed.gather(6)
+    with opened() as prefetch:
+        prefetch.expect(6)
+        jobs = prefetch.gather(6)
         strict = Environment(gpu="none", host="test", details={"threads": 2})
-        feed.keep(jobs[0], lambda: picture(jobs[0], environment=strict))
-        keep(feed, *jobs[1:])
+        prefetch.keep(jobs[0], lambda: picture(jobs[0], environment=strict))
+        keep(prefetch, *jobs[1:])
     assert sorted(written) == [1, 5]
     assert count(database, "done") == 6
 
@@ -371,13 +373,13 @@ def test_a_slow_disk_makes_the_painter_wait(opened: Open, database: Database) ->
         return picture(job)
 
     kept: list[int] = []
-    with opened() as feed:
-        feed.expect(3)
-        jobs = [*feed.gather(3), *feed.gather(3), *feed.gather(3)]
+    with opened() as prefetch:
+        prefetch.expect(3)
+        jobs = [*prefetch.gather(3), *prefetch.gather(3), *prefetch.gather(3)]
 
         def paint() -> None:
             for job in jobs:
-                feed.keep(job, partial(develop, job))
+                prefetch.keep(job, partial(develop, job))
                 kept.append(job.seed)
 
         painter = threading.Thread(target=paint)
@@ -400,11 +402,11 @@ def test_a_device_that_fails_while_developing_ends_the_work(
         raise DeviceError(msg)
 
     def work() -> None:
-        with opened() as feed:
-            (job,) = feed.gather(1)
-            feed.keep(job, broken)
+        with opened() as prefetch:
+            (job,) = prefetch.gather(1)
+            prefetch.keep(job, broken)
             while True:
-                feed.check()
+                prefetch.check()
 
     with pytest.raises(DeviceError, match="the GPU is gone"):
         work()
@@ -420,15 +422,15 @@ def test_a_thread_that_fails_ends_the_work_and_leaves_nothing_leased(
     def fail(*_args: object, **_others: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(finish_module, "record_done", fail)
+    monkeypatch.setattr(writer_module, "record_done", fail)
     with ExitStack() as stack:
         stack.enter_context(pytest.raises(DeviceError, match="ZeroDivisionError"))
-        feed = stack.enter_context(opened())
-        keep(feed, *feed.gather(1))
+        prefetch = stack.enter_context(opened())
+        keep(prefetch, *prefetch.gather(1))
     assert states(database) == {0: "pending", 1: "pending"}
     monkeypatch.setattr(claims, "count_runnable", fail)
-    with pytest.raises(DeviceError, match="ZeroDivisionError"), opened() as feed:
-        feed.gather(1)
+    with pytest.raises(DeviceError, match="ZeroDivisionError"), opened() as prefetch:
+        prefetch.gather(1)
     assert states(database) == {0: "pending", 1: "pending"}
 
 
@@ -444,8 +446,8 @@ def test_a_stop_ends_a_wait_for_jobs(
     monkeypatch.setattr(claims, "count_runnable", away)
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()
-    with pytest.raises(StoppedError), opened(should_stop=stop.is_set) as feed:
-        feed.gather(1)
+    with pytest.raises(StoppedError), opened(should_stop=stop.is_set) as prefetch:
+        prefetch.gather(1)
     assert states(database) == {0: "pending"}
 
 
@@ -453,13 +455,13 @@ def test_a_job_that_was_lost_while_it_was_painted_leaves_no_file(
     opened: Open, database: Database, settings: Settings
 ) -> None:
     submit(database, plan_seeds(0, 1, **SMALL))
-    with opened(peers=1) as feed:
-        feed.expect(2)
-        jobs = feed.gather(2)
+    with opened(peers=1) as prefetch:
+        prefetch.expect(2)
+        jobs = prefetch.gather(2)
         with database.write() as connection:
             connection.exec_driver_sql("UPDATE jobs SET owner='host:8:8' WHERE id=1")
-        feed._kit.beat._keep_leases()
-        keep(feed, *jobs)
+        prefetch._context.heartbeat._keep_leases()
+        keep(prefetch, *jobs)
     assert states(database) == {0: "leased", 1: "done"}
     files = [file.stem for file in settings.images.rglob("*.png")]
     assert files == [jobs[1].key]
@@ -469,16 +471,16 @@ def test_a_job_that_was_lost_while_it_was_ready_is_not_given(
     opened: Open, database: Database
 ) -> None:
     submit(database, plan_seeds(*range(6), **SMALL))
-    with opened(peers=1) as feed:
-        feed.expect(2)
-        jobs = feed.gather(2)
-        wait_until(lambda: feed._stock.waiting == 2)
+    with opened(peers=1) as prefetch:
+        prefetch.expect(2)
+        jobs = prefetch.gather(2)
+        wait_until(lambda: prefetch._prefetched.waiting == 2)
         with database.write() as connection:
             connection.exec_driver_sql("UPDATE jobs SET owner='host:8:8' WHERE id=3")
-        feed._kit.beat._keep_leases()
-        given = feed.take()
+        prefetch._context.heartbeat._keep_leases()
+        given = prefetch.take()
         assert given == make_job(seed=3, **SMALL)
-        keep(feed, *jobs)
+        keep(prefetch, *jobs)
     row = job_rows(database)[2]
     assert (row.state, row.owner) == ("leased", "host:8:8")
     assert OWNER not in {row.owner for row in job_rows(database)}
@@ -486,7 +488,7 @@ def test_a_job_that_was_lost_while_it_was_ready_is_not_given(
 
 @pytest.fixture
 def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(withdrawal_module, "LOOK_S", 0.02)
+    monkeypatch.setattr(cancellation_module, "LOOK_S", 0.02)
 
 
 @pytest.mark.usefixtures("looks_often")
@@ -496,22 +498,22 @@ def test_what_nobody_wants_goes_back_as_if_never_begun(
     night = submit(database, plan_seeds(*range(4), **SMALL))
     submit(database, plan_seeds(3, *range(10, 14), **SMALL), name="other", priority=9)
     withdrawn: list[Job] = []
-    with opened() as feed:
-        feed.expect(4)
-        jobs = feed.gather(4)
+    with opened() as prefetch:
+        prefetch.expect(4)
+        jobs = prefetch.gather(4)
         wait_until(lambda: count(database, "leased") == 8)
-        assert feed.withdraw() == []
+        assert prefetch.withdraw() == []
         lifecycle.set_state(database, night, "cancelled")
-        wait_until(lambda: withdrawn.extend(feed.withdraw()) or len(withdrawn) == 3)  # type: ignore[func-returns-value]
+        wait_until(lambda: withdrawn.extend(prefetch.withdraw()) or len(withdrawn) == 3)  # type: ignore[func-returns-value]
         assert withdrawn == jobs[:3]
-        assert feed.in_hand == 1
-        keep(feed, jobs[3])
+        assert prefetch.in_hand == 1
+        keep(prefetch, jobs[3])
         wait_until(lambda: count(database, "pending") == 3)
-        wait_until(lambda: feed._stock.waiting == 4)
-        others = [feed.take() for _ in range(4)]
+        wait_until(lambda: prefetch._prefetched.waiting == 4)
+        others = [prefetch.take() for _ in range(4)]
         assert [job.seed for job in others if job] == [10, 11, 12, 13]
-        keep(feed, *(job for job in others if job))
-        assert feed.gather(4) == []
+        keep(prefetch, *(job for job in others if job))
+        assert prefetch.gather(4) == []
     made = dict.fromkeys((3, 10, 11, 12, 13), "done")
     assert states(database) == {**made, 0: "pending", 1: "pending", 2: "pending"}
     assert {row.attempts for row in job_rows(database)} == {0, 1}
@@ -522,14 +524,14 @@ def test_what_only_waits_goes_back_while_the_painter_is_in_its_step(
     opened: Open, database: Database
 ) -> None:
     night = submit(database, plan_seeds(*range(20), **SMALL))
-    with opened() as feed:
-        feed.expect(4)
-        jobs = feed.gather(4)
+    with opened() as prefetch:
+        prefetch.expect(4)
+        jobs = prefetch.gather(4)
         wait_until(lambda: count(database, "leased") == 8)
         lifecycle.set_state(database, night, "paused")
         wait_until(lambda: count(database, "leased") == 4)
-        assert feed.take() is None
-        keep(feed, *jobs[:1])
+        assert prefetch.take() is None
+        keep(prefetch, *jobs[:1])
         wait_until(lambda: count(database, "done") == 1)
     assert count(database, "pending") == 19
 
@@ -547,15 +549,15 @@ def test_what_is_wanted_again_in_time_is_painted_on(
         return looks[-1]
 
     monkeypatch.setattr(claims, "unwanted", note)
-    with opened() as feed:
-        feed.expect(2)
-        jobs = feed.gather(2)
+    with opened() as prefetch:
+        prefetch.expect(2)
+        jobs = prefetch.gather(2)
         lifecycle.set_state(database, night, "paused")
         wait_until(lambda: len(looks[-1]) == 2)
         lifecycle.set_state(database, night, "active")
         wait_until(lambda: not looks[-1] and not looks[-2])
-        assert feed.withdraw() == []
-        keep(feed, *jobs)
+        assert prefetch.withdraw() == []
+        keep(prefetch, *jobs)
     assert count(database, "done") == 2
 
 
@@ -572,11 +574,11 @@ def test_an_outage_of_sql_withdraws_nothing(
         raise DatabaseError(msg)
 
     monkeypatch.setattr(claims, "unwanted", away)
-    with opened() as feed:
-        jobs = feed.gather(1)
+    with opened() as prefetch:
+        jobs = prefetch.gather(1)
         wait_until(lambda: len(asked) > 2)
-        feed.check()
-        keep(feed, *jobs)
+        prefetch.check()
+        keep(prefetch, *jobs)
     assert count(database, "done") == 1
 
 
@@ -590,10 +592,10 @@ def test_a_fault_in_looking_ends_the_work(
         raise ZeroDivisionError
 
     def work() -> None:
-        with opened() as feed:
-            feed.gather(1)
+        with opened() as prefetch:
+            prefetch.gather(1)
             while True:
-                feed.check()
+                prefetch.check()
 
     monkeypatch.setattr(claims, "unwanted", fail)
     with pytest.raises(DeviceError, match="ZeroDivisionError"):

@@ -34,13 +34,13 @@ from tests.builders import (
     submit,
     take,
 )
-from tests.kits import OWNER, make_kit
+from tests.contexts import OWNER, make_context
 from tests.processes import wait_until
-from workers.execution import context as kit_module
-from workers.execution import result_writer as finish_module
-from workers.execution.context import Kit
-from workers.execution.heartbeat import Beat
-from workers.execution.result_writer import Finisher
+from workers.execution import context as context_module
+from workers.execution import result_writer as writer_module
+from workers.execution.context import Context
+from workers.execution.heartbeat import Heartbeat
+from workers.execution.result_writer import ResultWriter
 from workers.painting import Painting, StoppedError
 from workers.vitals import clocks, phases
 from workers.vitals.recent import Recent
@@ -82,48 +82,50 @@ class Line(Database):
 
 @pytest.fixture
 def line(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
-    monkeypatch.setattr(kit_module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(context_module, "PAUSE_S", 0.01)
     with closing(open_database(database.engine.url.render_as_string(False))) as opened:
         yield Line(opened.engine)
 
 
 @pytest.fixture
-def make(app: Celery, database: Database, settings: Settings) -> Callable[..., Kit]:
+def make(app: Celery, database: Database, settings: Settings) -> Callable[..., Context]:
     """Give what makes the kit of a worker by its owner's name."""
 
     def make_worker(
         owner: str, *, reached: Database = database, lease_s: float = 90, **changes: Any
-    ) -> Kit:
-        beat = Beat(app, reached, owner=owner, lease_s=lease_s)
-        return make_kit(reached, app, settings, owner=owner, beat=beat, **changes)
+    ) -> Context:
+        heartbeat = Heartbeat(app, reached, owner=owner, lease_s=lease_s)
+        return make_context(
+            reached, app, settings, owner=owner, heartbeat=heartbeat, **changes
+        )
 
     return make_worker
 
 
-def hold(database: Database, kit: Kit, *, lease_s: float = 90) -> Claim:
+def hold(database: Database, context: Context, *, lease_s: float = 90) -> Claim:
     """Claim the one job there is, as the feed does."""
-    (claim,) = take(database, kit.owner, group=GROUP, lease_s=lease_s)
-    kit.beat.hold(claim.id)
+    (claim,) = take(database, context.owner, group=GROUP, lease_s=lease_s)
+    context.heartbeat.hold(claim.id)
     return claim
 
 
 def picture(claim: Claim, colour: str) -> Painting:
     return Painting(
         image=Image.new("RGB", (claim.job.width, claim.job.height), colour),
-        environment=finish_module.Environment(gpu="none", host="test"),
+        environment=writer_module.Environment(gpu="none", host="test"),
         evaluations=claim.job.steps,
     )
 
 
-def finish(kit: Kit, claim: Claim, colour: str) -> None:
-    with Finisher(kit, Recent()) as finisher:
-        finisher.keep(claim, partial(picture, claim, colour))
+def finish(context: Context, claim: Claim, colour: str) -> None:
+    with ResultWriter(context, Recent()) as writer:
+        writer.keep(claim, partial(picture, claim, colour))
 
 
 @contextmanager
-def finishing(kit: Kit, claim: Claim, colour: str) -> Iterator[None]:
+def finishing(context: Context, claim: Claim, colour: str) -> Iterator[None]:
     """Finish a job meanwhile; at the end of the block, wait until that is done."""
-    work = threading.Thread(target=finish, args=(kit, claim, colour))
+    work = threading.Thread(target=finish, args=(context, claim, colour))
     work.start()
     yield
     work.join()
@@ -145,17 +147,17 @@ def check_pixel(database: Database, settings: Settings, colour: str) -> None:
 
 
 def test_an_image_says_where_its_model_was_loaded_from(
-    make: Callable[..., Kit], database: Database, settings: Settings
+    make: Callable[..., Context], database: Database, settings: Settings
 ) -> None:
     one, two = (replace(SHAPES, name=f"/models/{name}") for name in ("one", "two"))
     submit(database, plan_seeds(0, model=one, **SMALL))
     submit(database, plan_seeds(0, model=two, **SMALL), name="other")
-    kit = make(OWNER)
-    claim = hold(database, kit)
+    context = make(OWNER)
+    claim = hold(database, context)
     assert claim.job.model == one
-    with Finisher(kit, Recent()) as finisher:
+    with ResultWriter(context, Recent()) as writer:
         painting = replace(picture(claim, "red"), place=two)
-        finisher.keep(claim, lambda: painting)
+        writer.keep(claim, lambda: painting)
     row = find_one(database, claim.job.key)
     assert (row["state"], row["model"]) == ("done", "/models/two")
     with Image.open(settings.images / row["path"]) as image:
@@ -165,7 +167,7 @@ def test_an_image_says_where_its_model_was_loaded_from(
 
 
 def test_a_worker_that_stood_still_leaves_the_file_of_another_alone(
-    make: Callable[..., Kit], database: Database, settings: Settings
+    make: Callable[..., Context], database: Database, settings: Settings
 ) -> None:
     submit(database, plan_seeds(0, **SMALL))
     frozen, other = make(OWNER, lease_s=0), make(OTHER)
@@ -177,7 +179,7 @@ def test_a_worker_that_stood_still_leaves_the_file_of_another_alone(
 
 
 def test_a_worker_that_is_cut_off_waits_before_it_writes_a_file(
-    make: Callable[..., Kit],
+    make: Callable[..., Context],
     database: Database,
     settings: Settings,
     line: Line,
@@ -199,7 +201,7 @@ def test_a_worker_that_is_cut_off_waits_before_it_writes_a_file(
 
 
 def test_a_job_that_nobody_else_was_given_is_stored_after_an_outage(
-    make: Callable[..., Kit], database: Database, settings: Settings, line: Line
+    make: Callable[..., Context], database: Database, settings: Settings, line: Line
 ) -> None:
     submit(database, plan_seeds(0, **SMALL))
     lonely = make(OWNER, reached=line, lease_s=0)
@@ -212,7 +214,7 @@ def test_a_job_that_nobody_else_was_given_is_stored_after_an_outage(
 
 
 def test_a_row_that_comes_late_leaves_the_job_to_who_holds_it(
-    make: Callable[..., Kit], database: Database, settings: Settings, line: Line
+    make: Callable[..., Context], database: Database, settings: Settings, line: Line
 ) -> None:
     submit(database, plan_seeds(0, **SMALL))
     lonely, other = make(OWNER, reached=line), make(OTHER)
@@ -229,7 +231,7 @@ def test_a_row_that_comes_late_leaves_the_job_to_who_holds_it(
 
 
 def test_an_image_counts_though_its_lease_ended_where_nobody_else_has_it(
-    make: Callable[..., Kit], database: Database, settings: Settings
+    make: Callable[..., Context], database: Database, settings: Settings
 ) -> None:
     submit(database, plan_seeds(0, **SMALL))
     late = make(OWNER)
@@ -240,7 +242,7 @@ def test_an_image_counts_though_its_lease_ended_where_nobody_else_has_it(
 
 
 def test_a_stop_ends_the_wait_of_a_worker_that_is_cut_off(
-    make: Callable[..., Kit], database: Database, settings: Settings, line: Line
+    make: Callable[..., Context], database: Database, settings: Settings, line: Line
 ) -> None:
     submit(database, plan_seeds(0, **SMALL))
     lonely = make(OWNER, reached=line, lease_s=0, should_stop=lambda: line.refused > 2)
@@ -255,40 +257,40 @@ def test_a_stop_ends_the_wait_of_a_worker_that_is_cut_off(
 
 @pytest.mark.parametrize("clock", [0, 1])
 def test_sql_is_asked_only_where_a_lease_may_have_ended(
-    make: Callable[..., Kit],
+    make: Callable[..., Context],
     database: Database,
     line: Line,
     monkeypatch: pytest.MonkeyPatch,
     clock: int,
 ) -> None:
     submit(database, plan_seeds(0, **SMALL))
-    beat = make(OWNER, reached=line).beat
+    heartbeat = make(OWNER, reached=line).heartbeat
     (claim,) = take(database, OWNER, group=GROUP)
     now = [1000.0, 2000.0]
     monkeypatch.setattr(clocks, "now", lambda: tuple(now))
-    beat.hold(claim.id)
+    heartbeat.hold(claim.id)
     now[clock] += 44
     line.is_cut = True
-    assert beat.is_sure_of(claim.id)
+    assert heartbeat.is_sure_of(claim.id)
     now[clock] += 2
     with pytest.raises(DatabaseError):
-        beat.is_sure_of(claim.id)
+        heartbeat.is_sure_of(claim.id)
     line.is_cut = False
-    assert beat.is_sure_of(claim.id)
+    assert heartbeat.is_sure_of(claim.id)
     now[clock] += 44
     line.is_cut = True
-    assert beat.is_sure_of(claim.id)
+    assert heartbeat.is_sure_of(claim.id)
 
 
 def test_one_answer_is_enough_for_all_threads(
-    make: Callable[..., Kit], database: Database, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Context], database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(database, plan_seeds(0, 1, **SMALL))
-    beat = make(OWNER).beat
+    heartbeat = make(OWNER).heartbeat
     ids = [claim.id for claim in take(database, OWNER, group=GROUP)]
     now, asked, sure = [0.0, 0.0], [], []
     monkeypatch.setattr(clocks, "now", lambda: tuple(now))
-    beat.hold(*ids)
+    heartbeat.hold(*ids)
     now[:] = 60.0, 60.0
     renew = claims.renew
 
@@ -300,7 +302,7 @@ def test_one_answer_is_enough_for_all_threads(
     monkeypatch.setattr(claims, "renew", slowly)
 
     def ask(job_id: int) -> None:
-        sure.append(beat.is_sure_of(job_id))
+        sure.append(heartbeat.is_sure_of(job_id))
 
     threads = [threading.Thread(target=ask, args=(job_id,)) for job_id in ids]
     for thread in threads:
@@ -312,29 +314,29 @@ def test_one_answer_is_enough_for_all_threads(
 
 
 def test_a_job_that_was_claimed_anew_meanwhile_is_not_lost(
-    make: Callable[..., Kit], database: Database, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Context], database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(database, plan_seeds(0, **SMALL))
-    beat = make(OWNER).beat
-    beat.hold(1)
+    heartbeat = make(OWNER).heartbeat
+    heartbeat.hold(1)
     renew = claims.renew
 
     def claim_anew(*args: Any, **others: Any) -> set[int]:
         kept = renew(*args, **others)
         take(database, OWNER, group=GROUP)
-        beat.hold(1)
+        heartbeat.hold(1)
         return kept
 
     monkeypatch.setattr(claims, "renew", claim_anew)
-    beat._keep_leases()
-    assert beat.is_sure_of(1)
-    assert not beat.has_lost(1)
+    heartbeat._keep_leases()
+    assert heartbeat.is_sure_of(1)
+    assert not heartbeat.has_lost(1)
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> list[int]:
     """Give how often memory is still too short for a part of the work."""
-    monkeypatch.setattr(kit_module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(context_module, "PAUSE_S", 0.01)
     left = [2]
     name, error = request.param
     real = getattr(Image.Image, name)
@@ -363,7 +365,7 @@ MEMORY_IS_SHORT = pytest.mark.parametrize(
 @pytest.mark.databases("sqlite")
 @MEMORY_IS_SHORT
 def test_too_little_memory_for_a_file_is_waited_out(
-    make: Callable[..., Kit],
+    make: Callable[..., Context],
     database: Database,
     settings: Settings,
     short: list[int],
@@ -371,8 +373,8 @@ def test_too_little_memory_for_a_file_is_waited_out(
 ) -> None:
     caplog.set_level("INFO")
     submit(database, plan_seeds(0, **SMALL))
-    kit = make(OWNER)
-    finish(kit, hold(database, kit), "blue")
+    context = make(OWNER)
+    finish(context, hold(database, context), "blue")
     assert short == [0]
     check_pixel(database, settings, "blue")
     actions = [getattr(record, "action", "") for record in caplog.records]
@@ -383,30 +385,30 @@ def test_too_little_memory_for_a_file_is_waited_out(
 @pytest.mark.databases("sqlite")
 @MEMORY_IS_SHORT
 def test_memory_that_stays_too_short_ends_the_worker_and_fails_no_job(
-    make: Callable[..., Kit],
+    make: Callable[..., Context],
     database: Database,
     short: list[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(finish_module, "SHORTAGE_S", 0.0)
+    monkeypatch.setattr(writer_module, "SHORTAGE_S", 0.0)
     short[0] = 99
     submit(database, plan_seeds(0, **SMALL))
-    kit = make(OWNER)
+    context = make(OWNER)
     with pytest.raises(DeviceError, match="Memory must suffice"):
-        finish(kit, hold(database, kit), "blue")
+        finish(context, hold(database, context), "blue")
     assert [(row.state, row.attempts) for row in job_rows(database)] == [("pending", 0)]
 
 
 @pytest.mark.databases("sqlite")
 @MEMORY_IS_SHORT
 def test_memory_is_not_waited_for_where_the_work_ends(
-    make: Callable[..., Kit], database: Database, short: list[int]
+    make: Callable[..., Context], database: Database, short: list[int]
 ) -> None:
     short[0] = 99
     submit(database, plan_seeds(0, 1, **SMALL))
-    kit = make(OWNER)
+    context = make(OWNER)
     one, other = take(database, OWNER, group=GROUP)
-    kit.beat.hold(one.id, other.id)
+    context.heartbeat.hold(one.id, other.id)
     may_fail = threading.Event()
 
     def develop() -> Painting:
@@ -414,9 +416,9 @@ def test_memory_is_not_waited_for_where_the_work_ends(
         raise MemoryError
 
     def work() -> None:
-        with Finisher(kit, Recent()) as finisher:
-            finisher.keep(one, develop)
-            finisher.keep(other, partial(picture, other, "blue"))
+        with ResultWriter(context, Recent()) as writer:
+            writer.keep(one, develop)
+            writer.keep(other, partial(picture, other, "blue"))
             may_fail.set()
 
     with pytest.raises(DeviceError, match="MemoryError"):
@@ -427,18 +429,18 @@ def test_memory_is_not_waited_for_where_the_work_ends(
 
 @pytest.mark.databases("sqlite")
 def test_too_little_memory_for_an_image_ends_the_worker_and_fails_no_job(
-    make: Callable[..., Kit], database: Database
+    make: Callable[..., Context], database: Database
 ) -> None:
     submit(database, plan_seeds(0, **SMALL))
-    kit = make(OWNER)
-    claim = hold(database, kit)
+    context = make(OWNER)
+    claim = hold(database, context)
 
     def develop() -> Painting:
         raise MemoryError
 
     def work() -> None:
-        with Finisher(kit, Recent()) as finisher:
-            finisher.keep(claim, develop)
+        with ResultWriter(context, Recent()) as writer:
+            writer.keep(claim, develop)
 
     with pytest.raises(DeviceError, match="MemoryError"):
         work()
@@ -449,25 +451,25 @@ def test_too_little_memory_for_an_image_ends_the_worker_and_fails_no_job(
 
 @pytest.mark.databases("sqlite")
 def test_what_is_left_of_painting_is_no_storing(
-    make: Callable[..., Kit], database: Database
+    make: Callable[..., Context], database: Database
 ) -> None:
     submit(database, plan_seeds(0, **SMALL))
-    kit, seen = make(OWNER), []
-    claim = hold(database, kit)
+    context, seen = make(OWNER), []
+    claim = hold(database, context)
 
     def develop() -> Painting:
         seen.extend(one.phase for one in phases.under_way())
         return picture(claim, "blue")
 
-    with Finisher(kit, Recent()) as finisher:
-        finisher.keep(claim, develop)
+    with ResultWriter(context, Recent()) as writer:
+        writer.keep(claim, develop)
     assert phases.PAINTING in seen
     assert phases.STORING not in seen
 
 
 @pytest.mark.databases("sqlite")
 def test_waiting_for_the_disk_is_no_time_of_the_image(
-    make: Callable[..., Kit],
+    make: Callable[..., Context],
     database: Database,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
@@ -482,12 +484,12 @@ def test_waiting_for_the_disk_is_no_time_of_the_image(
             raise ImageStoreError(msg)
         return save(folder, key, content)
 
-    monkeypatch.setattr(kit_module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(context_module, "PAUSE_S", 0.01)
     monkeypatch.setattr(ImageFolder, "save", save_late)
     monkeypatch.setattr(time, "perf_counter", lambda: now() + ahead_s[0])
     submit(database, plan_seeds(0, **SMALL))
-    kit = make(OWNER)
-    finish(kit, hold(database, kit), "blue")
+    context = make(OWNER)
+    finish(context, hold(database, context), "blue")
     check_pixel(database, settings, "blue")
     with database.read() as connection:
         (saving_s,) = connection.execute(sa.select(results.c.save_s)).scalars()

@@ -34,7 +34,7 @@ from workers.devices.seat_locks import gpu_lock
 from workers.devices.seats import Seat
 from workers.supervision import restart_backoff
 from workers.supervision.child import Child
-from workers.supervision.maintenance import Upkeep
+from workers.supervision.maintenance import Maintenance
 from workers.supervision.supervisor import Supervisor
 
 SMALL = {"width": 8, "height": 8, "steps": 2}
@@ -161,7 +161,7 @@ def test_no_dead_workers_jobs_are_forgotten_while_sql_is_away(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(database, plan_seeds(1, 2))
-    upkeep = Upkeep(database, repair=lambda: None)
+    maintenance = Maintenance(database, repair=lambda: None)
 
     def fail(*_args: object, **_changes: object) -> None:
         msg = "the database is away"
@@ -171,31 +171,31 @@ def test_no_dead_workers_jobs_are_forgotten_while_sql_is_away(
         outage.setattr(claims, "free_owner", fail)
         for owner in ("host:1:", "host:2:"):
             take(database, f"{owner}1", limit=1)
-            assert upkeep.free(owner, died=False).result() is None
+            assert maintenance.free(owner, died=False).result() is None
         for _ in range(2):
             with pytest.raises(DatabaseError):
-                upkeep._repair_all()
-    upkeep._repair_all()
+                maintenance._repair_all()
+    maintenance._repair_all()
     assert states(database) == {1: "pending", 2: "pending"}
 
 
 def test_a_look_that_takes_its_time_makes_nobody_forget_the_last(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upkeep = Upkeep(database, repair=lambda: None)
-    upkeep._look_for_work()
+    maintenance = Maintenance(database, repair=lambda: None)
+    maintenance._look_for_work()
     known: list[bool | None] = []
 
     def look(*_args: object) -> bool:
-        known.append(upkeep.has_work)
+        known.append(maintenance.has_work)
         msg = "the database is away"
         raise DatabaseError(msg)
 
     monkeypatch.setattr(registry, "has_work", look)
     with pytest.raises(DatabaseError):
-        upkeep._look_for_work()
+        maintenance._look_for_work()
     assert known == [False]
-    assert upkeep.has_work is None
+    assert maintenance.has_work is None
 
 
 def test_the_worker_command_waits_for_a_server_that_is_away(

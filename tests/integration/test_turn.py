@@ -35,20 +35,20 @@ from tests.builders import (
     submit,
     take,
 )
-from tests.kits import OWNER, make_kit
+from tests.contexts import OWNER, make_context
 from tests.processes import PATIENCE_S, wait_until
 from tests.stand_in import StandIn
 from tests.unit.test_registry import ENTRY
 from tests.work import Unhurried
-from workers.execution import context as kit_module
-from workers.execution import heartbeat as beat_module
-from workers.execution import prefetch as feed_module
+from workers.execution import context as context_module
+from workers.execution import heartbeat as heartbeat_module
+from workers.execution import prefetch as prefetch_module
 from workers.execution import turn as turn_module
-from workers.execution.heartbeat import Beat
+from workers.execution.heartbeat import Heartbeat
 from workers.execution.turn import Turn
 from workers.painting import Painter, StoppedError, Work
-from workers.process import registration as presence_module
-from workers.process.registration import Presence
+from workers.process import registration as registration_module
+from workers.process.registration import Registration
 from workers.process.tasks import _take, register, should_stop
 from workers.vitals import phases
 from workers.vitals import reports as reports_module
@@ -68,8 +68,8 @@ def make_turn(
     database: Database, app: Celery, settings: Settings
 ) -> Callable[..., Turn]:
     def make(painter: Painter | None = None, **changes: Any) -> Turn:
-        kit = make_kit(database, app, settings, **changes)
-        return Turn(kit=kit, painter=painter or StandIn())
+        context = make_context(database, app, settings, **changes)
+        return Turn(context=context, painter=painter or StandIn())
 
     return make
 
@@ -147,7 +147,7 @@ def test_what_is_more_urgent_interrupts_a_group(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(feed_module, "LOOK_S", 0.0)
+    monkeypatch.setattr(prefetch_module, "LOOK_S", 0.0)
     submit(database, plan_seeds(*range(20), **SMALL))
 
     class Interrupted(StandIn):
@@ -174,7 +174,7 @@ def test_a_turn_ends_when_its_time_is_up_and_paints_what_it_holds(
     painter = StandIn()
     hours = SimpleNamespace(monotonic=lambda: 3600.0 * (len(painter.painted) > 9))
     monkeypatch.setattr(turn_module, "time", hours)
-    monkeypatch.setattr(feed_module, "LOOK_S", 0.0)
+    monkeypatch.setattr(prefetch_module, "LOOK_S", 0.0)
     submit(database, plan_seeds(*range(200), **{**SMALL, "steps": 2}))
     make_turn(painter).take(keys_of(database))
     found = list(states(database).values())
@@ -277,7 +277,10 @@ def test_a_group_that_another_worker_could_not_make_is_tried(
 ) -> None:
     sweep = submit(database, plan_seeds(0, 1, **SMALL))
     turn, group = make_turn(), job_rows(database)[0].group_key
-    for host, worker in ((turn.kit.host, "cpu7"), ("elsewhere", turn.kit.worker)):
+    for host, worker in (
+        (turn.context.host, "cpu7"),
+        ("elsewhere", turn.context.worker),
+    ):
         blocked_groups.block(
             database, group, host=host, worker=worker, reason="no memory"
         )
@@ -331,7 +334,7 @@ def test_an_outage_that_a_painter_meets_is_waited_out(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(kit_module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(context_module, "PAUSE_S", 0.01)
     submit(database, plan_seeds(0, 1, 2, **SMALL))
 
     class Cut(StandIn):
@@ -423,7 +426,7 @@ def test_a_full_disk_is_waited_out(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(kit_module, "PAUSE_S", 0.05)
+    monkeypatch.setattr(context_module, "PAUSE_S", 0.05)
     sweep = submit(database, plan_seeds(0, **SMALL))
     shutil.rmtree(settings.images)
     settings.images.write_text("a file where the folder should be")
@@ -444,7 +447,7 @@ def test_an_outage_can_be_stopped(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(kit_module, "PAUSE_S", 0.05)
+    monkeypatch.setattr(context_module, "PAUSE_S", 0.05)
     submit(database, plan_seeds(0, **SMALL))
     shutil.rmtree(settings.images)
     settings.images.write_text("")
@@ -459,10 +462,10 @@ def test_a_job_that_somebody_else_was_given_is_not_begun(
     make_turn: Callable[..., Turn], database: Database, app: Celery
 ) -> None:
     submit(database, plan_seeds(0, 1, **SMALL))
-    beat = Beat(app, database, owner=OWNER, lease_s=90)
-    beat.has_lost = lambda job_id: job_id == 1  # type: ignore[method-assign]
+    heartbeat = Heartbeat(app, database, owner=OWNER, lease_s=90)
+    heartbeat.has_lost = lambda job_id: job_id == 1  # type: ignore[method-assign]
     painter = StandIn()
-    make_turn(painter, beat=beat).take(keys_of(database))
+    make_turn(painter, heartbeat=heartbeat).take(keys_of(database))
     assert painter.painted == keys_of(database)[1:]
 
 
@@ -473,44 +476,44 @@ def scores(client: Any) -> dict[bytes, float]:
 def test_a_beat_keeps_the_message_and_tells_of_lost_jobs(
     database: Database, app: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(beat_module, "BEATS_PER_LEASE", 1800)
+    monkeypatch.setattr(heartbeat_module, "BEATS_PER_LEASE", 1800)
     submit(database, plan_seeds(0, 1, **SMALL))
     ids = [claim.id for claim in take(database, OWNER, group=GROUP, lease_s=90)]
     leases = [row.lease_until for row in job_rows(database)]
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE jobs SET owner='host:8:8' WHERE id=2")
-    beat = Beat(app, database, owner=OWNER, lease_s=180)
+    heartbeat = Heartbeat(app, database, owner=OWNER, lease_s=180)
     with app.connection_for_write() as connection:
         client = connection.default_channel.client
         client.zadd("unacked_index", {"other": 1.0})
-        beat.hold(*ids)
-        with beat.during("tag"):
-            wait_until(lambda: beat.has_lost(2))
+        heartbeat.hold(*ids)
+        with heartbeat.during("tag"):
+            wait_until(lambda: heartbeat.has_lost(2))
             for _ in range(2):
                 client.zadd("unacked_index", {"tag": 1.0})
                 wait_until(lambda: scores(client)[b"tag"] > 1.0)
         assert scores(client)[b"other"] == 1.0
-    assert (beat.has_lost(1), beat.has_lost(2)) == (False, True)
+    assert (heartbeat.has_lost(1), heartbeat.has_lost(2)) == (False, True)
     later = [row.lease_until for row in job_rows(database)]
     assert later[0] > leases[0] + 60
     assert later[1] == leases[1]
-    beat.let_go(*ids)
-    assert not beat.has_lost(2)
+    heartbeat.let_go(*ids)
+    assert not heartbeat.has_lost(2)
 
 
 @pytest.mark.databases("sqlite")
 def test_no_error_ends_a_beat(
     database: Database, app: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    beat = Beat(app, database, owner=OWNER, lease_s=0.1)
+    heartbeat = Heartbeat(app, database, owner=OWNER, lease_s=0.1)
     tried: list[int] = []
 
     def fail() -> None:
         tried.append(1)
         raise MemoryError
 
-    monkeypatch.setattr(beat, "_keep_leases", fail)
-    with beat.during("tag"):
+    monkeypatch.setattr(heartbeat, "_keep_leases", fail)
+    with heartbeat.during("tag"):
         wait_until(lambda: len(tried) > 1)
 
 
@@ -537,9 +540,9 @@ class Failing(Recent):
 def test_no_error_ends_the_presence(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence_module, "LOOK_S", 0.01)
+    monkeypatch.setattr(registration_module, "LOOK_S", 0.01)
     recent = Failing()
-    Presence(database, ENTRY, recent, every_s=0.01).start()
+    Registration(database, ENTRY, recent, every_s=0.01).start()
     wait_until(lambda: recent.asked > 2)
     with database.read() as connection:
         query = sa.select(workers.c.owner, workers.c.images)
@@ -550,12 +553,12 @@ def test_no_error_ends_the_presence(
 def test_steps_are_told_where_no_image_is_finished(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence_module, "STEPS_S", 0.0)
+    monkeypatch.setattr(registration_module, "STEPS_S", 0.0)
     recent = Recent()
-    presence = Presence(database, ENTRY, recent, every_s=3600)
+    registration = Registration(database, ENTRY, recent, every_s=3600)
 
     def in_hand() -> float:
-        presence._write_news()
+        registration._write_news()
         (worker,) = list_workers(database)
         return worker.in_hand
 
@@ -591,9 +594,9 @@ def test_leases_are_kept_while_redis_is_away(
     before = job_rows(database)[0].lease_until
     with app.connection_for_write() as connection:
         connection.default_channel.client.shutdown(nosave=True)
-    beat = Beat(app, database, owner=OWNER, lease_s=60)
-    beat.hold(*ids)
-    beat._beat("tag")
+    heartbeat = Heartbeat(app, database, owner=OWNER, lease_s=60)
+    heartbeat.hold(*ids)
+    heartbeat._heartbeat("tag")
     assert job_rows(database)[0].lease_until > before + 30
 
 
@@ -602,8 +605,8 @@ def test_the_task_takes_keys_and_discards_what_is_none(
     make_turn: Callable[..., Turn], database: Database, app: Celery
 ) -> None:
     submit(database, plan_seeds(0, **SMALL))
-    beat = Beat(app, database, owner=OWNER, lease_s=90)
-    register(app, make_turn(beat=beat), beat)
+    heartbeat = Heartbeat(app, database, owner=OWNER, lease_s=90)
+    register(app, make_turn(heartbeat=heartbeat), heartbeat)
     task = app.tasks["nightsweep.make"]
     task.push_request(properties={"delivery_tag": "tag"})
     task.run(["../../etc/passwd"])

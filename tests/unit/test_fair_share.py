@@ -3,7 +3,7 @@
 import pytest
 
 from storage.errors import DeviceError
-from workers.execution.fair_share import Share
+from workers.execution.fair_share import FairShare
 from workers.vitals.recent import MOST_SURPRISES, Recent
 
 
@@ -22,7 +22,7 @@ class Measured(Recent):
 def test_ready_is_a_width_or_what_is_made_in_a_minute(
     images: int | None, ahead: int
 ) -> None:
-    assert Share(recent=Measured(images), width=16).ahead == ahead
+    assert FairShare(recent=Measured(images), width=16).ahead == ahead
 
 
 @pytest.mark.parametrize(
@@ -42,20 +42,20 @@ def test_ready_is_a_width_or_what_is_made_in_a_minute(
 def test_near_the_end_a_worker_takes_its_fair_share(
     left: int, held: int, share: int
 ) -> None:
-    two = Share(recent=Recent(), width=16, workers=2)
+    two = FairShare(recent=Recent(), width=16, workers=2)
     assert two.of(left, held=held) == share
 
 
 def test_a_worker_alone_takes_all() -> None:
-    alone = Share(recent=Recent(), width=16)
+    alone = FairShare(recent=Recent(), width=16)
     assert [alone.of(left, held=9) for left in (0, 1, 31)] == [0, 1, 31]
 
 
 def test_the_tail_is_the_last_two_widths_of_a_worker() -> None:
-    alone = Share(recent=Recent(), width=4)
+    alone = FairShare(recent=Recent(), width=4)
     assert alone.is_tail(6, waiting=2)
     assert not alone.is_tail(7, waiting=2)
-    two = Share(recent=Recent(), width=4, workers=2)
+    two = FairShare(recent=Recent(), width=4, workers=2)
     assert two.is_tail(12, waiting=2)
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from workers.supervision.child import Process
-from workers.supervision.summary import Account
+from workers.supervision.summary import Summary
 from workers.vitals.reports import Listener, Report
 
 
@@ -18,26 +18,26 @@ def process() -> Process:
     return Process(popen=popen, listener=Listener.__new__(Listener))
 
 
-def look(account: Account, process: Process, *reports: Report) -> None:
+def look(summary: Summary, process: Process, *reports: Report) -> None:
     for report in reports:
         process.listener.report = report
-        account.look("gpu0", process)
+        summary.look("gpu0", process)
 
 
 def test_each_turn_is_one_line_with_its_rate(
     process: Process, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    account = Account()
+    summary = Summary()
     look(
-        account,
+        summary,
         process,
         Report(images=3),  # in the midst of a turn
         Report(images=8, made=8, worked_s=4.0),
         Report(images=8, made=8, worked_s=4.1),  # a turn in which all was made already
         Report(images=9, made=9, failed=2, worked_s=6.1),
     )
-    account.close("it was told to")
+    summary.close("it was told to")
     *turns, end = caplog.messages
     assert turns == [
         "gpu0: 8 images in 4.0 s, 2.00 images/s",
@@ -52,7 +52,7 @@ def test_a_model_is_told_of_once_and_only_if_it_takes_a_while(
     caplog.set_level("INFO")
     downloading, loading = "downloading a/b", "loading a/b"
     look(
-        Account(),
+        Summary(),
         process,
         *(Report(preparing=what) for what in (downloading, loading, loading, loading)),
         *(Report(preparing=what) for what in ("", loading, loading)),
@@ -64,8 +64,8 @@ def test_what_a_worker_made_before_it_died_counts(
     process: Process, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    account = Account()
-    look(account, process, Report(images=3))
+    summary = Summary()
+    look(summary, process, Report(images=3))
     process.told = Report()  # as of the next process on that seat
-    look(account, process, Report(images=2))
-    assert account.images == 5
+    look(summary, process, Report(images=2))
+    assert summary.images == 5

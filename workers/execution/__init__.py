@@ -1,4 +1,4 @@
-"""The jobs of one group, from claim to row: claims ahead of need, results, the beat.
+"""The jobs of one group, from claim to row: prefetch, results, heartbeat.
 
 Imports `workers.vitals` and `storage`; neither the engine nor the supervisor.
 """

@@ -11,37 +11,39 @@ from contextlib import suppress
 from storage.errors import DatabaseError
 from storage.job import Job
 from storage.jobs import claims
-from workers.execution.context import Kit, ending
-from workers.execution.prefetched import Stock
+from workers.execution.context import Context, ending
+from workers.execution.prefetched import Prefetched
 
 #: Seconds between two looks at what is still wanted.
 LOOK_S = 0.5
 
 
-class Withdrawal:
-    """Looks now and then which jobs of a stock are not wanted any more.
+class Cancellation:
+    """Looks now and then which prefetched jobs are not wanted any more.
 
     Attributes:
         trouble: What ended its thread, if anything did.
     """
 
-    def __init__(self, kit: Kit, stock: Stock, changed: threading.Condition) -> None:
+    def __init__(
+        self, context: Context, prefetched: Prefetched, changed: threading.Condition
+    ) -> None:
         """Look at nothing yet.
 
         Args:
-            kit: Where jobs are claimed, and by whom.
-            stock: The jobs.
-            changed: Held while the stock is touched, and told of each change.
+            context: Where jobs are claimed, and by whom.
+            prefetched: The jobs.
+            changed: Held while they are touched, and told of each change.
         """
         self.trouble: Exception | None = None
-        self._kit = kit
-        self._stock = stock
+        self._context = context
+        self._prefetched = prefetched
         self._changed = changed
         #: Ids of what the painter is to let go, and of what it did.
         self._unwanted: set[int] = set()
         self._let_go: list[int] = []
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="wishes", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="cancel", daemon=True)
 
     def start(self) -> None:
         """Begin to look."""
@@ -51,14 +53,14 @@ class Withdrawal:
         """Look no more, and hand back what was let go last."""
         self._ended.set()
         self._thread.join()
-        self._kit.hand_back(self._let_go)
+        self._context.hand_back(self._let_go)
 
     def take(self) -> list[Job]:
         """Return the jobs in hand that are not wanted, each once; they go back."""
         if not self._unwanted:
             return []
         with self._changed:
-            gone = self._stock.withdraw_in_hand(self._unwanted)
+            gone = self._prefetched.withdraw_in_hand(self._unwanted)
             self._unwanted = set()
             self._let_go += [claim.id for claim in gone]
             self._changed.notify_all()
@@ -74,10 +76,10 @@ class Withdrawal:
             self.trouble = ending(exc)
 
     def _look(self) -> None:
-        unwanted = claims.unwanted(self._kit.database, self._kit.owner)
+        unwanted = claims.unwanted(self._context.database, self._context.owner)
         with self._changed:
-            gone = self._stock.withdraw_waiting(unwanted)
+            gone = self._prefetched.withdraw_waiting(unwanted)
             back, self._let_go = self._let_go, []
             self._unwanted = unwanted.difference(back)
             self._changed.notify_all()
-        self._kit.hand_back([*back, *(claim.id for claim in gone)])
+        self._context.hand_back([*back, *(claim.id for claim in gone)])

@@ -20,7 +20,7 @@ from storage.host.worker_ids import my_host
 from storage.jobs import blocked_groups, claims
 from storage.jobs.claims import Claim
 from storage.sql.database import Database
-from workers.execution.heartbeat import Beat
+from workers.execution.heartbeat import Heartbeat
 from workers.painting import StoppedError
 from workers.vitals import outages, phases
 
@@ -37,17 +37,17 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kit:
+class Context:
     """What a worker process brings to every turn; its threads share it.
 
     Attributes:
         database: Where jobs are claimed and results go.
         images: Where files go.
-        beat: What keeps the claims meanwhile.
+        heartbeat: What keeps the claims meanwhile.
         owner: This worker's name in claims.
         worker: Its name for people.
         host: Its machine, for people.
-        lease_s: Seconds that a claim lasts without a beat.
+        lease_s: Seconds that a claim lasts without a heartbeat.
         should_stop: Whether the worker was asked to end.
         peers: Workers that its supervisor has, itself included.
         developers: Threads that turn what is painted into files.
@@ -55,7 +55,7 @@ class Kit:
 
     database: Database
     images: ImageFolder
-    beat: Beat
+    heartbeat: Heartbeat
     owner: str
     worker: str
     lease_s: float
@@ -78,11 +78,11 @@ class Kit:
     ) -> Answer:
         """Do it, and while the disk or the database is away, do it again.
 
-        An image is never given up for the machine's sake; the beat goes on meanwhile.
+        No image is given up for the machine's sake, and the heartbeat goes on.
 
         Args:
             act: What may fail with an error that is `retryable`.
-            check: Raises `StoppedError` when to give up; `Kit.check` by default.
+            check: Raises `StoppedError` when to give up; `Context.check` by default.
 
         Raises:
             StoppedError: The worker was asked to end during an outage.
@@ -128,7 +128,7 @@ class Kit:
         if not ids:
             return
         # Let go first: a lease that nobody renews ends, whatever comes of this.
-        self.beat.let_go(*ids)
+        self.heartbeat.let_go(*ids)
         try:
             claims.hand_back(
                 self.database, owner=self.owner, ids=ids, suspected=suspected

@@ -10,7 +10,7 @@ AHEAD_S = 60.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Share:
+class FairShare:
     """What is known of a group's end: who paints, how wide, and how fast.
 
     Attributes:

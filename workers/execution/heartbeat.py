@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 SURE = 0.5
 
 
-class Beat:
+class Heartbeat:
     """Tells Redis and SQL, every few seconds, that the work in hand goes on.
 
     One per worker process; `held` is the set of job ids in hand.
@@ -55,7 +55,7 @@ class Beat:
         """Beat while the block runs, for the message with that tag."""
         ended = threading.Event()
         thread = threading.Thread(
-            target=self._run, args=(delivery_tag, ended), name="beat", daemon=True
+            target=self._run, args=(delivery_tag, ended), name="heartbeat", daemon=True
         )
         thread.start()
         is_over = False
@@ -112,11 +112,11 @@ class Beat:
 
     def _run(self, delivery_tag: str | None, ended: threading.Event) -> None:
         while True:
-            self._beat(delivery_tag)
+            self._heartbeat(delivery_tag)
             if ended.wait(self._lease_s / BEATS_PER_LEASE):
                 return
 
-    def _beat(self, delivery_tag: str | None) -> None:
+    def _heartbeat(self, delivery_tag: str | None) -> None:
         # Each by itself: leases are kept while Redis is away, and the other way round.
         self._try(self._keep_leases, who=self._leases)
         if delivery_tag:

@@ -1,4 +1,4 @@
-"""The feed: a thread that claims the jobs of one group ahead of need.
+"""Prefetch: a thread that claims the jobs of one group ahead of need.
 
 The painter takes what is ready and never waits for SQL. What is claimed ahead is at
 most one width, at most what this worker makes in a minute, and near the end of the
@@ -16,11 +16,11 @@ from storage.errors import DeviceError, JobError
 from storage.job import Job
 from storage.jobs import claims
 from storage.jobs.claims import Claim
-from workers.execution.cancellation import Withdrawal
-from workers.execution.context import Answer, Kit, ending
-from workers.execution.fair_share import Share
-from workers.execution.prefetched import Stock
-from workers.execution.result_writer import Develop, Finisher
+from workers.execution.cancellation import Cancellation
+from workers.execution.context import Answer, Context, ending
+from workers.execution.fair_share import FairShare
+from workers.execution.prefetched import Prefetched
+from workers.execution.result_writer import Develop, ResultWriter
 from workers.painting import StoppedError
 from workers.vitals.recent import Recent
 
@@ -34,7 +34,7 @@ LOOK_S = 3.0
 TICK_S = 0.1
 
 
-class Feed:
+class Prefetch:
     """The jobs of one group as they come: the `Work` of a painter; use as a context.
 
     At its end, what is not painted is handed back.
@@ -42,30 +42,30 @@ class Feed:
 
     def __init__(
         self,
-        kit: Kit,
+        context: Context,
         group: str,
         *,
-        finisher: Finisher,
+        writer: ResultWriter,
         recent: Recent,
         is_over: Callable[[], bool],
     ) -> None:
         """Claim nothing yet.
 
         Args:
-            kit: Where jobs are claimed, and by whom.
+            context: Where jobs are claimed, and by whom.
             group: Their batch group.
-            finisher: What takes over painted jobs.
+            writer: What takes over painted jobs.
             recent: How fast this worker is.
             is_over: Asked now and then, in another thread, whether to claim no more.
         """
         self.group = group
-        self._kit = kit
-        self._finisher = finisher
-        self._share = Share(recent=recent, workers=kit.peers)
+        self._context = context
+        self._writer = writer
+        self._fair_share = FairShare(recent=recent, workers=context.peers)
         self._is_over = is_over
-        self._stock = Stock()
+        self._prefetched = Prefetched()
         self._changed = threading.Condition()
-        self._withdrawal = Withdrawal(kit, self._stock, self._changed)
+        self._cancellation = Cancellation(context, self._prefetched, self._changed)
         self._trouble: Exception | None = None
         self._closed = self._ended = False
         #: Jobs that `gather` waits for; its questions, and those that were answered.
@@ -74,12 +74,12 @@ class Feed:
         self._left: int | None = None
         self._had_suspect = False
         self._next_look = self._next_claim = 0.0
-        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
 
     def __enter__(self) -> Self:
         """Begin to claim."""
         self._thread.start()
-        self._withdrawal.start()
+        self._cancellation.start()
         return self
 
     def __exit__(self, _kind: object, exc: object, _trace: object) -> None:
@@ -88,21 +88,21 @@ class Feed:
             self._closed = True
             self._changed.notify_all()
         self._thread.join()
-        self._withdrawal.end()
+        self._cancellation.end()
         if isinstance(exc, DeviceError):
-            self._kit.suspect(self._stock.drain_in_hand(), exc)
-        self._kit.hand_back([claim.id for claim in self._stock.drain()])
+            self._context.suspect(self._prefetched.drain_in_hand(), exc)
+        self._context.hand_back([claim.id for claim in self._prefetched.drain()])
 
     @property
     def in_hand(self) -> int:
         """Jobs that the painter was given and did not finish."""
-        return self._stock.in_hand
+        return self._prefetched.in_hand
 
     def expect(self, width: int) -> None:
         """See `workers.painting.Work`."""
-        self._finisher.expect(width)
+        self._writer.expect(width)
         with self._changed:
-            self._share.width = width
+            self._fair_share.width = width
             self._changed.notify_all()
 
     def gather(self, count: int) -> list[Job]:
@@ -112,7 +112,7 @@ class Feed:
                 self._ask_for(count)
                 self.check()
                 jobs = self._give(count, may_be_alone=True)
-                if jobs or self._stock.in_hand or self._ended or self._left == 0:
+                if jobs or self._prefetched.in_hand or self._ended or self._left == 0:
                     return jobs
                 # What is left is in other hands, or was lost: look again.
                 self._changed.wait(TICK_S)
@@ -125,31 +125,31 @@ class Feed:
     def keep(self, job: Job, develop: Develop) -> None:
         """See `workers.painting.Work`."""
         # In both hands for a moment, rather than in none.
-        self._finisher.keep(self._stock.find(job), develop)
+        self._writer.keep(self._prefetched.find(job), develop)
         with self._changed:
-            self._stock.remove(job)
+            self._prefetched.remove(job)
 
     def fail(self, job: Job, error: JobError) -> None:
         """See `workers.painting.Work`."""
-        self._finisher.fail(self._stock.find(job), str(error))
+        self._writer.fail(self._prefetched.find(job), str(error))
         with self._changed:
-            self._stock.remove(job)
+            self._prefetched.remove(job)
 
     def put_back(self, jobs: list[Job]) -> None:
         """See `workers.painting.Work`."""
         with self._changed:
-            self._stock.put_back(jobs)
+            self._prefetched.put_back(jobs)
 
     def withdraw(self) -> list[Job]:
         """See `workers.painting.Work`."""
-        return self._withdrawal.take()
+        return self._cancellation.take()
 
     def check(self) -> None:
         """See `workers.painting.Work`; raises what befell other threads, too."""
-        trouble = self._trouble or self._withdrawal.trouble or self._finisher.trouble
+        trouble = self._trouble or self._cancellation.trouble or self._writer.trouble
         if trouble:
             raise trouble
-        self._kit.check()
+        self._context.check()
 
     def restart(self, *, one_by_one: bool) -> None:
         """Take back all that is in hand, to be given again.
@@ -159,18 +159,18 @@ class Feed:
         """
         with self._changed:
             if one_by_one:
-                self._stock.doubt()
+                self._prefetched.doubt()
             else:
-                self._stock.put_back(self._stock.jobs_in_hand())
+                self._prefetched.put_back(self._prefetched.jobs_in_hand())
 
     def blame(self, error: str) -> None:
         """Fail what is in hand, and doubt no other job that was in its batch."""
-        for job in self._stock.jobs_in_hand():
-            self._finisher.fail(self._stock.find(job), error)
+        for job in self._prefetched.jobs_in_hand():
+            self._writer.fail(self._prefetched.find(job), error)
             with self._changed:
-                self._stock.remove(job)
+                self._prefetched.remove(job)
         with self._changed:
-            self._stock.trust()
+            self._prefetched.trust()
 
     def _ask_for(self, count: int) -> None:
         """Have the thread look for that many jobs, where fewer are ready."""
@@ -185,18 +185,18 @@ class Feed:
 
     def _has_enough(self, count: int) -> bool:
         """Tell whether to look for more would be in vain."""
-        stock = self._stock
-        return self._ended or stock.is_guarded or stock.waiting >= count
+        prefetched = self._prefetched
+        return self._ended or prefetched.is_guarded or prefetched.waiting >= count
 
     def _give(self, count: int, *, may_be_alone: bool) -> list[Job]:
         given: list[Job] = []
         while len(given) < count:
-            claim = self._stock.give(may_be_alone=may_be_alone)
+            claim = self._prefetched.give(may_be_alone=may_be_alone)
             if claim is None:
                 break
-            if self._kit.beat.has_lost(claim.id):
-                self._stock.remove(claim.job)
-                self._kit.beat.let_go(claim.id)
+            if self._context.heartbeat.has_lost(claim.id):
+                self._prefetched.remove(claim.job)
+                self._context.heartbeat.let_go(claim.id)
             else:
                 given.append(claim.job)
         self._changed.notify_all()
@@ -223,11 +223,11 @@ class Feed:
             return not (self._closed or self._ended)
 
     def _is_needed(self) -> bool:
-        if self._stock.is_guarded:
+        if self._prefetched.is_guarded:
             return False
         if self._asked > self._answered:
             return True
-        is_low = self._stock.waiting <= self._share.ahead // 2
+        is_low = self._prefetched.waiting <= self._fair_share.ahead // 2
         return is_low and time.monotonic() >= self._next_claim
 
     def _look(self) -> None:
@@ -237,23 +237,23 @@ class Feed:
             return
         if self._had_suspect:
             # Until its row is written it must stay alone.
-            self._finisher.settle(self._check_open)
+            self._writer.settle(self._check_open)
             self._had_suspect = False
         with self._changed:
             # As they are now: more may be asked for meanwhile, for a wider batch.
             asked, demand = self._asked, self._demand
-            share, stock = replace(self._share), self._stock
+            fair_share, prefetched = replace(self._fair_share), self._prefetched
         left = self._patiently(
             lambda: claims.count_runnable(
-                self._kit.database, self.group, up_to=share.horizon
+                self._context.database, self.group, up_to=fair_share.horizon
             )
         )
-        wanted = max(demand, share.ahead) - stock.waiting
-        is_tail = share.is_tail(left, waiting=stock.waiting)
-        limit = min(wanted, share.of(left, held=stock.held))
+        wanted = max(demand, fair_share.ahead) - prefetched.waiting
+        is_tail = fair_share.is_tail(left, waiting=prefetched.waiting)
+        limit = min(wanted, fair_share.of(left, held=prefetched.held))
         taken = self._claim(limit, longest_first=is_tail)
         with self._changed:
-            stock.add(taken, longest_first=is_tail)
+            prefetched.add(taken, longest_first=is_tail)
             self._had_suspect = any(claim.is_suspect for claim in taken)
             self._left = left - len(taken)
             self._answered = max(self._answered, asked)
@@ -269,17 +269,19 @@ class Feed:
         self._next_look = time.monotonic() + LOOK_S
         if self._patiently(self._is_over):
             self._end()
-        others = self._patiently(lambda: claims.leased_owners(self._kit.database))
-        self._share.workers = max(self._kit.peers, len(others | {self._kit.owner}))
+        others = self._patiently(lambda: claims.leased_owners(self._context.database))
+        self._fair_share.workers = max(
+            self._context.peers, len(others | {self._context.owner})
+        )
 
     def _claim(self, limit: int, *, longest_first: bool) -> list[Claim]:
         if limit <= 0:
             return []
-        fresh = self._stock.held > 0 or self._finisher.is_busy
+        fresh = self._prefetched.held > 0 or self._writer.is_busy
         taken = self._claim_once(limit, longest_first=longest_first, fresh=fresh)
-        if not taken and fresh and not self._stock.held:
+        if not taken and fresh and not self._prefetched.held:
             # Only jobs that must be alone are left: for them, wait until all is done.
-            self._finisher.settle(self._check_open)
+            self._writer.settle(self._check_open)
             taken = self._claim_once(limit, longest_first=longest_first, fresh=False)
         return taken
 
@@ -288,20 +290,20 @@ class Feed:
     ) -> list[Claim]:
         taken = self._patiently(
             lambda: claims.claim(
-                self._kit.database,
-                owner=self._kit.owner,
-                lease_s=self._kit.lease_s,
+                self._context.database,
+                owner=self._context.owner,
+                lease_s=self._context.lease_s,
                 limit=limit,
                 group=self.group,
                 fresh=fresh,
                 longest_first=longest_first,
             )
         )
-        self._kit.beat.hold(*(claim.id for claim in taken))
+        self._context.heartbeat.hold(*(claim.id for claim in taken))
         return taken
 
     def _patiently(self, act: Callable[[], Answer]) -> Answer:
-        return self._kit.patiently(act, check=self._check_open)
+        return self._context.patiently(act, check=self._check_open)
 
     def _check_open(self) -> None:
         if self._closed:

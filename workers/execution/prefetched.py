@@ -6,7 +6,7 @@ from storage.job import Job
 from storage.jobs.claims import Claim
 
 
-class Stock:
+class Prefetched:
     """Jobs that are ready, doubtful, or in the painter's hands; no thread of its own.
 
     Doubtful is a job that may have killed a worker, or that was in a batch which an

@@ -1,4 +1,4 @@
-"""The finisher: what is painted becomes files and rows, beside the next steps.
+"""The result writer: what is painted becomes files and rows, beside the next steps.
 
 A few threads turn what was painted into pictures and files. One more writes the rows,
 many in one transaction: what has gathered while it wrote the last ones. A file always
@@ -21,7 +21,7 @@ from storage.host.environment import Environment
 from storage.jobs.claims import Claim
 from storage.jobs.results import Result, Timings, record_done, record_failure
 from storage.sql.database import seconds_between, utc_now
-from workers.execution.context import ENDINGS, Answer, Kit, ending
+from workers.execution.context import ENDINGS, Answer, Context, ending
 from workers.execution.encode import encode
 from workers.painting import Painting
 from workers.vitals import phases
@@ -57,7 +57,7 @@ class _Failed:
     error: str
 
 
-class Finisher:
+class ResultWriter:
     """Threads that finish the jobs of one group; use it as a context.
 
     At its end all that it took over is written, also when the worker is to stop; only
@@ -68,15 +68,15 @@ class Finisher:
             `DeviceError`. Raised at the context's end, unless another error is.
     """
 
-    def __init__(self, kit: Kit, recent: Recent) -> None:
+    def __init__(self, context: Context, recent: Recent) -> None:
         """Start nothing yet.
 
         Args:
-            kit: Where files and rows go.
+            context: Where files and rows go.
             recent: Is told of each image, and of each unforeseen error.
         """
         self.trouble: Exception | None = None
-        self._kit = kit
+        self._context = context
         self._recent = recent
         self._changed = threading.Condition()
         self._count = 0
@@ -84,7 +84,7 @@ class Finisher:
         self._rows: list[_Done | _Failed] = []
         self._abandoned: list[Claim] = []
         self._hurried = self._closed = False
-        self._developers = ThreadPoolExecutor(kit.developers, "develop")
+        self._developers = ThreadPoolExecutor(context.developers, "develop")
         self._writer = threading.Thread(target=self._write, name="write", daemon=True)
 
     def __enter__(self) -> Self:
@@ -100,9 +100,9 @@ class Finisher:
             self._changed.notify_all()
         self._writer.join()
         if isinstance(self.trouble, DeviceError):
-            self._kit.suspect(self._abandoned, self.trouble)
+            self._context.suspect(self._abandoned, self.trouble)
         else:
-            self._kit.hand_back([claim.id for claim in self._abandoned])
+            self._context.hand_back([claim.id for claim in self._abandoned])
         if self.trouble and kind is None:
             raise self.trouble
 
@@ -120,7 +120,7 @@ class Finisher:
         """Take over a painted job; wait while too many are in the making.
 
         Raises:
-            Exception: The finisher's `trouble`; the job was not taken over.
+            Exception: The writer's `trouble`; the job was not taken over.
         """
         self._begin()
         self._developers.submit(self._develop, claim, develop)
@@ -175,7 +175,7 @@ class Finisher:
         if row:
             self._add(row)
         else:
-            self._kit.beat.let_go(claim.id)
+            self._context.heartbeat.let_go(claim.id)
             self._end(1)
 
     def _make(self, claim: Claim, develop: Develop) -> _Done | _Failed | None:
@@ -242,7 +242,7 @@ class Finisher:
             began = time.perf_counter()
             return act(), time.perf_counter() - began
 
-        return self._kit.patiently(time_once)
+        return self._context.patiently(time_once)
 
     def _store(self, claim: Claim, content: bytes) -> bool:
         """Write the file, unless somebody else makes the job by now; tell which.
@@ -250,9 +250,9 @@ class Finisher:
         Theirs would be replaced, and their row would tell of another file. That is left
         to a worker that stands still, or a disk that hangs, for half a lease in here.
         """
-        if not self._kit.beat.is_sure_of(claim.id):
+        if not self._context.heartbeat.is_sure_of(claim.id):
             return False
-        self._kit.images.save(claim.job.key, content)
+        self._context.images.save(claim.job.key, content)
         return True
 
     def _write(self) -> None:
@@ -280,31 +280,34 @@ class Finisher:
         for environment, results in _by_environment(done):
             record = partial(
                 record_done,
-                self._kit.database,
+                self._context.database,
                 results,
-                worker=self._kit.worker,
+                worker=self._context.worker,
                 environment=environment,
-                owner=self._kit.owner,
-                folder_id=self._kit.images.id,
+                owner=self._context.owner,
+                folder_id=self._context.images.id,
             )
-            self._kit.patiently(record)
+            self._context.patiently(record)
         for row in rows:
             if isinstance(row, _Failed):
                 self._record_failure(row)
-        self._kit.beat.let_go(*(row.claim.id for row in rows))
+        self._context.heartbeat.let_go(*(row.claim.id for row in rows))
         for row in done:
             key = row.claim.job.key
             log.info("Stored %s.", key, extra={"action": "job_stored"})
         if done:
-            self._kit.patiently(lambda: self._kit.lift(group))
+            self._context.patiently(lambda: self._context.lift(group))
 
     def _record_failure(self, row: _Failed) -> None:
         key, error = row.claim.job.key, row.error
         self._recent.failed_one()
         log.warning("Job %s failed: %s", key, error, extra={"action": "job_failed"})
-        self._kit.patiently(
+        self._context.patiently(
             lambda: record_failure(
-                self._kit.database, row.claim.id, owner=self._kit.owner, error=error
+                self._context.database,
+                row.claim.id,
+                owner=self._context.owner,
+                error=error,
             )
         )
 

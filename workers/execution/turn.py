@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from storage.errors import NightsweepError, UnfitError, in_words
 from storage.jobs import claims
 from storage.jobs.claims import Group
-from workers.execution.context import ENDINGS, Kit
-from workers.execution.prefetch import Feed
-from workers.execution.result_writer import Finisher
+from workers.execution.context import ENDINGS, Context
+from workers.execution.prefetch import Prefetch
+from workers.execution.result_writer import ResultWriter
 from workers.painting import Painter
 from workers.vitals.recent import Recent
 
@@ -31,12 +31,12 @@ class Turn:
     """What takes the messages of a worker process, one after the other.
 
     Attributes:
-        kit: What the process works with.
+        context: What the process works with.
         painter: What makes the pictures.
         recent: How the process does.
     """
 
-    kit: Kit
+    context: Context
     painter: Painter
     recent: Recent = field(default_factory=Recent)
     _kind: tuple[int, str] | None = None
@@ -53,8 +53,8 @@ class Turn:
             StoppedError: The worker was asked to end; unmade jobs went back.
             DeviceError: The device is of no more use; unmade jobs went back.
         """
-        database = self.kit.database
-        named = self.kit.patiently(lambda: claims.groups_of(database, keys))
+        database = self.context.database
+        named = self.context.patiently(lambda: claims.groups_of(database, keys))
         began = time.monotonic()
         ends = began + TURN_S
         self.recent.begin()
@@ -74,14 +74,14 @@ class Turn:
         def place(group: Group) -> tuple[int, bool, bool]:
             return (group.priority, group.kind != self._kind, group.key not in named)
 
-        waiting = self.kit.patiently(self._waiting)
+        waiting = self.context.patiently(self._waiting)
         is_mine = any(g.key in named or g.kind == self._kind for g in waiting)
         return min(waiting, key=place) if is_mine else None
 
     def _waiting(self) -> list[Group]:
         """Return the groups that this worker could make now."""
-        is_resting = self.kit.is_resting()
-        found = claims.runnable_groups(self.kit.database)
+        is_resting = self.context.is_resting()
+        found = claims.runnable_groups(self.context.database)
         return [group for group in found if not is_resting(group.key)]
 
     def _is_outranked(self, key: str) -> bool:
@@ -91,61 +91,61 @@ class Turn:
 
     def _make(self, group: Group, ends: float) -> None:
         """Make the jobs of a group until there are none, or the turn is over."""
-        finisher = Finisher(self.kit, self.recent)
-        feed = Feed(
-            self.kit,
+        writer = ResultWriter(self.context, self.recent)
+        prefetch = Prefetch(
+            self.context,
             group.key,
-            finisher=finisher,
+            writer=writer,
             recent=self.recent,
             is_over=lambda: time.monotonic() >= ends or self._is_outranked(group.key),
         )
         self._kind = group.kind
         try:
-            with finisher, feed:
-                self._paint(feed)
+            with writer, prefetch:
+                self._paint(prefetch)
             self._said.pop(group.key, None)
         except UnfitError as exc:
             self._kind = None
             self._set_aside(group.key, str(exc))
 
-    def _paint(self, feed: Feed) -> None:
+    def _paint(self, prefetch: Prefetch) -> None:
         is_done = False
         while not is_done:
-            is_done = self.kit.patiently(
-                lambda: self._paint_once(feed), check=feed.check
+            is_done = self.context.patiently(
+                lambda: self._paint_once(prefetch), check=prefetch.check
             )
 
-    def _paint_once(self, feed: Feed) -> bool:
+    def _paint_once(self, prefetch: Prefetch) -> bool:
         """Paint until all is done, or an error is dealt with; tell which."""
         try:
-            self.painter.paint(feed)
+            self.painter.paint(prefetch)
         except ENDINGS:
             raise
         except Exception as exc:
             if isinstance(exc, NightsweepError) and exc.retryable:
-                feed.restart(one_by_one=False)
+                prefetch.restart(one_by_one=False)
                 raise
-            self._find_fault(feed, exc)
+            self._find_fault(prefetch, exc)
             return False
         return True
 
-    def _find_fault(self, feed: Feed, exc: Exception) -> None:
+    def _find_fault(self, prefetch: Prefetch, exc: Exception) -> None:
         """Fail the job that raised an unforeseen error, or find out which it was."""
         log.error(
             "Painting failed with %d in hand.",
-            feed.in_hand,
+            prefetch.in_hand,
             exc_info=exc,
             extra={"action": "painting_failed"},
         )
-        if feed.in_hand > 1:
-            feed.restart(one_by_one=True)
+        if prefetch.in_hand > 1:
+            prefetch.restart(one_by_one=True)
             return
         error = in_words(exc)
         self.recent.surprised_by(error)
-        feed.blame(error)
+        prefetch.blame(error)
 
     def _set_aside(self, key: str, reason: str) -> None:
         if self._said.get(key) != reason:
             log.error("%s", reason, extra={"action": "group_blocked"})
         self._said[key] = reason
-        self.kit.patiently(lambda: self.kit.block(key, reason))
+        self.context.patiently(lambda: self.context.block(key, reason))

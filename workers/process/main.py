@@ -33,14 +33,14 @@ from storage.settings import Settings, read_settings
 from storage.sql.database import open_database, utc_now
 from storage.sql.model_places import DatabasePlaces
 from workers.devices.seats import Seat
-from workers.execution.context import Answer, Kit, patiently
-from workers.execution.heartbeat import Beat
+from workers.execution.context import Answer, Context, patiently
+from workers.execution.heartbeat import Heartbeat
 from workers.execution.turn import Turn
 from workers.painting import Painter
 from workers.process.consumer import PatientConsumer
 from workers.process.late_acks import LateAcks
 from workers.process.pool import TaskPool
-from workers.process.registration import Presence
+from workers.process.registration import Registration
 from workers.process.tasks import register, should_stop
 from workers.vitals import phases
 from workers.vitals.exits import EXIT_WRONG_PLACE, STOP_S
@@ -102,13 +102,13 @@ def _prepare(settings: Settings, seat: Seat, *, peers: int, recent: Recent) -> C
     database = _patiently(lambda: open_database(settings.database_url))
     owner = my_name()
     every_s = settings.lease_s / BEATS_PER_LEASE
-    Presence(database, _entry(seat, owner), recent, every_s=every_s).start()
+    Registration(database, _entry(seat, owner), recent, every_s=every_s).start()
     folder = _patiently(lambda: take_folder(database, settings.images))
-    beat = Beat(app, database, owner=owner, lease_s=settings.lease_s)
-    kit = Kit(
+    heartbeat = Heartbeat(app, database, owner=owner, lease_s=settings.lease_s)
+    context = Context(
         database=database,
         images=ImageFolder(settings.images, WantedFreeSpace(database), folder.id),
-        beat=beat,
+        heartbeat=heartbeat,
         owner=owner,
         worker=seat.name,
         lease_s=settings.lease_s,
@@ -125,8 +125,8 @@ def _prepare(settings: Settings, seat: Seat, *, peers: int, recent: Recent) -> C
         places=DatabasePlaces(database),
         compile_network=settings.compile_network,
     )
-    turn = Turn(kit=kit, painter=WatchedPainter(painter), recent=recent)
-    register(app, turn, beat)
+    turn = Turn(context=context, painter=WatchedPainter(painter), recent=recent)
+    register(app, turn, heartbeat)
     return app
 
 

@@ -25,7 +25,7 @@ class MalformedError(ValueError):
     """Something that no producer of ours has sent."""
 
 
-class NewEnvelopes(bootsteps.StartStopStep):
+class MessageFilter(bootsteps.StartStopStep):
     """Put the argument of each message that comes in into an envelope of our own.
 
     What has none is discarded: it is out of Redis by then, and stays so.

@@ -21,7 +21,7 @@ LOOK_S = 1.0
 STEPS_S = 3.0
 
 
-class Presence:
+class Registration:
     """A thread that writes; what it cannot write is left out."""
 
     def __init__(
@@ -40,7 +40,7 @@ class Presence:
         self._recent = recent
         self._every_s = every_s
         self._written, self._next_sign, self._written_at = entry, 0.0, 0.0
-        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="register", daemon=True)
 
     def start(self) -> None:
         """Begin to write; it ends with the process."""

@@ -11,19 +11,19 @@ from celery.worker import state
 from storage.broker.queue import CHUNK, MAKE
 from storage.errors import DeviceError, WrongPlaceError
 from storage.files.images import KEY
-from workers.execution.heartbeat import Beat
+from workers.execution.heartbeat import Heartbeat
 from workers.execution.turn import Turn
 from workers.painting import StoppedError
-from workers.process.message_filter import NewEnvelopes
+from workers.process.message_filter import MessageFilter
 from workers.vitals import outages
 from workers.vitals.exits import EXIT_UNFIT, EXIT_WRONG_PLACE
 
 log = logging.getLogger(__name__)
 
 
-def register(app: Celery, turn: Turn, beat: Beat) -> None:
+def register(app: Celery, turn: Turn, heartbeat: Heartbeat) -> None:
     """Give `app` the task that makes jobs with `turn`."""
-    app.steps["consumer"].add(NewEnvelopes)
+    app.steps["consumer"].add(MessageFilter)
 
     @app.task(name=MAKE, bind=True, shared=False)
     def make(task: Any, keys: object) -> None:
@@ -32,7 +32,7 @@ def register(app: Celery, turn: Turn, beat: Beat) -> None:
         if not known:
             log.warning("Discarded a malformed message.", extra={"action": "discarded"})
             return
-        with beat.during(task.request.properties.get("delivery_tag")):
+        with heartbeat.during(task.request.properties.get("delivery_tag")):
             _take(turn, known)
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 Answer = TypeVar("Answer")
 
 
-class Errands:
+class BackgroundTasks:
     """A thread that does one thing after the other; it never holds up the process."""
 
     def __init__(self, name: str) -> None:

@@ -10,7 +10,7 @@ import psutil
 
 from storage.host.worker_ids import name_of, process_name
 from workers.devices.seats import Seat
-from workers.supervision.restart_backoff import Bench
+from workers.supervision.restart_backoff import RestartBackoff
 from workers.vitals import phases
 from workers.vitals.reports import Listener, Report
 
@@ -112,12 +112,12 @@ class Child:
 
     Attributes:
         seat: The device, and what the worker is called.
-        bench: How often the process ended.
+        backoff: How often the process ended.
         process: The worker, running or just ended.
     """
 
     seat: Seat
-    bench: Bench = field(default_factory=Bench)
+    backoff: RestartBackoff = field(default_factory=RestartBackoff)
     process: Process | None = None
 
     @property
@@ -168,7 +168,7 @@ class Child:
         if self.process is not None:
             self.process.listener.listen()
             if self.process.report.images:
-                self.bench.forgive()
+                self.backoff.forgive()
 
 
 def _command(seat: Seat, *, peers: int, report: int) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True, kw_only=True)
-class Leave:
+class ExitRules:
     """The conditions under which all is ended, with nothing wrong.
 
     Attributes:

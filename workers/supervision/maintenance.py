@@ -16,7 +16,7 @@ from storage.fleet.registry import Entry
 from storage.host.worker_ids import my_host
 from storage.jobs import blocked_groups, claims
 from storage.sql.database import Database
-from workers.supervision.background import Answer, Errands
+from workers.supervision.background import Answer, BackgroundTasks
 from workers.vitals import outages
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ WORK_S = 2.0
 BURIAL_S = 2.0
 
 
-class Upkeep:
+class Maintenance:
     """Frees what dead workers held, wakes those that live, keeps Redis up.
 
     Errors of SQL and Redis are logged once, and it is tried again.
@@ -63,9 +63,9 @@ class Upkeep:
         self._database = database
         self._repair = repair
         self._keep_redis = keep_redis
-        self._sql = Errands("sql")
+        self._sql = BackgroundTasks("sql")
         # Apart, since a repair may wait for a Redis that only this one starts.
-        self._redis = Errands("redis")
+        self._redis = BackgroundTasks("redis")
         self._unfreed: list[tuple[str, bool]] = []
         self._next_repair = self._next_redis = self._next_work = 0.0
 
@@ -140,22 +140,24 @@ class Upkeep:
             log.warning("Jobs wait for their leases.", extra={"action": "not_freed"})
 
     def _send(
-        self, errands: Errands, act: Callable[[], Answer]
+        self, background: BackgroundTasks, act: Callable[[], Answer]
     ) -> "Future[Answer | None]":
-        return errands.send(lambda: self._try(errands, act))
+        return background.send(lambda: self._try(background, act))
 
-    def _try(self, errands: Errands, act: Callable[[], Answer]) -> Answer | None:
+    def _try(
+        self, background: BackgroundTasks, act: Callable[[], Answer]
+    ) -> Answer | None:
         try:
             answer = act()
         except WrongPlaceError as exc:
             self.trouble = exc
         except NightsweepError as exc:
-            outages.begin(errands, exc)
+            outages.begin(background, exc)
             self._next_repair = min(self._next_repair, time.monotonic() + RETRY_S)
         except Exception:
             log.exception("Upkeep failed.", extra={"action": "upkeep_failed"})
         else:
-            outages.end(errands)
+            outages.end(background)
             return answer
         return None
 

@@ -35,7 +35,7 @@ class Reconciler:
 
     No worker can lengthen its lease while SQL is away. So that what the living have in
     hand is not given to others when it is back, they get half a lease to do so first;
-    and two beats where nobody knows what was before.
+    and two heartbeats where nobody knows what was before.
     """
 
     def __init__(self, database: Database, app: Celery, *, lease_s: float) -> None:

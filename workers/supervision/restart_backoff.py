@@ -1,4 +1,4 @@
-"""The bench: how long the seat of a worker that ended stays empty."""
+"""Restart backoff: how long the seat of a worker that ended stays empty."""
 
 import time
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MANY = 3
 
 
 @dataclass(slots=True, kw_only=True)
-class Bench:
+class RestartBackoff:
     """How often in a row a worker ended without having made an image.
 
     Attributes:
@@ -38,7 +38,7 @@ class Bench:
     _held: frozenset[int] = frozenset()
 
     @property
-    def is_empty(self) -> bool:
+    def is_over(self) -> bool:
         """Whether the pause is over."""
         return time.monotonic() >= self.until
 
@@ -53,12 +53,12 @@ class Bench:
         self.has_worked = True
         self._held = frozenset()
 
-    def rest(self) -> float:
+    def begin_short(self) -> float:
         """Begin a short pause after an end that was no failure; give its seconds."""
         self.until = time.monotonic() + BACK_OFF_S
         return BACK_OFF_S
 
-    def sit(
+    def begin(
         self,
         held: frozenset[int] | None,
         *,

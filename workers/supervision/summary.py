@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Account:
+class Summary:
     """Counts what the workers made, and logs a line for each turn of theirs.
 
     Attributes:

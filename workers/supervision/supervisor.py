@@ -11,10 +11,10 @@ from storage.host.worker_ids import my_host, my_name
 from storage.sql.database import Database, utc_now
 from workers.devices.seats import Seat
 from workers.supervision.child import Child, Process
-from workers.supervision.exit_rules import Leave
-from workers.supervision.maintenance import Upkeep
+from workers.supervision.exit_rules import ExitRules
+from workers.supervision.maintenance import Maintenance
 from workers.supervision.restart_backoff import MANY
-from workers.supervision.summary import Account
+from workers.supervision.summary import Summary
 from workers.supervision.watchdog import Watchdog, read_limits
 from workers.vitals import phases
 from workers.vitals.exits import EXIT_UNFIT, EXIT_WRONG_PLACE, STOP_S
@@ -45,7 +45,7 @@ class Supervisor:
         repair: Callable[[], object],
         keep_redis: Callable[[], object] | None = None,
         give_up_after: int | None = None,
-        leave: Leave | None = None,
+        exit_rules: ExitRules | None = None,
     ) -> None:
         """Start nothing yet.
 
@@ -56,15 +56,15 @@ class Supervisor:
             keep_redis: Called every second, likewise.
             give_up_after: Ends in a row of every worker after which there is no
                 hope; None to try for ever.
-            leave: When to end of itself; by default never.
+            exit_rules: When to end of itself; by default never.
         """
         # Known from here on: nothing is missing when a worker must be buried.
         self._name = my_name()
         self._children = [Child(seat) for seat in seats]
-        self._upkeep = Upkeep(database, repair=repair, keep_redis=keep_redis)
+        self._maintenance = Maintenance(database, repair=repair, keep_redis=keep_redis)
         self._give_up_after = give_up_after
-        self._leave = leave or Leave()
-        self._account = Account()
+        self._exit_rules = exit_rules or ExitRules()
+        self._summary = Summary()
         self._watchdog = Watchdog(read_limits())
         self._next_lock = 0.0
         self._stopping = False
@@ -102,42 +102,44 @@ class Supervisor:
                 self._next_lock = time.monotonic() + LOCK_S
                 self._try(Child.take_seat, self._children)
             self._try(self._tend, self._seated())
-            self._upkeep.tick(wants_work=self._leave.when_idle_s is not None)
+            self._maintenance.tick(wants_work=self._exit_rules.when_idle_s is not None)
             time.sleep(TICK_S)
         self._end_all()
-        if self._upkeep.trouble:
-            log.error("%s", self._upkeep.trouble, extra={"action": "wrong_place"})
-        self._account.close(self._why())
+        if self._maintenance.trouble:
+            log.error("%s", self._maintenance.trouble, extra={"action": "wrong_place"})
+        self._summary.close(self._why())
         return 1 if self._is_hopeless() else 0
 
     def _seated(self) -> list[Child]:
         return [child for child in self._children if child.has_seat]
 
     def _is_over(self) -> bool:
-        is_idle = self._upkeep.has_work is False and all(
+        is_idle = self._maintenance.has_work is False and all(
             child.process is None or child.process.is_idle for child in self._children
         )
         return (
-            self._stopping or self._is_hopeless() or self._leave.is_due(is_idle=is_idle)
+            self._stopping
+            or self._is_hopeless()
+            or self._exit_rules.is_due(is_idle=is_idle)
         )
 
     def _why(self) -> str:
         if self._is_hopeless():
             return "no worker can go on"
-        return "it was told to" if self._stopping else self._leave.why
+        return "it was told to" if self._stopping else self._exit_rules.why
 
     def _is_hopeless(self) -> bool:
-        if self._is_in_vain or self._upkeep.trouble:
+        if self._is_in_vain or self._maintenance.trouble:
             return True
         limit, seated = self._give_up_after, self._seated()
         if limit is None or not seated:
             return False
-        return all(child.bench.is_hopeless(limit) for child in seated)
+        return all(child.backoff.is_hopeless(limit) for child in seated)
 
     def _try(self, act: Callable[[Child], object], children: Sequence[Child]) -> None:
         """Do it for each; where it fails, the others go on and it is tried later."""
         for child in children:
-            if not child.bench.is_empty:
+            if not child.backoff.is_over:
                 continue
             try:
                 act(child)
@@ -146,7 +148,7 @@ class Supervisor:
 
     def _postpone(self, child: Child, exc: Exception) -> None:
         is_in_vain = child.has_seat and child.process is None
-        pause_s = child.bench.sit(frozenset() if is_in_vain else None)
+        pause_s = child.backoff.begin(frozenset() if is_in_vain else None)
         log.error(
             "Worker %s cannot be started or looked after now: %s; it is tried again "
             "in %.0f s.",
@@ -161,7 +163,7 @@ class Supervisor:
         has_ended = process is not None and process.popen.poll() is not None
         child.listen()  # also to its last words
         if process is not None:
-            self._account.look(child.seat.name, process)
+            self._summary.look(child.seat.name, process)
         if process is None:
             self._start(child)
         elif has_ended:
@@ -170,16 +172,16 @@ class Supervisor:
             self._watch(child.seat, process)
 
     def _start(self, child: Child) -> None:
-        if child.bench.ends:
-            self._upkeep.strike(self._benched_name(child.seat))
+        if child.backoff.ends:
+            self._maintenance.strike(self._benched_name(child.seat))
         child.start(peers=len(self._seated()))
         if child.process:
             # Nobody gives up as long as there is a worker that has tried nothing.
             entry = _entry(child.seat, child.process.name, phase=phases.STARTING)
-            self._upkeep.announce(entry)
+            self._maintenance.announce(entry)
 
     def _watch(self, seat: Seat, process: Process) -> None:
-        """Kill a worker that gets on no more, however lively its beat."""
+        """Kill a worker that gets on no more, however lively its heartbeat."""
         stuck = self._watchdog.find_stuck(process.under_way)
         if stuck is None or process.stuck_in:
             return
@@ -199,7 +201,7 @@ class Supervisor:
         child.process = None
         if code == EXIT_WRONG_PLACE:
             self._is_in_vain = True
-            self._upkeep.free(process.owner, died=False)
+            self._maintenance.free(process.owner, died=False)
             return
         is_unfit = code == EXIT_UNFIT
         died = code != 0 and not is_unfit
@@ -207,13 +209,14 @@ class Supervisor:
         is_loading = died and process.is_loading
         if is_loading:
             self._note_in_vain(child, process, code)
-        held = self._upkeep.bury(process.owner, died=is_jobs_fault)
+        held = self._maintenance.bury(process.owner, died=is_jobs_fault)
         if is_unfit or (held and not is_jobs_fault):
             held = None  # what it held, or gave back, says nothing
         if code:
-            pause_s = child.bench.sit(held, is_unfit=is_unfit, is_loading=is_loading)
+            why = {"is_unfit": is_unfit, "is_loading": is_loading}
+            pause_s = child.backoff.begin(held, **why)
         else:  # it was told to end; whoever did may do it again
-            pause_s = child.bench.rest()
+            pause_s = child.backoff.begin_short()
         log.error(
             "Worker %s ended with code %s; it starts again in %.0f s.",
             child.seat.name,
@@ -221,12 +224,12 @@ class Supervisor:
             pause_s,
             extra={"action": "worker_died"},
         )
-        if is_unfit or child.bench.ends >= MANY:
+        if is_unfit or child.backoff.ends >= MANY:
             self._tell_benched(child, code, pause_s=pause_s)
 
     def _note_in_vain(self, child: Child, process: Process, code: int) -> None:
         """Have a model that ends the worker again and again left alone for a while."""
-        ends = child.bench.loading + 1
+        ends = child.backoff.loading + 1
         if ends < MANY:
             return
         name = child.seat.name
@@ -235,7 +238,7 @@ class Supervisor:
             f"ended worker {name} {ends} times in a row ({how}); see {name}.log, and "
             "whether memory is short"
         )
-        self._upkeep.block(process.owner, worker=name, reason=reason)
+        self._maintenance.block(process.owner, worker=name, reason=reason)
 
     def _tell_benched(self, child: Child, code: int, *, pause_s: float) -> None:
         until = datetime.now(UTC) + timedelta(seconds=pause_s)
@@ -244,12 +247,12 @@ class Supervisor:
         )
         name = child.seat.name
         detail = (
-            f"{why}, {child.bench.ends} in a row without an image; see {name}.log; "
+            f"{why}, {child.backoff.ends} in a row without an image; see {name}.log; "
             f"until {until:%H:%M:%S} UTC"
         )
         benched = self._benched_name(child.seat)
         entry = _entry(child.seat, benched, phase=phases.BENCHED, detail=detail)
-        self._upkeep.note(entry)
+        self._maintenance.note(entry)
 
     def _end_all(self) -> None:
         running = [child.process for child in self._children if child.process]
@@ -259,13 +262,14 @@ class Supervisor:
         for child in self._children:
             if child.process:
                 child.process.listener.listen()
-                self._account.look(child.seat.name, child.process)
+                self._summary.look(child.seat.name, child.process)
                 child.process.close()
-                self._upkeep.free(child.process.owner, died=False)  # it was our doing
-            if child.bench.ends:
-                self._upkeep.strike(self._benched_name(child.seat))
+                # It was our doing.
+                self._maintenance.free(child.process.owner, died=False)
+            if child.backoff.ends:
+                self._maintenance.strike(self._benched_name(child.seat))
             child.leave_seat()
-        self._upkeep.finish(KILL_S)
+        self._maintenance.finish(KILL_S)
 
     def _await(self, running: Sequence[Process], *, asked: float) -> None:
         """Wait for processes that were told to end; kill those that take too long."""

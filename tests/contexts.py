@@ -7,23 +7,23 @@ from celery import Celery
 from storage.files.images import ImageFolder
 from storage.settings import Settings
 from storage.sql.database import Database
-from workers.execution.context import Kit
-from workers.execution.heartbeat import Beat
+from workers.execution.context import Context
+from workers.execution.heartbeat import Heartbeat
 
 OWNER = "host:7:7"
 
 
-def make_kit(
+def make_context(
     database: Database, app: Celery, settings: Settings, **changes: Any
-) -> Kit:
-    """Make a kit; `changes` are fields of `Kit`."""
+) -> Context:
+    """Make a context; `changes` are fields of `Context`."""
     values = {
         "database": database,
         "images": ImageFolder(settings.images),
-        "beat": Beat(app, database, owner=OWNER, lease_s=90),
+        "heartbeat": Heartbeat(app, database, owner=OWNER, lease_s=90),
         "owner": OWNER,
         "worker": "cpu0",
         "lease_s": 90.0,
         "should_stop": lambda: False,
     }
-    return Kit(**{**values, **changes})
+    return Context(**{**values, **changes})
