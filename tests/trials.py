@@ -165,6 +165,12 @@ def _fault(made: Any, *, is_looked_up: bool) -> str:
         return "begins at another step than the first"
     if name in TABLES and first >= made.config.num_train_timesteps:
         return "begins beyond the training"
-    levels = made.sigmas[:-1] if name.startswith(DIVIDING) else ()
+    levels = _levels(made) if name.startswith(DIVIDING) else ()
     has_equal = len(levels) > 1 and bool((levels[1:] == levels[:-1]).any())
     return "two noise levels are the same" if has_equal else ""
+
+
+def _levels(made: Any) -> Any:
+    """Return the noise level of each step; DPM++ SDE has all but the first twice."""
+    is_twice = type(made).__name__.startswith("DPMSolverSDE")
+    return made.sigmas[::2] if is_twice else made.sigmas[:-1]
