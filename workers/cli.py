@@ -136,11 +136,11 @@ def worker(
     sys.exit(supervisor.run())
 
 
-def _choose_seats(*, gpus: str | None, device: str | None, **wishes: Any) -> list[Seat]:
+def _choose_seats(*, gpus: str | None, device: str | None, **asked: Any) -> list[Seat]:
     context = click.get_current_context()
     if device and context.get_parameter_source("gpus") is ParameterSource.ENVIRONMENT:
         gpus = None  # an option that was given beats a variable that was set
-    return choose_seats(gpus=gpus, device=device, **wishes)
+    return choose_seats(gpus=gpus, device=device, **asked)
 
 
 def _supervise(

@@ -45,7 +45,7 @@ COLUMNS = (
 
 @click.command(epilog="Example: nightsweep verify --sweep first-sweep --full")
 @sweep_option(
-    "Check the images of this sweep, as NAME says too, and look for no strays.  "
+    "Check the images of this sweep, as NAME says too, and look for no orphans.  "
     "[default: all]"
 )
 @click.option(
@@ -61,7 +61,7 @@ COLUMNS = (
 @click.option(
     "--repair",
     is_flag=True,
-    help="Queue missing and damaged images again, move strays to the folder "
+    help="Queue missing and damaged images again, move orphans to the folder "
     f"{repairs.ORPHANS} of the image folder, remove what killed workers left, and give "
     "schedulers their true names.",
 )

@@ -42,7 +42,7 @@ class Audit:
             folder: The image folder.
             names: What looks for wrong names of schedulers.
             here: The rows of `results` whose files belong in it.
-            sweep: To look at its images only, and for no strays.
+            sweep: To look at its images only, and for no orphans.
             by_digest: To decode each file and compare its pixels too.
         """
         self._database = database

@@ -48,8 +48,8 @@ def check_files(
     for folder in FOLDERS:
         paths = list(_paths(images, folder))
         states = _states(database, folder) if paths else {}
-        strays = (_stray(images, path, states) for path in paths)
-        found = [_judged(each, since_ns) for each in strays if each]
+        unknown = (_nobodys(images, path, states) for path in paths)
+        found = [_judged(each, since_ns) for each in unknown if each]
         yield Checked(images=0, findings=found)
     names = filter(is_temporary, _names(str(images)))
     left = (_leftover(images, name) for name in names)
@@ -62,7 +62,7 @@ def key_at(path: str) -> str | None:
     return named[1] if named and relative_path(named[1]) == path else None
 
 
-def is_stray(state: str | None, stamp: Stamp) -> bool:
+def is_orphan(state: str | None, stamp: Stamp) -> bool:
     """Tell whether an image file is nobody's.
 
     Args:
@@ -104,7 +104,7 @@ def _states(database: Database, folder: str) -> dict[str, str]:
         return dict(connection.execute(query).all())
 
 
-def _stray(images: Path, path: str, states: Mapping[str, str]) -> Finding | None:
+def _nobodys(images: Path, path: str, states: Mapping[str, str]) -> Finding | None:
     name = path.rpartition("/")[2]
     if _IMAGE.fullmatch(name):
         return _orphan(images, path, states)
@@ -118,7 +118,7 @@ def _orphan(images: Path, path: str, states: Mapping[str, str]) -> Finding | Non
     state = states.get(key) if key else None
     # Most are done: only the others are looked at.
     stamp = look_at(images, path) if state != "done" else None
-    if stamp is None or not is_stray(state, stamp):
+    if stamp is None or not is_orphan(state, stamp):
         return None
     detail = "no job has this key" if key else "it is in the wrong folder"
     if state:

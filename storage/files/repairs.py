@@ -1,4 +1,4 @@
-"""Mends what `verification` and `strays` beside it found, while workers go on.
+"""Mends what `verification` and `orphans` beside it found, while workers go on.
 
 Whatever is changed was looked at again under the lock of its row, so that a repair may
 be broken off at any moment, be repeated, and run twice at once. Pictures are moved
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.errors import ImageStoreError
-from storage.files.orphans import is_stray, key_at
+from storage.files.orphans import is_orphan, key_at
 from storage.files.relabelling import relabel
 from storage.files.verification import Finding, Made, look_at, select_made
 from storage.jobs.membership import rank
@@ -111,7 +111,7 @@ def _set_aside(database: Database, images: Path, finding: Finding) -> Finding:
         state = _state(connection, finding.path)
         if (
             finding.stamp is None
-            or not is_stray(state, finding.stamp)
+            or not is_orphan(state, finding.stamp)
             or not _is_as_seen(images, finding)
         ):
             return finding

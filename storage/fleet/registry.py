@@ -1,4 +1,4 @@
-"""The roster: which workers there are, what each is doing, and whether there is work.
+"""The worker registry: which workers there are, what each does, and if there is work.
 
 It is information for people. A worker writes its own row now and then; what cannot be
 written is left out.

@@ -1,7 +1,8 @@
-"""What a sweep wants: its jobs stored, its membership noted, their priority kept.
+"""Membership: which sweeps want a job, and the priority that follows from it.
 
-Facts belong to jobs, wishes to membership: a job is runnable while any active sweep
-wants it, at the most urgent priority among them, and its `priority` column says so.
+Facts belong to jobs, and what a sweep wants belongs to membership. A job is runnable
+while any active sweep wants it, at the most urgent priority among them. Its `priority`
+column says so.
 """
 
 from collections import Counter
@@ -23,7 +24,7 @@ from storage.sql.schema import jobs, results, sweep_jobs, sweeps
 
 #: Names the advisory lock under which a producer changes members on PostgreSQL.
 ADD_LOCK = 7_326_118
-#: Sweeps whose wishes count.
+#: Sweeps whose members count.
 ACTIVE = sweeps.c.state == "active"
 #: The most urgent priority of the active sweeps that want a job; NULL if none does.
 BEST = (

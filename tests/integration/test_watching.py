@@ -49,7 +49,7 @@ def _faulty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restart_backoff, "BACK_OFF_S", 0.05)
 
 
-def roster(database: Database) -> list[Any]:
+def registered(database: Database) -> list[Any]:
     with database.read() as connection:
         return list(connection.execute(sa.select(workers)).all())
 
@@ -94,14 +94,14 @@ def test_a_device_that_fails_is_benched_and_no_job_is_blamed(
     sick.touch()
     submit(database, plan_seeds(0, 1, 2, **SMALL))
     serving()
-    wait_until(lambda: any(row.phase == "benched" for row in roster(database)))
-    (row,) = [row for row in roster(database) if row.phase == "benched"]
+    wait_until(lambda: any(row.phase == "benched" for row in registered(database)))
+    (row,) = [row for row in registered(database) if row.phase == "benched"]
     assert (row.name, row.gpu) == ("cpu0", "CPU")
     assert row.detail.startswith("its device failed, ")
     assert "in a row without an image; see cpu0.log; until " in row.detail
     sick.unlink()
     wait_until(lambda: is_made(database))
-    wait_until(lambda: all(row.phase != "benched" for row in roster(database)))
+    wait_until(lambda: all(row.phase != "benched" for row in registered(database)))
     assert {row.deaths for row in job_rows(database)} == {0}
 
 
@@ -207,9 +207,9 @@ def test_a_worker_that_loads_is_ended_at_once_and_its_jobs_are_handed_back(
 ) -> None:
     submit(database, [make_planned(seed=0, prompt="load", **SMALL)])
     made = serving()
-    wait_until(lambda: any(row.phase == "loading" for row in roster(database)))
+    wait_until(lambda: any(row.phase == "loading" for row in registered(database)))
     made.stop()
-    wait_until(lambda: roster(database) == [] and not children())
+    wait_until(lambda: registered(database) == [] and not children())
     (row,) = job_rows(database)
     assert (row.state, row.attempts, row.deaths) == ("pending", 0, 0)
 
@@ -219,16 +219,16 @@ def test_workers_say_what_they_do_and_are_struck_off_when_they_end(
 ) -> None:
     submit(database, plan_seeds(*range(8), **{**SMALL, "steps": 200}))
     made = serving()
-    wait_until(lambda: [row.phase for row in roster(database)] == ["painting"])
-    (row,) = roster(database)
+    wait_until(lambda: [row.phase for row in registered(database)] == ["painting"])
+    (row,) = registered(database)
     owners = {row.owner for row in job_rows(database) if row.owner}
     assert owners == {row.owner}
     (child,) = children()
     child.kill()
-    wait_until(lambda: row.owner not in {one.owner for one in roster(database)})
-    wait_until(lambda: any(one.phase == "painting" for one in roster(database)))
+    wait_until(lambda: row.owner not in {one.owner for one in registered(database)})
+    wait_until(lambda: any(one.phase == "painting" for one in registered(database)))
     made.stop()
-    wait_until(lambda: roster(database) == [])
+    wait_until(lambda: registered(database) == [])
 
 
 def test_a_worker_leaves_when_there_is_nothing_to_make(
@@ -407,9 +407,9 @@ def test_a_supervisor_serves_the_gpus_that_are_free(
     submit(database, plan_seeds(*range(3), **SMALL))
     serving(*seats)
     wait_until(lambda: is_made(database))
-    assert {row.name for row in roster(database)} == {"gpu1"}
+    assert {row.name for row in registered(database)} == {"gpu1"}
     one_gpu.release()
-    wait_until(lambda: {row.name for row in roster(database)} == {"gpu0", "gpu1"})
+    wait_until(lambda: {row.name for row in registered(database)} == {"gpu0", "gpu1"})
 
 
 def log_of(settings: Settings) -> str:
@@ -422,7 +422,7 @@ def test_a_disk_with_less_free_than_a_sweep_wants_is_waited_for(
     submit(database, plan_seeds(*range(3), **SMALL))
     want(database, 10**18)
     serving()
-    wait_until(lambda: any(row.phase == "waiting" for row in roster(database)))
+    wait_until(lambda: any(row.phase == "waiting" for row in registered(database)))
     assert list(settings.images.rglob("*.png")) == []
     want(database, 0)
     wait_until(lambda: is_made(database))

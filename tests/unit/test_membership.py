@@ -1,4 +1,4 @@
-"""Wishes: overlapping sweeps share their jobs, and each job knows who wants it."""
+"""Membership: overlapping sweeps share their jobs, and each job knows who wants it."""
 
 import shutil
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The roster of workers, and whether there is work for them."""
+"""The registry of workers, and whether there is work for them."""
 
 import subprocess
 from dataclasses import replace

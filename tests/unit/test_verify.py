@@ -234,7 +234,7 @@ def test_a_file_in_the_wrong_folder_is_nobodys_and_other_files_are_not_looked_at
     assert json.loads(said.stdout)["detail"] == "it is in the wrong folder"
 
 
-def test_a_sweep_is_checked_without_the_others_and_without_strays(
+def test_a_sweep_is_checked_without_the_others_and_without_orphans(
     settings, database
 ) -> None:
     make_images(settings, database, 1, 2)

@@ -1,4 +1,4 @@
-"""A worker's row in the roster, written by itself: now and then, and as it changes."""
+"""A worker's row in the registry: the worker writes it now and then, and on changes."""
 
 import logging
 import threading
@@ -30,7 +30,7 @@ class Registration:
         """Write nothing yet.
 
         Args:
-            database: Where the roster is.
+            database: Where the registry is.
             entry: Who this is.
             recent: Who counts the images.
             every_s: Seconds between two signs of life where nothing changes.

@@ -53,7 +53,7 @@ class Maintenance:
         """Begin with nothing done.
 
         Args:
-            database: Where jobs are freed, and the roster is.
+            database: Where jobs are freed, and the registry is.
             repair: Called every few seconds, and after each death.
             keep_redis: Called every second, where Redis is ours to start.
         """
@@ -120,15 +120,15 @@ class Maintenance:
         return self._send(self._sql, partial(self._free, owner, died=died))
 
     def note(self, entry: Entry) -> None:
-        """Write a row of the roster."""
+        """Write a row of the registry."""
         self._send(self._sql, lambda: registry.note(self._database, entry))
 
     def announce(self, entry: Entry) -> None:
-        """Write a row of the roster for a worker that has not yet."""
+        """Write a row of the registry for a worker that has not yet."""
         self._send(self._sql, lambda: registry.announce(self._database, entry))
 
     def strike(self, owner: str) -> None:
-        """Remove a row of the roster."""
+        """Remove a row of the registry."""
         self._send(self._sql, lambda: registry.remove(self._database, owner))
 
     def finish(self, within_s: float) -> None:
