@@ -16,7 +16,7 @@ from producer.display.json_lines import write_json
 from producer.display.messages import talk
 from producer.display.tables import Column, write_table
 from producer.options import INTERRUPTED
-from producer.running.progress import LINE_S
+from producer.running.progress import PROGRESS_LINE_S
 from storage.host.environment import Environment
 from storage.job import PlannedJob
 from storage.jobs import speeds
@@ -221,7 +221,7 @@ def _counting(total: int) -> Iterator[Callable[[], None]]:
     def count_one() -> None:
         nonlocal done, said
         done += 1
-        if done == total or time.monotonic() - said >= LINE_S:
+        if done == total or time.monotonic() - said >= PROGRESS_LINE_S:
             said = time.monotonic()
             click.echo(f"Speeds: {done:,} of {total:,}", err=True)
 

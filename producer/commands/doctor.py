@@ -23,7 +23,7 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 #: A URL's password, before the host or among the options.
 PASSWORD = re.compile(r"://[^:@/ ]*:(\S*)@|[?&]password=([^&\s]*)")
 #: Characters of the longest name of a check.
-NAME_WIDTH = 13
+CHECK_NAME_WIDTH = 13
 
 
 @click.command(epilog="Example: nightsweep doctor")
@@ -96,7 +96,7 @@ def _counted(checks: Iterator[Check], counts: Counter[str]) -> Iterator[Check]:
 def _line(check: Check) -> str:
     verdict = click.style(f"{check.verdict:<4}", fg=COLOURS[check.verdict])
     advice = f"; {check.advice}" if check.advice else ""
-    return f"{verdict}  {check.name:<{NAME_WIDTH}}  {check.detail}{advice}"
+    return f"{verdict}  {check.name:<{CHECK_NAME_WIDTH}}  {check.detail}{advice}"
 
 
 def _row(check: Check) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from producer.display.amounts import images
 from producer.display.json_lines import json_option, open_row, write_json
 from producer.display.messages import talk
-from producer.display.tables import Column, write_table
+from producer.display.tables import TABLE_ROWS, Column, write_table
 from producer.display.text_width import padded, plain, quoted, terminal_width
 from producer.options import sweep_option
 from producer.spec.parameters import NUMBERS, shown_as
@@ -21,9 +21,6 @@ from storage.sql.filters import Filter, read_states
 from storage.sql.ranges import read_numbers
 from storage.sql.schema import JOB_STATES
 from storage.store import Store
-
-#: Rows that a terminal shows where no limit is given.
-TABLE_ROWS = 200
 
 #: What `show` groups; every other column follows under "other".
 GROUPS: Mapping[str, Sequence[str]] = {
@@ -52,7 +49,7 @@ def _text(row: Mapping[str, Any], name: str) -> str:
     return "" if value is None else str(value)
 
 
-COLUMNS = (
+IMAGE_COLUMNS = (
     Column(name="key", read=lambda row: row["key"][:8]),
     Column(name="prompt", read=lambda row: row["prompt"], narrowest=12),
     Column(
@@ -102,7 +99,7 @@ def columns_with(names: Iterable[str]) -> Sequence[Column]:
         )
         for name in sorted(names, key=_NARROWEST.__contains__)  # long ones last
     ]
-    return (*COLUMNS[:_MORE_AT], *more, *COLUMNS[_MORE_AT:])
+    return (*IMAGE_COLUMNS[:_MORE_AT], *more, *IMAGE_COLUMNS[_MORE_AT:])
 
 
 def _parameter(row: Mapping[str, Any], *, name: str) -> str:

@@ -44,7 +44,7 @@ from storage.settings import Settings, read_settings
 from storage.sql.database import Database, open_database, open_existing
 
 #: Seconds between two looks at the database.
-LOOK_S = 0.5
+PROGRESS_POLL_S = 0.5
 #: Seconds between two looks at a database that is away.
 OUTAGE_S = 5.0
 
@@ -154,7 +154,7 @@ def _follow(database: Database, sweep: Sweep, crew: Crew) -> Standing:
     with progress_shown(now) as show:
         while now.unmade and not crew.is_over():
             # A look at a million jobs takes a while: a tenth of the time at most.
-            crew.work_for(max(LOOK_S, 10 * took_s))
+            crew.work_for(max(PROGRESS_POLL_S, 10 * took_s))
             began = time.monotonic()
             try:
                 now = standing(database, sweep)

@@ -19,7 +19,7 @@ def _describe_options(row: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={json.dumps(value)}" for name, value in given.items())
 
 
-COLUMNS = (
+SCHEDULER_COLUMNS = (
     Column(name="name", read=lambda row: row["name"] + (" *" if row["is_own"] else "")),
     Column(
         name="other names",
@@ -67,7 +67,7 @@ def schedulers(model: str | None, *, as_json: bool) -> None:
     if as_json:
         write_json(listed)
         return
-    write_table(listed, COLUMNS)
+    write_table(listed, SCHEDULER_COLUMNS)
     if model:
         talk(f"{len(listed)} fit {model}; * is its own.")
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 #: Seconds between two looks at the database; where one takes long, ten times that.
-LOOK_S = 2.0
+REFRESH_S = 2.0
 SECONDS_PER_HOUR = 3600
 
 
@@ -182,7 +182,7 @@ class _Question:
                         live.update(self.shown(database, **size), refresh=True)
                 except DatabaseError as exc:
                     live.update(f"Waiting: {exc}", refresh=True)
-                time.sleep(max(LOOK_S, 10 * (time.monotonic() - began)))
+                time.sleep(max(REFRESH_S, 10 * (time.monotonic() - began)))
 
     def _chosen(self, database: Database) -> list[Sweep]:
         if self._names:

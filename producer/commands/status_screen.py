@@ -23,7 +23,7 @@ NEWEST = 3
 #: Rows of either table that are shown however low the screen is.
 LEAST_ROWS = 2
 #: Characters of a sweep's name for which other columns give way, if there is room.
-NAME_WIDTH = 20
+SWEEP_NAME_WIDTH = 20
 
 
 def choose(
@@ -76,7 +76,7 @@ def sweeps_table(
         for one, spent in zip(standings, hours, strict=True)
     ]
     states = shown_states(rows)
-    narrowest = min(NAME_WIDTH, width // 4)
+    narrowest = min(SWEEP_NAME_WIDTH, width // 4)
     columns = [
         Column(name="sweep", read=_label, narrowest=narrowest, cuts_middle=True),
         *(

@@ -13,7 +13,7 @@ from producer.display.amounts import images as count_images
 from producer.display.hashing import tell_hashing
 from producer.display.json_lines import json_option, write_json
 from producer.display.messages import talk
-from producer.display.tables import Column, write_table
+from producer.display.tables import TABLE_ROWS, Column, write_table
 from producer.display.text_width import terminal_width
 from producer.health.audit import Audit
 from producer.health.missing_images import describe_missing
@@ -32,10 +32,7 @@ from storage.models.fingerprint import Digests
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database, open_existing, open_for_reading
 
-#: Rows that a table shows.
-TABLE_ROWS = 200
-
-COLUMNS = (
+FINDING_COLUMNS = (
     Column(name="problem", read=lambda row: row["problem"].replace("_", " ")),
     Column(name="path", read=lambda row: row["path"]),
     Column(name="detail", read=lambda row: row["detail"], narrowest=12),
@@ -224,7 +221,7 @@ def _show(findings: Iterator[list[Finding]], *, as_json: bool) -> None:
     if as_json:
         write_json(rows)
         return
-    write_table(islice(rows, TABLE_ROWS if terminal_width() else None), COLUMNS)
+    write_table(islice(rows, TABLE_ROWS if terminal_width() else None), FINDING_COLUMNS)
     if more := sum(1 for _ in rows):
         talk(f"{more:,} more; a pipe or --json has them all.")
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 import click
 
 #: Seconds between two lines; what takes less than that says nothing.
-LINE_S = 5.0
+COUNT_LINE_S = 5.0
 
 T = TypeVar("T")
 
@@ -37,6 +37,6 @@ def counted(
         yield item
         count += size(item)
         now = time.monotonic()
-        if now - said >= LINE_S:
+        if now - said >= COUNT_LINE_S:
             said = now
             click.echo(f"{doing}: {count:,}{of}", err=True)

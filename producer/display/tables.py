@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 #: Characters between two columns.
-GAP = 2
+COLUMN_GAP = 2
 #: Rows of a pipe that are put in columns at a time.
-CHUNK = 1000
+TABLE_CHUNK = 1000
+#: Rows that a terminal shows where no limit is given.
+TABLE_ROWS = 200
 #: Width of a line that nothing is cut from.
 UNCUT = 1_000_000
 
@@ -108,7 +110,9 @@ def table_lines(
             None where nothing is cut, folded or left out.
     """
     unread, widths = iter(rows), dict[str, int]()
-    while part := list(itertools.islice(unread, CHUNK if width is None else None)):
+    while part := list(
+        itertools.islice(unread, TABLE_CHUNK if width is None else None)
+    ):
         texts = {each.name: [_line(each, row) for row in part] for each in columns}
         is_first, fitted = not widths, fit_widths(columns, texts, width=width or UNCUT)
         widths = {name: max(fitted[name], widths.get(name, 0)) for name in fitted}
@@ -175,7 +179,7 @@ def _joined(
         else padded(cell, widths[column.name])
         for cell, column in both
     )
-    return (" " * GAP).join(line).rstrip()
+    return (" " * COLUMN_GAP).join(line).rstrip()
 
 
 def _narrowest(column: Column, texts: Sequence[str]) -> int:
@@ -187,4 +191,4 @@ def _narrowest(column: Column, texts: Sequence[str]) -> int:
 
 
 def _line_length(widths: Mapping[str, int]) -> int:
-    return sum(widths.values()) + GAP * (len(widths) - 1)
+    return sum(widths.values()) + COLUMN_GAP * (len(widths) - 1)

@@ -12,10 +12,8 @@ from storage.files.folders import Folder
 from storage.files.mislabels import NameCheck
 from storage.files.verification import Checked, Condition, Finding
 from storage.jobs.sweeps import Sweep
+from storage.jobs.wake_ups import WAKE_UP
 from storage.sql.database import Database
-
-#: Jobs named in the messages that wake the workers; they find the others by themselves.
-WAKE_UP = 512
 
 
 class Audit:

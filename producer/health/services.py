@@ -34,12 +34,12 @@ KEPT_S = 60
 #: Times the memory in use below which the memory of Redis is nearly full.
 NEARLY_FULL = 1.25
 #: What to do about errors of a Redis that takes no writes.
-REFUSED = (
+REDIS_REFUSALS = (
     (ReadOnlyError, "set NIGHTSWEEP_REDIS_URL to its primary, which takes writes"),
     (OutOfMemoryError, "raise its maxmemory, or delete what else is in it"),
 )
 #: Seconds by which clocks may differ before figures look odd.
-CLOCK_SLACK_S = 2.0
+SERVER_CLOCK_SLACK_S = 2.0
 
 
 def check_redis(settings: Settings) -> Iterator[Check]:
@@ -95,7 +95,7 @@ def check_clock(settings: Settings, database: Database | None) -> Iterator[Check
     if apart_s > settings.lease_s / 2:
         # Workers take each other's messages where their clocks differ by a lease.
         yield fail("clock", detail, advice=advice)
-    elif apart_s > CLOCK_SLACK_S:
+    elif apart_s > SERVER_CLOCK_SLACK_S:
         yield warn("clock", detail, advice=advice)
     else:
         yield fine("clock", detail)
@@ -117,7 +117,9 @@ def _check_write(client: Any) -> Check:
         advice = "use the URL of a worker, whose user may SET and DEL"
         return warn(name, f"not tried: {exc}", advice=advice)
     except ResponseError as exc:
-        advice = next((each for kind, each in REFUSED if isinstance(exc, kind)), "")
+        advice = next(
+            (each for kind, each in REDIS_REFUSALS if isinstance(exc, kind)), ""
+        )
         detail = f"it takes no message: {str(exc).rstrip('.')}"
         return fail(name, detail, advice=advice or "mend that on its machine")
     return fine(name, "it takes messages")

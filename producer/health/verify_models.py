@@ -14,7 +14,7 @@ from storage.models.fingerprint import Digests
 from storage.settings import Settings
 from storage.sql.database import Database
 
-COLUMNS = (
+MODEL_COLUMNS = (
     Column(name="problem", read=lambda row: row["problem"].replace("_", " ")),
     Column(name="path", read=lambda row: row["path"]),
     Column(name="detail", read=lambda row: row["detail"], narrowest=12),
@@ -42,7 +42,7 @@ def verify_models(
     if as_json:
         write_json(rows)
     else:
-        write_table(list(rows), COLUMNS)
+        write_table(list(rows), MODEL_COLUMNS)
     talk(_summary(checked))
     return not any(each.findings for each in checked)
 

@@ -18,7 +18,7 @@ from storage.models.fingerprint import Digests, fingerprints
 from storage.models.model_files import Located, locate, read_json, resolve_name
 
 #: Pixels on a side that no model goes beyond.
-LARGEST_SIDE = 8192
+LARGEST_IMAGE_SIDE = 8192
 
 _NO_SIZE = 512
 #: Tokenizers that bring every text into the form NFC first, whatever their files say.
@@ -263,14 +263,14 @@ def _read_configs(located: Located) -> Configs:
 
 def _check_side(name: str, value: int, factor: int) -> str | None:
     low = value // factor * factor
-    if not 1 <= value <= LARGEST_SIDE:
+    if not 1 <= value <= LARGEST_IMAGE_SIDE:
         return (
-            f"`{name}` has to be {factor} to {LARGEST_SIDE} pixels but is {value};"
-            f" use a multiple of {factor} within"
+            f"`{name}` has to be {factor} to {LARGEST_IMAGE_SIDE} pixels but is"
+            f" {value}; use a multiple of {factor} within"
         )
     if low == value:
         return None
-    choices = [side for side in (low, low + factor) if 1 <= side <= LARGEST_SIDE]
+    choices = [side for side in (low, low + factor) if 1 <= side <= LARGEST_IMAGE_SIDE]
     return (
         f"`{name}` has to be divisible by {factor} but is {value}; use"
         f" {' or '.join(str(side) for side in choices)}"

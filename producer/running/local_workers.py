@@ -19,11 +19,11 @@ from storage.settings import Settings
 #: Deaths in a row of every worker after which `run` gives up.
 GIVE_UP_AFTER = 4
 #: Seconds between two looks whether to stop.
-TICK_S = 0.1
+WORKERS_TICK_S = 0.1
 #: Lines of the workers' log that are shown when they fail.
 LOG_LINES = 6
 #: Bytes after which a run begins another log; the last one is kept.
-LOG_BYTES = 10_000_000
+RUN_LOG_BYTES = 10_000_000
 #: Bytes of news that are read at once.
 MOST_NEWS = 4096
 
@@ -106,7 +106,7 @@ class Crew:
         """Let so much time pass, or less if they end."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self.is_over():
-            time.sleep(TICK_S)
+            time.sleep(WORKERS_TICK_S)
 
     def news(self) -> str:
         """Return what the workers' supervisor has to say to people; mostly nothing."""
@@ -151,7 +151,7 @@ def _open_log(folder: Path) -> IO[bytes]:
         log = _open_locked(path)
         if log is None:
             number += 1
-        elif log.tell() < LOG_BYTES:
+        elif log.tell() < RUN_LOG_BYTES:
             return log
         else:
             path.replace(path.with_suffix(".log.1"))

@@ -9,7 +9,7 @@ from producer.running.sweep_state import Standing
 from storage.fleet.progress import Worker
 
 #: Seconds of painting over which the rate is taken, and images at the least.
-WINDOW_S = 30.0
+PACE_WINDOW_S = 30.0
 WINDOW_IMAGES = 1.0
 #: Seconds of painting, and images in them, after which a rate says something.
 LEAST_S = 2.0
@@ -126,13 +126,13 @@ class Pace:
     def _is_enough(self, since: tuple[float, float]) -> bool:
         """Tell whether what came after a moment is enough to take the rate from."""
         seconds, images = (b - a for a, b in zip(since, self._seen[-1], strict=True))
-        return seconds >= WINDOW_S and images >= WINDOW_IMAGES
+        return seconds >= PACE_WINDOW_S and images >= WINDOW_IMAGES
 
     def _rate(self) -> float:
         seconds, images = (
             b - a for a, b in zip(self._seen[0], self._seen[-1], strict=True)
         )
-        if seconds < LEAST_S or (images < LEAST_IMAGES and seconds < WINDOW_S):
+        if seconds < LEAST_S or (images < LEAST_IMAGES and seconds < PACE_WINDOW_S):
             return 0.0
         # Steps that were lost with a worker may make it less than nothing.
         return max(images, 0.0) / seconds

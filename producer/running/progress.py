@@ -14,9 +14,9 @@ from producer.running.sweep_state import Standing
 from storage.fleet.progress import Worker
 
 #: Seconds between two lines where standard error is no terminal.
-LINE_S = 10.0
+PROGRESS_LINE_S = 10.0
 #: Characters of a sweep's name beside a bar, which needs the room.
-NAME_WIDTH = 24
+BAR_NAME_WIDTH = 24
 
 
 class Show(Protocol):
@@ -46,7 +46,7 @@ def progress_shown(first: Standing) -> Iterator[Show]:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         ended = first.total - first.unmade
         task = progress.add_task(
-            shorten(first.sweep, NAME_WIDTH),
+            shorten(first.sweep, BAR_NAME_WIDTH),
             total=first.total,
             completed=ended,
             ended=f"{ended:,}/{first.total:,}",
@@ -76,7 +76,7 @@ class _Lines:
     def __call__(self, now: Standing, workers: Sequence[Worker], **more: int) -> None:
         """Say how far it is, if the last line is old enough."""
         self._pace.look(now, workers, **more)
-        if time.monotonic() - self._said < LINE_S and now.unmade:
+        if time.monotonic() - self._said < PROGRESS_LINE_S and now.unmade:
             return
         self._said = time.monotonic()
         ended = now.total - now.unmade

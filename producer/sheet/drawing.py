@@ -11,11 +11,11 @@ from storage.errors import ImageStoreError
 from storage.store import open_image
 
 #: Pixels that no side of a sheet exceeds by much.
-LARGEST_SIDE = 12_000
+LARGEST_SHEET_SIDE = 12_000
 #: Width to height that a sheet of several panels comes near to: a screen's.
 ASPECT = 1.5
 #: Pixels between two cells.
-GAP = 6
+PANEL_GAP = 6
 
 _MARGIN = 32
 _PANEL_GAP = 30
@@ -69,14 +69,15 @@ class _Drawing:
         title_w = math.ceil(max(map(self.panel_font.getlength, titles)))
         # Narrow cells leave room for titles that can be read.
         self.panel_w = max(
-            cols * (self.cell_w + GAP) - GAP, min(title_w, title_room_px(self.cell_w))
+            cols * (self.cell_w + PANEL_GAP) - PANEL_GAP,
+            min(title_w, title_room_px(self.cell_w)),
         )
         longest = max(
             font.getlength(self.lettering.legible(each)) for each in sheet.row_labels
         )
         self.left = min(math.ceil(longest), max(round(1.5 * self.cell_w), 200))
         # Two headings side by side or below each other never look like one.
-        apart = round(font.size * 0.6) - GAP
+        apart = round(font.size * 0.6) - PANEL_GAP
         most_lines = (self.cell_h - apart) // _line(font)
         self.row_texts = [
             self._wrap(each, font, width_px=self.left, most_lines=most_lines)
@@ -93,7 +94,7 @@ class _Drawing:
         ]
         self.title_h = _height(self.panel_texts, self.panel_font)
         self.cols_h = _height(self.col_texts, font)
-        self.cells_h = rows * (self.cell_h + GAP) - GAP
+        self.cells_h = rows * (self.cell_h + PANEL_GAP) - PANEL_GAP
         self.panel_h = self.title_h + self.cols_h + self.cells_h
 
     def _arrange_panels(self) -> None:
@@ -108,7 +109,7 @@ class _Drawing:
         count = len(self.sheet.panels)
         down = math.ceil(count / across)
         width, height = self._across_px(across), down * (self.panel_h + _PANEL_GAP)
-        is_over = max(width, height) > LARGEST_SIDE
+        is_over = max(width, height) > LARGEST_SHEET_SIDE
         empty = 1 - count / (across * down)
         shape = abs(math.log(width / height / ASPECT))
         return is_over, shape + 1.5 * empty + self._raggedness(across)
@@ -161,18 +162,21 @@ class _Drawing:
         for number, text in enumerate(self.col_texts):
             # The lines end above the images, however many they are.
             missing = self.cols_h - _height([text], self.label_font)
-            at = (x + number * (self.cell_w + GAP), y + missing)
+            at = (x + number * (self.cell_w + PANEL_GAP), y + missing)
             self._write(text, at, self.label_font, ink=_GREY)
         y += self.cols_h
         for down, row in enumerate(panel.cells):
             for across, cell in enumerate(row):
-                at = (x + across * (self.cell_w + GAP), y + down * (self.cell_h + GAP))
+                at = (
+                    x + across * (self.cell_w + PANEL_GAP),
+                    y + down * (self.cell_h + PANEL_GAP),
+                )
                 self._draw_cell(cell, at)
 
     def _draw_row_labels(self, y: int) -> None:
         for number, text in enumerate(self.row_texts):
             spare = self.cell_h - len(text) * _line(self.label_font)
-            at = (_MARGIN, y + number * (self.cell_h + GAP) + spare // 2)
+            at = (_MARGIN, y + number * (self.cell_h + PANEL_GAP) + spare // 2)
             self._write(text, at, self.label_font)
 
     def _draw_cell(self, cell: Cell, at: tuple[int, int]) -> None:

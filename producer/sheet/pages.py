@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from producer.sheet.captions import Captions, make_captions
-from producer.sheet.drawing import GAP, LARGEST_SIDE, title_room_px
+from producer.sheet.drawing import LARGEST_SHEET_SIDE, PANEL_GAP, title_room_px
 from producer.sheet.layout import Layout, is_part
 from producer.sheet.lettering import SEPARATOR
 from producer.sheet.page import Cell, Panel, Sheet
@@ -155,8 +155,8 @@ def _plan_pages(
     every_row = layout.labels[layout.rows] if layout.rows else [""]
     rows = [row for row in every_row if row in filled]
     cols = layout.labels[layout.cols] if layout.cols else [""]
-    width, height = cell_px[0] + GAP, cell_px[1] + GAP
-    room = LARGEST_SIDE - _ALLOWANCE
+    width, height = cell_px[0] + PANEL_GAP, cell_px[1] + PANEL_GAP
+    room = LARGEST_SHEET_SIDE - _ALLOWANCE
     col_parts = _split(cols, room // width)
     most_rows = LARGEST_AREA // (len(col_parts[0]) * width * height)
     row_parts = _split(rows, min(room // height, most_rows))

@@ -20,7 +20,7 @@ SYSTEM_TYPEFACES = (
     *("Arial Unicode.ttf", "arial.ttf", "LiberationSans-Regular.ttf"),
 )
 #: Where typefaces are on Linux and macOS; fontconfig knows more, where it is.
-FOLDERS = (
+TYPEFACE_FOLDERS = (
     *("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts"),
     *("/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts"),
 )
@@ -127,7 +127,7 @@ def _among(charset: str, letters: Set[str]) -> Set[str]:
 
 def _look(letters: Set[str]) -> Iterator[tuple[Typeface, Set[str]]]:
     """Look into the folders of typefaces, where there is no fontconfig."""
-    for folder in FOLDERS:
+    for folder in TYPEFACE_FOLDERS:
         for path in sorted(Path(folder).expanduser().rglob("*")):
             if path.suffix.lower() in _SUFFIXES:
                 face = Typeface(str(path))

@@ -14,7 +14,7 @@ from producer.spec.remarks import remark_on_text
 from storage.errors import UsageError
 
 #: The most characters of a prompt; models read a tenth of it at most.
-MOST_CHARACTERS = 20_000
+MOST_PROMPT_CHARACTERS = 20_000
 #: The most characters of a line of a prompt file, with all the choices in it.
 MOST_IN_LINE = 100_000
 
@@ -142,10 +142,10 @@ def _check_extent(parts: list[tuple[str, ...]], limit: int) -> None:
         )
         raise UsageError(msg)
     longest = sum(max(map(len, part)) for part in parts)
-    if longest > MOST_CHARACTERS:
+    if longest > MOST_PROMPT_CHARACTERS:
         msg = (
-            f"a prompt must have at most {MOST_CHARACTERS} characters, got {longest}; "
-            "shorten it"
+            f"a prompt must have at most {MOST_PROMPT_CHARACTERS} characters, got"
+            f" {longest}; shorten it"
         )
         raise UsageError(msg)
 

@@ -29,11 +29,11 @@ _PLAIN_KINDS = (
 _PLAIN_TAGS = frozenset(f"{_STANDARD}{kind}" for kind in _PLAIN_KINDS)
 
 #: The largest sweep file in bytes; a hundred thousand prompts take four million.
-MOST_BYTES = 16_000_000
+MOST_FILE_BYTES = 16_000_000
 #: Bytes that are read at a time.
 CHUNK_BYTES = 1_000_000
 #: The most characters of any one text in it.
-MOST_CHARACTERS = 100_000
+MOST_SCALAR_CHARACTERS = 100_000
 
 _QUOTES_HINT = (
     "check the indentation, and put quotes around a text that holds one of "
@@ -93,11 +93,11 @@ def read_source(source: Source) -> tuple[str, str]:
     name = _INPUT if source == "-" else Path(source).name
     try:
         content = _read_bytes(source)
-        if len(content) <= MOST_BYTES:
+        if len(content) <= MOST_FILE_BYTES:
             return name, content.decode("utf-8-sig")
         message = (
-            f"a sweep file must have at most {MOST_BYTES // 10**6} MB, got more; put "
-            "prompts into a file of their own, {file: prompts.txt}"
+            f"a sweep file must have at most {MOST_FILE_BYTES // 10**6} MB, got more; "
+            "put prompts into a file of their own, {file: prompts.txt}"
         )
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
@@ -163,10 +163,10 @@ def check_text(node: ScalarNode, problems: Problems) -> None:
         )
     if "\0" in node.value:
         problems.add(place_of(node), "a text must not hold the character NUL")
-    if len(node.value) > MOST_CHARACTERS:
+    if len(node.value) > MOST_SCALAR_CHARACTERS:
         problems.add(
             place_of(node),
-            f"a text must have at most {MOST_CHARACTERS} characters, got "
+            f"a text must have at most {MOST_SCALAR_CHARACTERS} characters, got "
             f"{len(node.value)}; shorten it",
         )
 
@@ -209,7 +209,7 @@ def _read_bytes(source: Path | Literal["-"]) -> bytes:
 def _read_some(file: BinaryIO) -> bytes:
     """Read a file to its end, or to where it is known to be too large."""
     content = b""
-    while len(content) <= MOST_BYTES and (more := file.read(CHUNK_BYTES)):
+    while len(content) <= MOST_FILE_BYTES and (more := file.read(CHUNK_BYTES)):
         content += more
     return content
 

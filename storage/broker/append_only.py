@@ -10,7 +10,7 @@ from pathlib import Path
 from storage.broker.servers import Server
 
 #: Its names: a file before Redis 7, a folder since.
-NAMES = ("appendonly.aof", "appendonlydir")
+QUEUE_FILES = ("appendonly.aof", "appendonlydir")
 #: The first version that looks into the folder; older ones start empty beside it.
 SEES_FOLDER = (7,)
 #: The folder for the last one that was set aside.
@@ -19,12 +19,12 @@ ASIDE = "set-aside"
 
 def is_there(folder: Path) -> bool:
     """Tell whether a server's folder holds an append-only file."""
-    return any((folder / name).exists() for name in NAMES)
+    return any((folder / name).exists() for name in QUEUE_FILES)
 
 
 def is_hidden_from(server: Server, folder: Path) -> bool:
     """Tell whether a server would overlook the file that is there, and say nothing."""
-    return server.version < SEES_FOLDER and (folder / NAMES[1]).exists()
+    return server.version < SEES_FOLDER and (folder / QUEUE_FILES[1]).exists()
 
 
 def set_aside(folder: Path) -> Path:
@@ -42,7 +42,7 @@ def put_back(folder: Path) -> None:
 
 
 def _move(source: Path, target: Path) -> None:
-    for name in NAMES:
+    for name in QUEUE_FILES:
         if not (source / name).exists():
             continue
         if (target / name).is_dir():

@@ -22,7 +22,7 @@ QUEUE = "images"
 #: All Redis keys begin with this.
 PREFIX = "nightsweep:"
 #: Job keys in one message: about 130 bytes of Redis memory a job.
-CHUNK = 32
+MESSAGE_KEYS = 32
 #: Messages that travel to Redis in one round trip.
 PIPELINE = 500
 #: Kombu keeps one Redis list per priority step.
@@ -84,9 +84,9 @@ def send(app: Celery, groups: Mapping[str, Sequence[str]], *, priority: int) -> 
         QueueError: Redis could not be reached. Some messages may have arrived.
     """
     chunks = [
-        list(keys[start : start + CHUNK])
+        list(keys[start : start + MESSAGE_KEYS])
         for keys in groups.values()
-        for start in range(0, len(keys), CHUNK)
+        for start in range(0, len(keys), MESSAGE_KEYS)
     ]
     with translated(app), app.producer_pool.acquire(block=True) as producer:
         for start in range(0, len(chunks), PIPELINE):

@@ -19,7 +19,7 @@ from storage.sql.scheduler_rows import (
 from storage.sql.schema import jobs, schedulers, speeds
 
 #: Jobs that get another name in one transaction.
-STEP = 1000
+RELABEL_ROWS = 1000
 
 
 def relabel(database: Database, finding: Finding) -> Finding:
@@ -47,7 +47,7 @@ def _relabel_some(database: Database, wrong: Mislabelled) -> bool:
         lock_producers(connection)  # which change members too
         lock_sweeps(connection)
         found = list(connection.execute(_select_ids(wrong)).scalars())
-        ids, has_more = found[:STEP], len(found) > STEP
+        ids, has_more = found[:RELABEL_ROWS], len(found) > RELABEL_ROWS
         if ids:
             row = (wrong.class_name, wrong.options, wrong.name)
             scheduler_id = row_of(connection, row)
@@ -70,7 +70,7 @@ def _select_ids(wrong: Mislabelled) -> sa.Select[Any]:
             schedulers.c.name == wrong.called,
         )
         .order_by(jobs.c.id)
-        .limit(STEP + 1)
+        .limit(RELABEL_ROWS + 1)
     )
 
 

@@ -25,7 +25,7 @@ from storage.sql.schema import jobs, results
 #: Below the image folder, where nobody's pictures go.
 ORPHANS = "orphans"
 #: Jobs that are queued again in one transaction.
-STEP = 100
+REPAIR_ROWS = 100
 
 #: Repair of an image that is made again.
 QUEUED = "queued again"
@@ -48,8 +48,8 @@ def mend(
         DatabaseError: SQL cannot be reached.
     """
     lost = [finding for finding in findings if finding.made]
-    for start in range(0, len(lost), STEP):
-        yield from _requeue(database, images, lost[start : start + STEP])
+    for start in range(0, len(lost), REPAIR_ROWS):
+        yield from _requeue(database, images, lost[start : start + REPAIR_ROWS])
     for finding in findings:
         if finding.problem == "orphaned":
             yield _set_aside(database, images, finding)

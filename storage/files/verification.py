@@ -45,7 +45,7 @@ Condition = sa.ColumnElement[bool]
 EVERYWHERE: Condition = sa.true()
 
 #: Rows that are read, and checked, at a time.
-PAGE = 1000
+CHECK_ROWS = 1000
 #: What Pillow raises for bytes that are no whole PNG.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error)
 
@@ -229,7 +229,7 @@ def _pages(
     database: Database, sweep: Sweep | None, here: Condition
 ) -> Iterator[list[Made]]:
     place = sweep_jobs.c.job_id if sweep else results.c.job_id
-    query = select_made().where(here).order_by(place).limit(PAGE)
+    query = select_made().where(here).order_by(place).limit(CHECK_ROWS)
     if sweep:
         query = query.join(sweep_jobs, sweep_jobs.c.job_id == results.c.job_id)
         query = query.where(sweep_jobs.c.sweep_id == sweep.id)

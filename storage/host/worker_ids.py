@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 #: The start of one process can be read as seconds that differ by one or two.
-CLOCK_SLACK_S = 3
+BOOT_SLACK_S = 3
 
 
 def my_host() -> str:
@@ -58,7 +58,7 @@ def is_dead(owner: str) -> bool:
         process = psutil.Process(int(pid))
         if process.status() == psutil.STATUS_ZOMBIE:
             return _is_orphan(process)
-        return abs(_started_s(process) - int(started)) > CLOCK_SLACK_S
+        return abs(_started_s(process) - int(started)) > BOOT_SLACK_S
     except psutil.NoSuchProcess:
         return True
     except (ValueError, psutil.AccessDenied):

@@ -24,7 +24,7 @@ from storage.sql.schema import LEASED, RUNNABLE, blocks, jobs, model_places, swe
 
 #: Seconds for which a worker leaves a group alone that it could not make: as long as
 #: that has been so, but within these.
-PAUSE_S = 60.0
+BLOCK_PAUSE_S = 60.0
 MOST_PAUSE_S = 300.0
 
 
@@ -54,7 +54,7 @@ def block(
     with database.write() as connection:
         query = sa.select(blocks.c.since).where(_is(key))
         since = connection.execute(query).scalar() or _after(now, 0)
-        pause_s = max(PAUSE_S, seconds_between(since, _after(now, 0)))
+        pause_s = max(BLOCK_PAUSE_S, seconds_between(since, _after(now, 0)))
         pause_s = min(pause_s, MOST_PAUSE_S)
         values = {"reason": reason, "retry_at": _after(now, pause_s)}
         connection.execute(

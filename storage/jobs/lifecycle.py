@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 #: The priority that a sweep by itself gives its jobs; NULL if it is not active.
 WISH = sa.case((ACTIVE, sweeps.c.priority))
 #: Jobs of a sweep that are told in one transaction.
-STEP = 2000
+SETTLE_ROWS = 2000
 #: Finished jobs by which a sweep is judged, and failures among them that it may have.
 JUDGED = 100
 TOLERATED = JUDGED // 5
@@ -124,7 +124,7 @@ def _members(database: Database, sweep_id: int, *, after: int) -> Sequence[int]:
         sa.select(sweep_jobs.c.job_id)
         .where(sweep_jobs.c.sweep_id == sweep_id, sweep_jobs.c.job_id > after)
         .order_by(sweep_jobs.c.job_id)
-        .limit(STEP)
+        .limit(SETTLE_ROWS)
     )
     with database.read() as connection:
         return connection.execute(query).scalars().all()

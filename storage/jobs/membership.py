@@ -35,7 +35,7 @@ BEST = (
     .scalar_subquery()
 )
 #: Jobs that leave a sweep in one transaction, and keys that are looked up in one query.
-STEP = 1000
+MEMBER_ROWS = 1000
 #: States of rows that have a job's former keys, the one to take first.
 _PREFERRED = ("done", "leased", "pending", "failed", "quarantined")
 
@@ -189,8 +189,8 @@ def _rows_of(connection: Connection, keys: Sequence[str]) -> dict[str, Known]:
         jobs, results, results.c.job_id == jobs.c.id
     )
     found: dict[str, Known] = {}
-    for start in range(0, len(keys), STEP):
-        some = jobs.c.key.in_(keys[start : start + STEP])
+    for start in range(0, len(keys), MEMBER_ROWS):
+        some = jobs.c.key.in_(keys[start : start + MEMBER_ROWS])
         for row in connection.execute(query.where(some)):
             found[row.key] = Known(*row)
     return found
@@ -244,7 +244,7 @@ def _absent(connection: Connection, sweep: Sweep, *, after: int) -> list[int]:
             jobs.c.state != "done",
         )
         .order_by(sweep_jobs.c.job_id)
-        .limit(STEP)
+        .limit(MEMBER_ROWS)
     )
     return list(connection.execute(query).scalars())
 

@@ -35,7 +35,7 @@ UNMADE = ("pending", "leased")
 #: States of jobs that nobody makes any more, though there is no image.
 FAILED = ("failed", "quarantined")
 #: Jobs that are tried again in one transaction.
-STEP = 1000
+SWEEP_ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,8 +168,8 @@ def retry(
     which = replace(which, states=which.states or FAILED)
     keys = [row["key"] for row in find(database, which)]
     groups: dict[str, list[str]] = {}
-    for start in range(0, len(keys), STEP):
-        for group, key in _begin_again(database, keys[start : start + STEP]):
+    for start in range(0, len(keys), SWEEP_ROWS):
+        for group, key in _begin_again(database, keys[start : start + SWEEP_ROWS]):
             groups.setdefault(group, []).append(key)
     return groups
 

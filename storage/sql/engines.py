@@ -26,7 +26,7 @@ Mode = Literal["writing", "reading", "closed"]
 BUSY_TIMEOUT_S = 30
 #: Seconds in which SQLite looks for the lock at ever longer pauses, 10 ms at most;
 #: then it begins anew.
-LOOK_S = 0.025
+BUSY_POLL_S = 0.025
 #: Seconds, and milliseconds, after which a PostgreSQL server is away that says nothing
 #: at all: its host is gone, or the network is. A URL may say otherwise.
 LIVELINESS = {
@@ -121,7 +121,7 @@ def _keep_a_wal(connection: sqlite3.Connection) -> None:
         except sqlite3.OperationalError as exc:
             if not _is_busy(exc) or time.monotonic() > give_up:
                 raise
-            time.sleep(LOOK_S)
+            time.sleep(BUSY_POLL_S)
         else:
             return
 
@@ -133,7 +133,7 @@ def _take_write_lock(connection: Connection) -> None:
     that a busy producer leaves.
     """
     give_up = time.monotonic() + BUSY_TIMEOUT_S
-    _set_timeout(connection, LOOK_S)
+    _set_timeout(connection, BUSY_POLL_S)
     try:
         while not _has_begun(connection, is_last=time.monotonic() > give_up):
             pass

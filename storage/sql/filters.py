@@ -30,7 +30,7 @@ from storage.sql.searching import contains
 from storage.sql.views import select_images, select_sweep_images
 
 #: Rows that one page of an answer holds.
-PAGE = 1000
+PAGE_ROWS = 1000
 #: Keys that a message names where several begin alike.
 LISTED = 10
 #: Parameters, beside extras, that are worth a column where rows differ in them.
@@ -106,7 +106,7 @@ def find(
     after = 0
     left = limit
     while left is None or left > 0:
-        size = PAGE if left is None else min(PAGE, left)
+        size = PAGE_ROWS if left is None else min(PAGE_ROWS, left)
         with database.read() as connection:
             page = query.where(job_id > after).limit(size)
             rows = connection.execute(page).all()
@@ -231,8 +231,8 @@ def _says(
     read, not all.
     """
     found = sa.select(prompts.c.id).where(said)
-    ids = connection.execute(found.limit(PAGE + 1)).scalars().all()
-    if len(ids) <= PAGE:
+    ids = connection.execute(found.limit(PAGE_ROWS + 1)).scalars().all()
+    if len(ids) <= PAGE_ROWS:
         return jobs.c.prompt_id.in_(ids)
     return found.where(prompts.c.id == jobs.c.prompt_id).correlate(jobs).exists()
 

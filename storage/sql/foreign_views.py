@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from storage.errors import WrongDatabaseError
 from storage.sql.faults import fault_of, first_line, shown
-from storage.sql.recognition import NAMES, VIEWS
+from storage.sql.recognition import KNOWN_TABLES, VIEWS
 
 #: The views, and then the triggers, which name views too.
 _ON_SQLITE = sa.text(
@@ -129,7 +129,7 @@ def _find_in_file(connection: Connection) -> Iterator[_Aside]:
 
 
 def _find_on_server(connection: Connection) -> Iterator[_Aside]:
-    found = connection.execute(_ON_POSTGRESQL, {"names": sorted(NAMES)}).all()
+    found = connection.execute(_ON_POSTGRESQL, {"names": sorted(KNOWN_TABLES)}).all()
     for view_id, name, sql in found:
         values = {"id": view_id, "name": name}
         beside = connection.execute(_BESIDE, values).scalars().all()

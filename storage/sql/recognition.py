@@ -23,7 +23,7 @@ OURS = frozenset(
 #: The views of every schema.
 VIEWS = frozenset(("images", "sweep_images"))
 #: The names that nightsweep needs; another program must not use them.
-NAMES = OURS | metadata.tables.keys() | VIEWS
+KNOWN_TABLES = OURS | metadata.tables.keys() | VIEWS
 #: The table in which Alembic notes the revision.
 VERSIONS = "alembic_version"
 
@@ -55,7 +55,7 @@ def _revisions(connection: Connection) -> list[str]:
 
 def _refuse_strangers(connection: Connection, names: set[str]) -> None:
     # Programs may share a database of a server, but not the names in it.
-    theirs = names if connection.dialect.name == "sqlite" else names & NAMES
+    theirs = names if connection.dialect.name == "sqlite" else names & KNOWN_TABLES
     if theirs:
         _refuse(connection, f"a table {min(theirs)}")
 

@@ -392,7 +392,7 @@ def test_another_ones_folder_is_not_trusted(
 
 def queue_files(settings: Settings) -> Path:
     """Give the folder of the append-only file."""
-    return settings.home / "redis" / append_only.NAMES[1]
+    return settings.home / "redis" / append_only.QUEUE_FILES[1]
 
 
 def leave_queue(settings: Settings) -> None:
@@ -434,7 +434,7 @@ def test_a_queue_that_the_server_cannot_read_is_set_aside_and_sent_again(
         f"{state.home}/redis/set-aside; SQL has the jobs that are not made yet sent "
         "again."
     )
-    assert (state.home / "redis" / "set-aside" / append_only.NAMES[1]).is_dir()
+    assert (state.home / "redis" / "set-aside" / append_only.QUEUE_FILES[1]).is_dir()
     assert (state.home / "redis" / "server").read_text() == f"{find_server()}\n"
     assert waiting(app) == 0
     assert len(reconcile(database, app)) == 1
@@ -443,11 +443,11 @@ def test_a_queue_that_the_server_cannot_read_is_set_aside_and_sent_again(
 def test_a_queue_that_was_set_aside_before_gives_way(state: Settings) -> None:
     aside = state.home / "redis" / "set-aside"
     aside.mkdir(parents=True)
-    (aside / append_only.NAMES[0]).touch()
+    (aside / append_only.QUEUE_FILES[0]).touch()
     leave_queue(state)
     make_foreign(queue_files(state))
     broker_url(state)
-    assert [path.name for path in aside.iterdir()] == [append_only.NAMES[1]]
+    assert [path.name for path in aside.iterdir()] == [append_only.QUEUE_FILES[1]]
 
 
 def test_a_kill_while_a_queue_is_set_aside_costs_messages_only(

@@ -42,7 +42,7 @@ def look(*args, after):
         time.sleep(600)
     return members(*args, after=after)
 
-lifecycle.STEP, lifecycle._members = 5, look
+lifecycle.SETTLE_ROWS, lifecycle._members = 5, look
 cli(["cancel", "night"])
 """
 #: A `resume` that has said what the sweep wants, and has told no job of it.

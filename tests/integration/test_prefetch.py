@@ -289,7 +289,7 @@ def test_jobs_that_are_put_back_come_again_and_count_no_attempt(
 def test_a_turn_that_is_over_claims_no_more_but_gives_what_it_has(
     opened: Open, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prefetch_module, "LOOK_S", 0.0)
+    monkeypatch.setattr(prefetch_module, "PEERS_POLL_S", 0.0)
     submit(database, plan_seeds(*range(9), **SMALL))
     over = threading.Event()
     with opened(is_over=over.is_set) as prefetch:
@@ -488,7 +488,7 @@ def test_a_job_that_was_lost_while_it_was_ready_is_not_given(
 
 @pytest.fixture
 def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cancellation_module, "LOOK_S", 0.02)
+    monkeypatch.setattr(cancellation_module, "CANCEL_POLL_S", 0.02)
 
 
 @pytest.mark.usefixtures("looks_often")

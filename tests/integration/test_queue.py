@@ -11,7 +11,15 @@ from celery import Celery
 from redis import Redis
 
 from storage.broker.embedded import broker_url, stop
-from storage.broker.queue import CHUNK, MAKE, PIPELINE, QUEUE, make_app, send, waiting
+from storage.broker.queue import (
+    MAKE,
+    MESSAGE_KEYS,
+    PIPELINE,
+    QUEUE,
+    make_app,
+    send,
+    waiting,
+)
 from storage.broker.server_socket import socket_path
 from storage.errors import QueueError
 from storage.settings import Settings
@@ -56,10 +64,13 @@ def test_keys_arrive_in_order(app: Celery) -> None:
 def test_a_message_holds_keys_of_one_group_and_no_more_than_a_chunk(
     app: Celery,
 ) -> None:
-    groups = {"a": keys_from(0, count=2 * CHUNK + 1), "b": keys_from(1000, count=2)}
+    groups = {
+        "a": keys_from(0, count=2 * MESSAGE_KEYS + 1),
+        "b": keys_from(1000, count=2),
+    }
     assert send(app, groups, priority=5) == 4
     taken = [take_one(app) for _ in range(4)]
-    assert [len(keys) for keys in taken] == [CHUNK, CHUNK, 1, 2]
+    assert [len(keys) for keys in taken] == [MESSAGE_KEYS, MESSAGE_KEYS, 1, 2]
     assert list(itertools.chain(*taken)) == groups["a"] + groups["b"]
 
 
@@ -93,7 +104,7 @@ def test_everything_in_redis_has_our_prefix(app: Celery, redis: "Redis") -> None
 def test_more_messages_than_one_round_trip_arrive_once_each(
     app: Celery, redis: "Redis"
 ) -> None:
-    keys = keys_from(0, count=CHUNK * (PIPELINE + 1))
+    keys = keys_from(0, count=MESSAGE_KEYS * (PIPELINE + 1))
     assert send(app, {"group": keys}, priority=5) == PIPELINE + 1
     assert waiting(app) == PIPELINE + 1
     bodies = [base64.b64decode(message["body"]) for message in raw_messages(redis)]
@@ -138,7 +149,7 @@ def test_a_lease_is_how_long_a_silent_worker_keeps_its_message(app: Celery) -> N
     assert short.conf.broker_transport_options["visibility_timeout"] == 7
 
 
-@pytest.mark.parametrize("count", [1, CHUNK])
+@pytest.mark.parametrize("count", [1, MESSAGE_KEYS])
 def test_a_worker_accepts_what_a_producer_sends(count: int) -> None:
     assert valid_keys(keys_from(0, count=count)) == keys_from(0, count=count)
 
@@ -158,7 +169,7 @@ def test_a_worker_accepts_what_a_producer_sends(count: int) -> None:
         ["0" * 32 + "\n"],
         ["F" * 32],
         ["0" * 32, "x"],
-        ["0" * 32] * (CHUNK + 1),
+        ["0" * 32] * (MESSAGE_KEYS + 1),
     ],
 )
 def test_a_worker_accepts_nothing_else(garbage: object) -> None:

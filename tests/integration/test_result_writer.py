@@ -82,7 +82,7 @@ class Line(Database):
 
 @pytest.fixture
 def line(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
-    monkeypatch.setattr(context_module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(context_module, "OUTAGE_PAUSE_S", 0.01)
     with closing(open_database(database.engine.url.render_as_string(False))) as opened:
         yield Line(opened.engine)
 
@@ -336,7 +336,7 @@ def test_a_job_that_was_claimed_anew_meanwhile_is_not_lost(
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> list[int]:
     """Give how often memory is still too short for a part of the work."""
-    monkeypatch.setattr(context_module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(context_module, "OUTAGE_PAUSE_S", 0.01)
     left = [2]
     name, error = request.param
     real = getattr(Image.Image, name)
@@ -484,7 +484,7 @@ def test_waiting_for_the_disk_is_no_time_of_the_image(
             raise ImageStoreError(msg)
         return save(folder, key, content)
 
-    monkeypatch.setattr(context_module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(context_module, "OUTAGE_PAUSE_S", 0.01)
     monkeypatch.setattr(ImageFolder, "save", save_late)
     monkeypatch.setattr(time, "perf_counter", lambda: now() + ahead_s[0])
     submit(database, plan_seeds(0, **SMALL))

@@ -147,7 +147,7 @@ def test_what_is_more_urgent_interrupts_a_group(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(prefetch_module, "LOOK_S", 0.0)
+    monkeypatch.setattr(prefetch_module, "PEERS_POLL_S", 0.0)
     submit(database, plan_seeds(*range(20), **SMALL))
 
     class Interrupted(StandIn):
@@ -174,7 +174,7 @@ def test_a_turn_ends_when_its_time_is_up_and_paints_what_it_holds(
     painter = StandIn()
     hours = SimpleNamespace(monotonic=lambda: 3600.0 * (len(painter.painted) > 9))
     monkeypatch.setattr(turn_module, "time", hours)
-    monkeypatch.setattr(prefetch_module, "LOOK_S", 0.0)
+    monkeypatch.setattr(prefetch_module, "PEERS_POLL_S", 0.0)
     submit(database, plan_seeds(*range(200), **{**SMALL, "steps": 2}))
     make_turn(painter).take(keys_of(database))
     found = list(states(database).values())
@@ -334,7 +334,7 @@ def test_an_outage_that_a_painter_meets_is_waited_out(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(context_module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(context_module, "OUTAGE_PAUSE_S", 0.01)
     submit(database, plan_seeds(0, 1, 2, **SMALL))
 
     class Cut(StandIn):
@@ -426,7 +426,7 @@ def test_a_full_disk_is_waited_out(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(context_module, "PAUSE_S", 0.05)
+    monkeypatch.setattr(context_module, "OUTAGE_PAUSE_S", 0.05)
     sweep = submit(database, plan_seeds(0, **SMALL))
     shutil.rmtree(settings.images)
     settings.images.write_text("a file where the folder should be")
@@ -447,7 +447,7 @@ def test_an_outage_can_be_stopped(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(context_module, "PAUSE_S", 0.05)
+    monkeypatch.setattr(context_module, "OUTAGE_PAUSE_S", 0.05)
     submit(database, plan_seeds(0, **SMALL))
     shutil.rmtree(settings.images)
     settings.images.write_text("")
@@ -540,7 +540,7 @@ class Failing(Recent):
 def test_no_error_ends_the_presence(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registration_module, "LOOK_S", 0.01)
+    monkeypatch.setattr(registration_module, "REGISTER_POLL_S", 0.01)
     recent = Failing()
     Registration(database, ENTRY, recent, every_s=0.01).start()
     wait_until(lambda: recent.asked > 2)
@@ -573,7 +573,7 @@ def test_steps_are_told_where_no_image_is_finished(
 
 
 def test_no_error_ends_the_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports_module, "RETRY_S", 0.01)
+    monkeypatch.setattr(reports_module, "REPORT_RETRY_S", 0.01)
     ours, its = os.pipe()
     recent = Failing()
     Reporter(its, recent).start()

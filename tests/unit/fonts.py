@@ -16,7 +16,7 @@ LETTERS = "고양이猫🐱"
 def leave_no_typeface(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave Pillow's own typeface alone: no system has any, nor a fontconfig."""
     monkeypatch.setattr("producer.sheet.typefaces.SYSTEM_TYPEFACES", ())
-    monkeypatch.setattr("producer.sheet.typefaces.FOLDERS", ())
+    monkeypatch.setattr("producer.sheet.typefaces.TYPEFACE_FOLDERS", ())
     monkeypatch.setenv("PATH", "")
 
 
@@ -34,7 +34,7 @@ def leave_boxes(
     path = shutil.which("fc-list")
     leave_no_typeface(monkeypatch)
     if not fontconfig:
-        monkeypatch.setattr("producer.sheet.typefaces.FOLDERS", (str(fonts),))
+        monkeypatch.setattr("producer.sheet.typefaces.TYPEFACE_FOLDERS", (str(fonts),))
         return file
     if path is None:
         pytest.skip("this machine has no fontconfig")

@@ -7,7 +7,7 @@ from PIL import Image
 
 from producer.cli import cli
 from producer.commands.contact_sheet import lay_out
-from producer.sheet.drawing import GAP, LARGEST_SIDE, _Drawing, draw_sheet
+from producer.sheet.drawing import LARGEST_SHEET_SIDE, PANEL_GAP, _Drawing, draw_sheet
 from producer.sheet.layout import add_parts, choose_axes, named, narrow, pick_parts
 from producer.sheet.lettering import wrap
 from producer.sheet.page import Cell, Panel, Sheet
@@ -179,7 +179,7 @@ def test_a_sheet_holds_every_image_in_its_place(tmp_path):
     image = draw_sheet(sheet_of(cells))
 
     first = _place_of((255, 0, 0), image)
-    step = 64 + GAP
+    step = 64 + PANEL_GAP
     assert image.getpixel((first[0] + step, first[1])) == (0, 255, 0)
     assert image.getpixel((first[0], first[1] + step)) == (0, 0, 255)
     assert image.getpixel((first[0] + step, first[1] + step)) == (255, 255, 0)
@@ -244,9 +244,11 @@ def test_headings_do_not_touch_each_other(side):
 
     for text in drawing.col_texts:
         widest = max(map(drawing.label_font.getlength, text))
-        assert widest <= side + GAP - 0.5 * size
+        assert widest <= side + PANEL_GAP - 0.5 * size
     for text in drawing.row_texts:
-        assert len(text) == 1 or len(text) * 1.25 * size <= side + GAP - 0.5 * size
+        assert (
+            len(text) == 1 or len(text) * 1.25 * size <= side + PANEL_GAP - 0.5 * size
+        )
 
 
 def test_titles_of_narrow_panels_have_room_to_be_told_apart():
@@ -498,8 +500,8 @@ def test_a_large_sweep_is_paged_and_no_page_is_too_large(store):
     for number, sheet in enumerate(pages.sheets, start=1):
         assert sheet.title == f"large  ·  page {number} of {len(pages.sheets)}"
         width, height = sheet.cell_px
-        assert len(sheet.col_labels) * (width + GAP) < LARGEST_SIDE
-        assert len(sheet.row_labels) * (height + GAP) < LARGEST_SIDE
+        assert len(sheet.col_labels) * (width + PANEL_GAP) < LARGEST_SHEET_SIDE
+        assert len(sheet.row_labels) * (height + PANEL_GAP) < LARGEST_SHEET_SIDE
 
 
 def test_pages_of_many_small_panels_are_not_too_large_for_their_titles(store):
@@ -512,7 +514,7 @@ def test_pages_of_many_small_panels_are_not_too_large_for_their_titles(store):
     assert len(pages.sheets) > 1
     for sheet in pages.sheets:
         drawing = _Drawing(sheet)
-        assert max(drawing.width, drawing.height) < 1.1 * LARGEST_SIDE
+        assert max(drawing.width, drawing.height) < 1.1 * LARGEST_SHEET_SIDE
         assert drawing.width * drawing.height < 1.5 * LARGEST_AREA
 
 
@@ -657,7 +659,7 @@ def test_pages_leave_out_panels_and_rows_of_which_nothing_is_begun(
 
 def test_a_large_sheet_says_how_far_it_is(tmp_path, store, monkeypatch):
     monkeypatch.setattr("producer.sheet.pages.LARGEST_AREA", 200_000)
-    monkeypatch.setattr("producer.display.counting.LINE_S", 0.0)
+    monkeypatch.setattr("producer.display.counting.COUNT_LINE_S", 0.0)
 
     said = run(tmp_path, "shapes").stderr.splitlines()
 

@@ -9,7 +9,7 @@ from producer.display.counting import counted
 def test_what_takes_long_says_how_far_it_is(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(counting, "LINE_S", 0.0)
+    monkeypatch.setattr(counting, "COUNT_LINE_S", 0.0)
     assert list(counted("ab", "Reading", total=2000)) == ["a", "b"]
     assert list(counted("c", "Drawing")) == ["c"]
     said = capsys.readouterr()
@@ -20,6 +20,6 @@ def test_what_takes_long_says_how_far_it_is(
 def test_what_is_short_says_nothing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(counting, "LINE_S", float("inf"))
+    monkeypatch.setattr(counting, "COUNT_LINE_S", float("inf"))
     assert list(counted("ab", "Reading")) == ["a", "b"]
     assert capsys.readouterr().err == ""

@@ -10,7 +10,7 @@ from storage.errors import UsageError
 from storage.jobs.sweeps import save_sweep
 from storage.sql.database import open_database
 from storage.sql.filters import (
-    PAGE,
+    PAGE_ROWS,
     Filter,
     find,
     find_differing,
@@ -165,7 +165,7 @@ def test_an_unknown_sweep_is_refused_with_those_that_exist(store):
 
 def test_rows_come_page_by_page_in_the_order_of_submission(store, monkeypatch):
     _, planned, database = store
-    monkeypatch.setattr("storage.sql.filters.PAGE", 3)
+    monkeypatch.setattr("storage.sql.filters.PAGE_ROWS", 3)
     wanted = [one.job.key for one in planned]
 
     assert keys(find(database, Filter())) == wanted
@@ -268,12 +268,15 @@ def test_a_model_is_found_in_any_case_of_any_alphabet(store):
 
 def test_of_many_prompts_that_hold_a_text_all_are_found(store):
     settings, _, database = store
-    prompts = [f"number {number} É" for number in range(PAGE + 2)]
+    prompts = [f"number {number} É" for number in range(PAGE_ROWS + 2)]
     submit(settings, "many", plan({"prompt": prompts}))
     for part in ("number", "é"):
         found = [row["prompt"] for row in find(database, Filter(prompt=part))]
         assert found == prompts
-    assert len(list(find(database, Filter(sweep="many", prompt="NUMBER")))) == PAGE + 2
+    assert (
+        len(list(find(database, Filter(sweep="many", prompt="NUMBER"))))
+        == PAGE_ROWS + 2
+    )
     assert len(list(find(database, Filter(prompt="NUMBER 100")))) == 3
 
 

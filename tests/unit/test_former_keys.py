@@ -6,7 +6,13 @@ import pytest
 import sqlalchemy as sa
 
 from storage.job import PlannedJob
-from storage.jobs.membership import STEP, Added, add_jobs, drop_absent, find_known
+from storage.jobs.membership import (
+    MEMBER_ROWS,
+    Added,
+    add_jobs,
+    drop_absent,
+    find_known,
+)
 from storage.jobs.results import record_done, record_failure
 from storage.jobs.sweeps import count_states, save_sweep
 from storage.sql.database import Database
@@ -134,7 +140,7 @@ def test_a_taken_row_stays_when_unmade_ones_leave(database: Database) -> None:
 
 
 def test_thousands_of_former_keys_are_found(database: Database) -> None:
-    old = plan_seeds(*range(STEP), negative_prompt="ugly")
+    old = plan_seeds(*range(MEMBER_ROWS), negative_prompt="ugly")
     submit(database, old, name="old")
     planned = [
         make_planned(
@@ -145,7 +151,7 @@ def test_thousands_of_former_keys_are_found(database: Database) -> None:
         for one in old
     ]
     added = add(database, *planned)
-    assert (len(added.fresh), added.existing) == (0, {"pending": STEP})
+    assert (len(added.fresh), added.existing) == (0, {"pending": MEMBER_ROWS})
     assert members(database) == sorted(one.job.key for one in old)
 
 

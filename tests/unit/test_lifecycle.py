@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from storage.jobs import claims, lifecycle, sweeps
-from storage.jobs.lifecycle import JUDGED, STEP, TOLERATED
+from storage.jobs.lifecycle import JUDGED, SETTLE_ROWS, TOLERATED
 from storage.jobs.membership import add_jobs
 from storage.jobs.results import record_done, record_failure
 from storage.jobs.sweeps import Sweep, count_states, find_sweep
@@ -130,16 +130,16 @@ def test_resumed_jobs_are_named_for_the_workers(database: Database) -> None:
 
 
 def test_thousands_of_jobs_are_told_step_by_step(database: Database) -> None:
-    sweep = submit(database, plan_seeds(*range(STEP)))
-    add_jobs(database, sweep, plan_seeds(*range(STEP, STEP + 9)))
-    assert lifecycle.set_state(database, sweep, "paused").changed == STEP + 9
+    sweep = submit(database, plan_seeds(*range(SETTLE_ROWS)))
+    add_jobs(database, sweep, plan_seeds(*range(SETTLE_ROWS, SETTLE_ROWS + 9)))
+    assert lifecycle.set_state(database, sweep, "paused").changed == SETTLE_ROWS + 9
     assert set(priorities(database).values()) == {None}
 
 
 def test_repeating_finishes_what_was_broken_off(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lifecycle, "STEP", 10)
+    monkeypatch.setattr(lifecycle, "SETTLE_ROWS", 10)
     sweep = submit(database, plan_seeds(*range(30)))
     break_off(database, sweep, "cancelled", monkeypatch)
     assert sum(each is None for each in priorities(database).values()) == 10
@@ -151,7 +151,7 @@ def test_repeating_finishes_what_was_broken_off(
 def test_repair_finishes_what_was_broken_off(
     database: Database, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
-    monkeypatch.setattr(lifecycle, "STEP", 10)
+    monkeypatch.setattr(lifecycle, "SETTLE_ROWS", 10)
     sweep = submit(database, plan_seeds(*range(30)))
     submit(database, plan_seeds(*range(40, 45)), name="other")
     lifecycle.set_state(database, sweep, "paused" if state == "active" else "active")
@@ -222,7 +222,7 @@ def test_a_job_is_not_claimed_before_it_hears_that_nobody_wants_it(
 def test_jobs_in_hand_hear_of_it_first(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lifecycle, "STEP", 1)
+    monkeypatch.setattr(lifecycle, "SETTLE_ROWS", 1)
     one = submit(database, plan_seeds(1, 2, 3), name="one")
     submit(database, plan_seeds(3), name="other", priority=7)
     claimed = {claim.job.seed: claim.id for claim in take(database, OWNER)}

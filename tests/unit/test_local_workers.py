@@ -38,7 +38,7 @@ def test_a_log_is_taken_as_long_as_a_process_writes_it(tmp_path: Path) -> None:
 def test_a_log_that_is_large_is_kept_and_another_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local_workers, "LOG_BYTES", 4)
+    monkeypatch.setattr(local_workers, "RUN_LOG_BYTES", 4)
     for words in (b"old\n", b"new\n"):
         with _open_log(tmp_path) as log:
             assert log.tell() == 0

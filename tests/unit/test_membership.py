@@ -13,7 +13,7 @@ from producer.expansion.expand import read_jobs
 from producer.models.cards import describe
 from storage.job import PlannedJob
 from storage.jobs import sweeps
-from storage.jobs.membership import STEP, add_jobs, drop_absent, find_known
+from storage.jobs.membership import MEMBER_ROWS, add_jobs, drop_absent, find_known
 from storage.jobs.results import record_done, record_failure
 from storage.jobs.sweeps import Sweep, count_states, save_sweep
 from storage.sql.database import Database
@@ -429,14 +429,14 @@ def test_an_unchanged_sweep_lets_nothing_go(database: Database) -> None:
 
 
 def test_thousands_of_jobs_can_be_let_go(database: Database) -> None:
-    planned = plan_seeds(*range(2 * STEP + 2))
+    planned = plan_seeds(*range(2 * MEMBER_ROWS + 2))
     first = save_sweep(database, "night", spec="one", axes={})
-    for start in range(0, len(planned), STEP):
-        add_jobs(database, first, planned[start : start + STEP])
-    finish(database, 0, STEP + 1)
+    for start in range(0, len(planned), MEMBER_ROWS):
+        add_jobs(database, first, planned[start : start + MEMBER_ROWS])
+    finish(database, 0, MEMBER_ROWS + 1)
     sweep = submit(database, planned[:1], spec="two")
-    assert drop_absent(database, sweep) == 2 * STEP
-    assert members(database, sweep) == [0, STEP + 1]
+    assert drop_absent(database, sweep) == 2 * MEMBER_ROWS
+    assert members(database, sweep) == [0, MEMBER_ROWS + 1]
     assert take(database) == []
     assert count_states(database, sweep) == {"done": 2}
 

@@ -380,7 +380,7 @@ def test_a_repair_that_is_broken_off_goes_on(
         for seed in range(5)
     ]
     submit(settings, "night", several)
-    monkeypatch.setattr(relabelling, "STEP", 2)
+    monkeypatch.setattr(relabelling, "RELABEL_ROWS", 2)
     rename, calls = relabelling.rename, []
 
     def break_off(*words: object, **names: str) -> None:

@@ -22,7 +22,7 @@ from storage.sql.database import (
     open_for_reading,
 )
 from storage.sql.engines import make_engine
-from storage.sql.recognition import NAMES, OURS
+from storage.sql.recognition import KNOWN_TABLES, OURS
 from storage.store import Store
 from tests.unit.old_database import make_old
 
@@ -257,5 +257,5 @@ def test_what_tells_our_databases_is_in_all_of_them(tmp_path: Path) -> None:
     make_old(url, "0001")
     engine = make_engine(url)
     assert set(tables_of(engine)) >= OURS
-    assert {*tables_of(engine)} - {"alembic_version"} <= NAMES
+    assert {*tables_of(engine)} - {"alembic_version"} <= KNOWN_TABLES
     engine.dispose()

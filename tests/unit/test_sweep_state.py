@@ -100,7 +100,7 @@ def test_progress_for_a_log_is_a_line_now_and_then(
 def test_a_log_says_what_the_workers_do_before_the_first_image(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("producer.running.progress.LINE_S", 0.0)
+    monkeypatch.setattr("producer.running.progress.PROGRESS_LINE_S", 0.0)
     waiting = make_standing(done=0, failed=0, pending=8)
     with progress_shown(waiting) as show:
         show(waiting, [])
@@ -129,7 +129,7 @@ def test_the_share_in_a_log_is_that_of_the_images_beside_it(
 def test_every_line_of_a_log_says_what_is_waited_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("producer.running.progress.LINE_S", 0.0)
+    monkeypatch.setattr("producer.running.progress.PROGRESS_LINE_S", 0.0)
     waiting = make_worker(phase="waiting", detail="1.0 GB must stay free")
     with progress_shown(make_standing()) as show:
         for _ in range(2):

@@ -5,10 +5,9 @@ from click.testing import CliRunner
 from rich.cells import cell_len
 
 from producer.cli import cli
-from producer.commands.find import COLUMNS, describe_image
-from producer.commands.schedulers import COLUMNS as SCHEDULER_COLUMNS
-from producer.commands.schedulers import list_schedulers
-from producer.display.tables import CHUNK, Column, fit_widths, table_lines
+from producer.commands.find import IMAGE_COLUMNS, describe_image
+from producer.commands.schedulers import SCHEDULER_COLUMNS, list_schedulers
+from producer.display.tables import TABLE_CHUNK, Column, fit_widths, table_lines
 from producer.display.text_width import fold, hang, padded, plain, shorten
 from storage.catalogue.schedulers import NAMES
 from storage.store import Store
@@ -32,7 +31,7 @@ def drawn(rows, columns, width):
 
 @pytest.mark.parametrize("width", [80, 100, 140, 200])
 def test_a_table_of_images_fits_the_terminal(store, width):
-    lines = drawn(store[0].find(), COLUMNS, width)
+    lines = drawn(store[0].find(), IMAGE_COLUMNS, width)
 
     assert len(lines) == 9
     assert max(map(len, lines)) <= width
@@ -102,11 +101,11 @@ def test_keys_schedulers_steps_and_states_are_whole_beside_the_largest_seed():
     }
 
     for width in (40, 80, 120):
-        words = drawn([row], COLUMNS, width)[1].split()
+        words = drawn([row], IMAGE_COLUMNS, width)[1].split()
         assert words[0] == "01234567"
         assert {"dpmpp_2m_sde_exponential", "1000", "quarantined"} <= set(words)
         assert (str(2**63 - 1) in words) == (width == 120)
-    assert max(map(len, drawn([row], COLUMNS, 80))) <= 80
+    assert max(map(len, drawn([row], IMAGE_COLUMNS, 80))) <= 80
 
 
 def test_optional_columns_go_first_and_the_rest_shares_what_is_spare():
@@ -249,7 +248,7 @@ def test_lines_of_a_pipe_end_where_their_text_ends(tmp_path, store):
 
 
 def test_columns_of_a_long_pipe_keep_their_places_or_grow():
-    texts = ["short"] * CHUNK + ["a longer text"] * CHUNK + ["short"] * 3
+    texts = ["short"] * TABLE_CHUNK + ["a longer text"] * TABLE_CHUNK + ["short"] * 3
     columns = [
         Column(name="text", read=lambda row: row),
         Column(name="end", read=lambda row: "end"),
@@ -259,7 +258,9 @@ def test_columns_of_a_long_pipe_keep_their_places_or_grow():
 
     assert len(lines) == len(texts) + 1
     assert lines[0] == "text   end"
-    assert [line.index("end") for line in lines[1:]] == [7] * CHUNK + [15] * (CHUNK + 3)
+    assert [line.index("end") for line in lines[1:]] == [7] * TABLE_CHUNK + [15] * (
+        TABLE_CHUNK + 3
+    )
 
 
 @pytest.mark.parametrize("text", ["고양이", "a 🐱 cat", "漢字", "café", "plain"])

@@ -281,7 +281,7 @@ def test_a_repair_makes_no_database(database_url: str) -> None:
 
 
 def test_all_pages_are_read(settings, database, monkeypatch) -> None:
-    monkeypatch.setattr(verification, "PAGE", 2)
+    monkeypatch.setattr(verification, "CHECK_ROWS", 2)
     make_images(settings, database, *range(5))
     looks = [*verification.check_images(database, settings.images)]
     assert [look.images for look in looks] == [2, 2, 1]

@@ -15,7 +15,7 @@ from workers.execution.context import Context, ending
 from workers.execution.prefetched import Prefetched
 
 #: Seconds between two looks at what is still wanted.
-LOOK_S = 0.5
+CANCEL_POLL_S = 0.5
 
 
 class Cancellation:
@@ -68,7 +68,7 @@ class Cancellation:
 
     def _run(self) -> None:
         try:
-            while not self._ended.wait(LOOK_S):
+            while not self._ended.wait(CANCEL_POLL_S):
                 # While the database is away nobody can have changed a wish either.
                 with suppress(DatabaseError):
                     self._look()

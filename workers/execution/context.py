@@ -27,9 +27,9 @@ from workers.vitals import outages, phases
 log = logging.getLogger(__name__)
 
 #: Seconds between attempts while the disk or the database is away.
-PAUSE_S = 2.0
+OUTAGE_PAUSE_S = 2.0
 #: Attempts at a job, alone of late, after which its group waits.
-MANY = 3
+MANY_SURPRISES = 3
 #: What ends the work on a group; any other error is a job's, or unforeseen.
 ENDINGS = (StoppedError, UnfitError, DeviceError, WrongPlaceError)
 
@@ -114,7 +114,7 @@ class Context:
         Where it fails with one that is alone, its group waits, and others go on.
         """
         self.hand_back([claim.id for claim in taken], suspected=True)
-        if len(taken) == 1 and taken[0].attempts >= MANY:
+        if len(taken) == 1 and taken[0].attempts >= MANY_SURPRISES:
             with suppress(DatabaseError):
                 self.block(taken[0].job.group, str(error))
 
@@ -158,7 +158,7 @@ def patiently(act: Callable[[], Answer], *, check: Callable[[], None]) -> Answer
     with outages.waiting(error), phases.during(phases.WAITING, str(error)):
         while True:
             check()
-            time.sleep(PAUSE_S)
+            time.sleep(OUTAGE_PAUSE_S)
             try:
                 return act()
             except NightsweepError as exc:

@@ -29,9 +29,9 @@ log = logging.getLogger(__name__)
 #: Seconds between two looks at a group that is dry, while its last jobs are painted.
 DRY_S = 1.0
 #: Seconds between two looks at who else is at work, and whether the turn is over.
-LOOK_S = 3.0
+PEERS_POLL_S = 3.0
 #: Seconds between two looks at anything else that is waited for.
-TICK_S = 0.1
+PREFETCH_TICK_S = 0.1
 
 
 class Prefetch:
@@ -115,7 +115,7 @@ class Prefetch:
                 if jobs or self._prefetched.in_hand or self._ended or self._left == 0:
                     return jobs
                 # What is left is in other hands, or was lost: look again.
-                self._changed.wait(TICK_S)
+                self._changed.wait(PREFETCH_TICK_S)
 
     def take(self) -> Job | None:
         """See `workers.painting.Work`."""
@@ -180,7 +180,7 @@ class Prefetch:
         self._changed.notify_all()
         while self._answered < self._asked and not self._has_enough(count):
             self.check()
-            self._changed.wait(TICK_S)
+            self._changed.wait(PREFETCH_TICK_S)
         self._demand, self._answered = 0, self._asked
 
     def _has_enough(self, count: int) -> bool:
@@ -219,7 +219,7 @@ class Prefetch:
         """Wait until jobs are to be looked for; False when that is over."""
         with self._changed:
             while not (self._closed or self._ended or self._is_needed()):
-                self._changed.wait(TICK_S)
+                self._changed.wait(PREFETCH_TICK_S)
             return not (self._closed or self._ended)
 
     def _is_needed(self) -> bool:
@@ -257,7 +257,7 @@ class Prefetch:
             self._had_suspect = any(claim.is_suspect for claim in taken)
             self._left = left - len(taken)
             self._answered = max(self._answered, asked)
-            pause_s = TICK_S if self._left else DRY_S
+            pause_s = PREFETCH_TICK_S if self._left else DRY_S
             is_short = len(taken) < wanted
             self._next_claim = time.monotonic() + (pause_s if is_short else 0.0)
             self._changed.notify_all()
@@ -266,7 +266,7 @@ class Prefetch:
         """See now and then whether the turn is over, and who else is at work."""
         if time.monotonic() < self._next_look:
             return
-        self._next_look = time.monotonic() + LOOK_S
+        self._next_look = time.monotonic() + PEERS_POLL_S
         if self._patiently(self._is_over):
             self._end()
         others = self._patiently(lambda: claims.leased_owners(self._context.database))

@@ -36,7 +36,7 @@ LEAST_IN_HAND = 4
 #: Seconds that a row waits for others to share its transaction.
 LINGER_S = 0.1
 #: Seconds between two looks whether to go on waiting.
-TICK_S = 0.1
+WRITER_TICK_S = 0.1
 #: Seconds that memory is waited for. A batch beside this one may end, or a program; but
 #: where this process has it all, only its end helps.
 SHORTAGE_S = 120.0
@@ -137,7 +137,7 @@ class ResultWriter:
             self._changed.notify_all()
             while self._count:
                 check()
-                self._changed.wait(TICK_S)
+                self._changed.wait(WRITER_TICK_S)
 
     def _begin(self) -> None:
         with self._changed:

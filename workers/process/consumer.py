@@ -14,7 +14,7 @@ from storage.broker.queue import unreachable
 from workers.vitals import outages, phases
 
 #: Seconds between two attempts to reach Redis.
-RETRY_S = 1.0
+RECONNECT_S = 1.0
 
 
 class PatientConsumer(Consumer):
@@ -37,9 +37,9 @@ class PatientConsumer(Consumer):
 
             conn.ensure_connection(
                 wait,
-                interval_start=RETRY_S,
+                interval_start=RECONNECT_S,
                 interval_step=0,
-                interval_max=RETRY_S,
+                interval_max=RECONNECT_S,
                 callback=maybe_shutdown,
             )
         self.first_connection_attempt = False
@@ -64,7 +64,7 @@ class PatientConsumer(Consumer):
             # A lost connection is told of when there is no other to be had.
             error = _begin(self.app, exc)
             with phases.during(phases.WAITING, str(error)):
-                time.sleep(RETRY_S)
+                time.sleep(RECONNECT_S)
 
 
 def _begin(app: Any, exc: Exception) -> Exception:

@@ -11,7 +11,7 @@ from workers.vitals import outages
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks for a message that could not be acknowledged.
-LOOK_S = 2.0
+ACK_POLL_S = 2.0
 
 
 class LateAcks(bootsteps.StartStopStep):
@@ -34,7 +34,7 @@ class LateAcks(bootsteps.StartStopStep):
 
     def start(self, consumer: Any) -> None:
         """Look now and then, between turns."""
-        self._timer = consumer.timer.call_repeatedly(LOOK_S, _ack, (consumer,))
+        self._timer = consumer.timer.call_repeatedly(ACK_POLL_S, _ack, (consumer,))
 
     def stop(self, _consumer: Any) -> None:
         """Look no more."""

@@ -57,7 +57,7 @@ PAINTER = "workers.engine.torch_painter:make_painter"
 #: Threads beside the painter's. One on a CPU, where they share the cores with it.
 CPU_DEVELOPERS = 1
 GPU_DEVELOPERS = 2
-LOG_BYTES = 10_000_000
+WORKER_LOG_BYTES = 10_000_000
 LOG_FILES = 3
 
 
@@ -212,7 +212,7 @@ def _end_with_parent() -> None:
 
 def _configure_logging(settings: Settings, name: str) -> None:
     file = RotatingFileHandler(
-        settings.logs / f"{name}.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES
+        settings.logs / f"{name}.log", maxBytes=WORKER_LOG_BYTES, backupCount=LOG_FILES
     )
     file.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     # What ends a worker is told to the supervisor too.

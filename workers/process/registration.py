@@ -16,7 +16,7 @@ from workers.vitals.recent import Recent
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks whether anything changed.
-LOOK_S = 1.0
+REGISTER_POLL_S = 1.0
 #: Seconds after which steps are told of an image that takes longer.
 STEPS_S = 3.0
 
@@ -53,7 +53,7 @@ class Registration:
             except Exception:
                 log.exception("A look failed.", extra={"action": "presence_failed"})
                 time.sleep(self._every_s)
-            time.sleep(LOOK_S)
+            time.sleep(REGISTER_POLL_S)
 
     def _write_news(self) -> None:
         now, moment = self._look(), time.monotonic()

@@ -8,7 +8,7 @@ from celery import Celery
 from celery.exceptions import Reject
 from celery.worker import state
 
-from storage.broker.queue import CHUNK, MAKE
+from storage.broker.queue import MAKE, MESSAGE_KEYS
 from storage.errors import DeviceError, WrongPlaceError
 from storage.files.images import KEY
 from workers.execution.heartbeat import Heartbeat
@@ -38,7 +38,7 @@ def register(app: Celery, turn: Turn, heartbeat: Heartbeat) -> None:
 
 def valid_keys(keys: object) -> list[str]:
     """Return the keys of a message, or none where it is not a list of keys."""
-    if not isinstance(keys, list) or not 0 < len(keys) <= CHUNK:
+    if not isinstance(keys, list) or not 0 < len(keys) <= MESSAGE_KEYS:
         return []
     whole = all(isinstance(key, str) and re.fullmatch(KEY, key) for key in keys)
     return keys if whole else []

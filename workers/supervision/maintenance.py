@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two repairs, and after one that failed.
 REPAIR_S = 5.0
-RETRY_S = 2.0
+REPAIR_RETRY_S = 2.0
 #: Seconds between two looks whether Redis answers.
 REDIS_S = 1.0
 #: Seconds between two looks whether there is work.
@@ -153,7 +153,9 @@ class Maintenance:
             self.trouble = exc
         except NightsweepError as exc:
             outages.begin(background, exc)
-            self._next_repair = min(self._next_repair, time.monotonic() + RETRY_S)
+            self._next_repair = min(
+                self._next_repair, time.monotonic() + REPAIR_RETRY_S
+            )
         except Exception:
             log.exception("Upkeep failed.", extra={"action": "upkeep_failed"})
         else:

@@ -12,7 +12,7 @@ MOST_DOUBLINGS = 10
 #: that otherwise leave no hope, and of one that has worked before.
 UNFIT, UNFIT_BUT_WORKED = 2, 5
 #: Ends in a row from which on people are told: it may be the device's fault.
-MANY = 3
+MANY_ENDS = 3
 
 
 @dataclass(slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from workers.devices.seats import Seat
 from workers.supervision.child import Child, Process
 from workers.supervision.exit_rules import ExitRules
 from workers.supervision.maintenance import Maintenance
-from workers.supervision.restart_backoff import MANY
+from workers.supervision.restart_backoff import MANY_ENDS
 from workers.supervision.summary import Summary
 from workers.supervision.watchdog import Watchdog, read_limits
 from workers.vitals import phases
@@ -22,7 +22,7 @@ from workers.vitals.exits import EXIT_UNFIT, EXIT_WRONG_PLACE, STOP_S
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the workers.
-TICK_S = 0.2
+SUPERVISOR_TICK_S = 0.2
 #: Seconds between two attempts to have a seat that another worker has.
 LOCK_S = 2.0
 #: Seconds that a worker may take to end where nothing is lost by ending it at once.
@@ -103,7 +103,7 @@ class Supervisor:
                 self._try(Child.take_seat, self._children)
             self._try(self._tend, self._seated())
             self._maintenance.tick(wants_work=self._exit_rules.when_idle_s is not None)
-            time.sleep(TICK_S)
+            time.sleep(SUPERVISOR_TICK_S)
         self._end_all()
         if self._maintenance.trouble:
             log.error("%s", self._maintenance.trouble, extra={"action": "wrong_place"})
@@ -224,13 +224,13 @@ class Supervisor:
             pause_s,
             extra={"action": "worker_died"},
         )
-        if is_unfit or child.backoff.ends >= MANY:
+        if is_unfit or child.backoff.ends >= MANY_ENDS:
             self._tell_benched(child, code, pause_s=pause_s)
 
     def _note_in_vain(self, child: Child, process: Process, code: int) -> None:
         """Have a model that ends the worker again and again left alone for a while."""
         ends = child.backoff.loading + 1
-        if ends < MANY:
+        if ends < MANY_ENDS:
             return
         name = child.seat.name
         how = "it got on no more" if process.stuck_in else f"code {code}"
@@ -282,7 +282,7 @@ class Supervisor:
                     process.popen.kill()
             if waited_s > STOP_S + KILL_S:
                 return  # not even a kill ends them
-            time.sleep(TICK_S / 4)
+            time.sleep(SUPERVISOR_TICK_S / 4)
 
     def _benched_name(self, seat: Seat) -> str:
         return f"{self._name}/{seat.name}"

@@ -8,7 +8,7 @@ from collections import deque
 from storage.errors import DeviceError
 
 #: Seconds that count as "of late".
-WINDOW_S = 180.0
+RECENT_WINDOW_S = 180.0
 #: Unforeseen errors in a row after which a worker no longer trusts its device.
 MOST_SURPRISES = 3
 
@@ -65,7 +65,7 @@ class Recent:
             if not self._made:
                 return None
             now = time.monotonic()
-            span_s = max(now - max(self._since, now - WINDOW_S), 1e-3)
+            span_s = max(now - max(self._since, now - RECENT_WINDOW_S), 1e-3)
             return len(self._made) / span_s
 
     def made_within(self, seconds: float) -> int | None:
@@ -87,6 +87,6 @@ class Recent:
             raise DeviceError(msg)
 
     def _forget(self) -> None:
-        oldest = time.monotonic() - WINDOW_S
+        oldest = time.monotonic() - RECENT_WINDOW_S
         while self._made and self._made[0] < oldest:
             self._made.popleft()

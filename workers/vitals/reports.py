@@ -19,13 +19,13 @@ from workers.vitals.recent import Recent
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks of a worker at itself.
-LOOK_S = 0.5
+REPORT_POLL_S = 0.5
 #: The same after one that failed.
-RETRY_S = 5.0
+REPORT_RETRY_S = 5.0
 #: Characters of what is prepared that are told.
 MOST_TOLD = 200
 #: More than a line; a pipe takes or refuses that at once.
-MOST_BYTES = 4096
+MOST_REPORT_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +79,8 @@ class Reporter:
                 return
             except Exception:
                 log.exception("A report failed.", extra={"action": "report_failed"})
-                time.sleep(RETRY_S)
-            time.sleep(LOOK_S)
+                time.sleep(REPORT_RETRY_S)
+            time.sleep(REPORT_POLL_S)
 
     def _tell_news(self) -> None:
         with self._telling:
@@ -125,7 +125,7 @@ class Listener:
     def listen(self) -> None:
         """Read what has come; never wait."""
         with suppress(BlockingIOError):
-            while content := os.read(self._pipe, MOST_BYTES):
+            while content := os.read(self._pipe, MOST_REPORT_BYTES):
                 *lines, self._rest = (self._rest + content).split(b"\n")
                 if lines:
                     self.report = _parse(lines[-1])
