@@ -7,7 +7,7 @@ from typing import Any
 from producer.expansion.points import GridAxis, axis_of, setter_of
 from producer.expansion.resolution import resolve_each, token_of
 from producer.models.cards import ModelCard
-from producer.spec.conditions import Condition, Entry
+from producer.spec.conditions import Condition, ConditionEntry
 
 #: By the index of an axis, the tokens of its points that an exclusion names.
 Exclusion = Mapping[int, frozenset[Any]]
@@ -86,7 +86,7 @@ class ExcludeReader:
         self._scheduler = setter_of(axes, "scheduler")
         self._by_value: dict[tuple[int, str], dict[Any, set[Any]]] = {}
 
-    def read(self, entry: Entry) -> Iterator[Exclusion]:
+    def read(self, entry: ConditionEntry) -> Iterator[Exclusion]:
         """Yield what an entry excludes: one for each eta that schedulers have."""
         for own_eta, named in self._own_etas(entry):
             exclusion = self._match(entry, own_eta)
@@ -98,7 +98,9 @@ class ExcludeReader:
             if all(exclusion.values()):
                 yield exclusion
 
-    def _own_etas(self, entry: Entry) -> Iterable[tuple[float, frozenset[Any] | None]]:
+    def _own_etas(
+        self, entry: ConditionEntry
+    ) -> Iterable[tuple[float, frozenset[Any] | None]]:
         """Return each eta that a null can mean, and the tokens of its schedulers.
 
         None instead of tokens stands for all of them.
@@ -113,7 +115,9 @@ class ExcludeReader:
             return [(own_eta, None) for own_eta in named]
         return [(own_eta, frozenset(tokens)) for own_eta, tokens in named.items()]
 
-    def _match(self, entry: Entry, own_eta: float) -> dict[int, frozenset[Any]] | None:
+    def _match(
+        self, entry: ConditionEntry, own_eta: float
+    ) -> dict[int, frozenset[Any]] | None:
         """Return the points that an entry names; None where the base does not match."""
         exclusion: dict[int, frozenset[Any]] = {}
         for condition in entry.conditions:

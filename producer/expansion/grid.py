@@ -34,7 +34,7 @@ from producer.expansion.resolution import (
 )
 from producer.models.cards import ModelCard
 from producer.spec.axes import Axis, Value
-from producer.spec.conditions import Condition, Entry
+from producer.spec.conditions import Condition, ConditionEntry
 from producer.spec.parameters import PARAMETERS
 from producer.spec.problems import Place
 from producer.spec.sweepfile import Spec
@@ -102,7 +102,7 @@ class Grid:
         """Leave out more than `exclude` does; for before the cells are walked."""
         self.exclusions = self._exclusions(exclusions)
 
-    def include(self, entry: Entry, model: Value) -> None:
+    def include(self, entry: ConditionEntry, model: Value) -> None:
         """Add the cells that an entry of `include` names, for one of its models.
 
         Args:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from producer.expansion.grid import Grid
 from producer.models.cards import ModelCard
 from producer.spec.axes import Value
-from producer.spec.conditions import Entry
+from producer.spec.conditions import ConditionEntry
 from producer.spec.parameters import ModelChoice
 from producer.spec.problems import Problems
 from producer.spec.sweepfile import Spec
@@ -61,7 +61,7 @@ class _Builder:
         for mark, card in cards.items():
             self.grids[mark] = Grid(self._spec, card, named[mark], is_main=True)
 
-    def include(self, entry: Entry, value: Value) -> None:
+    def include(self, entry: ConditionEntry, value: Value) -> None:
         """Add what an entry of `include` names, for the model of a value."""
         card = self._find(value)
         if card is None:
@@ -79,7 +79,7 @@ class _Builder:
             return [*axis.values]
         return self._base_model()
 
-    def list_included(self, entry: Entry) -> list[Value]:
+    def list_included(self, entry: ConditionEntry) -> list[Value]:
         """Return the values that name the models of an entry of `include`."""
         axis = next((a for a in self._spec.axes if "model" in a.parameters), None)
         for condition in entry.conditions:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 
 from producer.sheet.lettering import Font, Lettering, choose_lettering, wrap
-from producer.sheet.page import Cell, Panel, Sheet
+from producer.sheet.page import Panel, Sheet, SheetCell
 from storage.errors import ImageStoreError
 from storage.store import open_image
 
@@ -179,7 +179,7 @@ class _Drawing:
             at = (_MARGIN, y + number * (self.cell_h + PANEL_GAP) + spare // 2)
             self._write(text, at, self.label_font)
 
-    def _draw_cell(self, cell: Cell, at: tuple[int, int]) -> None:
+    def _draw_cell(self, cell: SheetCell, at: tuple[int, int]) -> None:
         if cell.path is None:
             self._draw_field(cell.state, at)
             return

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class SheetCell:
     """What is at one place: an image's file, or the word that stands for it."""
 
     state: str
@@ -19,7 +19,7 @@ class Panel:
     """A block of rows and columns with its own title; `cells` is row by row."""
 
     title: str
-    cells: Sequence[Sequence[Cell]]
+    cells: Sequence[Sequence[SheetCell]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

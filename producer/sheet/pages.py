@@ -11,7 +11,7 @@ from producer.sheet.captions import Captions, make_captions
 from producer.sheet.drawing import LARGEST_SHEET_SIDE, PANEL_GAP, title_room_px
 from producer.sheet.layout import Layout, is_part
 from producer.sheet.lettering import SEPARATOR
-from producer.sheet.page import Cell, Panel, Sheet
+from producer.sheet.page import Panel, Sheet, SheetCell
 from producer.sheet.picture import Picture, once
 from storage.errors import UsageError
 from storage.jobs.sweeps import UNMADE
@@ -220,11 +220,11 @@ class _Composer:
         cells = [[self._cell((panel, row, col)) for col in cols] for row in rows]
         return Panel(self.captions.title(panel), cells)
 
-    def _cell(self, place: Place) -> Cell:
+    def _cell(self, place: Place) -> SheetCell:
         picture = self.placed.get(place)
         if picture is None:
-            return Cell("not in the sweep")
-        return Cell(picture.state, picture.path)
+            return SheetCell("not in the sweep")
+        return SheetCell(picture.state, picture.path)
 
 
 def _places_of(picture: Picture, layout: Layout) -> Iterator[Place]:

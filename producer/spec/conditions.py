@@ -34,7 +34,7 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class ConditionEntry:
     """One entry: a cell matches when it matches every condition."""
 
     conditions: tuple[Condition, ...]
@@ -43,7 +43,7 @@ class Entry:
 
 def read_entries(
     name: str, node: Node, *, axes: Sequence[Axis], reader: ValueReader
-) -> tuple[Entry, ...]:
+) -> tuple[ConditionEntry, ...]:
     """Read `exclude` or `include`; wrong entries become problems of the reader."""
     entries = []
     section = _Section(name, axes, reader)
@@ -67,7 +67,7 @@ class _Section:
         self._known = list(dict.fromkeys([*self._axes, *PARAMETERS]))
         self._reader = replace(reader, limit=limit)
 
-    def read_entry(self, node: Node) -> Entry:
+    def read_entry(self, node: Node) -> ConditionEntry:
         """Read one entry.
 
         Raises:
@@ -85,7 +85,7 @@ class _Section:
             condition = self._read_condition(key, child)
             if condition.labels or condition.values:
                 conditions.append(condition)
-        return Entry(conditions=tuple(conditions), place=place_of(node))
+        return ConditionEntry(conditions=tuple(conditions), place=place_of(node))
 
     def _read_condition(self, key: str, node: Node) -> Condition:
         labels: list[str] = []

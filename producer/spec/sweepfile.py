@@ -14,7 +14,7 @@ from typing import Any
 from yaml.nodes import MappingNode, Node
 
 from producer.spec.axes import Axis, ValueReader
-from producer.spec.conditions import Entry, read_entries
+from producer.spec.conditions import ConditionEntry, read_entries
 from producer.spec.entries import fields, items, list_meant
 from producer.spec.mappings import is_workflow
 from producer.spec.overrides import apply_options, write_out
@@ -82,8 +82,8 @@ class Spec:
     base: Mapping[str, Any]
     places: Mapping[str, Place]
     axes: tuple[Axis, ...]
-    exclude: tuple[Entry, ...]
-    include: tuple[Entry, ...]
+    exclude: tuple[ConditionEntry, ...]
+    include: tuple[ConditionEntry, ...]
     scores: tuple[str, ...]
     max_jobs: int
     min_free_bytes: int
@@ -263,7 +263,7 @@ class _Parser:
 
     def _read_entries(
         self, section: str, axes: Sequence[Axis], reader: ValueReader
-    ) -> tuple[Entry, ...]:
+    ) -> tuple[ConditionEntry, ...]:
         if section not in self._sections:
             return ()
         node = self._sections[section]

@@ -10,7 +10,7 @@ from producer.commands.contact_sheet import lay_out
 from producer.sheet.drawing import LARGEST_SHEET_SIDE, PANEL_GAP, _Drawing, draw_sheet
 from producer.sheet.layout import add_parts, choose_axes, named, narrow, pick_parts
 from producer.sheet.lettering import wrap
-from producer.sheet.page import Cell, Panel, Sheet
+from producer.sheet.page import Panel, Sheet, SheetCell
 from producer.sheet.pages import LARGEST_AREA, MOST_PAGES, _split
 from producer.sheet.typefaces import Typeface
 from storage.errors import UsageError
@@ -174,7 +174,7 @@ def test_a_sheet_holds_every_image_in_its_place(tmp_path):
         for colour in row:
             path = tmp_path / f"{colour}.png"
             Image.new("RGB", (64, 64), colour).save(path)
-            cells[down].append(Cell("done", path))
+            cells[down].append(SheetCell("done", path))
 
     image = draw_sheet(sheet_of(cells))
 
@@ -189,31 +189,33 @@ def test_images_grow_and_shrink_into_their_cells_and_keep_their_shape(tmp_path):
     path = tmp_path / "wide.png"
     Image.new("RGB", (16, 8), "red").save(path)
 
-    image = draw_sheet(sheet_of([[Cell("done", path)]]))
+    image = draw_sheet(sheet_of([[SheetCell("done", path)]]))
 
     reds = [image.getpixel((x, y)) for x, y in _area(image)].count((255, 0, 0))
     assert reds == 64 * 32
 
 
 def test_an_image_whose_file_is_gone_is_a_field_that_says_so(tmp_path):
-    gone = Cell("done", tmp_path / "gone.png")
+    gone = SheetCell("done", tmp_path / "gone.png")
 
     assert draw_sheet(sheet_of([[gone]])).tobytes() == (
-        draw_sheet(sheet_of([[Cell("file missing")]])).tobytes()
+        draw_sheet(sheet_of([[SheetCell("file missing")]])).tobytes()
     )
 
 
 def test_fields_without_an_image_differ_by_their_state():
     states = ("pending", "leased", "failed", "not in the sweep")
 
-    drawings = {draw_sheet(sheet_of([[Cell(state)]])).tobytes() for state in states}
+    drawings = {
+        draw_sheet(sheet_of([[SheetCell(state)]])).tobytes() for state in states
+    }
 
     assert len(drawings) == len(states)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 24, 60])
 def test_panels_are_laid_out_near_the_shape_of_a_screen(count):
-    cells = [[Cell("pending")] * 2] * 2
+    cells = [[SheetCell("pending")] * 2] * 2
     panels = [Panel(f"seed {n}", cells) for n in range(count)]
 
     image = draw_sheet(sheet_of(cells, panels=panels))
@@ -222,7 +224,7 @@ def test_panels_are_laid_out_near_the_shape_of_a_screen(count):
 
 
 def test_long_labels_are_wrapped_and_never_widen_a_column():
-    cells = [[Cell("pending")] * 2]
+    cells = [[SheetCell("pending")] * 2]
     long = "a very long prompt " * 30
 
     plain = draw_sheet(sheet_of(cells, row_labels=["x" * 15]))
@@ -234,7 +236,7 @@ def test_long_labels_are_wrapped_and_never_widen_a_column():
 
 @pytest.mark.parametrize("side", [48, 76, 192])
 def test_headings_do_not_touch_each_other(side):
-    cells = [[Cell("pending")] * 3] * 3
+    cells = [[SheetCell("pending")] * 3] * 3
     words = "i" * 20_000
     sheet = sheet_of(
         cells, col_labels=[words] * 3, row_labels=[words] * 3, cell_px=(side, side)
@@ -252,7 +254,7 @@ def test_headings_do_not_touch_each_other(side):
 
 
 def test_titles_of_narrow_panels_have_room_to_be_told_apart():
-    cells = [[Cell("pending")]]
+    cells = [[SheetCell("pending")]]
     titles = [f"seed {n}  ·  a title of some words that ends in {n}" for n in (1, 2)]
     panels = [Panel(title, cells) for title in titles]
     sheet = sheet_of(cells, panels=panels, cell_px=(48, 48))
@@ -263,7 +265,7 @@ def test_titles_of_narrow_panels_have_room_to_be_told_apart():
 
 
 def test_headings_of_narrow_cells_are_whole():
-    cells = [[Cell("pending")] * 2]
+    cells = [[SheetCell("pending")] * 2]
     names = ["dpmpp_2m_sde_karras", "dpmpp_2m_sde_exponential"]
     sheet = sheet_of(cells, col_labels=names, cell_px=(48, 48))
 
@@ -298,8 +300,8 @@ def test_an_ellipsis_stays_beside_the_word_that_it_belongs_to():
 
 
 def test_a_field_that_is_too_small_for_its_word_has_none():
-    small = draw_sheet(sheet_of([[Cell("pending")]], cell_px=(24, 24)))
-    large = draw_sheet(sheet_of([[Cell("pending")]], cell_px=(96, 96)))
+    small = draw_sheet(sheet_of([[SheetCell("pending")]], cell_px=(24, 24)))
+    large = draw_sheet(sheet_of([[SheetCell("pending")]], cell_px=(96, 96)))
 
     assert (119, 119, 124) not in colours(small)
     assert (119, 119, 124) in colours(large)
@@ -345,7 +347,7 @@ def test_what_all_images_share_is_noted_the_texts_last(store):
 
 @pytest.mark.parametrize(("outer", "inner"), [(3, 2), (5, 3), (2, 5), (7, 4)])
 def test_the_panels_of_one_prompt_stay_on_one_line(outer, inner):
-    cells = [[Cell("pending")]]
+    cells = [[SheetCell("pending")]]
     panels = [Panel(f"seed {n}", cells) for n in range(outer * inner)]
     sheet = sheet_of(cells, panels=panels, run=inner)
 
@@ -440,7 +442,7 @@ def test_a_cell_that_no_job_fills_is_not_in_the_sweep(store):
 
     (sheet,) = lay_out(opened, "gap").sheets
 
-    assert sheet.panels[0].cells[1][1] == Cell("not in the sweep")
+    assert sheet.panels[0].cells[1][1] == SheetCell("not in the sweep")
 
 
 def test_images_of_an_earlier_revision_are_not_shown(store):
