@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from storage.errors import ImageStoreError, UsageError
 from storage.files.folders import find_place, look_at_folder
 from storage.files.images import ImageFolder
-from storage.jobs import speeds, sweeps
+from storage.jobs import speeds, sweep_counts, sweeps
 from storage.settings import Settings, read_settings
 from storage.sql import filters
 from storage.sql.database import Database, open_for_reading
@@ -207,7 +207,7 @@ class Store:
             if not database:
                 return []
             return [
-                {**asdict(each), "jobs": sweeps.count_states(database, each)}
+                {**asdict(each), "jobs": sweep_counts.count_states(database, each)}
                 for each in sweeps.list_sweeps(database)
             ]
 

@@ -24,7 +24,7 @@ from producer.sheet.picture import FACTS, FILE_MISSING, Picture
 from producer.spec.problems import listed, shown
 from producer.submission.opening import opened_to_read
 from storage.errors import UsageError
-from storage.jobs import sweeps
+from storage.jobs import sweep_counts, sweeps
 from storage.jobs.completeness import find_incomplete
 from storage.jobs.sweeps import Sweep
 from storage.sql.database import Database
@@ -91,7 +91,7 @@ def grid(name: str | None, *, out: Path | None, **asked: Any) -> None:
     with Store() as store:
         file = out or store.settings.home / "grids" / f"{name}.png"
         with _opened(store, name) as (database, sweep):
-            _refuse_unmade(name, sweeps.count_states(database, sweep))
+            _refuse_unmade(name, sweep_counts.count_states(database, sweep))
             incomplete = find_incomplete(database, sweep)
         pages = lay_out(store, name, **asked)
     if pages is None:

@@ -19,7 +19,7 @@ from producer.submission.opening import (
     wake,
 )
 from storage.errors import UsageError
-from storage.jobs import lifecycle, sweeps
+from storage.jobs import lifecycle, sweep_counts, sweeps
 from storage.jobs.completeness import find_incomplete
 from storage.jobs.lifecycle import Told
 from storage.jobs.sweeps import PRIORITIES, Sweep
@@ -54,7 +54,7 @@ def resume(names: Sequence[str]) -> None:
     _change(names, _to("active"), _say_resumed)
     with opened_to_read(settings) as database:
         for sweep in sweeps.require_sweeps(database, names):
-            if _count_unmade(sweeps.count_states(database, sweep)):
+            if _count_unmade(sweep_counts.count_states(database, sweep)):
                 tell_who_works(database, sweep.name)
                 break
 
@@ -105,7 +105,7 @@ def _change(names: Sequence[str], change: Change, say: Say) -> None:
             told = change(database, sweep)
             now = sweeps.find_sweep(database, sweep.name) or sweep
             wake(settings, told.woken, priority=now.priority)
-            talk(say(sweep.name, sweeps.count_states(database, sweep)))
+            talk(say(sweep.name, sweep_counts.count_states(database, sweep)))
             found = find_incomplete(database, sweep)
             if found and now.state != "cancelled":
                 talk(describe_incomplete(sweep.name, found))

@@ -24,7 +24,8 @@ from producer.submission.sources import find_source
 from storage.job import Job, PlannedJob, canonical_json
 from storage.jobs.differences import Comparison
 from storage.jobs.membership import Known, find_known
-from storage.jobs.sweeps import Cost, Sweep, find_sweep, measured_costs
+from storage.jobs.sweep_counts import Cost, measured_costs
+from storage.jobs.sweeps import Sweep, find_sweep
 from storage.models.fingerprint import Digests
 from storage.settings import Settings, read_settings
 from storage.sql.database import open_for_reading

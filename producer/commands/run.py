@@ -37,7 +37,7 @@ from storage.files.folders import count_missing, look_at_folder
 from storage.fleet.progress import Worker, able, list_workers
 from storage.host.gpus import has_nvidia
 from storage.host.worker_ids import my_host
-from storage.jobs import sweeps
+from storage.jobs import sweep_counts
 from storage.jobs.blocked_groups import count_unmade, groups_blocked_by_all
 from storage.jobs.sweeps import Sweep
 from storage.settings import Settings, read_settings
@@ -96,7 +96,7 @@ def run(
     opened = closing(open_database(settings.database_url))
     database = click.get_current_context().with_resource(opened)
     before = standing(database, done.sweep)
-    others = sweeps.count_unmade(database) - before.unmade
+    others = sweep_counts.count_unmade(database) - before.unmade
     if before.unmade and others:
         talk(f"{images(others)} of other sweeps wait too, in turn.")
     crew = Crew(settings, worker_options)
@@ -108,7 +108,7 @@ def run(
     else:
         after = before
     _report(settings, before, after, seconds=time.monotonic() - started)
-    for reason, count in sweeps.failures(database, done.sweep):
+    for reason, count in sweep_counts.failures(database, done.sweep):
         talk(f"{count:,} failed: {reason}")
     sys.exit(_conclude(after, crew))
 
@@ -150,7 +150,7 @@ def _outliving_terminal() -> Iterator[None]:
 def _follow(database: Database, sweep: Sweep, crew: Crew) -> Standing:
     """Show progress until the sweep is made, or nobody works on it any more."""
     now, took_s = standing(database, sweep), 0.0
-    news, models = _News(), sweeps.count_models(database, sweep)
+    news, models = _News(), sweep_counts.count_models(database, sweep)
     with progress_shown(now) as show:
         while now.unmade and not crew.is_over():
             # A look at a million jobs takes a while: a tenth of the time at most.
@@ -160,8 +160,8 @@ def _follow(database: Database, sweep: Sweep, crew: Crew) -> Standing:
                 now = standing(database, sweep)
                 workers = list_workers(database)
                 if models > 1:
-                    models = sweeps.count_models(database, sweep)
-                others = sweeps.count_leased(database) - now.leased
+                    models = sweep_counts.count_models(database, sweep)
+                others = sweep_counts.count_leased(database) - now.leased
                 news.tell(workers)
                 is_stuck = not now.leased and _is_stuck(database, sweep, now, workers)
             except DatabaseError as exc:

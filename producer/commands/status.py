@@ -17,7 +17,7 @@ from producer.running.sweep_state import standing
 from producer.submission.opening import opened_to_read
 from storage.errors import DatabaseError, UsageError
 from storage.fleet.progress import count_by, list_workers, worked_s
-from storage.jobs import sweeps
+from storage.jobs import sweep_counts, sweeps
 from storage.jobs.claims import leased_owners
 from storage.jobs.sweeps import Sweep
 from storage.settings import read_settings
@@ -150,7 +150,7 @@ class _Question:
         height: int | None,
     ) -> Iterator["RenderableType"]:
         """Yield the table of sweeps, and below it what is left out or held up."""
-        counts = sweeps.count_all_states(database)
+        counts = sweep_counts.count_all_states(database)
         top, rest = status_screen.choose(chosen, counts)
         if self._names or self._shows_all:
             top, rest = list(chosen), []

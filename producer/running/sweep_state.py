@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from producer.display.amounts import images
 from producer.options import program
-from storage.jobs import sweeps
+from storage.jobs import sweep_counts, sweeps
 from storage.jobs.blocked_groups import Blocked, blocked_jobs
 from storage.jobs.completeness import Incomplete, find_incomplete
 from storage.jobs.sweeps import Sweep
@@ -58,8 +58,8 @@ class Standing:
 def standing(database: Database, sweep: Sweep) -> Standing:
     """Say how far a sweep is, and what it is by now."""
     now = sweeps.find_sweep(database, sweep.name) or sweep
-    counts = sweeps.count_states(database, sweep)
-    rate = sweeps.recent_rate(database, sweep)
+    counts = sweep_counts.count_states(database, sweep)
+    rate = sweep_counts.recent_rate(database, sweep)
     unmade = counts.get("pending", 0) + counts.get("leased", 0)
     return Standing(
         sweep=sweep.name,

@@ -14,7 +14,7 @@ from producer.spec.sweepfile import Spec
 from storage.broker.embedded import broker_url
 from storage.broker.queue import make_app, send, waiting
 from storage.job import PlannedJob
-from storage.jobs import blocked_groups, lifecycle, membership, sweeps
+from storage.jobs import blocked_groups, lifecycle, membership, sweep_counts, sweeps
 from storage.jobs.completeness import find_incomplete, note_complete
 from storage.jobs.sweeps import NORMAL_PRIORITY, Sweep
 from storage.settings import Settings
@@ -113,7 +113,7 @@ class Submission:
         self._priority = sweep.priority
         self._send(lifecycle.set_state(self._database, sweep, "active").woken)
         blocked_groups.lift_all(self._database)
-        stored = sweeps.count_states(self._database, sweep)
+        stored = sweep_counts.count_states(self._database, sweep)
         total = sum(stored.values())
         note = f"{sweep.name} goes on with the {images(total)} that are stored: {why}"
         return Submitted(

@@ -9,7 +9,8 @@ from sqlalchemy.engine import Connection
 
 from storage.job import PlannedJob
 from storage.jobs.membership import Known, find_known
-from storage.jobs.sweeps import Sweep, count_states
+from storage.jobs.sweep_counts import count_states
+from storage.jobs.sweeps import Sweep
 from storage.sql.database import Database
 from storage.sql.schema import sweep_jobs
 

@@ -12,7 +12,8 @@ from producer.commands.plan_report import describe_plan
 from producer.commands.submit import submit
 from producer.submission import confirmation
 from storage.jobs.results import record_done
-from storage.jobs.sweeps import Sweep, count_states, find_sweep
+from storage.jobs.sweep_counts import count_states
+from storage.jobs.sweeps import Sweep, find_sweep
 from storage.settings import Settings
 from storage.sql.database import Database
 from tests.builders import ENVIRONMENT, job_rows, make_result, take

@@ -19,7 +19,8 @@ from storage.fleet import registry
 from storage.fleet.registry import Entry
 from storage.jobs.claims import MAX_DEATHS, free_owner
 from storage.jobs.results import record_failure
-from storage.jobs.sweeps import count_states, find_sweep, retry
+from storage.jobs.sweep_counts import count_states
+from storage.jobs.sweeps import find_sweep, retry
 from storage.settings import Settings
 from storage.sql.database import Database, utc_now
 from storage.sql.schema import sweeps as sweeps_table

@@ -21,7 +21,8 @@ from storage.broker.queue import QUEUE, waiting
 from storage.errors import DatabaseError
 from storage.jobs import claims, membership
 from storage.jobs.completeness import Incomplete, find_incomplete, note_complete
-from storage.jobs.sweeps import count_states, find_sweep, save_sweep
+from storage.jobs.sweep_counts import count_states
+from storage.jobs.sweeps import find_sweep, save_sweep
 from storage.settings import Settings, read_settings
 from storage.sql import engines
 from storage.sql.database import Database, open_database

@@ -14,7 +14,8 @@ from storage.jobs.membership import (
     find_known,
 )
 from storage.jobs.results import record_done, record_failure
-from storage.jobs.sweeps import count_states, save_sweep
+from storage.jobs.sweep_counts import count_states
+from storage.jobs.sweeps import save_sweep
 from storage.sql.database import Database
 from storage.sql.schema import jobs, prompts, sweep_jobs
 from tests.builders import (

@@ -10,7 +10,8 @@ from storage.jobs import claims, lifecycle, sweeps
 from storage.jobs.lifecycle import JUDGED, SETTLE_ROWS, TOLERATED
 from storage.jobs.membership import add_jobs
 from storage.jobs.results import record_done, record_failure
-from storage.jobs.sweeps import Sweep, count_states, find_sweep
+from storage.jobs.sweep_counts import count_states
+from storage.jobs.sweeps import Sweep, find_sweep
 from storage.sql.database import Database
 from storage.sql.filters import Filter
 from storage.sql.schema import sweeps as sweeps_table

@@ -15,7 +15,8 @@ from storage.job import PlannedJob
 from storage.jobs import sweeps
 from storage.jobs.membership import MEMBER_ROWS, add_jobs, drop_absent, find_known
 from storage.jobs.results import record_done, record_failure
-from storage.jobs.sweeps import Sweep, count_states, save_sweep
+from storage.jobs.sweep_counts import count_states
+from storage.jobs.sweeps import Sweep, save_sweep
 from storage.sql.database import Database
 from storage.sql.model_places import DatabasePlaces
 from storage.sql.rows import job_columns, job_from_row

@@ -6,16 +6,14 @@ import pytest
 import sqlalchemy as sa
 
 from storage.jobs.results import record_done, record_failure
-from storage.jobs.sweeps import (
+from storage.jobs.sweep_counts import (
     Cost,
     count_states,
     failures,
-    find_sweep,
-    list_sweeps,
     measured_costs,
     recent_rate,
-    save_sweep,
 )
+from storage.jobs.sweeps import find_sweep, list_sweeps, save_sweep
 from storage.settings import Settings
 from storage.sql.database import Database, open_database, utc_now
 from storage.sql.schema import sweeps as table

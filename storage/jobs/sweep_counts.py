@@ -1,0 +1,128 @@
+"""Counts of jobs and sweeps, and what past images cost."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+from storage.jobs.sweeps import FAILED, UNMADE, Sweep
+from storage.sql.database import Database
+from storage.sql.schema import LEASED, RUNNABLE, jobs, models, results, sweep_jobs
+
+
+def count_states(database: Database, sweep: Sweep) -> dict[str, int]:
+    """Count a sweep's jobs by state; states without a job are left out."""
+    query = (
+        sa.select(jobs.c.state, sa.func.count())
+        .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
+        .where(sweep_jobs.c.sweep_id == sweep.id)
+        .group_by(jobs.c.state)
+    )
+    with database.read() as connection:
+        return dict(connection.execute(query).all())
+
+
+def count_models(database: Database, sweep: Sweep) -> int:
+    """Count the models that a sweep's unmade jobs need."""
+    query = (
+        sa.select(sa.func.count(sa.distinct(jobs.c.model_id)))
+        .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
+        .where(sweep_jobs.c.sweep_id == sweep.id, jobs.c.state.in_(UNMADE))
+    )
+    with database.read() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def count_all_states(database: Database) -> dict[int, dict[str, int]]:
+    """Count the jobs of every sweep by state, by the row of the sweep."""
+    query = (
+        sa.select(sweep_jobs.c.sweep_id, jobs.c.state, sa.func.count())
+        .join(jobs, jobs.c.id == sweep_jobs.c.job_id)
+        .group_by(sweep_jobs.c.sweep_id, jobs.c.state)
+    )
+    counts: dict[int, dict[str, int]] = {}
+    with database.read() as connection:
+        for sweep_id, state, count in connection.execute(query):
+            counts.setdefault(sweep_id, {})[state] = count
+    return counts
+
+
+def count_leased(database: Database) -> int:
+    """Count the jobs of all sweeps that workers have in hand."""
+    query = sa.select(sa.func.count()).select_from(jobs).where(LEASED)
+    with database.read() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def count_unmade(database: Database) -> int:
+    """Count the jobs that wait for a worker or are in the hands of one."""
+    query = sa.select(sa.func.count()).where(sa.or_(RUNNABLE, LEASED))
+    with database.read() as connection:
+        return int(connection.execute(query.select_from(jobs)).scalar_one())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What images of one kind cost so far, warm-ups left out.
+
+    Attributes:
+        evaluation_s: Seconds of a worker per evaluation of the model, all included.
+        image_bytes: Size of a file.
+    """
+
+    evaluation_s: float
+    image_bytes: float
+
+
+def measured_costs(database: Database) -> dict[tuple[str, str, int, int], Cost]:
+    """Return what past images cost, by model fingerprint, dtype, width and height."""
+    kind = (models.c.fingerprint, jobs.c.dtype, jobs.c.width, jobs.c.height)
+    seconds = sa.func.sum(results.c.total_s) / sa.func.sum(jobs.c.evaluations)
+    query = (
+        sa.select(*kind, seconds, sa.func.avg(results.c.size_bytes))
+        .join(jobs, jobs.c.model_id == models.c.id)
+        .join(results, results.c.job_id == jobs.c.id)
+        .where(~results.c.warm_up)
+        .group_by(*kind)
+    )
+    with database.read() as connection:
+        return {
+            tuple(row[:4]): Cost(evaluation_s=row[4], image_bytes=float(row[5]))
+            for row in connection.execute(query)
+        }
+
+
+def recent_rate(database: Database, sweep: Sweep, *, window_s: float = 60.0) -> float:
+    """Return the images a second that were finished for a sweep of late."""
+    since = datetime.now(UTC) - timedelta(seconds=window_s)
+    query = (
+        sa.select(sa.func.count())
+        .select_from(results)
+        .join(sweep_jobs, sweep_jobs.c.job_id == results.c.job_id)
+        .where(
+            sweep_jobs.c.sweep_id == sweep.id,
+            results.c.finished_at >= since.isoformat(timespec="microseconds"),
+        )
+    )
+    with database.read() as connection:
+        return float(connection.execute(query).scalar_one()) / window_s
+
+
+def failures(
+    database: Database, sweep: Sweep, *, limit: int = 3
+) -> list[tuple[str, int]]:
+    """Return the most frequent reasons for which a sweep's jobs failed, with counts."""
+    count = sa.func.count()
+    query = (
+        sa.select(jobs.c.error, count)
+        .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
+        .where(
+            sweep_jobs.c.sweep_id == sweep.id,
+            jobs.c.state.in_(FAILED),
+        )
+        .group_by(jobs.c.error)
+        .order_by(count.desc())
+        .limit(limit)
+    )
+    with database.read() as connection:
+        return list(connection.execute(query).all())
