@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# Try, test and measure on one GPU in about a quarter of an hour. The tables
-# come last.
+# Try, test and measure on one GPU in about a quarter of an hour. The tables come last.
 #
 #   benchmarks/gpu.sh [FOLDER]                all steps; a log of each in FOLDER
 #   STEPS="sweep eager" benchmarks/gpu.sh     some of them
-#   DEVICE=cpu MODEL=tiny LARGE=tiny JOBS=8 benchmarks/gpu.sh     a try without a GPU
+#   DEVICE=cpu MODEL=tiny LARGE=tiny JOBS=64 benchmarks/gpu.sh     a try without a GPU
 #
 # Each step has its time limit, and one that fails does not stop the others.
 # PYTHON is the interpreter that has the packages.

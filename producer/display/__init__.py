@@ -1,4 +1,4 @@
 """How answers look: tables, amounts, JSON lines, text that fits a terminal.
 
-Imports no other room of `producer`.
+Imports `storage`; no other room of `producer`.
 """

@@ -1,1 +1,4 @@
-"""From a spec to its jobs: what the values mean for each model, cell by cell."""
+"""From a spec to its jobs: what the values mean for each model, cell by cell.
+
+Imports `producer.models`, `spec` and `display`, and `storage`.
+"""

@@ -1,1 +1,4 @@
-"""What `nightsweep doctor` looks at, by where it is."""
+"""What `nightsweep doctor` and `nightsweep verify` look at, by where it is.
+
+Imports the rooms of `producer` from `expansion` and `running` down.
+"""

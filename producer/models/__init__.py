@@ -1,4 +1,4 @@
 """What a producer must know of a model, read from its files without torch.
 
-Imports `producer.spec.problems` and `storage`.
+Imports `producer.spec`, `producer.display` and `storage`.
 """

@@ -95,7 +95,7 @@ def embeds_guidance(configs: Configs) -> bool:
 
 
 def vae_factor(configs: Configs) -> int:
-    """Return the pixels per latent on a side: VAE blocks but the last halve.
+    """Return the pixels per latent on a side: every VAE block but the last halves it.
 
     8, that of nearly all, where it is not stated.
     """

@@ -1,4 +1,4 @@
 """A sweep under way: its workers on this machine, its pace, its progress.
 
-Imports `producer.display` and `storage`.
+Imports `producer.models`, `spec` and `display`, and `storage`.
 """

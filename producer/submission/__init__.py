@@ -1,4 +1,4 @@
 """From a sweep file to rows and messages: found, compared, asked about, stored.
 
-Imports `producer.spec`, `producer.expansion`, `producer.models` and `producer.display`.
+Imports the rooms of `producer` from `expansion` and `running` down.
 """

@@ -35,7 +35,7 @@ def make_app(redis_url: str, *, lease_s: float = LEASE_S) -> Celery:
     Args:
         redis_url: `redis+socket://...`, `redis://...` or `rediss://...`.
         lease_s: Seconds after which Redis gives a silent worker's message to
-            another; a worker must beat more often.
+            another; the heartbeat must come more often.
     """
     app = Celery("nightsweep", broker=redis_url, set_as_current=False)
     app.conf.update(

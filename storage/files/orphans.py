@@ -48,7 +48,7 @@ def check_files(
     for folder in FOLDERS:
         paths = list(_paths(images, folder))
         states = _states(database, folder) if paths else {}
-        unknown = (_nobodys(images, path, states) for path in paths)
+        unknown = (_find_orphan(images, path, states) for path in paths)
         found = [_judged(each, since_ns) for each in unknown if each]
         yield Checked(images=0, findings=found)
     names = filter(is_temporary, _names(str(images)))
@@ -104,7 +104,7 @@ def _states(database: Database, folder: str) -> dict[str, str]:
         return dict(connection.execute(query).all())
 
 
-def _nobodys(images: Path, path: str, states: Mapping[str, str]) -> Finding | None:
+def _find_orphan(images: Path, path: str, states: Mapping[str, str]) -> Finding | None:
     name = path.rpartition("/")[2]
     if _IMAGE.fullmatch(name):
         return _orphan(images, path, states)

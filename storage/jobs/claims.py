@@ -1,4 +1,4 @@
-"""Which worker makes which job: claims with a lease, beats, hand-backs.
+"""Which worker makes which job: claims with a lease, heartbeats, hand-backs.
 
 SQL is the truth. A message from Redis is a hint; a job runs only after its row went
 from `pending` to `leased` here, and it is done only when its row says so.
@@ -86,7 +86,7 @@ def claim(  # noqa: PLR0913 - each is a rule of the choice
     Args:
         database: Where the jobs are.
         owner: Who claims.
-        lease_s: Seconds that the claim lasts without a beat.
+        lease_s: Seconds that the claim lasts without a heartbeat.
         limit: Jobs at most.
         keys: The jobs to choose from, where no group is given.
         group: The group whose jobs to choose from.

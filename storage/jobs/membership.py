@@ -24,7 +24,7 @@ from storage.sql.schema import jobs, results, sweep_jobs, sweeps
 
 #: Names the advisory lock under which a producer changes members on PostgreSQL.
 ADD_LOCK = 7_326_118
-#: Sweeps whose members count.
+#: Sweeps that want their jobs.
 ACTIVE = sweeps.c.state == "active"
 #: The most urgent priority of the active sweeps that want a job; NULL if none does.
 BEST = (

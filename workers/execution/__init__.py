@@ -1,4 +1,4 @@
 """The jobs of one group, from claim to row: prefetch, results, heartbeat.
 
-Imports `workers.vitals` and `storage`; neither the engine nor the supervisor.
+Imports `workers.vitals`, `workers.devices` and `storage`; no other room of `workers`.
 """

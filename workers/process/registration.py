@@ -51,7 +51,7 @@ class Registration:
             try:
                 self._write_news()
             except Exception:
-                log.exception("A look failed.", extra={"action": "presence_failed"})
+                log.exception("A look failed.", extra={"action": "registration_failed"})
                 time.sleep(self._every_s)
             time.sleep(REGISTER_POLL_S)
 

@@ -1,4 +1,4 @@
 """The process beside the workers: it starts them, watches them, and repairs the queue.
 
-Imports `workers.vitals`, `workers.devices` and `storage`; never torch.
+Imports `workers.vitals`, `workers.devices` and `storage`; no other room of `workers`.
 """

@@ -1,4 +1,4 @@
-"""Errands: what may take long, done in a thread beside a loop that must not wait."""
+"""Background tasks: what may take long, in a thread beside a loop that never waits."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Upkeep: what a supervisor does with SQL and Redis, beside the loop over its workers.
+"""Maintenance: what a supervisor does with SQL and Redis beside its loop over workers.
 
 Either may be away for minutes. Nobody waits for it then: not the workers that are to
 be ended or started, and not whoever pressed Ctrl-C.
@@ -157,7 +157,7 @@ class Maintenance:
                 self._next_repair, time.monotonic() + REPAIR_RETRY_S
             )
         except Exception:
-            log.exception("Upkeep failed.", extra={"action": "upkeep_failed"})
+            log.exception("Maintenance failed.", extra={"action": "maintenance_failed"})
         else:
             outages.end(background)
             return answer

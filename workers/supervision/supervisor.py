@@ -213,8 +213,9 @@ class Supervisor:
         if is_unfit or (held and not is_jobs_fault):
             held = None  # what it held, or gave back, says nothing
         if code:
-            why = {"is_unfit": is_unfit, "is_loading": is_loading}
-            pause_s = child.backoff.begin(held, **why)
+            pause_s = child.backoff.begin(
+                held, is_unfit=is_unfit, is_loading=is_loading
+            )
         else:  # it was told to end; whoever did may do it again
             pause_s = child.backoff.begin_short()
         log.error(
