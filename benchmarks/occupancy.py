@@ -19,8 +19,6 @@ import report
 import workload
 
 from producer.commands.submit import submit
-from storage.broker.embedded import broker_url
-from storage.broker.queue import make_app
 from storage.files.images import ImageFolder
 from storage.host.worker_ids import my_name
 from storage.settings import Settings
@@ -39,13 +37,12 @@ of the sweep."""
 @contextmanager
 def context_of(settings: Settings) -> Iterator[Context]:
     """Yield what a worker process works with."""
-    app = make_app(broker_url(settings))
     owner = my_name()
-    with closing(open_database(settings.database_url)) as database, closing(app):
+    with closing(open_database(settings.database_url)) as database:
         yield Context(
             database=database,
             images=ImageFolder(settings.images),
-            heartbeat=Heartbeat(app, database, owner=owner, lease_s=settings.lease_s),
+            heartbeat=Heartbeat(database, owner=owner, lease_s=settings.lease_s),
             owner=owner,
             worker="cpu0",
             lease_s=settings.lease_s,

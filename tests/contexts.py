@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from celery import Celery
-
 from storage.files.images import ImageFolder
 from storage.settings import Settings
 from storage.sql.database import Database
@@ -13,14 +11,12 @@ from workers.execution.heartbeat import Heartbeat
 OWNER = "host:7:7"
 
 
-def make_context(
-    database: Database, app: Celery, settings: Settings, **changes: Any
-) -> Context:
+def make_context(database: Database, settings: Settings, **changes: Any) -> Context:
     """Make a context; `changes` are fields of `Context`."""
     values = {
         "database": database,
         "images": ImageFolder(settings.images),
-        "heartbeat": Heartbeat(app, database, owner=OWNER, lease_s=90),
+        "heartbeat": Heartbeat(database, owner=OWNER, lease_s=90),
         "owner": OWNER,
         "worker": "cpu0",
         "lease_s": 90.0,

@@ -146,7 +146,7 @@ def _choose_seats(*, gpus: str | None, device: str | None, **asked: Any) -> list
 def _supervise(
     settings: Settings, seats: Sequence[Seat], *, database: Database, **rules: Any
 ) -> Supervisor:
-    app = make_app(broker_url(settings), lease_s=settings.lease_s)
+    app = make_app(broker_url(settings))
     return Supervisor(
         seats,
         database=database,

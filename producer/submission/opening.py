@@ -58,7 +58,7 @@ def wake(
     if not groups or not (settings.redis_url or is_running(settings)):
         return
     url = settings.redis_url or socket_url(settings)
-    with closing(make_app(url, lease_s=settings.lease_s)) as app:
+    with closing(make_app(url)) as app:
         try:
             waiting(app)  # or Redis is away, as is known sooner so
             send(app, groups, priority=priority)

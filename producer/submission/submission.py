@@ -80,7 +80,7 @@ def submission_to(
     Raises:
         QueueError: Redis cannot be reached; nothing was stored.
     """
-    with closing(make_app(broker_url(where), lease_s=where.lease_s)) as app:
+    with closing(make_app(broker_url(where))) as app:
         waiting(app)  # so that a Redis that is away is known before a row is written
         yield Submission(database, app, where.images, progress)
 

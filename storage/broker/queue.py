@@ -1,7 +1,10 @@
 """The Celery app that producer and workers share, and what crosses Redis.
 
 Only JSON crosses, and only job keys: whoever can write to Redis can at most ask for
-jobs that SQL already holds. Redis may lose all of it; see `storage.jobs.claims`.
+jobs that SQL already holds. A message is a hint. It is gone from Redis as soon as a
+worker takes it, and Redis may lose all of them: leases in SQL say who makes a job, and
+every supervisor sends again what waits there without a message. See
+`storage.jobs.claims` and `workers.supervision.reconciler`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,11 +12,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
+from kombu import Exchange, Queue
 from kombu.exceptions import KombuError, OperationalError
 from redis.exceptions import RedisError
 
 from storage.errors import QueueError
-from storage.settings import LEASE_S, without_password
+from storage.settings import without_password
 
 #: The one task: make some jobs.
 MAKE = "nightsweep.make"
@@ -28,35 +32,44 @@ PIPELINE = 500
 #: Kombu keeps one Redis list per priority step.
 PRIORITY_STEPS = (0, 3, 6, 9)
 
+_TRANSPORT: dict[str, Any] = {
+    "priority_steps": list(PRIORITY_STEPS),
+    "queue_order_strategy": "priority",
+    "socket_timeout": 20,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+    "connect_retries_timeout": 60,
+    "global_keyprefix": PREFIX,
+    "client_name": "nightsweep",
+}
 
-def make_app(redis_url: str, *, lease_s: float = LEASE_S) -> Celery:
+
+def make_app(redis_url: str) -> Celery:
     """Make the Celery app for a broker.
 
     Args:
         redis_url: `redis+socket://...`, `redis://...` or `rediss://...`.
-        lease_s: Seconds after which Redis gives a silent worker's message to
-            another; the heartbeat must come more often.
     """
+    queue = Queue(QUEUE, Exchange(QUEUE), routing_key=QUEUE, no_ack=True)
     app = Celery("nightsweep", broker=redis_url, set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
-        task_acks_late=True,
-        task_reject_on_worker_lost=True,
-        worker_prefetch_multiplier=1,
         task_serializer="json",
         accept_content=["json"],
+        task_queues=[queue],
         task_default_queue=QUEUE,
         task_default_priority=5,
-        task_create_missing_queues=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # 100, the default, would end a night
         broker_channel_error_retry=True,  # a full disk is not the end
-        worker_cancel_long_running_tasks_on_connection_loss=False,
+        # No message waits for its acknowledgement, so this ends none. Off, it warns.
+        worker_cancel_long_running_tasks_on_connection_loss=True,
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_redirect_stdouts=False,
         worker_hijack_root_logger=False,
-        broker_transport_options=_transport_options(lease_s),
+        broker_transport_options=_TRANSPORT,
         task_publish_retry_policy={
             "max_retries": 60,
             "interval_start": 0.5,
@@ -153,21 +166,3 @@ def _send_pipelined(
                 argsrepr="",
                 kwargsrepr="",
             )
-
-
-def _transport_options(lease_s: float) -> dict[str, Any]:
-    return {
-        "visibility_timeout": lease_s,
-        "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 1,
-        "unacked_mutex_expire": 10,
-        "priority_steps": list(PRIORITY_STEPS),
-        "queue_order_strategy": "priority",
-        "socket_timeout": 20,
-        "socket_connect_timeout": 5,
-        "socket_keepalive": True,
-        "health_check_interval": 10,
-        "connect_retries_timeout": 60,
-        "global_keyprefix": PREFIX,
-        "client_name": "nightsweep",
-    }

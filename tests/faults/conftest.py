@@ -15,7 +15,7 @@ from tests.faults.server import RedisServer
 from tests.postgresql import Server
 from tests.processes import ROOT, wait_until
 
-#: Seconds after which silence frees a job and a message: on a busy machine a worker may
+#: Seconds after which silence frees a job: on a busy machine a worker may
 #: be silent for seconds. `Night.end_leases` has them end sooner.
 LEASE_S = 30
 

@@ -189,14 +189,13 @@ class Night:
             return set(connection.execute(query).scalars())
 
     def end_leases(self) -> None:
-        """Have all leases end now, in SQL and Redis, as when time has passed.
+        """Have all leases end now, as when time has passed.
 
         Who is alive and has work in hand loses it too: end the dead's only.
         """
         ended = sa.update(jobs).where(jobs.c.state == "leased").values(lease_until=1.0)
         with self.database.write() as connection:
             connection.execute(ended)
-        self.redis.end_leases()
 
     def states(self) -> Counter[str]:
         """Count the jobs by state."""
@@ -264,8 +263,7 @@ class Night:
         assert not states["leased"]
         assert self._effects() == {"done": {1: done}, "result": {1: done}}
         self._check_images(done)
-        # A killed worker's message comes back when its lease ends, and finds no job.
-        self.redis.end_leases()
+        # The last messages find no job.
         if any(self.redis.left().values()) and not self.workers():
             # The workers ended before they took the last one.
             with self.working():

@@ -95,13 +95,6 @@ class RedisServer:
         with self.client() as client:
             return int(client.client_kill_filter(_type="normal", skipme=True))
 
-    def end_leases(self) -> None:
-        """Have every message that a worker holds go back to the queue soon."""
-        index = f"{PREFIX}unacked_index"
-        with self.client() as client:
-            for tag in client.zrange(index, 0, -1):
-                client.zadd(index, {tag: 1.0}, xx=True)
-
     def left(self) -> dict[str, int]:
         """Count what is left of the queue: its keys, and how many entries each has."""
         with self.client() as client:

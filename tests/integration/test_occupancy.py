@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from celery import Celery
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from producer.models.cards import describe
@@ -99,7 +98,7 @@ def mix(count: int) -> list[PlannedJob]:
     [pytest.param(16, 0.97, marks=pytest.mark.slow), (64, 0.93)],
 )
 def test_a_batch_is_full_from_the_first_job_of_a_mixed_sweep_to_the_last(
-    database: Database, app: Celery, settings: Settings, width: int, least: float
+    database: Database, settings: Settings, width: int, least: float
 ) -> None:
     planned = mix(JOBS)
     submit(database, planned)
@@ -110,7 +109,7 @@ def test_a_batch_is_full_from_the_first_job_of_a_mixed_sweep_to_the_last(
         widths=Widths(width),
     )
     turn = Turn(
-        context=make_context(database, app, settings),
+        context=make_context(database, settings),
         painter=Unhurried(painter, database),
     )
     turn.take([planned[0].job.key])

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from celery import Celery
 from PIL import Image
 
 from storage.errors import DatabaseError, DeviceError, JobError
@@ -48,7 +47,7 @@ Open = Callable[..., Any]
 
 
 @pytest.fixture
-def opened(database: Database, app: Celery, settings: Settings) -> Open:
+def opened(database: Database, settings: Settings) -> Open:
     """Give what opens a feed, with its finisher, for the group of `SMALL`."""
 
     @contextmanager
@@ -58,7 +57,7 @@ def opened(database: Database, app: Celery, settings: Settings) -> Open:
         is_over: Callable[[], bool] = lambda: False,
         **changes: Any,
     ) -> Iterator[Prefetch]:
-        context = make_context(database, app, settings, **changes)
+        context = make_context(database, settings, **changes)
         recent = recent or Recent()
         writer = ResultWriter(context, recent)
         prefetch = Prefetch(

@@ -143,12 +143,6 @@ def test_an_error_names_redis_and_hides_the_password() -> None:
     app.close()
 
 
-def test_a_lease_is_how_long_a_silent_worker_keeps_its_message(app: Celery) -> None:
-    assert app.conf.broker_transport_options["visibility_timeout"] == 90
-    short = make_app("redis://host/0", lease_s=7)
-    assert short.conf.broker_transport_options["visibility_timeout"] == 7
-
-
 @pytest.mark.parametrize("count", [1, MESSAGE_KEYS])
 def test_a_worker_accepts_what_a_producer_sends(count: int) -> None:
     assert valid_keys(keys_from(0, count=count)) == keys_from(0, count=count)

@@ -168,9 +168,9 @@ def test_the_recipe_for_tls_and_least_rights_works(
             tree = [psutil.Process(supervisor.pid), *workers_of(supervisor)]
             assert len(tree) == 2
             shown = [word for process in tree for word in process.cmdline()]
-            tree[1].kill()  # its message is given to the next one
+            tree[1].kill()  # its jobs are given to the next one
             wait_until(lambda: set(states(database).values()) == {"done"})
-            wait_until(lambda: not admin.hlen("nightsweep:unacked"))
+            wait_until(lambda: waiting(app) == 0)
             refused = [each for each in admin.acl_log() if each["object"] != "setinfo"]
             assert refused == []
             assert_least_rights(recipe)

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from celery import Celery
 from PIL import Image
 from sqlalchemy.engine import Connection
 
@@ -88,15 +87,15 @@ def line(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
 
 
 @pytest.fixture
-def make(app: Celery, database: Database, settings: Settings) -> Callable[..., Context]:
+def make(database: Database, settings: Settings) -> Callable[..., Context]:
     """Give what makes the kit of a worker by its owner's name."""
 
     def make_worker(
         owner: str, *, reached: Database = database, lease_s: float = 90, **changes: Any
     ) -> Context:
-        heartbeat = Heartbeat(app, reached, owner=owner, lease_s=lease_s)
+        heartbeat = Heartbeat(reached, owner=owner, lease_s=lease_s)
         return make_context(
-            reached, app, settings, owner=owner, heartbeat=heartbeat, **changes
+            reached, settings, owner=owner, heartbeat=heartbeat, **changes
         )
 
     return make_worker

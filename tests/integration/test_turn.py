@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from celery import Celery
-from celery.exceptions import Reject
 from celery.worker import state
 from PIL import Image
 
+from storage.broker.queue import waiting
 from storage.errors import DatabaseError, DeviceError, UnfitError
 from storage.files.images import ImageFolder
 from storage.fleet.progress import list_workers
@@ -41,7 +41,6 @@ from tests.stand_in import StandIn
 from tests.unit.test_registry import ENTRY
 from tests.work import Unhurried
 from workers.execution import context as context_module
-from workers.execution import heartbeat as heartbeat_module
 from workers.execution import prefetch as prefetch_module
 from workers.execution import turn as turn_module
 from workers.execution.heartbeat import Heartbeat
@@ -50,6 +49,7 @@ from workers.painting import Painter, StoppedError, Work
 from workers.process import registration as registration_module
 from workers.process.registration import Registration
 from workers.process.tasks import _take, register, should_stop
+from workers.supervision.reconciler import reconcile
 from workers.vitals import phases
 from workers.vitals import reports as reports_module
 from workers.vitals.exits import EXIT_UNFIT
@@ -64,11 +64,9 @@ OTHER_MODEL = replace(SHAPES, fingerprint="1" * 32)
 
 
 @pytest.fixture
-def make_turn(
-    database: Database, app: Celery, settings: Settings
-) -> Callable[..., Turn]:
+def make_turn(database: Database, settings: Settings) -> Callable[..., Turn]:
     def make(painter: Painter | None = None, **changes: Any) -> Turn:
-        context = make_context(database, app, settings, **changes)
+        context = make_context(database, settings, **changes)
         return Turn(context=context, painter=painter or StandIn())
 
     return make
@@ -301,9 +299,7 @@ def test_errors_in_a_row_are_the_machines_and_end_the_worker(
 ) -> None:
     submit(database, plan_seeds(*range(7), prompt=prompt, **SMALL))
     monkeypatch.setattr(state, "should_stop", None)
-    with pytest.raises(Reject) as caught:
-        _take(make_turn(StandIn(width=width)), keys_of(database))
-    assert caught.value.requeue
+    _take(make_turn(StandIn(width=width)), keys_of(database))
     assert state.should_stop == EXIT_UNFIT
     assert should_stop()
     found = list(states(database).values())
@@ -410,13 +406,14 @@ def test_nothing_is_left_leased_when_a_group_proves_unfit_half_way(
     assert {state for state, _ in found.values()} <= {"pending", "done"}
 
 
-def test_a_stopped_turn_gives_its_message_back(
-    make_turn: Callable[..., Turn], database: Database
+def test_a_stopped_turn_gives_its_jobs_back(
+    make_turn: Callable[..., Turn], database: Database, app: Celery
 ) -> None:
     submit(database, plan_seeds(0, **SMALL))
-    with pytest.raises(Reject) as caught:
-        _take(make_turn(should_stop=lambda: True), keys_of(database))
-    assert caught.value.requeue
+    _take(make_turn(should_stop=lambda: True), keys_of(database))
+    assert states(database) == {0: "pending"}
+    reconcile(database, app)
+    assert waiting(app) == 1, "another worker is woken"
 
 
 def test_a_full_disk_is_waited_out(
@@ -459,40 +456,26 @@ def test_an_outage_can_be_stopped(
 
 
 def test_a_job_that_somebody_else_was_given_is_not_begun(
-    make_turn: Callable[..., Turn], database: Database, app: Celery
+    make_turn: Callable[..., Turn], database: Database
 ) -> None:
     submit(database, plan_seeds(0, 1, **SMALL))
-    heartbeat = Heartbeat(app, database, owner=OWNER, lease_s=90)
+    heartbeat = Heartbeat(database, owner=OWNER, lease_s=90)
     heartbeat.has_lost = lambda job_id: job_id == 1  # type: ignore[method-assign]
     painter = StandIn()
     make_turn(painter, heartbeat=heartbeat).take(keys_of(database))
     assert painter.painted == keys_of(database)[1:]
 
 
-def scores(client: Any) -> dict[bytes, float]:
-    return dict(client.zrange("unacked_index", 0, -1, withscores=True))
-
-
-def test_a_beat_keeps_the_message_and_tells_of_lost_jobs(
-    database: Database, app: Celery, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(heartbeat_module, "BEATS_PER_LEASE", 1800)
+def test_a_heartbeat_keeps_leases_and_tells_of_lost_jobs(database: Database) -> None:
     submit(database, plan_seeds(0, 1, **SMALL))
     ids = [claim.id for claim in take(database, OWNER, group=GROUP, lease_s=90)]
     leases = [row.lease_until for row in job_rows(database)]
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE jobs SET owner='host:8:8' WHERE id=2")
-    heartbeat = Heartbeat(app, database, owner=OWNER, lease_s=180)
-    with app.connection_for_write() as connection:
-        client = connection.default_channel.client
-        client.zadd("unacked_index", {"other": 1.0})
-        heartbeat.hold(*ids)
-        with heartbeat.during("tag"):
-            wait_until(lambda: heartbeat.has_lost(2))
-            for _ in range(2):
-                client.zadd("unacked_index", {"tag": 1.0})
-                wait_until(lambda: scores(client)[b"tag"] > 1.0)
-        assert scores(client)[b"other"] == 1.0
+    heartbeat = Heartbeat(database, owner=OWNER, lease_s=180)
+    heartbeat.hold(*ids)
+    with heartbeat.during():
+        wait_until(lambda: heartbeat.has_lost(2))
     assert (heartbeat.has_lost(1), heartbeat.has_lost(2)) == (False, True)
     later = [row.lease_until for row in job_rows(database)]
     assert later[0] > leases[0] + 60
@@ -502,10 +485,10 @@ def test_a_beat_keeps_the_message_and_tells_of_lost_jobs(
 
 
 @pytest.mark.databases("sqlite")
-def test_no_error_ends_a_beat(
-    database: Database, app: Celery, monkeypatch: pytest.MonkeyPatch
+def test_no_error_ends_a_heartbeat(
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heartbeat = Heartbeat(app, database, owner=OWNER, lease_s=0.1)
+    heartbeat = Heartbeat(database, owner=OWNER, lease_s=0.1)
     tried: list[int] = []
 
     def fail() -> None:
@@ -513,7 +496,7 @@ def test_no_error_ends_a_beat(
         raise MemoryError
 
     monkeypatch.setattr(heartbeat, "_keep_leases", fail)
-    with heartbeat.during("tag"):
+    with heartbeat.during():
         wait_until(lambda: len(tried) > 1)
 
 
@@ -586,29 +569,13 @@ def test_no_error_ends_the_reports(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.databases("sqlite")
-def test_leases_are_kept_while_redis_is_away(
-    database: Database, settings: Settings, app: Celery
-) -> None:
-    submit(database, plan_seeds(0, **SMALL))
-    ids = [claim.id for claim in take(database, OWNER, group=GROUP, lease_s=1.0)]
-    before = job_rows(database)[0].lease_until
-    with app.connection_for_write() as connection:
-        connection.default_channel.client.shutdown(nosave=True)
-    heartbeat = Heartbeat(app, database, owner=OWNER, lease_s=60)
-    heartbeat.hold(*ids)
-    heartbeat._heartbeat("tag")
-    assert job_rows(database)[0].lease_until > before + 30
-
-
-@pytest.mark.databases("sqlite")
 def test_the_task_takes_keys_and_discards_what_is_none(
     make_turn: Callable[..., Turn], database: Database, app: Celery
 ) -> None:
     submit(database, plan_seeds(0, **SMALL))
-    heartbeat = Heartbeat(app, database, owner=OWNER, lease_s=90)
+    heartbeat = Heartbeat(database, owner=OWNER, lease_s=90)
     register(app, make_turn(heartbeat=heartbeat), heartbeat)
     task = app.tasks["nightsweep.make"]
-    task.push_request(properties={"delivery_tag": "tag"})
     task.run(["../../etc/passwd"])
     task.run({"keys": []})
     assert states(database) == {0: "pending"}

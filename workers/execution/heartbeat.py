@@ -1,14 +1,10 @@
-"""The beat: a thread that keeps a worker's message and leases while it works."""
+"""The heartbeat: a thread that keeps a worker's leases while it works."""
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from celery import Celery
-
-from storage.broker.queue import redis_client
 from storage.errors import NightsweepError, WrongPlaceError
 from storage.jobs import claims
 from storage.jobs.claims import BEATS_PER_LEASE
@@ -23,27 +19,22 @@ SURE = 0.5
 
 
 class Heartbeat:
-    """Tells Redis and SQL, every few seconds, that the work in hand goes on.
+    """Tells SQL, every few seconds, that the jobs in hand go on.
 
-    One per worker process; `held` is the set of job ids in hand.
+    One per worker process.
     """
 
-    def __init__(
-        self, app: Celery, database: Database, *, owner: str, lease_s: float
-    ) -> None:
-        """Take what the beat talks to; it starts with the first message.
+    def __init__(self, database: Database, *, owner: str, lease_s: float) -> None:
+        """Begin with no job in hand.
 
         Args:
-            app: Whose messages are kept.
             database: Where the leases are.
             owner: This worker's name in them.
             lease_s: Seconds that a lease lasts.
         """
-        self._app = app
         self._database = database
         self._owner = owner
         self._lease_s = lease_s
-        self._leases = f"{owner} leases"
         self._lock = threading.Lock()
         self._asking = threading.Lock()
         #: When their leases began last, at the earliest.
@@ -51,11 +42,11 @@ class Heartbeat:
         self._lost: set[int] = set()
 
     @contextmanager
-    def during(self, delivery_tag: str | None) -> Iterator[None]:
-        """Beat while the block runs, for the message with that tag."""
+    def during(self) -> Iterator[None]:
+        """Keep the leases of the jobs in hand while the block runs."""
         ended = threading.Event()
         thread = threading.Thread(
-            target=self._run, args=(delivery_tag, ended), name="heartbeat", daemon=True
+            target=self._run, args=(ended,), name="heartbeat", daemon=True
         )
         thread.start()
         is_over = False
@@ -65,7 +56,7 @@ class Heartbeat:
         finally:
             ended.set()
             thread.join()
-            outages.end(self._leases, is_over=is_over)
+            outages.end(self, is_over=is_over)
 
     def hold(self, *ids: int) -> None:
         """Keep the leases of these jobs too, from now on."""
@@ -110,33 +101,23 @@ class Heartbeat:
         elapsed_s = clocks.seconds_between(since, clocks.now())
         return elapsed_s > SURE * self._lease_s
 
-    def _run(self, delivery_tag: str | None, ended: threading.Event) -> None:
+    def _run(self, ended: threading.Event) -> None:
         while True:
-            self._heartbeat(delivery_tag)
+            self._beat()
             if ended.wait(self._lease_s / BEATS_PER_LEASE):
                 return
 
-    def _heartbeat(self, delivery_tag: str | None) -> None:
-        # Each by itself: leases are kept while Redis is away, and the other way round.
-        self._try(self._keep_leases, who=self._leases)
-        if delivery_tag:
-            self._try(lambda: self._keep_message(delivery_tag), who=outages.REDIS)
-
-    def _try(self, act: Callable[[], None], *, who: str) -> None:
+    def _beat(self) -> None:
         try:
-            act()
+            self._keep_leases()
         except WrongPlaceError:
             pass  # no outage; the painter's thread meets it too, and says so
         except NightsweepError as exc:
-            outages.begin(who, exc)
+            outages.begin(self, exc)
         except Exception:  # whatever it is, leases are not lost for it
-            log.exception("A beat failed.", extra={"action": "beat_failed"})
+            log.exception("A heartbeat failed.", extra={"action": "beat_failed"})
         else:
-            outages.end(who)
-
-    def _keep_message(self, delivery_tag: str) -> None:
-        with redis_client(self._app) as client:
-            client.zadd("unacked_index", {delivery_tag: time.time()}, xx=True)
+            outages.end(self)
 
     def _keep_leases(self) -> None:
         with self._lock:

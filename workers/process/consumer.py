@@ -1,11 +1,10 @@
 """The part of a Celery worker that holds its connection to Redis."""
 
 import time
-import warnings
 from contextlib import ExitStack
 from typing import Any
 
-from celery.exceptions import CPendingDeprecationWarning
+from celery import bootsteps
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 from redis.exceptions import ResponseError
@@ -15,6 +14,8 @@ from workers.vitals import outages, phases
 
 #: Seconds between two attempts to reach Redis.
 RECONNECT_S = 1.0
+#: Seconds that a request for a message stands before Redis counts as back.
+STANDS_S = 2.0
 
 
 class PatientConsumer(Consumer):
@@ -23,7 +24,7 @@ class PatientConsumer(Consumer):
     Celery's own tries to reach Redis ever more seldom, until it is every half minute,
     and logs each attempt as an error. The outage ends when Redis gives a message, or
     when a request for one has stood for a while: see `workers.process.tasks` and
-    `workers.process.late_acks`.
+    `EndOfOutage`.
     """
 
     def ensure_connected(self, conn: Any) -> Any:
@@ -52,11 +53,7 @@ class PatientConsumer(Consumer):
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Likewise; Celery closes what is broken."""
         self._pause(exc)
-        # About cancelling the turn in hand then: claims make that needless.
-        with warnings.catch_warnings(
-            action="ignore", category=CPendingDeprecationWarning
-        ):
-            super().on_connection_error_after_connected(exc)
+        super().on_connection_error_after_connected(exc)
 
     def _pause(self, exc: Exception) -> None:
         if isinstance(exc, ResponseError):
@@ -65,6 +62,29 @@ class PatientConsumer(Consumer):
             error = _begin(self.app, exc)
             with phases.during(phases.WAITING, str(error)):
                 time.sleep(RECONNECT_S)
+
+
+class EndOfOutage(bootsteps.StartStopStep):
+    """Tell that Redis is back, once it has not refused a request for a while.
+
+    An error would have ended the connection, and the timer with it.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        """Take Celery's consumer; the step starts with each connection."""
+        super().__init__(consumer, **options)
+        self._timer: Any = None
+
+    def start(self, consumer: Any) -> None:
+        """Wait for a while."""
+        self._timer = consumer.timer.call_after(STANDS_S, outages.end, (outages.REDIS,))
+
+    def stop(self, _consumer: Any) -> None:
+        """Wait no more: the connection ends."""
+        if self._timer:
+            self._timer.cancel()
 
 
 def _begin(app: Any, exc: Exception) -> Exception:

@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 from celery import Celery
-from celery.exceptions import Reject, SecurityWarning
+from celery.exceptions import SecurityWarning
 
 from storage.broker.embedded import broker_url
 from storage.broker.queue import make_app
@@ -37,8 +37,7 @@ from workers.execution.context import Answer, Context, patiently
 from workers.execution.heartbeat import Heartbeat
 from workers.execution.turn import Turn
 from workers.painting import Painter
-from workers.process.consumer import PatientConsumer
-from workers.process.late_acks import LateAcks
+from workers.process.consumer import EndOfOutage, PatientConsumer
 from workers.process.pool import TaskPool
 from workers.process.registration import Registration
 from workers.process.tasks import register, should_stop
@@ -98,13 +97,13 @@ def main(peers: int, report: int | None, **seat: Any) -> None:
 
 def _prepare(settings: Settings, seat: Seat, *, peers: int, recent: Recent) -> Celery:
     """Make all that a worker needs; wait for the database and Redis if need be."""
-    app = make_app(_patiently(lambda: broker_url(settings)), lease_s=settings.lease_s)
+    app = make_app(_patiently(lambda: broker_url(settings)))
     database = _patiently(lambda: open_database(settings.database_url))
     owner = my_name()
     every_s = settings.lease_s / BEATS_PER_LEASE
     Registration(database, _entry(seat, owner), recent, every_s=every_s).start()
     folder = _patiently(lambda: take_folder(database, settings.images))
-    heartbeat = Heartbeat(app, database, owner=owner, lease_s=settings.lease_s)
+    heartbeat = Heartbeat(database, owner=owner, lease_s=settings.lease_s)
     context = Context(
         database=database,
         images=ImageFolder(settings.images, WantedFreeSpace(database), folder.id),
@@ -149,7 +148,7 @@ def _entry(seat: Seat, owner: str) -> Entry:
 
 
 def _serve(app: Celery, name: str) -> int:
-    app.steps["consumer"].add(LateAcks)
+    app.steps["consumer"].add(EndOfOutage)
     worker = _deaf_to_hangups(app)(
         hostname=f"{name}@{os.getpid()}",
         pool=TaskPool,
@@ -222,17 +221,10 @@ def _configure_logging(settings: Settings, name: str) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[file, loud])
     for package in ("workers", "storage"):
         logging.getLogger(package).setLevel(logging.INFO)
-    # A hand-back is how a worker stops, and a late acknowledgement is made up for:
-    # no errors worth a traceback. That a container runs as root is its own affair.
-    logging.getLogger("celery.app.trace").addFilter(_is_no_hand_back)
-    logging.getLogger("celery.worker.request").setLevel(logging.CRITICAL + 1)
     # `PatientConsumer` says what it waits for, once.
     logging.getLogger("celery.worker.consumer.consumer").setLevel(logging.CRITICAL + 1)
+    # That a container runs as root is its own affair.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-
-
-def _is_no_hand_back(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], Reject))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """What comes in: of a message, nothing but its argument reaches Celery.
 
 Celery trusts its broker. Whoever can write to Redis could name another task of its,
-have callbacks run, have a message held back for years, or end worker after worker with
-what is no message at all: it goes back to the queue when its worker dies.
+have callbacks run, have a message held back for years, or end a worker with what is no
+message at all.
 """
 
 import base64
@@ -64,6 +64,9 @@ def rewritten(raw: object) -> dict[str, Any]:
 class _NewMessage(Message):
     def __init__(self, payload: object, channel: Any = None, **kwargs: Any) -> None:
         super().__init__(rewritten(payload), channel=channel, **kwargs)
+
+    def ack(self, multiple: bool = False) -> None:
+        """Do nothing: what is here is gone from Redis already."""
 
 
 def _read(read: Callable[..., object], **options: Any) -> object:

@@ -1,4 +1,4 @@
-"""Celery's solo pool, mended: a second Ctrl-C hands the running message back."""
+"""Celery's solo pool, mended: a second Ctrl-C ends the worker."""
 
 from typing import Any, NoReturn
 
@@ -10,9 +10,9 @@ class TaskPool(solo.TaskPool):
     """Runs tasks in the main thread, where CUDA wants to be.
 
     The stock pool raises `NotImplementedError` inside the task when the worker is
-    told to stop at once; that counts as a failed task, and its message is lost.
+    told to stop at once: the task fails, and the worker goes on.
     """
 
     def terminate_job(self, _pid: int, _signal: Any = None) -> NoReturn:
-        """End the worker; the message in hand goes back to the queue."""
+        """End the worker; its supervisor frees the jobs in hand."""
         raise WorkerTerminate(1)

@@ -2,10 +2,8 @@
 
 import logging
 import re
-from typing import Any
 
 from celery import Celery
-from celery.exceptions import Reject
 from celery.worker import state
 
 from storage.broker.queue import MAKE, MESSAGE_KEYS
@@ -25,14 +23,14 @@ def register(app: Celery, turn: Turn, heartbeat: Heartbeat) -> None:
     """Give `app` the task that makes jobs with `turn`."""
     app.steps["consumer"].add(MessageFilter)
 
-    @app.task(name=MAKE, bind=True, shared=False)
-    def make(task: Any, keys: object) -> None:
+    @app.task(name=MAKE, shared=False)
+    def make(keys: object) -> None:
         outages.end(outages.REDIS)
         known = valid_keys(keys)
         if not known:
             log.warning("Discarded a malformed message.", extra={"action": "discarded"})
             return
-        with heartbeat.during(task.request.properties.get("delivery_tag")):
+        with heartbeat.during():
             _take(turn, known)
 
 
@@ -50,17 +48,13 @@ def should_stop() -> bool:
 
 
 def _take(turn: Turn, keys: list[str]) -> None:
+    """Take a turn. What it leaves unmade is pending in SQL, and is sent again."""
     try:
         turn.take(keys)
-    except StoppedError as exc:
-        raise _handed_back() from exc
+    except StoppedError:
+        log.info("Handed back what was in hand.", extra={"action": "handed_back"})
     except (DeviceError, WrongPlaceError) as exc:
         log.error("%s", exc, extra={"action": "worker_unfit"})  # noqa: TRY400 - a sentence
         is_device = isinstance(exc, DeviceError)
         code = EXIT_UNFIT if is_device else EXIT_WRONG_PLACE
         state.should_stop = code  # type: ignore[assignment]
-        raise _handed_back() from exc
-
-
-def _handed_back() -> Reject:
-    return Reject("handed back", requeue=True)

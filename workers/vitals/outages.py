@@ -16,7 +16,7 @@ class _Outage:
     who: set[Hashable] = field(default_factory=set)
 
 
-#: Who waits for Redis: the process as a whole, in a turn and between two.
+#: Who waits for Redis: the process as a whole, between two turns.
 REDIS = "Redis"
 
 _lock = threading.Lock()
