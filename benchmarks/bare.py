@@ -43,7 +43,7 @@ class Listed:
         self.kept = 0
         self._left = deque(jobs)
         self._room = threading.BoundedSemaphore(WIDTHS_IN_HAND * width)
-        self._developer = ThreadPoolExecutor(1)
+        self._fetcher = ThreadPoolExecutor(1)
         self._made: list[Future[None]] = []
 
     @property
@@ -69,11 +69,11 @@ class Listed:
         """See `workers.painting.Work`."""
         return self._left.popleft() if self._left else None
 
-    def keep(self, job: Job, develop: Callable[[], Painting]) -> None:
+    def keep(self, job: Job, fetch: Callable[[], Painting]) -> None:
         """See `workers.painting.Work`."""
         self.kept += 1
         self._room.acquire()
-        self._made.append(self._developer.submit(self._develop, job, develop))
+        self._made.append(self._fetcher.submit(self._fetch, job, fetch))
 
     def fail(self, job: Job, error: JobError) -> None:
         """See `workers.painting.Work`."""
@@ -85,13 +85,13 @@ class Listed:
 
     def finish(self) -> None:
         """Wait for the last picture."""
-        self._developer.shutdown()
+        self._fetcher.shutdown()
         for made in self._made:
             made.result()
 
-    def _develop(self, job: Job, develop: Callable[[], Painting]) -> None:
+    def _fetch(self, job: Job, fetch: Callable[[], Painting]) -> None:
         try:
-            develop()
+            fetch()
         finally:
             self._room.release()
         self.times.append(time.time())

@@ -76,11 +76,13 @@ class Batches:
         """Return seconds a step of a batch of these jobs in slots."""
         slots = Slots(
             self._starter,
+            jobs,
+            Nothing(),
             width=len(jobs),
             finish=lambda _slot, _latents: None,
             tally=Tally(),
         )
-        return self._time(lambda: slots.run(jobs, Nothing())) / jobs[0].steps
+        return self._time(slots.run) / jobs[0].steps
 
     def time_ordinary(self, jobs: Sequence[Job]) -> float:
         """Return seconds a step of the pipeline's own batch of these jobs."""

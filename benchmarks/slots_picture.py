@@ -147,8 +147,9 @@ def main() -> None:
     starter = Starter(family, dict(pipe.scheduler.config))
     tally = Tally()
     queue = Queue(make_jobs(), tally)
-    slots = Slots(starter, width=WIDTH, finish=queue.finish, tally=tally)
-    slots.run((), queue)
+    Slots(
+        starter, [queue.take()], queue, width=WIDTH, finish=queue.finish, tally=tally
+    ).run()
     Path(sys.argv[1]).write_text(draw(queue.bars, tally.calls))
     print(f"{tally.calls} calls, {tally.occupancy:.2f} of the rows in use")
 

@@ -20,7 +20,7 @@ from workers.engine.families import FAMILIES, Texts
 from workers.engine.loading import mend_clip_skip
 from workers.engine.pipelines import DTYPES
 from workers.engine.slot import Slot, Starter
-from workers.engine.slots import Slots, Tally
+from workers.engine.slots import Slots, Source, Tally
 from workers.engine.texts import TextCache
 
 PROMPTS = ("a cat", "two dogs", "a green square", "red", "a blue circle")
@@ -117,9 +117,17 @@ class Bench:
         self.clock = Clock(device)
         self.tally = Tally()
 
-    def slots(self, width: int, finish: Callable[[Slot, torch.Tensor], None]) -> Slots:
-        """Make a batch that nothing is in."""
-        return Slots(self.starter, width=width, finish=finish, tally=self.tally)
+    def slots(
+        self,
+        jobs: Sequence[Job],
+        source: Source,
+        width: int,
+        finish: Callable[[Slot, torch.Tensor], None],
+    ) -> Slots:
+        """Make a batch for these jobs, and what the source gives after them."""
+        return Slots(
+            self.starter, jobs, source, width=width, finish=finish, tally=self.tally
+        )
 
     def mixed(
         self, jobs: Iterable[Job], width: int, *, check: Callable[[], None] = go_on
@@ -134,7 +142,7 @@ class Bench:
 
         basket = Basket(*jobs, check=check)
         with torch.no_grad(), self.family.decoding():
-            self.slots(width, finish).run(basket.gather(width), basket)
+            self.slots(basket.gather(width), basket, width, finish).run()
         assert not basket.waiting
         assert not basket.in_hand
         for *_, decoded in done:

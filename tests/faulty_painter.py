@@ -21,7 +21,7 @@ from storage.errors import DeviceError, UnfitError
 from storage.job import Job
 from storage.settings import read_settings
 from tests import stand_in
-from workers.execution.result_writer import Develop
+from workers.execution.result_writer import Fetch
 from workers.painting import Painting, Work
 from workers.vitals import phases
 
@@ -56,9 +56,9 @@ class _FaultyWork:
         _misbehave(jobs)
         return jobs
 
-    def keep(self, job: Job, develop: Develop) -> None:
+    def keep(self, job: Job, fetch: Fetch) -> None:
         def slowly() -> Painting:
-            painting = develop()
+            painting = fetch()
             return (
                 replace(painting, image=_Frozen()) if is_there("frozen") else painting
             )

@@ -57,7 +57,7 @@ def check_a_batch_is_halved(
 def _run(painter: TorchPainter, jobs: list[Job]) -> Basket:
     basket = Basket(*jobs)
     painter.paint(basket)
-    basket.develop()
+    basket.fetch()
     assert not basket.waiting
     assert not basket.in_hand
     assert not basket.failures

@@ -2,7 +2,7 @@
 
 The prompt says what it does: `die` kills the process, `fail` is a failed job, `raise`
 an unforeseen error, `unfit` a model that cannot be loaded, `deaf` a step that no stop
-reaches, `undevelopable` an unforeseen error after the last step; anything else is
+reaches, `unfetchable` an unforeseen error after the last step; anything else is
 painted in the colour that its key begins with. It has as many slots as
 NIGHTSWEEP_STAND_IN_WIDTH says, or one, and a step of all of them takes
 NIGHTSWEEP_STAND_IN_STEP_S, or a hundredth of a second. While a test holds jobs, with
@@ -122,7 +122,7 @@ class StandIn:
                 live.remove(one)
                 self._note("back" if one.job in gone else "done", one.job)
                 if one.job not in gone:
-                    work.keep(one.job, partial(_develop, one.job))
+                    work.keep(one.job, partial(_fetch, one.job))
         while len(live) < self.width:
             job = work.take()
             if job is None:
@@ -148,8 +148,8 @@ def _misbehave(job: Job) -> None:
         raise ModelError(msg)
 
 
-def _develop(job: Job) -> Painting:
-    if job.prompt == "undevelopable":
+def _fetch(job: Job) -> Painting:
+    if job.prompt == "unfetchable":
         msg = "division by zero"
         raise ZeroDivisionError(msg)
     return Painting(

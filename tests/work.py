@@ -43,15 +43,15 @@ class Basket:
         self.put_backs: list[list[Job]] = []
         self.unwanted: set[str] = set()
         self.withdrawn: list[Job] = []
-        self._films: list[tuple[Job, Callable[[], Painting]]] = []
+        self._kept: list[tuple[Job, Callable[[], Painting]]] = []
 
     def expect(self, width: int) -> None:
         """Note how many jobs are painted at once."""
         self.expected.append(width)
 
     def gather(self, count: int) -> list[Job]:
-        """Give as many jobs as there are, up to `count`; before, develop all."""
-        self.develop()
+        """Give as many jobs as there are, up to `count`; before, fetch all."""
+        self.fetch()
         given = [self.waiting.popleft() for _ in range(min(count, len(self.waiting)))]
         self.in_hand += given
         return given
@@ -63,10 +63,10 @@ class Basket:
         self.in_hand.append(self.waiting.popleft())
         return self.in_hand[-1]
 
-    def keep(self, job: Job, develop: Callable[[], Painting]) -> None:
-        """Take over a finished job; it is developed when no step is running."""
+    def keep(self, job: Job, fetch: Callable[[], Painting]) -> None:
+        """Take over a finished job; it is fetched when no step is running."""
         self.in_hand.remove(job)
-        self._films.append((job, develop))
+        self._kept.append((job, fetch))
 
     def fail(self, job: Job, error: JobError) -> None:
         """Take over a job that cannot be painted."""
@@ -88,12 +88,12 @@ class Basket:
             self.in_hand.remove(job)
         return gone
 
-    def develop(self) -> None:
-        """Develop what was kept."""
-        films, self._films = self._films, []
-        for job, develop in films:
+    def fetch(self) -> None:
+        """Fetch what was kept."""
+        kept, self._kept = self._kept, []
+        for job, fetch in kept:
             try:
-                self.paintings[job.key] = develop()
+                self.paintings[job.key] = fetch()
             except JobError as exc:
                 self.failures[job.key] = exc
 
@@ -108,7 +108,7 @@ def paint(
     """
     basket = Basket(*jobs, check=check)
     painter.paint(basket)
-    basket.develop()
+    basket.fetch()
     for error in basket.failures.values():
         raise error
     assert not basket.waiting

@@ -75,13 +75,13 @@ class Work(Protocol):
     def take(self) -> Job | None:
         """Return the next job if one is ready; never wait."""
 
-    def keep(self, job: Job, develop: Callable[[], Painting]) -> None:
+    def keep(self, job: Job, fetch: Callable[[], Painting]) -> None:
         """Take over a finished job.
 
         Args:
             job: One that `gather` or `take` gave.
-            develop: Called once, in another thread; it gives the picture, or raises
-                `JobError`.
+            fetch: Called once, in another thread; it waits for the pixels, and
+                returns the picture or raises `JobError`.
         """
 
     def fail(self, job: Job, error: JobError) -> None:

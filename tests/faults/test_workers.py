@@ -135,7 +135,7 @@ def has_ended_by(process: "subprocess.Popen[bytes]", number: int) -> bool:
 def test_what_kills_is_set_aside_and_what_fails_fails_and_the_rest_is_made(
     night: Night,
 ) -> None:
-    night.submit(count=1, prompts="a cat, die, raise, fail, a dog, undevelopable")
+    night.submit(count=1, prompts="a cat, die, raise, fail, a dog, unfetchable")
     with night.working():
         wait_until(lambda: night.states()["quarantined"] == 1)
         wait_until(lambda: not night.states()["pending"] + night.states()["leased"])
@@ -151,7 +151,7 @@ def test_what_kills_is_set_aside_and_what_fails_fails_and_the_rest_is_made(
     (failure,) = rows_of(night, "fail")
     assert (failure.state, failure.attempts) == ("failed", 1)
     assert "this job must fail, and does" in failure.error
-    (late,) = rows_of(night, "undevelopable")
+    (late,) = rows_of(night, "unfetchable")
     assert late.state == "failed"
     times = sorted(len(stints) for stints in night.stints().values())
     assert times[-1] <= 4, "the job that kills, once in company at most"

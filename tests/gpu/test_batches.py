@@ -100,9 +100,9 @@ def test_no_step_waits_for_the_gpu(name: str, dtype: str) -> None:
     # Texts are known, kernels chosen, and coefficients computed.
     bench.mixed(jobs, WIDTH)
     done: list[Slot] = []
-    slots = bench.slots(WIDTH, lambda slot, _latents: done.append(slot))
     between = Between(jobs)
-    slots.run(between.gather(WIDTH), between)
+    first = between.gather(WIDTH)
+    bench.slots(first, between, WIDTH, lambda slot, _latents: done.append(slot)).run()
     watch_waits("default")
     assert len(done) == WIDTH
     assert between.steps > 5
@@ -144,9 +144,9 @@ def test_a_refill_from_the_gpus_generator_does_not_wait() -> None:
     ]
     bench.mixed(jobs, WIDTH)
     done: list[Slot] = []
-    slots = bench.slots(WIDTH, lambda slot, _latents: done.append(slot))
     between = Between(jobs)
-    slots.run(between.gather(WIDTH), between)
+    first = between.gather(WIDTH)
+    bench.slots(first, between, WIDTH, lambda slot, _latents: done.append(slot)).run()
     assert len(done) == len(jobs)
 
 

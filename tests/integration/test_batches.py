@@ -81,7 +81,7 @@ def allow(rows: int) -> Callable[[Any], None]:
 def run(painter: TorchPainter, jobs: list[Job]) -> Basket:
     basket = Basket(*jobs)
     painter.paint(basket)
-    basket.develop()
+    basket.fetch()
     assert not basket.waiting
     assert not basket.in_hand
     return basket
@@ -118,7 +118,7 @@ def test_what_nobody_wants_any_more_makes_room_in_narrow_batches_too(
 
     basket = Basket(*jobs, check=cancel)
     painter.paint(basket)
-    basket.develop()
+    basket.fetch()
     assert basket.withdrawn == [jobs[0], jobs[2]]
     assert basket.paintings.keys() == {jobs[1].key}
     assert (basket.waiting, basket.in_hand) == (deque(), [])
@@ -278,7 +278,7 @@ def test_a_stop_ends_a_batch_before_its_next_step(
         painter.paint(basket)
     assert steps == 4
     assert [job.seed for job in basket.in_hand] == [1, 2]
-    basket.develop()
+    basket.fetch()
     assert list(basket.paintings) == [jobs[0].key]
     # Nothing of them is left over.
     assert images(run(painter, jobs))[jobs[0].key] == images(basket)[jobs[0].key]

@@ -193,7 +193,7 @@ def test_a_job_that_nobody_wants_any_more_ends_with_its_step(
     long, short = make_job(steps=20), make_job()
     basket = Basket(long, short, check=cancel)
     painter.paint(basket)
-    basket.develop()
+    basket.fetch()
     assert basket.withdrawn == [long]
     assert steps == 3 + short.steps
     assert list(basket.paintings) == [short.key]

@@ -223,7 +223,7 @@ def test_a_job_that_may_have_killed_a_worker_comes_last_and_is_alone_to_its_row(
     die(database, 0, 1)
     may_end = threading.Event()
 
-    def develop(job: Job) -> Painting:
+    def fetch(job: Job) -> Painting:
         may_end.wait(PATIENCE_S)
         return picture(job)
 
@@ -239,7 +239,7 @@ def test_a_job_that_may_have_killed_a_worker_comes_last_and_is_alone_to_its_row(
         submit(database, plan_seeds(9, **SMALL), name="other")
         assert prefetch.take() is None
         assert prefetch.gather(3) == []
-        prefetch.keep(suspect, lambda: develop(suspect))
+        prefetch.keep(suspect, lambda: fetch(suspect))
         assert prefetch.take() is None
         time.sleep(0.3)
         assert count(database, "leased") == 1
@@ -367,7 +367,7 @@ def test_a_slow_disk_makes_the_painter_wait(opened: Open, database: Database) ->
     submit(database, plan_seeds(*range(9), **SMALL))
     may_go_on = threading.Event()
 
-    def develop(job: Job) -> Painting:
+    def fetch(job: Job) -> Painting:
         may_go_on.wait(PATIENCE_S)
         return picture(job)
 
@@ -378,7 +378,7 @@ def test_a_slow_disk_makes_the_painter_wait(opened: Open, database: Database) ->
 
         def paint() -> None:
             for job in jobs:
-                prefetch.keep(job, partial(develop, job))
+                prefetch.keep(job, partial(fetch, job))
                 kept.append(job.seed)
 
         painter = threading.Thread(target=paint)
@@ -391,7 +391,7 @@ def test_a_slow_disk_makes_the_painter_wait(opened: Open, database: Database) ->
     assert count(database, "done") == 9
 
 
-def test_a_device_that_fails_while_developing_ends_the_work(
+def test_a_device_that_fails_while_fetching_ends_the_work(
     opened: Open, database: Database
 ) -> None:
     submit(database, plan_seeds(0, 1, **SMALL))

@@ -410,13 +410,13 @@ def test_memory_is_not_waited_for_where_the_work_ends(
     context.heartbeat.hold(one.id, other.id)
     may_fail = threading.Event()
 
-    def develop() -> Painting:
+    def fetch() -> Painting:
         may_fail.wait()
         raise MemoryError
 
     def work() -> None:
         with ResultWriter(context, Recent()) as writer:
-            writer.keep(one, develop)
+            writer.keep(one, fetch)
             writer.keep(other, partial(picture, other, "blue"))
             may_fail.set()
 
@@ -434,12 +434,12 @@ def test_too_little_memory_for_an_image_ends_the_worker_and_fails_no_job(
     context = make(OWNER)
     claim = hold(database, context)
 
-    def develop() -> Painting:
+    def fetch() -> Painting:
         raise MemoryError
 
     def work() -> None:
         with ResultWriter(context, Recent()) as writer:
-            writer.keep(claim, develop)
+            writer.keep(claim, fetch)
 
     with pytest.raises(DeviceError, match="MemoryError"):
         work()
@@ -456,12 +456,12 @@ def test_what_is_left_of_painting_is_no_storing(
     context, seen = make(OWNER), []
     claim = hold(database, context)
 
-    def develop() -> Painting:
+    def fetch() -> Painting:
         seen.extend(one.phase for one in phases.under_way())
         return picture(claim, "blue")
 
     with ResultWriter(context, Recent()) as writer:
-        writer.keep(claim, develop)
+        writer.keep(claim, fetch)
     assert phases.PAINTING in seen
     assert phases.STORING not in seen
 

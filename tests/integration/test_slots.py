@@ -205,7 +205,7 @@ def run_from(bench: Bench, first: list[Job], source: Basket) -> Made:
             found.append(Made(latents=latents, pixels=shown, slot=slot))
 
     source.in_hand += first
-    bench.slots(WIDTH, finish).run(first, source)
+    bench.slots(first, source, WIDTH, finish).run()
     assert not source.in_hand
     return found[0]
 
@@ -239,9 +239,12 @@ def test_a_batch_that_nobody_wants_any_more_ends_with_its_step(sd: str) -> None:
     jobs = make_various(NAMES[:2], model=sd)
     source = Basket(*jobs)
     source.unwanted = {job.key for job in jobs}
-    slots = bench_of(sd).slots(WIDTH, lambda *_: pytest.fail("none is finished"))
+    first = source.gather(2)
+    slots = bench_of(sd).slots(
+        first, source, WIDTH, lambda *_: pytest.fail("none is finished")
+    )
     own = bench_of(sd).tally.calls
-    slots.run(source.gather(2), source)
+    slots.run()
     assert bench_of(sd).tally.calls == own + 1
     assert (slots.jobs, source.in_hand) == ([], [])
 
@@ -319,11 +322,16 @@ def test_after_an_error_the_jobs_in_hand_are_known_and_the_pipeline_is_whole(
         if calls == 6:
             raise raised
 
-    slots = bench.slots(WIDTH, lambda slot, _latents: finished.append(slot.job))
     basket = Basket(*jobs)
+    slots = bench.slots(
+        basket.gather(WIDTH),
+        basket,
+        WIDTH,
+        lambda slot, _latents: finished.append(slot.job),
+    )
     hook = bench.pipe.unet.register_forward_pre_hook(fail)
     with pytest.raises(type(raised)):
-        slots.run(basket.gather(WIDTH), basket)
+        slots.run()
     hook.remove()
     assert finished
     in_hand = {job.key for job in basket.in_hand} - {job.key for job in finished}

@@ -85,7 +85,7 @@ def make_painter(folder: Path) -> TorchPainter:
 def paint(painter: TorchPainter, *jobs: Job) -> Basket:
     basket = Basket(*jobs)
     painter.paint(basket)
-    basket.develop()
+    basket.fetch()
     assert not basket.waiting
     assert not basket.in_hand
     assert not basket.failures

@@ -288,7 +288,7 @@ def test_a_group_that_another_worker_could_not_make_is_tried(
     assert len(blocked_groups.resting(database)[group]) == 2, "they would still say so"
 
 
-@pytest.mark.parametrize("prompt", ["raise", "undevelopable"])
+@pytest.mark.parametrize("prompt", ["raise", "unfetchable"])
 @pytest.mark.parametrize("width", [1, 4])
 def test_errors_in_a_row_are_the_machines_and_end_the_worker(
     make_turn: Callable[..., Turn],

@@ -2,7 +2,7 @@
 
 import gc
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -12,18 +12,17 @@ from storage.errors import DatabaseError, UnfitError
 from storage.host.environment import Environment
 from storage.job import Job
 from workers.engine.compiling import Compiled
-from workers.engine.decoding import Decoded, decode
+from workers.engine.decoding import decode
+from workers.engine.finished import Finished
 from workers.engine.pipelines import (
     Pipelines,
     Resident,
-    device_errors,
     is_shortage,
-    name_of,
 )
 from workers.engine.slot import Slot, Starter
 from workers.engine.slots import Slots, Source, Tally
 from workers.engine.steering import UnsteerableError
-from workers.painting import Painting, Widths, Work
+from workers.painting import Widths, Work
 
 log = logging.getLogger(__name__)
 
@@ -79,18 +78,20 @@ class Batches:
 
     def _run(self, jobs: list[Job], width: int) -> int:
         """Run one batch until it is empty; give the width to go on with."""
+        rows = self._rows(len(jobs), width)
+        self._note_warm_up(jobs, rows)
         slots = Slots(
             self.starter,
-            width=self._rows(len(jobs), width),
+            jobs,
+            # A narrow batch is left to end, so that a wide one can follow it.
+            _Closed(self.work) if rows < width else self.work,
+            width=rows,
             finish=self._finish,
             tally=self.tally,
         )
-        self._note_warm_up(jobs, slots.width)
-        # A narrow batch is left to end, so that a wide one can follow it.
-        source = _Closed(self.work) if slots.width < width else self.work
-        if self._fits(slots, jobs, source):
+        if self._fits(slots):
             return width
-        unmade, rows = slots.jobs, slots.width
+        unmade = slots.jobs
         self.work.put_back(unmade)
         # Its tensors leave memory before the next batch is tried.
         del slots
@@ -100,11 +101,11 @@ class Batches:
         # A compiled network would be compiled again for each other width.
         return width if self.compiled else min(width, least_power(jobs))
 
-    def _fits(self, slots: Slots, jobs: list[Job], source: Source) -> bool:
+    def _fits(self, slots: Slots) -> bool:
         if self._on_gpu:
             torch.cuda.reset_peak_memory_stats(self.starter.family.device)
         try:
-            slots.run(jobs, source)
+            slots.run()
         except UnsteerableError:
             self.work.put_back(slots.jobs)
             raise
@@ -163,42 +164,26 @@ class Batches:
         decoded = decode(
             self.starter.family, latents, slot.job, clock=self.starter.clock
         )
-        self.work.keep(slot.job, self._develop(slot, decoded))
+        finished = Finished(
+            job=slot.job,
+            width=slot.width,
+            index=slot.index,
+            evaluations=slot.done,
+            encoding=slot.encoding,
+            shares=slot.shares,
+            decoded=decoded,
+            load_s=self.resident.finish(),
+            warm_up=slot.job.key in self._first,
+            peak_bytes=self._peak_bytes(),
+            resident=self.resident,
+            starter=self.starter,
+            environment=self.environment,
+        )
+        self.work.keep(slot.job, finished.fetch)
 
-    def _develop(self, slot: Slot, decoded: Decoded) -> Callable[[], Painting]:
-        clock, family, resident = self.starter.clock, self.starter.family, self.resident
-        load_s = resident.finish()
-        # Not the slot itself: its scheduler may hold on to tensors of whole batches.
-        job, index, width = slot.job, slot.index, slot.width
-        evaluations, encoding, shares = slot.done, slot.encoding, slot.shares
-        peak = torch.cuda.max_memory_allocated(family.device) if self._on_gpu else None
-
-        def develop() -> Painting:
-            # What befell the GPU meanwhile shows only now.
-            with device_errors("one image"), resident.trusted():
-                image = decoded.image(family.pipe, clock)
-                denoise_s = sum(
-                    clock.seconds(began, ended) / served
-                    for began, ended, served in shares
-                )
-            return Painting(
-                image=image,
-                environment=self.environment,
-                engine="slots",
-                batch_width=width,
-                slot=index,
-                evaluations=evaluations,
-                load_s=load_s,
-                encode_s=clock.seconds(*encoding),
-                denoise_s=denoise_s,
-                decode_s=clock.seconds(decoded.began, decoded.ended),
-                decode_dtype=name_of(family.decode_dtype),
-                warm_up=job.key in self._first,
-                peak_bytes=peak,
-                place=resident.place,
-            )
-
-        return develop
+    def _peak_bytes(self) -> int | None:
+        device = self.starter.family.device
+        return torch.cuda.max_memory_allocated(device) if self._on_gpu else None
 
     @contextmanager
     def _network(self) -> Iterator[None]:

@@ -28,6 +28,7 @@ import torch
 
 from storage.errors import JobError
 from storage.job import Job
+from workers.engine.clock import Moment
 from workers.engine.mixed import MixedGuidance, MixedScheduler
 from workers.engine.slot import Filling, Slot, Starter
 from workers.engine.steering import Steering
@@ -74,15 +75,19 @@ class Slots:
     def __init__(
         self,
         starter: Starter,
+        jobs: Sequence[Job],
+        source: Source,
         *,
         width: int,
         finish: Callable[[Slot, torch.Tensor], None],
         tally: Tally,
     ) -> None:
-        """Prepare an empty batch, for one run.
+        """Prepare a batch for one run.
 
         Args:
             starter: Readies jobs of the loaded pipeline.
+            jobs: The first, one or more of one group.
+            source: Gives others of that group meanwhile.
             width: Rows.
             finish: Called after a job's last step with its slot and its latents
                 (1, ...), on the device, which may not be finite.
@@ -95,9 +100,12 @@ class Slots:
         self._finish = finish
         self._tally = tally
         self._slots: list[Slot | None] = [None] * width
-        self._outside: deque[Job] = deque()
+        self._source = source
+        self._outside = deque(jobs)
         self._guidance = MixedGuidance(width, self._family.device)
-        self._is_guided = False
+        self._is_guided = self._family.is_guided(jobs[0])
+        #: When the network was called last.
+        self._began: Moment
         self._given: dict[str, torch.Tensor] = {}
         self._steering = Steering()
 
@@ -107,18 +115,16 @@ class Slots:
         return [*(slot.job for slot in self._slots if slot), *self._outside]
 
     @torch.no_grad()
-    def run(self, jobs: Sequence[Job], source: Source) -> None:
-        """Paint `jobs`, at most one per row, and all that `source` gives meanwhile.
+    def run(self) -> None:
+        """Paint the first jobs, one per row, and all that the source gives meanwhile.
 
-        All are of one group. After an error `self.jobs` are those that were begun in
-        vain, and the pipeline is as it was before.
+        After an error `self.jobs` are those that were begun in vain, and the pipeline
+        is as it was before.
 
         Raises:
-            StoppedError: `source` was asked to end.
+            StoppedError: The source was asked to end.
             UnsteerableError: The pipeline copies what rows are filled with.
         """
-        self._source = source
-        self._outside.extend(jobs)
         pipe = self._family.pipe
         mixed = MixedScheduler(
             pipe.scheduler.config,
@@ -245,7 +251,6 @@ class Slots:
                 continue
             self._slots[index] = slot
             self._outside.popleft()
-            self._is_guided = self._family.is_guided(job)
             self._guidance.set(index, job.guidance)
             return filling
         return None

@@ -78,18 +78,18 @@ def _measure_width(starter: Starter, jobs: Sequence[Job], width: int) -> float:
     source = _Endless(jobs, batches * width)
     done: list[Future[float]] = []
 
-    def develop(decoded: Decoded) -> float:
+    def fetch(decoded: Decoded) -> float:
         decoded.image(starter.family.pipe, starter.clock)
         return time.perf_counter()
 
     def finish(slot: Slot, latents: torch.Tensor) -> None:
         decoded = decode(starter.family, latents, slot.job, clock=starter.clock)
-        done.append(developer.submit(develop, decoded))
+        done.append(fetcher.submit(fetch, decoded))
 
-    # Pictures are developed in another thread, as in a worker.
-    with ThreadPoolExecutor(1) as developer, starter.family.decoding():
-        slots = Slots(starter, width=width, finish=finish, tally=Tally())
-        slots.run(source.give(width), source)
+    # Pictures are fetched in another thread, as in a worker.
+    with ThreadPoolExecutor(1) as fetcher, starter.family.decoding():
+        first = source.give(width)
+        Slots(starter, first, source, width=width, finish=finish, tally=Tally()).run()
         ends = [each.result() for each in done][width - 1 :: width]
     return width / median(end - began for began, end in itertools.pairwise(ends))
 

@@ -50,7 +50,7 @@ class Context:
         lease_s: Seconds that a claim lasts without a heartbeat.
         should_stop: Whether the worker was asked to end.
         peers: Workers that its supervisor has, itself included.
-        developers: Threads that turn what is painted into files.
+        savers: Threads that turn what is painted into files.
     """
 
     database: Database
@@ -61,7 +61,7 @@ class Context:
     lease_s: float
     should_stop: Callable[[], bool]
     peers: int = 1
-    developers: int = 1
+    savers: int = 1
     host: str = field(default_factory=my_host)
 
     def check(self) -> None:

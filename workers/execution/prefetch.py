@@ -20,7 +20,7 @@ from workers.execution.cancellation import Cancellation
 from workers.execution.context import Answer, Context, ending
 from workers.execution.fair_share import FairShare
 from workers.execution.prefetched import Prefetched
-from workers.execution.result_writer import Develop, ResultWriter
+from workers.execution.result_writer import Fetch, ResultWriter
 from workers.painting import StoppedError
 from workers.vitals.recent import Recent
 
@@ -122,10 +122,10 @@ class Prefetch:
         with self._changed:
             return next(iter(self._give(1, may_be_alone=False)), None)
 
-    def keep(self, job: Job, develop: Develop) -> None:
+    def keep(self, job: Job, fetch: Fetch) -> None:
         """See `workers.painting.Work`."""
         # In both hands for a moment, rather than in none.
-        self._writer.keep(self._prefetched.find(job), develop)
+        self._writer.keep(self._prefetched.find(job), fetch)
         with self._changed:
             self._prefetched.remove(job)
 

@@ -41,7 +41,7 @@ WRITER_TICK_S = 0.1
 #: where this process has it all, only its end helps.
 SHORTAGE_S = 120.0
 
-Develop = Callable[[], Painting]
+Fetch = Callable[[], Painting]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ class ResultWriter:
         self._rows: list[_Done | _Failed] = []
         self._abandoned: list[Claim] = []
         self._hurried = self._closed = False
-        self._developers = ThreadPoolExecutor(context.developers, "develop")
+        self._savers = ThreadPoolExecutor(context.savers, "save")
         self._writer = threading.Thread(target=self._write, name="write", daemon=True)
 
     def __enter__(self) -> Self:
@@ -94,7 +94,7 @@ class ResultWriter:
 
     def __exit__(self, kind: object, *_exc: object) -> None:
         """Write all that is left and end the threads."""
-        self._developers.shutdown()
+        self._savers.shutdown()
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -116,14 +116,14 @@ class ResultWriter:
         with self._changed:
             self._most = max(LEAST_IN_HAND, WIDTHS_IN_HAND * width)
 
-    def keep(self, claim: Claim, develop: Develop) -> None:
+    def keep(self, claim: Claim, fetch: Fetch) -> None:
         """Take over a painted job; wait while too many are in the making.
 
         Raises:
             Exception: The writer's `trouble`; the job was not taken over.
         """
         self._begin()
-        self._developers.submit(self._develop, claim, develop)
+        self._savers.submit(self._finish, claim, fetch)
 
     def fail(self, claim: Claim, error: str) -> None:
         """Take over a failed job; wait and raise as `keep` does."""
@@ -141,7 +141,7 @@ class ResultWriter:
 
     def _begin(self) -> None:
         with self._changed:
-            # How long that takes is up to the developers, and the disk.
+            # How long that takes is up to the other threads, and the disk.
             with phases.during(phases.IDLE):
                 self._changed.wait_for(lambda: self._count < self._most or self.trouble)
             if self.trouble:
@@ -165,9 +165,9 @@ class ResultWriter:
             self._count -= count
             self._changed.notify_all()
 
-    def _develop(self, claim: Claim, develop: Develop) -> None:
+    def _finish(self, claim: Claim, fetch: Fetch) -> None:
         try:
-            row = self._make(claim, develop)
+            row = self._make(claim, fetch)
         except Exception as exc:  # noqa: BLE001 - the painter's thread raises it
             self._abandon([claim], exc)
             self._end(1)
@@ -178,11 +178,11 @@ class ResultWriter:
             self._context.heartbeat.let_go(claim.id)
             self._end(1)
 
-    def _make(self, claim: Claim, develop: Develop) -> _Done | _Failed | None:
+    def _make(self, claim: Claim, fetch: Fetch) -> _Done | _Failed | None:
         """Make the file; None where the job is somebody else's by now."""
         try:
             with phases.during(phases.PAINTING):  # what is left of it
-                painting = develop()
+                painting = fetch()
             with phases.during(phases.STORING):
                 done = self._save(claim, painting)
         except (*ENDINGS, MemoryError):

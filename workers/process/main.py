@@ -54,8 +54,8 @@ log = logging.getLogger("workers.process.main")
 #: Module and function that make the painter; the tests put a stand-in here.
 PAINTER = "workers.engine.torch_painter:make_painter"
 #: Threads beside the painter's. One on a CPU, where they share the cores with it.
-CPU_DEVELOPERS = 1
-GPU_DEVELOPERS = 2
+CPU_SAVERS = 1
+GPU_SAVERS = 2
 WORKER_LOG_BYTES = 10_000_000
 LOG_FILES = 3
 
@@ -113,7 +113,7 @@ def _prepare(settings: Settings, seat: Seat, *, peers: int, recent: Recent) -> C
         lease_s=settings.lease_s,
         should_stop=should_stop,
         peers=peers,
-        developers=CPU_DEVELOPERS if seat.device == "cpu" else GPU_DEVELOPERS,
+        savers=CPU_SAVERS if seat.device == "cpu" else GPU_SAVERS,
     )
     make = _find_painter()
     painter = make(
