@@ -18,9 +18,12 @@ from storage.sql.engines import make_engine
 from storage.sql.faults import first_line, shown, translated
 from storage.sql.foreign_views import set_aside
 from storage.sql.recognition import recognize
+from storage.sql.views import drop_views, make_views
 
 #: The newest migration; a test holds it to `storage/sql/migrations/versions`.
 HEAD = "0010"
+#: The last revision whose migrations make views; later ones know none.
+LAST_WITH_VIEWS = "0010"
 #: Names the advisory lock under which one process migrates a PostgreSQL database.
 MIGRATION_LOCK = 7_326_117
 
@@ -261,7 +264,10 @@ def _migrate(engine: Engine) -> None:
                 _wait_to_migrate(connection)
             config.attributes["connection"] = connection
             with set_aside(connection):
+                command.upgrade(config, LAST_WITH_VIEWS)
+                drop_views(connection)
                 command.upgrade(config, "head")
+                make_views(connection)
     except DBAPIError as exc:
         # PostgreSQL names in a detail what stands in the way.
         detail = getattr(getattr(exc.orig, "diag", None), "message_detail", None)

@@ -14,7 +14,8 @@ from sqlalchemy.exc import DBAPIError
 
 from storage.errors import WrongDatabaseError
 from storage.sql.faults import fault_of, first_line, shown
-from storage.sql.recognition import KNOWN_TABLES, VIEWS
+from storage.sql.recognition import KNOWN_TABLES
+from storage.sql.views import VIEWS
 
 #: The views, and then the triggers, which name views too.
 _ON_SQLITE = sa.text(
@@ -23,7 +24,7 @@ _ON_SQLITE = sa.text(
 ).bindparams(sa.bindparam("ours", sorted(VIEWS), expanding=True))
 
 #: The views on nightsweep's tables and views: what others stand on comes first. Its own
-#: views, which migrations make again, have no text here.
+#: views, which are made anew, have no text here.
 _ON_POSTGRESQL = sa.text("""
     WITH RECURSIVE standing (id, depth) AS (
         SELECT oid, 0 FROM pg_class

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from storage.errors import WrongDatabaseError
 from storage.sql.faults import shown
 from storage.sql.schema import metadata
+from storage.sql.views import VIEWS
 
 #: The tables of every schema of nightsweep, from the first one on.
 OURS = frozenset(
@@ -20,10 +21,8 @@ OURS = frozenset(
         *("schedulers", "scores", "sweep_jobs", "sweeps"),
     )
 )
-#: The views of every schema.
-VIEWS = frozenset(("images", "sweep_images"))
 #: The names that nightsweep needs; another program must not use them.
-KNOWN_TABLES = OURS | metadata.tables.keys() | VIEWS
+KNOWN_TABLES = OURS | metadata.tables.keys() | VIEWS.keys()
 #: The table in which Alembic notes the revision.
 VERSIONS = "alembic_version"
 
