@@ -1,14 +1,19 @@
 """The unix socket of the embedded server: where it is, and who answers there."""
 
 import os
-import re
 import socket
 import stat
+from collections.abc import Callable
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from storage.errors import QueueError
 from storage.settings import Settings
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 #: The longest path that a unix socket can have on Linux and macOS, in bytes.
 LONGEST_PATH = 103
@@ -66,22 +71,28 @@ def is_listening(path: Path) -> bool:
 
 def answers(path: Path) -> bool:
     """Tell whether a server answers, and has loaded its queue."""
-    return _ask(path, b"PING\r\n").startswith(b"+PONG")
+    return _ask(path, lambda client: client.ping()) is not None
 
 
 def find_pid(path: Path) -> int | None:
     """Ask the server for its process id; None if none answers."""
-    found = re.search(rb"process_id:(\d+)", _ask(path, b"INFO server\r\n"))
-    return int(found[1]) if found else None
+    info = _ask(path, lambda client: client.info("server"))
+    return int(info["process_id"]) if info else None
 
 
-def _ask(path: Path, command: bytes) -> bytes:
-    # A raw socket: redis-py takes seconds to say that a server is not there.
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(5)
+def _ask(path: Path, act: Callable[["Redis"], Any]) -> Any:
+    """Return what the server answers; None where it does not, or with an error."""
+    # Imported here: it costs a tenth of a second, and not every command asks.
+    from redis import Redis
+    from redis.backoff import NoBackoff
+    from redis.exceptions import RedisError
+    from redis.retry import Retry
+
+    # It would try again for seconds before it says that a server is not there.
+    once = Retry(NoBackoff(), 0)
+    client = Redis(unix_socket_path=str(path), socket_timeout=5, retry=once)
+    with closing(client):
         try:
-            connection.connect(str(path))
-            connection.sendall(command)
-            return connection.recv(65536)
-        except OSError:
-            return b""
+            return act(client)
+        except RedisError:
+            return None

@@ -10,7 +10,11 @@ Answer = TypeVar("Answer")
 
 
 class BackgroundTasks:
-    """A thread that does one thing after the other; it never holds up the process."""
+    """A thread that does one thing after the other.
+
+    It is a daemon: an executor's thread would hold up the end of the process for as
+    long as SQL or Redis does not answer.
+    """
 
     def __init__(self, name: str) -> None:
         """Start the thread, by that name."""
