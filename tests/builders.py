@@ -10,7 +10,7 @@ from storage.host.environment import Environment
 from storage.job import Job, Model, PlannedJob
 from storage.jobs import claims
 from storage.jobs.claims import Claim
-from storage.jobs.membership import add_jobs
+from storage.jobs.membership import BEST, add_jobs
 from storage.jobs.results import Result, Timings
 from storage.jobs.sweeps import NORMAL_PRIORITY, Sweep, save_sweep
 from storage.sql.database import Database
@@ -135,6 +135,17 @@ def job_rows(database: Database) -> Sequence[Any]:
 def states(database: Database) -> dict[int, str]:
     """Give the state of each job by its seed."""
     return {row.seed: row.state for row in job_rows(database)}
+
+
+def untold(database: Database) -> list[int]:
+    """Return the seeds of unmade jobs that do not know what their sweeps want."""
+    query = (
+        sa.select(jobs.c.seed)
+        .where(jobs.c.state != "done", jobs.c.priority.is_distinct_from(BEST))
+        .order_by(jobs.c.seed)
+    )
+    with database.read() as connection:
+        return list(connection.execute(query).scalars())
 
 
 def make_result(**changes: Any) -> Result:

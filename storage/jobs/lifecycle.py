@@ -3,7 +3,8 @@
 A sweep says first what it wants now, and the jobs that workers hold hear of it in the
 same transaction. Those that wait follow step by step, so that no worker waits long for
 the database; who claims one of them meanwhile is told by `claims.claim`. So everything
-here may be repeated, and broken off at any moment: `settle_all` finishes it.
+here may be repeated, and broken off at any moment: a sweep counts its changes, and
+those that its jobs know, and `settle_all` finishes the rest.
 """
 
 import logging
@@ -15,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.jobs.membership import ACTIVE, BEST, rank
+from storage.jobs.membership import ACTIVE, rank
 from storage.jobs.sweeps import FAILED, Sweep
 from storage.jobs.wake_ups import runnable_keys
 from storage.sql.database import Database
@@ -23,8 +24,6 @@ from storage.sql.schema import LEASED, jobs, sweep_jobs, sweeps
 
 log = logging.getLogger(__name__)
 
-#: The priority that a sweep by itself gives its jobs; NULL if it is not active.
-WISH = sa.case((ACTIVE, sweeps.c.priority))
 #: Jobs of a sweep that are told in one transaction.
 SETTLE_ROWS = 2000
 #: Finished jobs by which a sweep is judged, and failures among them that it may have.
@@ -61,19 +60,19 @@ def set_priority(database: Database, sweep: Sweep, priority: int) -> Told:
 
 def settle(database: Database, sweep: Sweep) -> Told:
     """Have all jobs of a sweep know what it wants; cheap where they know already."""
-    with database.read() as connection:
-        unsettled = _unsettled(connection, sweeps.c.id == sweep.id)
-    return _told(database, sum(_tell(database, each) for each in unsettled))
+    return _told(database, _settle(database, sweeps.c.id == sweep.id))
 
 
 def settle_all(database: Database) -> int:
-    """Finish what was broken off; give how many jobs had not heard of it.
+    """Finish what was broken off; return how many jobs had not heard of it."""
+    return _settle(database, sa.true())
 
-    Every job of every sweep is looked at: call it now and then.
-    """
+
+def _settle(database: Database, which: sa.ColumnElement[bool]) -> int:
+    query = sa.select(sweeps.c.id).where(which, sweeps.c.told < sweeps.c.changes)
     with database.read() as connection:
-        unsettled = _unsettled(connection)
-    return sum(_tell(database, each) for each in unsettled)
+        untold = connection.execute(query).scalars().all()
+    return sum(_tell(database, each) for each in untold)
 
 
 def judge(database: Database) -> list[str]:
@@ -95,8 +94,8 @@ def judge(database: Database) -> list[str]:
 
 def _change(database: Database, sweep: Sweep, values: Mapping[str, Any]) -> int:
     with database.write() as connection:
-        changed = sa.update(sweeps).where(sweeps.c.id == sweep.id).values(values)
-        connection.execute(changed)
+        mine = sa.update(sweeps).where(sweeps.c.id == sweep.id)
+        connection.execute(mine.values({**values, "changes": sweeps.c.changes + 1}))
         held = rank(connection, LEASED)
     return held + _tell(database, sweep.id)
 
@@ -106,7 +105,10 @@ def _told(database: Database, changed: int) -> Told:
 
 
 def _tell(database: Database, sweep_id: int) -> int:
-    """Have all jobs of a sweep know what is wanted; give how many did not."""
+    """Have all jobs of a sweep know what is wanted; return how many did not."""
+    mine = sweeps.c.id == sweep_id
+    with database.read() as connection:
+        known = connection.execute(sa.select(sweeps.c.changes).where(mine)).scalar_one()
     changed = last = 0
     while ids := _members(database, sweep_id, after=last):
         with database.write() as connection:
@@ -116,6 +118,10 @@ def _tell(database: Database, sweep_id: int) -> int:
             )
             changed += rank(connection, jobs.c.id.in_(members))
         last = ids[-1]
+    with database.write() as connection:
+        # Another one may have told them of more meanwhile.
+        told = sa.update(sweeps).where(mine, sweeps.c.told < known)
+        connection.execute(told.values(told=known))
     return changed
 
 
@@ -128,33 +134,6 @@ def _members(database: Database, sweep_id: int, *, after: int) -> Sequence[int]:
     )
     with database.read() as connection:
         return connection.execute(query).scalars().all()
-
-
-def _unsettled(
-    connection: Connection, which: sa.ColumnElement[bool] | None = None
-) -> Sequence[int]:
-    """Return those sweeps of `which`, or of all, that have jobs which were not told.
-
-    A job whose priority is just what a sweep wishes can lack the wish of another only,
-    and is seen there. So who else wants it, which takes longer, is asked of few.
-    """
-    others = (
-        sa.select(sweeps.c.id, sweep_jobs.c.job_id)
-        .join(sweep_jobs, sweep_jobs.c.sweep_id == sweeps.c.id)
-        .join(jobs, jobs.c.id == sweep_jobs.c.job_id)
-        .where(jobs.c.state != "done", jobs.c.priority.is_distinct_from(WISH))
-        .where(sa.true() if which is None else which)
-        .cte()
-        # Or PostgreSQL asks of all what is to be asked of few.
-        .prefix_with("MATERIALIZED", dialect="postgresql")
-    )
-    query = (
-        sa.select(others.c.id)
-        .join(jobs, jobs.c.id == others.c.job_id)
-        .where(jobs.c.priority.is_distinct_from(BEST))
-        .distinct()
-    )
-    return connection.execute(query).scalars().all()
 
 
 def _first_finished(connection: Connection, sweep_id: int) -> Sequence[Any]:
@@ -187,6 +166,7 @@ def _has_failed(database: Database, sweep: Any, first: Sequence[Any]) -> bool:
         f"`nightsweep cancel {name}`"
     )
     paused = {"judged": True, "state": "paused", "reason": reason}
+    paused["changes"] = sweeps.c.changes + 1
     if not _note(database, sweep.id, paused):
         return False
     log.warning("%s is paused: %s", name, reason, extra={"action": "sweep_paused"})

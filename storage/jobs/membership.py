@@ -88,14 +88,15 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
     dimensions = Dimensions(planned)
     with database.write() as connection:
         lock_producers(connection)
+        priority = _lock_wish(connection, sweep)
         known = find_known(connection, planned)
         keep_names(connection, _with_rows(planned, known), sweep_id=sweep.id)
         fresh = [key for key in rows if key not in known]
         ids = dimensions.store(connection, fresh)
         if fresh:
-            _insert_jobs(
-                connection, sweep, [{**rows[key], **ids[key]} for key in fresh]
-            )
+            made = {"sweep_id": sweep.id, "priority": priority, "created_at": utc_now()}
+            some = [{**rows[key], **ids[key], **made} for key in fresh]
+            insert_rows(connection, insert_into(connection, jobs), some)
             store_names(connection, _names(planned, ids))
         template_ids = store_templates(connection, planned)
         for member, one in zip(members, planned, strict=True):
@@ -249,14 +250,14 @@ def _absent(connection: Connection, sweep: Sweep, *, after: int) -> list[int]:
     return list(connection.execute(query).scalars())
 
 
-def _insert_jobs(
-    connection: Connection, sweep: Sweep, rows: Sequence[dict[str, Any]]
-) -> None:
-    wish = sa.select(sweeps.c.priority).where(sweeps.c.id == sweep.id, ACTIVE)
-    priority, now = connection.execute(wish).scalar(), utc_now()
-    for row in rows:
-        row.update(sweep_id=sweep.id, priority=priority, created_at=now)
-    insert_rows(connection, insert_into(connection, jobs), rows)
+def _lock_wish(connection: Connection, sweep: Sweep) -> int | None:
+    """Return the priority that a sweep gives its jobs; it keeps it until the end.
+
+    So a command that changes it tells the jobs that are added here, too.
+    """
+    row = sa.select(sweeps.c.state, sweeps.c.priority).where(sweeps.c.id == sweep.id)
+    found = connection.execute(row.with_for_update(key_share=True)).one()
+    return found.priority if found.state == "active" else None
 
 
 def _join_sweep(connection: Connection, members: Sequence[Mapping[str, Any]]) -> None:

@@ -107,8 +107,11 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
     }
     urgency = {} if priority is None else {"priority": priority}
     first = {"priority": NORMAL_PRIORITY, "revision": 1, "created_at": utc_now()}
+    first |= {"changes": 0}
     is_same = sweeps.c.digest == values["digest"]
     changed = sa.case((is_same, 0), else_=1)
+    keeps = [sweeps.c[name] == value for name, value in urgency.items()]
+    wants_other = sa.case((sa.and_(sweeps.c.state == "active", *keeps), 0), else_=1)
     is_complete = sa.and_(is_same, sweeps.c.submitting.is_(None))
     # PostgreSQL takes a NULL of no type for text.
     asked = sa.literal(submitting, sweeps.c.submitting.type)
@@ -119,7 +122,7 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
         # One statement, so that two producers may submit the same sweep at once.
         stored = connection.execute(
             insert_into(connection, sweeps)
-            .values(name=name, submitting=submitting, **{**first, **values, **urgency})
+            .values(name=name, **{**first, **values, **urgency}, submitting=submitting)
             .on_conflict_do_update(
                 index_elements=["name"],
                 set_={
@@ -127,6 +130,7 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
                     **urgency,
                     "revision": sweeps.c.revision + changed,
                     "submitting": left,
+                    "changes": sweeps.c.changes + wants_other,
                 },
                 where=follows,
             )

@@ -169,6 +169,10 @@ sweeps = Table(
     Column("judged", Boolean, nullable=False, server_default=false()),
     # How many jobs its submission is to store; NULL when it has.
     Column("submitting", BigInteger),
+    # How often its state or priority changed, and how many of these changes all of its
+    # jobs know. A sweep from before revision 0011 has a change that none knows.
+    Column("changes", Integer, nullable=False, server_default="1"),
+    Column("told", Integer, nullable=False, server_default="0"),
     _one_of("state", SWEEP_STATES),
 )
 

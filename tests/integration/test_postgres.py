@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, ItemsView, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -18,7 +18,7 @@ from alembic.migration import MigrationContext
 from storage.errors import DatabaseError
 from storage.files.relabelling import relabel
 from storage.files.verification import Finding, Mislabelled
-from storage.jobs import claims, lifecycle
+from storage.jobs import claims, lifecycle, membership
 from storage.jobs.batch_sizes import DatabaseWidths
 from storage.jobs.membership import ADD_LOCK, add_jobs, drop_absent
 from storage.jobs.results import record_done, record_failure
@@ -47,6 +47,7 @@ from tests.builders import (
     states,
     submit,
     take,
+    untold,
 )
 from tests.postgresql import SHARED, Server
 from tests.processes import wait_until
@@ -227,6 +228,32 @@ def test_those_who_change_the_same_jobs_never_lock_each_other_out(
         *(repeat(act, name) for act in (steer, plan) for name in names),
         *(repeat(repair, f"host:{number}:") for number in range(2)),
     )
+    lifecycle.settle_all(database)
+    assert untold(database) == []
+
+
+def test_jobs_that_are_added_while_their_sweep_is_paused_hear_of_it(
+    server: Server, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = submit(database, plan_seeds(1))
+    waiting = "SELECT FROM pg_locks WHERE NOT granted"
+    store = membership.store_templates
+    with server.connect(SHARED) as client, ThreadPoolExecutor(1) as pool:
+
+        def pause_first(*args: Any) -> Any:
+            """Have the sweep paused in the midst of the transaction."""
+            nonlocal pausing
+            pausing = pool.submit(lifecycle.set_state, database, sweep, "paused")
+            wait_until(lambda: client.execute(waiting).fetchone() is not None)
+            return store(*args)
+
+        pausing: Future[object] | None = None
+        monkeypatch.setattr(membership, "store_templates", pause_first)
+        add_jobs(database, sweep, plan_seeds(1, 2, 3))
+        assert pausing
+        pausing.result()
+    assert untold(database) == []
+    assert take(database) == []
 
 
 def meet(

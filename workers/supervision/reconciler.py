@@ -23,15 +23,11 @@ log = logging.getLogger(__name__)
 #: Seconds without a look into SQL after which nobody else may have reached it either;
 #: fewer are no gap, since looks are seconds apart by design.
 GAP_S = 2 * REPAIR_S
-#: Seconds between two looks for what a command left half done: all jobs are looked at.
-SETTLE_S = 60.0
 RESENT = {"action": "resent"}
 
 
 class Reconciler:
     """Reconciles again and again, and is just to workers after an outage of SQL.
-
-    Now and then, what a command left half done is finished too.
 
     No worker can lengthen its lease while SQL is away. So that what the living have in
     hand is not given to others when it is back, they get half a lease to do so first;
@@ -45,16 +41,12 @@ class Reconciler:
         self._lease_s = lease_s
         self._looked: Moment | None = None
         self._told: set[str] = set()
-        self._spares_until = self._settles_at = 0.0
+        self._spares_until = 0.0
 
     def __call__(self) -> None:
         """Reconcile; see `reconcile`."""
         self._look()
-        now = time.monotonic()
-        if now >= self._settles_at:
-            lifecycle.settle_all(self._database)
-            self._settles_at = now + SETTLE_S
-        spares = now < self._spares_until
+        spares = time.monotonic() < self._spares_until
         self._tell(reconcile(self._database, self._app, spare_the_silent=spares))
 
     def _tell(self, sent: set[str]) -> None:
@@ -89,7 +81,7 @@ def reconcile(
 ) -> set[str]:
     """Free the dead's jobs, and wake the workers where work waits without a message.
 
-    A sweep that fails is paused.
+    What a command left half done is finished, and a sweep that fails is paused.
 
     Args:
         database: Where the jobs are.
@@ -104,6 +96,7 @@ def reconcile(
         DatabaseError: SQL cannot be reached.
     """
     free_the_dead(database, spare_the_silent=spare_the_silent)
+    lifecycle.settle_all(database)
     lifecycle.judge(database)
     if waiting(app):
         return set()
