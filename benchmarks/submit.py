@@ -170,17 +170,16 @@ def _take_turn(
     database: Database, keys: list[str], owner: str, over: Any
 ) -> Iterator[tuple[float, float]]:
     (group,) = groups_of(database, keys)  # a message is of one group
-    options: dict[str, Any] = {"owner": owner, "lease_s": 3600.0, "limit": CLAIM}
     while not _is_over(over):
         began, clock = time.time(), time.perf_counter()
-        which: dict[str, Any] = {"keys": keys} if keys else {"group": group}
         taken: list[Claim] = []
         with suppress(DatabaseError):  # the lock did not come free; it counts
-            taken = claim(database, **options, **which)
+            taken = claim(
+                database, owner=owner, lease_s=3600.0, group=group, limit=CLAIM
+            )
         yield began, time.perf_counter() - clock
-        if not taken and not keys:
+        if not taken:
             return
-        keys = keys if taken else []
         time.sleep(PAUSE_S)
 
 

@@ -1,5 +1,6 @@
 """Short ways to the jobs, sweeps and results that tests need."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -10,7 +11,8 @@ from storage.host.environment import Environment
 from storage.job import Job, Model, PlannedJob
 from storage.jobs import claims
 from storage.jobs.claims import Claim
-from storage.jobs.membership import BEST, add_jobs
+from storage.jobs.lifecycle import set_priority
+from storage.jobs.membership import BEST, add_jobs, rank
 from storage.jobs.results import Result, Timings
 from storage.jobs.sweeps import NORMAL_PRIORITY, Sweep, save_sweep
 from storage.sql.database import Database
@@ -115,7 +117,8 @@ def submit(
     priority: int = NORMAL_PRIORITY,
 ) -> Sweep:
     """Store a sweep and its jobs."""
-    sweep = save_sweep(database, name, spec=spec, axes={}, priority=priority)
+    sweep = save_sweep(database, name, spec=spec, axes={})
+    set_priority(database, sweep, priority)
     add_jobs(database, sweep, planned)
     return sweep
 
@@ -124,6 +127,23 @@ def take(database: Database, owner: str = "host:1:1", **changes: Any) -> list[Cl
     """Claim jobs of the group of `make_job`; `changes` are arguments of `claim`."""
     values = {"lease_s": 90.0, "limit": 4, "group": make_job().group}
     return claims.claim(database, owner=owner, **{**values, **changes})
+
+
+def take_these(
+    database: Database, keys: Sequence[str], owner: str = "host:1:1", **changes: Any
+) -> list[Claim]:
+    """Claim the jobs of these keys, group by group, where they are runnable."""
+    named = jobs.c.key.in_(keys)
+    others = sa.and_(~named, jobs.c.state == "pending")
+    with database.write() as connection:
+        groups = connection.execute(sa.select(jobs.c.group_key).where(named).distinct())
+        groups = list(groups.scalars())
+        connection.execute(sa.update(jobs).where(others).values(priority=None))
+    changes = {"limit": len(keys), **changes}
+    taken = [take(database, owner, group=group, **changes) for group in groups]
+    with database.write() as connection:
+        rank(connection, others)
+    return list(itertools.chain(*taken))
 
 
 def job_rows(database: Database) -> Sequence[Any]:

@@ -87,15 +87,9 @@ def shown(value: object) -> str:
     return text or "nothing"
 
 
-def nearest(name: str, known: Collection[str], *, cutoff: float = 0.6) -> str:
-    """Return the way out of a misspelt name: the nearest one, else all of them.
-
-    Args:
-        name: As written.
-        known: The names that there are.
-        cutoff: How alike they must be, 0 to 1.
-    """
-    close = closest(name, known, cutoff=cutoff)
+def nearest(name: str, known: Collection[str]) -> str:
+    """Return the way out of a misspelt name: the nearest one, else all of them."""
+    close = closest(name, known)
     return f"did you mean `{close}`?" if close else f"known are {listed(known)}"
 
 

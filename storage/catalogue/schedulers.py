@@ -38,7 +38,6 @@ __all__ = [
     "effective_options",
     "evaluations",
     "is_called_right",
-    "is_deterministic",
     "label_of",
     "names_of",
     "resolve",
@@ -142,19 +141,6 @@ def evaluations(
     return scheduler_steps.count_evaluations(
         CLASSES[class_name], options, config=config, steps=steps
     )
-
-
-def is_deterministic(
-    class_name: str,
-    options: Mapping[str, Any],
-    extras: Mapping[str, Any],
-    *,
-    config: Mapping[str, Any] | None = None,
-) -> bool:
-    """Whether the steps draw no noise, so that only the first latents are random."""
-    of = CLASSES[class_name]
-    values = of.values(options, config or {})
-    return not scheduler_case.is_noisy(of, values, float(extras.get("eta", 0.0)))
 
 
 def takes_seed(class_name: str) -> bool:

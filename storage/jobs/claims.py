@@ -72,13 +72,12 @@ def claim(  # noqa: PLR0913 - each is a rule of the choice
     *,
     owner: str,
     lease_s: float,
+    group: str,
     limit: int,
-    keys: Sequence[str] = (),
-    group: str | None = None,
     fresh: bool = False,
     longest_first: bool = False,
 ) -> list[Claim]:
-    """Take up to `limit` runnable jobs, most urgent first, in order of execution.
+    """Take up to `limit` runnable jobs of a group, in order of execution.
 
     A job that was claimed before and not finished comes alone, so that if it kills
     the worker, it is known.
@@ -87,13 +86,12 @@ def claim(  # noqa: PLR0913 - each is a rule of the choice
         database: Where the jobs are.
         owner: Who claims.
         lease_s: Seconds that the claim lasts without a heartbeat.
+        group: The batch group.
         limit: Jobs at most.
-        keys: The jobs to choose from, where no group is given.
-        group: The group whose jobs to choose from.
         fresh: To leave out jobs that were claimed before: others are in hand.
         longest_first: To take those of most evaluations first.
     """
-    wanted = jobs.c.group_key == group if group else jobs.c.key.in_(keys)
+    wanted = jobs.c.group_key == group
     if fresh:
         wanted = sa.and_(wanted, jobs.c.attempts == 0)
     order = _LONGEST_FIRST if longest_first else _IN_ORDER

@@ -9,6 +9,11 @@ from storage.jobs.sweeps import FAILED, UNMADE, Sweep
 from storage.sql.database import Database
 from storage.sql.schema import LEASED, RUNNABLE, jobs, models, results, sweep_jobs
 
+#: Seconds over which the rate of late is counted.
+RATE_WINDOW_S = 60.0
+#: Reasons for failures that people are told.
+REASONS = 3
+
 
 def count_states(database: Database, sweep: Sweep) -> dict[str, int]:
     """Count a sweep's jobs by state; states without a job are left out."""
@@ -92,9 +97,9 @@ def measured_costs(database: Database) -> dict[tuple[str, str, int, int], Cost]:
         }
 
 
-def recent_rate(database: Database, sweep: Sweep, *, window_s: float = 60.0) -> float:
+def recent_rate(database: Database, sweep: Sweep) -> float:
     """Return the images a second that were finished for a sweep of late."""
-    since = datetime.now(UTC) - timedelta(seconds=window_s)
+    since = datetime.now(UTC) - timedelta(seconds=RATE_WINDOW_S)
     query = (
         sa.select(sa.func.count())
         .select_from(results)
@@ -105,12 +110,10 @@ def recent_rate(database: Database, sweep: Sweep, *, window_s: float = 60.0) -> 
         )
     )
     with database.read() as connection:
-        return float(connection.execute(query).scalar_one()) / window_s
+        return float(connection.execute(query).scalar_one()) / RATE_WINDOW_S
 
 
-def failures(
-    database: Database, sweep: Sweep, *, limit: int = 3
-) -> list[tuple[str, int]]:
+def failures(database: Database, sweep: Sweep) -> list[tuple[str, int]]:
     """Return the most frequent reasons for which a sweep's jobs failed, with counts."""
     count = sa.func.count()
     query = (
@@ -122,7 +125,7 @@ def failures(
         )
         .group_by(jobs.c.error)
         .order_by(count.desc())
-        .limit(limit)
+        .limit(REASONS)
     )
     with database.read() as connection:
         return list(connection.execute(query).all())

@@ -68,7 +68,6 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
     spec: str,
     axes: Mapping[str, Any],
     meanings: Sequence[str] = (),
-    priority: int | None = None,
     min_free_bytes: int = 0,
     seen: int | None = None,
     submitting: int | None = None,
@@ -78,8 +77,7 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
     That is the spec, the values of its axes (a file of prompts may have changed), or
     what these mean: the weights of a model, what it takes where the spec says nothing,
     and how many jobs it makes. A cancelled or paused sweep becomes active again; its
-    jobs hear of it by `storage.jobs.lifecycle.settle`. Its priority stays as it was
-    unless one is given.
+    jobs hear of it by `storage.jobs.lifecycle.settle`. Its priority stays as it was.
 
     Args:
         database: Where sweeps are.
@@ -87,7 +85,6 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
         spec: YAML text.
         axes: Axis names to the labels of their values.
         meanings: What decides beside the text what the sweep wants.
-        priority: 0, first, to 9, last; None to leave it.
         min_free_bytes: Disk space that must stay free.
         seen: The revision that the new one is to follow, 0 for none; None for any.
         submitting: Jobs to store, for `storage.jobs.completeness`; None where none
@@ -105,13 +102,11 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
         "reason": None,
         "min_free_bytes": min_free_bytes,
     }
-    urgency = {} if priority is None else {"priority": priority}
     first = {"priority": NORMAL_PRIORITY, "revision": 1, "created_at": utc_now()}
     first |= {"changes": 0}
     is_same = sweeps.c.digest == values["digest"]
     changed = sa.case((is_same, 0), else_=1)
-    keeps = [sweeps.c[name] == value for name, value in urgency.items()]
-    wants_other = sa.case((sa.and_(sweeps.c.state == "active", *keeps), 0), else_=1)
+    wants_other = sa.case((sweeps.c.state == "active", 0), else_=1)
     is_complete = sa.and_(is_same, sweeps.c.submitting.is_(None))
     # PostgreSQL takes a NULL of no type for text.
     asked = sa.literal(submitting, sweeps.c.submitting.type)
@@ -122,12 +117,11 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
         # One statement, so that two producers may submit the same sweep at once.
         stored = connection.execute(
             insert_into(connection, sweeps)
-            .values(name=name, **{**first, **values, **urgency}, submitting=submitting)
+            .values(name=name, **first, **values, submitting=submitting)
             .on_conflict_do_update(
                 index_elements=["name"],
                 set_={
                     **values,
-                    **urgency,
                     "revision": sweeps.c.revision + changed,
                     "submitting": left,
                     "changes": sweeps.c.changes + wants_other,

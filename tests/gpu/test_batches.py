@@ -20,17 +20,10 @@ from workers.engine.torch_painter import TorchPainter
 from workers.painting import Painting
 
 DEVICE = "cuda:0"
-NAMES = [row.name for row in schedulers.rows("sd")]
+ROWS = schedulers.rows("sd")
+NAMES = [row.name for row in ROWS]
 #: Those that draw no noise: theirs may come from the CPU.
-STEADY = [
-    name
-    for name in NAMES
-    if schedulers.is_deterministic(
-        schedulers.resolve(name).class_name,
-        schedulers.resolve(name).options,
-        schedulers.resolve(name).extras,
-    )
-]
+STEADY = [row.name for row in ROWS if row.is_deterministic]
 WIDTH = 8
 #: Solves small systems on the device, and `torch.linalg.solve` asks it whether that
 #: worked. On a CPU the results have other bits.

@@ -27,7 +27,7 @@ from tests.builders import (
     make_planned,
     make_result,
     plan_seeds,
-    take,
+    take_these,
     untold,
 )
 from tests.builders import submit as submit_planned
@@ -179,7 +179,7 @@ def test_a_resume_that_was_killed_at_once_is_finished_though_the_last_jobs_are_d
     planned = plan_seeds(*range(1200), width=64, height=64, steps=1)
     sweep = submit_planned(database, planned)
     last = [one.job.key for one in planned[600:]]
-    taken = take(database, limit=600, group=None, keys=last)
+    taken = take_these(database, last)
     made = {claim.id: make_result() for claim in taken}
     record_done(database, made, worker="cpu0", environment=ENVIRONMENT)
     lifecycle.set_state(database, sweep, "paused")

@@ -24,7 +24,7 @@ from storage.jobs.sweeps import find_sweep, retry
 from storage.settings import Settings
 from storage.sql.database import Database, utc_now
 from storage.sql.schema import sweeps as sweeps_table
-from tests.builders import job_rows, make_job, plan_seeds, states, take
+from tests.builders import job_rows, make_job, plan_seeds, states, take, take_these
 from tests.builders import submit as submit_planned
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -192,7 +192,7 @@ def test_failed_jobs_that_match_are_tried_again(
 def test_quarantined_jobs_can_be_left_alone(database: Database) -> None:
     submit_planned(database, plan_seeds(1, 2))
     for _ in range(MAX_DEATHS):
-        take(database, limit=1, group=None, keys=[make_job(seed=1).key])
+        take_these(database, [make_job(seed=1).key])
         free_owner(database, "host:1:1", died=True)
     say("retry", "night", "--state", "failed")
     assert states(database)[1] == "quarantined"
@@ -364,7 +364,7 @@ def test_where_nobody_works_it_is_said_what_to_start(
     assert nobody in say("extend", "night", "--axis", "steps+=40")
     record_failure(
         database,
-        take(database, group=None, keys=[job_rows(database)[0].key])[0].id,
+        take_these(database, [job_rows(database)[0].key])[0].id,
         owner="host:1:1",
         error="NaN",
     )

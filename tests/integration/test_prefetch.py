@@ -27,6 +27,7 @@ from tests.builders import (
     states,
     submit,
     take,
+    take_these,
 )
 from tests.contexts import OWNER, make_context
 from tests.processes import PATIENCE_S, wait_until
@@ -93,7 +94,7 @@ def count(database: Database, state: str) -> int:
 
 def die(database: Database, *wanted: int) -> None:
     keys = [make_job(seed=seed, **SMALL).key for seed in wanted]
-    take(database, "host:9:9", group=None, keys=keys, limit=9)
+    take_these(database, keys, "host:9:9")
     claims.free_owner(database, "host:9:", died=True)
 
 

@@ -19,14 +19,14 @@ from producer.expansion.expand import BATCH
 from producer.submission import submission
 from storage.broker.queue import QUEUE, waiting
 from storage.errors import DatabaseError
-from storage.jobs import claims, membership
+from storage.jobs import membership
 from storage.jobs.completeness import Incomplete, find_incomplete, note_complete
 from storage.jobs.sweep_counts import count_states
 from storage.jobs.sweeps import find_sweep, save_sweep
 from storage.settings import Settings, read_settings
 from storage.sql import engines
 from storage.sql.database import Database, open_database
-from tests.builders import job_rows, make_job, plan_seeds, take
+from tests.builders import job_rows, make_job, plan_seeds, take, take_these
 from tests.builders import submit as submit_planned
 
 #: Two batches, and a part of one.
@@ -223,9 +223,7 @@ def test_jobs_stored_but_never_sent_are_made_after_the_others(
     submit(spec)
     named = take_messages(app)
     assert len(named) == COUNT - BATCH
-    group = job_rows(database)[0].group_key
-    for wanted in ({"keys": list(named)}, {"group": group}):
-        claims.claim(database, owner="host:1:1", lease_s=90, limit=COUNT, **wanted)
+    take(database, group=job_rows(database)[0].group_key, limit=COUNT)
     sweep = find_sweep(database, "night")
     assert sweep is not None
     assert count_states(database, sweep) == {"leased": COUNT}
@@ -257,7 +255,7 @@ def test_a_claim_comes_to_its_turn_while_a_producer_is_busy(
     producer = threading.Thread(target=produce)
     producer.start()
     try:
-        taken = take(database, keys=[make_job(seed=10**9).key], group=None)
+        taken = take_these(database, [make_job(seed=10**9).key])
     finally:
         is_over.set()
         producer.join()

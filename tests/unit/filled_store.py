@@ -13,7 +13,6 @@ from PIL import Image, ImageColor, ImageDraw
 from storage.catalogue.schedulers import resolve, short_name
 from storage.files.images import ImageFolder, relative_path
 from storage.job import Job, Model, PlannedJob
-from storage.jobs.claims import claim
 from storage.jobs.membership import add_jobs
 from storage.jobs.results import (
     Environment,
@@ -25,6 +24,7 @@ from storage.jobs.results import (
 from storage.jobs.sweeps import Sweep, save_sweep
 from storage.settings import Settings, read_settings
 from storage.sql.database import open_database
+from tests.builders import take_these
 from tests.databases import open_new
 
 PROMPTS = ("a red circle on a blue background", "a green star on a pink background")
@@ -109,7 +109,7 @@ def finish(
     """Claim the jobs and make their images; those whose key is in `fail` fail."""
     database = open_database(settings.database_url)
     keys = [one.job.key for one in planned]
-    claims = claim(database, owner="w:1:1", lease_s=90, limit=len(keys), keys=keys)
+    claims = take_these(database, keys, "w:1:1")
     done = {}
     for each in claims:
         if each.job.key in fail:

@@ -23,6 +23,7 @@ from tests.builders import (
     states,
     submit,
     take,
+    take_these,
 )
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -36,7 +37,7 @@ def die(database: Database, *wanted: int, times: int = 1) -> None:
     """Let a worker die that many times with the jobs of these seeds."""
     keys = [make_job(seed=seed).key for seed in wanted]
     for _ in range(times):
-        claims.claim(database, owner="host:9:9", lease_s=90, limit=9, keys=keys)
+        take_these(database, keys, "host:9:9")
         claims.free_owner(database, "host:9:", died=True)
 
 
@@ -66,12 +67,6 @@ def test_no_more_than_the_limit_are_taken(database: Database) -> None:
 def test_only_jobs_of_the_group_are_taken(database: Database) -> None:
     submit(database, [*plan_seeds(1), make_planned(seed=2, width=768)])
     assert seeds(take(database)) == [1]
-
-
-def test_only_the_jobs_that_are_named_are_taken(database: Database) -> None:
-    submit(database, plan_seeds(1, 2, 3))
-    keys = [make_job(seed=3).key, make_job(seed=1).key, "0" * 32]
-    assert seeds(take(database, group=None, keys=keys)) == [1, 3]
 
 
 def test_naming_nothing_takes_nothing(database: Database) -> None:
@@ -159,7 +154,6 @@ def test_a_job_that_no_sweep_wants_is_never_taken(database: Database) -> None:
     with database.write() as connection:
         connection.execute(sa.update(jobs).values(priority=None))
     assert take(database) == []
-    assert take(database, group=None, keys=[make_job(seed=1).key]) == []
 
 
 def test_a_job_whose_worker_died_comes_last_and_alone(database: Database) -> None:

@@ -15,7 +15,7 @@ from storage.sql.database import Database, open_database
 from storage.sql.filters import Filter, find
 from storage.sql.schema import jobs, scheduler_names, schedulers
 from storage.store import Store
-from tests.builders import take
+from tests.builders import take_these
 from tests.unit.cards import describe_fake, write_spec
 from tests.unit.filled_store import PROMPTS, finish, make_settings, submit
 
@@ -141,7 +141,7 @@ def test_a_worker_is_told_the_name_that_was_asked_for(
     planned = plan(tmp_path, asked)
     submit(settings, "night", planned)
 
-    (claim,) = take(database, group=None, keys=keys(planned))
+    (claim,) = take_these(database, keys(planned))
 
     assert claim.scheduler == told
 

@@ -37,7 +37,14 @@ from storage.settings import Settings
 from storage.sql.database import Database, open_database
 from storage.sql.schema import about, folder_places, jobs, results
 from storage.store import Store
-from tests.builders import make_job, make_result, plan_seeds, states, submit, take
+from tests.builders import (
+    make_job,
+    make_result,
+    plan_seeds,
+    states,
+    submit,
+    take_these,
+)
 from tests.processes import PATIENCE_S, find_workers, running, wait_until
 from tests.unit.old_database import make_old as make_old_database
 from tests.unit.test_verify import make_old, png, verify
@@ -65,7 +72,7 @@ def make(
     )
     keys = [make_job(seed=seed).key for seed in seeds]
     done = {}
-    for claim in take(database, limit=len(keys), group=None, keys=keys):
+    for claim in take_these(database, keys):
         ImageFolder(path).save(claim.job.key, png("red"))
         done[claim.id] = make_result(
             path=relative_path(claim.job.key), size_bytes=len(png("red"))

@@ -26,6 +26,7 @@ from tests.builders import (
     plan_seeds,
     submit,
     take,
+    take_these,
 )
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -41,7 +42,7 @@ def add(database: Database, *planned: PlannedJob, name: str = "new") -> Added:
 
 
 def finish(database: Database, planned: PlannedJob) -> None:
-    (claim,) = take(database, group=None, keys=[planned.job.key])
+    (claim,) = take_these(database, [planned.job.key])
     result = make_result()
     record_done(database, {claim.id: result}, worker="cpu0", environment=ENVIRONMENT)
 
@@ -100,7 +101,7 @@ def test_a_finished_row_wins_over_a_pending_one(database: Database) -> None:
 
 def test_a_failed_row_is_the_last_to_be_taken(database: Database) -> None:
     submit(database, [OLDER, OLD], name="old")
-    (claim,) = take(database, group=None, keys=[OLDER.job.key])
+    (claim,) = take_these(database, [OLDER.job.key])
     record_failure(database, claim.id, owner="host:1:1", error="latents are NaN")
     assert add(database, NEW).existing == {"pending": 1}
     assert members(database) == [OLD.job.key]

@@ -1,5 +1,6 @@
 """The life of a sweep: what it wants, its jobs hear of, however it was broken off."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from storage.jobs import claims, lifecycle, sweeps
+from storage.jobs.claims import Claim
 from storage.jobs.lifecycle import JUDGED, SETTLE_ROWS, TOLERATED
 from storage.jobs.membership import add_jobs
 from storage.jobs.results import record_done, record_failure
@@ -25,6 +27,7 @@ from tests.builders import (
     states,
     submit,
     take,
+    take_these,
     untold,
 )
 
@@ -43,11 +46,15 @@ def state_of(database: Database, sweep: Sweep) -> tuple[str, str | None]:
     return now.state, now.reason
 
 
-def end(database: Database, *, done: int = 0, failed: int = 0, **others: Any) -> None:
+def end(database: Database, *, done: int = 0, failed: int = 0) -> None:
     """Finish jobs in their order, those that fail first."""
-    for claim in take(database, limit=failed, **others):
+    for claim in take(database, limit=failed):
         record_failure(database, claim.id, owner=OWNER, error="latents are NaN")
-    made = {claim.id: make_result() for claim in take(database, limit=done, **others)}
+    make(database, take(database, limit=done))
+
+
+def make(database: Database, taken: Iterable[Claim]) -> None:
+    made = {claim.id: make_result() for claim in taken}
     record_done(database, made, worker="cpu0", environment=ENVIRONMENT)
 
 
@@ -172,7 +179,7 @@ def test_what_was_broken_off_is_seen_though_the_last_jobs_are_done(
     planned = plan_seeds(*range(1200))
     sweep = submit(database, planned)
     last = [one.job.key for one in planned[600:]]
-    end(database, done=600, group=None, keys=last)
+    make(database, take_these(database, last))
     lifecycle.set_state(database, sweep, "paused" if state == "active" else "active")
     break_off(database, sweep, state, monkeypatch, first_step=False)
     assert lifecycle.settle_all(database) == 600
@@ -334,7 +341,7 @@ def test_a_quarantined_job_is_tried_again_as_if_it_were_new(
     sweep = submit(database, plan_seeds(1, 2))
     before = job_rows(database)[0]
     for _ in range(claims.MAX_DEATHS):
-        take(database, group=None, keys=[before.key])
+        take_these(database, [before.key])
         claims.free_owner(database, OWNER, died=True)
     assert states(database)[1] == "quarantined"
     sweeps.retry(database, sweep)

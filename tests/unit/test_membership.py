@@ -33,6 +33,7 @@ from tests.builders import (
     states,
     submit,
     take,
+    take_these,
 )
 from tests.unit.test_job import GOLDEN
 from tests.unit.tiny_folders import make_folder, write
@@ -42,7 +43,7 @@ pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 def finish(database: Database, *wanted: int) -> None:
     keys = [make_job(seed=seed).key for seed in wanted]
-    done = {one.id: make_result() for one in take(database, group=None, keys=keys)}
+    done = {one.id: make_result() for one in take_these(database, keys)}
     assert len(done) == len(wanted)
     record_done(database, done, worker="cpu0", environment=ENVIRONMENT)
 
@@ -224,7 +225,7 @@ def plan_model(folder: Path) -> list[PlannedJob]:
 def make_first(database: Database, planned: Sequence[PlannedJob]) -> None:
     """Store jobs, and an image of the first."""
     submit(database, planned, name="s")
-    claim = take(database, group=None, keys=[planned[0].job.key])[0]
+    claim = take_these(database, [planned[0].job.key])[0]
     made = {claim.id: make_result()}
     record_done(database, made, worker="cpu0", environment=ENVIRONMENT)
 

@@ -3,7 +3,9 @@ from typing import Any
 import pytest
 
 from storage.catalogue import schedulers
+from storage.catalogue.scheduler_case import is_noisy
 from storage.catalogue.schedulers import Scheduler
+from storage.catalogue.scheduler_options import CLASSES
 from storage.errors import UsageError
 from tests.builders import SD3, SD15
 from tests.model_configs import EDM, EDM_WITH_BETAS
@@ -353,6 +355,13 @@ def test_pndm_with_its_runge_kutta_start_costs_nine_more() -> None:
     assert cost("pndm", skip_prk_steps=False, steps=20) == 29
 
 
+def test_the_models_config_can_make_a_scheduler_stochastic() -> None:
+    of = CLASSES["DPMSolverMultistepScheduler"]
+    config = SD15 | {"algorithm_type": "sde-dpmsolver++"}
+    assert not is_noisy(of, of.values({}, SD15), 0.0)
+    assert is_noisy(of, of.values({}, config), 0.0)
+
+
 def test_schedulers_that_draw_noise_are_known() -> None:
     noisy = {row.name for row in schedulers.rows() if not row.is_deterministic}
     assert noisy == {
@@ -362,13 +371,6 @@ def test_schedulers_that_draw_noise_are_known() -> None:
         *("dpmpp_3m_sde_karras", "dpmpp_3m_sde_exponential", "dpmpp_2s_sde"),
         *("dpmpp_sde", "dpmpp_sde_karras", "lcm", "tcd_eta"),
     }
-
-
-def test_the_models_config_can_make_a_scheduler_stochastic() -> None:
-    config = SD15 | {"algorithm_type": "sde-dpmsolver++"}
-    name = "DPMSolverMultistepScheduler"
-    assert schedulers.is_deterministic(name, {}, {})
-    assert not schedulers.is_deterministic(name, {}, {}, config=config)
 
 
 def test_only_dpm_solver_sde_takes_the_seed() -> None:

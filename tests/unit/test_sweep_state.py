@@ -14,11 +14,17 @@ from producer.running.pace import Pace
 from producer.running.progress import progress_shown
 from producer.running.sweep_state import Standing, standing
 from storage.fleet.progress import Worker
-from storage.jobs.claims import claim
 from storage.jobs.results import record_done, record_failure
 from storage.settings import Settings
 from storage.sql.database import Database
-from tests.builders import ENVIRONMENT, make_result, plan_seeds, submit, take
+from tests.builders import (
+    ENVIRONMENT,
+    make_result,
+    plan_seeds,
+    submit,
+    take,
+    take_these,
+)
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -80,7 +86,7 @@ def test_a_standing_counts_every_state(database: Database) -> None:
     assert (now.total, now.pending, now.leased) == (4, 1, 1)
     assert (now.done, now.failed, now.quarantined) == (1, 1, 0)
     assert now.unmade == 2
-    assert claim(database, owner="o", lease_s=9, limit=9, keys=[first.job.key]) == []
+    assert take_these(database, [first.job.key]) == []
 
 
 def test_progress_for_a_log_is_a_line_now_and_then(

@@ -35,6 +35,7 @@ from tests.builders import (
     states,
     submit,
     take,
+    take_these,
 )
 from tests.unit.old_database import make_old as make_old_database
 from workers.execution.encode import encode_png, pixel_sha256
@@ -72,7 +73,7 @@ def finish(
     keys = [make_job(seed=seed).key for seed in seeds]
     made = content or png("red")
     digest = hashlib.sha256(Image.open(io.BytesIO(made)).tobytes()).hexdigest()
-    taken = take(database, limit=len(keys), group=None, keys=keys)
+    taken = take_these(database, keys)
     done = {}
     for claim in taken:
         ImageFolder(settings.images).save(claim.job.key, made)

@@ -17,7 +17,13 @@ from storage.jobs.results import record_done
 from storage.models.fingerprint import Digests
 from storage.settings import Settings
 from storage.sql.database import Database
-from tests.builders import ENVIRONMENT, make_result, plan_seeds, submit, take
+from tests.builders import (
+    ENVIRONMENT,
+    make_result,
+    plan_seeds,
+    submit,
+    take_these,
+)
 from tests.unit.tiny_folders import make_folder, weights, write
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -45,7 +51,7 @@ def model(folder: Path) -> Model:
 
 
 def finish(database: Database, model: Model, *, at: str, **result: Any) -> None:
-    (claim,) = take(database, group=None, keys=[plan_seeds(1, model=model)[0].job.key])
+    (claim,) = take_these(database, [plan_seeds(1, model=model)[0].job.key])
     made = {claim.id: make_result(finished_at=at, **result)}
     record_done(database, made, worker="cpu0", environment=ENVIRONMENT)
 

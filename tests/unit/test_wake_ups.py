@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from storage.jobs import lifecycle, wake_ups
 from storage.jobs.wake_ups import WAKE_UP, runnable_keys
 from storage.sql.database import Database
-from tests.builders import make_job, make_planned, plan_seeds, submit, take
+from tests.builders import make_job, make_planned, plan_seeds, submit, take_these
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -18,7 +18,7 @@ WIDE = make_planned(seed=-1, position=WAKE_UP, width=768)
 def test_keys_come_by_group_in_order_of_execution(database: Database) -> None:
     submit(database, [*plan_seeds(1, 2), WIDE], priority=7)
     submit(database, plan_seeds(3), name="sooner", priority=1)
-    take(database, limit=1, group=None, keys=[make_job(seed=1).key])
+    take_these(database, [make_job(seed=1).key])
     named = runnable_keys(database)
     assert named == {
         make_job().group: [make_job(seed=3).key, make_job(seed=2).key],
