@@ -19,7 +19,7 @@ from storage.catalogue import schedulers
 from storage.errors import JobError
 from storage.job import Job
 from storage.models.model_files import locate
-from workers.engine.families import FAMILIES
+from workers.engine.families import BATCHED
 from workers.engine.loading import load_pipeline
 from workers.engine.slot import Slot, Starter
 from workers.engine.slots import Slots, Tally
@@ -143,7 +143,7 @@ def main() -> None:
     """Run the batch and write the picture."""
     found = locate("builtin:shapes", download=False)
     pipe = load_pipeline(found, variant=None, dtype=torch.float32)
-    family = FAMILIES[type(pipe).__name__](pipe)
+    family = BATCHED[type(pipe).__name__](pipe)
     starter = Starter(family, dict(pipe.scheduler.config))
     tally = Tally()
     queue = Queue(make_jobs(), tally)

@@ -16,7 +16,7 @@ from storage.models.model_files import BUILTIN_FOLDERS
 from tests.work import Basket, go_on
 from workers.engine.clock import Clock
 from workers.engine.decoding import Decoded, decode
-from workers.engine.families import FAMILIES, Texts
+from workers.engine.families import BATCHED, Texts
 from workers.engine.loading import mend_clip_skip
 from workers.engine.pipelines import DTYPES
 from workers.engine.slot import Slot, Starter
@@ -112,7 +112,7 @@ class Bench:
         # An ordinary batch would decode all images at once, which changes low bits.
         self.pipe.vae.enable_slicing()
         self.config = dict(self.pipe.scheduler.config)
-        self.family = FAMILIES[type(self.pipe).__name__](self.pipe)
+        self.family = BATCHED[type(self.pipe).__name__](self.pipe)
         self.starter = Starter(self.family, self.config)
         self.clock = Clock(device)
         self.tally = Tally()

@@ -79,7 +79,7 @@ def require_scheduler(class_name: str) -> None:
     Raises:
         ModelError: With the way out.
     """
-    known = catalogue.CLASSES.keys() | OTHER_SCHEDULERS
+    known = catalogue.CLASS_ROWS.keys() | OTHER_SCHEDULERS
     if class_name in known:
         return
     near = get_close_matches(class_name, sorted(known), n=1, cutoff=0.8)

@@ -114,7 +114,7 @@ def _name(row: catalogue.NameRow) -> Name:
 
 
 #: The catalogue by canonical short name, in the order of the table.
-NAMES: Mapping[str, Name] = {row.name: _name(row) for row in catalogue.NAMES}
+NAMES: Mapping[str, Name] = {row.name: _name(row) for row in catalogue.NAME_ROWS}
 
 
 def _plain(name: str) -> str:

@@ -189,7 +189,7 @@ def _scheduler_class(name: str, row: catalogue.ClassRow) -> SchedulerClass:
 
 #: Every scheduler class that nightsweep offers, by its name in diffusers.
 CLASSES: Mapping[str, SchedulerClass] = {
-    name: _scheduler_class(name, row) for name, row in catalogue.CLASSES.items()
+    name: _scheduler_class(name, row) for name, row in catalogue.CLASS_ROWS.items()
 }
 
 

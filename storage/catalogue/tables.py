@@ -1,7 +1,7 @@
 """The tables of the scheduler catalogue: classes, options and names, as literals.
 
 `storage.catalogue.schedulers` gives them meaning; a test holds them against diffusers.
-Adding a scheduler is one row of `CLASSES` and one or more of `NAMES`.
+Adding a scheduler is one row of `CLASS_ROWS` and one or more of `NAME_ROWS`.
 """
 
 from collections.abc import Mapping
@@ -277,7 +277,7 @@ _DISTILLED: ClassRow = {
     "fixed": (*TRAINED, "timestep_spacing", "steps_offset"),
 }
 
-CLASSES: Mapping[str, ClassRow] = {
+CLASS_ROWS: Mapping[str, ClassRow] = {
     "DDIMScheduler": {
         "about": "Denoising diffusion implicit models; eta above 0 adds noise",
         "noise": "eta",
@@ -488,7 +488,7 @@ CLASSES: Mapping[str, ClassRow] = {
 }
 
 #: The names, in the order in which they are listed.
-NAMES: tuple[NameRow, ...] = (
+NAME_ROWS: tuple[NameRow, ...] = (
     NameRow("ddim", "DDIM", "DDIMScheduler"),
     NameRow("ddim_eta", "DDIM eta", "DDIMScheduler", extras={"eta": 1.0}),
     NameRow("ddpm", "DDPM", "DDPMScheduler"),

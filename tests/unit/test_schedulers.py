@@ -4,8 +4,8 @@ import pytest
 
 from storage.catalogue import schedulers
 from storage.catalogue.scheduler_case import is_noisy
-from storage.catalogue.schedulers import Scheduler
 from storage.catalogue.scheduler_options import CLASSES
+from storage.catalogue.schedulers import Scheduler
 from storage.errors import UsageError
 from tests.builders import SD3, SD15
 from tests.model_configs import EDM, EDM_WITH_BETAS

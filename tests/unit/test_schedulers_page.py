@@ -63,6 +63,6 @@ def test_the_page_says_why_an_option_is_the_models() -> None:
 
 
 def test_the_page_names_what_a_class_leaves_to_the_model_all_the_same() -> None:
-    for name, row in catalogue.CLASSES.items():
+    for name, row in catalogue.CLASS_ROWS.items():
         for option, reason in row.get("unpinned", {}).items():
             assert f"`{option}` of `{name}`: {reason}" in " ".join(PAGE.split())

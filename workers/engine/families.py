@@ -289,7 +289,7 @@ class Flux(StableDiffusion3):
 
 
 #: Pipelines that the slots drive, by the name of their class in diffusers.
-FAMILIES: Mapping[str, type[StableDiffusion]] = {
+BATCHED: Mapping[str, type[StableDiffusion]] = {
     "StableDiffusionPipeline": StableDiffusion,
     "StableDiffusionXLPipeline": StableDiffusionXL,
     "StableDiffusion3Pipeline": StableDiffusion3,

@@ -18,7 +18,7 @@ from storage.models.fingerprint import Digests, Fingerprints, Seal
 from storage.models.places import first_whole, in_order
 from workers.devices.memory import free_bytes, total_bytes
 from workers.engine.compiling import Compiled
-from workers.engine.families import FAMILIES
+from workers.engine.families import BATCHED
 from workers.engine.loading import find_model, load_pipeline
 from workers.engine.slot import Starter
 from workers.painting import Places, StoppedError, WithdrawnError
@@ -222,7 +222,7 @@ class Pipelines:
             load_s,
             extra={"action": "model_loaded"},
         )
-        family = FAMILIES.get(type(pipe).__name__)
+        family = BATCHED.get(type(pipe).__name__)
         return Resident(
             pipe=pipe,
             scheduler_config=config,
