@@ -101,9 +101,9 @@ class Settings:
         return self.home / "logs"
 
     @property
-    def seats(self) -> Path:
-        """Folder of the locks of seats on the CPU."""
-        return self.home / "seats"
+    def locks(self) -> Path:
+        """Folder of the locks of CPU workers."""
+        return self.home / "locks"
 
     def make_home(self) -> None:
         """Create the state folder, private to its owner.
@@ -118,7 +118,7 @@ class Settings:
             _refuse_public(self.home)
             self.images.mkdir(parents=True, exist_ok=True)
             self.logs.mkdir(mode=0o700, exist_ok=True)
-            self.seats.mkdir(mode=0o700, exist_ok=True)
+            self.locks.mkdir(mode=0o700, exist_ok=True)
         except OSError as exc:
             msg = (
                 f"The state folder must be writable: {exc.strerror}: {exc.filename}; "

@@ -20,7 +20,7 @@ from storage.host.worker_ids import my_host
 from storage.jobs import blocked_groups
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database, open_database
-from workers.devices.seats import Seat, choose_seats
+from workers.devices.placements import Placement, choose_placements
 from workers.durations import Duration
 from workers.execution.context import patiently
 from workers.supervision.exit_rules import ExitRules
@@ -104,7 +104,7 @@ def worker(
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = read_settings()
     settings.make_home()
-    seats = _choose_seats(**devices, locks=settings.seats, joins=join)
+    placements = _choose_placements(**devices, locks=settings.locks, joins=join)
     told = logging.StreamHandler()
     told.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[told])
@@ -115,14 +115,14 @@ def worker(
     patiently(lambda: look_at_folder(database, settings.images), check=lambda: None)
     supervisor = _supervise(
         settings,
-        seats,
+        placements,
         database=database,
         give_up_after=give_up_after,
         exit_rules=ExitRules(when_idle_s=exit_when_idle, after_s=stop_after),
     )
-    taken = supervisor.take_seats()
+    taken = supervisor.take_placements()
     if not taken and not join:
-        raise _nothing_free(seats)
+        raise _nothing_free(placements)
     # What was missing on this host may be there now.
     patiently(
         lambda: blocked_groups.lift_all(database, host=my_host()), check=lambda: None
@@ -130,25 +130,31 @@ def worker(
     _obey_signals(supervisor)
     if end_with_parent:
         threading.Thread(target=_wait_for_end, args=(supervisor,), daemon=True).start()
-    click.echo(f"{_describe(seats, taken)}; logs in {settings.logs}.", err=True)
-    if end_with_parent and len(taken) < len(seats):
-        click.echo(f"{_describe(seats, taken)}.")  # for the parent to pass on
+    click.echo(f"{_describe(placements, taken)}; logs in {settings.logs}.", err=True)
+    if end_with_parent and len(taken) < len(placements):
+        click.echo(f"{_describe(placements, taken)}.")  # for the parent to pass on
     sys.exit(supervisor.run())
 
 
-def _choose_seats(*, gpus: str | None, device: str | None, **asked: Any) -> list[Seat]:
+def _choose_placements(
+    *, gpus: str | None, device: str | None, **asked: Any
+) -> list[Placement]:
     context = click.get_current_context()
     if device and context.get_parameter_source("gpus") is ParameterSource.ENVIRONMENT:
         gpus = None  # an option that was given beats a variable that was set
-    return choose_seats(gpus=gpus, device=device, **asked)
+    return choose_placements(gpus=gpus, device=device, **asked)
 
 
 def _supervise(
-    settings: Settings, seats: Sequence[Seat], *, database: Database, **rules: Any
+    settings: Settings,
+    placements: Sequence[Placement],
+    *,
+    database: Database,
+    **rules: Any,
 ) -> Supervisor:
     app = make_app(broker_url(settings))
     return Supervisor(
-        seats,
+        placements,
         database=database,
         repair=Reconciler(database, app, lease_s=settings.lease_s),
         # The embedded server may have died, or been stopped.
@@ -163,20 +169,20 @@ def _open(url: str) -> Database:
     return patiently(lambda: open_database(url), check=lambda: None)
 
 
-def _nothing_free(seats: Sequence[Seat]) -> DeviceError:
+def _nothing_free(placements: Sequence[Placement]) -> DeviceError:
     kind, way_out = "GPU", "stop those, or wait for one with --join"
-    if seats[0].device == "cpu":
+    if placements[0].device == "cpu":
         kind, way_out = "core", f"{way_out}, or ask for more workers with --workers"
-    names = ", ".join(seat.name for seat in seats)
+    names = ", ".join(placement.name for placement in placements)
     return DeviceError(
         f"A worker needs a {kind} of its own, but others serve {names} already; "
         f"{way_out}."
     )
 
 
-def _describe(seats: Sequence[Seat], taken: Sequence[Seat]) -> str:
-    names = ", ".join(seat.name for seat in taken)
-    others = ", ".join(seat.name for seat in seats if seat not in taken)
+def _describe(placements: Sequence[Placement], taken: Sequence[Placement]) -> str:
+    names = ", ".join(each.name for each in taken)
+    others = ", ".join(each.name for each in placements if each not in taken)
     if not taken:
         return f"Waiting for {others}, which other workers serve"
     return f"Serving with {names}" + (f", and {others} when free" if others else "")

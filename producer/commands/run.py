@@ -23,7 +23,7 @@ from producer.options import (
     with_name,
     yes_option,
 )
-from producer.running.local_workers import Crew
+from producer.running.local_workers import LocalWorkers
 from producer.running.progress import progress_shown
 from producer.running.sweep_state import (
     Standing,
@@ -99,18 +99,18 @@ def run(
     others = sweep_counts.count_unmade(database) - before.unmade
     if before.unmade and others:
         talk(f"{images(others)} of other sweeps wait too, in turn.")
-    crew = Crew(settings, worker_options)
+    local = LocalWorkers(settings, worker_options)
     started = time.monotonic()
     if before.unmade:
         look_at_folder(database, settings.images)  # now that there is a database
-        with crew.at_work():
-            after = _follow(database, done.sweep, crew)
+        with local.at_work():
+            after = _follow(database, done.sweep, local)
     else:
         after = before
     _report(settings, before, after, seconds=time.monotonic() - started)
     for reason, count in sweep_counts.failures(database, done.sweep):
         talk(f"{count:,} failed: {reason}")
-    sys.exit(_conclude(after, crew))
+    sys.exit(_conclude(after, local))
 
 
 def takes_gpus(*, gpus: str | None = None, device: str | None = None) -> bool:
@@ -147,14 +147,14 @@ def _outliving_terminal() -> Iterator[None]:
         signal.signal(signal.SIGHUP, before)
 
 
-def _follow(database: Database, sweep: Sweep, crew: Crew) -> Standing:
+def _follow(database: Database, sweep: Sweep, local: LocalWorkers) -> Standing:
     """Show progress until the sweep is made, or nobody works on it any more."""
     now, took_s = standing(database, sweep), 0.0
     news, models = _News(), sweep_counts.count_models(database, sweep)
     with progress_shown(now) as show:
-        while now.unmade and not crew.is_over():
+        while now.unmade and not local.is_over():
             # A look at a million jobs takes a while: a tenth of the time at most.
-            crew.work_for(max(PROGRESS_POLL_S, 10 * took_s))
+            local.work_for(max(PROGRESS_POLL_S, 10 * took_s))
             began = time.monotonic()
             try:
                 now = standing(database, sweep)
@@ -167,10 +167,10 @@ def _follow(database: Database, sweep: Sweep, crew: Crew) -> Standing:
             except DatabaseError as exc:
                 # The workers wait for it too; the night goes on when it is back.
                 news.tell_reason(str(exc))
-                crew.work_for(OUTAGE_S)
+                local.work_for(OUTAGE_S)
                 continue
             took_s = time.monotonic() - began
-            if said := crew.news():
+            if said := local.news():
                 talk(said)
             show(now, workers, models=models, others=others)
             if is_stuck or now.state != "active":
@@ -192,11 +192,11 @@ def _is_stuck(
 
 
 class _News:
-    """Says once what the workers wait for, that they go on, and who is benched."""
+    """Says once what workers wait for, that they go on, and who restarts later."""
 
     def __init__(self) -> None:
         self._is_waiting = False
-        self._benched: set[str] = set()
+        self._told: set[str] = set()
 
     def tell(self, workers: Iterable[Worker]) -> None:
         """Say what is new of workers; those that are silent say nothing."""
@@ -205,9 +205,9 @@ class _News:
         self.tell_reason(next(waiting, None))
         for each in heard:
             name = f"{each.name} on {each.host}"
-            if each.phase == "benched" and name not in self._benched:
-                self._benched.add(name)
-                talk(f"Worker {name} is benched: {each.detail}")
+            if each.phase == "backoff" and name not in self._told:
+                self._told.add(name)
+                talk(f"Worker {name} restarts after a pause: {each.detail}")
 
     def tell_reason(self, reason: str | None) -> None:
         """Say what is waited for, if it was nothing before, or that it is over."""
@@ -236,7 +236,7 @@ def _report(
     click.echo(f"Look:     {program()} grid {after.sweep}", err=True)
 
 
-def _conclude(after: Standing, crew: Crew) -> int:
+def _conclude(after: Standing, local: LocalWorkers) -> int:
     """Say what failed and what to do next, and give the exit code."""
     failed = after.failed + after.quarantined
     if failed:
@@ -256,11 +256,11 @@ def _conclude(after: Standing, crew: Crew) -> int:
             f"{images(after.unmade)} unmade; go on here with `{again}`, or let workers "
             f"elsewhere go on with `{program()} resume {after.sweep}`."
         )
-        return INTERRUPTED if crew.interrupted else 1
+        return INTERRUPTED if local.interrupted else 1
     for blocked in after.blocked:
         talk(describe(blocked))
-    if not crew.interrupted and crew.has_ended:
+    if not local.interrupted and local.has_ended:
         talk("The workers ended before the sweep did:")
-        click.echo(crew.last_words(), err=True)
+        click.echo(local.last_words(), err=True)
     click.echo(f"{images(after.unmade)} unmade; go on with: {again}", err=True)
-    return INTERRUPTED if crew.interrupted else 1
+    return INTERRUPTED if local.interrupted else 1

@@ -28,7 +28,7 @@ RUN_LOG_BYTES = 10_000_000
 MOST_NEWS = 4096
 
 
-class Crew:
+class LocalWorkers:
     """The workers of this machine, as one process that supervises them.
 
     Attributes:

@@ -20,12 +20,12 @@ SLOW = 0.1
 #: What is told of several workers: the first of these that any of them does.
 _TELLING = (
     *("painting", "storing", "compiling", "loading", "downloading", "starting"),
-    *("waiting", "benched", "idle"),
+    *("waiting", "backoff", "idle"),
 )
 #: Phases in which images come closer.
 _PAINTING = ("painting", "storing")
 #: Phases in which no image comes closer, for nobody knows how long.
-_HELD_UP = ("waiting", "benched")
+_HELD_UP = ("waiting", "backoff")
 #: Phases that come once for each model.
 _LOADING = ("compiling", "loading", "downloading", "starting")
 _TEXTS = {
@@ -36,7 +36,7 @@ _TEXTS = {
     "painting": "painting",
     "storing": "painting",
     "waiting": "waiting",
-    "benched": "every worker is benched",
+    "backoff": "every worker pauses before its next start",
 }
 
 

@@ -71,11 +71,11 @@ def list_workers(database: Database) -> list[Worker]:
 
 
 def able(workers: Iterable[Worker], host: str) -> list[Worker]:
-    """Return the workers of a host that can take work: neither silent nor benched."""
+    """Return the workers of a host that are neither silent nor restarting."""
     return [
         worker
         for worker in workers
-        if worker.host == host and not worker.is_silent and worker.phase != "benched"
+        if worker.host == host and not worker.is_silent and worker.phase != "backoff"
     ]
 
 

@@ -29,7 +29,7 @@ class Entry:
         name: Its name for people: `gpu0`.
         host: The machine's name.
         gpu: The device's name; `CPU` where it has none.
-        phase: What it does: `idle`, `loading`, `painting`, `waiting`, `benched` ...
+        phase: What it does: `idle`, `loading`, `painting`, `waiting`, `backoff` ...
         detail: What it does that with, or why.
         images: What its process made.
         images_per_s: Of late; None where it made none.

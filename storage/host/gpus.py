@@ -48,7 +48,7 @@ def ask_torch() -> tuple[list[Gpu], str]:
 
 
 def _run_probe() -> dict[str, Any]:
-    command = [sys.executable, "-P", "-m", "workers.devices.seats"]
+    command = [sys.executable, "-P", "-m", "workers.devices.placements"]
     # GPUs are counted as nvidia-smi counts them, here and in the workers.
     env = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **os.environ}
     try:

@@ -1,4 +1,4 @@
-"""Several `run`s of one machine and state folder: seats, names and logs."""
+"""Several `run`s of one machine and state folder: placements, names and logs."""
 
 import os
 import signal
@@ -39,7 +39,7 @@ def names(night: Night) -> Counter[str]:
 def test_a_second_run_has_no_workers_where_the_first_has_all_cores(
     night: Night, cores: int
 ) -> None:
-    seats = [f"cpu{number}" for number in range(cores)]
+    placements = [f"cpu{number}" for number in range(cores)]
     with (
         night.begin("run", str(night.spec(count=60, steps=20)), *CPU) as first,
         night.begin(
@@ -51,13 +51,13 @@ def test_a_second_run_has_no_workers_where_the_first_has_all_cores(
             seen |= names(night)
         said = [run.communicate()[0] for run in both]
     assert [run.returncode for run in both] == [0, 0], said
-    assert seen == dict.fromkeys(seats, 1)
-    waits = f"Waiting for {', '.join(seats)}, which other workers serve."
+    assert seen == dict.fromkeys(placements, 1)
+    waits = f"Waiting for {', '.join(placements)}, which other workers serve."
     assert sorted(text.count(waits) for text in said) == [0, 1]
     night.check(done=120)
     logs = sorted(path.name for path in night.settings.logs.glob("*.log"))
     assert logs == [
-        *(f"{name}.log" for name in seats),
+        *(f"{name}.log" for name in placements),
         "supervisor-2.log",
         "supervisor.log",
     ]

@@ -15,7 +15,7 @@ from storage.job import Job
 from storage.models.model_files import BUILTIN_FOLDERS
 from tests.integration.test_painter import make_job, paint_one
 from tests.work import Notes
-from workers.devices.seats import choose_seats, probe
+from workers.devices.placements import choose_placements, probe
 from workers.engine.pipelines import DTYPES
 from workers.engine.schedulers import build
 from workers.engine.torch_painter import TorchPainter
@@ -120,6 +120,6 @@ def test_seeds_differ_between_generators(painter: TorchPainter) -> None:
     assert on_gpu.image.tobytes() != on_cpu
 
 
-def test_a_gpu_gets_a_seat() -> None:
+def test_a_gpu_gets_a_placement() -> None:
     assert probe()
-    assert choose_seats(gpus="0")[0].device == "cuda:0"
+    assert choose_placements(gpus="0")[0].device == "cuda:0"

@@ -10,7 +10,7 @@ from storage.settings import LEASE_S
 from storage.sql.database import Database
 from tests.postgresql import Server
 from tests.processes import PATIENCE_S, children
-from workers.devices.seats import Seat
+from workers.devices.placements import Placement
 from workers.supervision.reconciler import Reconciler
 from workers.supervision.supervisor import Supervisor
 
@@ -26,9 +26,9 @@ def serving(database: Database, app: Celery) -> Iterator[Callable[..., Superviso
     """Give what starts a supervisor in a thread; its workers end with the test."""
     begun: list[tuple[Supervisor, threading.Thread]] = []
 
-    def serve(*seats: Seat, give_up_after: int | None = None) -> Supervisor:
+    def serve(*placements: Placement, give_up_after: int | None = None) -> Supervisor:
         made = Supervisor(
-            seats or [Seat(name="cpu0", device="cpu")],
+            placements or [Placement(name="cpu0", device="cpu")],
             database=database,
             repair=Reconciler(database, app, lease_s=LEASE_S),
             give_up_after=give_up_after,

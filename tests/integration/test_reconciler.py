@@ -196,7 +196,7 @@ def test_what_every_worker_of_the_host_leaves_alone_is_not_sent(
     submit(database, [*plan_seeds(1, 2), wide])
     for name in ("gpu0", "gpu1"):
         add_worker(database, name)
-    add_worker(database, "gpu2", phase="benched")
+    add_worker(database, "gpu2", phase="backoff")
     add_worker(database, "gpu3", phase="painting")
     add_worker(database, "gpu4", host="elsewhere")
     group = make_job().group

@@ -29,9 +29,9 @@ from tests.processes import (
     running,
     wait_until,
 )
-from workers.devices import seat_locks
-from workers.devices.seat_locks import gpu_lock
-from workers.devices.seats import Seat
+from workers.devices import device_locks
+from workers.devices.device_locks import gpu_lock
+from workers.devices.placements import Placement
 from workers.supervision import restart_backoff
 from workers.supervision.child import Child
 from workers.supervision.maintenance import Maintenance
@@ -39,7 +39,7 @@ from workers.supervision.supervisor import Supervisor
 
 SMALL = {"width": 8, "height": 8, "steps": 2}
 #: Its command line is longer than any system allows.
-IMPOSSIBLE = Seat(name="cpu9", device="cpu", gpu="H" * 1_000_000)
+IMPOSSIBLE = Placement(name="cpu9", device="cpu", gpu="H" * 1_000_000)
 
 
 @pytest.fixture(autouse=True)
@@ -49,8 +49,8 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restart_backoff, "BACK_OFF_S", 0.05)
 
 
-def seats(count: int) -> list[Seat]:
-    return [Seat(name=f"cpu{number}", device="cpu") for number in range(count)]
+def placements(count: int) -> list[Placement]:
+    return [Placement(name=f"cpu{number}", device="cpu") for number in range(count)]
 
 
 def is_made(database: Database) -> bool:
@@ -61,7 +61,7 @@ def test_workers_make_what_was_sent_and_what_was_not(
     serving: Callable[..., Supervisor], database: Database, app: Celery
 ) -> None:
     submit(database, plan_seeds(*range(8), **SMALL))
-    serving(*seats(2))  # no message was sent: repair does it
+    serving(*placements(2))  # no message was sent: repair does it
     wait_until(lambda: is_made(database))
     other = [make_planned(seed=1, prompt="a dog", width=16, height=16)]
     submit(database, other, name="other")
@@ -110,13 +110,13 @@ def test_a_supervisor_without_hope_gives_up(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NIGHTSWEEP_PAINTER", "tests.nowhere:make_painter")
-    seats = [Seat(name="cpu0", device="cpu")]
+    placements = [Placement(name="cpu0", device="cpu")]
 
     def fail() -> None:
         msg = "the database is away"
         raise DatabaseError(msg)
 
-    made = Supervisor(seats, database=database, repair=fail, give_up_after=2)
+    made = Supervisor(placements, database=database, repair=fail, give_up_after=2)
     assert made.run() == 1
     assert not children()
 
@@ -125,8 +125,8 @@ def test_a_supervisor_gives_up_where_workers_die_before_they_say_a_word(
     database: Database, settings: Settings
 ) -> None:
     (settings.logs / "cpu0.log").mkdir(parents=True)
-    seats = [Seat(name="cpu0", device="cpu")]
-    made = Supervisor(seats, database=database, repair=int, give_up_after=2)
+    placements = [Placement(name="cpu0", device="cpu")]
+    made = Supervisor(placements, database=database, repair=int, give_up_after=2)
     assert made.run() == 1
 
 
@@ -134,7 +134,7 @@ def test_a_worker_that_cannot_be_started_holds_up_no_other(
     serving: Callable[..., Supervisor], database: Database
 ) -> None:
     submit(database, plan_seeds(*range(3), **SMALL))
-    serving(IMPOSSIBLE, *seats(1))
+    serving(IMPOSSIBLE, *placements(1))
     wait_until(lambda: is_made(database))
 
 
@@ -151,9 +151,11 @@ def test_a_lock_that_cannot_be_opened_holds_up_no_other(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(seat_locks, "FOLDER", tmp_path / "nowhere")
+    monkeypatch.setattr(device_locks, "FOLDER", tmp_path / "nowhere")
     submit(database, plan_seeds(*range(3), **SMALL))
-    serving(Seat(name="gpu0", device="cpu", lock=gpu_lock("GPU-1")), *seats(1))
+    serving(
+        Placement(name="gpu0", device="cpu", lock=gpu_lock("GPU-1")), *placements(1)
+    )
     wait_until(lambda: is_made(database))
 
 
@@ -246,7 +248,7 @@ def _terminate_when_made(database: Database) -> None:
 def test_every_worker_knows_how_many_share_the_work(
     serving: Callable[..., Supervisor],
 ) -> None:
-    serving(*seats(3))
+    serving(*placements(3))
     wait_until(lambda: len(children()) == 3)
     for process in children():
         words = process.cmdline()

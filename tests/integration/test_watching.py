@@ -21,7 +21,7 @@ from celery import Celery
 from click.testing import CliRunner
 
 from producer.cli import cli
-from producer.running.local_workers import GIVE_UP_AFTER, Crew
+from producer.running.local_workers import GIVE_UP_AFTER, LocalWorkers
 from storage.host.gpus import Gpu
 from storage.jobs import blocked_groups
 from storage.jobs.blocked_groups import blocked_jobs
@@ -32,10 +32,10 @@ from tests.builders import job_rows, make_planned, plan_seeds, states, submit
 from tests.integration.test_supervisor import SMALL, is_made
 from tests.processes import PATIENCE_S, ROOT, children, wait_until
 from tests.stand_in import hold, let_go
-from workers.devices import seat_locks
-from workers.devices import seats as devices
-from workers.devices.seat_locks import SeatLock, gpu_lock
-from workers.devices.seats import Seat, choose_seats
+from workers.devices import device_locks
+from workers.devices import placements as devices
+from workers.devices.device_locks import DeviceLock, gpu_lock
+from workers.devices.placements import Placement, choose_placements
 from workers.supervision import restart_backoff
 from workers.supervision.supervisor import Supervisor
 
@@ -87,25 +87,25 @@ def test_a_worker_that_hangs_with_a_live_beat_is_killed_and_the_rest_is_made(
     assert len(said) >= 3  # alone each time, but for the first
 
 
-def test_a_device_that_fails_is_benched_and_no_job_is_blamed(
+def test_a_device_that_fails_restarts_after_a_pause_and_no_job_is_blamed(
     serving: Callable[..., Supervisor], database: Database, settings: Settings
 ) -> None:
     sick = settings.home / "sick"
     sick.touch()
     submit(database, plan_seeds(0, 1, 2, **SMALL))
     serving()
-    wait_until(lambda: any(row.phase == "benched" for row in registered(database)))
-    (row,) = [row for row in registered(database) if row.phase == "benched"]
+    wait_until(lambda: any(row.phase == "backoff" for row in registered(database)))
+    (row,) = [row for row in registered(database) if row.phase == "backoff"]
     assert (row.name, row.gpu) == ("cpu0", "CPU")
     assert row.detail.startswith("its device failed, ")
     assert "in a row without an image; see cpu0.log; until " in row.detail
     sick.unlink()
     wait_until(lambda: is_made(database))
-    wait_until(lambda: all(row.phase != "benched" for row in registered(database)))
+    wait_until(lambda: all(row.phase != "backoff" for row in registered(database)))
     assert {row.deaths for row in job_rows(database)} == {0}
 
 
-def test_a_run_says_once_who_is_benched(
+def test_a_run_says_once_who_restarts_after_a_pause(
     database: Database, settings: Settings, app: Celery, tmp_path: Path
 ) -> None:
     sick = settings.home / "sick"
@@ -115,9 +115,11 @@ def test_a_run_says_once_who_is_benched(
         words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as run:
         said = iter(run.stderr or ())
-        assert any("is benched: its device failed, " in line for line in said)
+        assert any(
+            "restarts after a pause: its device failed, " in line for line in said
+        )
         sick.unlink()
-        assert not any("benched" in line for line in said)
+        assert not any("backoff" in line for line in said)
     assert run.returncode == 0
     assert is_made(database)
 
@@ -125,16 +127,16 @@ def test_a_run_says_once_who_is_benched(
 def test_a_run_that_is_interrupted_while_its_workers_start_ends_them(
     settings: Settings, app: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crew = Crew(settings, {"device": "cpu", "workers": 1})
+    workers = LocalWorkers(settings, {"device": "cpu", "workers": 1})
     start = subprocess.Popen
 
     def interrupted(*words: Any, **options: Any) -> Any:
         process = start(*words, **options)
-        crew._interrupt()
+        workers._interrupt()
         return process
 
     monkeypatch.setattr(subprocess, "Popen", interrupted)
-    with crew.at_work():
+    with workers.at_work():
         pass
     assert not children()
 
@@ -334,17 +336,17 @@ def test_a_run_that_is_terminated_hands_back(
 
 
 @pytest.fixture
-def one_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SeatLock:
+def one_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DeviceLock:
     """Have a machine with a GPU that another worker serves; give that one's lock."""
     monkeypatch.setattr(devices, "has_nvidia", lambda: True)
     monkeypatch.setattr(devices, "probe", lambda: [Gpu(name="H200", uuid="1f2e")])
-    monkeypatch.setattr(seat_locks, "FOLDER", tmp_path)
+    monkeypatch.setattr(device_locks, "FOLDER", tmp_path)
     other = gpu_lock("1f2e")
     assert other.take()
     return other
 
 
-def test_a_worker_without_a_gpu_of_its_own_says_so(one_gpu: SeatLock) -> None:
+def test_a_worker_without_a_gpu_of_its_own_says_so(one_gpu: DeviceLock) -> None:
     said = CliRunner().invoke(cli, ["worker"])
     assert said.exit_code == 1
     assert said.output == (
@@ -357,12 +359,12 @@ def test_a_worker_without_a_gpu_of_its_own_says_so(one_gpu: SeatLock) -> None:
 def test_a_worker_without_a_core_of_its_own_says_so(
     database: Database, settings: Settings
 ) -> None:
-    cores = choose_seats(device="cpu", locks=settings.seats)
-    names = ", ".join(seat.name for seat in cores)
+    cores = choose_placements(device="cpu", locks=settings.locks)
+    names = ", ".join(placement.name for placement in cores)
     said = CliRunner().invoke(cli, ["worker", "--device", "cpu"])
-    for seat in cores:
-        assert seat.lock
-        seat.lock.release()
+    for placement in cores:
+        assert placement.lock
+        placement.lock.release()
     assert said.exit_code == 1
     assert said.output == (
         f"Error: A worker needs a core of its own, but others serve {names} already; "
@@ -374,7 +376,7 @@ def test_a_worker_without_a_core_of_its_own_says_so(
 def test_a_worker_that_joins_takes_the_gpu_when_it_is_free(
     database: Database,
     settings: Settings,
-    one_gpu: SeatLock,
+    one_gpu: DeviceLock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     submit(database, plan_seeds(0, **SMALL))
@@ -393,10 +395,10 @@ def test_a_worker_that_joins_takes_the_gpu_when_it_is_free(
 
 
 def test_a_supervisor_serves_the_gpus_that_are_free(
-    serving: Callable[..., Supervisor], database: Database, one_gpu: SeatLock
+    serving: Callable[..., Supervisor], database: Database, one_gpu: DeviceLock
 ) -> None:
-    seats = [
-        Seat(
+    placements = [
+        Placement(
             name=f"gpu{number}",
             device="cuda:0",
             visible=str(number),
@@ -405,7 +407,7 @@ def test_a_supervisor_serves_the_gpus_that_are_free(
         for number, uuid in enumerate(("1f2e", "3c4d"))
     ]
     submit(database, plan_seeds(*range(3), **SMALL))
-    serving(*seats)
+    serving(*placements)
     wait_until(lambda: is_made(database))
     assert {row.name for row in registered(database)} == {"gpu1"}
     one_gpu.release()

@@ -1,4 +1,4 @@
-"""Seats: which device each worker gets, and which wishes are refused."""
+"""Placements: which device each worker gets, and which wishes are refused."""
 
 import os
 from pathlib import Path
@@ -8,9 +8,9 @@ import pytest
 from storage.errors import DeviceError, UsageError
 from storage.host import gpus
 from storage.host.gpus import has_nvidia
-from workers.devices import seats as devices
-from workers.devices.seat_locks import gpu_lock
-from workers.devices.seats import Seat, choose_seats, probe
+from workers.devices import placements as devices
+from workers.devices.device_locks import gpu_lock
+from workers.devices.placements import Placement, choose_placements, probe
 
 #: What stands in for torch in the process that looks for GPUs.
 TORCH = """
@@ -62,8 +62,8 @@ def install_torch(
 
 @pytest.mark.usefixtures("two_gpus")
 def test_each_gpu_gets_one_worker_that_sees_no_other() -> None:
-    assert choose_seats() == [
-        Seat(
+    assert choose_placements() == [
+        Placement(
             name=f"gpu{number}",
             device="cuda:0",
             visible=str(number),
@@ -72,54 +72,57 @@ def test_each_gpu_gets_one_worker_that_sees_no_other() -> None:
         )
         for number in range(2)
     ]
-    assert choose_seats(gpus="all") == choose_seats()
+    assert choose_placements(gpus="all") == choose_placements()
 
 
 @pytest.mark.usefixtures("two_gpus")
 def test_some_gpus_may_be_chosen() -> None:
-    assert [seat.visible for seat in choose_seats(gpus="1")] == ["1"]
-    assert [seat.visible for seat in choose_seats(gpus="1, 0,1")] == ["0", "1"]
+    assert [each.visible for each in choose_placements(gpus="1")] == ["1"]
+    assert [each.visible for each in choose_placements(gpus="1, 0,1")] == [
+        "0",
+        "1",
+    ]
 
 
 @pytest.mark.usefixtures("two_gpus")
 def test_gpus_count_among_the_visible_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-5f")
-    seats = choose_seats()
-    assert [seat.visible for seat in seats] == ["3", "GPU-5f"]
+    placements = choose_placements()
+    assert [each.visible for each in placements] == ["3", "GPU-5f"]
     # Others count from 0, too, and have other GPUs: no two have one name, or one log.
-    assert [seat.name for seat in seats] == ["gpu3", "gpu-5f"]
+    assert [each.name for each in placements] == ["gpu3", "gpu-5f"]
 
 
 @pytest.mark.usefixtures("two_gpus")
 @pytest.mark.parametrize("gpus", ["2", "0,2", "-1", "first", ","])
 def test_a_gpu_that_is_not_there_is_refused(gpus: str) -> None:
     with pytest.raises(UsageError) as caught:
-        choose_seats(gpus=gpus)
+        choose_placements(gpus=gpus)
     assert str(caught.value) == f"--gpus must be `all` or of 0 to 1, got {gpus!r}."
 
 
 @pytest.mark.usefixtures("two_gpus")
 def test_one_process_serves_one_gpu() -> None:
     with pytest.raises(UsageError, match="--workers is for CPUs, one process serves"):
-        choose_seats(workers=2)
+        choose_placements(workers=2)
 
 
 @pytest.mark.usefixtures("two_gpus")
 def test_a_gpu_may_be_left_alone() -> None:
-    seats = choose_seats(device="cpu", workers=1)
-    assert [(seat.name, seat.device) for seat in seats] == [("cpu0", "cpu")]
+    placements = choose_placements(device="cpu", workers=1)
+    assert [(each.name, each.device) for each in placements] == [("cpu0", "cpu")]
 
 
 def test_no_gpu_and_some_gpus_exclude_each_other() -> None:
     with pytest.raises(UsageError, match="--gpus and --device cpu exclude each other"):
-        choose_seats(gpus="0", device="cpu")
+        choose_placements(gpus="0", device="cpu")
 
 
 @pytest.mark.usefixtures("no_gpu")
 def test_a_cpu_gets_one_worker_a_core_with_one_thread() -> None:
-    seats = choose_seats()
-    assert [seat.name for seat in seats] == [f"cpu{n}" for n in range(6)]
-    assert {(seat.device, seat.threads, seat.visible) for seat in seats} == {
+    placements = choose_placements()
+    assert [each.name for each in placements] == [f"cpu{n}" for n in range(6)]
+    assert {(each.device, each.threads, each.visible) for each in placements} == {
         ("cpu", 1, None)
     }
 
@@ -127,19 +130,19 @@ def test_a_cpu_gets_one_worker_a_core_with_one_thread() -> None:
 @pytest.mark.usefixtures("no_gpu")
 @pytest.mark.parametrize(("workers", "threads"), [(1, 6), (2, 3), (4, 1), (9, 1)])
 def test_fewer_workers_share_the_cores(workers: int, threads: int) -> None:
-    seats = choose_seats(workers=workers)
-    assert [seat.threads for seat in seats] == [threads] * workers
+    placements = choose_placements(workers=workers)
+    assert [each.threads for each in placements] == [threads] * workers
 
 
-def names(seats: list[Seat]) -> list[str]:
-    return [seat.name for seat in seats]
+def names(placements: list[Placement]) -> list[str]:
+    return [each.name for each in placements]
 
 
 @pytest.mark.usefixtures("no_gpu")
 def test_cores_that_others_have_are_waited_for(tmp_path: Path) -> None:
-    first = choose_seats(workers=4, locks=tmp_path)
+    first = choose_placements(workers=4, locks=tmp_path)
     assert names(first) == ["cpu0", "cpu1", "cpu2", "cpu3"]
-    assert names(choose_seats(locks=tmp_path)) == [
+    assert names(choose_placements(locks=tmp_path)) == [
         *("cpu4", "cpu5", "cpu0", "cpu1", "cpu2", "cpu3")
     ]
 
@@ -148,10 +151,10 @@ def test_cores_that_others_have_are_waited_for(tmp_path: Path) -> None:
 def test_who_asks_for_more_workers_than_cores_are_free_gets_them(
     tmp_path: Path,
 ) -> None:
-    assert names(choose_seats(workers=4, locks=tmp_path)) == [
+    assert names(choose_placements(workers=4, locks=tmp_path)) == [
         *("cpu0", "cpu1", "cpu2", "cpu3")
     ]
-    assert names(choose_seats(workers=4, locks=tmp_path)) == [
+    assert names(choose_placements(workers=4, locks=tmp_path)) == [
         *("cpu4", "cpu5", "cpu6", "cpu7")
     ]
 
@@ -159,7 +162,7 @@ def test_who_asks_for_more_workers_than_cores_are_free_gets_them(
 @pytest.mark.usefixtures("no_gpu")
 def test_who_joins_gets_no_more_workers_than_there_are_cores(tmp_path: Path) -> None:
     def join(count: int) -> list[str]:
-        return names(choose_seats(workers=count, locks=tmp_path, joins=True))
+        return names(choose_placements(workers=count, locks=tmp_path, joins=True))
 
     assert join(4) == ["cpu0", "cpu1", "cpu2", "cpu3"]
     assert join(1) == ["cpu4"]
@@ -192,7 +195,7 @@ def test_a_gpu_that_torch_cannot_use_is_refused_with_the_reason(
     install_torch(tmp_path, monkeypatch, names=[], built_for=built_for)
     monkeypatch.setattr(devices, "has_nvidia", lambda: True)
     with pytest.raises(DeviceError) as caught:
-        choose_seats()
+        choose_placements()
     assert str(caught.value) == (
         f"A GPU must be usable by torch, but this machine's is not: {reason}; install "
         "the torch wheel for its driver, or choose --device cpu."

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from producer.running import local_workers
-from producer.running.local_workers import Crew, _open_log
+from producer.running.local_workers import LocalWorkers, _open_log
 from storage.errors import UsageError
 from storage.settings import read_settings
 
@@ -55,7 +55,7 @@ def test_a_log_that_cannot_be_written_is_told_of_and_nothing_is_left_behind(
     before = signal.getsignal(signal.SIGTERM)
     with (
         pytest.raises(UsageError, match=r"supervisor\.log \(Is a directory\); remove"),
-        Crew(settings, {}).at_work(),
+        LocalWorkers(settings, {}).at_work(),
     ):
         pass
     assert signal.getsignal(signal.SIGTERM) is before

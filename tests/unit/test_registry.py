@@ -140,12 +140,12 @@ def test_there_is_work_as_long_as_a_worker_of_the_host_may_make_it(
     assert registry.has_work(database, "night3")
 
 
-def test_a_worker_that_is_benched_or_silent_is_not_waited_for(
+def test_a_worker_that_restarts_or_is_silent_is_not_waited_for(
     database: Database,
 ) -> None:
     submit(database, [make_planned(seed=1)])
     for name in ("gpu0", "gpu1", "gpu2"):
-        phase = "benched" if name == "gpu1" else "idle"
+        phase = "backoff" if name == "gpu1" else "idle"
         registry.note(database, replace(ENTRY, owner=name, name=name, phase=phase))
     long_ago = (datetime.now(UTC) - timedelta(minutes=2)).isoformat()
     with database.write() as connection:

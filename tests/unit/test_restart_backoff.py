@@ -1,4 +1,4 @@
-"""How long a seat stays empty, and when all is over."""
+"""How long a placement stays empty, and when all is over."""
 
 import time
 
@@ -52,7 +52,7 @@ def test_ends_with_nothing_in_hand_are_in_vain() -> None:
     assert backoff.in_vain == 0
 
 
-def test_a_seat_that_is_benched_for_days_waits_no_longer_than_the_most() -> None:
+def test_a_placement_that_is_backoff_for_days_waits_no_longer_than_the_most() -> None:
     backoff = RestartBackoff(ends=5000)
     assert backoff.begin(None) == MOST_BACK_OFF_S
 

@@ -66,6 +66,6 @@ def test_what_a_worker_made_before_it_died_counts(
     caplog.set_level("INFO")
     summary = Summary()
     look(summary, process, Report(images=3))
-    process.told = Report()  # as of the next process on that seat
+    process.told = Report()  # as of the next process on that placement
     look(summary, process, Report(images=2))
     assert summary.images == 5

@@ -9,7 +9,7 @@ from producer import options
 from producer.commands.plan import size
 from producer.commands.run import _conclude, _News
 from producer.display.amounts import duration
-from producer.running.local_workers import Crew
+from producer.running.local_workers import LocalWorkers
 from producer.running.pace import Pace
 from producer.running.progress import progress_shown
 from producer.running.sweep_state import Standing, standing
@@ -140,12 +140,12 @@ def test_every_line_of_a_log_says_what_is_waited_for(
     with progress_shown(make_standing()) as show:
         for _ in range(2):
             show(make_standing(), [make_worker(phase="idle"), waiting])
-        show(make_standing(), [make_worker(phase="benched")])
+        show(make_standing(), [make_worker(phase="backoff")])
     line = "night: 4 of 10 (40.0%) waiting: 1.0 GB must stay free · 1 failed"
     assert capsys.readouterr().err.splitlines() == [
         line,
         line,
-        "night: 4 of 10 (40.0%) every worker is benched · 1 failed",
+        "night: 4 of 10 (40.0%) every worker pauses before its next start · 1 failed",
     ]
 
 
@@ -153,7 +153,10 @@ def test_while_all_wait_no_time_left_is_said() -> None:
     evening = Evening()
     evening.pass_time(5, done=5, phase="painting")
     assert evening.pass_time(1, done=5, phase="waiting") == "waiting"
-    assert evening.pass_time(1, done=5, phase="benched") == "every worker is benched"
+    assert (
+        evening.pass_time(1, done=5, phase="backoff")
+        == "every worker pauses before its next start"
+    )
     said = evening.pass_time(0, done=5, phase="painting")
     assert said == "1.00 images/s · 5.0 s left"
 
@@ -259,7 +262,7 @@ def test_a_run_that_somebody_paused_says_both_ways_to_go_on(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["nightsweep", "run", "night.yaml"])
     paused = make_standing(state="paused", failed=0, pending=6, leased=0, done=4)
-    assert _conclude(paused, Crew(settings, {})) == 1
+    assert _conclude(paused, LocalWorkers(settings, {})) == 1
     program = options.program()
     assert capsys.readouterr().err.splitlines() == [
         "night is paused.",
@@ -268,14 +271,16 @@ def test_a_run_that_somebody_paused_says_both_ways_to_go_on(
     ]
 
 
-def test_who_is_benched_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_restarts_after_a_pause_is_said_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     news = _News()
-    benched = make_worker(phase="benched", detail="its device failed")
+    backoff = make_worker(phase="backoff", detail="its device failed")
     for _ in range(2):
-        news.tell([benched, make_worker(name="gpu1")])
+        news.tell([backoff, make_worker(name="gpu1")])
         news.tell([make_worker()])
     said = capsys.readouterr().err
-    assert said == "Worker gpu0 on night3 is benched: its device failed\n"
+    assert said == "Worker gpu0 on night3 restarts after a pause: its device failed\n"
 
 
 def test_an_outage_is_said_when_it_begins_and_when_it_ends(
@@ -292,5 +297,5 @@ def test_an_outage_is_said_when_it_begins_and_when_it_ends(
 
 def test_what_a_silent_worker_said_is_old(capsys: pytest.CaptureFixture[str]) -> None:
     news = _News()
-    news.tell([make_worker(phase=each, silent_s=61) for each in ("benched", "waiting")])
+    news.tell([make_worker(phase=each, silent_s=61) for each in ("backoff", "waiting")])
     assert not capsys.readouterr().err

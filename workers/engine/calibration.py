@@ -22,7 +22,7 @@ from storage.errors import JobError, NightsweepError, UnfitError, UsageError
 from storage.host.gpus import has_nvidia
 from storage.job import Job, Model
 from storage.settings import read_settings
-from workers.devices.seats import choose_seats, probe
+from workers.devices.placements import choose_placements, probe
 from workers.engine.batches import default_width
 from workers.engine.compiling import Compiled
 from workers.engine.environment import describe_environment
@@ -141,7 +141,7 @@ def _prepare_widths(device: str, job: Job) -> int:
     """Take as many threads as a worker has; give the widest batch to try."""
     if device != "cpu":
         return GPU_MOST
-    torch.set_num_threads(choose_seats(device="cpu")[0].threads)
+    torch.set_num_threads(choose_placements(device="cpu")[0].threads)
     return 2 * default_width(job, on_gpu=False)
 
 

@@ -32,7 +32,7 @@ from storage.jobs.claims import BEATS_PER_LEASE
 from storage.settings import Settings, read_settings
 from storage.sql.database import open_database, utc_now
 from storage.sql.model_places import DatabasePlaces
-from workers.devices.seats import Seat
+from workers.devices.placements import Placement
 from workers.execution.context import Answer, Context, patiently
 from workers.execution.heartbeat import Heartbeat
 from workers.execution.turn import Turn
@@ -69,13 +69,13 @@ LOG_FILES = 3
     "--peers", default=1, show_default=True, help="Workers of the same supervisor."
 )
 @click.option("--report", type=int, help="File descriptor that progress is told to.")
-def main(peers: int, report: int | None, **seat: Any) -> None:
+def main(peers: int, report: int | None, **placement: Any) -> None:
     """Make jobs on one device until told to stop, or until the parent is gone."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _end_with_parent()
     settings = read_settings()
     settings.make_home()
-    _configure_logging(settings, seat["name"])
+    _configure_logging(settings, placement["name"])
     recent = Recent()
     reporter = None if report is None else Reporter(report, recent)
     if reporter:
@@ -83,9 +83,9 @@ def main(peers: int, report: int | None, **seat: Any) -> None:
         reporter.start()
     try:
         with phases.during(phases.STARTING):
-            app = _prepare(settings, Seat(**seat), peers=peers, recent=recent)
+            app = _prepare(settings, Placement(**placement), peers=peers, recent=recent)
         try:
-            sys.exit(_serve(app, seat["name"]))
+            sys.exit(_serve(app, placement["name"]))
         finally:
             if reporter:
                 reporter.tell_at_once()
@@ -95,13 +95,15 @@ def main(peers: int, report: int | None, **seat: Any) -> None:
         sys.exit(EXIT_WRONG_PLACE if is_wrong else exc.exit_code)
 
 
-def _prepare(settings: Settings, seat: Seat, *, peers: int, recent: Recent) -> Celery:
+def _prepare(
+    settings: Settings, placement: Placement, *, peers: int, recent: Recent
+) -> Celery:
     """Make all that a worker needs; wait for the database and Redis if need be."""
     app = make_app(_patiently(lambda: broker_url(settings)))
     database = _patiently(lambda: open_database(settings.database_url))
     owner = my_name()
     every_s = settings.lease_s / BEATS_PER_LEASE
-    Registration(database, _entry(seat, owner), recent, every_s=every_s).start()
+    Registration(database, _entry(placement, owner), recent, every_s=every_s).start()
     folder = _patiently(lambda: take_folder(database, settings.images))
     heartbeat = Heartbeat(database, owner=owner, lease_s=settings.lease_s)
     context = Context(
@@ -109,16 +111,16 @@ def _prepare(settings: Settings, seat: Seat, *, peers: int, recent: Recent) -> C
         images=ImageFolder(settings.images, WantedFreeSpace(database), folder.id),
         heartbeat=heartbeat,
         owner=owner,
-        worker=seat.name,
+        worker=placement.name,
         lease_s=settings.lease_s,
         should_stop=should_stop,
         peers=peers,
-        savers=CPU_SAVERS if seat.device == "cpu" else GPU_SAVERS,
+        savers=CPU_SAVERS if placement.device == "cpu" else GPU_SAVERS,
     )
     make = _find_painter()
     painter = make(
-        seat.device,
-        threads=seat.threads,
+        placement.device,
+        threads=placement.threads,
         digests=settings.home / "digests.json",
         widths=DatabaseWidths(database),
         places=DatabasePlaces(database),
@@ -134,13 +136,13 @@ def _patiently(act: Callable[[], Answer]) -> Answer:
     return patiently(act, check=phases.progress)
 
 
-def _entry(seat: Seat, owner: str) -> Entry:
+def _entry(placement: Placement, owner: str) -> Entry:
     now = utc_now()
     return Entry(
         owner=owner,
-        name=seat.name,
+        name=placement.name,
         host=my_host(),
-        gpu=seat.gpu,
+        gpu=placement.gpu,
         phase=phases.STARTING,
         started_at=now,
         phase_at=now,

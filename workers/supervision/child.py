@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from storage.host.worker_ids import name_of, process_name
-from workers.devices.seats import Seat
+from workers.devices.placements import Placement
 from workers.supervision.restart_backoff import RestartBackoff
 from workers.vitals import phases
 from workers.vitals.reports import Listener, Report
@@ -108,31 +108,31 @@ class Process:
 
 @dataclass(slots=True)
 class Child:
-    """A seat, and the process on it, if there is one.
+    """A placement, and the process on it, if there is one.
 
     Attributes:
-        seat: The device, and what the worker is called.
+        placement: The device, and what the worker is called.
         backoff: How often the process ended.
         process: The worker, running or just ended.
     """
 
-    seat: Seat
+    placement: Placement
     backoff: RestartBackoff = field(default_factory=RestartBackoff)
     process: Process | None = None
 
     @property
-    def has_seat(self) -> bool:
-        """Whether the seat is ours to use."""
-        return self.seat.lock is None or self.seat.lock.file is not None
+    def has_placement(self) -> bool:
+        """Whether the placement is ours to use."""
+        return self.placement.lock is None or self.placement.lock.file is not None
 
-    def take_seat(self) -> bool:
-        """Take the seat if no other worker has it; tell whether it is ours."""
-        return self.seat.lock is None or self.seat.lock.take()
+    def take_placement(self) -> bool:
+        """Take the placement if no other worker has it; tell whether it is ours."""
+        return self.placement.lock is None or self.placement.lock.take()
 
-    def leave_seat(self) -> None:
-        """Let others take the seat, when the worker is gone too."""
-        if self.seat.lock:
-            self.seat.lock.release()
+    def leave_placement(self) -> None:
+        """Let others take the placement, when the worker is gone too."""
+        if self.placement.lock:
+            self.placement.lock.release()
 
     def start(self, *, peers: int) -> None:
         """Start a worker.
@@ -144,12 +144,12 @@ class Child:
             OSError: There is no memory, process or file descriptor left for it.
         """
         ours, its = os.pipe()
-        lock = self.seat.lock
+        lock = self.placement.lock
         kept = [its, *([lock.file] if lock and lock.file else ())]
         try:
             popen = subprocess.Popen(  # noqa: S603 - our own module
-                _command(self.seat, peers=peers, report=its),
-                env=_environment(self.seat),
+                _command(self.placement, peers=peers, report=its),
+                env=_environment(self.placement),
                 stdin=subprocess.PIPE,
                 # Celery talks there of Ctrl-C, which is the supervisor's to hear.
                 stdout=subprocess.DEVNULL,
@@ -171,16 +171,16 @@ class Child:
                 self.backoff.forgive()
 
 
-def _command(seat: Seat, *, peers: int, report: int) -> list[str]:
+def _command(placement: Placement, *, peers: int, report: int) -> list[str]:
     return [
-        *(sys.executable, "-P", "-m", "workers.process.main", "--name", seat.name),
-        *("--device", seat.device, "--threads", str(seat.threads)),
-        *("--gpu", seat.gpu, "--peers", str(peers), "--report", str(report)),
+        *(sys.executable, "-P", "-m", "workers.process.main", "--name", placement.name),
+        *("--device", placement.device, "--threads", str(placement.threads)),
+        *("--gpu", placement.gpu, "--peers", str(peers), "--report", str(report)),
     ]
 
 
-def _environment(seat: Seat) -> dict[str, str]:
+def _environment(placement: Placement) -> dict[str, str]:
     env = {**WORKER_ENVIRONMENT, **os.environ}
-    if seat.visible is not None:
-        env["CUDA_VISIBLE_DEVICES"] = seat.visible
+    if placement.visible is not None:
+        env["CUDA_VISIBLE_DEVICES"] = placement.visible
     return env

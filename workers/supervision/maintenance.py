@@ -28,8 +28,8 @@ REPAIR_RETRY_S = 2.0
 REDIS_S = 1.0
 #: Seconds between two looks whether there is work.
 WORK_S = 2.0
-#: Seconds that a burial may hold the loop up.
-BURIAL_S = 2.0
+#: Seconds that freeing may hold the loop up.
+FREEING_S = 2.0
 
 
 class Maintenance:
@@ -92,7 +92,7 @@ class Maintenance:
         self._next_repair = time.monotonic() + REPAIR_S
         self._send(self._sql, self._repair_all)
 
-    def bury(self, owner: str, *, died: bool) -> frozenset[int] | None:
+    def free_and_wake(self, owner: str, *, died: bool) -> frozenset[int] | None:
         """Free what a worker held that is gone, and wake others to make it.
 
         Args:
@@ -105,7 +105,7 @@ class Maintenance:
         freed = self.free(owner, died=died)
         self.repair()
         try:
-            return freed.result(BURIAL_S)
+            return freed.result(FREEING_S)
         except TimeoutError:
             return None
 
@@ -116,7 +116,7 @@ class Maintenance:
         self._send(self._sql, act)
 
     def free(self, owner: str, *, died: bool) -> "Future[frozenset[int] | None]":
-        """Free what a worker held that is gone; arguments as of `bury`."""
+        """Free what a worker held that is gone; arguments as of `free_and_wake`."""
         return self._send(self._sql, partial(self._free, owner, died=died))
 
     def note(self, entry: Entry) -> None:

@@ -1,4 +1,4 @@
-"""Restart backoff: how long the seat of a worker that ended stays empty."""
+"""Restart backoff: how long the placement of a worker that ended stays empty."""
 
 import time
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class RestartBackoff:
         unfit: So often, one after the other, since the device failed.
         loading: So often, one after the other, while it loaded a model.
         has_worked: Whether it ever made an image.
-        until: When the seat may be taken again; of the monotonic clock.
+        until: When the placement may be taken again; of the monotonic clock.
     """
 
     ends: int = 0

@@ -1,4 +1,4 @@
-"""The supervisor: one process per seat, started again when it dies, ended together."""
+"""The supervisor: a process per placement, started again when it dies."""
 
 import logging
 import time
@@ -9,7 +9,7 @@ from storage.errors import NightsweepError
 from storage.fleet.registry import Entry
 from storage.host.worker_ids import my_host, my_name
 from storage.sql.database import Database, utc_now
-from workers.devices.seats import Seat
+from workers.devices.placements import Placement
 from workers.supervision.child import Child, Process
 from workers.supervision.exit_rules import ExitRules
 from workers.supervision.maintenance import Maintenance
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the workers.
 SUPERVISOR_TICK_S = 0.2
-#: Seconds between two attempts to have a seat that another worker has.
+#: Seconds between two attempts to have a placement that another worker has.
 LOCK_S = 2.0
 #: Seconds that a worker may take to end where nothing is lost by ending it at once.
 GRACE_S = 1.0
@@ -32,14 +32,14 @@ KILL_S = 2.0
 
 
 class Supervisor:
-    """Keeps one worker process per seat alive until it is told to stop.
+    """Keeps one worker process per placement alive until it is told to stop.
 
     A worker sees the end of its standard input, and stops, when this process is gone.
     """
 
     def __init__(
         self,
-        seats: Sequence[Seat],
+        placements: Sequence[Placement],
         *,
         database: Database,
         repair: Callable[[], object],
@@ -50,7 +50,7 @@ class Supervisor:
         """Start nothing yet.
 
         Args:
-            seats: One for each worker.
+            placements: One for each worker.
             database: Where a dead worker's jobs are freed.
             repair: Called now and then, in a thread; its errors are logged.
             keep_redis: Called every second, likewise.
@@ -60,7 +60,7 @@ class Supervisor:
         """
         # Known from here on: nothing is missing when a worker must be buried.
         self._name = my_name()
-        self._children = [Child(seat) for seat in seats]
+        self._children = [Child(placement) for placement in placements]
         self._maintenance = Maintenance(database, repair=repair, keep_redis=keep_redis)
         self._give_up_after = give_up_after
         self._exit_rules = exit_rules or ExitRules()
@@ -72,16 +72,16 @@ class Supervisor:
         #: Whether a worker ended since its database or folder is not to be used.
         self._is_in_vain = False
 
-    def take_seats(self) -> list[Seat]:
-        """Take every seat that no other worker has; give those that are ours.
+    def take_placements(self) -> list[Placement]:
+        """Take every placement that no other worker has; give those that are ours.
 
         Those of others are taken when they are free, as long as `run` lasts.
 
         Raises:
-            DeviceError: The lock of a seat cannot be opened.
+            DeviceError: The lock of a placement cannot be opened.
         """
         self._next_lock = time.monotonic() + LOCK_S
-        return [child.seat for child in self._children if child.take_seat()]
+        return [child.placement for child in self._children if child.take_placement()]
 
     def stop(self) -> None:
         """Ask for the end: workers hand their jobs back and keep what is finished.
@@ -100,8 +100,8 @@ class Supervisor:
             self._watchdog.look()
             if time.monotonic() >= self._next_lock:
                 self._next_lock = time.monotonic() + LOCK_S
-                self._try(Child.take_seat, self._children)
-            self._try(self._tend, self._seated())
+                self._try(Child.take_placement, self._children)
+            self._try(self._tend, self._placed())
             self._maintenance.tick(wants_work=self._exit_rules.when_idle_s is not None)
             time.sleep(SUPERVISOR_TICK_S)
         self._end_all()
@@ -110,8 +110,8 @@ class Supervisor:
         self._summary.close(self._why())
         return 1 if self._is_hopeless() else 0
 
-    def _seated(self) -> list[Child]:
-        return [child for child in self._children if child.has_seat]
+    def _placed(self) -> list[Child]:
+        return [child for child in self._children if child.has_placement]
 
     def _is_over(self) -> bool:
         is_idle = self._maintenance.has_work is False and all(
@@ -131,10 +131,10 @@ class Supervisor:
     def _is_hopeless(self) -> bool:
         if self._is_in_vain or self._maintenance.trouble:
             return True
-        limit, seated = self._give_up_after, self._seated()
-        if limit is None or not seated:
+        limit, placed = self._give_up_after, self._placed()
+        if limit is None or not placed:
             return False
-        return all(child.backoff.is_hopeless(limit) for child in seated)
+        return all(child.backoff.is_hopeless(limit) for child in placed)
 
     def _try(self, act: Callable[[Child], object], children: Sequence[Child]) -> None:
         """Do it for each; where it fails, the others go on and it is tried later."""
@@ -147,12 +147,12 @@ class Supervisor:
                 self._postpone(child, exc)
 
     def _postpone(self, child: Child, exc: Exception) -> None:
-        is_in_vain = child.has_seat and child.process is None
+        is_in_vain = child.has_placement and child.process is None
         pause_s = child.backoff.begin(frozenset() if is_in_vain else None)
         log.error(
             "Worker %s cannot be started or looked after now: %s; it is tried again "
             "in %.0f s.",
-            child.seat.name,
+            child.placement.name,
             exc,
             pause_s,
             extra={"action": "worker_postponed"},
@@ -163,24 +163,24 @@ class Supervisor:
         has_ended = process is not None and process.popen.poll() is not None
         child.listen()  # also to its last words
         if process is not None:
-            self._summary.look(child.seat.name, process)
+            self._summary.look(child.placement.name, process)
         if process is None:
             self._start(child)
         elif has_ended:
-            self._bury(child, process)
+            self._handle_end(child, process)
         else:
-            self._watch(child.seat, process)
+            self._watch(child.placement, process)
 
     def _start(self, child: Child) -> None:
         if child.backoff.ends:
-            self._maintenance.strike(self._benched_name(child.seat))
-        child.start(peers=len(self._seated()))
+            self._maintenance.strike(self._backoff_name(child.placement))
+        child.start(peers=len(self._placed()))
         if child.process:
             # Nobody gives up as long as there is a worker that has tried nothing.
-            entry = _entry(child.seat, child.process.name, phase=phases.STARTING)
+            entry = _entry(child.placement, child.process.name, phase=phases.STARTING)
             self._maintenance.announce(entry)
 
-    def _watch(self, seat: Seat, process: Process) -> None:
+    def _watch(self, placement: Placement, process: Process) -> None:
         """Kill a worker that gets on no more, however lively its heartbeat."""
         stuck = self._watchdog.find_stuck(process.under_way)
         if stuck is None or process.stuck_in:
@@ -188,14 +188,14 @@ class Supervisor:
         process.stuck_in = stuck.phase
         log.error(
             "Worker %s was stuck in %s for %.0f s and is killed.",
-            seat.name,
+            placement.name,
             stuck.phase,
             stuck.seconds,
             extra={"action": "worker_stuck"},
         )
         process.popen.kill()
 
-    def _bury(self, child: Child, process: Process) -> None:
+    def _handle_end(self, child: Child, process: Process) -> None:
         code = process.popen.returncode
         process.close()
         child.process = None
@@ -209,7 +209,7 @@ class Supervisor:
         is_loading = died and process.is_loading
         if is_loading:
             self._note_in_vain(child, process, code)
-        held = self._maintenance.bury(process.owner, died=is_jobs_fault)
+        held = self._maintenance.free_and_wake(process.owner, died=is_jobs_fault)
         if is_unfit or (held and not is_jobs_fault):
             held = None  # what it held, or gave back, says nothing
         if code:
@@ -220,20 +220,20 @@ class Supervisor:
             pause_s = child.backoff.begin_short()
         log.error(
             "Worker %s ended with code %s; it starts again in %.0f s.",
-            child.seat.name,
+            child.placement.name,
             code,
             pause_s,
             extra={"action": "worker_died"},
         )
         if is_unfit or child.backoff.ends >= MANY_ENDS:
-            self._tell_benched(child, code, pause_s=pause_s)
+            self._tell_backoff(child, code, pause_s=pause_s)
 
     def _note_in_vain(self, child: Child, process: Process, code: int) -> None:
         """Have a model that ends the worker again and again left alone for a while."""
         ends = child.backoff.loading + 1
         if ends < MANY_ENDS:
             return
-        name = child.seat.name
+        name = child.placement.name
         how = "it got on no more" if process.stuck_in else f"code {code}"
         reason = (
             f"ended worker {name} {ends} times in a row ({how}); see {name}.log, and "
@@ -241,18 +241,18 @@ class Supervisor:
         )
         self._maintenance.block(process.owner, worker=name, reason=reason)
 
-    def _tell_benched(self, child: Child, code: int, *, pause_s: float) -> None:
+    def _tell_backoff(self, child: Child, code: int, *, pause_s: float) -> None:
         until = datetime.now(UTC) + timedelta(seconds=pause_s)
         why = (
             "its device failed" if code == EXIT_UNFIT else f"it ended with code {code}"
         )
-        name = child.seat.name
+        name = child.placement.name
         detail = (
             f"{why}, {child.backoff.ends} in a row without an image; see {name}.log; "
             f"until {until:%H:%M:%S} UTC"
         )
-        benched = self._benched_name(child.seat)
-        entry = _entry(child.seat, benched, phase=phases.BENCHED, detail=detail)
+        owner = self._backoff_name(child.placement)
+        entry = _entry(child.placement, owner, phase=phases.BACKOFF, detail=detail)
         self._maintenance.note(entry)
 
     def _end_all(self) -> None:
@@ -263,13 +263,13 @@ class Supervisor:
         for child in self._children:
             if child.process:
                 child.process.listener.listen()
-                self._summary.look(child.seat.name, child.process)
+                self._summary.look(child.placement.name, child.process)
                 child.process.close()
                 # It was our doing.
                 self._maintenance.free(child.process.owner, died=False)
             if child.backoff.ends:
-                self._maintenance.strike(self._benched_name(child.seat))
-            child.leave_seat()
+                self._maintenance.strike(self._backoff_name(child.placement))
+            child.leave_placement()
         self._maintenance.finish(KILL_S)
 
     def _await(self, running: Sequence[Process], *, asked: float) -> None:
@@ -285,17 +285,17 @@ class Supervisor:
                 return  # not even a kill ends them
             time.sleep(SUPERVISOR_TICK_S / 4)
 
-    def _benched_name(self, seat: Seat) -> str:
-        return f"{self._name}/{seat.name}"
+    def _backoff_name(self, placement: Placement) -> str:
+        return f"{self._name}/{placement.name}"
 
 
-def _entry(seat: Seat, owner: str, *, phase: str, detail: str = "") -> Entry:
+def _entry(placement: Placement, owner: str, *, phase: str, detail: str = "") -> Entry:
     now = utc_now()
     return Entry(
         owner=owner,
-        name=seat.name,
+        name=placement.name,
         host=my_host(),
-        gpu=seat.gpu,
+        gpu=placement.gpu,
         phase=phase,
         detail=detail,
         started_at=now,

@@ -30,7 +30,7 @@ STORING = "storing"
 #: An outage, of the disk or the database.
 WAITING = "waiting"
 #: No process at present: it ended too often in a row.
-BENCHED = "benched"
+BACKOFF = "backoff"
 
 #: What comes before any work on a job: no job is to blame for what goes wrong then.
 PREPARING = frozenset({STARTING, DOWNLOADING, LOADING})

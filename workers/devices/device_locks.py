@@ -1,9 +1,9 @@
-"""One worker per seat, whoever starts it: a lock on a file.
+"""One worker per placement, whoever starts it: a lock on a file.
 
 A GPU's lock has the GPU's own id as its name, and is shared by all users and state
-folders of a machine. That of a seat on the CPU is in the state folder. The supervisor
-holds it, and hands it on to the worker: so it is free again, by the kernel's doing,
-when both are gone, however they ended.
+folders of a machine. That of a CPU worker is in the state folder. The supervisor holds
+it and hands it on to the worker, so the kernel frees it when both are gone, however
+they ended.
 """
 
 import fcntl
@@ -22,8 +22,8 @@ MODE = 0o1644
 
 
 @dataclass(slots=True)
-class SeatLock:
-    """The right to serve a seat; it belongs to this process from `take` on.
+class DeviceLock:
+    """The right to serve a placement; it belongs to this process from `take` on.
 
     Attributes:
         path: The file.
@@ -44,7 +44,7 @@ class SeatLock:
                 self.file = _locked(self.path)
             except OSError as exc:
                 msg = (
-                    "Whoever starts a worker must be able to lock its seat, but "
+                    "Whoever starts a worker must be able to lock its placement, but "
                     f"{self.path} gives: {exc.strerror}; remove it when no worker runs."
                 )
                 raise DeviceError(msg) from exc
@@ -57,19 +57,19 @@ class SeatLock:
             self.file = None
 
 
-def gpu_lock(uuid: str) -> SeatLock:
+def gpu_lock(uuid: str) -> DeviceLock:
     """Return the lock of a GPU, not taken yet, by its own id, whatever its number."""
-    return SeatLock(FOLDER / f"nightsweep-{re.sub(r'[^0-9A-Za-z-]', '_', uuid)}.lock")
+    return DeviceLock(FOLDER / f"nightsweep-{re.sub(r'[^0-9A-Za-z-]', '_', uuid)}.lock")
 
 
-def cpu_lock(folder: Path, name: str) -> SeatLock:
-    """Return the lock of a seat on the CPU, not taken yet.
+def cpu_lock(folder: Path, name: str) -> DeviceLock:
+    """Return the lock of a placement on the CPU, not taken yet.
 
     Args:
         folder: Where the locks of one state folder are.
         name: What the worker on it is called.
     """
-    return SeatLock(folder / f"{name}.lock")
+    return DeviceLock(folder / f"{name}.lock")
 
 
 def _locked(path: Path) -> int | None:

@@ -16,14 +16,14 @@ from pathlib import Path
 
 from storage.errors import DeviceError, UsageError
 from storage.host.gpus import Gpu, ask_torch, has_nvidia
-from workers.devices.seat_locks import SeatLock, cpu_lock, gpu_lock
+from workers.devices.device_locks import DeviceLock, cpu_lock, gpu_lock
 
 #: A CPU worker per core, up to this many.
 MOST_CPU_WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seat:
+class Placement:
     """What one worker process gets.
 
     Attributes:
@@ -41,28 +41,28 @@ class Seat:
     visible: str | None = None
     threads: int = 1
     gpu: str = "CPU"
-    lock: SeatLock | None = None
+    lock: DeviceLock | None = None
 
 
-def choose_seats(
+def choose_placements(
     *,
     gpus: str | None = None,
     device: str | None = None,
     workers: int | None = None,
     locks: Path | None = None,
     joins: bool = False,
-) -> list[Seat]:
-    """Return the seats for `nightsweep worker` with these options.
+) -> list[Placement]:
+    """Return the placements for `nightsweep worker` with these options.
 
     Args:
         gpus: `all`, or indices divided by commas; None for all there are.
         device: `cpu` to use no GPU.
         workers: Processes on a CPU; None for what measures best, one a core with
             one thread each.
-        locks: Folder for the locks of seats on a CPU; None for no locks. Seats that
-            no other worker has come first, and are taken.
-        joins: Whether to wait for seats where others have all that the CPU has,
-            rather than have as many more as `workers` says.
+        locks: Folder for the locks of CPU workers; None for no locks. Free placements
+            come first, and are taken.
+        joins: Whether to wait where other workers have all of the CPU, rather than to
+            have as many more as `workers` says.
 
     Raises:
         UsageError: The options contradict each other, or name no such GPU.
@@ -75,8 +75,8 @@ def choose_seats(
         if workers is not None:
             msg = "--workers is for CPUs, one process serves one GPU; leave it out."
             raise UsageError(msg)
-        return _gpu_seats(probe(), gpus or "all")
-    return _cpu_seats(workers, locks=locks, joins=joins)
+        return _gpu_placements(probe(), gpus or "all")
+    return _cpu_placements(workers, locks=locks, joins=joins)
 
 
 def probe() -> list[Gpu]:
@@ -95,11 +95,11 @@ def probe() -> list[Gpu]:
     return found
 
 
-def _gpu_seats(found: Sequence[Gpu], gpus: str) -> list[Seat]:
+def _gpu_placements(found: Sequence[Gpu], gpus: str) -> list[Placement]:
     visible = _visible(len(found))
     chosen = range(len(found)) if gpus == "all" else _indices(gpus, len(found))
     return [
-        Seat(
+        Placement(
             name=_gpu_name(visible[index]),
             device="cuda:0",
             visible=visible[index],
@@ -138,28 +138,32 @@ def _indices(gpus: str, count: int) -> list[int]:
     return sorted(set(chosen))
 
 
-def _cpu_seats(workers: int | None, *, locks: Path | None, joins: bool) -> list[Seat]:
+def _cpu_placements(
+    workers: int | None, *, locks: Path | None, joins: bool
+) -> list[Placement]:
     cores = len(os.sched_getaffinity(0)) if _has_affinity() else os.cpu_count() or 1
     usual = min(cores, MOST_CPU_WORKERS)
     count = workers or usual
 
-    def seat(number: int) -> Seat:
+    def placement(number: int) -> Placement:
         name = f"cpu{number}"
         lock = cpu_lock(locks, name) if locks else None
-        return Seat(name=name, device="cpu", threads=max(1, cores // count), lock=lock)
+        return Placement(
+            name=name, device="cpu", threads=max(1, cores // count), lock=lock
+        )
 
     if locks is None:
-        return [seat(number) for number in range(count)]
+        return [placement(number) for number in range(count)]
     if workers and not joins:
-        return list(islice(filter(_is_free, map(seat, itertools.count())), count))
-    every = [seat(number) for number in range(max(count, usual))]
+        return list(islice(filter(_is_free, map(placement, itertools.count())), count))
+    every = [placement(number) for number in range(max(count, usual))]
     free = list(islice(filter(_is_free, every), count))
     return [*free, *(one for one in every if one not in free)][:count]
 
 
-def _is_free(seat: Seat) -> bool:
-    """Take a seat if no other worker has it; tell whether it is ours."""
-    return seat.lock is None or seat.lock.take()
+def _is_free(placement: Placement) -> bool:
+    """Take a placement if no other worker has it; tell whether it is ours."""
+    return placement.lock is None or placement.lock.take()
 
 
 def _has_affinity() -> bool:

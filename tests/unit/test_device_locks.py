@@ -1,4 +1,4 @@
-"""One worker per seat, whoever starts it."""
+"""One worker per placement, whoever starts it."""
 
 import os
 import stat
@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from storage.errors import DeviceError
-from workers.devices import seat_locks
-from workers.devices.seat_locks import cpu_lock, gpu_lock
+from workers.devices import device_locks
+from workers.devices.device_locks import cpu_lock, gpu_lock
 
-ROOT = Path(seat_locks.__file__).parents[2]
+ROOT = Path(device_locks.__file__).parents[2]
 HOLD = """
 import sys, pathlib
-from workers.devices import seat_locks
-seat_locks.FOLDER = pathlib.Path(sys.argv[1])
-lock = seat_locks.gpu_lock("GPU-1f2e")
+from workers.devices import device_locks
+device_locks.FOLDER = pathlib.Path(sys.argv[1])
+lock = device_locks.gpu_lock("GPU-1f2e")
 print(lock.take(), flush=True)
 input()
 """
@@ -26,7 +26,7 @@ input()
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seat_locks, "FOLDER", tmp_path)
+    monkeypatch.setattr(device_locks, "FOLDER", tmp_path)
 
 
 @pytest.fixture
@@ -97,13 +97,13 @@ def test_a_lock_is_never_taken_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(DeviceError) as caught:
         gpu_lock("GPU-1f2e").take()
     assert str(caught.value).startswith(
-        "Whoever starts a worker must be able to lock its seat, but "
+        "Whoever starts a worker must be able to lock its placement, but "
         f"{tmp_path}/nightsweep-GPU-1f2e.lock gives: "
     )
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_seat_on_the_cpu_is_of_one_state_folder(tmp_path: Path) -> None:
+def test_a_placement_on_the_cpu_is_of_one_state_folder(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     first, second = cpu_lock(tmp_path, "cpu0"), cpu_lock(tmp_path, "cpu0")
