@@ -52,12 +52,17 @@ OUTAGE_S = 5.0
 @click.command(epilog="Example: nightsweep run examples/first-sweep.yaml")
 @spec_options
 @yes_option
-@click.option("--gpus", metavar="all|0,1", help="GPUs to use.  [default: all]")
+@click.option(
+    "--gpus",
+    metavar="all|0,1",
+    help="GPUs to use.  [env var: NIGHTSWEEP_GPUS; default: all]",
+)
 @click.option("--device", type=click.Choice(["cpu"]), help="Use no GPU.")
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
-    help="Processes on a CPU.  [default: one a core, 8 at the most]",
+    help="Processes on a CPU.  [env var: NIGHTSWEEP_WORKERS; default: one a core, 8 "
+    "at the most]",
 )
 @retry_option
 def run(
