@@ -92,7 +92,7 @@ def kill_beside_idle(night: Night, figures: Figures, number: int) -> None:
     """Kill the worker that has the only job, beside an idle one."""
     sweep = f"one{number}"
     until(lambda: len(night.workers()) == 2)
-    night.submit(count=1, steps=1000, first=number, name=sweep)
+    night.submit(count=1, steps=900, first=number, name=sweep)
     until(lambda: len(night.owners()) == 1)
     time.sleep(2)
     (owner,) = night.owners()

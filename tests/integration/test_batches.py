@@ -344,7 +344,7 @@ def test_a_strict_job_that_fails_leaves_the_others_alone(
 def test_a_pipeline_that_slots_cannot_drive_is_called_plainly(
     painter: TorchPainter, sd: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipelines, "FAMILIES", {})
+    monkeypatch.setattr(pipelines, "BATCHED", {})
     made = paint(painter, *make_various(NAMES[:2], model=sd))
     assert [each.engine for each in made] == ["plain", "plain"]
     assert {each.decode_dtype for each in made} == {"float32"}
