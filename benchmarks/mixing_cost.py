@@ -42,8 +42,8 @@ HEADER = (
 )
 NOTES = """\
 Milliseconds are medians over the rounds. `one / mixed` is the speed of a mixed batch
-against the mean over batches of one scheduler in the same slots; `ordinary / mixed`
-the same against batches of the pipeline's own, in which a scheduler steps all rows at
+against the mean over batches of one scheduler in the same slots; `ordinary / mixed` is
+the same against the pipeline's own batches, in which one scheduler steps all rows at
 once."""
 
 

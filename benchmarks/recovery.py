@@ -37,10 +37,10 @@ PATIENCE_S = 120
 HEADER = ("fault", "what is waited for", "times", "median", "worst")
 NOTES = """\
 Seconds from the fault. Jobs are free when SQL says so; a job runs again when its row is
-claimed again. A lost host is two processes that are killed at once and whose
-leases name another machine; its seconds are those beyond the lease of 6 s. Redis is
-started again by the supervisor, which looks each second. A stop comes in the midst of
-a step of 1 s, a second one in the midst of a step of 30 s."""
+claimed again. A lost host is two processes that are killed at once and whose leases
+name another machine; its seconds are those beyond the lease of 6 s. The supervisor,
+which checks every second, starts Redis again. A single stop comes in the middle of a
+step of 1 s, a double one in the middle of a step of 30 s."""
 
 Figures = dict[tuple[str, str], list[float]]
 

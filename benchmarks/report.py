@@ -15,8 +15,8 @@ BEGINNING = """\
 
 Each table names its date, machine, versions and command; run the command with
 `--append` to add your own. Most machines are shared, and one that is busy can be two or
-three times slower a minute later. So compare figures of one table, whose sides were
-run in turn, and take those of two tables as an order of magnitude.
+three times slower a minute later. So compare figures within one table, whose sides were
+run in turn; between tables they show only an order of magnitude.
 """
 
 

@@ -31,9 +31,9 @@ HEADER = (
     *("with the tail", "over N singles"),
 )
 NOTES = """\
-Images/s from the moment when each worker has made an image until 85 % are there, and
-until the last one is. `over N singles` is that rate over N times the rate
-of one worker in the same round. Medians."""
+Images/s from the moment when each worker has made an image until 85 % of the images are
+made and, `with the tail`, until the last one is. `over N singles` is that rate over N
+times the rate of one worker in the same round. Medians."""
 ROOT = Path(__file__).parents[1]
 
 

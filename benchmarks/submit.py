@@ -63,10 +63,10 @@ HEADER = (
 NOTES = """\
 Jobs/s is over the whole of `submit`: reading, expanding, rows and messages. The first
 claim is counted from the first row, by a process that waits at the queue. A claim's
-milliseconds are those of one call, the wait for SQLite's write lock included. MB are
-the peak of the producer's process, and what Redis holds at the end. Of the sweep that
-was broken off, jobs and jobs/s are those of the second submission, which first goes
-past the others."""
+milliseconds are those of one call, including the wait for SQLite's write lock. MB are
+the peak of the producer's process, and what Redis holds at the end. For the sweep that
+was broken off, jobs and jobs/s are those of the second submission, which first passes
+over the jobs already stored."""
 
 spawn = multiprocessing.get_context("spawn")
 

@@ -30,9 +30,9 @@ HEADER = (
     *("loop, steady", "nightsweep, steady", "steady ratio"),
 )
 NOTES = """\
-Images/s of the whole command: start, imports, loading and the last image included.
-Steady: from the first fifth of the images to the last one; of a sweep of few batches
-it tells little, since what is in hand by then is half painted. Figures are medians, and
+Images/s of the whole command, including start, imports, loading and the last image.
+Steady: from the first fifth of the images to the last one; it says little of a sweep
+of few batches, whose images in hand are half painted by then. Figures are medians, and
 ratios are medians of the ratios within one round. The loop has torch's default
 threads; nightsweep has its default workers, or one GPU."""
 

@@ -38,7 +38,7 @@ COMMANDS: Mapping[str, str] = {
 
 
 class _Failure(click.ClickException):
-    """An error of ours, as click shows it: the sentence, and the right exit code."""
+    """One of our errors, for click to show: its sentence, with its exit code."""
 
     def __init__(self, error: NightsweepError) -> None:
         again = " Nothing is lost: run the command again."
@@ -46,22 +46,22 @@ class _Failure(click.ClickException):
         self.exit_code = error.exit_code  # type: ignore[misc]
 
     def show(self, _file: object = None) -> None:
-        """Say it, so that it fits a terminal."""
+        """Print the sentence, wrapped to fit a terminal."""
         talk(f"Error: {self.format_message()}")
 
 
 def _fitted(error: click.UsageError) -> click.UsageError:
-    """Return an error of click's with its sentence as it fits a terminal."""
+    """Return a click error with its sentence wrapped to fit a terminal."""
     title, said = "Error: ", error.format_message()  # the title is click's
     fitted = wrapped(f"{title}{said}").removeprefix(title)
     return error if fitted == said else click.UsageError(fitted, ctx=error.ctx)
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is called, and maps our errors."""
+    """A group that imports a command when it is called, and shows our errors."""
 
     def list_commands(self, _context: click.Context) -> list[str]:
-        """Name the commands, in the order in which people meet them."""
+        """Return the names of the commands, in the order in which people meet them."""
         return list(COMMANDS)
 
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
@@ -73,20 +73,20 @@ class LazyGroup(click.Group):
         return command
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        """Refuse words that are no text, whatever command and option they are for."""
+        """Refuse words that are not text, for any command and option."""
         for word in args:
             if not is_text(word):
                 context.fail(
                     "words of the command line must be UTF-8 text, got "
                     f"{shown_bytes(word)}; write it in UTF-8, and rename a file that "
-                    "is called so."
+                    "has such a name."
                 )
         return super().parse_args(context, args)
 
     def resolve_command(
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or name the one that is spelt most like it."""
+        """Find the command, or suggest the one with the most similar name."""
         near = difflib.get_close_matches(args[0], COMMANDS, n=1)
         if args[0] not in COMMANDS and near:
             context.fail(f"No such command {args[0]!r}; did you mean {near[0]!r}?")
@@ -100,7 +100,7 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(SUMMARIES.items()))
 
     def invoke(self, context: click.Context) -> Any:
-        """Run a command, and show an error of ours as one sentence."""
+        """Run a command, and show one of our errors as one sentence."""
         try:
             with interruptible():
                 return super().invoke(context)
@@ -113,7 +113,7 @@ class LazyGroup(click.Group):
             raise click.exceptions.Exit(INTERRUPTED) from None
 
 
-#: What `nightsweep --help` says of each command; a test holds it to their own help.
+#: What `nightsweep --help` says of each command; a test compares it with their help.
 SUMMARIES: Mapping[str, str] = {
     "run": "Make a whole sweep on this machine.",
     "plan": "Say what a sweep would make; write nothing.",

@@ -1,4 +1,4 @@
-"""Ctrl-C, heard at whatever moment it comes."""
+"""Ctrl-C that is never lost, whenever it comes."""
 
 import signal
 import sys
@@ -13,11 +13,11 @@ AGAIN_S = 0.01
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Have every Ctrl-C end the block with `KeyboardInterrupt`.
+    """Make every Ctrl-C end the block with `KeyboardInterrupt`.
 
-    Python drops the exception where it is raised in a finalizer or in the callback of
-    a weak reference, and the command would go on. Python 3.11 makes a `RuntimeError`
-    of it where it is raised while a class is made, as in an import.
+    Python drops the exception if it is raised in a finalizer or in the callback of a
+    weak reference, and the command would go on. Python 3.11 turns it into a
+    `RuntimeError` if it is raised while a class is created, as in an import.
 
     Raises:
         KeyboardInterrupt: Ctrl-C was pressed.
@@ -32,7 +32,7 @@ def interruptible() -> Iterator[None]:
             try:
                 _interrupt_later()
             except KeyboardInterrupt:
-                continue  # Python would drop this one without another call
+                continue  # Python would drop this one and not call the hook
             return
 
     sys.unraisablehook = repeat
@@ -53,7 +53,7 @@ def _interrupt_later() -> None:
 
 
 def _interrupt() -> None:
-    # It ends a wait of that thread too, as the terminal's does.
+    # Like the terminal's signal, this one also ends a wait of the main thread.
     main = threading.main_thread().ident
     assert main is not None  # noqa: S101 - it runs
     signal.pthread_kill(main, signal.SIGINT)

@@ -18,7 +18,7 @@ sweeps_argument = click.argument("names", metavar="NAME...", nargs=-1, required=
 
 
 def sweep_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add one sweep, `name`, to a command: by the argument NAME, or by --sweep NAME.
+    """Let a command take one sweep, `name`, as the argument NAME or as --sweep NAME.
 
     Args:
         text: The help of the option.
@@ -42,12 +42,12 @@ def sweep_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
 
 
 def with_name(sets: Sequence[str], name: str | None) -> tuple[str, ...]:
-    """Return the values of `--set`, with that of `--name`."""
+    """Return the values of `--set`, followed by the value of `--name`."""
     return (*sets, f"name={name}") if name is not None else tuple(sets)
 
 
 def program() -> str:
-    """Return the words that call this program, for hints that can be copied."""
+    """Return the words that start this program, for hints that can be copied."""
     if shutil.which("nightsweep"):
         return "nightsweep"
     own = Path(sys.argv[0])
@@ -57,8 +57,8 @@ def program() -> str:
 def _only_spec(
     context: click.Context, _parameter: click.Parameter, words: tuple[str, ...]
 ) -> str:
-    """Return the one SPEC among the words; say how others are written as options."""
-    # Not before a command has such words: it imports the catalogue of schedulers.
+    """Return the one SPEC; if there are more words, say how to write an option."""
+    # Imported only for commands with a SPEC: it imports the scheduler catalogue.
     from producer.spec.overrides import as_option
 
     if len(words) == 1:
@@ -99,7 +99,7 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
             multiple=True,
             metavar="NAME=VALUES",
             help="Replace or add an axis: --axis steps=8,12,20; add to one: --axis "
-            "steps+=40. Repeatable, for each axis once.",
+            "steps+=40. Repeatable, once for each axis.",
         ),
         click.option(
             "-m",
@@ -108,12 +108,12 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
             hidden=True,
             expose_value=False,
             callback=_refuse_multirun,
-            help="Hydra's word for what is always done.",
+            help="Hydra's option for what always happens here.",
         ),
         click.option(
             "--name",
             metavar="NAME",
-            help="Another name for the sweep than its file gives it.",
+            help="Name of the sweep, instead of the one in its file.",
         ),
     )
     for decorate in reversed(decorators):
@@ -124,9 +124,9 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
 yes_option = click.option(
     "--yes",
     is_flag=True,
-    help="Change a stored sweep without a question: let unmade images leave it.",
+    help="Change a stored sweep without asking, even if unmade images leave it.",
 )
 
 retry_option = click.option(
-    "--retry-failed", is_flag=True, help="Try the jobs again that failed before."
+    "--retry-failed", is_flag=True, help="Retry jobs that failed before."
 )

@@ -3,16 +3,16 @@
     NightsweepError
     ├── UsageError             the caller must change something (exit code 2)
     │   ├── SpecError          a sweep file with one or more problems
-    │   └── WrongPlaceError    what the settings name is there, and not to be used
+    │   └── WrongPlaceError    what the settings name exists but must not be used
     │       ├── WrongDatabaseError  damaged, another program's, of another schema
     │       └── WrongFolderError    an image folder of another database
     ├── ChangedSweepError      somebody else changed the sweep meanwhile (try again)
     ├── UnfitError             this worker cannot make jobs of this kind; others may
     │   └── ModelError         a model cannot be found, read or trusted
-    │       └── FingerprintError   the files are not those that were planned
+    │       └── FingerprintError   the files are not the planned ones
     ├── JobError               this one job cannot be painted; it would fail again
     │   └── NonFiniteError     its latents or pixels are not numbers
-    ├── DeviceError            the device is of no more use to this process
+    ├── DeviceError            this process can no longer use the device
     ├── QueueError             Redis cannot be reached or started (try again)
     ├── DatabaseError          SQL cannot be reached (try again)
     └── ImageStoreError        an image file cannot be written or read (try again)
@@ -26,12 +26,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Problems of a sweep file that a message has; more than a screen is read by nobody.
+#: Most problems of a sweep file in one message; nobody reads more than a screen.
 MOST_PROBLEMS = 50
 
 
 class NightsweepError(Exception):
-    """The base of all errors that are nightsweep's own."""
+    """The base of all of nightsweep's own errors."""
 
     #: The exit code of a command that ends with this error.
     exit_code = 1
@@ -66,9 +66,9 @@ class SpecError(UsageError):
     """A sweep file that cannot be run; all of its problems at once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        """Join the problems, in the order of their lines, one a line.
+        """Join the problems, one per line, in the order of their lines.
 
-        Of very many, the message has the first.
+        If there are very many, the message has only the first.
         """
         self.problems = tuple(problems)
         lines = [str(problem) for problem in self.problems[:MOST_PROBLEMS]]
@@ -79,7 +79,7 @@ class SpecError(UsageError):
 
 
 class WrongPlaceError(UsageError):
-    """Something that is there, and not to be used, however long one waits."""
+    """Something that exists but must not be used; waiting does not help."""
 
 
 class WrongDatabaseError(WrongPlaceError):
@@ -87,19 +87,19 @@ class WrongDatabaseError(WrongPlaceError):
 
 
 class WrongFolderError(WrongPlaceError):
-    """An image folder of another database, or whose owner cannot be told."""
+    """An image folder of another database, or one whose owner is unknown."""
 
 
 class ChangedSweepError(NightsweepError):
-    """A sweep that somebody else submitted otherwise since it was looked at."""
+    """A sweep that somebody else submitted with changes since it was looked at."""
 
     retryable = True
 
     def __init__(self, name: str) -> None:
         """Take the sweep's name."""
         super().__init__(
-            f"A sweep must stay as it is while it is changed, but {name} was submitted "
-            "anew meanwhile; run the command again."
+            f"A sweep must not change while a command updates it, but {name} was "
+            "submitted anew meanwhile; run the command again."
         )
 
 
@@ -124,7 +124,7 @@ class NonFiniteError(JobError):
 
 
 class DeviceError(NightsweepError):
-    """A device that was asked for and cannot be used."""
+    """A device that this process cannot use, or can use no longer."""
 
 
 class QueueError(NightsweepError):
@@ -146,9 +146,9 @@ class ImageStoreError(NightsweepError):
 
 
 def in_words(error: BaseException) -> str:
-    """Return the class of a foreign error, and what it says: "ValueError: too long".
+    """Return the class and the text of a foreign error: "ValueError: too long".
 
-    One that says nothing, as of an `assert`, is told by the line that raised it.
+    For an error without text, as from an `assert`, the line that raised it stands in.
     """
     said, name = str(error).strip(), type(error).__name__
     if said:

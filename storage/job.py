@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
-#: Raised only when the meaning of an existing parameter changes: it makes every
-#: image again.
+#: Raised only when the meaning of an existing parameter changes, since a new version
+#: makes every image again.
 IDENTITY_VERSION = 1
 
 #: Parameters outside the columns of a job, each with its neutral value. While a
-#: parameter has that value it is left out of the identity, so that adding one to
-#: this table changes no key that exists.
+#: parameter has that value it is left out of the identity, so adding one to this
+#: table changes no existing key.
 EXTRAS: Mapping[str, Any] = {
     "eta": 0.0,
     "clip_skip": 0,
@@ -29,7 +29,7 @@ _CANONICAL = json.JSONEncoder(
 
 
 def canonical_json(value: object) -> str:
-    """Return the one JSON text of `value`: keys sorted, no spaces, UTF-8, no NaN."""
+    """Return the canonical JSON of `value`: keys sorted, no spaces, UTF-8, no NaN."""
     return _CANONICAL.encode(value)
 
 
@@ -45,8 +45,8 @@ class Model:
         variant: File variant such as `fp16`, or None.
         commit: Commit that the revision stood for; Hub models only.
         family: `sd`, `sdxl`, `sd3`, `flux`, or `other`.
-        former_fingerprints: What earlier versions called the same files, where that is
-            another fingerprint; no part of what makes two models equal.
+        former_fingerprints: Other fingerprints that earlier versions gave the same
+            files; ignored when models are compared.
         embeds_guidance: Whether guidance is an input of the network (Flux-dev,
             distilled UNets), so that a batch can hold one value only.
     """
@@ -61,7 +61,7 @@ class Model:
     former_fingerprints: tuple[str, ...] = field(default=(), compare=False)
 
     def at(self, place: "Model") -> "Model":
-        """Return this model, found where `place` was."""
+        """Return this model with the name, revision, variant and commit of `place`."""
         return replace(
             self,
             name=place.name,
@@ -77,7 +77,7 @@ class Job:
 
     Attributes:
         model: The weights.
-        backend: `torch` or `flax`: their noise differs, so their pictures do.
+        backend: `torch` or `flax`; their noise differs, so their pictures differ.
         dtype: `float32`, `float16` or `bfloat16`.
         width: Pixels.
         height: Pixels.
@@ -88,9 +88,9 @@ class Job:
         scheduler_class: Class name in diffusers, `DDIMScheduler`.
         scheduler_options: Options that differ from what the class takes from the
             model's own scheduler config; names to JSON values.
-        steps: 1 to 1000, as the user asked; the count of model evaluations is
-            another number.
-        guidance: Classifier-free guidance scale, 0 or more; 1 or less is none.
+        steps: 1 to 1000, as the user asked; the count of model evaluations is a
+            separate number.
+        guidance: Classifier-free guidance scale, 0 or more; 1 or less means none.
         extras: Parameters of `EXTRAS` that are not neutral.
     """
 
@@ -110,7 +110,7 @@ class Job:
     extras: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Bring the numbers into one form, so that 7 and 7.0 are one guidance.
+        """Normalize the numbers, so that 7 and 7.0 are the same guidance.
 
         Raises:
             ValueError: An extra is unknown, or guidance is not finite.
@@ -133,7 +133,7 @@ class Job:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that decides the picture, as a JSON object."""
+        """Everything that decides the picture, as a JSON object."""
         return {
             "v": IDENTITY_VERSION,
             "model": self.model.fingerprint,
@@ -196,16 +196,16 @@ class PlannedJob:
         evaluations: How often the model is called.
         scheduler_name: The canonical short name.
         scheduler_names: All names that mean this scheduler on this model.
-        scheduler_label: The sweep's own label of the scheduler, or another name of
-            the same job that it asked for; else None.
-        template: The prompt before its choices were made; None where it has none.
+        scheduler_label: The sweep's own label of the scheduler, or another name that
+            it used for the same scheduler; else None.
+        template: The prompt before its choices were made; None where it had no choices.
         cell: Axis name to the label of its value, in the order of display; to several
             labels where they mean the same. An axis whose labels all mean the same
             here is left out. The choices of a prompt's braces follow as `prompt.1`,
             `prompt.2`.
         former_keys: Keys that earlier versions, or other wordings of the same
-            parameters, gave to this very picture. A row under one of them is taken
-            instead of making a new one.
+            parameters, gave to this very picture. An existing row under one of them
+            is used instead of a new one.
     """
 
     job: Job

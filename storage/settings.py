@@ -45,18 +45,18 @@ VARIABLES: Mapping[str, str] = {
 #: What a broker's URL may begin with.
 REDIS_SCHEMES = ("redis://", "rediss://", "redis+socket://", "sentinel://")
 
-#: What is said of a URL that would be split in the midst of its password: errors
-#: would show a part of it as the host.
+#: The error for a URL that would be split inside its password: other errors would
+#: show a part of the password as the host.
 _UNQUOTED = (
-    "{} must have a number as its port, and a password with its special characters as "
-    "%40 for @, %2F for /, %23 for #, %3F for ? and so on, but has not; it is not "
-    "shown here, since a part of the password may pass for its host."
+    "{} must have a number as its port, and a password with %40 for @, %2F for /, %23 "
+    "for #, %3F for ? and so on, but does not; it is not shown here, since a part of "
+    "the password may look like its host."
 )
 
 #: What looks like options at the end of SQLite's URL.
 _OPTIONS = re.compile(r"\?\w+=[^/]*$")
 
-#: Seconds that a lease and a message stay with a silent worker.
+#: Seconds for which a silent worker keeps a lease and a message.
 LEASE_S = 90.0
 
 #: File systems on which SQLite's and Redis's locks cannot be trusted.
@@ -80,7 +80,7 @@ class Settings:
         redis_url: Broker URL, or None for the embedded Redis.
         lease_s: Seconds after which silence frees a job.
         compile_network: Whether batches run a compiled network: faster on a GPU after
-            minutes of compiling, and other in the last bits.
+            minutes of compiling, with results that differ in the last bits.
     """
 
     home: Path
@@ -159,7 +159,7 @@ def sqlite_path(url: str) -> Path | None:
     """
     if re.match(r"sqlite\b", url, re.IGNORECASE) is None:
         return None
-    # As it stands: a `%` or `?` in a folder's name is nothing but that.
+    # Taken literally: a `%` or `?` in a folder's name has no special meaning.
     path = url.removeprefix("sqlite:///")
     options = _OPTIONS.search(path)
     if path in (url, "", ":memory:") or options:
@@ -192,7 +192,7 @@ def refuse_network_filesystem(folder: Path) -> None:
 
 
 def filesystem_of(folder: Path) -> str:
-    """Name the file system that holds `folder` or its nearest existing parent."""
+    """Return the file system type of `folder` or of its nearest existing parent."""
     import psutil
 
     real = folder.resolve()
@@ -203,8 +203,8 @@ def filesystem_of(folder: Path) -> str:
 def without_password(url: str) -> str:
     """Return `url`, well formed or not, with its password masked, for messages.
 
-    A password that holds a `/` or `@` unquoted is what spoils many a URL, so
-    everything up to the last `@` is masked.
+    Many malformed URLs have an unquoted `/` or `@` in the password, so everything up
+    to the last `@` is masked.
     """
     masked = re.sub(r"(://[^:@/]*):.*@", r"\1:***@", url)
     return re.sub(r"([?&]password)=[^&]*", r"\1=***", masked)
@@ -224,7 +224,7 @@ def _require_text(variable: str, value: str) -> None:
     if not is_text(value):
         msg = (
             f"{variable} must be UTF-8 text, got {shown_bytes(without_password(value))}"
-            "; set it to a name in UTF-8, and rename a folder that is called so."
+            "; set it to a name in UTF-8, and rename the folder if it has this name."
         )
         raise UsageError(msg)
 
@@ -232,9 +232,9 @@ def _require_text(variable: str, value: str) -> None:
 def _folder(variable: str, text: str) -> Path:
     try:
         folder = Path(text).expanduser().absolute()
-    except RuntimeError as exc:  # no HOME, as in many a container
+    except RuntimeError as exc:  # no HOME, as in many containers
         msg = (
-            f"Folders must have a home directory to begin with, but {text} has none; "
+            f"A path under ~ must have a home directory, but {text} has none; "
             "set NIGHTSWEEP_HOME (and NIGHTSWEEP_IMAGES) to absolute paths."
         )
         raise UsageError(msg) from exc
@@ -250,11 +250,11 @@ def _redis_url(text: str | None) -> str | None:
         msg = (
             f"NIGHTSWEEP_REDIS_URL must begin with {' or '.join(REDIS_SCHEMES)}, got "
             f"{without_password(text)!r}; redis://:PASSWORD@HOST:6379/0 is the usual "
-            "form, and none at all starts the embedded one."
+            "form; leave it unset for the embedded Redis."
         )
         raise UsageError(msg)
     for url in (text or "").split(";"):  # Celery takes several
-        # A password ends at the last @, but not behind a /, ? or #.
+        # A password ends at the last @, but never after a /, ? or #.
         if re.search(r"://[^/?#]*[/?#].*@", url) or not _has_port_or_none(url):
             msg = _UNQUOTED.format("NIGHTSWEEP_REDIS_URL")
             raise UsageError(msg)

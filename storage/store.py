@@ -1,4 +1,4 @@
-"""The store, for notebooks and scripts: find images, open them, ask in SQL.
+"""The store, for notebooks and scripts: find images, open them, query SQL.
 
 >>> from nightsweep import Store
 >>> store = Store()
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """Everything that was made, to be asked; it never changes anything.
+    """Read-only access to everything that was made.
 
-    Each question opens the database anew, so that its answer is as it is now, also
-    where there was no database before. Without one, the answers are empty.
+    Each query opens the database anew, so its answer is current, even if there was no
+    database before. Without a database, the answers are empty.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -56,10 +56,10 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Refuse further questions; nothing stays open between them anyway."""
+        """Refuse further queries; nothing stays open between queries anyway."""
         self._is_closed = True
 
-    def find(  # noqa: PLR0913  what can be asked is its interface
+    def find(  # noqa: PLR0913  the filters are its interface
         self,
         *,
         sweep: str | None = None,
@@ -75,11 +75,11 @@ class Store:
         state: str | Sequence[str] | None = None,
         limit: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Return rows of the view `images`; of `sweep_images` where a sweep is named.
+        """Return rows of the view `images`, or of `sweep_images` if a sweep is named.
 
         Args:
             sweep: Members of this sweep.
-            scheduler: A name or several, as a spec has them.
+            scheduler: One name or several, as in a spec.
             steps: 20, [8, 20], "8,20" or "10..20".
             seed: The same.
             guidance: The same.
@@ -89,7 +89,7 @@ class Store:
             prompt: Part of the prompt, in any case.
             model: Part of the model's name.
             state: `pending`, `leased`, `done`, `failed` or `quarantined`; or several.
-            limit: Most rows to give.
+            limit: Most rows to return.
 
         Raises:
             UsageError: The sweep, a scheduler or a state does not exist, or a number
@@ -114,7 +114,7 @@ class Store:
     def stream(
         self, which: Filter, *, limit: int | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Yield the rows that `find` gives one at a time, for answers of any length.
+        """Yield the rows of `find` one at a time, for answers of any length.
 
         Raises:
             UsageError: The sweep, a scheduler or a key cannot exist.
@@ -125,7 +125,7 @@ class Store:
                 yield from filters.find(database, which, limit=limit)
 
     def differing(self, which: Filter, *, limit: int | None = None) -> list[str]:
-        """Name what rows of `stream` differ in, of `filters.DIFFERING` and extras.
+        """Return which of `filters.DIFFERING` and extras differ in rows of `stream`.
 
         Raises:
             UsageError: The sweep, a scheduler or a key cannot exist.
@@ -137,7 +137,7 @@ class Store:
             return filters.find_differing(database, which, limit=limit)
 
     def show(self, key: str) -> dict[str, Any]:
-        """Return all that is known of one image.
+        """Return everything that is known about one image.
 
         Args:
             key: Its key, or the beginning of it.
@@ -151,7 +151,7 @@ class Store:
             name.
 
         Raises:
-            UsageError: No key begins so, or several do.
+            UsageError: No key, or more than one, begins with `key`.
         """
         with self._one(key) as (database, row):
             file = self.settings.images / row["path"] if row["path"] else None
@@ -167,8 +167,8 @@ class Store:
         """Return where the image of a job is, or will be.
 
         Raises:
-            UsageError: No key begins so, several do, or the image folder is another
-                database's.
+            UsageError: No key, or more than one, begins with `key`, or the image
+                folder belongs to another database.
             ImageStoreError: The image is in another image folder.
         """
         with self._one(key) as (database, row):
@@ -184,8 +184,8 @@ class Store:
             key: Its key, or the beginning of it.
 
         Raises:
-            UsageError: No key begins so, several do, the image is not made yet, or
-                the image folder is another database's.
+            UsageError: No key, or more than one, begins with `key`, the image is
+                not made yet, or the image folder belongs to another database.
             ImageStoreError: The file is gone or damaged, or in another image folder.
         """
         with self._one(key) as (database, row):
@@ -216,7 +216,7 @@ class Store:
     ) -> list[dict[str, Any]]:
         """Return what calibrations measured: fields of `storage.jobs.speeds.Speed`.
 
-        They come by model, GPU, size, scheduler and steps, older ones first.
+        They are sorted by model, GPU, size, scheduler and steps, older ones first.
 
         Args:
             model: Part of the model's name.
@@ -232,9 +232,9 @@ class Store:
     def sql(self, query: str) -> list[dict[str, Any]]:
         """Return the rows of a query over `images`, `sweep_images` or `speeds`.
 
-        It is one SELECT, and cannot write to any table or make any file. A function
-        of a PostgreSQL server may do more, as far as the rights of the user go.
-        Without a database there are no rows.
+        The query is one SELECT, and cannot write to any table or create any file. A
+        function of a PostgreSQL server may do more, as far as the user's rights
+        allow. Without a database there are no rows.
 
         Raises:
             UsageError: The query is not one SELECT.
@@ -265,7 +265,7 @@ class Store:
     @contextmanager
     def _reading(self) -> Iterator[Database | None]:
         if self._is_closed:
-            msg = "a store must be open to be asked, but this is closed; make another."
+            msg = "a store must be open to be read, but this is closed; make another."
             raise UsageError(msg)
         database = open_for_reading(self.settings.database_url)
         try:
@@ -281,13 +281,13 @@ def open_image(path: Path) -> "Image.Image":
     Raises:
         ImageStoreError: The file is gone or damaged.
     """
-    # Imported here: most questions open no image.
+    # Imported here: most queries open no image.
     from PIL import Image
 
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
-    except (OSError, SyntaxError) as exc:  # Pillow's word for a broken PNG
+    except (OSError, SyntaxError) as exc:  # Pillow raises it for a broken PNG
         msg = (
             f"an image must be a readable file, but {path} gives: {exc}; is "
             "NIGHTSWEEP_IMAGES the folder that the workers write to?"

@@ -1,8 +1,8 @@
-"""Text from outside: whether it is text at all."""
+"""Text from outside: whether it is valid, and how to show it if not."""
 
 
 def is_text(value: str) -> bool:
-    """Tell whether a word, a path or a variable of the system is UTF-8 text.
+    """Return whether an argument, a path or an environment variable is UTF-8 text.
 
     Python keeps bytes that are not UTF-8 as lone surrogates, which neither SQL nor
     JSON nor a tokenizer can hold.
@@ -11,5 +11,5 @@ def is_text(value: str) -> bool:
 
 
 def shown_bytes(value: str) -> str:
-    r"""Return a word of the system for a message: bytes that are no text as `\xe9`."""
+    r"""Return a value for a message, with bytes that are not text as `\xe9`."""
     return value.encode(errors="surrogateescape").decode(errors="backslashreplace")

@@ -57,7 +57,7 @@ from workers.vitals.log_lines import LineFormatter
     envvar="NIGHTSWEEP_EXIT_WHEN_IDLE",
     show_envvar=True,
     metavar="TIME",
-    help="End when there was nothing to make for so long: 60s.  [default: never]",
+    help="End after this long with nothing to make: 60s.  [default: never]",
 )
 @click.option(
     "--stop-after",
@@ -65,17 +65,17 @@ from workers.vitals.log_lines import LineFormatter
     envvar="NIGHTSWEEP_STOP_AFTER",
     show_envvar=True,
     metavar="TIME",
-    help="Hand back and end after so long: 90s, 30m, 8h.  [default: never]",
+    help="Hand back and end after this long: 90s, 30m, 8h.  [default: never]",
 )
 @click.option(
     "--give-up-after",
     type=click.IntRange(1),
-    help="End when every worker died so often in a row.  [default: never]",
+    help="End when every worker has died this often in a row.  [default: never]",
 )
 @click.option(
     "--join",
     is_flag=True,
-    help="Wait for a GPU, or a core, where other workers have them all.",
+    help="Wait for a GPU or a core if other workers have them all.",
 )
 @click.option(
     "--end-with-parent",
@@ -93,14 +93,14 @@ def worker(
 ) -> None:
     """Serve the queue with this machine's GPUs, or its CPU.
 
-    It goes on until told to stop: Ctrl-C hands unfinished jobs back and keeps every
-    finished image, a second one stops at once. Standard error has a line when a worker
-    loads a model, one for each turn with its images/s, and one at the end; all else is
-    in $NIGHTSWEEP_HOME/logs. A GPU that other workers of this machine serve is left to
-    them until it is free. So are the cores that workers of this state folder have,
+    It runs until told to stop: Ctrl-C hands unfinished jobs back and keeps every
+    finished image; a second Ctrl-C stops at once. Standard error has a line when a
+    worker loads a model, one for each turn with its images/s, and one at the end; all
+    else is in $NIGHTSWEEP_HOME/logs. GPUs that other workers of this machine serve are
+    left to them until free. So are the cores that workers of this state folder have,
     unless --workers is given.
     """
-    # A terminal that is closed ends no night; workers inherit that.
+    # Closing the terminal must not end the night's work; workers inherit this.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = read_settings()
     settings.make_home()
@@ -111,7 +111,7 @@ def worker(
     logging.getLogger("workers").setLevel(logging.INFO)
     opened = closing(_open(settings.database_url))
     database = click.get_current_context().with_resource(opened)
-    # So that a folder of another database is told of before any worker starts.
+    # Report another database's folder before any worker starts.
     patiently(lambda: look_at_folder(database, settings.images), check=lambda: None)
     supervisor = _supervise(
         settings,
@@ -165,7 +165,7 @@ def _supervise(
 
 def _open(url: str) -> Database:
     if url.startswith("sqlite:"):
-        return open_database(url)  # a file that is none of ours never becomes one
+        return open_database(url)  # waiting never makes a foreign file ours
     return patiently(lambda: open_database(url), check=lambda: None)
 
 

@@ -10,7 +10,7 @@ _PARTS = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
 
 
 class Duration(click.ParamType[float]):
-    """An option's value that is a time span; a float of seconds."""
+    """A time span as an option's value; a float of seconds."""
 
     name = "duration"
 

@@ -16,7 +16,7 @@ class StoppedError(Exception):
 
 
 class WithdrawnError(Exception):
-    """The job that is painted is not wanted any more; it went back already."""
+    """The job being painted is no longer wanted; it went back already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +32,12 @@ class Painting:
         evaluations: Calls of the network, counted.
         load_s: Seconds to load the model; 0 where it was resident.
         encode_s: Seconds to encode its texts; 0 where they were known.
-        denoise_s: Its share of the network's time, and its own scheduler's.
+        denoise_s: Its share of the network's time, plus its own scheduler's time.
         decode_s: Seconds from latents to pixels.
-        decode_dtype: Precision in which that was done, `float32` and so on.
+        decode_dtype: Precision of that decoding, `float32` and so on.
         warm_up: Whether it was among the first after a load or a compilation.
         peak_bytes: Most GPU memory in use meanwhile; None on a CPU.
-        place: The model where it was loaded from; None where that is not known.
+        place: The model at the place it was loaded from; None if unknown.
     """
 
     image: Image
@@ -59,7 +59,7 @@ class Painting:
 class Work(Protocol):
     """The jobs of one group as they come, and where their pictures go.
 
-    All of it is called from the thread that paints.
+    All methods are called from the painting thread.
     """
 
     def expect(self, width: int) -> None:
@@ -68,8 +68,8 @@ class Work(Protocol):
     def gather(self, count: int) -> list[Job]:
         """Return the next jobs, up to `count`, and wait for them.
 
-        Fewer come only where no more are to be had at present, none at all where the
-        work has ended. A job that may have killed a worker comes alone.
+        Fewer come only if no more are available at present, and none if the work has
+        ended. A job that may have killed a worker comes alone.
         """
 
     def take(self) -> Job | None:
@@ -79,7 +79,7 @@ class Work(Protocol):
         """Take over a finished job.
 
         Args:
-            job: One that `gather` or `take` gave.
+            job: One that `gather` or `take` returned.
             fetch: Called once, in another thread; it waits for the pixels, and
                 returns the picture or raises `JobError`.
         """
@@ -88,13 +88,13 @@ class Work(Protocol):
         """Take over a job that cannot be painted, now or later."""
 
     def put_back(self, jobs: list[Job]) -> None:
-        """Take back jobs that were begun in vain; they come again, and first."""
+        """Take back jobs that were begun in vain; they are given again first."""
 
     def withdraw(self) -> list[Job]:
         """Return jobs in hand that nobody wants any more; called after each step.
 
-        They are to be painted no further, and go back as if never begun. Mostly there
-        are none, which costs nothing.
+        The painter stops painting them, and they go back as if never begun. Usually
+        there are none, which costs nothing.
         """
 
     def check(self) -> None:
@@ -107,12 +107,12 @@ class Painter(Protocol):
     def paint(self, work: Work) -> None:
         """Paint the jobs of `work` until it has no more.
 
-        Any other error than these is unforeseen: whoever called finds out which of
-        the jobs in hand it belongs to, and calls again with the rest.
+        Any other error is unforeseen: the caller finds out which of the jobs in hand
+        it belongs to, and calls again with the rest.
 
         Raises:
             StoppedError: `work` was asked to end.
-            UnfitError: This worker cannot paint jobs of this group, others may: a
+            UnfitError: This worker cannot paint jobs of this group, but others may: a
                 model that cannot be loaded (`ModelError`), too little memory for it,
                 a device or a package that is missing.
             DeviceError: The device is of no more use to this process.
@@ -123,7 +123,7 @@ class Places(Protocol):
     """Knows where a model was submitted from."""
 
     def of(self, model: Model) -> Sequence[Model]:
-        """Return a model at each of its places, the last submitted first."""
+        """Return a model at each of its places, the most recently submitted first."""
 
 
 class Widths(Protocol):

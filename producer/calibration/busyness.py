@@ -11,7 +11,7 @@ from storage.jobs.claims import leased_owners
 from storage.jobs.speeds import Speed
 from storage.sql.database import Database
 
-#: Share of the CPU that others may use, where it makes the images and where a GPU does.
+#: Share of the CPU that others may use while it, or while a GPU, makes the images.
 ON_CPU, ON_GPU = 0.2, 0.5
 #: By how much images of one kind may differ: the slowest from the fastest.
 SPREAD = 0.3
@@ -42,7 +42,7 @@ class Load:
 
 
 def spread_of(found: Sequence[Speed]) -> float:
-    """Return by how much images of one kind differed, as most kinds did at the most."""
+    """Return by how much images of one kind differed, as the median of the kinds."""
     return median(one.most_s / one.least_s - 1 for one in found) if found else 0.0
 
 
@@ -56,7 +56,7 @@ def workers_here(database: Database) -> int:
 def why_busy(
     *, workers: int, others: float, spread: float, on_gpu: bool
 ) -> Iterator[str]:
-    """Say what shows that figures are no good; nothing where they are.
+    """Yield the reasons why figures are no good; nothing if they are good.
 
     Args:
         workers: Workers of this machine with jobs in hand.
@@ -74,7 +74,7 @@ def why_busy(
 
 def _now() -> _Moment:
     times = psutil.cpu_times()
-    # Linux counts what guests use twice, and idle time also as waiting for a disk.
+    # Linux counts guests' time twice, and idle time also as waiting for a disk.
     guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
     all_s = sum(times) - guests
     idle_s = times.idle + getattr(times, "iowait", 0.0)

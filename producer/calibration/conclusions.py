@@ -19,11 +19,11 @@ from storage.errors import UsageError
 from storage.job import PlannedJob
 from storage.jobs.speeds import Speed
 
-#: Of the best rate, what the narrowest batch must reach to be the one to use.
+#: Share of the best rate that the narrowest batch must reach to be chosen.
 ENOUGH = 0.97
 PROMPT = "a red circle on a blue background"
-#: Schedulers that are measured where none is named, of those that fit the model; of a
-#: model that none of them fits, all that do.
+#: Schedulers that are measured if none is named, as far as they fit the model; if none
+#: of them fits, all that do are measured.
 USUAL = ("ddim", "euler", "euler_a", "heun", "dpmpp_2m", "unipc")
 
 
@@ -38,13 +38,13 @@ def plan_jobs(
 
     Args:
         card: The model.
-        names: Of schedulers, or words for several as a spec has them, such as `all`;
-            none at all for the usual ones.
+        names: Names of schedulers, or a spec's words for several, such as `all`;
+            empty for the usual ones.
         steps: Step counts.
         base: Parameters that are not the model's own defaults.
 
     Raises:
-        UsageError: With everything that the model cannot do.
+        UsageError: The model cannot do all of it; the message lists what.
     """
     wanted = {**defaults(card), **base, "prompt": Prompt(PROMPT), "strict": True}
     planned = _plan_schedulers(card, names)
@@ -122,7 +122,7 @@ def speed_of(
     evaluations: int,
     measured_at: str,
 ) -> Speed:
-    """Sum up the seconds of one job's images, one or more of them."""
+    """Sum up the seconds of one or more images of one job."""
     job = planned.job
     return Speed(
         model=job.model.name,
@@ -149,7 +149,7 @@ def choose_width(rates: Mapping[int, float | None]) -> int | None:
     """Return the narrowest batch that is nearly as good as the best, or None.
 
     Args:
-        rates: Images per second by width; None where memory did not suffice.
+        rates: Images per second by width; None if memory did not suffice.
     """
     known = {width: rate for width, rate in rates.items() if rate}
     enough = ENOUGH * max(known.values(), default=0.0)

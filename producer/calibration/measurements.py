@@ -71,7 +71,7 @@ class Measurements:
             database: Where the figures go.
             count: Images of each job.
             as_json: Whether rows are shown as JSON.
-            even_if_busy: Whether those of a busy machine are stored.
+            even_if_busy: Whether figures of a busy machine are stored.
         """
         self._jobs = jobs
         self._even_if_busy = even_if_busy
@@ -87,7 +87,7 @@ class Measurements:
         self._load = Load()
 
     def run(self, measuring: AbstractContextManager[Iterator[dict[str, Any]]]) -> int:
-        """Take everything; give the exit code."""
+        """Take everything; return the exit code."""
         try:
             with measuring as results:
                 environment = Environment(**next(results)["environment"])
@@ -126,7 +126,7 @@ class Measurements:
         )
 
     def _judge(self, spread: float, *, on_gpu: bool) -> None:
-        """Say whether the machine was busy, and keep nothing then unless asked to."""
+        """Say if the machine was busy, and keep nothing then unless asked to."""
         reasons = busyness.why_busy(
             workers=self._workers,
             others=self._load.share(),

@@ -14,7 +14,7 @@ from typing import Any
 from storage.errors import NightsweepError, UsageError
 from storage.job import PlannedJob
 
-#: What the process that measures has in its environment unless it is set already.
+#: Environment of the measuring process, for variables that are not set already.
 _ENVIRONMENT = {
     "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # GPUs are counted as nvidia-smi counts them
     "TOKENIZERS_PARALLELISM": "false",
@@ -26,17 +26,17 @@ _ENVIRONMENT = {
 def measured(
     jobs: Sequence[PlannedJob], *, log: Path, **wish: Any
 ) -> Iterator[Iterator[dict[str, Any]]]:
-    """Start the process that measures; give its results as they come.
+    """Start the measuring process; yield its results as they come.
 
-    It ends with the block, whatever it is doing.
+    The process ends with the block, whatever it is doing.
 
     Args:
         jobs: What to make.
-        log: File for what it says beside its results.
+        log: File for what the process prints besides its results.
         wish: The rest of what `workers.engine.calibration` takes.
 
     Raises:
-        NightsweepError: It cannot measure, or ended before its end.
+        NightsweepError: The process cannot measure, or ended early.
     """
     if find_spec("torch") is None:
         msg = (
@@ -53,7 +53,7 @@ def measured(
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            start_new_session=True,  # Ctrl-C comes here alone
+            start_new_session=True,  # Ctrl-C reaches this process only
         ) as process,
     ):
         try:
@@ -73,7 +73,7 @@ def _results(
     stdin, stdout = process.stdin, process.stdout
     if stdin is None or stdout is None:
         return
-    # Standard input stays open: its end would be the end of the process.
+    # Standard input stays open: closing it would end the process.
     with suppress(BrokenPipeError):
         stdin.write(json.dumps(wish) + "\n")
         stdin.flush()

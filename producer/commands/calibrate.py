@@ -23,7 +23,7 @@ from storage.models.fingerprint import Digests
 from storage.settings import read_settings
 from storage.sql.database import Database, open_database
 
-#: Fewest images of which a median says something.
+#: Fewest images for a meaningful median.
 FEWEST = 3
 
 _DEVICE = re.compile(r"cpu|cuda:\d{1,3}")
@@ -53,10 +53,10 @@ _DEVICE = re.compile(r"cpu|cuda:\d{1,3}")
     help="Images of each scheduler and step count.",
 )
 @click.option(
-    "--width", metavar="PIXELS", help="Of the images.  [default: the model's own]"
+    "--width", metavar="PIXELS", help="Image width.  [default: the model's own]"
 )
 @click.option(
-    "--height", metavar="PIXELS", help="Of the images.  [default: the model's own]"
+    "--height", metavar="PIXELS", help="Image height.  [default: the model's own]"
 )
 @click.option(
     "--dtype",
@@ -77,19 +77,19 @@ _DEVICE = re.compile(r"cpu|cuda:\d{1,3}")
 @click.option(
     "--even-if-busy",
     is_flag=True,
-    help="Store the figures of a machine that is busy with other things.",
+    help="Store the figures even if the machine is busy with other things.",
 )
 @json_option
 def calibrate(model: str, *, as_json: bool, **asked: Any) -> None:
     """Measure how fast schedulers are, and how wide batches pay.
 
-    MODEL is builtin:shapes, a folder, or a Hub id. First each scheduler and step count
-    alone, one plain call of the pipeline after the other: the seconds from the prompt
-    to the pixels go into the table `speeds`. Then batches of 1, 2, 4 and so on: the
-    narrowest of nearly the best rate is noted, and workers use it. Figures of an
-    earlier calibration are replaced. Ctrl-C stops at once; the speeds are kept if they
-    were complete, and a width is noted only at the end. Figures of a machine that is
-    busy are shown and not stored, and the exit code is 1.
+    MODEL is builtin:shapes, a folder, or a Hub id. First it measures each scheduler
+    and step count alone, one plain call of the pipeline after the other: the seconds
+    from the prompt to the pixels go into the table `speeds`. Then it measures batches
+    of 1, 2, 4 and so on: it notes the narrowest width with nearly the best rate, which
+    workers use. Figures of an earlier calibration are replaced. Ctrl-C stops at once;
+    the speeds are kept if they were complete, and a width is noted only at the end.
+    Figures of a busy machine are shown but not stored, and the exit code is 1.
     """
     device = _read_device(asked["device"])
     settings = read_settings()

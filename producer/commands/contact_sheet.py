@@ -46,7 +46,7 @@ _MOST_NAMED = 3
 @click.command(
     epilog="Example: nightsweep grid first-sweep --rows prompt --cols scheduler"
 )
-@sweep_option("The sweep to draw, as NAME says too.")
+@sweep_option("The sweep to draw; the same as NAME.")
 @click.option(
     "--rows", metavar="AXIS", help="Axis down the left.  [default: a varying one]"
 )
@@ -58,7 +58,7 @@ _MOST_NAMED = 3
     "fixes",
     metavar="AXIS=VALUE",
     multiple=True,
-    help="Show only this value of an axis, or values with this part: steps=20, "
+    help="Show only this value of an axis, or values that contain it: steps=20, "
     "prompt=fox. Repeatable.",
 )
 @click.option(
@@ -76,10 +76,10 @@ _MOST_NAMED = 3
 def grid(name: str | None, *, out: Path | None, **asked: Any) -> None:
     """Draw one labelled contact sheet of a sweep.
 
-    Axes that vary beyond rows and columns get a panel for each of their values. The
+    Axes that vary besides rows and columns get a panel for each of their values. The
     parts of a prompt, the choices of its braces, are the axes prompt.1, prompt.2 and
-    so on. What does not fit on one page makes several files, without panels and rows
-    of which nothing is made yet. Prints their paths.
+    so on. A sheet that does not fit on one page becomes several files, without panels
+    and rows of which nothing is made yet. Prints the files' paths.
     """
     # Imported here: Pillow is not needed to show the help.
     from producer.sheet.files import check_file, save_pages
@@ -122,7 +122,7 @@ def lay_out(
     fixes: Sequence[str] = (),
     cell: int | None = None,
 ) -> "Pages | None":
-    """Return the pages of a sweep's contact sheet, or None where no image is left.
+    """Return the pages of a sweep's contact sheet, or None if no image is left.
 
     Args:
         store: Where the sweep is.
@@ -133,7 +133,7 @@ def lay_out(
         cell: Pixels of a cell's longer side; None for what suits the images.
 
     Raises:
-        UsageError: The sweep, an axis or a value does not exist, or it is too large.
+        UsageError: A sweep, axis or value does not exist, or the sheet is too large.
     """
     # Imported here: Pillow is not needed to refuse a wrong name.
     from producer.sheet.pages import make_pages
@@ -166,12 +166,12 @@ def _refuse_unmade(name: str, states: Mapping[str, int], *, where: str = "") -> 
     """Refuse a sheet without an image.
 
     Args:
-        name: Of the sweep.
+        name: Name of the sweep.
         states: State to the count of its images.
         where: What was looked at, if not all of the sweep.
 
     Raises:
-        UsageError: None is made.
+        UsageError: No image is made.
     """
     if states.get("done") or states.get(FILE_MISSING):
         return
@@ -184,10 +184,10 @@ def _refuse_unmade(name: str, states: Mapping[str, int], *, where: str = "") -> 
 
 
 def _refuse_gone(name: str, states: Mapping[str, int], images: Path) -> None:
-    """Refuse a sheet of which no file is there; it would replace one with pictures.
+    """Refuse a sheet without image files; it would replace one with pictures.
 
     Raises:
-        UsageError: None is there.
+        UsageError: No file is there.
     """
     if states.get("done"):
         return

@@ -32,9 +32,9 @@ def doctor(*, as_json: bool) -> None:
     """Check this machine and what it reaches, and say what to do.
 
     Looks at versions, folders, disks, Redis, SQL, the image folder, GPUs, models and
-    clocks. Nothing is started or made but a small file with this host's name, in
+    clocks. It starts nothing, and writes only a small file with this host's name, in
     `.hosts` of the image folder, for the doctors of other hosts to read, and a key in
-    Redis, which is removed at once. The exit code is 1 where something fails.
+    Redis, which it removes at once. The exit code is 1 if something fails.
     """
     settings = read_settings()
     counts: Counter[str] = Counter()
@@ -50,7 +50,7 @@ def doctor(*, as_json: bool) -> None:
 
 
 def examine(settings: Settings) -> Iterator[Check]:
-    """Check everything, and give each outcome as soon as it is known."""
+    """Check everything, and yield each outcome as soon as it is known."""
     yield from guarded("Python", machine.check_python())
     yield from guarded("torch", machine.check_torch())
     yield from guarded("state folder", machine.check_home(settings))
@@ -58,7 +58,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield from guarded("Redis", services.check_redis(settings))
     yield from guarded("SQL", services.check_sql(settings))
     with _reading(settings) as database:
-        yield from guarded("clock", services.check_clock(settings, database))
+        yield from guarded("clock", services.check_clock(database))
         yield from guarded("image folder", holdings.check_images(settings, database))
         yield from guarded("models", holdings.check_models(settings, database))
     yield from guarded("GPUs", machine.check_gpus())
@@ -66,7 +66,7 @@ def examine(settings: Settings) -> Iterator[Check]:
 
 @contextmanager
 def _reading(settings: Settings) -> Iterator[Database | None]:
-    """Open the database; None where there is none, or trouble that was told of."""
+    """Open the database; None if there is none, or if its error was shown already."""
     database = None
     with suppress(NightsweepError):
         database = open_for_reading(settings.database_url)
@@ -76,7 +76,7 @@ def _reading(settings: Settings) -> Iterator[Database | None]:
 
 
 def _masked(checks: Iterator[Check], settings: Settings) -> Iterator[Check]:
-    """Take out passwords, whoever's words they are in."""
+    """Mask passwords, whatever text they are in."""
     urls = f"{settings.database_url} {settings.redis_url}"
     written = {text for found in PASSWORD.findall(urls) for text in found if text}
     passwords = written | set(map(unquote, written))

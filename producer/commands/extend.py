@@ -37,7 +37,7 @@ from storage.settings import Settings, read_settings
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="What relative paths of the sweep file start from.  [default: that of "
+    help="Folder that relative paths of the sweep file start from.  [default: that of "
     "--write, else this folder]",
 )
 @click.option(
@@ -46,7 +46,7 @@ from storage.settings import Settings, read_settings
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write the extended spec to a sweep file, without the comments. What was "
-    "there is kept as FILE.bak, or FILE.bak2 and so on where that is a text of yours.",
+    "there is kept as FILE.bak, or FILE.bak2 and so on if you wrote FILE.bak.",
 )
 @yes_option
 def extend(
@@ -60,8 +60,8 @@ def extend(
     """Add values to the axes of a sweep, and submit it again.
 
     Only what is new is made. The sweep is read as it was submitted, not from its file,
-    and is active afterwards. Several names may be given. The file still says what it
-    did: --write makes it say what is stored.
+    and is active afterwards. Several names may be given. The file stays as it
+    is: --write makes it say what is stored.
     """
     for axis in axes:
         _require_plus(axis)
@@ -83,7 +83,7 @@ def extend(
 def _choose_folder(
     names: Sequence[str], folder: Path | None, file: Path | None
 ) -> Path:
-    """Return what relative paths start from, also those of the file to write."""
+    """Return what relative paths start from, including those in the file to write."""
     if file is None:
         return folder or Path()
     if len(set(names)) > 1:
@@ -123,7 +123,7 @@ def _extend(
         _require_all(sweep, expansion, folder)
         consent = Consent(is_given=is_agreed, read=sweep)
         with suppress(ChangedSweepError):
-            # Or what somebody else added meanwhile would be taken away again.
+            # Try again, or what somebody else added meanwhile would be lost.
             return submit_jobs(expansion, settings, consent=consent)
 
 
@@ -149,7 +149,7 @@ def write_spec(file: Path, text: str) -> None:
 
 
 def _find_place(file: Path) -> Path:
-    """Return where to keep a file: over no text that somebody else wrote."""
+    """Return where to keep a file without replacing a text that people wrote."""
     for number in itertools.count(1):
         kept = file.with_name(f"{file.name}.bak{number if number > 1 else ''}")
         if not kept.exists() or _is_own(kept):
@@ -184,9 +184,9 @@ def _require_plus(axis: str) -> None:
 
 
 def _require_all(sweep: Sweep, expansion: Expansion, folder: Path) -> None:
-    """Refuse a spec that lost values, as where a file of prompts is another one now."""
+    """Refuse a spec that lost values, for example since its file of prompts changed."""
     now = expansion.axis_labels
-    # A scheduler is in no file, and another nightsweep may show it by another name.
+    # Schedulers come from no file, and another nightsweep may name them differently.
     named = [
         axis.name for axis in expansion.spec.axes if "scheduler" in axis.parameters
     ]

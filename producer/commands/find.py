@@ -22,7 +22,7 @@ from storage.sql.ranges import read_numbers
 from storage.sql.schema import JOB_STATES
 from storage.store import Store
 
-#: What `show` groups; every other column follows under "other".
+#: The groups of `show`; every other column follows under "other".
 GROUPS: Mapping[str, Sequence[str]] = {
     "what": (
         *("prompt", "negative_prompt", "prompt_template", "model", "model_revision"),
@@ -80,14 +80,14 @@ IMAGE_COLUMNS = (
 )
 
 
-#: Where columns stand that only some tables have: behind the steps.
+#: Where the columns go that only some tables have: after the steps.
 _MORE_AT = 4
-#: Columns to which the long ones of these may be cut.
+#: Characters to which the long ones of these columns may be cut.
 _NARROWEST = {"model": 12, "negative_prompt": 12, "tag": 8}
 
 
 def columns_with(names: Iterable[str]) -> Sequence[Column]:
-    """Return the columns of a table of images that differ in these parameters, too."""
+    """Return the columns for a table of images that also differ in these parameters."""
     more = [
         Column(
             name=name,
@@ -109,7 +109,7 @@ def _parameter(row: Mapping[str, Any], *, name: str) -> str:
 
 
 def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say which images to a command, but sweep and state."""
+    """Add the options that select images to a command, except sweep and state."""
     for decorate in reversed(_FILTER_OPTIONS):
         command = decorate(command)
     return command
@@ -121,8 +121,8 @@ _FILTER_OPTIONS = (
         "schedulers",
         metavar="NAME",
         multiple=True,
-        help="Any name that a spec takes, a class name for all its variants, or the "
-        "own label of the sweep that is named. Repeatable.",
+        help="Any name that a spec takes, a class name for all its variants, or a "
+        "label that the named sweep defines. Repeatable.",
     ),
     click.option(
         "--steps", metavar="N|LOW..HIGH", help="Numbers or ranges: 4,8 or 10..20"
@@ -136,11 +136,11 @@ _FILTER_OPTIONS = (
     ),
     click.option("--eta", metavar="N|LOW..HIGH", help="Numbers or ranges: 0 or 0.5..1"),
     click.option("--tag", metavar="TEXT", help='The whole tag; "" for none.'),
-    click.option("--prompt", metavar="TEXT", help="Part of the prompt, in any case."),
+    click.option("--prompt", metavar="TEXT", help="Part of the prompt, ignoring case."),
     click.option(
         "--model",
         metavar="TEXT",
-        help="Part of the model's name, in any of its places and any case.",
+        help="Part of the model's name, in any of its places, ignoring case.",
     ),
 )
 
@@ -148,7 +148,7 @@ _FILTER_OPTIONS = (
 @click.command(
     epilog="Example: nightsweep find --sweep first-sweep --scheduler ddim --steps 8..20"
 )
-@sweep_option("Images of this sweep, as NAME says too.  [default: of all]")
+@sweep_option("Images of this sweep; the same as NAME.  [default: of all]")
 @filter_options
 @click.option(
     "--state",
@@ -164,10 +164,10 @@ _FILTER_OPTIONS = (
 def find(name: str | None, *, limit: int | None, as_json: bool, **asked: Any) -> None:
     """List images by their parameters.
 
-    Conditions join by "and". Parameters in which the images differ, such as width or
-    eta, have a column of their own. Where a terminal has no room for a column, a line
-    says so: paths need about 130 characters. They are relative to the image folder,
-    $NIGHTSWEEP_IMAGES. --json has the columns of the view `images` (of one sweep,
+    Conditions are joined by "and". Parameters in which the images differ, such as width
+    or eta, get a column of their own. If a terminal has no room for a column, a line
+    says so: paths need about 130 characters. Paths are relative to the image folder,
+    $NIGHTSWEEP_IMAGES. --json has the columns of the view `images` (for one sweep,
     of `sweep_images`).
     """
     which = read_filter({"sweep": name, **asked})
@@ -200,7 +200,7 @@ def show(key: str, *, as_json: bool) -> None:
 
 
 def describe_image(known: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what `Store.show` gives as lines for people, grouped."""
+    """Yield what `Store.show` returns as grouped lines for people."""
     yield f"key  {known['key']}"
     known = {**known, "file": _describe_file(known["file"])}
     lists = ("key", "sweep", "path", "sweeps", "scores", "environment")

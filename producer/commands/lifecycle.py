@@ -1,7 +1,7 @@
 """The commands `pause`, `resume`, `cancel` and `priority`: the life of a sweep.
 
-Each says what the sweep wants now. A job that another active sweep wants too goes on,
-at the most urgent priority of those that want it.
+Each changes what the sweep wants. A job that another active sweep wants too goes on, at
+the most urgent priority of the sweeps that want it.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ from storage.jobs.sweeps import PRIORITIES, Sweep
 from storage.settings import read_settings
 from storage.sql.database import Database
 
-#: Changes a sweep, and gives what became of its jobs.
+#: Changes a sweep, and returns what became of its jobs.
 Change = Callable[[Database, Sweep], Told]
 #: Says what a sweep is now, from its name and its jobs by state.
 Say = Callable[[str, dict[str, int]], str]
@@ -37,8 +37,8 @@ Say = Callable[[str, dict[str, int]], str]
 def pause(names: Sequence[str]) -> None:
     """Make no more of a sweep until it is resumed.
 
-    What workers have begun goes back at the end of their step, and what another sweep
-    wants too is made. Several names may be given.
+    Workers hand back jobs in progress at the end of their step. Jobs that another sweep
+    wants too are still made. Several names may be given.
     """
     _change(names, _to("paused"), _say_paused)
 
@@ -64,9 +64,9 @@ def resume(names: Sequence[str]) -> None:
 def cancel(names: Sequence[str]) -> None:
     """Make no more of a sweep; its images stay.
 
-    What workers have begun goes back at the end of their step, and what another sweep
-    wants too is made. Submitting it again, or `resume`, takes this back. Several names
-    may be given.
+    Workers hand back jobs in progress at the end of their step. Jobs that another sweep
+    wants too are still made. Submitting the sweep again, or `resume`, undoes this.
+    Several names may be given.
     """
     _change(names, _to("cancelled"), _say_cancelled)
 
@@ -76,7 +76,7 @@ def cancel(names: Sequence[str]) -> None:
 def priority(words: Sequence[str]) -> None:
     """Make a sweep more or less urgent than others.
 
-    N is 0, first, to 9, last; a new sweep has 5. Workers turn to what is more urgent
+    N is 0, first, to 9, last; a new sweep has 5. Workers turn to more urgent jobs
     within seconds. Several names may be given.
     """
     *names, last = words

@@ -30,7 +30,7 @@ from storage.models.fingerprint import Digests
 from storage.settings import Settings, read_settings
 from storage.sql.database import open_for_reading
 
-#: Bytes of a PNG per pixel, for a model of which no image is there yet.
+#: Bytes of a PNG per pixel, for a model that has no images yet.
 PIXEL_BYTES = 2.0
 
 
@@ -128,7 +128,7 @@ class _Tally:
         if self._bytes > free - kept:
             yield (
                 f"the images need about {size(self._bytes)}, and {size(free)} is free "
-                f"where {size(kept)} should stay so (limits.min_free); make room, or "
+                f"where {size(kept)} should stay free (limits.min_free); make room, or "
                 "set NIGHTSWEEP_IMAGES to a larger disk"
             )
 
@@ -198,7 +198,7 @@ def plan(
     SPEC is a YAML file, - for standard input, or the name of a stored sweep. Counts
     what is new and what exists, and what a stored sweep of that name would gain and
     lose, estimates time and disk from images that were timed here, and shows what each
-    scheduler stands for. No row, no message, no file is written.
+    scheduler stands for. It writes no row, no message and no file.
     """
     settings = read_settings()
     source = find_source(spec, settings, leave_no_trace=True)

@@ -12,9 +12,9 @@ from producer.display.text_width import hang, padded, quoted, shorten, terminal_
 from producer.submission.confirmation import describe_difference
 from storage.jobs.differences import Difference
 
-#: Columns for the names of axes, and for the counts of their values, at least.
+#: Least columns for the names of axes, and for the counts of their values.
 _LEAST_NAME, _LEAST_COUNT = 12, 5
-#: Columns for the label of a scheduler, at least and at most; a longer one goes beyond.
+#: Least and most columns for a scheduler's label; a longer one overflows.
 _LABEL = (20, 40)
 
 
@@ -25,18 +25,18 @@ class Plan:
     Attributes:
         sweep: Its name.
         total: Images that it wants.
-        new: Those that do not exist in any form.
-        existing: States of the others, to their counts.
+        new: Images among them that do not exist in any state.
+        existing: State to count, for the other images.
         evaluations: Calls of the model for all that is not done.
         worker_s: Seconds of one worker, or None where nothing like it was timed.
-        disk_bytes: Size of the files to come, about.
-        free_bytes: What is free where they go.
+        disk_bytes: Approximate size of the files to come.
+        free_bytes: Free space where they go.
         stored: What submitting it would change in the stored sweep of that name; None
-            where there is none.
+            if there is none.
         axes: Axis names to the labels of their values.
-        schedulers: What each scheduler of the file stands for, by model where models
-            differ in it.
-        taken: What was taken where the file says nothing, in a sentence, or None.
+        schedulers: What each scheduler of the file stands for, by model where
+            models differ in it.
+        taken: A sentence about what was chosen where the file says nothing, or None.
         notes: Sentences about what words such as `scheduler: all` leave out.
         warnings: Sentences.
     """
@@ -63,7 +63,7 @@ class Plan:
 
 
 def describe_plan(plan: Plan) -> Iterator[str]:
-    """Return a plan as lines for people; on a terminal they fit it."""
+    """Yield a plan as lines for people, which fit a terminal."""
     yield f"{plan.sweep}: {images(plan.total)}"
     if plan.taken:
         yield from _fitted(plan.taken, indent=2)

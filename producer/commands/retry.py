@@ -30,8 +30,8 @@ from storage.sql.filters import Filter
 def retry(names: Sequence[str], **asked: Any) -> None:
     """Try a sweep's failed and quarantined jobs again.
 
-    The options are those of `nightsweep find`, and join by "and". What is tried again
-    is as if it had never been begun. Several names may be given.
+    The options are those of `nightsweep find`, joined by "and". A job that is tried
+    again is as if it had never begun. Several names may be given.
     """
     among = _read(asked)
     settings = read_settings()

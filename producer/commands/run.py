@@ -45,7 +45,7 @@ from storage.sql.database import Database, open_database, open_existing
 
 #: Seconds between two looks at the database.
 PROGRESS_POLL_S = 0.5
-#: Seconds between two looks at a database that is away.
+#: Seconds between two tries to reach a database that is away.
 OUTAGE_S = 5.0
 
 
@@ -79,10 +79,10 @@ def run(
 
     SPEC is a YAML file, - for standard input, or the name of a stored sweep, which
     goes on as it is. Starts Redis and one worker per GPU where needed, shows progress,
-    and ends with the last image. Ctrl-C stops cleanly; running it again goes on. What
-    exists already is not made again. Where a stored sweep would lose unmade images, or
-    options change it, it asks first. Where other workers serve every GPU, or every
-    core, they make it.
+    and ends with the last image. Ctrl-C stops cleanly; running it again goes on.
+    Images that exist already are not made again. If a stored sweep would lose unmade
+    images, or options change it, the command asks first. If other workers serve every
+    GPU, or every core, they make the sweep.
     """
     click.get_current_context().with_resource(_outliving_terminal())
     settings = read_settings()
@@ -119,7 +119,7 @@ def run(
 
 
 def takes_gpus(*, gpus: str | None = None, device: str | None = None) -> bool:
-    """Tell whether workers with these options run on GPUs, as they decide it."""
+    """Return whether workers with these options run on GPUs, as they decide it."""
     named = gpus or os.environ.get("NIGHTSWEEP_GPUS")
     return device != "cpu" and (bool(named) or has_nvidia())
 
@@ -136,7 +136,7 @@ def _look_at_images(settings: Settings) -> None:
 
 @contextmanager
 def _outliving_terminal() -> Iterator[None]:
-    """Go on when the terminal is closed, and say no more."""
+    """Go on when the terminal is closed, and print no more."""
     lost = [number for number in (1, 2) if os.isatty(number)]
 
     def leave(*_args: object) -> None:
@@ -158,7 +158,7 @@ def _follow(database: Database, sweep: Sweep, local: LocalWorkers) -> Standing:
     news, models = _News(), sweep_counts.count_models(database, sweep)
     with progress_shown(now) as show:
         while now.unmade and not local.is_over():
-            # A look at a million jobs takes a while: a tenth of the time at most.
+            # Looking at a million jobs takes long: a tenth of the time at most.
             local.work_for(max(PROGRESS_POLL_S, 10 * took_s))
             began = time.monotonic()
             try:
@@ -170,7 +170,7 @@ def _follow(database: Database, sweep: Sweep, local: LocalWorkers) -> Standing:
                 news.tell(workers)
                 is_stuck = not now.leased and _is_stuck(database, sweep, now, workers)
             except DatabaseError as exc:
-                # The workers wait for it too; the night goes on when it is back.
+                # The workers wait for the database too, and go on when it is back.
                 news.tell_reason(str(exc))
                 local.work_for(OUTAGE_S)
                 continue
@@ -179,16 +179,16 @@ def _follow(database: Database, sweep: Sweep, local: LocalWorkers) -> Standing:
                 talk(said)
             show(now, workers, models=models, others=others)
             if is_stuck or now.state != "active":
-                break  # where it is not active, it paused itself, or somebody did
+                break  # a sweep that is not active was stopped, or paused itself
     return now
 
 
 def _is_stuck(
     database: Database, sweep: Sweep, now: Standing, workers: Iterable[Worker]
 ) -> bool:
-    """Tell whether nothing is left but what every worker of this host failed to make.
+    """Return whether only jobs are left that every worker of this host failed to make.
 
-    Workers of other hosts may make it, or not: they are not waited for.
+    Workers of other hosts may make them, or not: the command does not wait for that.
     """
     here = my_host()
     names = {worker.name for worker in able(workers, here)}
@@ -197,14 +197,14 @@ def _is_stuck(
 
 
 class _News:
-    """Says once what workers wait for, that they go on, and who restarts later."""
+    """Says once what workers wait for, that they go on, and which restart later."""
 
     def __init__(self) -> None:
         self._is_waiting = False
         self._told: set[str] = set()
 
     def tell(self, workers: Iterable[Worker]) -> None:
-        """Say what is new of workers; those that are silent say nothing."""
+        """Say what is new about workers; leave out silent ones."""
         heard = [worker for worker in workers if not worker.is_silent]
         waiting = (each.detail for each in heard if each.phase == "waiting")
         self.tell_reason(next(waiting, None))
@@ -215,7 +215,7 @@ class _News:
                 talk(f"Worker {name} restarts after a pause: {each.detail}")
 
     def tell_reason(self, reason: str | None) -> None:
-        """Say what is waited for, if it was nothing before, or that it is over."""
+        """Say what workers wait for when a wait begins, and that it is over."""
         if reason and not self._is_waiting:
             talk(f"Waiting: {reason}")
         elif self._is_waiting and not reason:
@@ -242,7 +242,7 @@ def _report(
 
 
 def _conclude(after: Standing, local: LocalWorkers) -> int:
-    """Say what failed and what to do next, and give the exit code."""
+    """Say what failed and what to do next; return the exit code."""
     failed = after.failed + after.quarantined
     if failed:
         talk(

@@ -54,11 +54,11 @@ SCHEDULER_COLUMNS = (
 def schedulers(model: str | None, *, as_json: bool) -> None:
     """List the schedulers and their names.
 
-    A name means one scheduler on every model; options are those in which it differs
-    from its class, and --json has all that it pins. A spec takes a class, too, as the
-    model configures it. Evaluations are the model's calls for n steps; noise says
-    which draw it at every step. Where a terminal has no room for a column, a line says
-    so: all of them need 140 characters.
+    A name means the same scheduler on every model; its options are those in which it
+    differs from its class, and --json has all that it pins. A spec also takes a class,
+    as the model configures it. Evaluations are the model's calls for n steps; noise
+    marks schedulers that draw it at every step. If a terminal has no room for a column,
+    a line says so: all columns need 140 characters.
     """
     try:
         listed = list_schedulers(model)

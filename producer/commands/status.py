@@ -27,7 +27,7 @@ from storage.sql.schema import JOB_STATES
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-#: Seconds between two looks at the database; where one takes long, ten times that.
+#: Seconds between two looks at the database; at least ten times what a look takes.
 REFRESH_S = 2.0
 SECONDS_PER_HOUR = 3600
 
@@ -39,7 +39,7 @@ SECONDS_PER_HOUR = 3600
     "others",
     metavar="NAME",
     multiple=True,
-    help="Only this sweep, as NAME says too. Repeatable.  [default: all]",
+    help="Only this sweep; the same as NAME. Repeatable.  [default: all]",
 )
 @click.option("--by", metavar="AXIS", help="Count the jobs of each value of an axis.")
 @click.option("--workers", is_flag=True, help="Only the workers.")
@@ -47,10 +47,10 @@ SECONDS_PER_HOUR = 3600
     "--all",
     "shows_all",
     is_flag=True,
-    help="Show every sweep and worker, however low the screen is.",
+    help="Show every sweep and worker, however small the screen is.",
 )
 @click.option("--watch", is_flag=True, help="Look again every two seconds.")
-@click.option("--json", "as_json", is_flag=True, help="JSON lines, one a sweep.")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines, one per sweep.")
 def status(
     names: Sequence[str],
     *,
@@ -65,11 +65,11 @@ def status(
     On a terminal, sweeps with something left to make come first, the most urgent on
     top, then the newest of the others; the rest is one line. It reads SQL only, so it
     answers while Redis or the workers are away. GPU-hours are those that images took,
-    without loading. JSON lines are of sweeps, of the values of an axis with --by, or of
-    workers with --workers.
+    without loading. JSON lines describe sweeps; with --by, the values of an axis; with
+    --workers, workers.
     """
     if not terminal_width():
-        asked["shows_all"] = True  # a pipe has no end
+        asked["shows_all"] = True  # a pipe has no height
     question = _Question((*names, *others), by=by, **asked)
     if watch and not as_json:
         question.watch()
@@ -136,7 +136,7 @@ class _Question:
         below = [workers_table(found[:fit], leased_owners(database), width=width)]
         if found[fit:]:
             below.append(status_screen.more_workers(found[fit:]))
-        # Beside these tables: a blank line, the heading of workers, and the prompt.
+        # Besides these tables: a blank line, the heading of workers, and the prompt.
         left = None if height is None else height - fit - len(below) - 2
         above = self._sweeps(database, chosen, width=width, height=left)
         return Group(*above, "", *below)
@@ -149,7 +149,7 @@ class _Question:
         width: int,
         height: int | None,
     ) -> Iterator["RenderableType"]:
-        """Yield the table of sweeps, and below it what is left out or held up."""
+        """Yield the table of sweeps, then what is left out or held up."""
         counts = sweep_counts.count_all_states(database)
         top, rest = status_screen.choose(chosen, counts)
         if self._names or self._shows_all:
@@ -157,7 +157,7 @@ class _Question:
         standings = [standing(database, sweep) for sweep in top]
         said = list(status_screen.notes(standings))
         if height is not None:
-            # Beside the rows: the heading, and a line of what is left out.
+            # Besides the rows: the heading, and a line about what is left out.
             fit = height - 2 - status_screen.lines_of(said, width)
             fit = max(fit, status_screen.LEAST_ROWS)
             top, rest = top[:fit], [*top[fit:], *rest]
@@ -168,14 +168,14 @@ class _Question:
         yield from said
 
     def watch(self) -> None:
-        """Show it again and again, until Ctrl-C."""
+        """Show the answer again and again, until Ctrl-C."""
         from rich.live import Live
 
         console = text_console()
         with Live(console=console, auto_refresh=False) as live, _until_interrupted():
             while True:
                 began = time.monotonic()
-                # Opened anew: one that began while nobody wrote sees no change.
+                # Opened anew: a database opened while nobody wrote shows no change.
                 try:
                     with opened_to_read(read_settings()) as database:
                         size = {"width": console.width, "height": console.height}

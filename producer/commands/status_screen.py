@@ -1,4 +1,4 @@
-"""The screen of `status`: sweeps that want something first, workers always in sight."""
+"""The screen of `status`: unfinished sweeps first, workers always in sight."""
 
 import math
 from collections import Counter
@@ -18,11 +18,11 @@ from storage.sql.schema import JOB_STATES
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-#: Sweeps with nothing left to make that are shown all the same, the newest.
+#: How many sweeps with nothing left to make are shown all the same, the newest.
 NEWEST = 3
-#: Rows of either table that are shown however low the screen is.
+#: Rows of either table that are shown however small the screen is.
 LEAST_ROWS = 2
-#: Characters of a sweep's name for which other columns give way, if there is room.
+#: Characters of a sweep's name that are kept at the cost of other columns.
 SWEEP_NAME_WIDTH = 20
 
 
@@ -53,7 +53,7 @@ def choose(
 def describe_folded(
     sweeps: Sequence[Sweep], counts: Mapping[int, Mapping[str, int]]
 ) -> str:
-    """Say in a line what sweeps that are left out come to."""
+    """Sum up in a line the sweeps that are left out."""
     states: Counter[str] = Counter()
     for one in sweeps:
         states.update(counts.get(one.id, {}))
@@ -70,7 +70,7 @@ def describe_folded(
 def sweeps_table(
     standings: Sequence[Standing], hours: Sequence[float], *, width: int
 ) -> "RenderableType":
-    """Return the table of sweeps, which fits into `width` where that is possible."""
+    """Return the table of sweeps, which fits into `width` if that is possible."""
     rows = [
         {**asdict(one), "gpu_hours": spent}
         for one, spent in zip(standings, hours, strict=True)
@@ -101,7 +101,7 @@ def sweeps_table(
 
 
 def notes(standings: Sequence[Standing]) -> Iterator[str]:
-    """Say why sweeps are paused or not whole, and what holds up their jobs."""
+    """Yield why sweeps are paused or incomplete, and what holds up their jobs."""
     for one in standings:
         if one.reason:
             yield plain(f"{one.sweep} is {one.state}: {one.reason}")
@@ -114,7 +114,7 @@ def notes(standings: Sequence[Standing]) -> Iterator[str]:
 def workers_table(
     workers: Sequence[Worker], owners: set[str], *, width: int
 ) -> "RenderableType":
-    """Return the table of workers, or a sentence where none said what it does."""
+    """Return the table of workers, or a sentence if none said what it does."""
     if not workers:
         return _at_work(owners)
     rows = [{**asdict(one), "is_silent": one.is_silent} for one in workers]
@@ -132,7 +132,7 @@ def workers_table(
 
 
 def more_workers(workers: Sequence[Worker]) -> str:
-    """Say in a line what workers do that are not shown."""
+    """Say in a line what the workers that are not shown do."""
     phases = Counter(
         "silent" if one.is_silent else one.phase for one in workers
     ).most_common()
@@ -146,7 +146,7 @@ def number_column(name: str, key: str) -> Column:
 
 
 def shown_states(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the states to show: all but `quarantined` where nothing is."""
+    """Return the states to show; `quarantined` only if a job is."""
     return [
         state
         for state in JOB_STATES
@@ -163,7 +163,7 @@ def rows_for_workers(height: int | None, workers: int) -> int:
 
 
 def lines_of(texts: Sequence[str], width: int) -> int:
-    """Return the lines that texts take at a width, about."""
+    """Return about how many lines texts take at a width."""
     return sum(max(math.ceil(len(text) / width), 1) for text in texts)
 
 

@@ -35,23 +35,23 @@ def submit(  # noqa: PLR0913 - what can be asked is its interface
     asks: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> Submitted:
-    """Submit a sweep file; safe to repeat, and to break off at any moment.
+    """Submit a sweep file; safe to repeat, and to interrupt at any moment.
 
-    A sweep that is paused or cancelled becomes active again. A sweep that is named
-    goes on as it is stored, whatever became of its file.
+    A paused or cancelled sweep becomes active again. A sweep that is given by name goes
+    on as it is stored, whatever became of its file.
 
     Args:
         source: A YAML or JSON file, `-` for standard input, the name of a stored
             sweep, or a stored spec.
         sets: Values of `--set`, such as `base.width=768`.
         axes: Values of `--axis`, such as `steps=8,12,20` or `steps+=40`.
-        settings: Where to; by default what the environment says.
+        settings: Where to submit it; by default what the environment says.
         retry_failed: Whether jobs that failed before are tried again.
-        for_cpu: Whether a machine without a GPU is to make it, in float32 where a new
+        for_cpu: Whether a machine without a GPU is to make it, in float32 if a new
             sweep names no precision.
         asks: Whether a stored sweep changes only after a question; see
             `producer.submission.confirmation`.
-        progress: Called with the jobs stored so far, and all.
+        progress: Called with the number of jobs stored so far, and of all jobs.
 
     Raises:
         SpecError: The file has mistakes; nothing was stored.
@@ -63,7 +63,7 @@ def submit(  # noqa: PLR0913 - what can be asked is its interface
     given = find_source(source, where) if isinstance(source, str) else source
     consent = Consent(is_given=not asks, is_overridden=bool(sets or axes))
 
-    @cache  # a stored spec is read to see what it means by now, too
+    @cache  # a stored spec is also read to see what it means by now
     def read(*more: str) -> Expansion:
         return expand_for(where, given, sets=(*sets, *more), axes=axes)
 
@@ -119,12 +119,12 @@ def submit_jobs(
                 try:
                     return submission.run(expansion, seen=seen, retry=retry_failed)
                 except ChangedSweepError:
-                    # Somebody else was faster: what they stored is asked about anew.
+                    # Somebody else was faster: ask again about what they stored.
                     seen = consent.settle(database, expansion)
 
 
 def _why_not_again(read: Callable[[], Expansion], stored: Sweep | None) -> str:
-    """Say why a stored spec does not mean what it did; nothing where it does."""
+    """Return why a stored spec no longer means what it did; empty if it still does."""
     try:
         expansion = read()
     except SpecError as exc:
@@ -167,9 +167,9 @@ def submit_command(
     """Put a sweep into the queue, for workers anywhere.
 
     SPEC is a YAML file, - for standard input, or the name of a stored sweep. Jobs that
-    exist already are not made again. Submitting again is safe, also after an
-    interruption. Where a stored sweep would lose unmade images, or options change it,
-    it asks first.
+    exist already are not made again. Submitting again is safe, even after an
+    interruption. If a stored sweep would lose unmade images, or options change it, the
+    command asks first.
     """
     done = submit(
         spec,

@@ -42,17 +42,19 @@ FINDING_COLUMNS = (
 
 @click.command(epilog="Example: nightsweep verify --sweep first-sweep --full")
 @sweep_option(
-    "Check the images of this sweep, as NAME says too, and look for no orphans.  "
+    "Check the images of this sweep, and look for no orphans; the same as NAME.  "
     "[default: all]"
 )
 @click.option(
-    "--full", is_flag=True, help="Decode every file and compare its pixels, not sizes."
+    "--full",
+    is_flag=True,
+    help="Decode every file and compare its pixels too, not only sizes.",
 )
 @click.option(
     "--models",
     "only_models",
     is_flag=True,
-    help="Hash the files of the models that jobs name instead, and compare them with "
+    help="Instead, hash the files of the models that jobs name, and compare them with "
     "what was planned.",
 )
 @click.option(
@@ -65,8 +67,8 @@ FINDING_COLUMNS = (
 @click.option(
     "--force",
     is_flag=True,
-    help="With --repair: take for lost what lies in other image folders, and move away "
-    "also files that were here before the folder was this database's.",
+    help="With --repair: treat images in other image folders as lost, and also move "
+    "away files that were here before the folder became this database's.",
 )
 @json_option
 def verify(
@@ -81,14 +83,14 @@ def verify(
     """Compare image files with what SQL says of them.
 
     Finds images that are missing, truncated or, with --full, altered; files that
-    belong to no finished job; temporary files of killed workers; and old rows whose
-    scheduler is called something that it is not. Where each host has an image folder
-    of its own, it looks at what was written to this host's. Safe while workers run, to
-    break off and to repeat. The exit code is 1 where something is wrong and was not
+    belong to no finished job; temporary files of killed workers; and old rows with
+    the wrong name of their scheduler. If each host has an image folder of its own, it
+    checks what was written to this host's. It is safe to run while workers run, to
+    interrupt and to repeat. The exit code is 1 if something is wrong and was not
     repaired.
 
     With --models, every file of every model that jobs name is hashed, at each of its
-    places on this machine, whatever is remembered of it.
+    places on this machine, even if its digest is remembered.
     """
     if only_models and (full or repair or force):
         msg = (
@@ -171,7 +173,7 @@ def _open_folder(
 
 
 def _refuse_replaced(database: Database, folder: Folder) -> None:
-    """Refuse an empty mount point, or another folder in the place of the images."""
+    """Refuse an empty mount point, or another folder in place of the images."""
     if missing := folders.count_missing(database, folder):
         raise ImageStoreError(describe_missing(folder, missing))
 
@@ -199,10 +201,10 @@ def _refuse_strangers(
     here: Condition,
     findings: Iterator[list[Finding]],
 ) -> Iterator[list[Finding]]:
-    """Refuse to repair where folder and database have nothing to do with each other.
+    """Refuse to repair if folder and database have nothing to do with each other.
 
-    Else a disk that is not mounted would have every image made again, and an empty
-    database every picture moved away.
+    Otherwise an unmounted disk would cause every image to be made again, and an empty
+    database would cause every picture to be moved away.
     """
     first = next(findings, None)
     is_about_files = any(finding.path for finding in first or ())

@@ -25,7 +25,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count: float) -> str:
-    """Return bytes: `812 kB`, `3.1 GB`."""
+    """Return a count of bytes: `812 kB`, `3.1 GB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.3g} {unit}"
@@ -34,6 +34,6 @@ def size(count: float) -> str:
 
 
 def free_bytes(folder: Path) -> int:
-    """Return what is free on the disk of `folder`, or of its nearest parent."""
+    """Return the free bytes on the disk of `folder`, or of its nearest parent."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
     return shutil.disk_usage(there).free

@@ -1,4 +1,4 @@
-"""A line now and then while a command reads or draws very much."""
+"""A line now and then while a command reads or draws a lot."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import click
 
-#: Seconds between two lines; what takes less than that says nothing.
+#: Seconds between two lines; what takes less time prints none.
 COUNT_LINE_S = 5.0
 
 T = TypeVar("T")
@@ -23,13 +23,13 @@ def counted(
     total: int | None = None,
     size: Callable[[T], int] = _one,
 ) -> Iterator[T]:
-    """Pass items on, and say on standard error how many there were so far.
+    """Pass items on, and print on standard error how many there were so far.
 
     Args:
         items: Any number.
-        doing: What is done with them, as a line begins: `Reading images`.
-        total: How many there are, where that is known.
-        size: For how many an item counts; each is one by default.
+        doing: What is done with them, to begin each line: `Reading images`.
+        total: How many there are, if that is known.
+        size: Returns how many an item counts for; one by default.
     """
     said, count = time.monotonic(), 0
     of = f" of {total:,}" if total is not None else ""

@@ -1,4 +1,4 @@
-"""What people are told while models are hashed, which may take minutes."""
+"""The message before a model is hashed, which may take minutes."""
 
 import sys
 
@@ -7,7 +7,7 @@ import click
 from producer.display.amounts import size
 from storage.models.model_files import Located
 
-#: Bytes of a model that takes longer than a moment to hash.
+#: Bytes from which on hashing a model takes longer than a moment.
 LARGE_BYTES = 10**9
 
 

@@ -22,12 +22,12 @@ NUMERIC = frozenset(
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)
 # Columns of the views that hold JSON as text.
 _NESTED = ("scheduler_options", "extras", "cell")
-# What environments note as text, and is a count.
+# A count that environments store as text.
 _COUNTED = "threads"
 
 
 def write_json(rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write rows as JSON, one a line, as they come; return how many they were."""
+    """Write rows as JSON, one a line, as they come; return their count."""
     count = 0
     for row in rows:
         sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -37,7 +37,7 @@ def write_json(rows: Iterable[Mapping[str, Any]]) -> int:
 
 
 def open_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of the views, or of `Store.show`, with its nested values opened."""
+    """Return a row of the views, or of `Store.show`, with its nested values parsed."""
     opened = dict(row)
     for name in _NESTED:
         if isinstance(opened.get(name), str):
@@ -53,7 +53,7 @@ def open_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def open_label(axis: str, label: str) -> str | int | float:
-    """Return the label of a value as a number, where it is one of a numeric axis."""
+    """Return a label, as a number if its axis is numeric and the label is a number."""
     if axis not in NUMERIC or not _NUMBER.fullmatch(label):
         return label
     number: int | float = json.loads(label)
@@ -69,7 +69,7 @@ def open_axes(axes: Mapping[str, Sequence[str]]) -> dict[str, list[str | int | f
 
 
 def _open_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
-    """Open the labels of a cell: one on each axis, or several that mean the same."""
+    """Parse the labels of a cell: one on each axis, or several that mean the same."""
     return {
         axis: open_label(axis, label)
         if isinstance(label, str)

@@ -1,4 +1,4 @@
-"""What commands say beside their answers: on standard error, wrapped on a terminal."""
+"""What commands say besides their answers: on standard error, wrapped on a terminal."""
 
 import sys
 
@@ -6,17 +6,17 @@ import click
 
 from producer.display.text_width import hang, terminal_width
 
-#: Columns by which the further lines of a sentence stand back.
+#: Columns by which all lines of a sentence but the first are indented.
 INDENT = 2
 
 
 def talk(text: str) -> None:
-    """Say a text; its lines are wrapped at words on a terminal, and whole elsewhere."""
+    """Print a text, its lines wrapped at words on a terminal and whole elsewhere."""
     click.echo(wrapped(text), err=True)
 
 
 def wrapped(text: str) -> str:
-    """Return a text as it fits standard error."""
+    """Return a text wrapped to fit standard error."""
     width = terminal_width(sys.stderr)
     lines = text.split("\n")
     return "\n".join(

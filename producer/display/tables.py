@@ -1,4 +1,4 @@
-"""Tables of text: they fit a terminal, and are whole and without colour in a pipe."""
+"""Text tables that fit a terminal, and are whole and without colour in a pipe."""
 
 import itertools
 import sys
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 #: Characters between two columns.
 COLUMN_GAP = 2
-#: Rows of a pipe that are put in columns at a time.
+#: Rows that are laid out at a time for a pipe.
 TABLE_CHUNK = 1000
-#: Rows that a terminal shows where no limit is given.
+#: Rows that a terminal shows if no limit is given.
 TABLE_ROWS = 200
 #: Width of a line that nothing is cut from.
 UNCUT = 1_000_000
@@ -41,13 +41,13 @@ class Column:
 
     Attributes:
         name: Its heading.
-        read: Gives the text of a row.
-        is_number: Whether it stands at the right.
-        narrowest: Characters to which it may be cut; None where it never is.
-        cuts_middle: Whether it is cut in the middle, since its end tells it apart.
-        is_optional: Whether it goes where the line is too short for all.
-        folds_at: What it may be broken at into several lines, ", " or " "; None where
-            it may not.
+        read: Returns the text for a row.
+        is_number: Whether its texts are aligned right.
+        narrowest: Characters to which it may be cut; None if it is never cut.
+        cuts_middle: Whether texts are cut in the middle, since their ends differ.
+        is_optional: Whether it is left out if a line is too short for all columns.
+        folds_at: Where it may be broken into several lines, at ", " or " "; None if
+            nowhere.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Column:
 
 
 def text_console() -> "Console":
-    """Return a console that shows the text of users as it is, and in a pipe uncut."""
+    """Return a console that shows users' text unchanged, and in a pipe uncut."""
     from rich.console import Console
 
     width = None if terminal_width() else UNCUT
@@ -68,7 +68,7 @@ def text_console() -> "Console":
 
 
 def write_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column]) -> int:
-    """Write rows as a table, and say what columns are left out; return their count."""
+    """Write rows as a table, and say which columns are left out; return the count."""
     width, hidden = terminal_width(), list[str]()
     if width is not None:
         rows = list(rows)
@@ -91,7 +91,7 @@ def write_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column]) ->
 def left_out(
     rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, width: int
 ) -> list[str]:
-    """Name the columns for which a line of `width` has no room."""
+    """Return the names of the columns for which a line of `width` has no room."""
     texts = {each.name: [_line(each, row) for row in rows] for each in columns}
     fitted = fit_widths(columns, texts, width=width) if rows else texts
     return [each.name for each in columns if each.name not in fitted]
@@ -100,14 +100,14 @@ def left_out(
 def table_lines(
     rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], *, width: int | None
 ) -> Iterator[str]:
-    """Return the lines of a table, the heading first; none where there is no row.
+    """Yield the lines of a table, the heading first; nothing if there is no row.
 
     Args:
-        rows: All of them. Where nothing is cut they are read a thousand at a time, and
+        rows: All rows. If nothing is cut, they are read a thousand at a time, and
             columns may be wider further down.
         columns: What to show of each.
-        width: Characters of a line, which is longer where too much must stay whole;
-            None where nothing is cut, folded or left out.
+        width: Characters of a line, which is longer if too much must stay whole; None
+            to cut, fold and leave out nothing.
     """
     unread, widths = iter(rows), dict[str, int]()
     while part := list(
@@ -129,7 +129,7 @@ def table_lines(
 def make_table(
     rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, width: int
 ) -> "Text":
-    """Return rows as a table that fits into a line of `width`, for a screen of rich."""
+    """Return rows as a table with lines of `width`, for a screen of rich."""
     from rich.text import Text
 
     lines = list(table_lines(rows, columns, width=width))
@@ -141,10 +141,10 @@ def make_table(
 def fit_widths(
     columns: Sequence[Column], texts: Mapping[str, Sequence[str]], *, width: int
 ) -> dict[str, int]:
-    """Return the characters that each column has in a line of `width`.
+    """Return how many characters each column gets in a line of `width`.
 
-    Optional columns that do not fit are left out, the last first. What is spare then
-    goes to the columns that may be cut or folded, again to the last first. Where all
+    Optional columns that do not fit are left out, the last first. The spare room
+    then goes to the columns that may be cut or folded, again to the last first. If all
     of that is not enough, the line is longer than `width`.
     """
     natural = {each.name: widest(each.name, *texts[each.name]) for each in columns}

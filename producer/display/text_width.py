@@ -1,4 +1,4 @@
-"""Texts that fit a terminal, by the columns that they take there."""
+"""Texts cut and broken to fit a terminal, measured in its columns."""
 
 import json
 import os
@@ -10,15 +10,15 @@ from typing import TextIO
 
 from rich.cells import cell_len, set_cell_size
 
-#: Columns of a terminal that does not know its own.
+#: Columns assumed for a terminal that does not know its width.
 UNKNOWN = 80
-#: Where a sentence may be broken: behind blanks, and before the first option of
+#: Where a sentence may be broken: after blanks, and before the first option of
 #: `DDIMScheduler(clip_sample=true)`.
 _BREAKS = re.compile(r"(?<= )(?! )|(?<=\w\()(?=\w+=)")
 
 
 def terminal_width(stream: TextIO | None = None) -> int | None:
-    """Return the columns of a terminal; None where a stream goes elsewhere.
+    """Return the columns of a terminal; None if the stream goes elsewhere.
 
     Args:
         stream: Standard error; None for standard output.
@@ -27,7 +27,7 @@ def terminal_width(stream: TextIO | None = None) -> int | None:
     if not stream.isatty():
         return None
     own = os.terminal_size((UNKNOWN, 24))
-    with suppress(OSError):  # its own, since standard output may go into a pipe
+    with suppress(OSError):  # the stream's size, since standard output may be a pipe
         own = os.get_terminal_size(stream.fileno())
     return shutil.get_terminal_size(own).columns or UNKNOWN
 
@@ -40,18 +40,18 @@ def shorten(text: str, width: int) -> str:
 
 
 def shorten_middle(text: str, width: int) -> str:
-    """Cut a text in the middle that is wider than `width` columns of a terminal."""
+    """Cut the middle of a text that is wider than `width` columns of a terminal."""
     if cell_len(text) <= width:
         return text
     end = (width - 1) // 2
     start = set_cell_size(text, width - 1 - end).rstrip()
-    # Of the end, as many columns; read backwards, since one is cut off at its end.
+    # Then the end, reversed, since `set_cell_size` cuts off the end of a text.
     rest = set_cell_size(text[::-1], end).strip()[::-1]
     return f"{start}…{rest}"
 
 
 def fold(text: str, width: int, *, mark: str) -> list[str]:
-    """Break a text into lines of at most `width`, behind `mark`: ", " or a blank."""
+    """Break a text into lines of at most `width`, after `mark`: ", " or a blank."""
     first, *rest = pieces_of(text, mark)
     lines = [first]
     for piece in rest:
@@ -63,12 +63,12 @@ def fold(text: str, width: int, *, mark: str) -> list[str]:
 
 
 def hang(text: str, *, width: int | None, indent: int) -> list[str]:
-    """Break a text at its blanks; lines below the first stand `indent` columns back.
+    """Break a text at its blanks; indent all lines but the first.
 
     Args:
         text: One line.
-        width: Columns of a line, which is longer where a word is; None where the text
-            is not broken.
+        width: Columns of a line, which is longer only if a word is; None to leave the
+            text unbroken.
         indent: Columns; half a line at the most.
     """
     if width is None:
@@ -93,13 +93,13 @@ def plain(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Quote a text of a list that could be taken for several, or for none."""
+    """Quote a text in a list if it could be read as several texts, or as none."""
     needs_quotes = not text or text != text.strip() or set(text) & set(',"\n')
     return json.dumps(text, ensure_ascii=False) if needs_quotes else text
 
 
 def pieces_of(text: str, mark: str) -> list[str]:
-    """Divide a text behind each `mark`, which loses its blank."""
+    """Split a text after each `mark`; drop the blank of the mark."""
     *parts, last = text.split(mark)
     return [*(part + mark.rstrip() for part in parts), last]
 

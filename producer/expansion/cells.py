@@ -21,7 +21,7 @@ class Cell:
         parameters: Every parameter, resolved.
         points: One for each of the axes looked at.
         alike: The points of other cells that give the same job, by the index of the
-            axis; axes that are not named have the same point in all.
+            axis; on axes that are not named, all these cells have the same point.
     """
 
     parameters: Mapping[str, Any]
@@ -29,7 +29,7 @@ class Cell:
     alike: tuple[Mapping[int, Point], ...] = ()
 
     def place_of(self, parameter: str) -> Place | None:
-        """Say where a point set the parameter; None where none did."""
+        """Return where a point set the parameter; None where none did."""
         places = (point.place for point in self.points if parameter in point.sets)
         return next(places, None)
 
@@ -37,8 +37,8 @@ class Cell:
 def walk(grid: Grid) -> Iterator[Cell]:
     """Yield a cell for every job: seed by seed, and prompt by prompt within a seed.
 
-    Of each seed and prompt there is one cell for every combination of the other axes,
-    so that the first of them make a grid that is complete but thin.
+    Each seed and prompt has one cell for every combination of the other axes, so that
+    the first cells make a grid that is complete but thin.
     """
     walker = _Walker(grid)
     seed_axis, prompt_axis = grid.axis_of("seed"), grid.axis_of("prompt")
@@ -52,7 +52,7 @@ def walk(grid: Grid) -> Iterator[Cell]:
 
 
 def count(grid: Grid) -> int:
-    """Count the cells that `walk` gives."""
+    """Count the cells that `walk` yields."""
     walker = _Walker(grid)
     extras = (block for block in grid.blocks if block.is_extra)
     return walker.count_main() + sum(1 for b in extras for _ in walker.cells(b, {}))
@@ -61,8 +61,8 @@ def count(grid: Grid) -> int:
 def combinations(grid: Grid, *parameters: str) -> Iterator[Cell]:
     """Yield every combination of a few parameters, leaving the other axes alone.
 
-    Combinations that are left out by these axes, by that of the model and by those
-    that have one value only, are not given.
+    Combinations that are excluded by these axes, the axis of the model and axes with
+    one value only are skipped.
     """
     for block, points in choose_points(grid, *parameters):
         yield make_cell(block, tuple(points.values()))
@@ -96,10 +96,10 @@ def _split(
         return
     known = [block.points[axis] for block in blocks]
     if len({id(points) for points in known}) == 1:
-        for token in known[0]:  # a million seeds are not to be written out
+        for token in known[0]:  # a million seeds must not be written out
             yield token, blocks
         return
-    # Of an axis a block has all points or one.
+    # A block has all points of an axis or one.
     whole = {i: points for i, points in enumerate(known) if len(points) > 1}
     single: dict[Any, list[int]] = {}
     for index, points in enumerate(known):
@@ -115,7 +115,7 @@ def _split(
 
 
 class _Walker:
-    """Walks over the blocks of a grid; gives no job twice."""
+    """Walks over the blocks of a grid; yields no job twice."""
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
@@ -150,7 +150,7 @@ class _Walker:
     def count_main(self) -> int:
         """Count the cells of the product, walking only the axes that matter.
 
-        These are those that exclusions name, and those whose points may mean the same.
+        Axes matter if exclusions name them or if their points may mean the same.
         """
         choices = self._meanings.main_choices()
         compared = self._meanings.axes

@@ -1,4 +1,4 @@
-"""What only the model can tell: sizes, schedulers and steps that it cannot do."""
+"""What only the model can tell: sizes, schedulers and options that it cannot do."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -14,12 +14,12 @@ from storage.catalogue.pipeline_families import Guidance
 
 
 def check_grid(grid: Grid, places: Mapping[str, Place], problems: Problems) -> None:
-    """Note everything that a model cannot do, of the cells that are not excluded.
+    """Note everything in the cells that are not excluded that a model cannot do.
 
     Args:
         grid: The cells of one model.
         places: Where each parameter of `base` was written.
-        problems: Where it is noted.
+        problems: Where problems are noted.
     """
     for cell, parameter, message in _find_problems(grid):
         place = cell.place_of(parameter) or places.get(parameter, grid.place)
@@ -45,13 +45,13 @@ def find_cut_prompts(grid: Grid, places: Mapping[str, Place]) -> Iterator[Remark
                 place = cell.place_of(parameter) or places[parameter]
                 yield Remark(
                     sentence=f'{place}: {parameter} "{shown(text)}": {warning}',
-                    kind=f"{grid.card.reading}, and the rest of a longer one falls off",
+                    kind=f"{grid.card.reading}, and the rest of a longer one is cut",
                     case=f'"{shown(text)}" ({place})',
                 )
 
 
 def warn_of_guidance(grid: Grid) -> Iterator[str]:
-    """Yield a warning where a model that was distilled to few steps is to be guided."""
+    """Yield a warning if the sweep guides a model that was distilled to few steps."""
     card = grid.card
     effects = card.effects or Guidance()
     if card.distilled is None or effects.is_embedded or effects.off is None:

@@ -16,7 +16,7 @@ from producer.expansion.products import Block
 from producer.expansion.resolution import NOISE, SETTLED, meaning_of
 from producer.models.cards import ModelCard
 
-#: Tokens of points: of all axes, or of those that are compared.
+#: Tokens of points: of all axes, or of the compared axes only.
 Tokens = tuple[Any, ...]
 
 
@@ -62,7 +62,7 @@ class Meanings:
         self._exclusions = exclusions
         names = {name for index in self.axes for name in axes[index].parameters}
         names |= SETTLED | NOISE
-        self._names = sorted(names - {"model"})  # a grid has one
+        self._names = sorted(names - {"model"})  # a grid has one model
         #: By meaning, then by the tokens of the compared axes.
         self._choices: dict[Tokens, dict[Tokens, Choice]] = {}
         self._added = _AddedCells()
@@ -74,9 +74,9 @@ class Meanings:
         return all(len(same) == 1 for same in self._choices.values())
 
     def main_choices(self) -> list[list[Tokens]]:
-        """Return the choices of the product of all axes, those of one meaning together.
+        """Return the choices of the product of all axes, grouped by meaning.
 
-        None at all where there is no such product.
+        The list is empty where there is no such product.
         """
         in_main = (
             [picked for picked, choice in same.items() if choice.is_in_main]
@@ -87,7 +87,7 @@ class Meanings:
     def worded(self) -> Iterator[Sequence[Mapping[str, Any]]]:
         """Yield the parameters of each meaning's cells, as they were written.
 
-        Cells that are excluded by the compared axes alone are not given.
+        Cells that are excluded by the compared axes alone are skipped.
         """
         for same in self._choices.values():
             cells = [
@@ -100,11 +100,11 @@ class Meanings:
                 yield cells
 
     def identity(self, block: Block, tokens: Tokens) -> Tokens:
-        """Return what is equal for the cells of one job.
+        """Return tokens that are equal for the cells of one job.
 
         Args:
-            block: The cell's.
-            tokens: Those of all its points.
+            block: The block of the cell.
+            tokens: The tokens of all its points.
         """
         others = (t for index, t in enumerate(tokens) if index not in self.axes)
         return (self._meaning(block, tokens), *others)
@@ -112,7 +112,7 @@ class Meanings:
     def first_in_main(self, block: Block, tokens: Tokens) -> Tokens | None:
         """Return the tokens of the first cell of the product that is the same job.
 
-        None where there is none, or all of them are excluded.
+        None where there is no such cell, or all of them are excluded.
         """
         for picked, choice in self._choices[self._meaning(block, tokens)].items():
             changed = self._put(picked, tokens)
@@ -163,7 +163,7 @@ class Meanings:
         return self._exclusions.match(dict(zip(self.axes, picked, strict=True)))
 
     def _is_in_main(self, tokens: Tokens) -> bool:
-        """Tell whether the product of all axes has a cell that is not excluded."""
+        """Return whether the product of all axes has a cell and it is not excluded."""
         return _are_in(tokens, self._all) and not self._exclusions.match(
             dict(enumerate(tokens))
         )
@@ -172,8 +172,8 @@ class Meanings:
 class _AddedCells:
     """The cells that `include` adds; there may be a hundred thousand entries.
 
-    An entry has one point of an axis or all of them, so `{steps: [4, 8]}` beside an
-    axis of seeds is kept as two rows of tokens:
+    A row has one point of an axis or all of them, so `{steps: [4, 8]}` beside an axis
+    of seeds is kept as two rows of tokens:
 
         seed ...  steps 4
         seed ...  steps 8
@@ -190,9 +190,9 @@ class _AddedCells:
         """Add a row.
 
         Args:
-            meaning: Of its cells.
+            meaning: The meaning of its cells.
             tokens: One for each axis.
-            single: Whether this is the only one, for each axis; else all are meant.
+            single: For each axis, whether the row has this point only; else it has all.
         """
         self._kinds.add(single)
         self._rows.add((meaning, _row(tokens, single)))
@@ -200,11 +200,11 @@ class _AddedCells:
     def has(
         self, meaning: Tokens, tokens: Tokens, known: Sequence[Mapping[Any, Point]]
     ) -> bool:
-        """Tell whether a cell is among them.
+        """Return whether a cell is among the added ones.
 
         Args:
-            meaning: The cell's.
-            tokens: Those of all its points.
+            meaning: The meaning of the cell.
+            tokens: The tokens of all its points.
             known: All points of each axis, which `...` stands for.
         """
         return any(
@@ -218,7 +218,7 @@ class _AddedCells:
 
 
 def _row(tokens: Tokens, single: tuple[bool, ...]) -> Tokens:
-    """Return tokens with `...` on the axes of which a row has all points."""
+    """Return tokens with `...` for each axis of which a row has all points."""
     pairs = zip(tokens, single, strict=True)
     return tuple(token if is_single else ... for token, is_single in pairs)
 

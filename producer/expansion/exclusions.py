@@ -1,4 +1,4 @@
-"""What `exclude` leaves out of a grid: points of some axes that stand together."""
+"""What `exclude` leaves out of a grid: combinations of points of some axes."""
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,35 +16,35 @@ Exclusion = Mapping[int, frozenset[Any]]
 class Exclusions:
     """All exclusions of a grid, found by the tokens of a cell.
 
-    There may be a hundred thousand of them, and as many cells, so that no cell is
-    compared with all: an exclusion is filed under tokens that every cell must have
-    which it matches.
+    There may be a hundred thousand exclusions and as many cells, so no cell is compared
+    with all exclusions: each is filed under tokens that every cell it matches must
+    have.
 
     Attributes:
-        axes: Indices of the axes that any of them names.
-        is_empty: Whether there are none.
+        axes: Indices of the axes that any exclusion names.
+        is_empty: Whether there are no exclusions.
     """
 
     def __init__(self, exclusions: Collection[Exclusion], sizes: Sequence[int]) -> None:
         """File the exclusions.
 
         Args:
-            exclusions: No axis in them is without tokens.
+            exclusions: Each names at least one token of each of its axes.
             sizes: For each axis, how many points it has.
         """
         self.axes = frozenset(index for each in exclusions for index in each)
         self.is_empty = not exclusions
         self._sizes = sizes
-        #: Axes, then their tokens, to what exclusions say of the other axes.
+        #: By axes, then by their tokens: what exclusions say of the other axes.
         self._filed: dict[tuple[int, ...], dict[tuple[Any, ...], list[Exclusion]]] = {}
         for each in exclusions:
             self._file(each)
 
     def match(self, tokens: Mapping[int, Any]) -> bool:
-        """Tell whether any of them matches points of some of the axes.
+        """Return whether any exclusion matches points of some of the axes.
 
         Args:
-            tokens: By the index of an axis, the token of a point of it.
+            tokens: By the index of an axis, the token of its point.
         """
         for axes, filed in self._filed.items():
             if not all(axis in tokens for axis in axes):
@@ -60,8 +60,8 @@ class Exclusions:
     def _file(self, exclusion: Exclusion) -> None:
         """File an exclusion under the axes where it names one token.
 
-        Of the axis of which it names the least it is filed under each token, such as
-        50 of 10,000 seeds.
+        It is also filed under each token of the axis of which it names the smallest
+        share, such as 50 of 10,000 seeds.
         """
         axes = {axis for axis, named in exclusion.items() if len(named) == 1}
         if exclusion:
@@ -79,7 +79,7 @@ class ExcludeReader:
     def __init__(
         self, axes: Sequence[GridAxis], base: Mapping[str, Any], card: ModelCard
     ) -> None:
-        """Take the axes and, for parameters that none of them sets, the base."""
+        """Take the axes and, for parameters that no axis sets, the base."""
         self._axes = axes
         self._base = base
         self._card = card
@@ -87,7 +87,7 @@ class ExcludeReader:
         self._by_value: dict[tuple[int, str], dict[Any, set[Any]]] = {}
 
     def read(self, entry: ConditionEntry) -> Iterator[Exclusion]:
-        """Yield what an entry excludes: one for each eta that schedulers have."""
+        """Yield the exclusions of an entry: one for each eta that schedulers have."""
         for own_eta, named in self._own_etas(entry):
             exclusion = self._match(entry, own_eta)
             if exclusion is None:
@@ -103,7 +103,7 @@ class ExcludeReader:
     ) -> Iterable[tuple[float, frozenset[Any] | None]]:
         """Return each eta that a null can mean, and the tokens of its schedulers.
 
-        None instead of tokens stands for all of them.
+        None instead of tokens stands for all schedulers.
         """
         index = self._scheduler
         if index is None or all(each.key != "eta" for each in entry.conditions):
@@ -143,7 +143,7 @@ class ExcludeReader:
             axis.labels[each] for each in condition.labels if each in axis.labels
         }
         if axis.parameters == (condition.key,) and condition.key != "model":
-            # Their tokens are those of their values: a million are not looked at.
+            # A point's token is that of its value: a million points are not looked at.
             by_value = {each for each in wanted if each in axis.points}
         else:
             known = self._values(index, condition.key) if wanted else {}

@@ -21,8 +21,8 @@ from storage.jobs.sweeps import digest_of
 
 #: Jobs that are looked up, stored or sent at once.
 BATCH = 1000
-#: What models took by default before each pipeline had defaults of its own, and what
-#: the built-in one takes: precision, steps and guidance.
+#: The defaults of all models before each pipeline had its own, and those of the
+#: built-in model: precision, steps and guidance.
 _ONCE = (("float16", 20, 7.5), ("float32", 20, 2.5))
 
 
@@ -34,11 +34,11 @@ class Expansion:
         spec: The sweep.
         grids: Its cells, one grid a model, in the order of execution.
         count: The number of jobs, all different.
-        duplicates: Sentences that name values that give the same jobs.
+        duplicates: Sentences about values that give the same jobs.
         notes: Sentences about what words such as `scheduler: all` leave out.
         warnings: Sentences about prompts that are cut, what could not be checked,
             and exclusions that match nothing.
-        taken: A sentence about what was taken where the file says nothing; else None.
+        taken: A sentence about what was chosen where the file says nothing; else None.
     """
 
     spec: Spec
@@ -57,19 +57,19 @@ class Expansion:
 
     @property
     def schedulers(self) -> Iterator[tuple[ModelCard, PlannedScheduler]]:
-        """Each scheduler of each model; some several times."""
+        """Each scheduler of each model; some appear several times."""
         for grid in self.grids:
             for cell in cells.combinations(grid, "scheduler"):
                 yield grid.card, cell.parameters["scheduler"]
 
     @property
     def what_is_meant(self) -> list[str]:
-        """What decides beside the text what the sweep wants.
+        """What decides, besides the text, what the sweep wants.
 
-        The models, what these take where the text says nothing, and what the names of
-        schedulers mean where a model's config says otherwise: there a name meant
-        something else before it pinned its options. Values without effect made jobs
-        of their own once, so that what is left of them counts.
+        These are the models, their defaults where the text says nothing, and what a
+        scheduler's name means where the model's config differs: there the name meant
+        something else before it pinned its options. Values without effect once made
+        jobs of their own, so the merges of such values count too.
         """
         pinned = {one.token: None for _, one in self.schedulers if one.is_pinned}
         defaults = (card.defaults for card in self.models)
@@ -122,7 +122,7 @@ def read_jobs(
     sets: Sequence[str] = (),
     axes: Sequence[str] = (),
 ) -> Expansion:
-    """Read a sweep file and expand it; problems of both kinds are told together.
+    """Read a sweep file and expand it; report the problems of both steps together.
 
     Args:
         source: A YAML or JSON file, `-` for standard input, or a stored spec.
@@ -176,7 +176,7 @@ def _expand(spec: Spec, describe: Describe, problems: Problems) -> Expansion:
 
 
 def _fits(spec: Spec, grids: Sequence[Grid], problems: Problems) -> bool:
-    """Tell whether the sweep is small enough to be walked; note it where it is not."""
+    """Return whether the sweep is small enough to be walked; note it if it is not."""
     blocks = [block for grid in grids for block in grid.blocks]
     total = sum(block.size for block in blocks)
     if total <= spec.max_jobs:

@@ -1,9 +1,9 @@
 """The grid of one model: axes with resolved values, what is left out, what is added.
 
-An axis that sets the model has in each grid only its values of that model.
+In each grid, an axis that sets the model has only its values for that model.
 
 A grid is never written out: its cells are the product of its axes, and what
-`exclude` leaves out is, for some of the axes, a set of their values.
+`exclude` leaves out is kept as a set of values for each of some axes.
 `producer.expansion.cells` walks it.
 """
 
@@ -46,13 +46,13 @@ class Grid:
 
     Attributes:
         card: The model.
-        place: Where it was named first.
+        place: Where the model was named first.
         axes: In the order in which they are shown.
         blocks: The product of all axes, unless only `include` asks for this model;
             then what `include` adds.
         excluded: What each entry of `exclude` leaves out; nothing where it can match
             nothing.
-        exclusions: All of that, and what else is left out.
+        exclusions: All of `excluded`, and what else is left out.
     """
 
     def __init__(
@@ -85,21 +85,21 @@ class Grid:
 
     @cached_property
     def meanings(self) -> Meanings:
-        """Which cells mean the same; for after the last `include`."""
+        """Which cells mean the same; for use after the last `include`."""
         return Meanings(
             self.axes, self.blocks, card=self.card, exclusions=self.exclusions
         )
 
     def axis_of(self, key: str) -> int | None:
-        """Return the index of the axis of that name, else of the one that sets it."""
+        """Return the index of the axis named `key`, else of the axis that sets it."""
         return axis_of(self.axes, key)
 
     def sets(self, parameter: str) -> bool:
-        """Tell whether the sweep says what a parameter is."""
+        """Return whether the sweep sets a parameter."""
         return parameter in self._given or self._setter_of(parameter) is not None
 
     def leave_out(self, exclusions: Iterable[Exclusion]) -> None:
-        """Leave out more than `exclude` does; for before the cells are walked."""
+        """Leave out more than `exclude` does; for use before the cells are walked."""
         self.exclusions = self._exclusions(exclusions)
 
     def include(self, entry: ConditionEntry, model: Value) -> None:
@@ -110,7 +110,7 @@ class Grid:
             model: The value that names the model.
 
         Raises:
-            UsageError: With all that was added before, they are too many.
+            UsageError: Together with the cells added before, they are too many.
         """
         options = [
             list(self._options(condition))
@@ -140,7 +140,7 @@ class Grid:
         return setter_of(self.axes, parameter)
 
     def _sets_of(self, model: Value) -> Mapping[str, Any]:
-        """Return all that the axis of models sets for a value of it."""
+        """Return all parameters that the axis of models sets for one of its values."""
         index = self._setter_of("model")
         if index is None:
             return {}
@@ -169,7 +169,7 @@ class Grid:
         return Block(base=base, base_token=token, points=points, is_extra=is_extra)
 
     def _options(self, condition: Condition) -> Iterator[Mapping[str, Any]]:
-        """Yield what a condition of `include` sets, one after the other."""
+        """Yield the settings that a condition of `include` names, one at a time."""
         index = self.axis_of(condition.key)
         if index is not None:
             axis = self.axes[index]

@@ -12,7 +12,7 @@ from producer.spec.sweepfile import Spec
 from storage.errors import ModelError, UsageError
 
 #: Finds a model and reads what it says of itself: `producer.models.cards.describe`, or
-#: a stand-in with its arguments.
+#: a stand-in with the same arguments.
 Describe = Callable[..., ModelCard]
 
 
@@ -22,7 +22,7 @@ def build_grids(spec: Spec, describe: Describe, problems: Problems) -> tuple[Gri
     Args:
         spec: The sweep.
         describe: What finds a model.
-        problems: Where it is noted.
+        problems: Where problems are noted.
 
     Returns:
         The grids in the order of execution.

@@ -1,4 +1,4 @@
-"""Values that make one job, and the sentences that tell the person who wrote them."""
+"""Values that make one job, and the sentences that say so to the sweep's author."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Merge:
 
     Attributes:
         parameter: Guidance, negative prompt, eta or scheduler.
-        meant: What the job has instead of them; of a scheduler its class and eta.
+        meant: What the job has instead; for a scheduler, its class and eta.
         count: How many values; 1 where the only value has no effect and is left out.
     """
 
@@ -25,9 +25,9 @@ class Merge:
 
 
 def find_merges(grid: Grid) -> list[Merge]:
-    """Return what makes fewer jobs than it has values, each meaning once.
+    """Return each parameter that makes fewer jobs than it has values, by meaning.
 
-    It counts the values, and names no pair.
+    A merge counts its values, and names no pair.
     """
     most: dict[tuple[str, Any], int] = {}
     for cells in grid.meanings.worded():
@@ -52,7 +52,7 @@ def name_merges(grid: Grid) -> Iterator[str]:
 def _idle(
     grid: Grid, cells: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[str, Any, int]]:
-    """Yield what has no effect on the job of some cells, and how many values."""
+    """Yield parameters without effect on one job, their meaning and count of values."""
     if grid.card.effects is None:
         return
     meant = settled(cells[0], grid.card)
@@ -65,7 +65,7 @@ def _idle(
 def _noise(
     grid: Grid, cells: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[str, Any, int]]:
-    """Yield the wordings of one eta in some cells of one job, and how many they are."""
+    """Yield eta or scheduler if cells of one job word it differently, and the count."""
     eta = meaning_of(cells[0], grid.card)["eta"]
     etas = {cell["eta"] for cell in cells}
     if len(etas) > 1:
@@ -79,9 +79,9 @@ def _noise(
 def _is_left_out(
     grid: Grid, parameter: str, values: Collection[Any], meant: Mapping[str, Any]
 ) -> bool:
-    """Tell whether the sweep's one value of a parameter is not what the job has.
+    """Return whether the sweep's one value of a parameter is not what the job has.
 
-    A guidance of none has other numbers too, which is not worth a word.
+    Several numbers mean no guidance, which is not worth a sentence.
     """
     effects = grid.card.effects
     is_scale = parameter == "guidance" and effects is not None and effects.takes_scale
@@ -98,7 +98,7 @@ def _say(merge: Merge, effects: Guidance | None) -> str:
     is_scale = merge.parameter == "guidance"
     off = effects.off if effects else None
     if off is None and is_scale and merge.meant != NO_GUIDANCE:
-        return f"has no effect beside a negative prompt, where {merge.meant:g} is taken"
+        return f"has no effect beside a negative prompt, where {merge.meant:g} is used"
     if off is None or not (is_scale or (effects and effects.reads_negative)):
         return "has no effect"
     limit = "" if is_scale else "guidance "

@@ -18,7 +18,7 @@ class JobPlanner:
     """Makes the jobs of one grid; remembers what is the same for many of them."""
 
     def __init__(self, grid: Grid, grids: Sequence[Grid]) -> None:
-        """Plan for the model of a grid, one of a sweep's."""
+        """Plan for the model of one of a sweep's grids."""
         self._grid = grid
         self._grids = grids
         self._card = grid.card
@@ -28,7 +28,7 @@ class JobPlanner:
         self._names: dict[tuple[str, Any], dict[str, Any]] = {}
         self._evaluations: dict[tuple[str, int], int] = {}
         self._known: dict[int, list[str]] = {}
-        #: Guidance and negative prompt to whether they are settled.
+        #: Whether a pair of guidance and negative prompt is settled.
         self._is_settled: dict[tuple[float, str], bool] = {}
 
     def plan(self, cell: Cell, position: int) -> PlannedJob:
@@ -58,7 +58,7 @@ class JobPlanner:
     def _place(self, cell: Cell, prompt: Prompt) -> dict[str, str | Sequence[str]]:
         """Return the label of each axis; several where the job has several cells.
 
-        An axis without an effect here, all of whose labels these are, is left out.
+        An axis without an effect here, whose labels the job all has, is left out.
         """
         named = zip(self._axes, cell.points, strict=True)
         labels: dict[str, str | Sequence[str]]
@@ -88,7 +88,7 @@ class JobPlanner:
     ) -> tuple[str, ...]:
         """Return the job's keys under former fingerprints, and those of other wordings.
 
-        For nearly all there are none.
+        Nearly all jobs have none.
         """
         words = [_changed(cell.parameters, points.values()) for points in cell.alike]
         if meant is not cell.parameters:

@@ -19,7 +19,7 @@ from producer.spec.problems import Place, shown
 from producer.spec.remarks import Remark
 from storage.catalogue.scheduler_copies import why_same
 
-#: Parameters whose values mean something else for each model.
+#: Parameters whose values mean something different for each model.
 _RESOLVED = TEXTS | {"scheduler"}
 
 
@@ -62,14 +62,14 @@ class GridAxis:
 
 
 class RangePoints(Mapping[int, Point]):
-    """The points of a range of whole numbers, each made when it is asked for."""
+    """The points of a range of whole numbers, each made on demand."""
 
     def __init__(self, values: RangeValues) -> None:
         """Take the values; each is its own token."""
         self._values = values
 
     def __len__(self) -> int:
-        """Count them."""
+        """Count the points."""
         return len(self._values)
 
     def __iter__(self) -> Iterator[int]:
@@ -91,11 +91,11 @@ class RangePoints(Mapping[int, Point]):
 def resolve_axis(
     axis: Axis, values: Collection[Value], *, base: Mapping[str, Any], card: ModelCard
 ) -> GridAxis:
-    """Make the points of an axis; of values that mean the same the first is kept.
+    """Make the points of an axis; keep the first of values that mean the same.
 
     Args:
         axis: The axis.
-        values: Those of its values that are for this model.
+        values: The values of the axis for this model.
         base: Every parameter, resolved, for what a value leaves open.
         card: The model.
     """
@@ -137,7 +137,7 @@ def setter_of(axes: Sequence[GridAxis], parameter: str) -> int | None:
 
 
 def axis_of(axes: Sequence[GridAxis], key: str) -> int | None:
-    """Return the index of the axis of that name, else of the one that sets it."""
+    """Return the index of the axis named `key`, else of the axis that sets it."""
     names = [axis.name for axis in axes]
     return names.index(key) if key in names else setter_of(axes, key)
 
@@ -156,7 +156,7 @@ def make_point(
         name: The axis.
         parameters: What its points set.
         value: What sets some of them.
-        base: Every parameter, resolved, for the others.
+        base: Every parameter, resolved, for what `value` leaves open.
         card: The model.
     """
     sets: Mapping[str, Any] = value.sets
@@ -164,7 +164,7 @@ def make_point(
         sets = resolve(
             {name: value.sets.get(name, base[name]) for name in parameters}, card
         )
-    # All models of one grid are copies of one.
+    # All models of one grid are copies of one model.
     tokens = tuple(
         card.model.fingerprint if parameter == "model" else token_of(sets[parameter])
         for parameter in parameters
@@ -191,7 +191,7 @@ def _duplicate(axis: str, first: Value, second: Value, *, card: ModelCard) -> Re
 def _spelt_out(
     values: Collection[Value], card: ModelCard, notes: list[str]
 ) -> Iterator[Value]:
-    """Yield the values; for a word such as `all`, those not named on the axis yet."""
+    """Yield the values; for a word such as `all`, schedulers not on the axis yet."""
     choices = [value.sets.get("scheduler") for value in values]
     if not any(map(is_set, choices)):
         yield from values

@@ -14,10 +14,10 @@ class Block:
 
     Attributes:
         base: Every parameter, as it is where no axis sets it.
-        base_token: Equal for blocks whose parameters outside all axes are equal, but
-            for those whose meaning depends on others.
-        points: For each axis of the grid, its points by token. What comes from
-            `include` has all of an axis or one.
+        base_token: Equal for blocks whose parameters outside all axes are equal, not
+            counting parameters whose meaning depends on others.
+        points: For each axis of the grid, its points by token. A block of `include` has
+            all points of an axis or one.
         is_extra: Whether it comes from `include`.
     """
 
@@ -28,7 +28,7 @@ class Block:
 
     @property
     def size(self) -> int:
-        """The number of cells, excluded ones and repetitions too."""
+        """The number of cells, including excluded and repeated ones."""
         return math.prod(map(len, self.points))
 
     def parameters(self, points: Iterable[Point]) -> dict[str, Any]:

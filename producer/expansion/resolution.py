@@ -16,7 +16,7 @@ from storage.job import EXTRAS, Job, canonical_json
 
 #: Parameters that a tokenizer reads.
 TEXTS = frozenset({"prompt", "negative_prompt"})
-#: Parameters that may have no effect, which depends on each other.
+#: Parameters that may have no effect, depending on each other.
 SETTLED = frozenset({"guidance", "negative_prompt"})
 #: Where `eta` is null, the scheduler decides what it is.
 NOISE = frozenset({"eta", "scheduler"})
@@ -28,12 +28,13 @@ class PlannedScheduler:
 
     Attributes:
         asked: Class and options, as the sweep says.
-        options: Those options that change what the model's config gives.
+        options: The options that change what the model's config says.
         config: The model's scheduler config.
         token: Text that is equal for schedulers that do the same.
-        method: The same for schedulers that do the same at one eta, whatever their own.
+        method: Text that is equal for schedulers that do the same at one eta, whatever
+            their own eta.
         label: The sweep's own name for it.
-        written: The name that stands in the sweep.
+        written: The name as the sweep writes it.
         word: The word such as `every` that it came from; empty where it was named.
         problems: Why this model cannot use it, one sentence each.
     """
@@ -75,14 +76,14 @@ class PlannedScheduler:
 
     @property
     def is_pinned(self) -> bool:
-        """Whether its name sets options that the model's config has otherwise."""
+        """Whether its name sets options that differ from the model's config."""
         return not self.options.keys() <= self.asked.options.keys()
 
     @property
     def inherited(self) -> dict[str, Any]:
-        """What a class takes from the model's config that is not its default.
+        """What a class takes from the model's config that is not the class's default.
 
-        Empty where a name was asked for, which stands for the options that matter.
+        Empty where the sweep asks for a name, which sets the options that matter.
         """
         if self.asked.name or self.problems:
             return {}
@@ -141,8 +142,8 @@ def spell_out(
     """Return the schedulers that a word stands for on a model.
 
     Returns:
-        Each of them, and a sentence about what is left out, or an empty text. What
-        stands for one scheduler is itself.
+        The schedulers, and a sentence about what is left out, or an empty text. A
+        choice of one scheduler is returned as it is.
     """
     if not choice.is_set:
         return [choice], ""
@@ -158,9 +159,9 @@ def spell_out(
 
 
 def defaults(card: ModelCard) -> dict[str, Any]:
-    """Return what a parameter is where the spec says nothing.
+    """Return the value of each parameter where the spec says nothing.
 
-    None stands for not set: a scheduler of the model's own, an eta of none.
+    None stands for not set: the model's own scheduler, no eta.
     """
     return {
         "backend": "torch",
@@ -180,10 +181,10 @@ def defaults(card: ModelCard) -> dict[str, Any]:
 
 
 def resolve(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
-    """Put what this model makes of it in place of what the sweep says.
+    """Return the parameters as they apply to this model.
 
-    That is its defaults, the planned scheduler, and texts in the one form that the
-    tokenizers read, where they have one.
+    Unset ones get the model's defaults, a scheduler is planned, and texts take the one
+    form that the tokenizers read, where they have one.
     """
     resolved = dict(parameters)
     if UNSET in resolved.values():
@@ -226,7 +227,7 @@ def token_of(value: object) -> Any:
 
 
 def settled(parameters: Mapping[str, Any], card: ModelCard) -> Mapping[str, Any]:
-    """Return the parameters with those that have no effect in their one form."""
+    """Return the parameters, with those without effect in one common form."""
     if card.effects is None:
         return parameters
     guidance, negative = parameters["guidance"], parameters["negative_prompt"]
@@ -283,11 +284,11 @@ def _look_up(choice: SchedulerChoice, card: ModelCard) -> tuple[Scheduler, list[
 
 
 def _refuse_own(card: ModelCard, error: UsageError) -> str:
-    """Say why a model's own scheduler is not offered to this very model."""
+    """Say why a model's own scheduler is not offered for that model."""
     if kind_of_model(card.scheduler_family, card.scheduler_config) != "edm":
         return str(error)
     return (
-        f"a model's own scheduler must be one of the catalogue, got"
-        f" {card.scheduler_class}, as for all models that were trained as in EDM"
-        " (Karras et al. 2022); name another model"
+        "a model's own scheduler must be in the catalogue, which has none for models"
+        " that were trained as in EDM (Karras et al. 2022), got"
+        f" {card.scheduler_class}; name another model"
     )

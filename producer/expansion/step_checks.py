@@ -1,7 +1,7 @@
 """Numbers of steps that a scheduler cannot run: refused, or left out of a word.
 
 A scheduler that the sweep names must run all its steps. A word such as `every` stands
-for what can be made, so that only those steps of its schedulers are left out.
+for what can be made, so the steps that one of its schedulers cannot run are left out.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,11 +17,11 @@ from producer.spec.remarks import Remark
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Unfit:
-    """A scheduler of a word with steps that it cannot run.
+    """A scheduler that came from a word, with steps that it cannot run.
 
     Attributes:
-        cell: Has both.
-        exclusion: Matches this cell and those that differ from it in other axes only.
+        cell: A cell with both.
+        exclusion: Matches this cell, and cells that differ from it in other axes only.
         message: Why it cannot run them.
     """
 
@@ -38,14 +38,14 @@ class _Unfit:
 def check_steps(
     grid: Grid, places: Mapping[str, Place], problems: Problems
 ) -> list[Remark]:
-    """Note the steps that a named scheduler cannot run, and leave out those of words.
+    """Note steps that a named scheduler cannot run; leave out those of words.
 
-    A word that would be left with nothing leaves nothing out: its problems are noted.
+    If that left nothing of a word, nothing is left out: its problems are noted.
 
     Args:
         grid: The cells of one model.
         places: Where each parameter of `base` was written.
-        problems: Where it is noted.
+        problems: Where the steps are noted.
 
     Returns:
         What was left out, and why.
@@ -95,6 +95,6 @@ def _remarks(grid: Grid, left: list[_Unfit]) -> Iterator[Remark]:
         yield Remark(
             sentence=f"`{word}` leaves out {case} on {name}: {each.message}",
             kind=f"`{word}` leaves out what {name} cannot run; name the scheduler to"
-            " be told why",
+            " see why",
             case=case,
         )

@@ -20,7 +20,7 @@ class Audit:
     """One run.
 
     Attributes:
-        queued: Keys that are queued again, by batch group; as many as wake all workers.
+        queued: Keys queued again, by batch group; only as many as wake all workers.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class Audit:
         Args:
             database: Where the rows are.
             folder: The image folder.
-            names: What looks for wrong names of schedulers.
-            here: The rows of `results` whose files belong in it.
-            sweep: To look at its images only, and for no orphans.
-            by_digest: To decode each file and compare its pixels too.
+            names: The check for wrong names of schedulers.
+            here: The rows of `results` whose files belong in the folder.
+            sweep: The only sweep to look at, without orphans; None for everything.
+            by_digest: Whether to decode each file and compare its pixels too.
         """
         self._database = database
         self._folder = folder
@@ -58,12 +58,12 @@ class Audit:
 
     @property
     def foreign(self) -> int:
-        """Files that may be another database's, about which nothing is to be done."""
+        """Files that may be another database's, and are left alone."""
         return self._problems["foreign"]
 
     @property
     def unrepaired(self) -> int:
-        """Findings about which nothing was done."""
+        """Findings that were not repaired, foreign files aside."""
         return self._problems.total() - self.foreign - self._repaired
 
     def findings(self) -> Iterator[list[Finding]]:
@@ -75,7 +75,7 @@ class Audit:
                 yield list(checked.findings)
 
     def mended(self, findings: Iterable[list[Finding]]) -> Iterator[list[Finding]]:
-        """Repair what is found, and give it with what was done."""
+        """Repair what is found, and yield it with what was done."""
         self._is_repair = True
         for some in findings:
             mended = [*repairs.mend(self._database, self._images, some)]

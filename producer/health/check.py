@@ -1,4 +1,4 @@
-"""The outcome of one look at something, and how an error becomes one."""
+"""The outcome of one check, and how an error becomes one."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -6,19 +6,19 @@ from typing import Literal
 
 from storage.errors import NightsweepError
 
-#: `warn` is what works, but worse than it could; `fail` is what stops or spoils work.
+#: `warn`: it works, but worse than it could; `fail`: it stops or spoils work.
 Verdict = Literal["ok", "warn", "fail"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """What was looked at, and found.
+    """What was checked, and what was found.
 
     Attributes:
-        name: What was looked at.
-        verdict: How it is.
+        name: What was checked.
+        verdict: The outcome.
         detail: What was found.
-        advice: What to do; empty where nothing is, or where `detail` says it.
+        advice: What to do; empty if nothing, or if `detail` says it.
     """
 
     name: str
@@ -43,7 +43,7 @@ def fail(name: str, detail: str, *, advice: str = "") -> Check:
 
 
 def guarded(name: str, checks: Iterable[Check]) -> Iterator[Check]:
-    """Yield checks as they come; an error ends them and is one itself."""
+    """Yield checks as they come; an error ends them and becomes a failed check."""
     try:
         yield from checks
     except NightsweepError as exc:

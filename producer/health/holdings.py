@@ -1,4 +1,4 @@
-"""What work needs and leaves: the image folder, shared or not, and the models."""
+"""What jobs need and produce: the image folder, shared or not, and the models."""
 
 import re
 import socket
@@ -26,18 +26,18 @@ from storage.sql.model_places import places_of
 from storage.sql.schema import LEASED, environments, jobs, results
 from storage.store import open_image
 
-#: Below the image folder: a line from each host whose doctor was here.
+#: Folder in the image folder, with a line from each host whose doctor was here.
 PROBES = ".hosts"
 
 
 def check_images(settings: Settings, database: Database | None) -> Iterator[Check]:
-    """Check that images can be written, and those of other hosts be read.
+    """Check that images can be written, and other hosts' images read.
 
-    A small file with this host's name stays in the image folder, for the others.
+    A small file with this host's name stays in the image folder, for the other hosts.
     """
     images, host = settings.images, socket.gethostname()
-    # Before anything is written there: it may be another database's, or the folder on
-    # which a disk was mounted.
+    # Before anything is written to the folder: it may be another database's, or the
+    # mount point of a disk that is not mounted.
     folder = look_at_folder(database, images) if database else None
     if database and folder and (missing := count_missing(database, folder)):
         yield fail("image folder", describe_missing(folder, missing))
@@ -95,7 +95,7 @@ def _file_name(host: str) -> str:
 
 
 def _read_probe(images: Path, host: str) -> Iterator[Check]:
-    """Read what the doctor of another host left last, if one did."""
+    """Read the newest file that the doctor of another host left, if there is one."""
     own = _file_name(host)
     others = [each for each in (images / PROBES).iterdir() if each.name != own]
     if others:

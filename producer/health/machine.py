@@ -17,7 +17,7 @@ from producer.spec.sweepfile import MIN_FREE_BYTES
 from storage.host.gpus import ask_torch, has_nvidia
 from storage.settings import Settings, filesystem_of, refuse_network_filesystem
 
-#: Times the floor below which a disk is soon full.
+#: A disk is soon full if it has less than so many times the floor free.
 SOON_FULL = 5
 #: Packages of a worker whose versions are shown.
 SHOWN = ("torch", "diffusers", "transformers")
@@ -88,7 +88,7 @@ def check_gpus() -> Iterator[Check]:
 
 
 def check_home(settings: Settings) -> Iterator[Check]:
-    """Check the state folder: there, local, writable, private; and the logs in it."""
+    """Check that the state folder is there, local, writable, private; and its logs."""
     home = settings.home
     refuse_network_filesystem(home)
     if not home.is_dir():
@@ -110,7 +110,7 @@ def check_home(settings: Settings) -> Iterator[Check]:
 
 
 def check_disks(settings: Settings) -> Iterator[Check]:
-    """Check what is free where images and state are."""
+    """Check the free space where images and state are."""
     places = {"image disk": settings.images, "state disk": settings.home}
     for name, folder in places.items():
         free = free_bytes(folder)
@@ -136,7 +136,7 @@ def _check_place(name: str, folder: Path) -> Check:
 
 
 def _write_in(folder: Path) -> None:
-    # `os.access` does not know of disks that turned read-only, or are full.
+    # `os.access` does not notice disks that turned read-only, or are full.
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"\0")
 
@@ -146,7 +146,7 @@ def _kind(folder: Path) -> str:
 
 
 def _needs(extra: str) -> list[Requirement]:
-    """Return what nightsweep needs here with an extra; nothing if it is no package."""
+    """Return what nightsweep needs here with an extra; nothing if not installed."""
     try:
         needs = map(Requirement, requires("nightsweep") or [])
     except PackageNotFoundError:
@@ -159,7 +159,7 @@ def _needs(extra: str) -> list[Requirement]:
 
 
 def _unmet(needs: Iterable[Requirement]) -> Iterator[str]:
-    """Say in a phrase each what is missing, or has another version."""
+    """Yield a phrase for each package that is missing, or has a wrong version."""
     for needed in sorted(needs, key=lambda each: each.name):
         try:
             found = version(needed.name)

@@ -1,4 +1,4 @@
-"""Images that were written to another folder than the one that is in its place now."""
+"""Images that were written to a folder in whose place another folder is now."""
 
 from producer.display.amounts import images as count_images
 from producer.options import program
@@ -9,7 +9,7 @@ def describe_missing(folder: Folder, count: int) -> str:
     """Say that images are not where they were written, and the ways out.
 
     Args:
-        folder: What is in that place now.
+        folder: The folder that is in that place now.
         count: How many images; at least one.
     """
     return (

@@ -1,4 +1,4 @@
-"""What `nightsweep verify --models` does: it hashes models anew, and tells of them."""
+"""What `nightsweep verify --models` does: hash models anew, and report on them."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def verify_models(
     """Hash the models that jobs name, and write what is wrong with them.
 
     Returns:
-        Whether nothing is.
+        Whether nothing is wrong.
     """
     remembered = settings.home / "digests.json"
     digests = Digests(

@@ -21,7 +21,7 @@ from storage.models.model_files import Located, locate, read_json, resolve_name
 LARGEST_IMAGE_SIDE = 8192
 
 _NO_SIZE = 512
-#: Tokenizers that bring every text into the form NFC first, whatever their files say.
+#: Tokenizers that first bring every text into NFC, whatever their files say.
 _COMPOSING = frozenset({"CLIPTokenizer", "Qwen2Tokenizer"})
 #: Components whose configuration says something of use.
 _CONFIGURED = (
@@ -34,7 +34,7 @@ class ModelCard:
     """What a model says of itself.
 
     Attributes:
-        model: What a job carries of it.
+        model: The model as jobs carry it.
         pipeline_class: Class name in diffusers.
         scheduler_class: Class name of the model's own scheduler.
         scheduler_config: That scheduler's configuration, as it is on disk.
@@ -43,15 +43,15 @@ class ModelCard:
         factor: What both sides of an image must be divisible by.
         dtype_default: Precision where a spec says nothing.
         guidance_default: Guidance where a spec says nothing.
-        size_bytes: Of the files that are loaded.
+        size_bytes: Size of the files that are loaded.
         tokens: The CLIP tokenizer, or None where the model has none.
         text_layers: Layers of the text encoder, of the shorter where CLIP has two;
             None where it is not stated.
         unchecked: Sentences about what could not be read.
         steps_default: Steps where a spec says nothing.
         effects: What guidance does; None where it is not known.
-        distilled: Why the model is taken for distilled to few steps without guidance;
-            None where it is not.
+        distilled: Why the model counts as distilled to few steps without guidance;
+            None where it does not.
         inputs: Which of `negative_prompt`, `eta` and `clip_skip` the pipeline takes;
             None where it is not known.
         composes: Whether every tokenizer joins a letter and its accents to one
@@ -86,7 +86,7 @@ class ModelCard:
         return self.dtype_default, self.steps_default, self.guidance_default
 
     def check_size(self, width: int, height: int) -> list[str]:
-        """Say in one sentence each what is wrong with a size in pixels."""
+        """Return a sentence for each side of a size in pixels that is wrong."""
         sides = (("width", width), ("height", height))
         return [
             problem
@@ -133,7 +133,7 @@ class ModelCard:
         )
 
     def takes(self, name: str) -> bool:
-        """Tell whether the pipeline has an input; True where it is not known."""
+        """Return whether the pipeline has an input; True where it is not known."""
         return self.inputs is None or name in self.inputs
 
     def no_input(self, name: str, value: float) -> str:
@@ -144,7 +144,7 @@ class ModelCard:
         )
 
     def count_tokens(self, text: str) -> int | None:
-        """Count a prompt's tokens for CLIP, or give None without a CLIP tokenizer.
+        """Count a prompt's tokens for CLIP; return None without a CLIP tokenizer.
 
         Raises:
             ModelError: The tokenizer's files cannot be read.
@@ -160,7 +160,7 @@ class ModelCard:
         return self.tokens.cut(text) if self.tokens else None
 
     def warn_of_cut(self, text: str) -> str | None:
-        """Say in one sentence what of a prompt falls off, and for whom, or None.
+        """Say in one sentence what of a prompt is cut off, and for which encoder.
 
         Raises:
             ModelError: The tokenizer's files cannot be read.
@@ -168,13 +168,13 @@ class ModelCard:
         if self.tokens is None or (lost := self.tokens.cut(text)) is None:
             return None
         return (
-            f"{self.reading} but this has {self.tokens.count(text)}; what falls off:"
+            f"{self.reading} but this has {self.tokens.count(text)}; what is cut off:"
             f' "{shown(lost)}"'
         )
 
     @property
     def reading(self) -> str:
-        """Who reads how much of a prompt, as a message begins."""
+        """Which encoder reads how much of a prompt, as the start of a message."""
         reader = "CLIP, though not T5," if _has_t5(self.model.family) else "CLIP"
         limit = self.tokens.limit if self.tokens else "all"
         return f"{reader} reads {limit} tokens of a prompt"
@@ -311,7 +311,7 @@ def _has_t5(family: str) -> bool:
 def _list_unchecked(family: str, *, has_size: bool, has_clip: bool) -> tuple[str, ...]:
     sentences = []
     if not has_size:
-        sentences.append(f"the native size is not stated, {_NO_SIZE} pixels are taken")
+        sentences.append(f"the native size is not stated, {_NO_SIZE} pixels are used")
     if not has_clip:
         sentences.append("the length of prompts is not checked: no CLIP tokenizer")
     elif _has_t5(family):

@@ -1,4 +1,4 @@
-"""How many tokens a prompt has, and what falls off at the text encoder's limit."""
+"""How many tokens a prompt has, and what is cut off at the text encoder's limit."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""What a model takes, and what it wants where a spec says nothing, from its files."""
+"""What a model takes, and its defaults where a spec says nothing, from its files."""
 
 import re
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ from storage.models.model_files import is_builtin
 #: Component to what its configuration says.
 Configs = Mapping[str, Mapping[str, Any]]
 
-#: Of pipelines that the table of families does not have.
+#: Defaults of pipelines that the table of families does not have.
 _UNKNOWN = Family(dtype="float16", steps=20, guidance=7.5)
-#: Of the models that come along.
+#: Defaults of the built-in models.
 _BUILTIN_DTYPE, _BUILTIN_GUIDANCE = "float32", 2.5
 #: Schedulers that only models distilled to a few steps have as their own.
 _FEW_STEPS = frozenset({"LCMScheduler", "TCDScheduler"})
@@ -31,15 +31,15 @@ class Traits:
 
     Attributes:
         family: `sd`, `sdxl`, `sd3`, `flux`, or `other`.
-        dtype: Where a spec says nothing, like the next three.
+        dtype: The default where a spec says nothing, like the next three.
         steps: Calls of the scheduler.
         guidance: The scale; `NO_GUIDANCE` where the model takes none.
         size: Native (width, height) in pixels, None where nothing states it.
         factor: What both sides of an image must be divisible by.
         effects: What guidance does; None where it is not known.
-        distilled: Why it is taken for distilled to few steps without guidance; None
-            where it is not.
-        inputs: Those of `Family.inputs`; None where they are not known.
+        distilled: Why it counts as distilled to few steps without guidance; None where
+            it does not.
+        inputs: As in `Family`; None where they are not known.
         begins_at_zero: As in `Family`.
     """
 
@@ -61,9 +61,9 @@ def read_traits(
     """Read what a model says of itself; the table of families says the rest.
 
     Args:
-        name: Of the model.
+        name: Name of the model.
         index: What model_index.json says.
-        scheduler_class: Of the model's own scheduler.
+        scheduler_class: Class of the model's own scheduler.
         configs: What the configurations of its components say.
     """
     known = FAMILIES.get(str(index["_class_name"]))
@@ -88,16 +88,16 @@ def read_traits(
 
 
 def embeds_guidance(configs: Configs) -> bool:
-    """Tell whether a network states that guidance is one of its inputs."""
+    """Return whether a network states that guidance is one of its inputs."""
     unet, transformer = configs.get("unet", {}), configs.get("transformer", {})
     has_condition = unet.get("time_cond_proj_dim") is not None
     return has_condition or transformer.get("guidance_embeds") is True
 
 
 def vae_factor(configs: Configs) -> int:
-    """Return the pixels per latent on a side: every VAE block but the last halves it.
+    """Return the pixels per latent on a side: every VAE block but the last doubles it.
 
-    8, that of nearly all, where it is not stated.
+    Returns 8, the value of nearly all models, where it is not stated.
     """
     vae = configs.get("vae") or configs.get("movq") or {}
     stated = vae.get("spatial_compression_ratio")
@@ -117,7 +117,8 @@ def vae_factor(configs: Configs) -> int:
 def _read_effects(
     family: Family, index: Mapping[str, Any], configs: Configs
 ) -> Guidance:
-    # Such a pipeline ignores guidance where the model says that it is distilled.
+    # A pipeline without optional inputs ignores guidance where the model says that it
+    # is distilled.
     is_ignored = family.inputs == frozenset() and _is_distilled(index)
     # A component that guides has scales of its own.
     has_guider = any(any(index.get(name) or ()) for name in ("guider", "ocr_guider"))
@@ -148,7 +149,7 @@ def _states_few_steps(
     *,
     effects: Guidance,
 ) -> bool:
-    # Flux is distilled either way: with guidance as an input, or to few steps.
+    # Every Flux model is distilled: with guidance as an input, or to few steps.
     is_schnell = family.name == "flux" and not effects.is_embedded
     return _is_distilled(index) or scheduler_class in _FEW_STEPS or is_schnell
 
@@ -183,7 +184,7 @@ def _read_factor(family: Family, configs: Configs) -> int:
     if family.name == "sd3":
         patch = int(configs.get("transformer", {}).get("patch_size", patch))
     factor = patch * vae_factor(configs)
-    # Pipelines that pack no latents ask for 8, whatever the VAE.
+    # Pipelines that do not pack latents ask for 8, whatever the VAE.
     return factor if family.patch > 1 else max(8, factor)
 
 

@@ -16,9 +16,9 @@ import click
 from storage.errors import UsageError
 from storage.settings import Settings
 
-#: Deaths in a row of every worker after which `run` gives up.
+#: Crashes in a row of every worker after which `run` gives up.
 GIVE_UP_AFTER = 4
-#: Seconds between two looks whether to stop.
+#: Seconds between two checks whether to stop.
 WORKERS_TICK_S = 0.1
 #: Lines of the workers' log that are shown when they fail.
 LOG_LINES = 6
@@ -32,8 +32,8 @@ class LocalWorkers:
     """The workers of this machine, as one process that supervises them.
 
     Attributes:
-        interrupted: Whether somebody asked for the end.
-        has_ended: Whether the process ended of itself.
+        interrupted: Whether somebody asked them to stop.
+        has_ended: Whether the process ended by itself.
     """
 
     def __init__(self, settings: Settings, options: Mapping[str, Any]) -> None:
@@ -51,7 +51,7 @@ class LocalWorkers:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Start the workers; end them with the block, or with this process.
+        """Start the workers; they end with the block, or with this process.
 
         Ctrl-C hands unfinished jobs back; a second one ends the workers at once.
 
@@ -91,25 +91,25 @@ class LocalWorkers:
             yield process
         finally:
             self.has_ended = process.poll() is not None
-            # A second request would end the workers at once, in the midst of work.
+            # A second request would end the workers at once, in the middle of work.
             if not self.interrupted and not self.has_ended:
                 process.terminate()
             process.wait()
             process.communicate()  # closes the pipes
 
     def is_over(self) -> bool:
-        """Tell whether the workers ended, or are to end."""
+        """Return whether the workers ended, or are to end."""
         has_ended = self._process is not None and self._process.poll() is not None
         return self.interrupted or has_ended
 
     def work_for(self, seconds: float) -> None:
-        """Let so much time pass, or less if they end."""
+        """Wait for so many seconds, or less if the workers end."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self.is_over():
             time.sleep(WORKERS_TICK_S)
 
     def news(self) -> str:
-        """Return what the workers' supervisor has to say to people; mostly nothing."""
+        """Return the supervisor's message for people; usually empty."""
         if self._process is None or self._process.stdout is None:
             return ""
         said = self._process.stdout.fileno()
@@ -141,9 +141,9 @@ class LocalWorkers:
 
 
 def _open_log(folder: Path) -> IO[bytes]:
-    """Open a log that no other run writes, to append to it.
+    """Open a log that no other run writes to, for appending.
 
-    It is locked as long as this run's supervisor, or one of its workers, has it open.
+    It stays locked while this run's supervisor, or one of its workers, has it open.
     """
     number = 1
     while True:
@@ -159,7 +159,7 @@ def _open_log(folder: Path) -> IO[bytes]:
 
 
 def _open_locked(path: Path) -> IO[bytes] | None:
-    """Open a file to append to it, and lock it; None where another run has it."""
+    """Open a file for appending, and lock it; None if another run has it."""
     try:
         log = path.open("ab")
     except OSError as exc:

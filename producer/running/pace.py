@@ -1,4 +1,4 @@
-"""How fast a sweep gets on, what it is waiting for, and when it may end."""
+"""How fast a sweep progresses, what it waits for, and when it may end."""
 
 import time
 from collections import deque
@@ -8,23 +8,23 @@ from producer.display.amounts import duration
 from producer.running.sweep_state import Standing
 from storage.fleet.progress import Worker
 
-#: Seconds of painting over which the rate is taken, and images at the least.
+#: Least seconds of painting, and least images, over which the rate is taken.
 PACE_WINDOW_S = 30.0
 WINDOW_IMAGES = 1.0
-#: Seconds of painting, and images in them, after which a rate says something.
+#: Seconds of painting, and images in them, after which a rate is meaningful.
 LEAST_S = 2.0
 LEAST_IMAGES = 0.2
-#: Images a second below which seconds an image say more.
+#: Images a second below which the text shows seconds per image instead.
 SLOW = 0.1
 
-#: What is told of several workers: the first of these that any of them does.
+#: The first of these phases that any worker is in is shown for all of them.
 _TELLING = (
     *("painting", "storing", "compiling", "loading", "downloading", "starting"),
     *("waiting", "backoff", "idle"),
 )
-#: Phases in which images come closer.
+#: Phases in which images make progress.
 _PAINTING = ("painting", "storing")
-#: Phases in which no image comes closer, for nobody knows how long.
+#: Phases in which no image makes progress, for an unknown time.
 _HELD_UP = ("waiting", "backoff")
 #: Phases that come once for each model.
 _LOADING = ("compiling", "loading", "downloading", "starting")
@@ -43,18 +43,18 @@ _TEXTS = {
 class Pace:
     """Images a second while workers paint, and what that means for the rest.
 
-    Time in which models are loaded is no part of the rate; what is to come of it is
-    part of the time left.
+    The rate excludes the time in which models load; the time left includes the loading
+    that is still to come.
 
     Attributes:
-        ended: Jobs that are over, and the steps of those in hand, as images. It falls
+        ended: Jobs that are over, plus the steps of jobs in hand, in images. It falls
             when steps are lost with their worker.
     """
 
     def __init__(
         self, first: Standing, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Begin with how far the sweep is now, by a clock of seconds."""
+        """Begin with how far the sweep is now; `clock` returns seconds."""
         self.ended = float(first.total - first.unmade)
         self._now, self._doing, self._reason = first, "", ""
         self._clock, self._looked = clock, clock()
@@ -71,18 +71,18 @@ class Pace:
         models: int = 1,
         others: int = 0,
     ) -> None:
-        """Take note of how far it is.
+        """Record how far the sweep is.
 
         Args:
             now: The sweep's jobs.
-            workers: What they do.
+            workers: The workers, with what they do.
             models: Models that unmade jobs need.
             others: Jobs of other sweeps that workers have in hand.
         """
         heard = [each for each in workers if not each.is_silent]
         doing = _most_telling(heard)
         self._pass_time(doing)
-        # Nobody says whose images the steps are for: each job has its share.
+        # Workers do not say which sweep their steps are for: each job has its share.
         share = now.leased / max(now.leased + others, 1)
         part = min(share * sum(each.in_hand for each in heard), now.leased)
         self._now, self._doing, self._models = now, doing, models
@@ -93,10 +93,10 @@ class Pace:
             self._seen.popleft()
 
     def text(self, *, with_reason: bool = False) -> str:
-        """Say the rate or what is waited for, the time left and the failures.
+        """Return the rate or what workers wait for, the time left and the failures.
 
         Args:
-            with_reason: Whether to say why workers wait, too.
+            with_reason: Whether to add why workers wait.
         """
         rate, now = self._rate(), self._now
         if self._doing in _HELD_UP:
@@ -124,7 +124,7 @@ class Pace:
             self._painted_s += elapsed_s
 
     def _is_enough(self, since: tuple[float, float]) -> bool:
-        """Tell whether what came after a moment is enough to take the rate from."""
+        """Return whether the time since a moment is enough to take the rate from."""
         seconds, images = (b - a for a, b in zip(since, self._seen[-1], strict=True))
         return seconds >= PACE_WINDOW_S and images >= WINDOW_IMAGES
 
@@ -134,11 +134,11 @@ class Pace:
         )
         if seconds < LEAST_S or (images < LEAST_IMAGES and seconds < PACE_WINDOW_S):
             return 0.0
-        # Steps that were lost with a worker may make it less than nothing.
+        # Steps that were lost with a worker may make it negative.
         return max(images, 0.0) / seconds
 
     def _loading_to_come(self) -> float:
-        """Return the seconds for the models that are not loaded yet, by those before.
+        """Return the seconds to load the remaining models, judged by earlier loads.
 
         Jobs are made model by model.
         """

@@ -13,14 +13,14 @@ from producer.running.pace import Pace
 from producer.running.sweep_state import Standing
 from storage.fleet.progress import Worker
 
-#: Seconds between two lines where standard error is no terminal.
+#: Seconds between two lines if standard error is no terminal.
 PROGRESS_LINE_S = 10.0
 #: Characters of a sweep's name beside a bar, which needs the room.
 BAR_NAME_WIDTH = 24
 
 
 class Show(Protocol):
-    """Shows how far a sweep is; arguments as of `producer.running.pace.Pace.look`."""
+    """Shows how far a sweep is; the arguments are those of `Pace.look`."""
 
     def __call__(self, now: Standing, workers: Sequence[Worker], **more: int) -> None:
         """Show it."""
@@ -39,7 +39,7 @@ def progress_shown(first: Standing) -> Iterator[Show]:
 
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(),  # the only one that gives way on a narrow terminal
+        BarColumn(),  # the only column that shrinks on a narrow terminal
         TextColumn("{task.fields[ended]}", table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[pace]}"),
     )
@@ -55,7 +55,7 @@ def progress_shown(first: Standing) -> Iterator[Show]:
 
         def show(now: Standing, workers: Sequence[Worker], **more: int) -> None:
             pace.look(now, workers, **more)
-            # Steps in hand move the bar, and count as no image.
+            # Steps in hand move the bar, but are not counted as images.
             progress.update(
                 task,
                 completed=pace.ended,

@@ -20,18 +20,18 @@ class Standing:
     Attributes:
         sweep: Its name.
         state: `active`, `paused` or `cancelled`.
-        reason: Why it is paused, where it paused itself.
+        reason: Why it is paused, if it paused itself.
         priority: 0, first, to 9, last.
         total: Jobs that it wants.
         pending: Jobs that wait.
         leased: Jobs in a worker's hands.
         done: Finished images.
         failed: Jobs that failed; `nightsweep find --state failed` says why.
-        quarantined: Jobs that killed their worker, again and again.
-        images_per_s: Of the last minute.
-        eta_s: Seconds until the end at that rate; None where nobody works on it.
+        quarantined: Jobs that crashed their worker again and again.
+        images_per_s: Rate over the last minute.
+        eta_s: Seconds until the end at that rate; None if nobody works on it.
         blocked: What holds unmade jobs up, and where.
-        incomplete: How far its submission came; None where all its jobs are stored.
+        incomplete: How far its submission got; None if all its jobs are stored.
     """
 
     sweep: str
@@ -51,12 +51,12 @@ class Standing:
 
     @property
     def unmade(self) -> int:
-        """Jobs that will be made yet."""
+        """Jobs that are still to be made."""
         return self.pending + self.leased
 
 
 def standing(database: Database, sweep: Sweep) -> Standing:
-    """Say how far a sweep is, and what it is by now."""
+    """Return how far a sweep is, with its present state."""
     now = sweeps.find_sweep(database, sweep.name) or sweep
     counts = sweep_counts.count_states(database, sweep)
     rate = sweep_counts.recent_rate(database, sweep)

@@ -19,14 +19,14 @@ class Captions:
 
     Attributes:
         layout: Which axis goes where.
-        words: Axis to what is shown of its labels.
+        words: Axis to how its labels are shown.
     """
 
     layout: Layout
     words: Mapping[str, Wording]
 
     def heading(self, axis: str | None, label: str) -> str:
-        """Return the heading of a row or column; none where there is no axis."""
+        """Return the heading of a row or column; empty if there is no axis."""
         if axis is None:
             return ""
         return named(axis, self.words[axis].shown.get(label, label))

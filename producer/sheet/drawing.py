@@ -12,7 +12,7 @@ from storage.store import open_image
 
 #: Pixels that no side of a sheet exceeds by much.
 LARGEST_SHEET_SIDE = 12_000
-#: Width to height that a sheet of several panels comes near to: a screen's.
+#: Ratio of width to height that a sheet of several panels approaches: a screen's.
 ASPECT = 1.5
 #: Pixels between two cells.
 PANEL_GAP = 6
@@ -21,7 +21,7 @@ _MARGIN = 32
 _PANEL_GAP = 30
 _NARROWEST = 560
 _PAPER, _INK, _GREY = "#fbfbfa", "#1c1c1e", "#6b6b70"
-#: State to the colours of the field and its word, where there is no image.
+#: State to the colours of the field and its word, if there is no image.
 _FIELDS = {
     "failed": ("#fdecea", "#b3261e"),
     "quarantined": ("#fdecea", "#b3261e"),
@@ -37,18 +37,18 @@ def draw_sheet(sheet: Sheet, *, lettering: Lettering | None = None) -> Image.Ima
 
     Args:
         sheet: What is on it.
-        lettering: Typefaces for its texts; None for those that suit them best.
+        lettering: Typefaces for its texts; None for the best ones.
     """
     return _Drawing(sheet, lettering).draw()
 
 
 def title_room_px(cell_w: int) -> int:
-    """Return how wide a panel may be for its title, though its cells are narrower."""
+    """Return to what width a title may extend a panel of narrow cells."""
     return 12 * _label_size(cell_w)
 
 
 class _Drawing:
-    """One sheet on the way: its fonts, its wrapped texts, its measures in pixels."""
+    """A sheet being drawn: its fonts, its wrapped texts, its measures in pixels."""
 
     def __init__(self, sheet: Sheet, lettering: Lettering | None = None) -> None:
         self.sheet = sheet
@@ -67,7 +67,7 @@ class _Drawing:
         rows, cols = len(sheet.row_labels), len(sheet.col_labels)
         titles = [self.lettering.legible(panel.title) for panel in sheet.panels]
         title_w = math.ceil(max(map(self.panel_font.getlength, titles)))
-        # Narrow cells leave room for titles that can be read.
+        # A panel of narrow cells still has room for a readable title.
         self.panel_w = max(
             cols * (self.cell_w + PANEL_GAP) - PANEL_GAP,
             min(title_w, title_room_px(self.cell_w)),
@@ -76,7 +76,7 @@ class _Drawing:
             font.getlength(self.lettering.legible(each)) for each in sheet.row_labels
         )
         self.left = min(math.ceil(longest), max(round(1.5 * self.cell_w), 200))
-        # Two headings side by side or below each other never look like one.
+        # Two neighbouring headings must never look like one.
         apart = round(font.size * 0.6) - PANEL_GAP
         most_lines = (self.cell_h - apart) // _line(font)
         self.row_texts = [
@@ -115,7 +115,7 @@ class _Drawing:
         return is_over, shape + 1.5 * empty + self._raggedness(across)
 
     def _raggedness(self, across: int) -> float:
-        """Say how badly runs of panels are broken: not, into equal parts, anyhow."""
+        """Rate how badly runs of panels are broken: not at all, evenly, or unevenly."""
         if across % self.sheet.run == 0:
             return 0
         return 0.7 if self.sheet.run % across == 0 else 1.5
@@ -126,7 +126,7 @@ class _Drawing:
     def _measure_head(self) -> None:
         width = max(self.body_w, _NARROWEST)
         self.width = width + 2 * _MARGIN
-        # Both are to be read where a large sheet is seen as a whole.
+        # Both must be readable when a large sheet is viewed as a whole.
         size = round(min(max(width / 50, 1.7 * self.label_font.size), 72))
         self.title_font = self.lettering.font(size)
         self.notes_font = self.lettering.font(round(size * 0.58))
@@ -160,7 +160,7 @@ class _Drawing:
         self._write(title, (x, y), self.panel_font)
         y += self.title_h
         for number, text in enumerate(self.col_texts):
-            # The lines end above the images, however many they are.
+            # Every heading ends right above the images, however many lines it has.
             missing = self.cols_h - _height([text], self.label_font)
             at = (x + number * (self.cell_w + PANEL_GAP), y + missing)
             self._write(text, at, self.label_font, ink=_GREY)

@@ -11,7 +11,7 @@ from producer.sheet.pages import Pages
 from storage.errors import ImageStoreError, UsageError
 from storage.host.atomic_writes import replacing
 
-#: Suffix to Pillow's format and options of a file.
+#: Suffix of a file to Pillow's format and options.
 FORMATS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     ".png": ("PNG", {}),
     ".jpg": ("JPEG", {"quality": 92, "subsampling": 0}),
@@ -38,12 +38,12 @@ def check_file(file: Path) -> None:
 
 
 def save_pages(pages: Pages, file: Path, *, lettering: Lettering) -> list[Path]:
-    """Draw and write each page; several are numbered, sheet-1.png.
+    """Draw and write each page; several get numbers, such as sheet-1.png.
 
     Args:
         pages: What to draw.
-        file: Where to, with one of the suffixes of `FORMATS`.
-        lettering: Typefaces of their texts.
+        file: Where to write, with one of the suffixes of `FORMATS`.
+        lettering: Typefaces of the pages' texts.
 
     Raises:
         ImageStoreError: A file cannot be written.

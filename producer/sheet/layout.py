@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from storage.errors import UsageError
 
-#: Axes in the order in which they are chosen for the columns, and, from the other
-#: end, for the rows; axes of other names stand where "" does.
+#: Axes in the order in which they are chosen for the columns, and for the rows; ""
+#: stands for axes of other names.
 COLUMNS_FIRST = ("steps", "guidance", "seed", "", "scheduler", "prompt")
 ROWS_FIRST = ("scheduler", "prompt", "", "guidance", "seed", "steps")
 #: Values beyond which a single varying axis makes panels instead of one line.
@@ -27,8 +27,8 @@ class Layout:
     Attributes:
         rows: Axis down the left, or None.
         cols: Axis along the top, or None.
-        panels: Axes of which each combination has a panel of its own.
-        labels: What is shown of these axes.
+        panels: Axes whose combinations each have a panel of their own.
+        labels: The labels of these axes that are shown.
         fixed: Other axes with their only value.
     """
 
@@ -42,7 +42,7 @@ class Layout:
 def choose_axes(
     labels: Labels, *, rows: str | None = None, cols: str | None = None
 ) -> Layout:
-    """Choose what goes where; what varies beyond rows and columns makes panels.
+    """Choose what goes where; further axes that vary make panels.
 
     Args:
         labels: The axes, narrowed to what is to be shown.
@@ -50,7 +50,7 @@ def choose_axes(
         cols: Axis for the columns; None for the best one left.
 
     Raises:
-        UsageError: An axis is unknown, or is to be both.
+        UsageError: An axis is unknown, or is given for both.
     """
     for option, name in (("--rows", rows), ("--cols", cols)):
         if name is not None:
@@ -76,7 +76,7 @@ def choose_axes(
 def narrow(labels: Labels, fixes: Iterable[str]) -> dict[str, Sequence[str]]:
     """Keep what `--fix` names: `steps=20`, or part of a label, `prompt=fox`.
 
-    Several of one axis keep all of them.
+    Several values of one axis are all kept.
 
     Raises:
         UsageError: A text is not of this form, or its axis or value is unknown.
@@ -105,9 +105,9 @@ def add_parts(labels: Labels, cells: Iterable[Labelled]) -> dict[str, Sequence[s
 
 
 def pick_parts(labels: Labels, asked: Iterable[str]) -> dict[str, Sequence[str]]:
-    """Keep an axis, or its parts where one of them is asked for.
+    """Keep an axis, or its parts if one of them is asked for.
 
-    `prompt.1` and `prompt.2` say together what `prompt` says.
+    `prompt.1` and `prompt.2` together say what `prompt` says.
     """
     split = {whole_of(name, labels) for name in asked}
 
@@ -119,7 +119,7 @@ def pick_parts(labels: Labels, asked: Iterable[str]) -> dict[str, Sequence[str]]
 
 
 def is_part(name: str) -> bool:
-    """Tell whether an axis is a part of a prompt; other names have no dots."""
+    """Return whether an axis is a part of a prompt; other names have no dots."""
     return "." in name
 
 
@@ -133,7 +133,7 @@ def check_axis(name: str, labels: Labels, *, option: str) -> None:
     """Refuse an axis that the sweep does not have.
 
     Raises:
-        UsageError: With the nearest name.
+        UsageError: It does not; the message names the nearest one.
     """
     if name in labels:
         return

@@ -18,14 +18,14 @@ from producer.sheet.typefaces import Typeface, find_typefaces
 #: What stands between two texts on one line.
 SEPARATOR = "  ·  "
 
-# A word, with the ellipsis before or behind it.
+# A word, with the ellipsis before or after it.
 _WORD = re.compile(r"(?:… )?\S+(?: …(?!\S))?")
 # Unicode categories of marks without a width of their own.
 _MARKS = frozenset({"Mn", "Me", "Cf"})
 
 
 class Measured(Protocol):
-    """What knows how long a text is in it."""
+    """A font that can measure texts."""
 
     def getlength(self, text: str) -> float:
         """Return the pixels that a text takes."""
@@ -42,7 +42,7 @@ class Lettering:
         return Font(self, size_px)
 
     def legible(self, text: str) -> str:
-        """Return a text in letters that are there: é may become e, 猫 become ?."""
+        """Return a text in available letters: é may become e, and 猫 may become ?."""
         spelt = (self._spell(each) for each in " ".join(text.split()))
         return "".join("?" if each is None else each for each in spelt)
 
@@ -55,7 +55,7 @@ class Lettering:
         return next((face for face in self.faces if face.has(letter)), None)
 
     def _spell(self, letter: str) -> str | None:
-        # What joins or colours emoji would break the text into more typefaces.
+        # Characters that join or colour emoji would split the text into more typefaces.
         if unicodedata.category(letter) == "Cf" or "\ufe00" <= letter <= "\ufe0f":
             return ""
         if self.face_of(letter):
@@ -84,7 +84,7 @@ class Font:
     def write(
         self, image: Image.Image, at: tuple[float, float], text: str, *, ink: str
     ) -> None:
-        """Write a legible text; `at` is its left end and the height of its letters."""
+        """Write a legible text; `at` is its left end and the top of its letters."""
         x, base = at[0], at[1] + self.main.getmetrics()[0]
         for run, font, scale in self._runs(text):
             if scale == 1:
@@ -95,7 +95,7 @@ class Font:
             x += font.getlength(run) * scale
 
     def _runs(self, text: str) -> Iterator[tuple[str, FreeTypeFont, float]]:
-        """Split a text by typeface; the last is by how much it is to be scaled."""
+        """Yield the runs of a text by typeface, each with its font and its scale."""
         for face, letters in groupby(text, key=self._face_of):
             font = face.font(self.size)
             yield "".join(letters), font, self.size / font.size
@@ -105,9 +105,9 @@ class Font:
 
 
 def choose_lettering(texts: Iterable[str]) -> Lettering:
-    """Choose Pillow's own typeface where it has every letter, else those of the system.
+    """Choose Pillow's own typeface if it has every letter, else those of the system.
 
-    One typeface that lacks least comes first; others are for what it lacks.
+    The one that lacks least comes first; the others are for what it lacks.
     """
     letters = set("".join(texts))
     own = Typeface(None)
@@ -123,7 +123,7 @@ def choose_lettering(texts: Iterable[str]) -> Lettering:
 
 
 def find_illegible(texts: Iterable[str], lettering: Lettering) -> list[str]:
-    """Return those texts of a sheet that its typefaces cannot write."""
+    """Return the texts of a sheet that its typefaces cannot write."""
     parts = (part for text in texts for part in text.split(SEPARATOR))
     return [text for text in dict.fromkeys(parts) if lettering.lacks(text)]
 
@@ -133,8 +133,8 @@ def wrap(text: str, font: Measured, *, width_px: float, most_lines: int) -> list
 
     Args:
         text: One paragraph.
-        font: What it is set in.
-        width_px: Of a line.
+        font: The font that it is set in.
+        width_px: Width of a line.
         most_lines: 1 or more.
     """
     lines: list[str] = []
@@ -158,7 +158,7 @@ def _split_long_words(text: str, font: Measured, width_px: float) -> Iterator[st
     for word in _WORD.findall(text):
         rest = word
         while (end := _count_fitting(rest, font, width_px)) < len(rest):
-            # `dpmpp_2m_karras` breaks behind an underscore, where there is one.
+            # `dpmpp_2m_karras` breaks after an underscore, if there is one.
             end = max(rest.rfind(mark, 0, end) + 1 for mark in "_-/.,=") or end
             yield rest[:end]
             rest = rest[end:]
@@ -188,11 +188,11 @@ def _paste_bitmap(
     """Write in a typeface of coloured bitmaps, which has one size only.
 
     Args:
-        image: Where to.
+        image: Where to write.
         at: Left end of the base line.
         text: What to write.
         font: The typeface.
-        scale: From its size to what is wanted.
+        scale: Factor from its size to the wanted size.
     """
     ascent, descent = font.getmetrics()
     tile = Image.new("RGBA", (round(font.getlength(text)), ascent + descent))

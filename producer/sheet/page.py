@@ -29,8 +29,8 @@ class Sheet:
     Attributes:
         title: The first line.
         notes: The line below it: what all images have in common.
-        row_labels: One for each row of each panel; one empty text for none.
-        col_labels: One for each column of each panel; one empty text for none.
+        row_labels: One for each row of each panel; a single empty text for none.
+        col_labels: One for each column of each panel; a single empty text for none.
         panels: In the order of reading.
         cell_px: Width and height of each image.
         run: Panels in a row that belong together: they stay on one line if they can.
@@ -46,6 +46,6 @@ class Sheet:
 
     @property
     def texts(self) -> Iterator[str]:
-        """Every text on it."""
+        """Every text on the page."""
         titles = (panel.title for panel in self.panels)
         return chain((self.title, self.notes), self.row_labels, self.col_labels, titles)

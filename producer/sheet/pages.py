@@ -23,22 +23,22 @@ LARGEST_AREA = 40_000_000
 
 # Pixels of a panel's width below which its title and headings take more lines.
 _NARROW = 300
-# What labels, titles and margins take of a side, at the most.
+# Pixels of a side that labels, titles and margins take at most.
 _ALLOWANCE = 1_200
 
-#: Where the cells of a panel come from: labels of the panel axes, row and column.
+#: Where a cell is: its labels of the panel axes, of the row and of the column.
 Place = tuple[tuple[str, ...], str, str]
 
 
 @dataclass(slots=True)
 class Pages:
-    """A contact sheet: its pages, and how its cells stand.
+    """A contact sheet: its pages, and the counts of its images.
 
     Attributes:
         sheets: One for each page.
         states: State to the count of images shown.
-        hidden: Images for whose place another one is shown, or that have no place.
-        unbegun: Images of panels and rows left out, of which nothing is made yet.
+        hidden: Images whose place shows another one, or that have no place.
+        unbegun: Images in the panels and rows left out as nothing of them is made yet.
     """
 
     sheets: list[Sheet]
@@ -48,7 +48,7 @@ class Pages:
 
     @property
     def texts(self) -> Iterator[str]:
-        """Every text on them."""
+        """Every text on the pages."""
         return itertools.chain.from_iterable(sheet.texts for sheet in self.sheets)
 
 
@@ -59,7 +59,7 @@ def make_pages(
     *,
     cell: int | None = None,
 ) -> Pages:
-    """Put images in their places, on as few pages as they fit.
+    """Put images in their places, on as few pages as possible.
 
     What fits on one page is shown whole. Several pages leave out panels and rows of
     which nothing is made yet, unless nothing is made at all.
@@ -74,7 +74,7 @@ def make_pages(
         UsageError: There would be too many pages.
     """
     placed: dict[Place, Picture] = {}
-    # Labels of an image that stands for several cells may name a cell of another.
+    # An image for several cells may also name another image's cell: it comes later.
     for places, picture in sorted(
         ((list(_places_of(picture, layout)), picture) for picture in pictures),
         key=lambda pair: len(pair[0]),
@@ -114,7 +114,7 @@ def choose_cell_px(
 
     Args:
         pictures: What the cells hold.
-        count: Cells.
+        count: Number of cells.
         side: Pixels of the longer side; None to choose it.
     """
     width = max(picture.facts["width"] for picture in pictures)
@@ -178,7 +178,7 @@ def _run_of(panels: Sequence[tuple[str, ...]]) -> int:
 
 
 def _split(values: Sequence[Any], most: int, *, run: int = 1) -> list[Sequence[Any]]:
-    """Split into as few parts as it takes, about equally long, in multiples of run."""
+    """Split into as few parts as possible, about equally long, in multiples of run."""
     most = max(most // run, 1)
     runs = math.ceil(len(values) / run)
     parts = math.ceil(runs / most)
@@ -228,7 +228,7 @@ class _Composer:
 
 
 def _places_of(picture: Picture, layout: Layout) -> Iterator[Place]:
-    """Yield the places of an image: several where it stands for several labels."""
+    """Yield the places of an image: several if it stands for several labels."""
     panels = [_labels_of(picture, axis, layout) for axis in layout.panels]
     rows, cols = (
         _labels_of(picture, axis, layout) if axis else [""]
@@ -238,9 +238,9 @@ def _places_of(picture: Picture, layout: Layout) -> Iterator[Place]:
 
 
 def _labels_of(picture: Picture, axis: str, layout: Layout) -> Sequence[str]:
-    """Return an image's labels on an axis: all where it has no effect on the image.
+    """Return an image's labels on an axis: all if the axis does not affect the image.
 
-    A part of a prompt that an image does not have is no such axis.
+    Empty for a part of a prompt that the image does not have.
     """
     shown = layout.labels[axis]
     if axis in picture.cell:

@@ -7,9 +7,9 @@ from typing import Any
 
 from producer.sheet.layout import Labelled
 
-#: What stands for the state of an image that was made, and whose file is gone.
+#: Stands for the state of an image that was made but whose file is gone.
 FILE_MISSING = "file missing"
-#: Parameters that a picture knows, for what the images of a page share.
+#: Parameters that a picture knows, to note what the images of a page share.
 FACTS = (
     *("model", "width", "height", "scheduler", "steps", "guidance", "seed"),
     *("prompt", "negative_prompt"),
@@ -22,7 +22,7 @@ class Picture:
 
     Attributes:
         cell: Its labels on each axis.
-        state: Of the job, or `FILE_MISSING`.
+        state: State of the job, or `FILE_MISSING`.
         path: Absolute path of the file, or None.
         facts: `FACTS` by name; those that a page's images share are noted on it.
     """

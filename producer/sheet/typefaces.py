@@ -14,12 +14,12 @@ from PIL.ImageFont import FreeTypeFont
 
 #: What Pillow's own typeface has beyond ASCII.
 BUILTIN_EXTRAS = frozenset("…·“”")
-#: Typefaces to look for first where a text has other letters.
+#: Typefaces to look for first if a text has other letters.
 SYSTEM_TYPEFACES = (
     *("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf"),
     *("Arial Unicode.ttf", "arial.ttf", "LiberationSans-Regular.ttf"),
 )
-#: Where typefaces are on Linux and macOS; fontconfig knows more, where it is.
+#: Where typefaces are on Linux and macOS; fontconfig, if installed, knows more.
 TYPEFACE_FOLDERS = (
     *("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts"),
     *("/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts"),
@@ -31,26 +31,26 @@ _STYLES = re.compile(
 )
 # A letter that no typeface has.
 _NO_LETTER = "\U0010fffd"
-# Sizes in which typefaces are looked at: any, or the one of coloured bitmaps.
+# Sizes to try a typeface in: any one, or the only one of coloured bitmaps.
 _SIZES_PX = (16, 109, 136, 160, 128, 96, 64, 32)
-# Seconds after which fontconfig is given up: it may build its cache first.
+# Seconds to wait for fontconfig, which may build its cache first.
 _PATIENCE_S = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Typeface:
-    """A typeface by its file, or Pillow's own where that is None.
+    """A typeface by its file, or Pillow's own if that is None.
 
     Attributes:
         file: Path, or a name that Pillow finds.
-        index: Which one of a collection.
+        index: Which typeface of a collection.
     """
 
     file: str | None
     index: int = 0
 
     def font(self, size_px: int) -> FreeTypeFont:
-        """Return the typeface in one size, or in its only one."""
+        """Return the typeface in a size, or in its only size."""
         if self.file:
             return _load(self.file, self.index, size_px) or self._only()
         font = ImageFont.load_default(size_px)
@@ -63,7 +63,7 @@ class Typeface:
         return self.file is None or _any_size(self.file, self.index) is not None
 
     def has(self, letter: str) -> bool:
-        """Tell whether it has a glyph for a letter."""
+        """Return whether it has a glyph for a letter."""
         if self.file is None:
             return " " <= letter <= "~" or letter in BUILTIN_EXTRAS
         return _has_glyph(self.file, self.index, letter)
@@ -77,7 +77,7 @@ class Typeface:
 
 
 def find_typefaces(letters: Set[str]) -> list[Typeface]:
-    """Return few typefaces of the system that have as many of the letters as can be."""
+    """Return a few system typefaces that have as many of the letters as possible."""
     fontconfig = shutil.which("fc-list")
     found = _ask(fontconfig, letters) if fontconfig else _look(letters)
     having = {face: known for face, known in found if known and face.is_there}
@@ -99,7 +99,7 @@ def _rank(face: Typeface, known: Set[str]) -> tuple[bool, bool, int, str]:
 
 
 def _ask(fontconfig: str, letters: Set[str]) -> Iterator[tuple[Typeface, Set[str]]]:
-    """Ask fontconfig for each typeface and those of the letters that it has."""
+    """Ask fontconfig for each typeface and which of the letters it has."""
     words = [fontconfig, "-f", "%{file}\\t%{index}\\t%{charset}\\n"]
     try:
         said = subprocess.run(  # noqa: S603 - words of our own
@@ -126,7 +126,7 @@ def _among(charset: str, letters: Set[str]) -> Set[str]:
 
 
 def _look(letters: Set[str]) -> Iterator[tuple[Typeface, Set[str]]]:
-    """Look into the folders of typefaces, where there is no fontconfig."""
+    """Search the folders of typefaces, if there is no fontconfig."""
     for folder in TYPEFACE_FOLDERS:
         for path in sorted(Path(folder).expanduser().rglob("*")):
             if path.suffix.lower() in _SUFFIXES:
@@ -151,7 +151,7 @@ def _any_size(file: str, index: int) -> FreeTypeFont | None:
 
 @functools.cache
 def _has_glyph(file: str, index: int, letter: str) -> bool:
-    """Compare a letter with what the typeface draws for one that nobody has."""
+    """Compare a letter with what the typeface draws for one that no typeface has."""
     font = _any_size(file, index)
     if font is None or letter.isspace():
         return font is not None

@@ -1,19 +1,19 @@
-"""How long labels are told apart: common words once, and those that differ."""
+"""How long labels are shortened: common words once, then the words that differ."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-#: Letters from which on a label is too long to stand at each panel.
+#: Letters beyond which a label is too long to repeat at each panel.
 LONG = 40
-#: What stands for words that are said elsewhere.
+#: Stands for words that are shown elsewhere.
 GAP = "…"
 
-# Words in a row that are left out between words that differ; fewer are kept, since a
-# text reads better with them.
+# Common words in a row that are left out between words that differ; fewer are kept,
+# since a text reads better with them.
 _RUN = 4
-# Runs beyond which what is left is taken as a whole.
+# Runs after which the rest is taken as a whole.
 _MOST_RUNS = 50
-# Letters of a label that are shown in any case.
+# Letters of a label that are always shown.
 _SEEN = 80
 
 _Words = tuple[str, ...]
@@ -36,7 +36,7 @@ class Wording:
 def told_apart(labels: Sequence[str]) -> Wording:
     """Shorten long labels to what tells them apart.
 
-    Labels whose beginnings are alike for long are numbered: their ends may be cut.
+    Labels with long common beginnings are numbered, since their ends may be cut.
 
     Args:
         labels: Different texts, in the order of display.
@@ -57,11 +57,11 @@ def _split(texts: Sequence[_Words], *, runs: int = _MOST_RUNS) -> list[_Words]:
     """Split texts at what they share.
 
     Args:
-        texts: Each by its words.
-        runs: Runs of words to look for at the most, beside beginning and end.
+        texts: The words of each.
+        runs: Most runs of words to look for, besides beginning and end.
 
     Returns:
-        The common words, with a `GAP` for what differs; then of each text the words
+        The common words, with a `GAP` for what differs; then for each text the words
         that differ, with a `GAP` for what is common.
     """
     start = _count_equal(texts)
@@ -76,7 +76,7 @@ def _split(texts: Sequence[_Words], *, runs: int = _MOST_RUNS) -> list[_Words]:
 
 
 def _split_inside(texts: Sequence[_Words], *, runs: int) -> list[_Words]:
-    """Split texts that neither begin nor end alike at a run of words that all have."""
+    """Split texts that neither begin nor end alike at a run that all of them have."""
     if not any(texts):
         return [(), *texts]
     run = _find_run(texts) if runs else ()
@@ -94,7 +94,7 @@ def _split_inside(texts: Sequence[_Words], *, runs: int) -> list[_Words]:
 
 
 def _find_run(texts: Sequence[_Words]) -> _Words:
-    """Return the first run of words, as long as it goes, that all texts have."""
+    """Return the first run of words that all texts have, at its full length."""
     shared = set.intersection(*(set(_runs(text)) for text in texts))
     run = next((each for each in _runs(texts[0]) if each in shared), ())
     if not run:
@@ -108,7 +108,7 @@ def _runs(text: _Words) -> Iterable[_Words]:
 
 
 def _place(text: _Words, run: _Words) -> int:
-    """Return where a run that the text has begins."""
+    """Return where a run begins in a text that has it."""
     starts = range(len(text) - len(run) + 1)
     return next(at for at in starts if text[at : at + len(run)] == run)
 

@@ -1,4 +1,4 @@
-"""The sweep file: YAML to a spec in which every value is known to be good.
+"""The sweep file: from YAML to a spec in which every value is valid.
 
-Imports `storage`; no other room of `producer`.
+Imports `storage`, and no other package of `producer`.
 """

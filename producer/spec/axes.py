@@ -45,11 +45,11 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class RangeValues(Collection[Value]):
-    """The values of one range of whole numbers, each made when it is asked for.
+    """The values of one range of whole numbers, each made on demand.
 
     Attributes:
-        name: The parameter that they set.
-        numbers: All of them; there may be millions.
+        name: The parameter that the values set.
+        numbers: All numbers of the range; there may be millions.
         place: Where the range was written.
     """
 
@@ -58,15 +58,15 @@ class RangeValues(Collection[Value]):
     place: Place
 
     def __len__(self) -> int:
-        """Count them."""
+        """Count the values."""
         return len(self.numbers)
 
     def __iter__(self) -> Iterator[Value]:
-        """Make them one at a time."""
+        """Make the values one at a time."""
         return (Value({self.name: number}, self.place) for number in self.numbers)
 
     def __contains__(self, value: object) -> bool:
-        """Say whether an equal value is among them."""
+        """Return whether the range has an equal value."""
         return any(value == each for each in self)
 
 
@@ -76,7 +76,7 @@ class Axis:
 
     Attributes:
         name: A parameter, or any name where all values are bundles.
-        parameters: All that any of the values sets.
+        parameters: All parameters that any of the values sets.
         values: At least one.
         labelled: The values that have a label, by label.
         place: Where it was written.
@@ -94,10 +94,10 @@ class Count:
     """A count of values as they are read; too many are refused.
 
     Attributes:
-        what: What they are values of, for the message.
-        most: How many there may be.
+        what: What the values belong to, for the message.
+        most: How many values there may be.
         is_of_jobs: Whether each makes jobs, so that `limits.max_jobs` decides.
-        values: How many there were so far.
+        values: How many were read so far.
     """
 
     what: str
@@ -111,7 +111,7 @@ class Count:
         return self.values > self.most
 
     def add(self, values: int) -> None:
-        """Count more of them.
+        """Count more values.
 
         Raises:
             UsageError: There are too many.
@@ -150,14 +150,14 @@ class ValueReader:
         """Read all values of the axis `name`; wrong ones become problems.
 
         Args:
-            name: As written. What another program calls a parameter is told, and read
-                all the same.
+            name: As written. Another program's name for a parameter is reported, but
+                read all the same.
             node: Its values.
             others: All axes.
 
         Raises:
-            UsageError: The axis has no values or too many, or its name can hold
-                bundles only.
+            UsageError: The axis has no values or too many, or its name allows bundles
+                only.
         """
         entries = items(node)
         if not entries:
@@ -316,5 +316,5 @@ def _unset(parameter: str) -> Unset:
 
 
 def is_set(value: object) -> bool:
-    """Say whether a value stands for several schedulers, such as `all`."""
+    """Return whether a value stands for several schedulers, such as `all`."""
     return isinstance(value, SchedulerChoice) and value.is_set

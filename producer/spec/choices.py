@@ -66,7 +66,7 @@ def read_scheduler(node: Node, problems: Problems) -> SchedulerChoice:
 
 
 def choose_scheduler(name: str) -> SchedulerChoice:
-    """Return what a name stands for, or a word for several schedulers.
+    """Return the choice for a name, or for a word that means several schedulers.
 
     Raises:
         UsageError: The catalogue has no such name.
@@ -85,7 +85,7 @@ def optional_text(entry: Mapping[str, Node], key: str) -> str | None:
     """Return the text under `key`, or None where there is no such key.
 
     Raises:
-        UsageError: It is no text.
+        UsageError: It is not a text.
     """
     return text_of(entry[key], what=key).strip() if key in entry else None
 

@@ -1,7 +1,7 @@
 """YAML text to nodes, within limits that no real sweep reaches.
 
 An alias stands for all nodes of its anchor. A few hundred bytes of aliases of aliases
-stand for millions of nodes, so they are counted while the text is read.
+stand for millions of nodes, so nodes are counted while the text is read.
 """
 
 from typing import NamedTuple, NoReturn, cast
@@ -13,7 +13,7 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 #: Levels of lists and mappings inside each other; the deepest value of a sweep file,
 #: an option of a scheduler, is on the seventh.
 MOST_LEVELS = 20
-#: Nodes that all aliases of a file together may stand for.
+#: The most nodes that all aliases of a file together may stand for.
 MOST_REPEATED = 100_000
 
 
@@ -100,6 +100,6 @@ class LimitedLoader(yaml.SafeLoader):
 
 
 def _refuse(problem: str, event: yaml.Event) -> NoReturn:
-    # Of the Python loader, not of libyaml's.
+    # The mark is from the Python loader, not from libyaml's.
     mark = cast("yaml.Mark", event.start_mark)
     raise LimitError(problem=problem, problem_mark=mark)

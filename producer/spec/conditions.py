@@ -71,7 +71,7 @@ class _Section:
         """Read one entry.
 
         Raises:
-            UsageError: It names nothing, or all entries so far name too much.
+            UsageError: It names nothing, or all entries so far name too many values.
         """
         conditions = []
         problems = self._reader.problems

@@ -1,4 +1,4 @@
-"""Entries of mappings and lists; keys that nothing knows, with what is written here."""
+"""Entries of mappings and lists; unknown keys, and what to write instead."""
 
 from collections.abc import Collection, Mapping
 
@@ -21,18 +21,18 @@ def fields(
 ) -> dict[str, Node]:
     """Return a mapping's entries; unknown keys become problems and are left out.
 
-    What another program calls otherwise is read under its name here, so that mistakes
-    in it are told as well.
+    A key in another program's words is read under its name here, so that mistakes in
+    its value are reported as well.
 
     Args:
         node: A mapping.
         problems: Where unknown keys are noted.
         what: How messages call the mapping.
         known: The keys it may have; None for any.
-        with_nulls: Whether an entry may be `null`; else it is as if it were not there.
+        with_nulls: Whether an entry may be `null`; else such an entry is left out.
 
     Raises:
-        UsageError: `node` is no mapping.
+        UsageError: `node` is not a mapping.
     """
     if not isinstance(node, MappingNode):
         kind = "list" if isinstance(node, SequenceNode) else "single value"
@@ -55,7 +55,7 @@ def fields(
 
 
 def list_meant(node: Node | None, known: Collection[str]) -> set[str]:
-    """Return the known keys that the unknown ones of a mapping are taken for."""
+    """Return the known keys that a mapping's unknown keys are taken for."""
     if not isinstance(node, MappingNode):
         return set()
     unknown = [key.value for key, _ in node.value if key.value not in known]
@@ -68,7 +68,7 @@ def items(node: Node) -> list[Node]:
 
 
 def way_out_of_double(name: str, others: Mapping[str, Node], here: str) -> str:
-    """Return what to do with a key whose name here is another key of its mapping."""
+    """Return what to do with a key whose name here is also a key of its mapping."""
     pair = (others[name], others[here])
     if here != "scheduler":
         return (

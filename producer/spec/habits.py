@@ -1,7 +1,7 @@
-"""Words of other programs, and what is written here instead.
+"""Words of other programs, and what to write here instead.
 
-A key that nothing here knows is often right elsewhere: in A1111, ComfyUI, diffusers,
-W&B or Hydra. Its message says how the same is written here.
+A key that is unknown here is often right elsewhere: in A1111, ComfyUI, diffusers, W&B
+or Hydra. Its message says what to write instead.
 """
 
 from collections.abc import Collection, Mapping
@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from producer.spec.parameters import PARAMETERS
 from producer.spec.problems import closest, nearest
 
-#: Words of others for keys of a sweep file.
+#: Other programs' words for keys of a sweep file.
 ELSEWHERE: Mapping[str, str] = {
     **dict.fromkeys(("parameters", "params", "matrix", "grid", "variables"), "axes"),
     **dict.fromkeys(("search_space", "sweep", "sweeper"), "axes"),
@@ -39,7 +39,7 @@ ELSEWHERE: Mapping[str, str] = {
     ),
     "rng": "generator",
 }
-#: What else differs where a word of others has another name here.
+#: What else differs for a key that other programs call by another word.
 NOTES: Mapping[str, str] = {
     "clip_skip": ", and A1111's 2 is `clip_skip: 1`",
 }
@@ -50,15 +50,15 @@ _SIZE = (
 _SEVERAL = "a seed makes one image; write `seed: {start: 0, count: 4}` under `axes`"
 _GRID = "a sweep makes every combination of its axes; leave it out"
 _MERGED = (
-    "nothing is loaded beside the model; merge it into a model, and name the folder of "
-    "that as `model`"
+    "nothing is loaded besides the model; merge it into a model, and name that model's "
+    "folder as `model`"
 )
 _FROM_TEXT = "images are made from text alone; leave it out"
 _IN_NAME = "it belongs to the scheduler's name, such as `DPM++ 2M Karras`"
 _IN_PROMPT = "write {cat|dog} in the prompt for one prompt each"
 _OF_SCHEDULER = "write it as an option: {class: euler, options: {name: value}}"
 _NOT_HERE = "nothing here does that; leave it out"
-#: What there is no key for, and what to do.
+#: Words that have no key here, and what to do instead.
 ADVICE: Mapping[str, str] = {
     **dict.fromkeys(("size", "resolution", "image_size", "dimensions"), _SIZE),
     **dict.fromkeys(("height_x_width", "width_x_height", "aspect_ratio"), _SIZE),
@@ -80,7 +80,7 @@ ADVICE: Mapping[str, str] = {
     **dict.fromkeys(("scheduler_options", "scheduler_config"), _OF_SCHEDULER),
     **dict.fromkeys(("style", "styles"), "write its words in the prompt"),
     "model_hash": "a model is hashed when it is read; leave it out",
-    **dict.fromkeys(("notes", "description", "comment"), "write it behind a #"),
+    **dict.fromkeys(("notes", "description", "comment"), "write it after a #"),
     "defaults": "no other file is read; write its values under `base`",
 }
 
@@ -89,7 +89,7 @@ def way_out_of_key(name: str, known: Collection[str]) -> str:
     """Return what to write instead of a key that is not among the known ones."""
     plain = _plain(name)
     if plain.isdecimal():
-        return "several values stand in brackets, such as [8, 12, 20]"
+        return "several values go in brackets, such as [8, 12, 20]"
     if plain in ADVICE and plain not in known:
         return ADVICE[plain]
     here = ELSEWHERE.get(plain, plain)
@@ -113,5 +113,5 @@ def meant(name: str, known: Collection[str]) -> str | None:
 
 
 def _plain(name: str) -> str:
-    """Bring a key to the form of the tables; of `hydra.sweeper.params`, its end."""
+    """Return a key as the tables spell it; of `hydra.sweeper.params`, its end."""
     return name.rpartition(".")[2].strip().lower().replace("-", "_").replace(" ", "_")

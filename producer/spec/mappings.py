@@ -1,4 +1,4 @@
-"""Mappings as other programs write values, and how the same is written here."""
+"""Mappings as other programs write values, and how to write them here."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from producer.spec.problems import shown
 from storage.catalogue.scheduler_names import resolve, translate
 from storage.errors import UsageError
 
-#: Words of others for the keys of a range; None for those that say nothing here.
+#: Other programs' words for the keys of a range; None for words without a meaning.
 _RANGE_WORDS: Mapping[str, str | None] = {
     **dict.fromkeys(("min", "low", "lo", "from", "first", "begin"), "start"),
     **dict.fromkeys(("max", "high", "hi", "to", "last", "end"), "stop"),
@@ -26,11 +26,11 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?")
 
 
 def refuse_foreign(parameter: str, node: MappingNode) -> None:
-    """Refuse a mapping of another program's words with how it is written here.
+    """Refuse a mapping in another program's words, and say how to write it here.
 
     Raises:
-        UsageError: It is one: W&B's `{values: [...]}` or `{min, max}`, ComfyUI's pair
-            of a sampler and a schedule, a range with both its stop and its count.
+        UsageError: It is W&B's `{values: [...]}` or `{min, max}`, ComfyUI's pair of a
+            sampler and a schedule, or a range with both its stop and its count.
     """
     entry = {str(key.value): child for key, child in node.value}
     for word in ("values", "value"):
@@ -51,7 +51,7 @@ def refuse_foreign(parameter: str, node: MappingNode) -> None:
 
 
 def is_workflow(root: MappingNode) -> bool:
-    """Say whether a file is a workflow of ComfyUI, as it saves or as its API takes."""
+    """Return whether a file is a ComfyUI workflow, as saved or as its API takes it."""
     keys = {str(key.value) for key, _ in root.value}
     nodes = [node for _, node in root.value if isinstance(node, MappingNode)]
     words = {str(key.value) for node in nodes for key, _ in node.value}
@@ -59,7 +59,7 @@ def is_workflow(root: MappingNode) -> bool:
 
 
 def as_one_name(sampler: str, schedule: str) -> str:
-    """Say how a sampler and a schedule of another program are written here."""
+    """Return how to write a sampler and a schedule of another program here."""
     name = f"{sampler.removesuffix('_gpu')}_{schedule}"
     try:
         return f"write both as one, {resolve(name).name or name}"

@@ -1,11 +1,11 @@
-"""Numbers and ranges as other programs write them, and how they are written here."""
+"""Numbers and ranges as other programs write them, and how to write them here."""
 
 import math
 import re
 from collections.abc import Iterable
 from decimal import Decimal
 
-#: Values that a way out spells; more are only counted.
+#: The most values that a way out lists; more are only counted.
 _MOST_SPELT = 12
 _DEFAULT = "leave it out for the default"
 _RANGE = "write a range under `axes`, {start: 3, stop: 9, step: 2}"
@@ -36,7 +36,7 @@ _LIST = re.compile(rf"{_SIGNED}(?:(?:\s*[,;]\s*|\s+){_SIGNED})+")
 
 
 def way_out_of_number(name: str, text: str, *, is_whole: bool) -> str | None:
-    """Return what to write instead of a text that is no number, or None.
+    """Return what to write instead of a text that is not a number, or None.
 
     Args:
         name: The parameter.
@@ -73,9 +73,9 @@ def way_out_of_list(text: str) -> str | None:
 def way_out_of_count(
     start: Decimal, stop: Decimal, count: int, *, is_whole: bool
 ) -> str:
-    """Return how `count` values between two ends are written here.
+    """Return how to write `count` values between two ends here.
 
-    Whole numbers are cut as A1111 cuts them: 5 from 1 to 10 are 1, 3, 5, 7 and 10.
+    Whole numbers are truncated as in A1111: 5 from 1 to 10 are 1, 3, 5, 7 and 10.
     """
     step = (stop - start) / max(1, count - 1)
     if step == round(step, 0 if is_whole else 6):
@@ -87,12 +87,12 @@ def way_out_of_count(
 
 
 def list_of(values: Iterable[str]) -> str:
-    """Say that values are written as a list."""
+    """Return the advice to write values as a list."""
     return f"write a list under `axes`, [{', '.join(each.strip() for each in values)}]"
 
 
 def range_of(**parts: object) -> str:
-    """Say that numbers are written as a range; parts that are None are left out."""
+    """Return the advice to write a range; parts that are None are left out."""
     written = [
         f"{key}: {_shown(part)}" for key, part in parts.items() if part is not None
     ]

@@ -1,9 +1,9 @@
 """Command-line options that change a spec: `--set base.width=768`, `--axis steps=8,12`.
 
-`--axis steps+=40` adds values to those that the file has.
+`--axis steps+=40` adds values to those in the file.
 
-They change the tree of YAML nodes, so that their values are read by the same rules as
-the file's, and the changed spec can be written out and stored.
+The options change the tree of YAML nodes, so that their values are read by the same
+rules as the file's, and the changed spec can be written out and stored.
 """
 
 import copy
@@ -22,14 +22,14 @@ from producer.spec.problems import Place, Problems, nearest, shown
 from producer.spec.yamltext import check_text, compose, is_null
 from storage.errors import SpecError, UsageError
 
-#: What the comment begins with that names the options of a changed spec.
+#: How the comments that name the options of a changed spec begin.
 _OPTIONS = ("# --set ", "# --axis ")
 _TEXT = "tag:yaml.org,2002:str"
 _MAPPING = "tag:yaml.org,2002:map"
 _LIST = "tag:yaml.org,2002:seq"
-#: What `--set` may lead into; every other key of a spec is set as a whole.
+#: Sections that `--set` may lead into; every other key of a spec is set as a whole.
 _SECTIONS = ("base", "axes", "limits")
-#: Axes whose values hold commas, so that those separate values inside brackets only.
+#: Axes whose values hold commas, so that commas separate them in brackets only.
 _TEXT_AXES = ("prompt", "negative_prompt")
 # A pattern such as `*_karras` in a list without quotes, which YAML takes for an alias.
 _STARRED = re.compile(r"(^|[\[,])\s*(\*[^,\]{}]*?)\s*(?=[,\]]|$)")
@@ -54,8 +54,8 @@ def apply_options(
         root: The whole spec; changed in place.
         sets: Of the form `base.width=768`; the value is YAML.
         axes: Of the form `steps=8,12,20`, or `steps+=40` to add to what is there; the
-            values are the items of a YAML list. A prompt is one text, commas and all; a
-            list of them is in brackets.
+            values are the items of a YAML list. A prompt is one text, commas included;
+            a list of prompts is in brackets.
         problems: Where mistakes are noted, each at its option.
     """
     given: set[tuple[str, ...]] = set()
@@ -76,7 +76,7 @@ def write_out(root: Node, *, sets: Sequence[str], axes: Sequence[str]) -> str:
 
 
 def is_written_out(text: str) -> bool:
-    """Tell whether a text is as `write_out` writes it: without comments of people."""
+    """Return whether a text is as `write_out` writes it: without people's comments."""
     lines = text.splitlines(keepends=True)
     body = "".join(itertools.dropwhile(lambda line: line.startswith(_OPTIONS), lines))
     try:
@@ -108,7 +108,7 @@ def _apply(
         if is_added:
             node = _joined(_values(root, path[-1]), node)
         _put(root, path, node)
-        if not is_null(node):  # which is as if it had not been set
+        if not is_null(node):  # a null counts as not set
             given.add(tuple(path))
     except SpecError as error:
         for problem in error.problems:
@@ -122,7 +122,7 @@ def _place(option: str) -> Place:
 
 
 def _split(root: MappingNode, option: str) -> tuple[list[str], str]:
-    """Return where an option leads, and the text of its value."""
+    """Return the path that an option sets, and the text of its value."""
     flag, _, assignment = option.partition(" ")
     is_axis = flag == "--axis"
     name, equals, text = assignment.partition("=")
@@ -138,7 +138,7 @@ def _split(root: MappingNode, option: str) -> tuple[list[str], str]:
 
 
 def _check_path(root: MappingNode, path: list[str], *, name: str, text: str) -> None:
-    """Refuse what `--set` does not lead into, and several values."""
+    """Refuse a path that `--set` must not lead into, and several values."""
     if len(path) == 1 and path[0] in PARAMETERS:
         msg = (
             f"--set must lead into {', '.join(_SECTIONS)}, got {shown(name)}; write "
@@ -201,9 +201,9 @@ def _check_once(path: list[str], text: str, given: set[tuple[str, ...]]) -> None
 
 
 def _check_effect(root: MappingNode, option: str) -> None:
-    """Refuse to set a value of `base` that an axis gives to every job.
+    """Refuse to set a value of `base` that an axis sets for every job.
 
-    Where the file includes jobs, these may take the value of `base` all the same.
+    If the file has `include`, the jobs that it adds may still take the value of `base`.
     """
     name, _, text = option.partition("=")
     section, _, parameter = name.replace(" ", "").partition(".")
@@ -218,7 +218,7 @@ def _check_effect(root: MappingNode, option: str) -> None:
 
 
 def _axis_of(root: MappingNode, parameter: str) -> str | None:
-    """Return the axis of which every value sets a parameter, or None."""
+    """Return the axis whose values all set a parameter, or None."""
     axes = _find(root, "axes")
     for key, node in axes.value if isinstance(axes, MappingNode) else ():
         bundles = items(node)
@@ -251,7 +251,7 @@ def _literal(text: str, option: str) -> ScalarNode:
 
 
 def _values(root: MappingNode, name: str) -> Node:
-    """Return the values of an axis; of a parameter of `base`, the one it has there."""
+    """Return the values of an axis, or else the value of that name in `base`."""
     for section in ("axes", "base"):
         known = _find(root, section)
         node = _find(known, name) if isinstance(known, MappingNode) else None
@@ -265,7 +265,7 @@ def _values(root: MappingNode, name: str) -> Node:
 
 
 def _joined(old: Node, new: Node) -> SequenceNode:
-    """Return a list of all values, each once."""
+    """Return the old values and those of the new ones that are not among them."""
     # Copied: nodes that stand in two places would be written out as aliases.
     joined = copy.deepcopy(items(old))
     known = {_written(node) for node in joined}
@@ -292,7 +292,7 @@ def _put(root: MappingNode, path: list[str], node: Node) -> None:
             child = MappingNode(_MAPPING, [], node.start_mark, node.end_mark)
             _assign(target, name, child)
         if not isinstance(child, MappingNode):
-            msg = f"`{name}` must be a mapping, got something else in the file; mend it"
+            msg = f"`{name}` must be a mapping, got something else in the file; fix it"
             raise UsageError(msg)
         target = child
     _assign(target, last, node)

@@ -19,7 +19,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
 _NUMBER = re.compile(
     r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?"
 )
-#: Other words for those of a choice.
+#: Synonyms for the words of a choice.
 _SYNONYMS = {
     "gpu": "cuda",
     **dict.fromkeys(("fp16", "half", "f16"), "float16"),
@@ -34,13 +34,13 @@ class Unset(Enum):
     UNSET = "default"
 
 
-#: Takes the place of a value until the model is known, which decides some defaults.
+#: Stands in for a value until the model, which decides some defaults, is known.
 UNSET = Unset.UNSET
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt as the tokenizer gets it, and how it came about.
+    """A prompt as the tokenizer gets it, and how it was made.
 
     Attributes:
         text: Without braces, and without white space at its ends.
@@ -71,9 +71,9 @@ class SchedulerChoice:
         scheduler: Class and options; None where the model decides: its own scheduler,
             or several.
         label: The sweep's own name for it.
-        written: What stands in the sweep: a name, or `all`, `every` or a pattern, which
+        written: As the sweep writes it: a name, or `all`, `every` or a pattern, which
             stand for several. Empty for the model's own.
-        word: Which of these words the sweep had it from; empty where it was named.
+        word: The word, such as `all`, that it came from; empty where it was named.
     """
 
     scheduler: Scheduler | None
@@ -128,9 +128,9 @@ def choice(name: str, *words: str, otherwise: str = "") -> Parser:
     """Make the parser of one of a few words.
 
     Args:
-        name: Of the parameter.
+        name: Name of the parameter.
         words: What it may be.
-        otherwise: What to do where a text is like none of them.
+        otherwise: What to do if a text resembles none of them.
     """
 
     def parse(text: str) -> str:
@@ -181,7 +181,7 @@ def parse_tag(text: str) -> str:
 
 
 def parse_backend(text: str) -> str:
-    """Read the back end; there is one."""
+    """Read the back end; there is only one."""
     if text != "torch":
         msg = f"backend must be torch, got {shown(text)}; no other is built in yet"
         raise UsageError(msg)
@@ -211,13 +211,13 @@ PARSERS: Mapping[str, Parser] = {
     "backend": parse_backend,
 }
 
-#: Parameters that a range such as `{start, stop, step}` may give.
+#: Parameters that a range such as `{start, stop, step}` may set.
 INTEGERS = frozenset({"seed", "steps", "width", "height", "clip_skip"})
 NUMBERS = INTEGERS | {"guidance", "eta"}
 
 #: Every parameter, in the order in which help lists them.
 PARAMETERS = ("model", "prompt", *PARSERS, "scheduler")
-#: Those that have no default.
+#: The parameters that have no default.
 REQUIRED = ("model", "prompt")
 
 

@@ -1,4 +1,4 @@
-"""Problems of a sweep file: gathered, placed, told at once."""
+"""Problems of a sweep file, gathered with their places and reported together."""
 
 import difflib
 from collections.abc import Collection, Iterable, Iterator
@@ -14,7 +14,7 @@ _SHOWN_LENGTH = 60
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """Where something was written; sorts as a reader meets it, options last.
+    """Where something was written; sorts in reading order, options last.
 
     Attributes:
         option: The command-line option that it comes from; empty for the file.
@@ -34,10 +34,10 @@ class Place:
 
 
 class Problems:
-    """Everything found wrong with one spec, to be told at once.
+    """Everything found wrong with one spec, to be reported together.
 
     Attributes:
-        remarks: Warnings about what is not wrong, but may be meant otherwise.
+        remarks: Warnings about what is valid, but may be meant otherwise.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Problems:
         self._found[place, message] = None
 
     def once(self, hint: str) -> str:
-        """Return a hint for the first message that has it, and nothing for others."""
+        """Return a hint the first time, and an empty text after that."""
         is_new = hint not in self._said
         self._said.add(hint)
         return hint if is_new else ""
@@ -65,7 +65,7 @@ class Problems:
             self.add(place, str(error))
 
     def check(self) -> None:
-        """Do nothing where all is well.
+        """Raise the problems, if there are any.
 
         Raises:
             SpecError: With every problem, in the order of their lines.
@@ -88,7 +88,7 @@ def shown(value: object) -> str:
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """Return the way out of a misspelt name: the nearest one, else all of them."""
+    """Return the way out of a misspelt name: the nearest known name, else all."""
     close = closest(name, known)
     return f"did you mean `{close}`?" if close else f"known are {listed(known)}"
 

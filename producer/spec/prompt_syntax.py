@@ -1,7 +1,7 @@
-"""Signs in prompts that mean something to other programs, and nothing here.
+"""Signs in prompts that mean something to other programs, but nothing here.
 
-A prompt goes to the model's tokenizer word for word, but for `{a|b}`. Whoever comes
-from another program is told so, once for each kind of sign.
+A prompt goes to the model's tokenizer word for word, except for `{a|b}`. A warning
+says so to users of other programs, once for each kind of sign.
 """
 
 import re
@@ -10,23 +10,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 _NUMBER = r"-?(?:\d+(?:\.\d+)?|\.\d+)"
-#: Up to the first letter, inside of brackets. All patterns are such that a text of a
-#: hundred thousand characters is read in one go, whatever is in it.
+#: Up to the first letter, inside brackets. Every pattern reads a text of a hundred
+#: thousand characters in one go, whatever is in it.
 _LETTER = r"(?:(?![()\[\]])[\W\d_])*[^\W\d_]"
 _EACH = "write {a|b} for one prompt each"
 _LISTED = "write a list under `axes`"
 
 
 class _Sign(NamedTuple):
-    """A kind of sign, and what is said of it.
+    """A kind of sign, and what the warning says about it.
 
     Attributes:
-        pattern: Where it stands. What is found is left out before the next kind is
-            looked for, so that no sign is told as two kinds.
-        said: What it is here.
+        pattern: What it looks like. Every match is removed before the search for the
+            next kind, so that no sign is reported as two kinds.
+        said: What it means here.
         way_out: What to do instead.
-        in_negative: The same for a negative prompt, which has no `{a|b}`; empty where
-            it is no other.
+        in_negative: The way out in a negative prompt, which has no `{a|b}`; empty
+            where it is the same.
     """
 
     pattern: str
@@ -35,8 +35,8 @@ class _Sign(NamedTuple):
     in_negative: str = ""
 
 
-#: Only what is hardly ever meant as text: plain parentheses and brackets are common in
-#: prompts, so they count where they hold all that stands between two commas.
+#: Only signs that are hardly ever meant as text: plain parentheses and brackets are
+#: common in prompts, so they count only where they hold all between two commas.
 _SIGNS = (
     _Sign(
         r"(?is)(?<!\s)\s*\b(?:negative prompt\s*:|steps:\s*\d+\s*,[^\n:]+:).*",
@@ -56,7 +56,7 @@ _SIGNS = (
     _Sign(
         r"<(?:lora|lyco|hypernet)\w*:[^<>]+>",
         "<lora:name:1> is plain text here and loads nothing",
-        "merge it into a model, and name the folder of that as `model`",
+        "merge it into a model, and name that model's folder as `model`",
     ),
     _Sign(
         r"<ti:[^<>]+>|<?\bembedding:\S+",
@@ -65,7 +65,7 @@ _SIGNS = (
     ),
     _Sign(
         r"\[[^\[\]]*:\s*(?:\d+|\d*\.\d+)\s*\]",
-        "[a:b:0.5] is plain text here and changes no prompt under way",
+        "[a:b:0.5] is plain text here and switches no prompt midway",
         _EACH,
         _LISTED,
     ),
@@ -101,7 +101,7 @@ _SIGNS = (
     ),
     _Sign(
         r"(?<=\s)AND(?=\s)",
-        "AND is plain text here and joins no two prompts",
+        "AND is plain text here and joins no prompts",
         "write a comma or `and`",
     ),
     _Sign(
@@ -128,27 +128,27 @@ _SIGNS = (
         "write `width`, `height` and the like beside the prompt",
     ),
 )
-#: Told where one is left when what stands in braces is left out.
+#: Reported where a bar is left after everything in braces is removed.
 _BAR = _Sign(
     r"\|",
-    "a | outside of braces is plain text here and makes no two of a prompt",
+    "a | outside braces is plain text here and makes no second prompt",
     _EACH,
     _LISTED,
 )
 _PATTERNS = tuple((re.compile(sign.pattern), sign) for sign in _SIGNS)
 #: A text without any of these has none of the signs above.
 _ANY = re.compile(r"[(\[<$:\\\n]|\{\s*[@~!]|__|--|\+\+|BREAK|AND")
-#: Takes the place of a sign that was found: a word without a meaning.
+#: Replaces a sign that was found: a word without a meaning.
 _FOUND = " x "
 _BRACES = re.compile(r"\{[^{}]*\}")
 _CHOICES = re.compile(r"\{[^{}|]*\|[^{}]*\}")
-#: What may be the name of a file, and what is one even where there is no such file.
+#: What may be a file name, and what counts as one even if there is no such file.
 _FILE = re.compile(r"(?:@|file:)?([^\n]{1,200}\.\w{1,8})")
 _SURE_FILE = re.compile(r"[\w./\\~-]{1,100}\.(?:txt|csv|tsv|jsonl?|ya?ml|md)")
 
 
 def find_signs(text: str, *, is_negative: bool = False) -> Iterator[str]:
-    """Return a sentence for each kind of sign that a prompt holds.
+    """Yield a sentence for each kind of sign that a prompt holds.
 
     Args:
         text: As it was written, with its `{a|b}`.
@@ -168,16 +168,16 @@ def find_signs(text: str, *, is_negative: bool = False) -> Iterator[str]:
 
 
 def find_choices(text: str) -> Iterator[str]:
-    """Return a sentence where a negative prompt seems to have choices."""
+    """Yield a sentence if a negative prompt seems to have choices."""
     if _CHOICES.search(text):
         yield (
-            "{a|b} is plain text in a negative prompt and makes no two of it; "
+            "{a|b} is plain text in a negative prompt and makes no second one; "
             f"{_LISTED}"
         )
 
 
 def find_file(text: str, folder: Path, *, is_negative: bool = False) -> Iterator[str]:
-    """Return a sentence where a prompt is the name of a file, or looks like one."""
+    """Yield a sentence if a prompt is the name of a file, or looks like one."""
     named = _FILE.fullmatch(text)
     if named is None:
         return

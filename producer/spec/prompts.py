@@ -21,7 +21,7 @@ MOST_IN_LINE = 100_000
 #: A doubled brace, choices in braces, or a brace that is neither.
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}|]*\|[^{}]*)\}|[{}]")
 
-# `{{word}}`, or an opening one alone; a closing one alone may end two choices.
+# `{{word}}`, or `{{` alone; `}}` alone may end two choices.
 _PLAIN_BRACES = re.compile(r"\{\{[^{}]*\}\}|\{\{")
 _PLAIN_PAIRS = re.compile(r"\{\{[^{}]*\}\}(?!\})")
 _NESTED = re.compile(r"\{[^{}]*\{[^{}|]*\|[^{}]*\}")
@@ -35,14 +35,14 @@ def expand_prompt(text: str, *, limit: int) -> list[Prompt]:
 
     Args:
         text: The prompt as written. White space at its ends is dropped.
-        limit: How many prompts are too many, before any is made.
+        limit: The most prompts there may be, checked before any is made.
 
     Returns:
         At least one prompt; the last choice varies fastest.
 
     Raises:
-        UsageError: A brace stands alone, or there are more than `limit` prompts, or
-            longer ones than a prompt may be.
+        UsageError: A brace stands alone, there are more than `limit` prompts, or one
+            is longer than a prompt may be.
     """
     text = text.strip()
     parts = list(_split(text))
@@ -61,13 +61,13 @@ def expand_prompt(text: str, *, limit: int) -> list[Prompt]:
 def read_prompt_file(
     file: Path, *, place: Place, problems: Problems, limit: int
 ) -> list[Prompt]:
-    """Read a file of prompts: one a line, blank lines and `#` comments skipped.
+    """Read a file of prompts: one per line, blank lines and `#` comments skipped.
 
     Args:
         file: UTF-8 text.
         place: Where the spec names the file.
-        problems: Where lines that cannot be read are noted, by their own number.
-        limit: How many prompts are too many.
+        problems: Where lines that cannot be read are noted, with their numbers.
+        limit: The most prompts that the file may hold.
 
     Raises:
         UsageError: The file cannot be read, or holds no prompts.
@@ -102,10 +102,10 @@ def sample_prompts(prompts: list[Prompt], count: int, *, seed: int) -> list[Prom
     """Choose `count` prompts, the same ones everywhere and always.
 
     Each prompt draws a number from its own text and the seed, so that a line added to
-    a long file changes at most one of the chosen.
+    a long file changes at most one of the chosen prompts.
 
     Raises:
-        UsageError: There are fewer prompts than that.
+        UsageError: There are fewer than `count` prompts.
     """
     if count > len(prompts):
         msg = (
@@ -168,7 +168,7 @@ def _say_of_brace(brace: str, text: str) -> str:
         wrong, way_out = "a `}` has no `{` before it", "write }} for a plain brace"
     elif single.count("{") > single.count("}"):
         wrong = "a `{` is not closed"
-        way_out = "write `}` behind the choices, or {{ for a plain brace"
+        way_out = "write `}` after the choices, or {{ for a plain brace"
     else:
         wrong = "braces in a prompt must hold choices such as {cat|dog}"
         way_out = "write {{ and }} for braces that are meant as such"
@@ -188,7 +188,7 @@ def _read_lines(file: Path) -> Iterator[str]:
     """Read a file line by line; it may be larger than memory."""
     try:
         with file.open(encoding="utf-8-sig") as opened:
-            # One character more tells a line that is too long.
+            # One character more shows that a line is too long.
             while line := opened.readline(MOST_IN_LINE + 1):
                 _check_line(line, file)
                 yield line

@@ -19,16 +19,17 @@ _KEYS = ("start", "stop", "step", "count")
 def read_range(
     parameter: str, node: Node, problems: Problems, *, limit: int
 ) -> Sequence[Any]:
-    """Read a range; `stop` is part of it where a step ends there.
+    """Read a range; `stop` is part of it if a step ends there.
 
     Args:
         parameter: A parameter that is a number.
         node: A mapping of start, and stop or count; step is 1 where not given.
         problems: Where unknown keys are noted.
-        limit: How many values are too many, before any is made.
+        limit: The most values there may be, checked before any is made.
 
     Returns:
-        The values; of whole numbers a `range`, which takes no room.
+        The values; for whole numbers a `range`, which takes no memory,
+            unless the step is 0.
 
     Raises:
         UsageError: It is no range, or has more than `limit` values.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-#: Examples that the line of many warnings has.
+#: Examples in the line that sums up many warnings.
 EXAMPLES = 3
 
 
@@ -12,9 +12,8 @@ class Remark:
     """One warning.
 
     Attributes:
-        sentence: What it says where it is the only one of its kind, without a full
-            stop.
-        kind: What those of its kind have in common, in a sentence; empty for a
+        sentence: The warning if it is the only one of its kind, without a full stop.
+        kind: What all warnings of its kind have in common, in a sentence; empty for a
             warning that has no others of its kind.
         case: What is special about this one, in a few words.
     """
@@ -28,10 +27,10 @@ def remark_on_text(parameter: str, text: str, *, where: object, kind: str) -> Re
     """Return a remark about a text of a prompt.
 
     Args:
-        parameter: Which one it is.
+        parameter: The parameter that has the text.
         text: As a message repeats it.
         where: Where it was written.
-        kind: What is said of it.
+        kind: The warning, without text and place.
     """
     return Remark(
         sentence=f'{where}: {parameter} "{text}": {kind}',
@@ -41,7 +40,7 @@ def remark_on_text(parameter: str, text: str, *, where: object, kind: str) -> Re
 
 
 def remark_on_null_seed(where: object) -> Remark:
-    """Return a remark about a seed that was meant to be random, perhaps."""
+    """Return a remark about a seed that was perhaps meant to be random."""
     kind = (
         "`seed: null` is seed 0 here, since no seed is drawn at random; write numbers, "
         "such as {start: 0, count: 4} under `axes`"
@@ -52,7 +51,7 @@ def remark_on_null_seed(where: object) -> Remark:
 def collect(remarks: Iterable[Remark]) -> tuple[str, ...]:
     """Return one sentence for each kind, in the order of their first remarks.
 
-    A remark that is repeated counts once.
+    A repeated remark counts once.
     """
     kinds: dict[str, list[Remark]] = {}
     for remark in dict.fromkeys(remarks):

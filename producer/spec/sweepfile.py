@@ -1,7 +1,7 @@
-"""The sweep file: YAML to a spec in which every value is known to be good.
+"""The sweep file: from YAML to a spec in which every value is valid.
 
-What only a model can tell (sizes, schedulers that fit it) is left to
-`producer.expansion.expand`. Problems are gathered and told at once.
+`producer.expansion.expand` checks what depends on the model (sizes, schedulers that fit
+it). Problems are gathered and reported together.
 """
 
 import re
@@ -37,8 +37,8 @@ from producer.spec.yamltext import (
 )
 from storage.errors import Problem, SpecError, UsageError
 
-#: Jobs that a sweep may have where it sets no `limits.max_jobs`: a typing error in a
-#: range should not fill the disk.
+#: The most jobs of a sweep that sets no `limits.max_jobs`: a typing error in a range
+#: should not fill the disk.
 MAX_JOBS = 100_000
 #: The most that `limits.max_jobs` may be.
 LARGEST_MAX_JOBS = 10_000_000
@@ -58,7 +58,7 @@ _UNIT_BYTES = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """A sweep as its file says it.
+    """A sweep as its file describes it.
 
     Attributes:
         name: The sweep's name.
@@ -140,11 +140,11 @@ class _Parser:
         self._sections = fields(root, problems, what="a sweep file", known=_KEYS)
         self._problems = problems
         self._place = place
-        #: Sections that were meant, as far as one can tell, by unknown keys.
+        #: Sections that unknown keys are taken for.
         self._misspelt = list_meant(root, _KEYS)
 
     def parse(self, *, text: str, folder: Path) -> Spec:
-        """Read all sections; what is wrong is left out, and noted."""
+        """Read all sections; leave out what is wrong, and note it."""
         self._check_version()
         max_jobs, min_free_bytes = self._read_limits()
         reader = ValueReader(folder=folder, limit=max_jobs, problems=self._problems)

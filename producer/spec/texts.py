@@ -23,7 +23,7 @@ class TextReader:
 
     Attributes:
         folder: What paths of files are relative to.
-        limit: How many prompts are too many.
+        limit: The most prompts that a text or a file may hold.
         problems: Where mistakes and warnings are noted.
     """
 
@@ -61,7 +61,7 @@ class TextReader:
         """Read a prompt with its choices, or a file of prompts.
 
         Raises:
-            UsageError: It is neither, the file cannot be read, or they are too many.
+            UsageError: It is neither, the file cannot be read, or there are too many.
         """
         if not isinstance(node, MappingNode):
             return expand_prompt(self.read_text("prompt", node), limit=self.limit)

@@ -1,8 +1,8 @@
 """YAML as it was written: nodes with their text and line.
 
 YAML turns `no` into false, `1:30` into 90 and `1e-3` into a text. Here every scalar
-stays the text that stands in the file, and the parameter that it is for decides what
-it means. JSON is read by the same code, since it is YAML too.
+keeps its text in the file, and its parameter decides what the text means. JSON is read
+by the same code, since it is YAML too.
 """
 
 import sys
@@ -18,7 +18,7 @@ from producer.spec.composing import LimitedLoader, LimitError
 from producer.spec.problems import Place, Problems, shown
 from storage.errors import Problem, SpecError, UsageError
 
-#: How the tags begin that are written as `!!`.
+#: The start of the tags that are written as `!!`.
 _STANDARD = "tag:yaml.org,2002:"
 _NULL, _MERGE = f"{_STANDARD}null", f"{_STANDARD}merge"
 _PLAIN_KINDS = (
@@ -32,7 +32,7 @@ _PLAIN_TAGS = frozenset(f"{_STANDARD}{kind}" for kind in _PLAIN_KINDS)
 MOST_FILE_BYTES = 16_000_000
 #: Bytes that are read at a time.
 CHUNK_BYTES = 1_000_000
-#: The most characters of any one text in it.
+#: The most characters of any one text in a sweep file.
 MOST_SCALAR_CHARACTERS = 100_000
 
 _QUOTES_HINT = (
@@ -43,10 +43,10 @@ _QUOTES_HINT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSpec:
-    """A spec that was submitted before, as SQL has it.
+    """A spec that was submitted before, as stored in SQL.
 
     Attributes:
-        name: Of the sweep, for messages.
+        name: Name of the sweep, for messages.
         text: YAML.
         folder: What relative paths are relative to.
     """
@@ -63,7 +63,7 @@ class InputText:
     text: str
 
 
-#: A sweep file, `-` for standard input or what was read from there, or what was
+#: A sweep file, `-` for standard input, the text read from there, or a spec that was
 #: submitted before.
 Source = Path | Literal["-"] | InputText | StoredSpec
 #: How messages call standard input.
@@ -121,8 +121,8 @@ def compose(text: str, *, source: str) -> Node | None:
         source: Name of the file, or the command-line option that holds the text.
 
     Raises:
-        SpecError: The text is not YAML, or holds what a spec never needs: tags,
-            double keys, an alias inside itself; or it is too much of it.
+        SpecError: The text is not YAML, is beyond a limit, or holds what a spec never
+            needs: tags, double keys, an alias inside itself.
     """
     try:
         loader = LimitedLoader(text)
@@ -172,12 +172,12 @@ def check_text(node: ScalarNode, problems: Problems) -> None:
 
 
 def is_null(node: Node) -> bool:
-    """Say whether `null` or `~` was written, without quotes."""
+    """Return whether `null` or `~` was written, without quotes."""
     return isinstance(node, ScalarNode) and node.tag == _NULL and bool(node.value)
 
 
 def is_quoted(node: ScalarNode) -> bool:
-    """Say whether a scalar was written in quotes or as a block of text."""
+    """Return whether a scalar was written in quotes or as a block of text."""
     return bool(node.style)
 
 
@@ -191,7 +191,7 @@ def folder_of(source: Source) -> Path:
 
 
 def read_once(source: Source) -> Source:
-    """Read standard input, which can be read once; give other sources as they are.
+    """Read standard input, which can be read only once; return others unchanged.
 
     Raises:
         SpecError: It is not UTF-8 text.
@@ -207,7 +207,7 @@ def _read_bytes(source: Path | Literal["-"]) -> bytes:
 
 
 def _read_some(file: BinaryIO) -> bytes:
-    """Read a file to its end, or to where it is known to be too large."""
+    """Read a file to its end, or until it is known to be too large."""
     content = b""
     while len(content) <= MOST_FILE_BYTES and (more := file.read(CHUNK_BYTES)):
         content += more

@@ -1,4 +1,4 @@
-"""From a sweep file to rows and messages: found, compared, asked about, stored.
+"""From a sweep file to rows and messages: find, compare, ask, store.
 
 Imports the rooms of `producer` from `expansion` and `running` down.
 """

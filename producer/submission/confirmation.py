@@ -1,7 +1,7 @@
-"""The question before a submission changes a sweep that is stored.
+"""The question before a submission changes a stored sweep.
 
-A sweep may lose unmade images when its file, or an option, says less than what is
-stored. People are asked; where nobody can be asked, nothing is stored.
+A sweep may lose unmade images when its file, or an option, names less than what is
+stored. The command asks first; if nobody can answer, it stores nothing.
 """
 
 import sys
@@ -23,10 +23,10 @@ from storage.sql.database import Database
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consent:
-    """What somebody agrees to beforehand.
+    """What the user has agreed to in advance.
 
     Attributes:
-        is_given: Whether to any change, so that nothing is asked.
+        is_given: Whether the user agreed to any change, so that nothing is asked.
         is_overridden: Whether options change the spec.
         read: The stored sweep that the spec was read from; None for a file.
     """
@@ -36,14 +36,14 @@ class Consent:
     read: Sweep | None = None
 
     def settle(self, database: Database, expansion: Expansion) -> int | None:
-        """Ask where it is needed; return the revision that the new one may follow.
+        """Ask if that is needed; return the revision that the new one may follow.
 
         Returns:
-            0 where the sweep is new, None where it may follow any.
+            0 if the sweep is new; None if the new revision may follow any.
 
         Raises:
             UsageError: Consent is needed, and nobody can be asked.
-            ChangedSweepError: The sweep is not what the spec was read from any more.
+            ChangedSweepError: The stored sweep is no longer the one that was read.
             click.exceptions.Exit: The answer was no.
         """
         stored = sweeps.find_sweep(database, expansion.spec.name)

@@ -1,4 +1,4 @@
-"""The database as commands open it, and the workers that they wake."""
+"""How commands open the database and wake workers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -15,10 +15,10 @@ from storage.sql.database import Database, open_existing, open_for_reading
 
 @contextmanager
 def opened_to_read(settings: Settings) -> Iterator[Database]:
-    """Open the database to ask of it.
+    """Open the database to read from it.
 
     Raises:
-        UsageError: There is none yet.
+        UsageError: There is no database yet.
         DatabaseError: It cannot be reached.
     """
     database = open_for_reading(settings.database_url)
@@ -30,10 +30,10 @@ def opened_to_read(settings: Settings) -> Iterator[Database]:
 
 @contextmanager
 def opened_to_write(settings: Settings) -> Iterator[Database]:
-    """Open the database to change what it holds; a new one is not made.
+    """Open an existing database to change what it holds.
 
     Raises:
-        UsageError: There is none yet.
+        UsageError: There is no database yet.
         DatabaseError: It cannot be reached.
     """
     database = open_existing(settings.database_url)
@@ -46,9 +46,9 @@ def opened_to_write(settings: Settings) -> Iterator[Database]:
 def wake(
     settings: Settings, groups: Mapping[str, Sequence[str]], *, priority: int
 ) -> None:
-    """Tell the workers of jobs that can be made now.
+    """Tell the workers which jobs can be made now.
 
-    Where Redis is away nothing is lost: who supervises workers sends such messages too.
+    If Redis is away, nothing is lost: supervisors of workers send such messages too.
 
     Args:
         settings: Where Redis is; the embedded one is not started for this.
@@ -60,17 +60,17 @@ def wake(
     url = settings.redis_url or socket_url(settings)
     with closing(make_app(url)) as app:
         try:
-            waiting(app)  # or Redis is away, as is known sooner so
+            waiting(app)  # fails sooner than `send` if Redis is away
             send(app, groups, priority=priority)
         except QueueError:
             talk("Redis cannot be reached; workers find these jobs when it can.")
 
 
 def tell_who_works(database: Database, name: str | None) -> None:
-    """Say what to start where there is no worker to make what waits.
+    """Say what to start if no worker is alive to make the waiting jobs.
 
     Args:
-        database: Where workers give their signs of life.
+        database: Where workers write their signs of life.
         name: A sweep with unmade jobs; None where there may be several.
     """
     if not registry.has_workers(database):

@@ -1,8 +1,8 @@
 """The precision of a sweep whose file names none.
 
-A sweep that exists keeps the one that it was submitted with, whatever machine reads its
-file next: else all of it would be made twice. A new one gets what its models want, or
-float32 where a machine without a GPU is to make it.
+An existing sweep keeps the precision that it was submitted with, whatever machine reads
+its file next: otherwise all its images would be made twice. A new sweep gets what its
+models want, or float32 if a machine without a GPU is to make it.
 """
 
 from collections.abc import Callable
@@ -19,19 +19,19 @@ from producer.spec.yamltext import compose
 from storage.errors import SpecError, UsageError
 from storage.jobs.sweeps import Sweep
 
-#: What a CPU computes in as fast as in anything else; half precision is slow there.
+#: A CPU computes faster in no other precision; half precision is slow there.
 CPU_DTYPE = "float32"
-#: Reads the sweep file, with more `--set` if any are given.
+#: Reads the sweep file, with further values of `--set` if any are given.
 Read = Callable[..., Expansion]
 #: Finds the sweep of a name, as it was submitted last; None if it is new.
 Find = Callable[[str], Sweep | None]
 
 
 def settle_precision(read: Read, find: Find, *, for_cpu: bool) -> Expansion:
-    """Read a sweep, and give it its precision where its file names none.
+    """Read a sweep, and choose its precision if its file names none.
 
-    A precision that the models do not want by themselves becomes part of the spec, and
-    a note says so.
+    A precision other than what the models want becomes part of the spec, and a note
+    says so.
 
     Args:
         read: Reads the sweep file.
@@ -83,7 +83,7 @@ def _default_dtypes(expansion: Expansion) -> list[str]:
 
 
 def _stored_dtype(text: str) -> str | None:
-    """Return the dtype in the `base` of a stored spec; None where it names none."""
+    """Return the dtype in the `base` of a stored spec; None if it names none."""
     try:
         node: Any = compose(text, source="the stored spec")
         for key in ("base", "dtype"):

@@ -31,13 +31,13 @@ class Submitted:
     Attributes:
         sweep: The sweep, with its revision.
         total: Jobs that the sweep wants.
-        new: Those that did not exist before.
-        existing: States of the others, to their counts.
+        new: Jobs among them that did not exist before.
+        existing: State to count, for the jobs that existed before.
         dropped: Unfinished jobs of an earlier revision that left the sweep.
-        retried: Failed ones that are tried again.
-        was: What the sweep was before; `active` where it is new.
+        retried: Failed jobs that are tried again.
+        was: State of the sweep before; `active` if it is new.
         warnings: Sentences for the person who submitted.
-        taken: A sentence about what was taken where the file says nothing; else None.
+        taken: A sentence about what was chosen where the file says nothing; else None.
     """
 
     sweep: Sweep
@@ -75,13 +75,13 @@ def submission_to(
     Args:
         database: Where jobs are stored.
         where: The settings.
-        progress: Called with the jobs stored so far, and all.
+        progress: Called with the number of jobs stored so far, and of all jobs.
 
     Raises:
         QueueError: Redis cannot be reached; nothing was stored.
     """
     with closing(make_app(broker_url(where))) as app:
-        waiting(app)  # so that a Redis that is away is known before a row is written
+        waiting(app)  # fails before a row is written if Redis is away
         yield Submission(database, app, where.images, progress)
 
 
@@ -108,7 +108,7 @@ class Submission:
         Args:
             sweep: The sweep.
             why: Why its spec is not read again, as the end of a sentence.
-            retry: Whether failed ones are tried again.
+            retry: Whether failed jobs are tried again.
         """
         self._priority = sweep.priority
         self._send(lifecycle.set_state(self._database, sweep, "active").woken)
@@ -130,18 +130,18 @@ class Submission:
     def run(
         self, expansion: Expansion, *, seen: int | None = None, retry: bool
     ) -> Submitted:
-        """Store every job, and send those that are new.
+        """Store every job, and send the new ones.
 
-        The others were sent by whoever stored them. Supervisors of workers send what
-        that one did not come to send, and what Redis lost.
+        The submission that stored the other jobs sent them. Supervisors of workers
+        send what it did not get to send, and what Redis lost.
 
         Args:
             expansion: The jobs.
             seen: The revision that the new one is to follow; see `save_sweep`.
-            retry: Whether failed ones are tried again.
+            retry: Whether failed jobs are tried again.
 
         Raises:
-            ChangedSweepError: Another one was stored since; nothing was changed.
+            ChangedSweepError: Another revision was stored since; nothing was changed.
         """
         spec = expansion.spec
         before = sweeps.find_sweep(self._database, spec.name)
@@ -184,7 +184,7 @@ class Submission:
         if free < spec.min_free_bytes:
             yield (
                 f"{size(free)} is free where images go, and "
-                f"{size(spec.min_free_bytes)} should stay so (limits.min_free); make "
+                f"{size(spec.min_free_bytes)} should stay free (limits.min_free); make "
                 "room, or set NIGHTSWEEP_IMAGES to a larger disk"
             )
 
@@ -212,7 +212,7 @@ def describe_submission(done: Submitted) -> list[str]:
     sweep = done.sweep
     made = done.existing.get("done", 0)
     revision = f" (revision {sweep.revision})" if sweep.revision > 1 else ""
-    # Where no others wait, the new ones are what there is to make.
+    # If no other jobs wait, the new ones are all that there is to make.
     left = f"; {done.unmade:,} to make" if done.unmade != done.new else ""
     lines = [
         f"{sweep.name}{revision}: {images(done.total)}, {done.new:,} new, "
@@ -234,7 +234,7 @@ def describe_submission(done: Submitted) -> list[str]:
 
 
 def tell(done: Submitted) -> None:
-    """Say what a submission did, and what it warns of, on standard error."""
+    """Print what a submission did, and its warnings, on standard error."""
     for warning in done.warnings:
         talk(f"Warning: {warning}.")
     for line in describe_submission(done):

@@ -1,7 +1,7 @@
-"""The append-only file of the embedded server, and what becomes of a foreign one.
+"""The append-only file of the embedded server, and how an unreadable one is set aside.
 
-A program reads what its older versions wrote, and not always what others did: Valkey
-does not read the file of Redis 8, nor Redis that of Valkey 9.
+A server program reads what its older versions wrote, but not always what other programs
+wrote: Valkey does not read the file of Redis 8, nor does Redis read that of Valkey 9.
 """
 
 import shutil
@@ -11,24 +11,24 @@ from storage.broker.servers import Server
 
 #: Its names: a file before Redis 7, a folder since.
 QUEUE_FILES = ("appendonly.aof", "appendonlydir")
-#: The first version that looks into the folder; older ones start empty beside it.
+#: The first version that looks into the folder; older ones ignore it and start empty.
 SEES_FOLDER = (7,)
-#: The folder for the last one that was set aside.
+#: The folder for the last append-only file that was set aside.
 ASIDE = "set-aside"
 
 
 def is_there(folder: Path) -> bool:
-    """Tell whether a server's folder holds an append-only file."""
+    """Return whether a server's folder holds an append-only file."""
     return any((folder / name).exists() for name in QUEUE_FILES)
 
 
 def is_hidden_from(server: Server, folder: Path) -> bool:
-    """Tell whether a server would overlook the file that is there, and say nothing."""
+    """Return whether a server would silently ignore the file that is there."""
     return server.version < SEES_FOLDER and (folder / QUEUE_FILES[1]).exists()
 
 
 def set_aside(folder: Path) -> Path:
-    """Move the file into `ASIDE`, in place of what lay there; return that folder."""
+    """Move the file into `ASIDE`, in place of an earlier one; return that folder."""
     aside = folder / ASIDE
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(mode=0o700)

@@ -7,11 +7,11 @@ The folder `redis` of the state folder holds
 | file | what it is |
 |---|---|
 | `lock` | locked by a command while it starts or stops the server |
-| `server` | locked by the server as long as it lives; says who wrote the queue |
+| `server` | locked by the server while it runs; says which server wrote the queue |
 | `appendonlydir` or `appendonly.aof` | the queue, as the server keeps it |
 | `set-aside` | the last queue that a server could not read |
 | `redis.sock` | where it listens; in `/tmp` where that path is too long |
-| `redis.log` | what it says |
+| `redis.log` | the server's log |
 """
 
 import fcntl
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds that a server may take to load a large queue, or to stop.
 START_S = 60.0
-#: Seconds that one which does not listen may take to begin, or to die altogether.
+#: Seconds that a server that does not listen may take to start listening, or to exit.
 CHANGE_S = 10.0
 
 
@@ -72,18 +72,18 @@ def socket_url(settings: Settings) -> str:
 
 
 def is_running(settings: Settings) -> bool:
-    """Tell whether the embedded server of this state folder answers."""
+    """Return whether the embedded server of this state folder answers."""
     return answers(socket_path(settings))
 
 
 def refuse_out_of_reach(settings: Settings) -> None:
-    """Look for a server that lives and does not listen here; start and make nothing.
+    """Refuse a server that runs but does not listen here; start and make nothing.
 
-    One that just starts is its command's business. One whose command was killed, or
-    that is about to die, gets the time for that.
+    A server that a command is starting is left to that command. One whose command was
+    killed, or that is about to exit, gets time to listen or exit.
 
     Raises:
-        QueueError: There is one.
+        QueueError: There is such a server.
     """
     folder = settings.home / "redis"
     deadline = time.monotonic() + CHANGE_S
@@ -96,7 +96,7 @@ def refuse_out_of_reach(settings: Settings) -> None:
 
 
 def stop(settings: Settings) -> bool:
-    """Stop the embedded server; give whether one was running. Its queue stays.
+    """Stop the embedded server; return whether one was running. Its queue stays.
 
     Raises:
         QueueError: It does not stop, or it runs where this process cannot reach it.
@@ -119,7 +119,7 @@ def stop(settings: Settings) -> bool:
 
 @contextmanager
 def _in_turn(settings: Settings) -> Iterator[TextIO]:
-    """Wait for other commands; give the file that a server has locked for life."""
+    """Wait for other commands; yield the file that a server locks while it runs."""
     settings.make_home()
     folder = settings.home / "redis"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -129,19 +129,19 @@ def _in_turn(settings: Settings) -> Iterator[TextIO]:
 
 
 def _is_alive(settings: Settings, lock: TextIO) -> bool:
-    """Wait until a server answers, or none lives; then lock the file for the next one.
+    """Wait until a server answers, or none runs; then lock the file for the next one.
 
-    Two servers would spoil the queue that they share. So the one that lives holds the
-    lock until it is dead, wherever it listens.
+    Two servers would corrupt the queue that they share. So a server holds the lock
+    until it exits, wherever it listens.
 
     Raises:
-        QueueError: One lives that does not answer, or does not listen here.
+        QueueError: A server runs, but does not answer, or does not listen here.
     """
     path, heard = socket_path(settings), time.monotonic()
     deadline = heard + START_S
     while not answers(path):
         now = time.monotonic()
-        if is_listening(path):  # it loads its queue perhaps, or is about to die
+        if is_listening(path):  # it may be loading its queue, or about to exit
             heard = now
         elif _lock(lock):
             return False
@@ -162,7 +162,7 @@ def _lock(file: TextIO) -> bool:
 
 
 def _is_locked(path: Path) -> bool:
-    """Tell whether another process has a file locked; make none."""
+    """Return whether another process has a file locked; make no file."""
     with suppress(FileNotFoundError), path.open() as file:
         return not _lock(file)
     return False
@@ -180,7 +180,7 @@ def _start(settings: Settings, lock: TextIO) -> None:
 
 
 def _start_empty(server: Server, settings: Settings, lock: TextIO) -> None:
-    """Start without the queue that is there, unless it is not to blame."""
+    """Start without the queue that is there, if that queue is to blame."""
     folder = settings.home / "redis"
     if not append_only.is_there(folder):
         raise _silent(settings)
@@ -191,8 +191,8 @@ def _start_empty(server: Server, settings: Settings, lock: TextIO) -> None:
     lock.seek(0)
     writer = lock.read().strip() or "another server"
     log.warning(
-        "%s cannot read the queue that %s left, which is now in %s; SQL has the jobs "
-        "that are not made yet sent again.",
+        "%s cannot read the queue that %s left, which is now in %s; the jobs that are "
+        "not made yet are sent again from SQL.",
         *(server, writer, aside),
         extra={"action": "queue_set_aside"},
     )
@@ -201,9 +201,9 @@ def _start_empty(server: Server, settings: Settings, lock: TextIO) -> None:
 def _options(settings: Settings) -> list[str]:
     """Return the server's settings.
 
-    They are words of the command line: a server takes the path of a file of settings
-    for a pattern, and starts with none where a folder is called `[x]`. It works in its
-    folder, so that no path of the user's is among them.
+    They go on the command line: a server treats the path of a settings file as a
+    pattern, and starts without settings if a folder is called `[x]`. It runs in its own
+    folder, so that none of the user's paths is among them.
     """
     path = socket_path(settings)
     socket = path.name if lies_in_home(settings) else str(path)
@@ -217,9 +217,9 @@ def _options(settings: Settings) -> list[str]:
 
 
 def _run(server: Server, settings: Settings, lock: TextIO) -> bool:
-    """Start a server, and wait; tell whether it answers, or has ended.
+    """Start a server, and wait; return True once it answers, False if it has ended.
 
-    It inherits the lock, whatever becomes of this process.
+    It inherits the lock, and keeps it whatever becomes of this process.
     """
     process = subprocess.Popen(  # noqa: S603 - a path that find_server found
         [server.path, *_options(settings)],
@@ -257,7 +257,7 @@ def _out_of_reach(settings: Settings) -> QueueError:
         why = f"in a service or a job that has a {SHORT_FOLDER} of its own"
         way_out = (
             "run `nightsweep down` there, and set NIGHTSWEEP_HOME to a path of at most "
-            f"{LONGEST_HOME} bytes, for then it holds the socket itself"
+            f"{LONGEST_HOME} bytes, so that it holds the socket itself"
         )
     return QueueError(
         f"The embedded Redis must listen at {path}, but it runs {why}; {way_out}."

@@ -2,8 +2,8 @@
 
 Only JSON crosses, and only job keys: whoever can write to Redis can at most ask for
 jobs that SQL already holds. A message is a hint. It is gone from Redis as soon as a
-worker takes it, and Redis may lose all of them: leases in SQL say who makes a job, and
-every supervisor sends again what waits there without a message. See
+worker takes it, and Redis may lose all messages: leases in SQL say who makes a job, and
+every supervisor sends again the jobs that wait in SQL without a message. See
 `storage.jobs.claims` and `workers.supervision.reconciler`.
 """
 
@@ -63,7 +63,7 @@ def make_app(redis_url: str) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # 100, the default, would end a night
         broker_channel_error_retry=True,  # a full disk is not the end
-        # No message waits for its acknowledgement, so this ends none. Off, it warns.
+        # No message awaits acknowledgement, so this cancels none. Off, Celery warns.
         worker_cancel_long_running_tasks_on_connection_loss=True,
         worker_enable_remote_control=False,
         worker_send_task_events=False,
@@ -120,10 +120,10 @@ def waiting(app: Celery) -> int:
 
 @contextmanager
 def redis_client(app: Celery) -> Iterator[Any]:
-    """Reach Redis itself, soon or not at all; keys get their prefix.
+    """Yield a client of Redis itself, or fail soon; keys get their prefix.
 
-    It is for those who ask again later and have other things to do meanwhile: a
-    sender would try for a minute.
+    It is for callers that ask again later and have other work meanwhile: sending would
+    retry for a minute.
 
     Raises:
         QueueError: Redis could not be reached.
@@ -144,7 +144,7 @@ def translated(app: Celery) -> Iterator[None]:
 
 
 def unreachable(app: Celery, exc: Exception) -> QueueError:
-    """Make of an error of kombu or redis the one that people see."""
+    """Return the error that people see for an error of kombu or redis."""
     url, said = without_password(app.conf.broker_url or ""), str(exc).rstrip(".")
     return QueueError(
         f"Redis must be reachable and writable, but {url} says: {said}; start it, make "

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 #: The longest path that a unix socket can have on Linux and macOS, in bytes.
 LONGEST_PATH = 103
-#: Where the socket lies if its path is too long: the same for all commands. TMPDIR is
-#: another one in each job of Slurm, and XDG_RUNTIME_DIR goes when its user logs out.
+#: Where the socket is if its path is too long: the same for all commands. TMPDIR is
+#: different in each Slurm job, and XDG_RUNTIME_DIR goes when its user logs out.
 SHORT_FOLDER = Path("/tmp")  # noqa: S108 - only a private folder in it is used
 #: The longest path of a state folder that holds its socket itself, in bytes.
 LONGEST_HOME = LONGEST_PATH - len("/redis/redis.sock")
@@ -34,12 +34,12 @@ def socket_path(settings: Settings) -> Path:
 
 
 def lies_in_home(settings: Settings) -> bool:
-    """Tell whether the state folder holds the socket itself."""
+    """Return whether the state folder holds the socket itself."""
     return socket_path(settings).is_relative_to(settings.home.resolve())
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder in `SHORT_FOLDER`, where somebody else could have been first.
+    """Make a folder in `SHORT_FOLDER`, where somebody else may have made it first.
 
     Raises:
         QueueError: It is not the user's own, or cannot be made.
@@ -60,7 +60,7 @@ def make_private(folder: Path) -> None:
 
 
 def is_listening(path: Path) -> bool:
-    """Tell whether a process listens, though it may be too busy to answer."""
+    """Return whether a process listens, though it may be too busy to answer."""
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(str(path))
@@ -70,25 +70,25 @@ def is_listening(path: Path) -> bool:
 
 
 def answers(path: Path) -> bool:
-    """Tell whether a server answers, and has loaded its queue."""
+    """Return whether a server answers, and has loaded its queue."""
     return _ask(path, lambda client: client.ping()) is not None
 
 
 def find_pid(path: Path) -> int | None:
-    """Ask the server for its process id; None if none answers."""
+    """Ask the server for its process id; None if no server answers."""
     info = _ask(path, lambda client: client.info("server"))
     return int(info["process_id"]) if info else None
 
 
 def _ask(path: Path, act: Callable[["Redis"], Any]) -> Any:
-    """Return what the server answers; None where it does not, or with an error."""
+    """Return the server's answer; None if there is none, or it is an error."""
     # Imported here: it costs a tenth of a second, and not every command asks.
     from redis import Redis
     from redis.backoff import NoBackoff
     from redis.exceptions import RedisError
     from redis.retry import Retry
 
-    # It would try again for seconds before it says that a server is not there.
+    # By default it retries for seconds before it reports that no server is there.
     once = Retry(NoBackoff(), 0)
     client = Redis(unix_socket_path=str(path), socket_timeout=5, retry=once)
     with closing(client):

@@ -36,7 +36,7 @@ class Server:
 
     @property
     def shown_version(self) -> str:
-        """Its version, as in `9.1.2`."""
+        """The version as text: `9.1.2`."""
         return ".".join(map(str, self.version))
 
 
@@ -63,8 +63,8 @@ def find_server() -> Server:
     else:
         msg = (
             f"{refused.path.name} must be 6.2 or newer, but {refused.path} is "
-            f"{refused.shown_version or 'of a version that it does not say'}; install "
-            "a newer one, or set NIGHTSWEEP_REDIS_URL."
+            f"{refused.shown_version or 'of an unknown version'}; install a newer one, "
+            "or set NIGHTSWEEP_REDIS_URL."
         )
     raise QueueError(msg)
 

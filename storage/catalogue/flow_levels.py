@@ -1,7 +1,7 @@
 """The noise levels of flow matching, as the solvers for diffusion space them.
 
-A level is the share of noise, 0 to 1, and the timestep is the level times the number of
-timesteps of the training, cut to a whole number.
+A level is the share of noise, 0 to 1. The timestep is the level times the number of
+timesteps in the training, rounded down to a whole number.
 """
 
 import math
@@ -11,17 +11,17 @@ from typing import Any
 
 from storage.catalogue.step_spacing import largest_below
 
-#: How far UniPC keeps its first level from 1.
+#: How far below 1 UniPC keeps its first level.
 _FROM_ONE = 1e-6
 
 
 def most_flow_steps(class_name: str, values: Mapping[str, Any], *, train: int) -> int:
-    """Return the largest number of steps whose first timestep is there once.
+    """Return the largest number of steps that do not repeat their first timestep.
 
     Args:
         class_name: DPM-Solver multistep, or UniPC; with `use_flow_sigmas`.
-        values: Of its options.
-        train: Timesteps of the model's training.
+        values: Values of its options.
+        train: Number of timesteps in the model's training.
     """
     ends_at = float(values.get("shift_terminal") or 0.0)
     return _most(class_name, _shift(values), ends_at=ends_at, train=train)
@@ -47,7 +47,7 @@ def _most(class_name: str, shift: float, *, ends_at: float, train: int) -> int:
 
 
 def _shift(values: Mapping[str, Any]) -> float:
-    """Return the shift, the largest one where it follows from the image's size."""
+    """Return the shift, or the largest one if it depends on the image's size."""
     if values.get("use_dynamic_shifting"):
         return math.exp(values.get("max_shift", 1.15))
     return float(values["flow_shift"])

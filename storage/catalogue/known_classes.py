@@ -1,6 +1,6 @@
-"""Classes of diffusers that a model's files may name, told without importing it.
+"""Classes of diffusers that a model's files may name, known without importing it.
 
-Plain data of diffusers 0.42; a test holds it against the installed classes.
+Plain data of diffusers 0.42; a test compares it with the installed classes.
 """
 
 import re
@@ -10,8 +10,8 @@ from storage.catalogue import tables as catalogue
 from storage.catalogue.pipeline_families import FAMILIES
 from storage.errors import ModelError
 
-#: Pipelines that make an image from a text alone, beside those of the families. They
-#: are called with the usual inputs, and were never tried.
+#: Pipelines that make an image from text alone, besides those of the families. They are
+#: called with the usual inputs, and were never tried.
 UNTRIED_PIPELINES = frozenset(
     {
         *("BriaFiboPipeline", "BriaPipeline", "CogView3PlusPipeline"),
@@ -23,8 +23,8 @@ UNTRIED_PIPELINES = frozenset(
         *("StableDiffusionPAGPipeline", "StableDiffusionXLPAGPipeline"),
     }
 )
-#: Schedulers of diffusers that are not offered: a model may have one as its own, and
-#: be made with others.
+#: Schedulers of diffusers that are not offered. A model may have one as its own, and
+#: paint with others.
 OTHER_SCHEDULERS = frozenset(
     {
         *("AmusedScheduler", "BlockRefinementScheduler"),
@@ -42,7 +42,7 @@ OTHER_SCHEDULERS = frozenset(
         *("VQDiffusionScheduler",),
     }
 )
-#: Words in the names of pipelines that begin with more than a text.
+#: Words in the names of pipelines that need more than a text.
 _NEEDS_MORE = re.compile(
     "Img2Img|Image2Image|Inpaint|Control|Edit|Fill|Adapter|Upscale|Refiner|Kontext"
     "|SuperResolution|Pix2Pix|Depth2|Redux|Prior|Variation|Video|Audio|3D"
@@ -50,10 +50,10 @@ _NEEDS_MORE = re.compile(
 
 
 def require_pipeline(class_name: str) -> None:
-    """Refuse a pipeline that does not make an image from a text.
+    """Refuse a pipeline that does not make an image from text alone.
 
     Raises:
-        ModelError: With the way out.
+        ModelError: It does not; the message has a way out.
     """
     known = FAMILIES.keys() | UNTRIED_PIPELINES
     if class_name in known:
@@ -77,7 +77,7 @@ def require_scheduler(class_name: str) -> None:
     """Refuse a model whose own scheduler diffusers does not have and cannot load.
 
     Raises:
-        ModelError: With the way out.
+        ModelError: The class is unknown; the message has a way out.
     """
     known = catalogue.CLASS_ROWS.keys() | OTHER_SCHEDULERS
     if class_name in known:

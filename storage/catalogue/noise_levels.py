@@ -2,7 +2,7 @@
 
 A level is sigma, the ratio of noise to image: sqrt((1 - a) / a), where a is the product
 of 1 - beta so far. Plain Python, since neither torch nor numpy may be imported here;
-diffusers rounds to float32, so that the last bits may differ.
+diffusers rounds to float32, so the last bits may differ.
 """
 
 import math
@@ -14,7 +14,7 @@ from itertools import accumulate, pairwise
 from operator import mul
 from typing import Any
 
-#: What diffusers puts in place of a last product of zero, to have a finite level.
+#: What diffusers substitutes for a last product of zero, to get a finite level.
 _SMALLEST_PRODUCT = 2.0**-24
 #: rho of Karras et al. 2022, equation 5.
 _RHO = 7.0
@@ -24,15 +24,15 @@ _BETA = 0.6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """What the noise levels of a model follow from.
+    """What determines the noise levels of a model.
 
     Attributes:
-        steps: Timesteps of the training.
+        steps: Number of timesteps in the training.
         start: First beta.
         end: Last beta.
         schedule: How betas grow in between: `linear`, `scaled_linear`,
             `squaredcos_cap_v2`.
-        betas: All betas, where the config lists them.
+        betas: All betas, if the config lists them.
         has_zero_snr: Whether the last level is rescaled to pure noise.
     """
 
@@ -49,7 +49,7 @@ def read_training(config: Mapping[str, Any], values: Mapping[str, Any]) -> Train
 
     Args:
         config: The model's original scheduler config.
-        values: Of the scheduler's options.
+        values: Values of the scheduler's options.
     """
     betas = config.get("trained_betas")
     return Training(
@@ -87,11 +87,11 @@ def level_at(timestep: float, levels: Sequence[float]) -> float:
 
 
 def spaced_level(schedule: str, *, share: float, bounds: tuple[float, float]) -> float:
-    """Return a level of a schedule of noise levels.
+    """Return one level of a schedule of noise levels.
 
     Args:
-        schedule: Name of the option that chooses it, `use_karras_sigmas`.
-        share: How far it is: 0 for the highest level, 1 for the lowest.
+        schedule: Name of the option that chooses it, such as `use_karras_sigmas`.
+        share: Position in the schedule: 0 for the highest level, 1 for the lowest.
         bounds: Lowest and highest level.
     """
     lowest, highest = bounds
@@ -131,7 +131,7 @@ def _to_zero_snr(products: Sequence[float]) -> list[float]:
 
 @cache
 def _beta_quantile(share: float) -> float:
-    """Return where the beta distribution has a share below, by halving; 0 to 1."""
+    """Return the beta quantile at `share`, 0 to 1, by bisection."""
     if share > 0.5:
         return 1 - _beta_quantile(1 - share)
     below, above = 0.0, 0.5

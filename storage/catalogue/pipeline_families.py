@@ -1,8 +1,8 @@
-"""Pipelines of diffusers: what guides them, and what they want where nothing is said.
+"""Pipelines of diffusers: how they are guided, and defaults where a spec has none.
 
 Plain data, by the name of the pipeline's class. Numbers without a comment are the
 defaults of diffusers 0.42; a comment names another source. `card` is the page of a
-model on the Hub. Tests hold the table against the installed classes, and paint with
+model on the Hub. Tests compare the table with the installed classes, and paint with
 small models of each to show what has an effect and what has none.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 #: Guidance of jobs that have none.
 NO_GUIDANCE = 1.0
-#: Scales that stand in many spec files, or stood for nothing said, in older keys.
+#: Scales that many specs contain, or that older keys held where a spec had none.
 _COMMON_SCALES = (0.0, NO_GUIDANCE, 7.5)
 
 
@@ -21,11 +21,11 @@ class Guidance:
 
     Attributes:
         off: Classifier-free guidance, where the network is called with both prompts,
-            is off up to this scale. None where the scale does not decide it.
+            is off up to this scale. None if the scale does not decide that.
         is_embedded: Whether the scale is an input of the network.
-        own_scale: The scale of classifier-free guidance that the pipeline takes by
-            itself where it is given a negative prompt; jobs never set it. None where
-            the pipeline has none, or where it is not known.
+        own_scale: The scale of classifier-free guidance that the pipeline uses on its
+            own when it gets a negative prompt; jobs never set it. None if the pipeline
+            has no such scale, or if it is not known.
         takes_negative: Whether the pipeline takes a negative prompt at all.
     """
 
@@ -36,7 +36,7 @@ class Guidance:
 
     @property
     def takes_scale(self) -> bool:
-        """Whether any scale makes another picture than any other."""
+        """Whether a different scale can make a different picture."""
         return self.is_embedded or self.off is not None
 
     @property
@@ -49,11 +49,11 @@ class Guidance:
     def settle(self, scale: float, negative: str) -> tuple[float, str]:
         """Return what a guidance and a negative prompt mean.
 
-        Pairs with equal results give the same picture, and all others differ.
+        Pairs with equal results make the same picture; all others make different ones.
 
         Returns:
-            The guidance that is used, `NO_GUIDANCE` or `off` where none is, and the
-            negative prompt that is read, empty where none is.
+            The guidance that is used (`NO_GUIDANCE` or `off` if there is none), and the
+            negative prompt that is read (empty if there is none).
         """
         negative = negative if self._reads_negative(scale) else ""
         if self.is_embedded:
@@ -65,7 +65,7 @@ class Guidance:
     def other_scales(self, scale: float) -> tuple[float, ...]:
         """Return common scales that mean the same as a settled one in such a model.
 
-        Only where no scale has an effect: others name their guidance in the spec.
+        Empty if a scale has an effect: specs of such models name their guidance.
         """
         if self.takes_scale:
             return ()
@@ -78,28 +78,28 @@ class Guidance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """What is known of the models of one pipeline class.
+    """What is known about the models of one pipeline class.
 
     Attributes:
         name: Family of `storage.job.Model`.
         dtype: The precision that the weights are published for.
-        steps: Where a spec says nothing.
-        guidance: Where a spec says nothing; None where no model takes any.
-        embedded_guidance: The same for models with guidance as an input, where these
-            want another.
-        distilled_steps: Steps of models that say that they are distilled to few.
-        side: Native width and height in pixels, where the model does not state it.
-        patch: Latents on a side that become one token.
+        steps: Default for specs without steps.
+        guidance: Default for specs without guidance; None if no model takes any.
+        embedded_guidance: The same for models with guidance as an input, if theirs is
+            different.
+        distilled_steps: Default steps of models that say they are distilled to few.
+        side: Native width and height in pixels, if the model does not state it.
+        patch: Latents per side that become one token.
         off: As in `Guidance`.
-        embeds: What says that guidance is an input of the network: a component and
-            its setting, or `always`; None where it never is.
-        is_embedded_unstated: What holds where the setting is missing.
+        embeds: What states that guidance is an input of the network: a component and
+            its setting, or `always`; None if it never is one.
+        is_embedded_unstated: Whether guidance is an input if the setting is missing.
         own_scale: As in `Guidance`.
-        inputs: Those inputs that only some pipelines have: `negative_prompt`, `eta`
-            and `clip_skip`.
+        inputs: The inputs it takes among those that only some pipelines have:
+            `negative_prompt`, `eta` and `clip_skip`.
         begins_at_zero: Whether the pipeline tells schedulers to begin at their first
-            timestep, rather than to look for it.
-        is_tried: Whether a small model of it was painted with. Until then nothing is
+            timestep, rather than to look it up.
+        is_tried: Whether a small model of it has painted. Until then, no parameter is
             said to have no effect.
     """
 
@@ -123,14 +123,14 @@ class Family:
 _NEGATIVE, _ETA, _CLIP_SKIP = "negative_prompt", "eta", "clip_skip"
 #: The setting of UNets that were distilled with guidance as an input.
 _UNET = "unet.time_cond_proj_dim"
-#: The same of transformers.
+#: The same setting of transformers.
 _TRANSFORMER = "transformer.guidance_embeds"
 
 FAMILIES: Mapping[str, Family] = {
     "StableDiffusionPipeline": Family(
         name="sd",
         dtype="float16",  # card: the variant fp16
-        steps=20,  # fewer than the default, 50: common solvers are done by then
+        steps=20,  # fewer than the default 50: common solvers have converged
         guidance=7.5,
         embedded_guidance=8.0,  # card of LCM_Dreamshaper_v7
         distilled_steps=4,  # card of lcm-lora-sdv1-5

@@ -1,4 +1,4 @@
-"""A scheduler for a model, as the rules of what may be asked look at it."""
+"""A scheduler for a model, as the rules on what may be requested see it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from storage.catalogue.scheduler_options import SchedulerClass, kind_of_model
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A scheduler for a model, as the rules look at it.
+    """A scheduler for a model, as the rules see it.
 
     Attributes:
         of: The scheduler class.
-        options: What was asked for, names to values.
-        pins: What the scheduler's name stands for beside.
+        options: The requested options, names to values.
+        pins: What else the scheduler's name stands for.
         extras: Call parameters such as eta.
         config: The model's original scheduler config.
-        family: Of the model: `sd`, `sdxl`, `sd3`, `flux`, `lcm` or `other`.
+        family: Family of the model: `sd`, `sdxl`, `sd3`, `flux`, `lcm` or `other`.
     """
 
     of: SchedulerClass
@@ -39,14 +39,14 @@ class Case:
 
 
 def shown(value: object) -> str:
-    """Write a value as YAML and JSON do: true, null, text as it is."""
+    """Return a value as YAML and JSON write it: true, null, text as it is."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def is_noisy(of: SchedulerClass, values: Mapping[str, Any], eta: float) -> bool:
-    """Whether a class with these values draws noise at its steps."""
+    """Return whether a class with these values draws noise in its steps."""
     return {
         "never": False,
         "always": True,

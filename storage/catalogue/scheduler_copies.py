@@ -1,4 +1,4 @@
-"""Why two ways to name a scheduler are one scheduler on a model."""
+"""Why two ways to name a scheduler mean the same one on a model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,16 +7,16 @@ from storage.catalogue.scheduler_case import shown
 from storage.catalogue.scheduler_names import Scheduler
 from storage.catalogue.scheduler_options import CLASSES
 
-#: Options that a reason names one by one.
+#: How many options a reason names one by one.
 _LISTED = 3
 
 
 def why_same(first: Scheduler, second: Scheduler, *, config: Mapping[str, Any]) -> str:
-    """Say why two schedulers do the same, as the end of a sentence: "since ...".
+    """Return why two schedulers do the same, as the end of a sentence: "since ...".
 
     Args:
-        first: One of a class, with the other's effective options.
-        second: The other.
+        first: Has the class and the effective options of `second`.
+        second: The other scheduler.
         config: The model's original scheduler config.
     """
     if first.settings == second.settings:
@@ -31,7 +31,7 @@ def why_same(first: Scheduler, second: Scheduler, *, config: Mapping[str, Any]) 
     }
     if not stated:
         return (
-            "since the model's own config has at its default what only one of them sets"
+            "since only one of them sets what the model's own config has at its default"
         )
     listed = [f"`{name}: {shown(value)}`" for name, value in stated.items()]
     more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""

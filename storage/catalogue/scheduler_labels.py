@@ -1,4 +1,4 @@
-"""What a scheduler of a job is called, given the options that it really has."""
+"""The name of a job's scheduler, given the options that it really has."""
 
 import json
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ def names_of(
     *,
     config: Mapping[str, Any],
 ) -> list[str]:
-    """Return every name of the catalogue that means this very scheduler on a model.
+    """Return every name of the catalogue that means exactly this scheduler on a model.
 
     Args:
         class_name: Class in diffusers.
         options: As `schedulers.effective_options` returns them.
-        extras: Of the job; only `eta` is a scheduler's.
+        extras: Extras of the job; only `eta` belongs to a scheduler.
         config: The model's original scheduler config.
     """
     given = _given(options, extras)
@@ -36,21 +36,20 @@ def short_name(
     config: Mapping[str, Any],
     asked: str = "",
 ) -> str:
-    """Return the name to show: one whose pinned options it has, else the class's.
+    """Return the name to show: one whose pinned options fit, else the class name.
 
     Args:
         class_name: Class in diffusers.
         options: As `schedulers.effective_options` returns them.
-        extras: Of the job; only `eta` is a scheduler's.
-        config: The model's original scheduler config, which decides with `options`
-            what the scheduler is.
-        asked: The canonical name that was asked for. It is taken where it fits; else,
-            of several that fit, the one that leaves the fewest options to be told, and
-            of these the first.
+        extras: Extras of the job; only `eta` belongs to a scheduler.
+        config: The model's original scheduler config, which together with
+            `options` determines the scheduler.
+        asked: The canonical name that was requested. It is used if it fits; otherwise,
+            the first of the fitting names that leave the fewest options to be listed.
 
     Returns:
         `dpmpp_2m_karras`; with options that the name leaves to the model,
-        `ddim(clip_sample=true)`; where no name has these options,
+        `ddim(clip_sample=true)`; if no name has these options,
         `DPMSolverMultistepScheduler(solver_order=1)`.
     """
     given = _given(options, extras)
@@ -69,13 +68,15 @@ def is_called_right(
     *,
     config: Mapping[str, Any],
 ) -> bool:
-    """Whether what a stored name says is so on a model; what says nothing is right.
+    """Return whether what a stored name says is true on a model.
+
+    A name that says nothing counts as right.
 
     Args:
-        called: As `short_name` gave it, of this version or an older one: what stands in
-            parentheses are options of the job.
+        called: As `short_name` of this or an older version returned it; the options in
+            parentheses are those of the job.
         class_name: Class in diffusers.
-        options: Of the job.
+        options: Options of the job.
         config: The model's original scheduler config.
     """
     of, entry = CLASSES.get(class_name), NAMES.get(called.partition("(")[0])
@@ -88,9 +89,9 @@ def is_called_right(
 
 
 def label_of(name: str) -> str:
-    """Return what A1111's page calls a scheduler, by the name that `short_name` gives.
+    """Return what A1111's page calls a scheduler, by its name from `short_name`.
 
-    A name that the page does not know is itself.
+    A name that the page does not know is returned as it is.
     """
     return NAMES[name].label if name in NAMES else name
 
@@ -119,7 +120,7 @@ def _fitting(
 
 
 def _beside(entry: Name, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was given that the name does not stand for."""
+    """Return the given options that the name does not stand for."""
     return {
         name: value
         for name, value in given.items()

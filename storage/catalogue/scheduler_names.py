@@ -18,11 +18,11 @@ class Scheduler:
 
     Attributes:
         class_name: Class in diffusers, `DDIMScheduler`.
-        options: What was asked for by name or by value, on top of the model's config.
+        options: What was requested by name or by value, on top of the model's config.
         extras: Parameters of the job that belong to the name, such as `eta`.
-        name: Canonical short name; empty where the class was named.
-        pins: What the name stands for beside, where `options` does not say otherwise;
-            empty where the class was named.
+        name: Canonical short name; empty if the class was named.
+        pins: What else the name stands for, unless `options` says otherwise; empty if
+            the class was named.
     """
 
     class_name: str
@@ -47,7 +47,7 @@ class Name:
         aliases: Other short names, such as `dpmpp_2m_k`.
         class_name: Class in diffusers.
         options: Options in which the name differs from its class.
-        pins: All options that the name stands for, those included.
+        pins: All options that the name stands for, `options` included.
         extras: Call parameters that the name stands for.
         evaluations: Model evaluations for n steps, as a formula: `2n-1`.
         is_deterministic: Whether its steps draw no noise.
@@ -118,12 +118,12 @@ NAMES: Mapping[str, Name] = {row.name: _name(row) for row in catalogue.NAME_ROWS
 
 
 def _plain(name: str) -> str:
-    """Bring a name to the form in which names are compared."""
+    """Return a name in the form in which names are compared."""
     return re.sub(r"[^a-z0-9]", "", name.casefold().replace("++", "pp"))
 
 
-#: As they are spelt. Where a class without its suffix is spelt like a name, as DDIM is,
-#: the name is meant; it pins nothing then.
+#: Schedulers by exact spelling. If a class without its suffix is spelt like a name, as
+#: DDIM is, the name is meant; such names pin nothing.
 _BY_SPELLING: Mapping[str, Scheduler] = {
     **{
         text: Scheduler(class_name=name)
@@ -151,12 +151,12 @@ def resolve(name: str, options: Mapping[str, Any] | None = None) -> Scheduler:
 
     Args:
         name: A short name, an A1111 name or a class name; case, spaces and
-            underscores do not matter, but where a class is spelt as in diffusers it
-            is meant: `SASolver` is the class, `sa_solver` the name.
-        options: Set on top of those that the name stands for.
+            underscores do not matter, but the exact spelling of a class means
+            the class: `SASolver` is the class, `sa_solver` the name.
+        options: Options on top of those that the name stands for.
 
     Raises:
-        UsageError: The name is unknown, or known and not offered.
+        UsageError: The name is unknown, or known but not offered.
     """
     plain = _plain(name)
     if plain in _REFUSED:
@@ -176,10 +176,10 @@ def resolve(name: str, options: Mapping[str, Any] | None = None) -> Scheduler:
 
 
 def translate(name: str) -> str | None:
-    """Say how a name with another program's word for a schedule is written here.
+    """Return how to write a name that has another program's word for a schedule.
 
     Returns:
-        What to write, or None where the name has no such word.
+        What to write, or None if the name has no such word.
     """
     plain = _plain(name)
     for word, options in catalogue.SCHEDULES.items():
@@ -198,7 +198,7 @@ def translate(name: str) -> str | None:
 
 
 def _say_of_word(word: str, options: Mapping[str, str]) -> str:
-    """Say how a word for a schedule that stands alone is written here."""
+    """Return how to write a word for a schedule that stands alone."""
     if word in ("default", "automatic"):
         return "leave it out for the model's own"
     if not options:

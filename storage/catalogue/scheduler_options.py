@@ -1,4 +1,4 @@
-"""What each scheduler class takes, and what it takes over from a model's config."""
+"""What each scheduler class accepts, and what it inherits from a model's config."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,11 +16,11 @@ class Option:
         name: Parameter of the class's constructor.
         kind: `bool`, `int`, `float`, `str`, or `ints` (a list of whole numbers).
         default: The class's own default; None means that null is allowed.
-        choices: Every value allowed, for `str`.
-        reads: Values of other classes that diffusers takes for the default.
+        choices: All allowed values, for `str`.
+        reads: Values of other classes that diffusers treats as the default.
         minimum: Smallest value, inclusive; None for no bound.
         maximum: Largest value, inclusive; None for no bound.
-        needs: The option does nothing unless one of these has the value given.
+        needs: The option does nothing unless one of these options has this value.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Option:
 
     @property
     def rule(self) -> str:
-        """What a value must be, in words: "one of true, false", "1 to 3"."""
+        """What a value must be: "true or false", "a whole number from 1 to 3"."""
         if self.kind == "bool":
             return "true or false"
         if self.choices:
@@ -48,7 +48,7 @@ class Option:
         return text
 
     def accepts(self, value: object) -> bool:
-        """Whether `value` has the kind, the choice and the range that it must."""
+        """Return whether `value` has the right kind, choice and range."""
         if value is None:
             return self.default is None
         if self.kind == "bool":
@@ -60,7 +60,7 @@ class Option:
         return self._is_within(value)
 
     def typed(self, value: Any) -> Any:
-        """Return an accepted value in its one form, so that 1 and 1.0 are the same."""
+        """Return an accepted value in one form, so that 1 and 1.0 become the same."""
         if value is None or self.kind in ("bool", "str"):
             return value
         if self.kind == "ints":
@@ -83,12 +83,12 @@ class SchedulerClass:
     Attributes:
         name: Its name in diffusers, `DDIMScheduler`.
         family: `diffusion`, `flow` or `distilled`.
-        about: What it is, one line.
+        about: What it is, in one line.
         evaluations: Model evaluations for n steps: `n`, `2n-1` or `n+1`.
         noise: When it draws noise; see `storage.catalogue.tables.ClassRow`.
         options: What a sweep may set, by name.
-        pins: Those of `options` that tell schedulers of this class apart, with the
-            class's defaults: what its names stand for where they do not say otherwise.
+        pins: Those of `options` that distinguish schedulers of this class, with the
+            class's defaults: what its names stand for unless they say otherwise.
         fixed: The class's other parameters.
         requires: Packages to install beyond what diffusers needs.
     """
@@ -104,7 +104,7 @@ class SchedulerClass:
     requires: tuple[str, ...] = ()
 
     def inherited(self, name: str, config: Mapping[str, Any]) -> Any:
-        """Return what `from_config` uses for an option that nobody sets.
+        """Return what `from_config` uses for an option that is not set.
 
         Args:
             name: One of `options`.
@@ -112,9 +112,9 @@ class SchedulerClass:
                 or diffusers' `scheduler.config`.
 
         Returns:
-            The config's value where it has one, else the class's default. A value of
-            another class is the default where diffusers takes it for that, and itself
-            where diffusers raises, so that setting the option makes a difference.
+            The config's value if it has one, else the class's default. A value of
+            another class becomes the default if diffusers treats it as that; where
+            diffusers raises, it stays, so that setting the option makes a difference.
         """
         option = self.options[name]
         if name not in config or name in config.get("_use_default_values", ()):
@@ -132,10 +132,10 @@ class SchedulerClass:
 
 
 def _as_loaded(name: str, config: Mapping[str, Any]) -> Any:
-    """Return what the config has once the model's own scheduler was made from it.
+    """Return the config's value after the model's own scheduler was built from it.
 
-    That scheduler puts its default in place of another class's value, and workers
-    build every other scheduler from its config.
+    That scheduler replaces another class's value with its own default, and workers
+    build every other scheduler from that scheduler's config.
     """
     own = CLASSES.get(str(config.get("_class_name")))
     option = own.options.get(name) if own else None
@@ -201,15 +201,15 @@ SIGMA_SCHEDULES = (
 
 
 def kind_of_model(family: str, config: Mapping[str, Any]) -> str:
-    """Say which schedulers a model was trained for.
+    """Return which schedulers a model was trained for.
 
     Args:
-        family: Of the model: `sd`, `sdxl`, `sd3`, `flux`, `lcm` or `other`.
+        family: Family of the model: `sd`, `sdxl`, `sd3`, `flux`, `lcm` or `other`.
         config: The model's original scheduler config.
 
     Returns:
         `flow`, `distilled`, `edm` or `diffusion`. Many ordinary models have noise
-        levels as in EDM beside their betas: only those without betas need them.
+        levels as in EDM besides their betas; only models without betas need them.
     """
     own = str(config.get("_class_name", ""))
     if family in ("sd3", "flux") or own.startswith("FlowMatch"):

@@ -1,4 +1,4 @@
-"""What may not be asked of a scheduler, each rule with its way out.
+"""Rules on what may not be requested of a scheduler, each with a way out.
 
 diffusers drops options that a class does not know, accepts numbers that mean
 something else, and paints NaN without an error. These rules refuse all of it
@@ -17,16 +17,16 @@ _FLOW_OPTIONS = ("use_flow_sigmas", "prediction_type", "flow_shift", "shift_term
 _ETA_CLASSES = ("DDIMScheduler", "TCDScheduler")
 #: The Flux pipeline passes its own sigmas; of the classes offered, these take them.
 _FLUX_CLASSES = ("FlowMatchEulerDiscreteScheduler", "UniPCMultistepScheduler")
-#: The pipeline of latent consistency models passes what these alone take.
+#: The pipeline of latent consistency models passes what only these classes take.
 _LCM_CLASSES = ("LCMScheduler", "TCDScheduler")
 _DPM = "DPMSolverMultistepScheduler"
 _UNIPC = "UniPCMultistepScheduler"
 
 
 def find_problems(case: Case) -> list[str]:
-    """Say everything that is wrong with a scheduler, in the order of the rules.
+    """Return everything that is wrong with a scheduler, in the order of the rules.
 
-    Values are looked at together only when each one is right by itself.
+    Values are checked together only if each one is right by itself.
     """
     alone = [each for rule in _ALONE for each in rule(case)]
     return alone or [each for rule in _TOGETHER for each in rule(case)]
@@ -91,7 +91,7 @@ def _typed(case: Case) -> Iterator[str]:
             continue
         if name == "prediction_type":
             yield (
-                "`prediction_type` cannot be set but to flow_prediction, got"
+                "`prediction_type` can only be set to flow_prediction, got"
                 f" {shown(value)}: {catalogue.FIXED[name]}"
             )
             continue

@@ -19,7 +19,7 @@ from storage.catalogue.schedulers import (
 from storage.errors import UsageError
 from storage.job import canonical_json
 
-#: Names that a sentence lists; of more it gives the first two.
+#: How many names a sentence lists; if there are more, it lists the first two.
 _LISTED = 4
 
 
@@ -29,7 +29,7 @@ class Chosen:
 
     Attributes:
         schedulers: In the order of the catalogue.
-        note: What it leaves out and why, in one sentence; empty where it leaves out
+        note: What it leaves out and why, in one sentence; empty if it leaves out
             nothing.
     """
 
@@ -38,20 +38,20 @@ class Chosen:
 
 
 def is_set(text: str) -> bool:
-    """Whether a text stands for several schedulers rather than names one."""
+    """Return whether a text stands for several schedulers rather than naming one."""
     return text in ("all", "every") or is_glob(text)
 
 
 def is_glob(text: str) -> bool:
-    """Whether a text is a pattern of names, such as `dpmpp_*`."""
+    """Return whether a text is a pattern of names, such as `dpmpp_*`."""
     return any(sign in text for sign in "*?")
 
 
 def require_match(pattern: str) -> None:
-    """Refuse a pattern of names that no name of the catalogue has.
+    """Refuse a pattern that matches no name of the catalogue.
 
     Raises:
-        UsageError: With the nearest names.
+        UsageError: It matches none; the message has the nearest names.
     """
     if matching(pattern):
         return
@@ -71,13 +71,13 @@ def choose(text: str, *, family: str, config: Mapping[str, Any]) -> Chosen:
     Args:
         text: `all`: each class that makes sense, once, as the model configures it.
             `every`: all names that the model can run and that differ on it. A glob:
-            the names that match and that the model can run, or if there are none, all
-            that match, so that their own problems are told.
-        family: Of the model: `sd`, `sdxl`, `sd3`, `flux`, `lcm` or `other`.
+            the names that match and that the model can run; if there are none, all
+            that match, so that their own problems are reported.
+        family: Family of the model: `sd`, `sdxl`, `sd3`, `flux`, `lcm` or `other`.
         config: The model's original scheduler config.
 
     Returns:
-        What it stands for; where the model can run none of it, some of it all the same.
+        What the word stands for; if the model can run none of it, some of it anyway.
     """
     model = _Model(family, config)
     if text == "all":
@@ -88,7 +88,7 @@ def choose(text: str, *, family: str, config: Mapping[str, Any]) -> Chosen:
 
 
 def matching(pattern: str) -> list[Name]:
-    """Return the names whose short name or A1111 label has a pattern, in any case."""
+    """Return the names whose short name or A1111 label matches; case is ignored."""
     wanted = pattern.casefold()
     return [
         entry
@@ -100,7 +100,7 @@ def matching(pattern: str) -> list[Name]:
 
 
 class _Model:
-    """Chooses among the catalogue for one model."""
+    """Chooses from the catalogue for one model."""
 
     def __init__(self, family: str, config: Mapping[str, Any]) -> None:
         self._family = family
@@ -152,9 +152,9 @@ class _Model:
         return Chosen(schedulers=tuple(found), note=note)
 
     def _of_class(self, entry: Name) -> list[Scheduler]:
-        """Return a class as the model configures it, or its name where it cannot be.
+        """Return a class as the model configures it, or its name if that cannot run.
 
-        Some do nothing without the options of their name, such as UniPC for flow
+        Some classes do nothing without their name's options, such as UniPC for flow
         matching. PNDM is PLMS unless the model asks for its Runge-Kutta start.
         """
         by_class = Scheduler(class_name=entry.class_name)
@@ -164,7 +164,7 @@ class _Model:
         return [each for each in ways if self._can_run(each)][:1]
 
     def _unfit(self) -> tuple[Scheduler, ...]:
-        """Return one that the model cannot run, so that its problem is told."""
+        """Return one that the model cannot run, so that its problem is reported."""
         names = catalogue.ALL[kind_of_model(self._family, self._config)]
         return (NAMES[names[0]].scheduler,)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from storage.catalogue.scheduler_options import SIGMA_SCHEDULES, SchedulerClass
 
-#: With one of these the timesteps come from sigmas, and spacing does not round.
+#: With one of these options, timesteps come from sigmas, and spacing does not round.
 _OWN_TIMESTEPS = (*SIGMA_SCHEDULES, "use_flow_sigmas")
 
 
@@ -17,7 +17,7 @@ def count_evaluations(
     config: Mapping[str, Any],
     steps: int,
 ) -> int:
-    """Count the model evaluations for a number of steps, as diffusers makes them."""
+    """Return how many model evaluations diffusers makes for a number of steps."""
     values = of.values(options, config)
     count = steps + has_rounded_step(values, train_steps(config), steps=steps)
     if of.evaluations == "2n-1":
@@ -28,15 +28,15 @@ def count_evaluations(
 
 
 def train_steps(config: Mapping[str, Any]) -> int:
-    """Return the timesteps of a model's training."""
+    """Return the number of timesteps in a model's training."""
     return int(config.get("num_train_timesteps", 1000))
 
 
 def has_rounded_step(values: Mapping[str, Any], train: int, *, steps: int) -> bool:
-    """Whether rounding makes "trailing" spacing one too long, ending at -1.
+    """Return whether rounding makes "trailing" spacing one too long, ending at -1.
 
-    diffusers spaces with `numpy.arange(train, 0, -train / steps)`, whose length is
-    this quotient rounded up; floats make it 62 for 61 of 1000.
+    diffusers spaces with `numpy.arange(train, 0, -train / steps)`, whose length is the
+    quotient below, rounded up. Float errors make it 62 for 61 steps of 1000.
     """
     if values.get("timestep_spacing") != "trailing":
         return False

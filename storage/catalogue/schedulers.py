@@ -1,11 +1,11 @@
 """The scheduler catalogue: names, options, costs and what each class can do.
 
-This is the face of it. Behind it are the tables (`catalogue`), what an option takes
-(`scheduler_options`), names (`scheduler_names`), what a job is called
-(`scheduler_labels`), what may not be asked (`scheduler_rules`), which numbers of steps
-fail (`step_rules`) and what they cost (`scheduler_steps`). Words for several are in
-`scheduler_sets`.
-Nothing here imports diffusers; a test holds all of it against the real thing.
+This module is the interface. Behind it are the tables (`tables`), what an option
+accepts (`scheduler_options`), names (`scheduler_names`), how a job's scheduler is named
+(`scheduler_labels`), what may not be requested (`scheduler_rules`), which numbers of
+steps fail (`step_rules`) and what they cost (`scheduler_steps`). Words that stand for
+several schedulers are in `scheduler_sets`.
+Nothing here imports diffusers; a test compares all of it with diffusers itself.
 """
 
 from collections.abc import Mapping
@@ -49,15 +49,15 @@ __all__ = [
 
 
 def check(scheduler: Scheduler, *, config: Mapping[str, Any], family: str) -> list[str]:
-    """Say everything that is wrong with a scheduler for a model.
+    """Return everything that is wrong with a scheduler for a model.
 
     Args:
         scheduler: As resolved.
         config: The model's original scheduler config.
-        family: Of the model: `sd`, `sdxl`, `sd3`, `flux` or `other`.
+        family: Family of the model: `sd`, `sdxl`, `sd3`, `flux` or `other`.
 
     Returns:
-        Sentences of rule, value and way out; empty when all is well.
+        Sentences with rule, value and way out; empty if nothing is wrong.
     """
     return scheduler_rules.find_problems(_case(scheduler, config, family))
 
@@ -70,15 +70,15 @@ def check_steps(
     dtype: str = "float32",
     begins_at_zero: bool = False,
 ) -> list[str]:
-    """Say why a scheduler that passed `check` cannot run this many steps.
+    """Return why a scheduler that passed `check` cannot run this many steps.
 
     Args:
         scheduler: As resolved.
         config: The model's original scheduler config.
-        steps: What was asked for.
+        steps: The requested number.
         dtype: Precision of the job.
         begins_at_zero: Whether the pipeline tells schedulers to begin at their first
-            timestep, rather than to look for it.
+            timestep, rather than to look it up.
     """
     case = step_rules.make_case(
         CLASSES[scheduler.class_name],
@@ -107,15 +107,15 @@ def _case(
 def effective_options(
     scheduler: Scheduler, config: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the options that count: those that change what the model's config gives.
+    """Return the options that count: those that change what the model's config sets.
 
     Args:
         scheduler: One that passed `check`.
         config: The model's original scheduler config.
 
     Returns:
-        Options in their one typed form, sorted by name. An option is dropped only
-        where it equals what `from_config(config)` uses without it, never because
+        Options in their typed form, sorted by name. An option is dropped only
+        if it equals what `from_config(config)` uses without it, never because
         it equals the class's default.
     """
     of = CLASSES[scheduler.class_name]
@@ -137,27 +137,27 @@ def evaluations(
     config: Mapping[str, Any],
     steps: int,
 ) -> int:
-    """Count the model evaluations, which are the length of the timesteps."""
+    """Return the number of model evaluations, which is the number of timesteps."""
     return scheduler_steps.count_evaluations(
         CLASSES[class_name], options, config=config, steps=steps
     )
 
 
 def takes_seed(class_name: str) -> bool:
-    """Whether the class seeds its own noise, and must be given the job's seed."""
+    """Return whether the class seeds its own noise and needs the job's seed."""
     return "noise_sampler_seed" in CLASSES[class_name].fixed
 
 
 def takes_eta(class_name: str) -> bool:
-    """Whether the class's step takes eta; others ignore it."""
+    """Return whether the class's step takes eta; other classes ignore it."""
     return CLASSES[class_name].noise == "eta"
 
 
 def rows(family: str | None = None) -> list[Name]:
-    """List the catalogue, for people.
+    """List the catalogue for users.
 
     Args:
-        family: `diffusion`, `flow` or `distilled`, or a model's (`sd`, `sdxl`,
+        family: `diffusion`, `flow` or `distilled`, or one of a model (`sd`, `sdxl`,
             `sd3`, `flux`); None for all.
     """
     kinds = {"sd": "diffusion", "sdxl": "diffusion", "sd3": "flow", "flux": "flow"}

@@ -1,4 +1,4 @@
-"""What the formulas of a scheduler class cannot do, each rule with its way out."""
+"""Rules on what the formulas of a scheduler class cannot do, each with a way out."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -17,13 +17,13 @@ _NO_SAMPLE = frozenset(
 
 
 def solver_of_config(case: Case) -> Iterator[str]:
-    """Refuse a class that raises on what a model's config says of solvers."""
+    """Refuse a class that raises on the solver settings of a model's config."""
     values = case.values
     for name in ("algorithm_type", "solver_type"):
         option = case.of.options.get(name)
         if option is None or values[name] in option.choices:
             continue
-        # DPM-Solver takes DEIS for its own algorithm, but not down to sigma zero.
+        # DPM-Solver replaces DEIS with its own algorithm unless it ends at sigma zero.
         ends_early = values.get("final_sigmas_type") == "sigma_min"
         if values[name] == "deis" and ends_early:
             continue
@@ -118,7 +118,7 @@ def _predictions(name: str) -> tuple[str, ...]:
     return ("epsilon", "v_prediction", "sample")
 
 
-#: Rules of values that are right by themselves, in the order in which they are told.
+#: Rules on values that are right by themselves, in the order of their messages.
 FORMULAS: tuple[Callable[[Case], Iterator[str]], ...] = (
     *(_solvers, _zero_snr, _zero_snr_noise, _prediction),
 )

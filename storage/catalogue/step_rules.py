@@ -1,7 +1,7 @@
-"""Which numbers of steps a scheduler cannot run, each rule with its way out.
+"""Rules on which numbers of steps a scheduler cannot run, each with a way out.
 
-What stands here is what diffusers makes of a number of steps: where an error, NaN or
-infinity would come out, the number is refused.
+The rules follow what diffusers does with a number of steps: if that would end in an
+error, NaN or infinity, the number is refused.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,13 +19,13 @@ from storage.catalogue.step_spacing import (
 )
 
 _DPM = "DPMSolverMultistepScheduler"
-#: Classes that look up what is left of the image at each timestep, in a table.
+#: Classes that look up in a table what is left of the image at each timestep.
 _TABLES = frozenset({"DDIMScheduler", "DDPMScheduler", "PNDMScheduler"})
-#: Classes that divide by the distance of two noise levels.
+#: Classes that divide by the distance between two noise levels.
 _DIVIDING = frozenset(
     {"DEISMultistepScheduler", _DPM, "SASolverScheduler", "UniPCMultistepScheduler"}
 )
-#: Likewise; these space their steps as Euler does, the others as for one step more.
+#: Likewise, but spaced as Euler spaces steps; `_DIVIDING` spaces as for one step more.
 _DIVIDING_AS_EULER = frozenset({"DPMSolverSDEScheduler", "LMSDiscreteScheduler"})
 #: Classes that add noise in proportion to what a step leaves.
 _ANCESTRAL = frozenset(
@@ -38,9 +38,9 @@ _UNSCALED = _ANCESTRAL | frozenset(
         *("KDPM2DiscreteScheduler", "LMSDiscreteScheduler"),
     }
 )
-#: Steps below which `lower_order_final` lowers the order of the last ones.
+#: Number of steps below which `lower_order_final` lowers the order of the last steps.
 _LOWER_BELOW = 15
-#: Largest noise level whose noise, up to four times as large, float16 holds.
+#: Largest noise level at which float16 holds the noise, up to four times as large.
 _FLOAT16_LEVEL = 65504 / 4
 #: Ratio of two levels whose squares float32 can still subtract from 1.
 _FLOAT32_RATIO = 2048
@@ -48,17 +48,17 @@ _FLOAT32_RATIO = 2048
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepCase:
-    """A scheduler with a number of steps, as the rules look at it.
+    """A scheduler with a number of steps, as the rules see it.
 
     Attributes:
         of: The scheduler class.
-        values: Of its options.
+        values: Values of its options.
         config: The model's original scheduler config.
-        steps: What was asked for.
+        steps: The requested number.
         dtype: Precision of the latents.
         begins_at_zero: Whether the pipeline tells the scheduler to begin at its first
-            timestep, rather than have it looked up.
-        spacing: Of the steps.
+            timestep, rather than to look it up.
+        spacing: Spacing of the steps.
     """
 
     of: SchedulerClass
@@ -89,7 +89,7 @@ def make_case(
     dtype: str,
     begins_at_zero: bool,
 ) -> StepCase:
-    """Look at a number of steps, with `settings` set on top of the model's config."""
+    """Return the case for these steps, with `settings` on top of the model's config."""
     values = of.values(settings, config)
     return StepCase(
         of=of,
@@ -103,9 +103,9 @@ def make_case(
 
 
 def find_problems(case: StepCase) -> list[str]:
-    """Say why a scheduler cannot run a number of steps; empty when it can.
+    """Return why a scheduler cannot run a number of steps; empty if it can.
 
-    A number that is out of bounds is not looked at further.
+    A number that is out of bounds is not checked further.
     """
     outside = [*_too_few(case), *_too_many(case)]
     return outside or [each for rule in _RULES for each in rule(case)][:1]
@@ -201,7 +201,7 @@ def _first_twice(case: StepCase) -> Iterator[str]:
         most = most_begun_once(case.spacing)
     if case.steps > most:
         yield (
-            f"{case.of.name} looks up its first timestep, which must be there once,"
+            f"{case.of.name} looks up its first timestep, which must occur once,"
             f" but {case.steps} steps with `{schedule}` can round to it twice on"
             f" this model; use {_or_fewer(most)}"
         )

@@ -1,4 +1,4 @@
-"""Timesteps and noise levels of a number of steps, as scheduler classes space them."""
+"""Timesteps and noise levels for a number of steps, as scheduler classes space them."""
 
 import math
 import struct
@@ -25,13 +25,13 @@ _WHOLE = frozenset(
         *("SASolverScheduler", "UniPCMultistepScheduler"),
     }
 )
-#: Classes that round timesteps for Karras sigmas, and for them alone.
+#: Classes that round timesteps for Karras sigmas only.
 _ROUND_KARRAS = frozenset({"KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler"})
 #: Classes that keep timesteps in float32.
 _FLOAT32 = _ROUND_KARRAS | frozenset(
     {"EulerDiscreteScheduler", "HeunDiscreteScheduler", "LMSDiscreteScheduler"}
 )
-#: What float errors may take from a timestep that is a whole number.
+#: How much float errors may subtract from a whole-number timestep.
 _TOLERANCE = 1e-4
 
 
@@ -41,13 +41,13 @@ class Spacing:
 
     Attributes:
         class_name: Class in diffusers.
-        training: What the model's noise levels follow from.
-        schedule: The option that spaces noise levels, `use_karras_sigmas`; empty where
-            timesteps are spaced.
-        timesteps: How those are: `linspace`, `leading` or `trailing`.
-        offset: What `leading` adds to each.
-        lowest: Lowest level of a schedule, where it is set.
-        highest: Highest level of a schedule, where it is set.
+        training: What determines the model's noise levels.
+        schedule: The option that spaces noise levels, such as `use_karras_sigmas`;
+            empty if timesteps are spaced.
+        timesteps: How timesteps are spaced: `linspace`, `leading` or `trailing`.
+        offset: What `leading` adds to each timestep.
+        lowest: Lowest level of a schedule, if it is set.
+        highest: Highest level of a schedule, if it is set.
     """
 
     class_name: str
@@ -69,7 +69,7 @@ class Spacing:
         return self.class_name in _WHOLE
 
     def level(self, index: int, *, steps: int) -> float:
-        """Return the noise level of a step: 0 for the first, -1 for the last."""
+        """Return the noise level of a step; index 0 is the first, -1 the last."""
         index %= steps
         if not self.schedule:
             return self._plain_level(index, steps)
@@ -77,7 +77,7 @@ class Spacing:
         return spaced_level(self.schedule, share=share, bounds=self._bounds(steps))
 
     def begins_twice(self, steps: int) -> bool:
-        """Whether the first two timesteps are the same."""
+        """Return whether the first two timesteps are the same."""
         rounds = self._rounding()
         if rounds is None or steps < 2:
             return False
@@ -98,7 +98,7 @@ class Spacing:
         return self.lowest or lowest, self.highest or highest
 
     def _timestep(self, index: int, steps: int) -> float:
-        """Return the timestep of a step, not rounded."""
+        """Return the unrounded timestep of a step."""
         train, more = self.training.steps, self.keeps_whole
         if self.timesteps == "trailing":
             return train - 1 - index * train / steps
@@ -110,7 +110,7 @@ class Spacing:
         return train - 1 - index * (train - 1) / (steps - 1 + more)
 
     def _rounding(self) -> Callable[[float], float] | None:
-        """Return how the class rounds timesteps; None where it does not."""
+        """Return how the class rounds timesteps; None if it does not."""
         if not self.schedule:
             return None
         is_karras = self.schedule == "use_karras_sigmas"
@@ -132,9 +132,9 @@ def read_spacing(
 
     Args:
         class_name: Class in diffusers.
-        values: Of its options.
-        config: The model's original scheduler config. Noise levels in it count for
-            every class, whether it has an option for them or not.
+        values: Values of its options.
+        config: The model's original scheduler config. Its noise levels apply to every
+            class, whether the class has an option for them or not.
     """
     return Spacing(
         class_name=class_name,
@@ -149,7 +149,7 @@ def read_spacing(
 
 @cache
 def most_begun_once(spacing: Spacing) -> int:
-    """Return the largest number of steps whose first timestep is there once."""
+    """Return the largest number of steps that do not repeat their first timestep."""
     return largest_below(spacing.begins_twice, spacing.training.steps)
 
 
@@ -174,5 +174,5 @@ def _as_float32(timestep: float) -> float:
 
 
 def _floor(timestep: float) -> int:
-    """Cut off a fraction, as diffusers does, whose first timestep may be 998.9999."""
+    """Round down as diffusers does, whose first timestep may be 998.9999."""
     return math.floor(timestep - _TOLERANCE)

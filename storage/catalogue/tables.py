@@ -1,7 +1,7 @@
 """The tables of the scheduler catalogue: classes, options and names, as literals.
 
-`storage.catalogue.schedulers` gives them meaning; a test holds them against diffusers.
-Adding a scheduler is one row of `CLASS_ROWS` and one or more of `NAME_ROWS`.
+`storage.catalogue.schedulers` interprets them; a test compares them with diffusers. To
+add a scheduler, add one row to `CLASS_ROWS` and one or more to `NAME_ROWS`.
 """
 
 from collections.abc import Mapping
@@ -9,13 +9,13 @@ from typing import Any, NamedTuple, TypedDict
 
 
 class OptionRow(TypedDict, total=False):
-    """What an option takes, for every class that has it.
+    """What an option accepts, for every class that has it.
 
     Without `kind` and `choices`, the kind follows from the default: bool, int or
-    float. An option with `needs` does nothing unless one of those others has the
-    value given. `reads` are values of other classes that diffusers takes for the
-    default where a model's config has them; it raises on any other that is not among
-    the choices.
+    float. An option with `needs` does nothing unless one of the options in `needs` has
+    the value stated there. `reads` are values of other classes that diffusers treats
+    as the default if a model's config has them; it raises on any other value that is
+    not among the choices.
     """
 
     kind: str
@@ -31,18 +31,18 @@ class ClassRow(TypedDict, total=False):
 
     Attributes:
         family: `diffusion`, `flow` or `distilled`.
-        about: What it is, one line.
+        about: What it is, in one line.
         evaluations: Model evaluations for n steps: `n`, `2n-1`, or `n+1` for PNDM,
             whose Runge-Kutta start makes it n+9.
         noise: When it draws noise: `never`, `always`, `eta` (while eta is above 0),
             `sde` (algorithm_type starts with sde), `option` (stochastic_sampling).
         options: What a sweep may set, each with the class's own default.
         unpinned: Options of `PINNED` that the names of this class leave to the
-            model's config all the same, each with the reason.
+            model's config nevertheless, each with the reason.
         fixed: The rest of the class's parameters, which a sweep may not set;
-            `TRAINED` where not given.
-        limits: Rows that differ from `OPTIONS` for this class.
-        requires: Packages beyond diffusers' own.
+            `TRAINED` if not given.
+        limits: Rows that override `OPTIONS` for this class.
+        requires: Packages beyond those that diffusers needs.
     """
 
     family: str
@@ -59,9 +59,9 @@ class ClassRow(TypedDict, total=False):
 class NameRow(NamedTuple):
     """A name for a class with options; `label` is what A1111's web page calls it.
 
-    A name stands for a value of every option that tells schedulers of its class apart:
-    of those in `PINNED` the class's default, unless `options` says otherwise, and of
-    everything else that stands in `options`. The model's config decides the rest.
+    A name stands for a value of every option that distinguishes schedulers of its
+    class: the class's default for those in `PINNED`, unless `options` says otherwise,
+    and everything else in `options`. The model's config decides the rest.
     """
 
     name: str
@@ -124,12 +124,12 @@ OPTIONS: Mapping[str, OptionRow] = {
     "timestep_scaling": {"minimum": 0.01},
     "timestep_spacing": {"choices": ("leading", "linspace", "trailing")},
     "variance_type": {
-        # Not fixed_large_log: diffusers takes the root of its logarithm, a NaN.
+        # Not fixed_large_log: diffusers takes the root of its logarithm, which is NaN.
         "choices": ("fixed_small", "fixed_small_log", "fixed_large")
     },
 }
 
-#: Options that tell schedulers apart, each with what it decides. A name pins them; a
+#: Options that distinguish schedulers, each with what it decides. A name pins them; a
 #: class name leaves them to the model's config, as diffusers' `from_config` does.
 PINNED: Mapping[str, str] = {
     "algorithm_type": "the equation that is solved: with noise or without",
@@ -153,7 +153,7 @@ PINNED: Mapping[str, str] = {
 }
 
 #: Options that stay as the model's config has them, whatever the name, each with the
-#: reason. A name whose own options hold one of them pins it.
+#: reason. A name that has one of them in its own options pins it.
 OF_THE_MODEL: Mapping[str, str] = {
     **dict.fromkeys(
         (
@@ -223,7 +223,7 @@ FIXED: Mapping[str, str] = {
 }
 
 _SCHEDULE = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule")
-#: What nearly every class takes from the model and from nowhere else.
+#: What nearly every class takes only from the model.
 TRAINED = (*_SCHEDULE, "trained_betas", "prediction_type")
 _NO_FLOW = ("use_flow_sigmas", "flow_shift")
 _NO_SHIFT = ("use_dynamic_shifting", "time_shift_type")
@@ -285,7 +285,7 @@ CLASS_ROWS: Mapping[str, ClassRow] = {
         | (_CLIP | _THRESHOLD | _LEADING | _ZERO_SNR),
     },
     "DDPMScheduler": {
-        "about": "The original stochastic sampler; wants many steps",
+        "about": "The original stochastic sampler; needs many steps",
         "noise": "always",
         "options": {"clip_sample": True, "variance_type": "fixed_small"}
         | (_CLIP | _THRESHOLD | _LEADING | _ZERO_SNR),
@@ -570,7 +570,7 @@ NAME_ROWS: tuple[NameRow, ...] = (
     NameRow("flow_dpmpp_2m", "Flow DPM++ 2M", _DPM, _FLOW_SOLVER),
 )
 
-#: Names that other programs use; a trailing `_k` for `_karras` is always understood.
+#: Names that other programs use; a trailing `_k` for `_karras` is always accepted.
 ALIASES: Mapping[str, str] = {
     "euler_ancestral": "euler_a",
     "kdpm_2": "dpm2",
@@ -581,8 +581,8 @@ ALIASES: Mapping[str, str] = {
     "flow_match_heun": "flow_heun",
 }
 
-#: Words that other programs put behind a name, and the options that they stand for; a
-#: name without a word has the plain schedule. `Karras` and others are in the names.
+#: Words that other programs append to a name, and the options that they stand for. A
+#: name without a word has the plain schedule. The names include `Karras` and others.
 SCHEDULES: Mapping[str, Mapping[str, str]] = {
     **{
         word: {"timestep_spacing": word} for word in ("trailing", "leading", "linspace")
@@ -595,19 +595,20 @@ SCHEDULES: Mapping[str, Mapping[str, str]] = {
     "gpu": {},
 }
 
-#: Names that are known and not offered, each with the reason.
+#: Names that are known but not offered, each with the reason.
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(
         ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler", "edm_euler"),
         "it is for models trained as in EDM (Karras et al. 2022), and though diffusers"
-        " lists it as compatible it turns latents of these into noise; use euler",
+        " lists it as compatible with others it turns their latents into noise; use"
+        " euler",
     ),
     "CosineDPMSolverMultistepScheduler": "it is for Stable Audio; use dpmpp_2m_sde",
     "IPNDMScheduler": "it is for another family of models; use pndm",
     "DDIMParallelScheduler": "it is DDIM for a parallel sampler; use ddim",
     "DDPMParallelScheduler": "it is DDPM for a parallel sampler; use ddpm",
     "FlowMatchLCMScheduler": (
-        "its pipelines hand it no generator, so its images cannot be made again;"
+        "its pipelines hand it no generator, so its images cannot be reproduced;"
         " use flow_euler"
     ),
     **dict.fromkeys(
@@ -620,7 +621,7 @@ REFUSED: Mapping[str, str] = {
     ),
 }
 
-#: What `scheduler: all` means, by kind of model. Every class once, with its own
+#: What `scheduler: all` means, by kind of model. Each class appears once, with its own
 #: defaults; variants such as Karras sigmas are named one by one.
 ALL: Mapping[str, tuple[str, ...]] = {
     "diffusion": (
@@ -628,6 +629,6 @@ ALL: Mapping[str, tuple[str, ...]] = {
         *("dpmpp_2m", "dpmpp_2s", "dpmpp_sde", "deis", "unipc", "sa_solver"),
     ),
     "distilled": ("lcm", "tcd"),
-    "edm": ("euler",),  # which is refused, as all of them are
+    "edm": ("euler",),  # refused, as all schedulers are
     "flow": ("flow_euler", "flow_heun", "flow_unipc", "flow_dpmpp_2m"),
 }

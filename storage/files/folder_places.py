@@ -25,7 +25,7 @@ def place_of(path: Path) -> str:
 def place_names(connection: Connection) -> dict[int, str]:
     """Return the name of each folder's place, by the folder's row.
 
-    That is the place on this host, if the folder has one here, else the one that was
+    It is the place on this host, if the folder has one here, else the one that was
     noted last.
     """
     columns = (folder_places.c.folder_id, folder_places.c.host, folder_places.c.path)
@@ -37,7 +37,7 @@ def place_names(connection: Connection) -> dict[int, str]:
 def note_place(database: Database, path: Path, mark: str) -> int:
     """Note that this host has the folder with this mark at a path; return its row.
 
-    A warning tells of another folder in the place of one that has images.
+    Log a warning if it is in the place of another folder that has images.
 
     Raises:
         DatabaseError: SQL cannot be reached.

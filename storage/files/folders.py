@@ -24,8 +24,8 @@ from storage.jobs.sweeps import Sweep
 from storage.sql.database import Database
 from storage.sql.schema import about, environments, folders, jobs, results, sweep_jobs
 
-#: Most images that are looked for to judge whether a folder holds them. They are taken
-#: in the order of their keys; keys are hashes, so this is a random sample.
+#: Most images to look for when judging whether a folder holds them. They are taken in
+#: the order of their keys; keys are hashes, so this is a random sample.
 SAMPLE = 200
 
 
@@ -90,11 +90,11 @@ def look_at_folder(database: Database, path: Path) -> Folder:
 
 
 def rows_here(database: Database, folder: Folder) -> Condition:
-    """Return the condition that the rows of `results` meet whose files belong here.
+    """Return a condition that selects the rows of `results` whose files belong here.
 
     Rows without a folder belong here if this host made them, or if most files of the
-    host that made them are here. Rows of an earlier folder that was at this very place
-    belong here if most of its files are: somebody put the two together.
+    host that made them are here. Rows of an earlier folder at this very place belong
+    here if most of its files are here: somebody merged the two folders.
 
     Raises:
         ImageStoreError: The folder cannot be read.
@@ -129,7 +129,7 @@ def rows_here(database: Database, folder: Folder) -> Condition:
 def count_missing(database: Database, folder: Folder) -> int:
     """Count the images that were written to another folder at this very place.
 
-    There are some where a disk is not mounted, or the folder was replaced or deleted.
+    There are some if a disk is not mounted, or the folder was replaced or deleted.
 
     Raises:
         ImageStoreError: The folder cannot be read.
@@ -168,7 +168,7 @@ def count_elsewhere(
 def find_place(database: Database, key: str) -> tuple[int | None, str | None]:
     """Return the row and the place of the folder that an image was written to.
 
-    Both are None where it was not noted, or where there is no image.
+    Both are None if the folder was not noted, or if there is no image.
     """
     query = (
         sa.select(results.c.folder_id)
@@ -199,7 +199,7 @@ def _id_of(database: Database) -> str:
 
 
 def _find_again(database: Database, path: Path) -> str | None:
-    """Return the mark of a folder that lost its marker, by the images in it."""
+    """Recognize a folder that lost its marker by its images; return its mark."""
     query = sa.select(folders.c.id, folders.c.mark).order_by(folders.c.id.desc())
     with database.read() as connection:
         for row in connection.execute(query).all():

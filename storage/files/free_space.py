@@ -1,4 +1,4 @@
-"""How much of the image disk stays free, as the sweeps want it that an image is of."""
+"""How much of the image disk must stay free, as the sweeps of an image want it."""
 
 import threading
 import time
@@ -15,27 +15,27 @@ FRESH_S = 5.0
 
 
 class WantedFreeSpace:
-    """What the active sweeps want to stay free; threads may share it.
+    """The space that active sweeps want to stay free; threads may share this object.
 
-    The sweeps of an image are looked for only where any active sweep may forbid it.
+    The sweeps of an image are looked up only if any active sweep may forbid it.
     """
 
     def __init__(self, database: Database) -> None:
-        """Take the database; it is asked when the answer is wanted."""
+        """Take the database; it is queried only when needed."""
         self._database = database
         self._lock = threading.Lock()
         self._most = 0
         self._fresh_until = 0.0
 
     def __call__(self, key: str, left_bytes: int) -> Room | None:
-        """Return what a sweep of this job wants free, if that is more than left.
+        """Return the space that a sweep of this job wants free, if less is left.
 
         Args:
             key: The job's.
-            left_bytes: What stays free when its image is written.
+            left_bytes: What stays free once its image is written.
 
         Raises:
-            DatabaseError: The database is away, and it must be asked.
+            DatabaseError: The database must be queried, and is unavailable.
         """
         if left_bytes >= self._most_wanted():
             return None
@@ -55,7 +55,7 @@ class WantedFreeSpace:
 
 
 def most_wanted(database: Database) -> int:
-    """Return the bytes that stay free for the active sweep that wants the most."""
+    """Return the most bytes that any active sweep wants free."""
     query = sa.select(sa.func.max(sweeps.c.min_free_bytes))
     with database.read() as connection:
         active = query.where(sweeps.c.state == "active")
@@ -63,7 +63,7 @@ def most_wanted(database: Database) -> int:
 
 
 def wanted_for(database: Database, key: str) -> Room | None:
-    """Return the most that an active sweep of a job wants; None where it has none."""
+    """Return the most that an active sweep of a job wants; None if it has none."""
     query = (
         sa.select(sweeps.c.name, sweeps.c.min_free_bytes)
         .join(sweep_jobs, sweep_jobs.c.sweep_id == sweeps.c.id)

@@ -1,4 +1,4 @@
-"""The image files: `ab/cd/<key>.png` under one folder, each there whole or not at all.
+"""The image files: `ab/cd/<key>.png` under one folder, each one whole or absent.
 
 The folder may be shared between hosts; the database holds paths relative to it.
 """
@@ -33,10 +33,10 @@ def relative_path(key: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """What must stay free where images go.
+    """Space that must stay free on the disk of the images.
 
     Attributes:
-        sweep: The sweep that wants it, as its `limits.min_free`.
+        sweep: The sweep that wants it, in its `limits.min_free`.
         size_bytes: How much.
     """
 
@@ -50,8 +50,9 @@ class ImageFolder:
 
     Attributes:
         root: The folder.
-        missing: Says of a job's key, and of the bytes that stay free on the disk with
-            its image, what room is wanted and not there; None where none is wanted.
+        missing: Takes a job's key and the bytes that stay free on the disk once its
+            image is written; returns the room that is wanted and not there, or None.
+            None where no room is wanted.
         id: Its row in `folders`; None where results note none.
     """
 
@@ -74,7 +75,7 @@ class ImageFolder:
         """
         path = self.path(key)
         self._check_room(key, len(content))
-        # Chance, not the process id: containers that share a folder share those.
+        # Random, not the process id: containers that share a folder share those ids.
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +111,7 @@ class ImageFolder:
 
 
 def free_bytes(folder: Path) -> int:
-    """Return what is free on a folder's disk, for those who are not root.
+    """Return the bytes that are free on a folder's disk for users other than root.
 
     Raises:
         ImageStoreError: The folder cannot be reached.
@@ -126,7 +127,7 @@ def free_bytes(folder: Path) -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    # So that the name survives a power failure, too: SQL will say that it is there.
+    # The name must survive a power failure too: SQL will say that the file is there.
     opened = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # some network file systems cannot

@@ -26,8 +26,8 @@ _TEMPORARY = re.compile(rf"{re.escape(NAME)}\.[0-9a-f]+\.tmp")
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK}
 )
-#: On such a file system the marker is empty for a moment: looks until it is filled, or
-#: its writer must be dead, and seconds between two of them.
+#: On such a file system the marker is empty for a moment: how often to look until it is
+#: filled or its writer must be dead, and the seconds between two looks.
 LOOKS, PAUSE_S = 40, 0.05
 
 
@@ -75,7 +75,7 @@ def read_marker(images: Path) -> Marker | None:
 
 
 def is_temporary(name: str) -> bool:
-    """Tell whether a file of the folder is a marker before it has its name."""
+    """Return whether a file of the folder is a marker that has no final name yet."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
@@ -127,7 +127,8 @@ def _put(temporary: Path, marker: Path) -> None:
 def _replace_empty(temporary: Path, marker: Path) -> None:
     """Put a marker in the place of an empty one, or of none, unless another is first.
 
-    All lock the empty one. So the first has time to replace it, and a kill frees it.
+    Every process locks the empty one. So the first has time to replace it, and a kill
+    frees the lock.
     """
     with marker.open("ab") as file:
         with suppress(OSError):  # without locks, two at the same moment may clash

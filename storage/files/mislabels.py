@@ -1,10 +1,10 @@
-"""Rows whose scheduler is called something that it is not.
+"""Rows that have a wrong name for their scheduler.
 
-Until names pinned their options, a name was stored as it was asked for: `dpmpp_2m` on a
-model whose config has Karras sigmas painted with these. The class, the options and the
-pictures of such rows are right; only the name is not. What was stored since has rows in
-`scheduler_names`, and is not looked at. `storage.files.relabelling` mends what is found
-here.
+Until names pinned their options, a name was stored as it was asked for: `dpmpp_2m`, on
+a model whose config has Karras sigmas, painted with them. The class, the options and
+the pictures of such rows are right; only the name is wrong. Jobs stored since then have
+rows in `scheduler_names`, and are not looked at. `storage.files.relabelling` corrects
+what is found here.
 """
 
 import json
@@ -44,7 +44,7 @@ _CONFIG = "scheduler/scheduler_config.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Called:
-    """A scheduler on a model, as rows have it.
+    """A scheduler on a model, as stored rows name it.
 
     Attributes:
         model_id: Row of the model.
@@ -64,16 +64,16 @@ class _Called:
 
 
 class NameCheck:
-    """Holds the names of what was stored before against the models' own configs.
+    """Compares the names in older rows with the models' own configs.
 
     Attributes:
-        unknown: Models that are not there to be looked at, or have other files now.
+        unknown: Models that cannot be looked at, or have other files now.
     """
 
     def __init__(
         self, database: Database, *, digests: Digests, sweep: Sweep | None = None
     ) -> None:
-        """Take where the rows are; `sweep` is for its jobs only."""
+        """Take the database of the rows; `sweep` limits the check to its jobs."""
         self._database = database
         self._digests = digests
         self._sweep = sweep
@@ -84,10 +84,10 @@ class NameCheck:
         self.unknown: dict[str, None] = {}
 
     def look(self) -> Iterator[Checked]:
-        """Find what is called wrongly; of the models' files only one is read.
+        """Find wrong names; of each model's files, only one is read.
 
-        Where a name is wrong, the model's files are hashed too, unless that is
-        remembered: a folder may hold another model by now.
+        Where a name is wrong, the model's files are hashed too, unless their digests
+        are remembered: a folder may hold another model by now.
 
         Raises:
             DatabaseError: SQL cannot be reached.
@@ -100,7 +100,7 @@ class NameCheck:
         yield Checked(images=0, findings=findings)
 
     def complete(self) -> None:
-        """Note the names of what is called rightly, so that it is found by each.
+        """Note all names of rightly named schedulers, so that each name finds them.
 
         Raises:
             DatabaseError: SQL cannot be reached.
@@ -122,7 +122,7 @@ class NameCheck:
         elif _is_right(one, config):
             self._right.append(one)
         else:
-            # No class whose names pin options takes eta, so that extras do not matter.
+            # No class whose names pin options takes eta, so extras do not matter.
             options = json.loads(one.options)
             name = short_name(one.class_name, options, {}, config=config)
             yield _finding(one, name, config=config, model=self._name_of_model(one))
@@ -153,7 +153,7 @@ def _is_right(one: _Called, config: Config) -> bool:
 
 
 def _names(one: _Called, name: str, config: Config) -> tuple[str, ...]:
-    """Return all names of what has this one."""
+    """Return all names of the scheduler that has this one."""
     if name not in NAMES:
         return (name,)
     of_job = (one.class_name, json.loads(one.options), NAMES[name].extras)
@@ -213,7 +213,7 @@ def _select_jobs(connection: Connection, sweep: Sweep | None) -> Iterator[_Calle
 
 
 def _select_speeds(connection: Connection) -> Iterator[_Called]:
-    """Yield what was measured of models that have jobs too, so that they are known."""
+    """Yield the schedulers of speeds, for models that have jobs and so are known."""
     kind = (speeds.c.scheduler_class, speeds.c.scheduler_options, speeds.c.scheduler)
     query = (
         sa.select(models.c.id.label("model_id"), models.c.fingerprint, *kind)
@@ -246,7 +246,7 @@ def _read_places(connection: Connection) -> dict[int, list[Model]]:
 
 
 def _read_config(model: Model) -> Config | None:
-    """Read a model's scheduler config where it is; None where it is not to be had."""
+    """Read a model's scheduler config from its place; None if that is impossible."""
     try:
         if is_hub_id(model.name):
             version = model.commit or model.revision
@@ -258,9 +258,9 @@ def _read_config(model: Model) -> Config | None:
 
 
 def _has_its_files(model: Model, digests: Digests) -> bool:
-    """Whether a model has the files that its jobs were planned with."""
+    """Return whether a model has the files that its jobs were planned with."""
     if is_hub_id(model.name):
-        return model.commit is not None  # which stands for its files
+        return model.commit is not None  # a commit stands for its files
     try:
         located = locate(model.name, variant=model.variant, download=False)
         verify(located, model.fingerprint, digests=digests)

@@ -1,4 +1,4 @@
-"""Models that jobs name, hashed anew: those that changed, and those that are gone.
+"""The models of jobs, hashed again: which have changed, and which are gone.
 
 `storage.files.verification` looks at the images. Nothing is changed here.
 """
@@ -28,7 +28,7 @@ class ModelFinding:
 
     Attributes:
         problem: What is wrong.
-        place: Name of the model, where it was looked for.
+        place: Name of the model at the place where it was looked for.
         detail: What was found, as a phrase.
     """
 
@@ -39,10 +39,10 @@ class ModelFinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedModel:
-    """What was found of one model.
+    """What the check of one model found.
 
     Attributes:
-        whole: Places where it is as it was planned.
+        whole: The number of places where it is as it was planned.
         findings: What is wrong.
     """
 
@@ -59,8 +59,8 @@ def check_models(
 
     Args:
         database: Where the jobs are.
-        sweep: To check its models only.
-        digests: Should be `afresh`.
+        sweep: Check its models only; None for all.
+        digests: Should be made with `afresh`.
     """
     for places in places_of(database, _named(database, sweep)):
         yield _check(database, places, digests=digests)
@@ -91,7 +91,7 @@ def _check(
             whole += 1
         else:
             findings.append(_differs(database, place, found.current, seal=seal))
-    # One place is enough, and any may be empty as long as the Hub has the model.
+    # One place is enough, and all may be empty as long as the Hub has the model.
     is_to_be_had = whole or any(is_hub_id(place.name) for place in places)
     return CheckedModel(
         whole=whole, findings=findings if is_to_be_had else [*findings, *missing]

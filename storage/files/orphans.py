@@ -1,7 +1,7 @@
 """Image files that belong to no finished job, and what killed workers left behind.
 
-Workers may go on meanwhile: a folder is listed before its rows are read, so that what
-is finished in between is known.
+Workers may go on meanwhile: a folder is listed before its rows are read, so that jobs
+finished in between are known.
 """
 
 import os
@@ -20,7 +20,7 @@ from storage.host.file_stamps import Stamp
 from storage.sql.database import Database
 from storage.sql.schema import jobs
 
-#: Seconds after which no worker is still about to use a file that it wrote.
+#: Age in seconds at which no worker is still about to use a file that it wrote.
 SETTLED_S = 3600.0
 
 _IMAGE = re.compile(r"([0-9a-f]{32})\.png")
@@ -32,8 +32,8 @@ def check_files(
 ) -> Iterator[Checked]:
     """Look for files that belong to no finished job, a folder at a time.
 
-    What workers may be about to use is left out: files of jobs that are in hand, and
-    those of unfinished jobs and temporary ones while they are young.
+    Files that workers may be about to use are left out: those of leased jobs, and,
+    while they are young, those of other unfinished jobs and temporary files.
 
     Args:
         database: Where the rows are.
@@ -63,12 +63,12 @@ def key_at(path: str) -> str | None:
 
 
 def is_orphan(state: str | None, stamp: Stamp) -> bool:
-    """Tell whether an image file is nobody's.
+    """Return whether an image file is orphaned, and no worker is about to use it.
 
     Args:
         state: Of the job that it belongs to; None where there is no such job.
-        stamp: The file. That of an unfinished job may be used until it is old: its
-            worker may have lost the lease and still be about to write the row.
+        stamp: Of the file. The file of an unfinished job may be used until it is old:
+            its worker may have lost the lease and still be about to write the row.
     """
     if state in ("done", "leased"):
         return False
@@ -76,7 +76,7 @@ def is_orphan(state: str | None, stamp: Stamp) -> bool:
 
 
 def is_settled(stamp: Stamp) -> bool:
-    """Tell whether a file is so old that no worker is about to use it."""
+    """Return whether a file is so old that no worker is about to use it."""
     return time.time() - stamp.written_ns / 1e9 > SETTLED_S
 
 
@@ -116,7 +116,7 @@ def _find_orphan(images: Path, path: str, states: Mapping[str, str]) -> Finding 
 def _orphan(images: Path, path: str, states: Mapping[str, str]) -> Finding | None:
     key = key_at(path)
     state = states.get(key) if key else None
-    # Most are done: only the others are looked at.
+    # Most jobs are done: only the files of the others are looked at.
     stamp = look_at(images, path) if state != "done" else None
     if stamp is None or not is_orphan(state, stamp):
         return None

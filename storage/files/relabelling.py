@@ -25,7 +25,7 @@ RELABEL_ROWS = 1000
 def relabel(database: Database, finding: Finding) -> Finding:
     """Set the true scheduler names of jobs and speeds; keys and images stay.
 
-    It may be broken off at any moment: what is left is found again.
+    It may be interrupted at any moment: the next check finds what is left.
 
     Raises:
         DatabaseError: SQL cannot be reached.
@@ -42,9 +42,9 @@ def relabel(database: Database, finding: Finding) -> Finding:
 
 
 def _relabel_some(database: Database, wrong: Mislabelled) -> bool:
-    """Relabel some jobs; tell whether there are more."""
+    """Relabel some jobs; return whether there are more."""
     with database.write() as connection:
-        lock_producers(connection)  # which change members too
+        lock_producers(connection)  # they change members too
         lock_sweeps(connection)
         found = list(connection.execute(_select_ids(wrong)).scalars())
         ids, has_more = found[:RELABEL_ROWS], len(found) > RELABEL_ROWS
@@ -75,7 +75,7 @@ def _select_ids(wrong: Mislabelled) -> sa.Select[Any]:
 
 
 def _relabel_speeds(connection: Connection, wrong: Mislabelled) -> None:
-    """Give speeds the true name; where there are such already, these are newer."""
+    """Give speeds the true name; any that have it already are newer, and stay."""
     same = [column for column in speeds.primary_key if column.name != "scheduler"]
     other = speeds.alias()
     is_there = sa.exists().where(

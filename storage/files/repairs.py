@@ -1,8 +1,8 @@
-"""Mends what `verification` and `orphans` beside it found, while workers go on.
+"""Repairs what `verification` and `orphans` found, while workers go on.
 
-Whatever is changed was looked at again under the lock of its row, so that a repair may
-be broken off at any moment, be repeated, and run twice at once. Pictures are moved
-away, never deleted.
+Everything is looked at again under the lock of its row before it is changed. So a
+repair may be interrupted at any moment, be repeated, and run twice at once. Pictures
+are moved away, never deleted.
 """
 
 import secrets
@@ -22,7 +22,7 @@ from storage.jobs.membership import rank
 from storage.sql.database import Database
 from storage.sql.schema import jobs, results
 
-#: Below the image folder, where nobody's pictures go.
+#: The folder for orphaned pictures, below the image folder.
 ORPHANS = "orphans"
 #: Jobs that are queued again in one transaction.
 REPAIR_ROWS = 100
@@ -38,10 +38,10 @@ REMOVED = "removed"
 def mend(
     database: Database, images: Path, findings: Sequence[Finding]
 ) -> Iterator[Finding]:
-    """Repair what can be, and give every finding with what was done about it.
+    """Repair what can be repaired; yield every finding with what was done about it.
 
-    Images that are missing or damaged are queued again. What was changed by others
-    since it was looked at, or may be another database's, is left alone.
+    Images that are missing or damaged are queued again. Files and rows that others
+    changed since the look, or that may be another database's, are left alone.
 
     Raises:
         ImageStoreError: A file cannot be moved.
@@ -87,7 +87,7 @@ def _told(finding: Finding, again: set[int], wanted: set[int]) -> Finding:
 
 
 def _lock(connection: Connection, findings: Sequence[Finding]) -> set[Made]:
-    """Return what is done still; rows that somebody else changes now are left out."""
+    """Lock and return what is still done; skip rows that somebody else is changing."""
     ids = [finding.made.job_id for finding in findings if finding.made]
     query = select_made().where(jobs.c.id.in_(ids))
     query = query.with_for_update(of=jobs, skip_locked=True)
@@ -95,7 +95,7 @@ def _lock(connection: Connection, findings: Sequence[Finding]) -> set[Made]:
 
 
 def _unmake(connection: Connection, ids: set[int]) -> set[int]:
-    """Make jobs pending again; give those that an active sweep wants."""
+    """Make jobs pending again; return those that an active sweep wants."""
     which = jobs.c.id.in_(ids)
     connection.execute(sa.delete(results).where(results.c.job_id.in_(ids)))
     fresh = {"state": "pending", "attempts": 0, "deaths": 0, "error": None}
@@ -106,7 +106,7 @@ def _unmake(connection: Connection, ids: set[int]) -> set[int]:
 
 
 def _set_aside(database: Database, images: Path, finding: Finding) -> Finding:
-    # A transaction each: who holds one row only waits for nobody for ever.
+    # One transaction each: whoever holds only one row cannot deadlock.
     with database.write() as connection:
         state = _state(connection, finding.path)
         if (

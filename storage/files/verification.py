@@ -1,8 +1,8 @@
 """Finished images without a whole file: missing, truncated, or with other pixels.
 
-`storage.files.orphans` looks the other way round. Nothing is changed here;
-`storage.files.repairs` does that. Workers may go on meanwhile: a file comes before its
-row, so a row is read before its file is looked for.
+`storage.files.orphans` looks for files without a finished image. Nothing is changed
+here; `storage.files.repairs` does that. Workers may go on meanwhile: a file is written
+before its row, so a row is read before its file is looked for.
 """
 
 import errno
@@ -29,7 +29,7 @@ from storage.sql.database import Database
 from storage.sql.schema import jobs, results, sweep_jobs
 
 #: A `leftover` is the temporary file of a killed worker. A `foreign` file may be
-#: another database's. `mislabelled` rows call a scheduler something that it is not.
+#: another database's. `mislabelled` rows have a wrong name for their scheduler.
 Problem = Literal[
     "missing",
     "truncated",
@@ -46,7 +46,7 @@ EVERYWHERE: Condition = sa.true()
 
 #: Rows that are read, and checked, at a time.
 CHECK_ROWS = 1000
-#: What Pillow raises for bytes that are no whole PNG.
+#: What Pillow raises for bytes that are not a whole PNG.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error)
 
 
@@ -60,7 +60,7 @@ class Made:
         group: The job's batch group.
         size_bytes: Of the file.
         pixel_sha256: Over the RGB bytes.
-        finished_at: Tells the result from a later one of the same job.
+        finished_at: Distinguishes the result from a later one of the same job.
     """
 
     job_id: int
@@ -100,8 +100,8 @@ class Finding:
 
     Attributes:
         problem: What is wrong.
-        path: Where the file is or should be, below the image folder; empty where it is
-            not about one file.
+        path: Where the file is or should be, below the image folder; empty if the
+            finding is not about one file.
         detail: What was found, as a phrase.
         stamp: The file as it was seen; None where there is none.
         made: What the rows say; None where the file belongs to no finished job.
@@ -120,7 +120,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What one look found.
+    """What one step of a check found.
 
     Attributes:
         images: Finished images that were looked for.
@@ -157,16 +157,16 @@ def check_images(
     Args:
         database: Where the rows are.
         images: The image folder.
-        sweep: To check its images only.
+        sweep: Check its images only; None for all.
         here: Which rows of `results` are looked for: `storage.files.folders.rows_here`.
-        by_digest: To decode each file and compare its pixels too.
+        by_digest: Decode each file and compare its pixels too.
 
     Raises:
-        ImageStoreError: A file cannot be read for another reason than its content.
+        ImageStoreError: A file cannot be read for a reason other than its content.
         DatabaseError: SQL cannot be reached.
     """
     check = partial(_check, images, by_digest=by_digest)
-    # Threads, since decoding and hashing leave Python's lock alone.
+    # Threads, since decoding and hashing release Python's lock.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for page in _pages(database, sweep, here):
             found = pool.map(check, page) if by_digest else map(check, page)
@@ -175,7 +175,7 @@ def check_images(
 
 
 def has_any(database: Database, images: Path, *, here: Condition = EVERYWHERE) -> bool:
-    """Tell whether at least one image of `here` is where its row says."""
+    """Return whether at least one image of `here` is where its row says."""
     return any(
         look_at(images, relative_path(made.key))
         for page in _pages(database, None, here)
@@ -200,7 +200,7 @@ def select_made() -> sa.Select[Any]:
 
 
 def look_at(images: Path, path: str) -> Stamp | None:
-    """Look at a file below the image folder; None where there is none.
+    """Return the stamp of a file below the image folder; None where there is none.
 
     Raises:
         ImageStoreError: It cannot be looked at.
@@ -217,7 +217,7 @@ def look_at(images: Path, path: str) -> Stamp | None:
 
 
 def unreadable(exc: OSError) -> ImageStoreError:
-    """Return the error for what the disk refuses."""
+    """Return the error for a file or folder that the disk refuses to read."""
     msg = (
         f"Images must be readable, but {exc.filename} gives: {exc.strerror}; check "
         "NIGHTSWEEP_IMAGES, the folder's mode and the disk."
@@ -254,7 +254,7 @@ def _check(images: Path, made: Made, *, by_digest: bool) -> Finding | None:
         detail = f"{stamp.size_bytes:,} bytes instead of {made.size_bytes:,}"
         return wrong(problem="truncated", detail=detail)
     if by_digest and (pixels := _pixel_sha256(images / path)) != made.pixel_sha256:
-        detail = "the pixels are others" if pixels else "it cannot be decoded"
+        detail = "the pixels differ" if pixels else "it cannot be decoded"
         return wrong(problem="wrong_digest", detail=detail)
     return None
 
@@ -263,9 +263,10 @@ def _pixel_sha256(file: Path) -> str | None:
     """Hash the RGB bytes of a PNG, row by row; None where it cannot be decoded.
 
     Raises:
-        ImageStoreError: It cannot be read, and not for a bad spot on the disk.
+        ImageStoreError: It cannot be read for a reason other than a bad spot on the
+            disk.
     """
-    # Imported here: sizes alone need no pictures.
+    # Imported here: a check of sizes alone does not need it.
     from PIL import Image
 
     try:

@@ -1,4 +1,4 @@
-"""How far sweeps are by an axis, what they cost so far, and who is at work."""
+"""Progress of sweeps by axis, what they cost so far, and which workers are active."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -13,26 +13,26 @@ from storage.jobs.sweeps import Sweep
 from storage.sql.database import Database
 from storage.sql.schema import jobs, results, sweep_jobs, workers
 
-#: Seconds after which a worker is called silent, and what it said last is old.
+#: Seconds after which a worker counts as silent, and its last report as old.
 SILENT_S = 60.0
-#: Seconds of silence after which a worker is shown no more.
+#: Seconds of silence after which a worker is no longer shown.
 GONE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """A worker process, as it last said.
+    """A worker process, as it last reported.
 
     Attributes:
         name: What people call it, `gpu0`.
         host: Its machine.
         gpu: Name of the GPU, or of the processor.
         phase: What it does: `idle`, `loading`, `painting` and so on.
-        detail: With what: a model, mostly.
+        detail: What it does that with: a model, mostly.
         images: Made since it was started.
-        images_per_s: Of late; None where that is unknown.
-        in_hand: Steps taken for the images that it paints, as images: 0.5 is half of
-            one.
+        images_per_s: Its recent rate; None where that is unknown.
+        in_hand: Steps done for the images that it is painting, as a count of images:
+            0.5 is half of one.
         silent_s: Seconds since its last sign of life.
     """
 
@@ -48,7 +48,7 @@ class Worker:
 
     @property
     def is_silent(self) -> bool:
-        """Whether what it said last is old."""
+        """Whether its last report is old."""
         return self.silent_s > SILENT_S
 
 
@@ -90,15 +90,16 @@ def worked_s(database: Database, sweep: Sweep) -> float:
         return float(connection.execute(query).scalar() or 0.0)
 
 
-#: Stands for all values of an axis that says nothing of a job.
+#: Stands for all values of an axis that says nothing about a job.
 ANY = "(any)"
 
 
 def count_by(database: Database, sweep: Sweep, axis: str) -> dict[str, dict[str, int]]:
     """Count a sweep's jobs by state, for each value of an axis in order of display.
 
-    Jobs that stand for several values come after those, and jobs for which the axis
-    says nothing last: it has no effect on them, or an earlier revision did not have it.
+    Jobs that stand for several values come after those with one. Jobs about which the
+    axis says nothing come last: it has no effect on them, or an earlier revision did
+    not have it.
 
     Raises:
         UsageError: The sweep has no such axis.
@@ -127,15 +128,17 @@ def count_by(database: Database, sweep: Sweep, axis: str) -> dict[str, dict[str,
 
 def _in_order(labels: Sequence[str], found: Sequence[Any]) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {label: {} for label in labels}
+    others = {_named(label) for label, *_ in found} - counts.keys()
+    counts |= {label: {} for label in sorted(others, key=lambda at: (at == ANY, at))}
     for label, state, count in found:
-        # A list of labels may read as one label does.
-        states = counts.setdefault(_named(label), {})
+        # A list of labels may read like a single label.
+        states = counts[_named(label)]
         states[state] = states.get(state, 0) + count
     return {label: states for label, states in counts.items() if states}
 
 
 def _named(label: str | None) -> str:
-    """Say what a job's label in a cell stands for, which is a list of them or one."""
+    """Return what a job's label in a cell stands for: one label or a list of them."""
     if label is None:
         return ANY
     if not label.startswith("["):

@@ -1,7 +1,7 @@
-"""The worker registry: which workers there are, what each does, and if there is work.
+"""The worker registry: which workers exist, what each does, and whether there is work.
 
-It is information for people. A worker writes its own row now and then; what cannot be
-written is left out.
+It is information for people. A worker writes its own row now and then; a write that
+fails is skipped.
 """
 
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ from storage.jobs.claims import runnable_groups
 from storage.sql.database import Database, insert_into, utc_now
 from storage.sql.schema import LEASED, jobs, workers
 
-#: Hours after which anybody removes the row of a silent worker.
+#: Hours of silence after which any process removes a worker's row.
 FORGOTTEN_H = 24
 
 
@@ -31,10 +31,10 @@ class Entry:
         gpu: The device's name; `CPU` where it has none.
         phase: What it does: `idle`, `loading`, `painting`, `waiting`, `backoff` ...
         detail: What it does that with, or why.
-        images: What its process made.
-        images_per_s: Of late; None where it made none.
-        in_hand: Steps taken for the images that it paints, as images: 0.5 is half of
-            one.
+        images: Images that its process made.
+        images_per_s: Its recent rate; None where it made none.
+        in_hand: Steps done for the images that it is painting, as a count of images:
+            0.5 is half of one.
         started_at: When its process began; ISO 8601, UTC.
         phase_at: When the phase began; likewise.
     """
@@ -53,7 +53,7 @@ class Entry:
 
 
 def note(database: Database, entry: Entry) -> None:
-    """Write a worker's row anew, as seen now."""
+    """Write or replace a worker's row, with its sign of life set to now."""
     values = {**asdict(entry), "seen_at": utc_now()}
     with database.write() as connection:
         statement = insert_into(connection, workers).values(values)
@@ -63,7 +63,7 @@ def note(database: Database, entry: Entry) -> None:
 
 
 def announce(database: Database, entry: Entry) -> None:
-    """Write the row of a worker that is about to write its own, unless it has."""
+    """Write a row for a worker that is about to write its own, unless it has one."""
     values = {**asdict(entry), "seen_at": utc_now()}
     with database.write() as connection:
         statement = insert_into(connection, workers).values(values)
@@ -74,8 +74,8 @@ def remove(database: Database, owner: str) -> None:
     """Remove the rows of a worker that is gone.
 
     Args:
-        database: Where they are.
-        owner: Its name, or the beginning that `owners.process_name` gives.
+        database: Where the rows are.
+        owner: Its name, or the prefix that `worker_ids.process_name` returns.
     """
     gone = workers.c.owner.startswith(owner, autoescape=True)
     with database.write() as connection:
@@ -83,7 +83,7 @@ def remove(database: Database, owner: str) -> None:
 
 
 def remove_the_gone(database: Database) -> None:
-    """Remove workers that are gone from this host, and those silent for a day."""
+    """Remove workers of this host that are gone, and any that were silent for a day."""
     longest = timedelta(hours=FORGOTTEN_H)
     oldest = (datetime.now(UTC) - longest).isoformat(timespec="microseconds")
     with database.read() as connection:
@@ -95,7 +95,7 @@ def remove_the_gone(database: Database) -> None:
 
 
 def has_workers(database: Database) -> bool:
-    """Tell whether any worker of any host gave a sign of life of late."""
+    """Return whether any worker of any host gave a recent sign of life."""
     longest = timedelta(seconds=SILENT_S)
     oldest = (datetime.now(UTC) - longest).isoformat(timespec="microseconds")
     query = sa.select(workers.c.owner).where(workers.c.seen_at >= oldest)
@@ -105,7 +105,7 @@ def has_workers(database: Database) -> bool:
 
 
 def held_by(database: Database, owner: str) -> frozenset[int]:
-    """Return the rows of the jobs in a worker's hands; `owner` as in `remove`."""
+    """Return the rows of the jobs that a worker holds; `owner` is as in `remove`."""
     mine = jobs.c.owner.startswith(owner, autoescape=True)
     query = sa.select(jobs.c.id).where(mine, LEASED)
     with database.read() as connection:
@@ -113,7 +113,7 @@ def held_by(database: Database, owner: str) -> frozenset[int]:
 
 
 def has_work(database: Database, host: str) -> bool:
-    """Tell whether there is a job to take, other than what no worker here could make.
+    """Return whether there is a job to take in groups that not all workers here block.
 
     Args:
         database: Where the jobs are.

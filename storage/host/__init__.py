@@ -1,4 +1,4 @@
 """What belongs to this machine: process ids, files, their stamps, its GPUs.
 
-Imports `storage.errors` and nothing else of nightsweep.
+May import `storage.errors` and nothing else of nightsweep.
 """

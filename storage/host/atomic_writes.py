@@ -1,4 +1,4 @@
-"""Files that a kill leaves as they were, or whole."""
+"""Atomic writes: a kill leaves a file as it was, or complete."""
 
 import glob
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ _COLON = "+"
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """Yield a path to write to; at the end of the block it takes the file's place.
+    """Yield a path to write to; at the end of the block it replaces the file.
 
-    What killed processes of this machine left of the same file is removed.
+    What killed processes of this machine left behind for this file is removed.
 
     Raises:
-        OSError: It cannot; the file is as it was.
+        OSError: The file cannot be replaced; it stays as it was.
     """
     _remove_left(file)
     fresh = file.with_name(f".{file.name}.{my_name().replace(':', _COLON)}.tmp")

@@ -1,11 +1,11 @@
-"""What tells that a file is still the one that was looked at."""
+"""Stamps that show whether a file is still the one that was looked at."""
 
 import os
 from typing import NamedTuple, Self
 
 
 class Stamp(NamedTuple):
-    """What changes whenever a file's content does.
+    """Facts about a file that change whenever its content does.
 
     Archives set the time of the last write, and a new file may get the old inode, but
     no program sets the time of the last change.
@@ -13,9 +13,9 @@ class Stamp(NamedTuple):
     Attributes:
         device: The file system.
         inode: Where the file is on it.
-        size_bytes: Of the file.
-        written_ns: When its content was written; nanoseconds since 1970. Whoever
-            restores a file may set this.
+        size_bytes: Size of the file.
+        written_ns: When its content was written; nanoseconds since 1970. Programs
+            that restore a file may set this.
         changed_ns: When it was changed in any way, its times included.
     """
 
@@ -27,7 +27,7 @@ class Stamp(NamedTuple):
 
     @classmethod
     def of(cls, seen: os.stat_result) -> Self:
-        """Return the stamp of a file that was looked at."""
+        """Return the stamp of a file from its `stat` result."""
         return cls(
             device=seen.st_dev,
             inode=seen.st_ino,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: Seconds that torch may take to be imported and to look for GPUs.
+#: Seconds that importing torch and looking for GPUs may take.
 PROBE_S = 180.0
 
 
@@ -17,8 +17,8 @@ class Gpu:
     """A GPU that torch can use.
 
     Attributes:
-        name: Of the product.
-        uuid: Its own id; empty where torch does not tell.
+        name: Name of the product.
+        uuid: Its unique id; empty where torch reports none.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Gpu:
 
 
 def has_nvidia() -> bool:
-    """Tell whether this machine shows an NVIDIA GPU that was not hidden on purpose."""
+    """Return whether this machine shows an NVIDIA GPU not hidden on purpose."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return False
     places = (("/dev", "nvidia[0-9]*"), ("/proc/driver/nvidia/gpus", "*"))
@@ -37,7 +37,7 @@ def ask_torch() -> tuple[list[Gpu], str]:
     """Ask torch, in a process of its own, for the visible GPUs.
 
     Returns:
-        The GPUs; where there are none, the reason.
+        The GPUs, and the reason if there are none.
     """
     found = _run_probe()
     names: list[str] = found.get("names", [])

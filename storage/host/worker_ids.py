@@ -1,4 +1,4 @@
-"""Names of workers that own jobs, from which another process can tell if they live."""
+"""Owner names of workers, by which other processes can tell whether they are alive."""
 
 import os
 import socket
@@ -7,19 +7,19 @@ from pathlib import Path
 
 import psutil
 
-#: The start of one process can be read as seconds that differ by one or two.
+#: Two readings of the start of one process may differ by one or two seconds.
 BOOT_SLACK_S = 3
 
 
 def my_host() -> str:
-    """Name this machine, for people."""
+    """Return the name of this machine, for people."""
     return socket.gethostname()
 
 
 def my_name() -> str:
-    """Name this process: machine, id, second of its start.
+    """Return the name of this process: machine, id, second of its start.
 
-    So `night3.1f2e7a90-effffffc:4711:5025`.
+    For example `night3.1f2e7a90-effffffc:4711:5025`.
     """
     return name_of(os.getpid())
 
@@ -34,22 +34,22 @@ def name_of(pid: int) -> str:
 
 
 def process_name(pid: int) -> str:
-    """Return what the names of all owners begin with that had this process id."""
+    """Return the prefix of the names of all owners that had this process id."""
     return f"{_machine()}:{pid}"
 
 
 def host_of(owner: str) -> str:
-    """Return the host's name of an owner, for people."""
+    """Return the host name of an owner, for people."""
     machine = owner.rsplit(":", 2)[0]
     return machine.rpartition(".")[0] or machine
 
 
 def is_dead(owner: str) -> bool:
-    """Tell whether a worker of this host is gone for certain.
+    """Return whether a worker of this host is gone for certain.
 
-    Workers of other machines, and names of another form, may be alive: False. So may
-    be one that ended, until its supervisor has counted what it died of; where that
-    never does, the worker's leases end.
+    Workers of other machines, and names of another form, may be alive: False. A worker
+    that ended counts as alive until its supervisor has recorded why; if the supervisor
+    never does, the worker's leases expire.
     """
     machine, pid, started = ["", "", *owner.rsplit(":", 2)][-3:]
     if machine != _machine():
@@ -67,8 +67,8 @@ def is_dead(owner: str) -> bool:
 
 @cache
 def _machine() -> str:
-    # Two machines may have one name; no two have one boot. Two containers may have
-    # both, and process ids of their own.
+    # Two machines may share a name, but never a boot id. Two containers may share
+    # both, but have process ids of their own.
     boot = Path("/proc/sys/kernel/random/boot_id")
     ids = Path("/proc/self/ns/pid")
     suffix = f".{boot.read_text()[:8]}" if boot.exists() else ""
@@ -83,6 +83,6 @@ def _is_orphan(process: psutil.Process) -> bool:
 
 
 def _started_s(process: psutil.Process) -> int:
-    # Since the boot: the time of day moves when a clock is set, and would make the
-    # living look dead.
+    # Since the boot: the time of day moves when a clock is set, which would make live
+    # processes look dead.
     return int(process.create_time() - psutil.boot_time())

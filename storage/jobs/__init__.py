@@ -1,4 +1,4 @@
-"""What becomes of jobs and sweeps: who wants them, who makes them, what came of it.
+"""Jobs and sweeps: who wants them, who makes them, and with what result.
 
 Imports `storage.sql` and all that `storage.sql` may import.
 """

@@ -1,4 +1,4 @@
-"""How wide a batch may be, as all workers together have found out."""
+"""How wide a batch may be, as found out by all workers together."""
 
 import sqlalchemy as sa
 
@@ -11,9 +11,9 @@ class DatabaseWidths:
     """The widths that workers noted, by what decides the memory of a batch.
 
     That is model, dtype, size, whether guidance doubles the rows, and the name of the
-    GPU. Running out of memory only ever lowers a width, so that two workers may note
-    it in any order. A calibration has painted at its width: what it notes replaces
-    whatever stood there, also what was lowered before.
+    GPU. Running out of memory only ever lowers a width, so two workers may note it in
+    any order. A calibration has painted at its width: that width replaces any earlier
+    one, even one that was lowered.
     """
 
     def __init__(self, database: Database) -> None:

@@ -1,11 +1,11 @@
 """Groups that a worker could not make, through no fault of their jobs.
 
-A model that is not there, a fingerprint that differs, a package that is missing: the
-jobs stay pending, other groups go on, and people are told why. A block is of one worker
-of one host: others try for themselves. Its worker leaves the group alone for a pause,
-then tries again. An image that the worker makes of the group lifts the block. So does
-`worker` when it starts on that host, or a sweep that is submitted again: what was
-missing may be there.
+If a model or a package is missing, or a fingerprint differs, the jobs stay pending,
+other groups go on, and people see why. A block applies to one worker of one host: other
+workers try for themselves. The worker leaves the group alone for a pause, then tries
+again. The block is lifted when the worker makes an image of the group. It is also
+lifted when `worker` starts on that host, or a sweep is submitted again: what was
+missing may be there now.
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ from storage.sql.database import Database, insert_into, seconds_between, utc_now
 from storage.sql.schema import LEASED, RUNNABLE, blocks, jobs, model_places, sweep_jobs
 
 #: Seconds for which a worker leaves a group alone that it could not make: as long as
-#: that has been so, but within these.
+#: the block has existed, but within these bounds.
 BLOCK_PAUSE_S = 60.0
 MOST_PAUSE_S = 300.0
 
@@ -35,8 +35,8 @@ class Blocked:
     Attributes:
         host: The workers' machine.
         workers: Their names, in order.
-        reason: What they said.
-        images: Unmade jobs that it holds up on that host.
+        reason: The reason that they gave.
+        images: Unmade jobs that this holds up on that host.
     """
 
     host: str
@@ -48,7 +48,7 @@ class Blocked:
 def block(
     database: Database, group: str, *, host: str, worker: str, reason: str
 ) -> None:
-    """Note that a worker could not make jobs of a group, and why; keep since when."""
+    """Note that a worker could not make jobs of a group, and why; keep `since`."""
     now = datetime.now(UTC)
     key = {"group_key": group, "host": host, "worker": worker}
     with database.write() as connection:
@@ -71,10 +71,10 @@ def block_held(
 
     Args:
         database: Where the jobs are.
-        owner: Its name in claims, or the beginning that `owners.process_name` gives.
+        owner: Its name in claims, or the prefix of `worker_ids.process_name`.
         host: Its machine.
         worker: What people call it.
-        reason: What comes of loading one.
+        reason: What loading one does, as the end of a sentence.
     """
     query = (
         sa.select(jobs.c.group_key, model_places.c.name)
@@ -90,9 +90,9 @@ def block_held(
 
 
 def resting(database: Database) -> dict[str, set[tuple[str, str]]]:
-    """Name the workers, by host and name, that leave a group alone now, by group."""
+    """Return for each group the workers, by host and name, that leave it alone now."""
     now = datetime.now(UTC)
-    # A pause that ends later than any can was noted before a clock was set back.
+    # A pause that ends later than possible was noted before a clock was set back.
     pause = blocks.c.retry_at.between(_after(now, 0), _after(now, MOST_PAUSE_S))
     query = sa.select(blocks.c.group_key, blocks.c.host, blocks.c.worker).where(pause)
     found: dict[str, set[tuple[str, str]]] = defaultdict(set)
@@ -105,7 +105,7 @@ def resting(database: Database) -> dict[str, set[tuple[str, str]]]:
 def groups_blocked_by_all(
     database: Database, host: str, workers: Collection[str]
 ) -> set[str]:
-    """Name the groups that every one of these workers of a host could not make.
+    """Return the groups that none of these workers of a host could make.
 
     With no workers, the answer is empty.
     """
@@ -122,7 +122,8 @@ def groups_blocked_by_all(
 def lift(database: Database, group: str, *, host: str, worker: str) -> None:
     """Note that a worker makes jobs of a group.
 
-    Blocks of others whose pause is over go, too: their workers may be gone.
+    Blocks of other workers whose pause is over are removed too: those workers may be
+    gone.
     """
     mine = sa.and_(blocks.c.host == host, blocks.c.worker == worker)
     is_over = blocks.c.retry_at < utc_now()
@@ -130,7 +131,7 @@ def lift(database: Database, group: str, *, host: str, worker: str) -> None:
 
 
 def lift_all(database: Database, *, host: str | None = None) -> None:
-    """Forget what could not be made; workers that still cannot will say so again.
+    """Remove the blocks; workers that still cannot make a group will note it again.
 
     Args:
         database: Where the blocks are.
@@ -140,7 +141,7 @@ def lift_all(database: Database, *, host: str | None = None) -> None:
 
 
 def blocked_jobs(database: Database, sweep: Sweep) -> list[Blocked]:
-    """Say what holds a sweep's unmade jobs up, where, and how many they are."""
+    """Return what holds up a sweep's unmade jobs, where, and how many."""
     unmade = (
         _unmade(sweep, sa.select(blocks.c.group_key))
         .with_only_columns(jobs.c.group_key, sa.func.count().label("images"))
@@ -176,7 +177,7 @@ def _unmade(sweep: Sweep, groups: Collection[str] | sa.Select[Any]) -> sa.Select
 
 
 def _merged(rows: Sequence[Any]) -> Iterator[Blocked]:
-    """Merge rows of one host and reason: workers of a group, then groups of workers."""
+    """Merge rows of one host and reason: by group, then by equal sets of workers."""
     for (host, reason), same in groupby(rows, key=attrgetter("host", "reason")):
         images: dict[tuple[str, ...], int] = defaultdict(int)
         for _, each in groupby(same, key=attrgetter("group_key")):
@@ -195,7 +196,7 @@ def _after(now: datetime, seconds: float) -> str:
 
 
 def _remove(database: Database, which: sa.ColumnElement[bool]) -> None:
-    # Mostly there is none, and to look takes no lock.
+    # Usually there is none, and looking takes no lock.
     with database.read() as connection:
         found = connection.execute(sa.select(blocks.c.since).where(which)).first()
     if found:

@@ -18,9 +18,9 @@ from storage.sql.database import Database, clock, utc_now
 from storage.sql.rows import job_columns, job_from_row, lock_jobs
 from storage.sql.schema import LEASED, RUNNABLE, jobs
 
-#: How often in the time of a lease its worker lengthens it.
+#: How often a worker renews a lease within the time that the lease lasts.
 BEATS_PER_LEASE = 6
-#: Deaths of a worker, alone with a job, after which the job is set aside.
+#: Deaths of workers that held only this job, after which the job is quarantined.
 MAX_DEATHS = 3
 
 
@@ -58,7 +58,7 @@ class Group:
 
     Attributes:
         key: Its name, `Job.group`.
-        priority: That of its most urgent job; 0, first, to 9, last.
+        priority: The priority of its most urgent job, from 0, first, to 9, last.
         kind: Row of the model, and dtype: what stays resident from job to job.
     """
 
@@ -79,17 +79,17 @@ def claim(  # noqa: PLR0913 - each is a rule of the choice
 ) -> list[Claim]:
     """Take up to `limit` runnable jobs of a group, in order of execution.
 
-    A job that was claimed before and not finished comes alone, so that if it kills
-    the worker, it is known.
+    A job that was claimed before and not finished is claimed alone: if the worker dies,
+    that job is known to be the cause.
 
     Args:
         database: Where the jobs are.
-        owner: Who claims.
+        owner: The worker that claims.
         lease_s: Seconds that the claim lasts without a heartbeat.
         group: The batch group.
         limit: Jobs at most.
-        fresh: To leave out jobs that were claimed before: others are in hand.
-        longest_first: To take those of most evaluations first.
+        fresh: Whether to leave out jobs that were claimed before: others are in hand.
+        longest_first: Whether to take the jobs with the most evaluations first.
     """
     wanted = jobs.c.group_key == group
     if fresh:
@@ -117,14 +117,14 @@ def claim(  # noqa: PLR0913 - each is a rule of the choice
 
 
 def groups_of(database: Database, keys: Sequence[str]) -> set[str]:
-    """Name the batch groups of those of `keys` that have a row."""
+    """Return the batch groups of the jobs among `keys` that have a row."""
     query = sa.select(jobs.c.group_key).where(jobs.c.key.in_(keys)).distinct()
     with database.read() as connection:
         return set(connection.execute(query).scalars())
 
 
 def runnable_groups(database: Database) -> list[Group]:
-    """Return every group with runnable jobs; one small query for each group."""
+    """Return every group with runnable jobs, by one small query for each group."""
     found: list[Group] = []
     with database.read() as connection:
         while row := _next_group(connection, found[-1].key if found else ""):
@@ -134,7 +134,7 @@ def runnable_groups(database: Database) -> list[Group]:
 
 
 def count_runnable(database: Database, group: str, *, up_to: int) -> int:
-    """Count the runnable jobs of a group, and no further than `up_to`."""
+    """Count the runnable jobs of a group, but no further than `up_to`."""
     some = (
         sa.select(sa.literal(1))
         .select_from(jobs)
@@ -150,7 +150,7 @@ def count_runnable(database: Database, group: str, *, up_to: int) -> int:
 def renew(
     database: Database, *, owner: str, ids: Iterable[int], lease_s: float
 ) -> set[int]:
-    """Lengthen the leases of `ids` and give those that `owner` still has."""
+    """Renew the leases of `ids`, and return those that `owner` still holds."""
     mine = sa.and_(jobs.c.id.in_(list(ids)), jobs.c.owner == owner, LEASED)
     with database.write() as connection:
         held = lock_jobs(connection, mine)
@@ -162,16 +162,17 @@ def renew(
 def hand_back(
     database: Database, *, owner: str, ids: Iterable[int], suspected: bool = False
 ) -> None:
-    """Give claimed jobs back unmade; no attempt is counted.
+    """Hand claimed jobs back unmade; no attempt is counted.
 
     Args:
         database: Where the jobs are.
-        owner: Who claimed them.
+        owner: The worker that claimed them.
         ids: Their rows.
         suspected: Whether the device failed with them in hand. Then they wait behind
-            the others of their group. Where that is so already, and one of them may
-            be what it fails with, the attempt counts, and they are claimed one by one;
-            but no more of a group than were in hand at once, as it may be the device.
+            the rest of their group. If they already did, one of them may be the cause:
+            the attempt counts, and they are claimed one by one. This applies to no
+            more jobs of a group than were in hand at once, since the device itself
+            may be the cause.
     """
     mine = sa.and_(jobs.c.id.in_(list(ids)), jobs.c.owner == owner)
     with database.write() as connection:
@@ -193,23 +194,24 @@ def _suspicion(connection: Connection, which: sa.ColumnElement[bool]) -> dict[st
 
 
 def free_expired(database: Database) -> int:
-    """Free the jobs of workers that were silent for too long; give how many.
+    """Free the jobs of workers that were silent for too long; return how many.
 
-    A lost host says nothing of the job, so no attempt is counted.
+    A lost host says nothing about the job, so no attempt is counted.
     """
     with database.write() as connection:
         return _free(connection, jobs.c.lease_until < clock(connection))
 
 
 def free_owner(database: Database, owner: str, *, died: bool) -> int:
-    """Free the jobs of a worker that is gone; give how many it held.
+    """Free the jobs of a worker that is gone; return how many it held.
 
     Args:
         database: Where the jobs are.
-        owner: Its name, or the beginning that `owners.process_name` gives.
-        died: Whether it died of its own while its supervisor lived. Then its jobs
-            wait behind the others of their group, to be claimed one by one; one
-            that was alone with `MAX_DEATHS` such deaths is quarantined.
+        owner: Its name, or the prefix that `worker_ids.process_name` returns.
+        died: Whether a job may be to blame: it crashed while its supervisor was alive,
+            or was stuck with jobs in hand and was killed. Then its jobs wait behind the
+            rest of their group, to be claimed one by one. A job that was held alone in
+            `MAX_DEATHS` such deaths is quarantined.
     """
     mine = jobs.c.owner.startswith(owner, autoescape=True)
     with database.write() as connection:
@@ -226,7 +228,7 @@ def free_owner(database: Database, owner: str, *, died: bool) -> int:
 
 
 def unwanted(database: Database, owner: str) -> set[int]:
-    """Return the jobs that `owner` holds, and that no active sweep wants any more."""
+    """Return the jobs that `owner` holds but no active sweep wants any more."""
     query = sa.select(jobs.c.id).where(
         LEASED, jobs.c.owner == owner, jobs.c.priority.is_(None)
     )
@@ -235,14 +237,14 @@ def unwanted(database: Database, owner: str) -> set[int]:
 
 
 def leased_owners(database: Database) -> set[str]:
-    """Name every worker that owns a job now."""
+    """Return the name of every worker that owns a job now."""
     query = sa.select(jobs.c.owner).where(LEASED).distinct()
     with database.read() as connection:
         return set(connection.execute(query).scalars())
 
 
 _IN_ORDER = (jobs.c.priority, jobs.c.position)
-#: What was claimed before stays behind.
+#: Jobs that were claimed before stay behind.
 _LONGEST_FIRST = (
     jobs.c.priority,
     sa.case((jobs.c.attempts > 0, 1), else_=0),
@@ -269,10 +271,10 @@ def _lock_runnable(
 
 
 def _leave_unwanted(connection: Connection, found: Sequence[Any]) -> Sequence[Any]:
-    """Return those of the rows that are still wanted.
+    """Return the rows of jobs that are still wanted.
 
-    A sweep that is being paused or cancelled says so first, and its jobs afterwards:
-    what has not heard of it yet is told here.
+    Pausing or cancelling changes the sweep first and its jobs afterwards: jobs that do
+    not have the change yet get it here.
     """
     ids = jobs.c.id.in_([row.id for row in found])
     if not found or not rank(connection, ids):

@@ -1,7 +1,7 @@
 """Whether all jobs of a sweep are stored, since its producer may die between batches.
 
 `storage.jobs.sweeps.save_sweep` notes with the sweep how many jobs its submission is to
-store, and `note_complete` removes the note when it has.
+store, and `note_complete` removes the note once they are stored.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from storage.sql.schema import sweep_jobs, sweeps
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incomplete:
-    """A submission that is still at work, or was cut off.
+    """A submission that is still under way, or was cut off.
 
     Attributes:
         stored: Jobs of the sweep's revision that are stored.
@@ -27,9 +27,9 @@ class Incomplete:
 
 
 def find_incomplete(database: Database, sweep: Sweep) -> Incomplete | None:
-    """Return how far the submission of a sweep came; None where it is complete.
+    """Return how far the submission of a sweep got; None if it is complete.
 
-    It is None too for a sweep that was stored before there was such a note.
+    It is also None for a sweep that was stored before there were such notes.
     """
     members = (
         sa.select(sa.func.count())

@@ -1,4 +1,4 @@
-"""What the jobs of a sweep would be, beside those that are stored under its name."""
+"""How the planned jobs of a sweep differ from those that are stored under its name."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ class Difference:
         come: Planned jobs that the stored sweep does not want.
         stay: Planned jobs that it wants.
         lost: Stored jobs without an image that are not planned: they leave the sweep.
-        kept: Images that are not planned: they stay in the sweep all the same.
+        kept: Images that are not planned: they stay in the sweep anyway.
     """
 
     sweep: str
@@ -44,8 +44,8 @@ class Difference:
 class Comparison:
     """Counts planned jobs against the stored jobs of a sweep, a batch at a time.
 
-    Workers may go on meanwhile: what they finish may count as unmade, never the other
-    way round.
+    Workers may go on meanwhile: jobs that they finish may count as unmade, never the
+    other way round.
     """
 
     def __init__(self, database: Database, sweep: Sweep) -> None:
@@ -69,7 +69,7 @@ class Comparison:
     def add(
         self, connection: Connection, planned: Sequence[PlannedJob]
     ) -> dict[str, Known]:
-        """Count a batch of a thousand jobs or so; return the rows that exist.
+        """Count a batch of about a thousand jobs; return the rows that exist.
 
         See `storage.jobs.membership.find_known`.
         """
@@ -90,7 +90,7 @@ class Comparison:
         return self.result()
 
     def result(self) -> Difference:
-        """Return the difference, once all planned jobs were counted."""
+        """Return the difference, once all planned jobs are counted."""
         stay = self._stay.total()
         leave = max(self._stored.total() - stay, 0)
         lost = min(leave, max(_unmade(self._stored) - _unmade(self._stay), 0))

@@ -1,10 +1,10 @@
 """The life of a sweep: paused, resumed, cancelled, more or less urgent.
 
-A sweep says first what it wants now, and the jobs that workers hold hear of it in the
-same transaction. Those that wait follow step by step, so that no worker waits long for
-the database; who claims one of them meanwhile is told by `claims.claim`. So everything
-here may be repeated, and broken off at any moment: a sweep counts its changes, and
-those that its jobs know, and `settle_all` finishes the rest.
+A change is stored with the sweep first, and the jobs that workers hold are updated in
+the same transaction. Waiting jobs follow step by step, so that no worker waits long for
+the database; `claims.claim` updates a job that is claimed meanwhile. So everything here
+may be repeated, and interrupted at any moment: a sweep counts its changes and how many
+of them its jobs know, and `settle_all` finishes the rest.
 """
 
 import logging
@@ -24,21 +24,21 @@ from storage.sql.schema import LEASED, jobs, sweep_jobs, sweeps
 
 log = logging.getLogger(__name__)
 
-#: Jobs of a sweep that are told in one transaction.
+#: Jobs of a sweep that are updated in one transaction.
 SETTLE_ROWS = 2000
-#: Finished jobs by which a sweep is judged, and failures among them that it may have.
+#: Finished jobs by which a sweep is judged, and how many of them may be failures.
 JUDGED = 100
 TOLERATED = JUDGED // 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What became of a sweep's jobs.
+    """How a change of a sweep affected its jobs.
 
     Attributes:
         changed: Jobs that are wanted more, less or no longer.
-        woken: Where some may be made now that could not before: keys of every batch
-            group that waits, of other sweeps too; see `storage.jobs.wake_ups`.
+        woken: If some jobs may be made now that could not before: keys of every waiting
+            batch group, also those of other sweeps; see `storage.jobs.wake_ups`.
     """
 
     changed: int = 0
@@ -46,8 +46,8 @@ class Told:
 
 
 def set_state(database: Database, sweep: Sweep, state: str) -> Told:
-    """Make a sweep `active`, `paused` or `cancelled`, whatever it was."""
-    # What paused it stays told for as long as it is paused.
+    """Make a sweep `active`, `paused` or `cancelled`, whatever it was before."""
+    # The reason for a pause is kept as long as the sweep is paused.
     reason = {} if state == "paused" else {"reason": None}
     changed = _change(database, sweep, {"state": state, **reason})
     return _told(database, changed) if state == "active" else Told(changed=changed)
@@ -59,12 +59,12 @@ def set_priority(database: Database, sweep: Sweep, priority: int) -> Told:
 
 
 def settle(database: Database, sweep: Sweep) -> Told:
-    """Have all jobs of a sweep know what it wants; cheap where they know already."""
+    """Update all jobs of a sweep to what it wants; cheap if they are up to date."""
     return _told(database, _settle(database, sweeps.c.id == sweep.id))
 
 
 def settle_all(database: Database) -> int:
-    """Finish what was broken off; return how many jobs had not heard of it."""
+    """Finish interrupted changes; return how many jobs were not up to date."""
     return _settle(database, sa.true())
 
 
@@ -76,11 +76,11 @@ def _settle(database: Database, which: sa.ColumnElement[bool]) -> int:
 
 
 def judge(database: Database) -> list[str]:
-    """Pause the sweeps whose first jobs fail too often; give their names.
+    """Pause the sweeps whose first jobs fail too often; return their names.
 
-    Each is judged once, by its own first finished jobs: when they are a hundred, or as
-    soon as more than a fifth of these have failed. Only sweeps that somebody works on
-    now are looked at.
+    Each is judged once, by its own first hundred finished jobs: when all of them have
+    finished, or as soon as more than a fifth of a hundred have failed. Only sweeps that
+    workers make jobs of now are looked at.
     """
     at_work = sa.select(jobs.c.sweep_id).where(LEASED).distinct()
     query = sa.select(sweeps.c.id, sweeps.c.name).where(
@@ -105,7 +105,7 @@ def _told(database: Database, changed: int) -> Told:
 
 
 def _tell(database: Database, sweep_id: int) -> int:
-    """Have all jobs of a sweep know what is wanted; return how many did not."""
+    """Update all jobs of a sweep to what it wants; return how many changed."""
     mine = sweeps.c.id == sweep_id
     with database.read() as connection:
         known = connection.execute(sa.select(sweeps.c.changes).where(mine)).scalar_one()
@@ -119,7 +119,7 @@ def _tell(database: Database, sweep_id: int) -> int:
             changed += rank(connection, jobs.c.id.in_(members))
         last = ids[-1]
     with database.write() as connection:
-        # Another one may have told them of more meanwhile.
+        # Another process may have applied later changes meanwhile.
         told = sa.update(sweeps).where(mine, sweeps.c.told < known)
         connection.execute(told.values(told=known))
     return changed
@@ -137,11 +137,11 @@ def _members(database: Database, sweep_id: int, *, after: int) -> Sequence[int]:
 
 
 def _first_finished(connection: Connection, sweep_id: int) -> Sequence[Any]:
-    """Return state and error of the first finished jobs, in order of execution."""
+    """Return state and error of the first finished jobs, in the order of their rows."""
     query = (
         sa.select(jobs.c.state, jobs.c.error)
         .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
-        # What another sweep made or failed at says nothing of this one.
+        # Images and failures of other sweeps say nothing about this one.
         .where(sweep_jobs.c.sweep_id == sweep_id, jobs.c.sweep_id == sweep_id)
         .where(jobs.c.state.in_(("done", *FAILED)))
         .order_by(sweep_jobs.c.job_id)
@@ -151,7 +151,7 @@ def _first_finished(connection: Connection, sweep_id: int) -> Sequence[Any]:
 
 
 def _has_failed(database: Database, sweep: Any, first: Sequence[Any]) -> bool:
-    """Judge a sweep if it is time to; tell whether it was paused for it."""
+    """Judge a sweep if it is time; return whether that paused it."""
     errors = Counter(row.error for row in first if row.state != "done")
     failed = errors.total()
     if failed <= TOLERATED:
@@ -175,7 +175,7 @@ def _has_failed(database: Database, sweep: Any, first: Sequence[Any]) -> bool:
 
 
 def _note(database: Database, sweep_id: int, values: Mapping[str, Any]) -> bool:
-    """Change a sweep that nobody judged or stopped meanwhile; tell if it was one."""
+    """Change a sweep unless judged or stopped meanwhile; return whether it changed."""
     same = sa.update(sweeps).where(sweeps.c.id == sweep_id, ACTIVE, ~sweeps.c.judged)
     with database.write() as connection:
         if not connection.execute(same.values(values)).rowcount:

@@ -36,13 +36,13 @@ BEST = (
 )
 #: Jobs that leave a sweep in one transaction, and keys that are looked up in one query.
 MEMBER_ROWS = 1000
-#: States of rows that have a job's former keys, the one to take first.
+#: States of rows that have a job's former keys, in order of preference.
 _PREFERRED = ("done", "leased", "pending", "failed", "quarantined")
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The row of a planned job that exists.
+    """The existing row of a planned job.
 
     Attributes:
         id: The row's id.
@@ -67,7 +67,7 @@ class Added:
 
     Attributes:
         fresh: Jobs that did not exist before.
-        existing: States of the others, to their counts.
+        existing: Counts of the other jobs, by state.
     """
 
     fresh: Sequence[PlannedJob]
@@ -77,10 +77,10 @@ class Added:
 def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) -> Added:
     """Store a batch of jobs that do not exist yet, and note that `sweep` wants all.
 
-    Call it with a thousand or so at a time. Calling it again changes nothing. Where a
-    row has a former key of a job, the sweep wants that row.
+    Call it with about a thousand jobs at a time. Calling it again changes nothing. If
+    a row has a former key of a job, the sweep wants that row.
     """
-    # Rows are made before the lock, since workers wait for that.
+    # Rows are made before the lock is taken, since workers wait for it.
     rows = {one.job.key: job_row(one) for one in planned}
     members = [
         member_row(one, sweep_id=sweep.id, revision=sweep.revision) for one in planned
@@ -111,9 +111,9 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
 
 
 def drop_absent(database: Database, sweep: Sweep) -> int:
-    """Let the jobs go that an earlier revision wanted and this one does not.
+    """Drop the jobs that an earlier revision wanted and this one does not.
 
-    Unfinished ones leave the sweep; those with an image stay. Gives how many left.
+    Unfinished jobs leave the sweep; jobs with an image stay. Returns how many left.
     """
     left = last = 0
     while True:
@@ -134,9 +134,9 @@ def drop_absent(database: Database, sweep: Sweep) -> int:
 def rank(connection: Connection, which: sa.ColumnElement[bool] | sa.TextClause) -> int:
     """Set jobs to the most urgent priority of the active sweeps that want them.
 
-    Finished images keep theirs, which says nothing. Gives how many jobs changed.
+    Finished jobs keep theirs, which means nothing. Returns how many jobs changed.
     """
-    # First of all, so that what others say of their sweeps meanwhile is known below.
+    # Locked first, so that the update sees what others change in sweeps meanwhile.
     unmade = lock_jobs(connection, sa.and_(which, jobs.c.state != "done"))
     changed = connection.execute(
         sa.update(jobs)
@@ -151,9 +151,9 @@ def find_known(
 ) -> dict[str, Known]:
     """Return the rows of the jobs that exist, each by the key of its job.
 
-    A row under the job's key wins over those under its former keys; of these a
-    finished one wins. A row under a former fingerprint is of this model only where its
-    own place is one of the model's.
+    A row under the job's key wins over rows under its former keys; among those, a
+    finished one wins. A row under a former fingerprint belongs to this model only if
+    the row's place is one of the model's.
     """
     jobs_of = {one.job.key: one for one in planned}
     known = _rows_of(connection, list(jobs_of))
@@ -227,8 +227,8 @@ def _led_to(known: Mapping[str, Known], member: Mapping[str, Any]) -> Mapping[st
 def lock_producers(connection: Connection) -> None:
     """Wait until nobody else changes the members of sweeps.
 
-    One at a time, as on SQLite: two that change the same members or jobs in another
-    order would wait for each other for ever.
+    Producers go one at a time, as on SQLite: two that change the same members or jobs
+    in different orders would deadlock.
     """
     if connection.dialect.name != "sqlite":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADD_LOCK)))
@@ -251,9 +251,9 @@ def _absent(connection: Connection, sweep: Sweep, *, after: int) -> list[int]:
 
 
 def _lock_wish(connection: Connection, sweep: Sweep) -> int | None:
-    """Return the priority that a sweep gives its jobs; it keeps it until the end.
+    """Return the priority that a sweep gives its jobs; lock it until the commit.
 
-    So a command that changes it tells the jobs that are added here, too.
+    So a command that changes it also updates the jobs that are added here.
     """
     row = sa.select(sweeps.c.state, sweeps.c.priority).where(sweeps.c.id == sweep.id)
     found = connection.execute(row.with_for_update(key_share=True)).one()
@@ -268,7 +268,7 @@ def _join_sweep(connection: Connection, members: Sequence[Mapping[str, Any]]) ->
     upsert = statement.on_conflict_do_update(
         index_elements=["sweep_id", "job_id"],
         set_={name: statement.excluded[name] for name in renewed},
-        # A slower producer of an older revision takes nothing back.
+        # A slower producer of an older revision overwrites nothing newer.
         where=sweep_jobs.c.revision <= statement.excluded.revision,
     )
     insert_rows(connection, upsert, members)

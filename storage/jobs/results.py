@@ -1,4 +1,4 @@
-"""What a finished job left: its file, its timings, where it was made."""
+"""What a finished job leaves: its file, its timings, where it was made."""
 
 import hashlib
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class Timings:
         load_s: Loading the model; 0 where it was resident.
         encode_s: Encoding the prompts; 0 where their texts were known.
         denoise_s: All model evaluations and scheduler steps; in a batch, its share of
-            the model's time, and its own scheduler's.
+            the model's time, and the time of its own scheduler.
         decode_s: Latents to pixels.
         save_s: PNG and file.
     """
@@ -49,7 +49,7 @@ class Result:
 
     Attributes:
         path: Relative to the image folder.
-        size_bytes: Of the file.
+        size_bytes: Size of the file.
         pixel_sha256: Over the RGB bytes, row by row; the file's own bytes may
             differ between versions of the PNG library.
         engine: `slots` for a batch of mixed jobs, `plain` for a call of the pipeline
@@ -63,7 +63,7 @@ class Result:
         warm_up: Whether it was among the first after a load or a compilation, so
             that its timings say little.
         finished_at: When its file was complete; ISO 8601, UTC.
-        place: The model where it was loaded from; None where that is not known.
+        place: The model, with the place it was loaded from; None where unknown.
     """
 
     path: str
@@ -90,18 +90,18 @@ def record_done(
     owner: str | None = None,
     folder_id: int | None = None,
 ) -> set[int]:
-    """Mark jobs as done, each once, also where the lease ended meanwhile.
+    """Mark jobs as done, each once, even if the lease ended meanwhile.
 
     Any image of a job is as good as another; only the first to finish counts. But the
-    row must tell of the file that is there: so what another worker holds by now is left
-    to that one, which may have replaced the file, or may yet do it.
+    row must describe the file that is there: so a job that another worker holds by now
+    is left to that worker, which may have replaced the file, or may yet do so.
 
     Args:
         database: Where the jobs are.
         done: What was made, by the id of the job.
         worker: Who made it, for people.
         environment: Where and with what.
-        owner: Who made it, as its claims say; None where no other can hold the jobs.
+        owner: Who made it, as its claims say; None if nobody else can hold the jobs.
         folder_id: Row of the image folder that the files are in, if it has one.
 
     Returns:
@@ -142,7 +142,7 @@ def record_failure(database: Database, job_id: int, *, owner: str, error: str) -
 
 
 def keep_environment(connection: Connection, environment: Environment) -> int:
-    """Store an environment where it is new, and give the id of its row."""
+    """Store an environment if it is new, and return the id of its row."""
     details = canonical_json(environment.details)
     text = canonical_json([environment.gpu, environment.host, details])
     row = {

@@ -26,7 +26,7 @@ class Speed:
         dtype: `float32`, `float16` or `bfloat16`.
         width: Pixels.
         height: Pixels.
-        guidance: Scale that was used; what counts is whether it is above 1, since
+        guidance: Scale that was used; it only matters whether it is above 1, since
             the model then has two rows to evaluate for each image.
         scheduler: Short name, as the catalogue gives it.
         scheduler_class: Class name in diffusers.
@@ -62,16 +62,16 @@ class Speed:
 def record(
     database: Database, measured: Sequence[Speed], *, environment: Environment
 ) -> None:
-    """Store speeds, each in place of what was measured there before, if anything.
+    """Store speeds; each replaces the one with the same conditions, if any.
 
-    "There" is the same model, environment, dtype, size, scheduler and steps, with or
+    The conditions are model, environment, dtype, size, scheduler and steps, with or
     without guidance. Other versions of the packages are another environment, so both
     measurements stay.
 
     Args:
         database: Where they go.
-        measured: All of one machine.
-        environment: That machine; its `gpu` is that of `measured`.
+        measured: Speeds of one machine.
+        environment: That machine; its `gpu` is the one in `measured`.
 
     Raises:
         DatabaseError: The database cannot be written.
@@ -98,7 +98,7 @@ def read(
 ) -> list[Speed]:
     """Return the speeds that were measured, by model, GPU, size, scheduler and steps.
 
-    What was measured in several environments comes several times, the newest last.
+    What was measured in several environments appears several times, newest last.
 
     Args:
         database: Where they are.

@@ -9,9 +9,9 @@ from storage.jobs.sweeps import FAILED, UNMADE, Sweep
 from storage.sql.database import Database
 from storage.sql.schema import LEASED, RUNNABLE, jobs, models, results, sweep_jobs
 
-#: Seconds over which the rate of late is counted.
+#: Seconds over which the recent rate is counted.
 RATE_WINDOW_S = 60.0
-#: Reasons for failures that people are told.
+#: How many reasons for failures people are shown.
 REASONS = 3
 
 
@@ -60,7 +60,7 @@ def count_leased(database: Database) -> int:
 
 
 def count_unmade(database: Database) -> int:
-    """Count the jobs that wait for a worker or are in the hands of one."""
+    """Count the jobs that wait for a worker or are held by one."""
     query = sa.select(sa.func.count()).where(sa.or_(RUNNABLE, LEASED))
     with database.read() as connection:
         return int(connection.execute(query.select_from(jobs)).scalar_one())
@@ -98,7 +98,7 @@ def measured_costs(database: Database) -> dict[tuple[str, str, int, int], Cost]:
 
 
 def recent_rate(database: Database, sweep: Sweep) -> float:
-    """Return the images a second that were finished for a sweep of late."""
+    """Return the images per second that were recently finished for a sweep."""
     since = datetime.now(UTC) - timedelta(seconds=RATE_WINDOW_S)
     query = (
         sa.select(sa.func.count())

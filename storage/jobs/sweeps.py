@@ -22,13 +22,14 @@ from storage.sql.schema import (
 #: Priorities run from 0, first, to 9, last.
 NORMAL_PRIORITY = 5
 PRIORITIES = range(10)
-#: Added to the position of a job whose worker died: it waits behind its group's rest.
+#: Added to the position of a job whose worker died or whose device failed, so that it
+#: waits behind the rest of its group.
 BEHIND = 10**12
 #: States of jobs that are to be made, though perhaps not now.
 UNMADE = ("pending", "leased")
-#: States of jobs that nobody makes any more, though there is no image.
+#: States of jobs that have no image but are not made any more.
 FAILED = ("failed", "quarantined")
-#: Jobs that are tried again in one transaction.
+#: Jobs that are retried in one transaction.
 SWEEP_ROWS = 1000
 
 
@@ -40,13 +41,13 @@ class Sweep:
         id: Row of the sweep.
         name: Unique.
         revision: 1, and one more for each changed spec under the same name.
-        digest: Of all that decides what it wants; see `digest_of`.
+        digest: Digest of all that decides what it wants; see `digest_of`.
         spec: YAML text as submitted.
         axes: Axis names to their values' labels, in display order.
         state: `active`, `paused` or `cancelled`.
         priority: 0, first, to 9, last.
-        reason: Why it was paused, where it paused itself.
-        submitting: Jobs that its submission is to store; None when it has.
+        reason: Why it was paused, if it paused itself.
+        submitting: Jobs that its submission is to store; None once it has.
     """
 
     id: int
@@ -74,19 +75,19 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
 ) -> Sweep:
     """Create a sweep, or give a known one a new revision if what it wants changed.
 
-    That is the spec, the values of its axes (a file of prompts may have changed), or
-    what these mean: the weights of a model, what it takes where the spec says nothing,
-    and how many jobs it makes. A cancelled or paused sweep becomes active again; its
-    jobs hear of it by `storage.jobs.lifecycle.settle`. Its priority stays as it was.
+    What it wants is the spec, the values of its axes (a file of prompts may have
+    changed), and what these mean: the weights of a model, its defaults where the spec
+    says nothing, and how many jobs the sweep makes. A cancelled or paused sweep becomes
+    active again; `storage.jobs.lifecycle.settle` updates its jobs. Its priority stays.
 
     Args:
         database: Where sweeps are.
         name: The sweep's name.
         spec: YAML text.
         axes: Axis names to the labels of their values.
-        meanings: What decides beside the text what the sweep wants.
+        meanings: What else decides what the sweep wants, besides the text.
         min_free_bytes: Disk space that must stay free.
-        seen: The revision that the new one is to follow, 0 for none; None for any.
+        seen: The revision that the new one must follow, 0 for none; None for any.
         submitting: Jobs to store, for `storage.jobs.completeness`; None where none
             follow.
 
@@ -108,7 +109,7 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
     changed = sa.case((is_same, 0), else_=1)
     wants_other = sa.case((sweeps.c.state == "active", 0), else_=1)
     is_complete = sa.and_(is_same, sweeps.c.submitting.is_(None))
-    # PostgreSQL takes a NULL of no type for text.
+    # PostgreSQL takes an untyped NULL for text.
     asked = sa.literal(submitting, sweeps.c.submitting.type)
     left = sa.case((is_complete, sa.null()), else_=asked)
     follows = None if seen is None else sa.or_(sweeps.c.revision == seen, is_same)
@@ -146,12 +147,12 @@ def digest_of(
 def retry(
     database: Database, sweep: Sweep, *, among: Filter | None = None
 ) -> dict[str, list[str]]:
-    """Make a sweep's failed and quarantined jobs pending again, as if never begun.
+    """Make a sweep's failed and quarantined jobs pending again, as if never started.
 
     Args:
-        database: Where they are.
-        sweep: The sweep; other sweeps that want them get them too.
-        among: Which of them; its sweep is this one, whatever it says. None for all.
+        database: Where the jobs are.
+        sweep: The sweep; other sweeps that want the jobs get them too.
+        among: Which of the jobs; the sweep that it names is ignored. None for all.
 
     Returns:
         Their keys by batch group, for the messages that follow.
@@ -167,7 +168,7 @@ def retry(
 
 
 def find_sweep(database: Database, name: str) -> Sweep | None:
-    """Return the sweep of that name, or None."""
+    """Return the sweep with that name, or None."""
     with database.read() as connection:
         query = sa.select(sweeps).where(sweeps.c.name == name)
         row = connection.execute(query).first()
@@ -175,10 +176,10 @@ def find_sweep(database: Database, name: str) -> Sweep | None:
 
 
 def require_sweeps(database: Database, names: Sequence[str]) -> list[Sweep]:
-    """Return the sweeps of those names, each once.
+    """Return the sweeps with those names, each once.
 
     Raises:
-        UsageError: There is none of some name.
+        UsageError: There is no sweep with one of the names.
     """
     known = {sweep.name: sweep for sweep in list_sweeps(database)}
     for name in names:
@@ -220,7 +221,7 @@ def _no_such_sweep(name: str, known: Sequence[str]) -> str:
     elif known:
         hint = "`nightsweep status` lists them."
     else:
-        hint = "none was yet: `nightsweep run SPEC` makes one."
+        hint = "there is none yet: `nightsweep run SPEC` makes one."
     return f"sweep must be one that was submitted, got {name!r}; {hint}"
 
 

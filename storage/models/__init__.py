@@ -1,4 +1,4 @@
-"""Which files a model is: its folder or Hub repository, its components and fingerprint.
+"""The files of a model: its folder or Hub repository, its components and fingerprint.
 
 Imports the top of `storage` and `storage.host`; no SQL, no torch.
 """

@@ -1,4 +1,4 @@
-"""Which files of a diffusers folder are loaded, told from their names alone.
+"""Which files of a diffusers folder are loaded, determined by file names alone.
 
 The rules are those of diffusers 0.42 and transformers 5 for a local folder.
 """
@@ -17,16 +17,16 @@ INDEX = "model_index.json"
 #: would falsify a comparison.
 SKIPPED_COMPONENTS = frozenset({"safety_checker", "feature_extractor"})
 
-#: Components that are one file, by the end of their class.
+#: The file of each component that is a single file, by the ending of its class name.
 _ONE_FILE = {"Scheduler": "scheduler_config.json", "Guidance": "guider_config.json"}
 _VOCABULARY_CLASSES = ("Tokenizer", "Processor", "FeatureExtractor", "Backend")
-#: What tokenizers and processors read: whatever is of these kinds in their folder and
+#: What tokenizers and processors read: all files of these types in their folder and
 #: below it, since the names differ from class to class.
 _VOCABULARY = re.compile(
     r"(?:[^.][^/]*/)*[^.][^/]*"
     r"\.(?:json|jinja|txt|model(?:\.v\d\w*)?|spm|codes|tokenizer|tiktoken)"
 )
-#: What the first version knew of that: fingerprints were made over these alone.
+#: The vocabulary files that the first version knew: its fingerprints cover only these.
 _FIRST_VOCABULARY = frozenset(
     {
         "added_tokens.json",
@@ -41,10 +41,10 @@ _FIRST_VOCABULARY = frozenset(
         "vocab.json",
     }
 )
-#: What transformers reads of a text encoder that can write text, too.
+#: What transformers also reads for a text encoder that can generate text.
 _GENERATION_FILE = "generation_config.json"
 _ADAPTER_FILE = "adapter_config.json"
-#: How weights begin, by the library of their class; other libraries have both.
+#: How names of weight files begin, by the library of the component; others use both.
 _STEMS = {"transformers": ("model",), "diffusers": ("diffusion_pytorch_model",)}
 _COUNT = r"-\d{5}-of-(?P<total>\d{5})"
 _VARIANT_INFIX = re.compile(
@@ -57,12 +57,12 @@ def read_components(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """Return the components that are loaded: name to (library, class).
 
     Raises:
-        ModelError: The index names code of its own, or no pipeline class.
+        ModelError: The index names custom code, or no pipeline class.
     """
     if not isinstance(index.get("_class_name"), str):
         msg = (
             f"{INDEX} must name a pipeline class of diffusers in `_class_name`, got"
-            f" {index.get('_class_name')!r}; code of a model's own is never run"
+            f" {index.get('_class_name')!r}; a model's own code is never run"
         )
         raise ModelError(msg)
     return {
@@ -77,9 +77,9 @@ def loaded_files(
 ) -> tuple[str, ...]:
     """Choose the files that `DiffusionPipeline.from_pretrained` reads.
 
-    That is, with `use_safetensors=True`, this `variant`, and None for the components
-    in `SKIPPED_COMPONENTS`: the index, and for each component its configuration or
-    vocabulary, and its safetensors: of the variant where there are such, else plain.
+    The call has `use_safetensors=True`, this `variant`, and None for the components in
+    `SKIPPED_COMPONENTS`. It reads the index and, for each component, its configuration
+    or vocabulary and its safetensors: those of the variant if it has any, else plain.
 
     Args:
         paths: All files of the model, relative, with `/`.
@@ -107,10 +107,10 @@ def loaded_files(
 
 
 def first_version(files: Iterable[str], index: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return those of the loaded files that the first version of this list had.
+    """Return the loaded files that the first version of this list also had.
 
     Args:
-        files: As `loaded_files` gives them.
+        files: As `loaded_files` returns them.
         index: What model_index.json says.
     """
     kinds = read_components(index)
@@ -118,12 +118,12 @@ def first_version(files: Iterable[str], index: Mapping[str, Any]) -> tuple[str, 
 
 
 def is_weights(file: str) -> bool:
-    """Say whether a loaded file is large and of no interest to a plan."""
+    """Return whether a loaded file is large and not needed for a plan."""
     return file.endswith(".safetensors")
 
 
 def _is_component(name: str, entry: object) -> bool:
-    # A component's name becomes a folder's name: only plain words are let through.
+    # A component's name becomes a folder's name, so only plain words are accepted.
     return (
         isinstance(entry, list)
         and len(entry) == 2
@@ -154,7 +154,7 @@ def _choose_files(
     for end, file in _ONE_FILE.items():
         if class_name.endswith(end):
             return _require(here, component, [file])
-    # A tokenizer of sounds or pictures is a network.
+    # A tokenizer for sounds or pictures is a network.
     is_network = any(file.startswith("diffusion_pytorch_model") for file in here)
     if _is_vocabulary(class_name) and not is_network:
         found = [file for file in sorted(here) if _VOCABULARY.fullmatch(file)]
@@ -169,9 +169,9 @@ def _choose_files(
 def _refuse_adapter(here: set[str], component: str) -> None:
     if _ADAPTER_FILE in here:
         msg = (
-            f"{component}/{_ADAPTER_FILE} is of an adapter, which transformers loads on"
-            " machines that have the package peft and leaves out on others; merge it"
-            " into the weights, or remove it"
+            f"{component}/{_ADAPTER_FILE} belongs to an adapter, which transformers"
+            " loads on machines that have the package peft, and skips on others; merge"
+            " it into the weights, or remove it"
         )
         raise ModelError(msg)
 
@@ -192,7 +192,7 @@ def _choose_weights(
     for infix, stem in product(infixes, stems):
         single = [f"{stem}{infix}.safetensors"]
         shards = _list_shards(here, component, stem, infix)
-        # Where a folder has both, transformers takes the single file, diffusers not.
+        # If there are both, transformers takes the single file, diffusers the shards.
         order = (single, shards) if stem == "model" else (shards, single)
         for files in order:
             if files and files[0] in here:
@@ -215,7 +215,7 @@ def _no_weights(here: set[str], component: str, stem: str) -> str:
 
 
 def _list_shards(here: set[str], component: str, stem: str, infix: str) -> list[str]:
-    """Return the index and all shards, or nothing where there is no index."""
+    """Return the index and all shards, or nothing if there is no index."""
     escaped = re.escape(infix)
     for index, pattern in (
         (

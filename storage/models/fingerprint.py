@@ -1,7 +1,7 @@
 """The fingerprint of a model: a hash over the files that are loaded.
 
 It is the same for a Hub repository, its cached snapshot and any copy of the folder
-under another name, and another one as soon as a loaded file differs by a byte.
+under another name. It differs as soon as one byte of a loaded file differs.
 """
 
 import hashlib
@@ -21,28 +21,28 @@ from storage.models.model_files import Located
 
 logger = logging.getLogger(__name__)
 
-#: Nanoseconds for which a file counts as being written after its last change. Clocks
-#: of file systems tick in milliseconds, and FAT's in two seconds: a second write in
-#: the same tick leaves the stamp as it is.
+#: For this many nanoseconds after its last change, a file counts as being written. File
+#: system clocks tick in milliseconds, FAT's in two seconds: a second write in the same
+#: tick leaves the stamp unchanged.
 UNSETTLED_NS = 2 * 10**9
 
-#: What is remembered of a file, and its SHA-256.
+#: The stamp of a file, and its SHA-256.
 Entry = tuple[Stamp, str]
 
 
 class Digests:
     """The SHA-256 of files, remembered by path and `Stamp`.
 
-    What a file in the Hub's cache is called is not believed: its content is hashed
-    once like any other, so that a damaged cache is noticed. A file that was changed a
-    moment ago is hashed, and not remembered.
+    The name of a file in the Hub's cache is not trusted: its content is hashed once
+    like any other, so that a damaged cache is noticed. A file that was changed a moment
+    ago is hashed, but not remembered.
 
     Args:
-        path: JSON file to remember in, or None for this object's lifetime only.
+        path: JSON file for the digests; None remembers them in this object only.
         readonly: Use the file, but never write it.
-        afresh: Hash every file, whatever is remembered of it.
+        afresh: Ignore the remembered digests, and hash every file.
         now_ns: Returns the time in nanoseconds since 1970.
-        progress: Called with a model of which a file must be hashed, before that.
+        progress: Called with each model that has files to hash, before hashing.
     """
 
     def __init__(
@@ -96,9 +96,9 @@ class Digests:
         return digest
 
     def save(self) -> None:
-        """Write what is new, beside what others have written meanwhile.
+        """Add the new digests to the file, and keep what others wrote there meanwhile.
 
-        A failure is logged and no more: the digests are computed again next time.
+        A failure is only logged: the digests are computed again next time.
         """
         if self._path is None or self._readonly or not self._new:
             return
@@ -141,25 +141,25 @@ class Digests:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprints:
-    """The fingerprint of a model, and what earlier versions called it.
+    """The fingerprint of a model, and those that earlier versions gave it.
 
     Attributes:
-        current: Over all files that are loaded.
-        former: Over the files that earlier versions knew of, where those are fewer.
+        current: Fingerprint over all files that are loaded.
+        former: Over the files that earlier versions knew of, if those are fewer.
     """
 
     current: str
     former: tuple[str, ...]
 
     def __contains__(self, planned: str) -> bool:
-        """Say whether a job that was planned with this fingerprint means the model."""
+        """Return whether a job planned with this fingerprint means this model."""
         return planned == self.current or planned in self.former
 
 
 def fingerprints(model: Located, digests: Digests) -> Fingerprints:
     """Return a model's fingerprints, each 32 hex digits over (path, content) of files.
 
-    Neither the model's name nor its commit is in it. `digests` are saved.
+    Neither the model's name nor its commit is part of them. `digests` are saved.
 
     Raises:
         ModelError: A file cannot be read.
@@ -203,7 +203,7 @@ def verify(model: Located, planned: str, *, digests: Digests) -> Fingerprints:
         All fingerprints that the files have.
 
     Raises:
-        FingerprintError: The planned one is none of them.
+        FingerprintError: `planned` is not among them.
         ModelError: A file cannot be read.
     """
     found = fingerprints(model, digests)
@@ -218,13 +218,13 @@ def verify(model: Located, planned: str, *, digests: Digests) -> Fingerprints:
 
 
 class Seal:
-    """Tells whether the files of a model are still those that were there before."""
+    """Checks whether the files of a model are still the ones noted at the start."""
 
     def __init__(self, model: Located) -> None:
-        """Take note of the files; call it before they are read.
+        """Note the state of the files; call it before they are read.
 
         Raises:
-            ModelError: A file cannot be looked at.
+            ModelError: The state of a file cannot be read.
         """
         self._name = model.name
         self._files = [model.folder / file for file in model.files]
@@ -239,10 +239,10 @@ class Seal:
             return False
 
     def check(self) -> None:
-        """Do nothing where no file was changed or removed.
+        """Refuse a model of which a file was changed or removed.
 
         Raises:
-            ModelError: One was.
+            ModelError: A file was changed or removed.
         """
         if not self.is_whole:
             msg = (
@@ -253,7 +253,7 @@ class Seal:
 
     @property
     def changed_at_ns(self) -> int:
-        """When a file was changed last; nanoseconds since 1970."""
+        """Time of the last change to any file, in nanoseconds since 1970."""
         return max(stamp.changed_ns for stamp in self._stamps)
 
     def _look(self) -> list[Stamp]:

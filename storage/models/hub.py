@@ -1,7 +1,7 @@
 """The Hugging Face Hub, behind three calls: list a repository, fetch a file, explain.
 
 Every error of `huggingface_hub` and of the HTTP client under it becomes a `ModelError`
-here. The library is imported when it is called for: it costs 0.3 s.
+here. The library is imported only when it is used, since that costs 0.3 s.
 """
 
 import logging
@@ -28,7 +28,7 @@ class Lfs(Protocol):
 
 
 class Sibling(Protocol):
-    """One file of a repository, as `huggingface_hub.hf_api.RepoSibling` gives it."""
+    """One file of a repository, as `huggingface_hub.hf_api.RepoSibling` shows it."""
 
     @property
     def rfilename(self) -> str:
@@ -36,11 +36,11 @@ class Sibling(Protocol):
 
     @property
     def size(self) -> int | None:
-        """Bytes."""
+        """Size in bytes."""
 
     @property
     def lfs(self) -> Lfs | None:
-        """None for a small file, which Git holds itself."""
+        """None for a small file, which Git itself stores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +76,10 @@ def list_files(name: str, revision: str | None) -> Listing | None:
         revision: Branch, tag or commit; None for the main branch.
 
     Returns:
-        None where the Hub cannot be reached or is switched off (`HF_HUB_OFFLINE`).
+        None if the Hub cannot be reached or is switched off (`HF_HUB_OFFLINE`).
 
     Raises:
-        ModelError: The Hub answers, and refuses.
+        ModelError: The Hub answers, but refuses.
     """
     from huggingface_hub import HfApi
 
@@ -92,7 +92,7 @@ def list_files(name: str, revision: str | None) -> Listing | None:
         if not _is_unreachable(error):
             raise ModelError(_explain(error, name, revision)) from error
         logger.info(
-            "The Hub cannot be reached, the cache is used",
+            "The Hub cannot be reached; using the cache",
             extra={"action": "hub_unreachable", "model": name},
         )
         return None
@@ -100,7 +100,7 @@ def list_files(name: str, revision: str | None) -> Listing | None:
 
 
 def fetch(name: str, file: str, revision: str | None, *, offline: bool) -> Path:
-    """Return the path of a file in the Hub's cache, downloaded where it is missing.
+    """Return the path of a file in the Hub's cache; download it if it is missing.
 
     Args:
         name: `org/name`.
@@ -112,7 +112,7 @@ def fetch(name: str, file: str, revision: str | None, *, offline: bool) -> Path:
         `.../snapshots/<commit>/<file>`.
 
     Raises:
-        ModelError: The file cannot be had.
+        ModelError: The file is not available.
     """
     from huggingface_hub import hf_hub_download
 
@@ -132,8 +132,8 @@ def _translated(name: str, revision: str | None) -> Iterator[None]:
 
 
 def _foreign_errors() -> tuple[type[Exception], ...]:
-    # The HTTP client changes with the version of huggingface_hub; the base class of
-    # its errors is found under this name in all of them.
+    # The HTTP client depends on the version of huggingface_hub; every version exports
+    # the base class of its errors under this name.
     from huggingface_hub.errors import (  # type: ignore[attr-defined]
         HTTPError,
     )
@@ -147,7 +147,7 @@ def _status(error: Exception) -> int | None:
 
 
 def _is_unreachable(error: Exception) -> bool:
-    """Say whether no answer came, or one that says "later"."""
+    """Return whether the Hub did not answer, or said to try again later."""
     status = _status(error)
     return status is None or status == 429 or status >= 500
 
@@ -155,7 +155,7 @@ def _is_unreachable(error: Exception) -> bool:
 def _explain(error: Exception, name: str, revision: str | None) -> str:
     from huggingface_hub import errors
 
-    # A gated repository is also one that is not found: the order matters.
+    # The order matters: `GatedRepoError` is also a `RepositoryNotFoundError`.
     for kind, explain in (
         (errors.GatedRepoError, _explain_gated),
         (errors.RevisionNotFoundError, _explain_revision),

@@ -1,4 +1,4 @@
-"""How much of a Hub model is on disk: what grows while it is fetched."""
+"""How much of a Hub model is on disk, a number that grows during the fetch."""
 
 import os
 from contextlib import suppress
@@ -10,7 +10,7 @@ from storage.models.model_files import is_hub_id
 def cached_bytes(name: str) -> int:
     """Return the disk space of a model in the Hub's cache, unfinished files included.
 
-    It is 0 for a folder and for a built-in model, of which nothing is fetched.
+    It is 0 for a folder and a built-in model, for which nothing is fetched.
     """
     if not is_hub_id(name):
         return 0
@@ -21,6 +21,6 @@ def cached_bytes(name: str) -> int:
     with suppress(OSError):
         for entry in os.scandir(blobs):
             with suppress(OSError):  # renamed meanwhile
-                # What is written, not what is set aside for it.
+                # Count what is written, not what is reserved.
                 total += entry.stat().st_blocks * 512
     return total

@@ -1,7 +1,7 @@
 """What a model is on disk: its name, its folder, and the files that are loaded.
 
-A model is a folder in diffusers format: built in, local, or in the Hub's cache. Only
-safetensors are read, and no code that a folder brings along.
+A model is a folder in diffusers format: built in, local, or in the Hub's cache. Weights
+are read from safetensors only, and code in the folder is never run.
 """
 
 import json
@@ -40,9 +40,9 @@ class Located:
         commit: Commit that the revision stood for; Hub models only.
         index: What model_index.json says.
         files: Paths that are loaded, relative to `folder`, sorted.
-        size_bytes: The sum over `files`.
-        sha256: What the Hub states for those of `files` that were not fetched; path
-            to SHA-256 in hex. Empty where all files are in the folder.
+        size_bytes: Total size of `files`.
+        sha256: Path to SHA-256 in hex, as the Hub states it, for those of `files` that
+            were not fetched. Empty if all files are in the folder.
     """
 
     name: str
@@ -55,12 +55,12 @@ class Located:
 
 
 def resolve_name(name: str, base_dir: Path) -> str:
-    """Bring a model's name into the form that a job carries.
+    """Convert a model's name to the form that a job carries.
 
     Args:
         name: `builtin:shapes`; a folder that starts with `/`, `./`, `../` or `~`; or a
             Hub id `org/name`.
-        base_dir: What a relative folder is relative to.
+        base_dir: Folder that a relative path starts from.
 
     Returns:
         The built-in name, the absolute folder without symbolic links, or the Hub id.
@@ -79,24 +79,24 @@ def resolve_name(name: str, base_dir: Path) -> str:
     try:
         folder = str((base_dir / Path(name).expanduser()).resolve())
     except (OSError, RuntimeError, ValueError) as error:
-        msg = f"the folder {name!r} cannot be followed: {error}; change `model`"
+        msg = f"the folder {name!r} cannot be resolved: {error}; change `model`"
         raise ModelError(msg) from error
     if not is_text(folder):
         msg = (
             f"the path of a model must be UTF-8 text, got {shown_bytes(folder)}; rename"
-            " the folder that is called so"
+            " the folder with that name"
         )
         raise ModelError(msg)
     return folder
 
 
 def is_builtin(name: str) -> bool:
-    """Say whether `name` is a model that comes with nightsweep."""
+    """Return whether `name` is a model that comes with nightsweep."""
     return name in BUILTIN_FOLDERS
 
 
 def is_hub_id(name: str) -> bool:
-    """Say whether `name` is `org/name`, and can never be read as a path."""
+    """Return whether `name` is `org/name`, and can never be read as a path."""
     return bool(_HUB_ID.fullmatch(name)) and ".." not in name and "--" not in name
 
 
@@ -107,19 +107,19 @@ def locate(
     variant: str | None = None,
     download: bool,
 ) -> Located:
-    """Find a model, and on the Hub fetch what is missing.
+    """Find a model, and fetch what is missing from the Hub.
 
     Without a connection, a Hub model is taken from the cache.
 
     Args:
-        name: As `resolve_name` gives it.
+        name: As `resolve_name` returns it.
         revision: Branch, tag or commit; Hub models only.
         variant: File variant such as `fp16`.
         download: Whether weights are fetched too. False fetches the small files that
             a plan reads, and takes the SHA-256 of the weights from the Hub.
 
     Raises:
-        ModelError: It cannot be found or read, or is not safetensors.
+        ModelError: The model cannot be found or read, or is not in safetensors.
     """
     _check_version(name, revision, variant)
     with _readable(name):
@@ -145,12 +145,12 @@ def locate_here(name: str, *, revision: str | None, variant: str | None) -> Loca
     """Find a model on this machine, without asking the Hub.
 
     Args:
-        name: As `resolve_name` gives it.
+        name: As `resolve_name` returns it.
         revision: Branch, tag or commit; Hub models only.
         variant: File variant such as `fp16`.
 
     Raises:
-        ModelError: It is not here, or not whole.
+        ModelError: The model is not here, or not complete.
     """
     if not is_hub_id(name):
         return locate(name, revision=revision, variant=variant, download=False)
@@ -189,7 +189,7 @@ def _check_version(name: str, revision: str | None, variant: str | None) -> None
 
 
 def _refuse_stray_shards(found: Located) -> None:
-    """Refuse an index of shards that names other files: those would be loaded."""
+    """Refuse an index of shards that names other files, which would be loaded."""
     for index in found.files:
         if ".safetensors." not in index:
             continue
@@ -222,7 +222,7 @@ def _locate_on_hub(
     name: str, revision: str | None, variant: str | None, *, download: bool
 ) -> Located:
     listing = hub.list_files(name, revision)
-    # Asked for by the revision, so that the cache learns which commit it stands for.
+    # Fetched by revision, so that the cache records which commit it stands for.
     file = hub.fetch(name, INDEX, revision, offline=listing is None)
     if listing is None:
         return _locate_in_cache(name, file.parent, variant)
@@ -254,7 +254,7 @@ def _locate_in_cache(name: str, snapshot: Path, variant: str | None) -> Located:
     except ModelError as error:
         msg = (
             f"{name} is only partly in the cache {snapshot}, and the Hub cannot be"
-            f" reached: {error}; connect, and it is completed"
+            f" reached: {error}; connect to complete it"
         )
         raise ModelError(msg) from error
     return _in_folder(name, snapshot, index, files, commit=snapshot.name)
@@ -289,7 +289,7 @@ def _choose_in(
 
 
 def _list_folder(folder: Path, index: Mapping[str, Any]) -> list[str]:
-    """List the files of the folder's components; nothing else is looked at."""
+    """List the files of the folder's components, and no others."""
     return [
         f"{name}/{file.relative_to(folder / name).as_posix()}"
         for name in index
@@ -299,7 +299,7 @@ def _list_folder(folder: Path, index: Mapping[str, Any]) -> list[str]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Return the files of a folder and of those below it, but for hidden folders."""
+    """Yield the files of a folder and its subfolders, except for hidden folders."""
     for file in folder.iterdir():
         if file.is_file():
             yield file

@@ -1,6 +1,6 @@
-"""The places of a model: which to try first, and the first one that has it whole.
+"""The places of a model: in which order to try them, and the first that has it whole.
 
-Equal files have one fingerprint wherever they are, so any place that is there serves.
+Equal files have the same fingerprint wherever they are, so any available place will do.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,22 +16,22 @@ Answer = TypeVar("Answer")
 def in_order(own: Model, others: Sequence[Model]) -> list[Model]:
     """Return the places of a model in the order in which to try them.
 
-    Those on this machine come first, then those that must be fetched or are gone; of
-    both, its own place before the others.
+    Places on this machine come first, then those that must be fetched or are gone.
+    Within each of the two, the model's own place comes before the others.
     """
     places = list(dict.fromkeys([own, *others]))
     return places if len(places) == 1 else sorted(places, key=_is_away)
 
 
 def first_whole(places: Sequence[Model], look: Callable[[Model], Answer]) -> Answer:
-    """Return what `look` gives for the first place where it finds the model.
+    """Return what `look` returns for the first place where it finds the model.
 
     Args:
         places: At least one.
-        look: Raises `ModelError` where the model is not, or is another one.
+        look: Raises `ModelError` if a place lacks the model or has another one.
 
     Raises:
-        ModelError: It is in none of the places; the message has a reason for each.
+        ModelError: No place has the model; the message has a reason for each.
     """
     errors: list[ModelError] = []
     for place in places:
@@ -41,7 +41,7 @@ def first_whole(places: Sequence[Model], look: Callable[[Model], Answer]) -> Ans
             errors.append(error)
     if len(errors) == 1:
         raise errors[0]
-    # Without the way out that each of them names.
+    # Drop the way out at the end of each message.
     reasons = [str(error).partition("; ")[0] for error in errors]
     listed = "; ".join(f"({number}) {each}" for number, each in enumerate(reasons, 1))
     msg = (
@@ -56,7 +56,7 @@ def locate_place(place: Model) -> Located:
     """Find a model at one of its places, on this machine.
 
     Raises:
-        ModelError: It is not here, or not whole.
+        ModelError: The model is not here, or not complete.
     """
     revision = place.commit or place.revision
     return locate_here(place.name, revision=revision, variant=place.variant)

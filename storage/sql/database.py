@@ -20,9 +20,9 @@ from storage.sql.foreign_views import set_aside
 from storage.sql.recognition import recognize
 from storage.sql.views import drop_views, make_views
 
-#: The newest migration; a test holds it to `storage/sql/migrations/versions`.
+#: The newest migration; a test compares it with `storage/sql/migrations/versions`.
 HEAD = "0011"
-#: The last revision whose migrations make views; later ones know none.
+#: The last revision whose migrations make views; later migrations know no views.
 LAST_WITH_VIEWS = "0010"
 #: Names the advisory lock under which one process migrates a PostgreSQL database.
 MIGRATION_LOCK = 7_326_117
@@ -56,7 +56,7 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """Open a transaction that writes; it commits at the end of the block.
 
-        On SQLite it takes the write lock at once, so that it cannot fail half way.
+        On SQLite it takes the write lock at once, so that it cannot fail halfway.
 
         Raises:
             DatabaseError: The database cannot be reached, or stayed locked.
@@ -79,7 +79,7 @@ class Database:
             raise self._explained(exc) from exc
 
     def _explained(self, exc: DBAPIError) -> NightsweepError:
-        """Return the error for tables or columns that are not as the schema says."""
+        """Return the error for tables or columns that differ from the schema."""
         where = shown(self.engine)
         try:
             with translated(self.engine), self.engine.connect() as connection:
@@ -128,7 +128,7 @@ def open_existing(url: str) -> Database | None:
 
     Raises:
         UsageError: The URL or its driver cannot be used.
-        WrongDatabaseError: As `open_database`.
+        WrongDatabaseError: As in `open_database`.
         DatabaseError: The server or file cannot be reached.
     """
     with closing(Database(make_engine(url))) as database:
@@ -143,9 +143,9 @@ def open_for_reading(url: str, *, leave_no_trace: bool = False) -> Database | No
 
     Args:
         url: Where it is.
-        leave_no_trace: Not to touch SQLite's files at all, not even the two that a
-            reader makes and removes. What others write meanwhile may go unseen, so
-            it is for one short look.
+        leave_no_trace: Leave SQLite's files untouched, and do not even make the two
+            that a reader makes and removes. What others write meanwhile may go unseen,
+            so use it for one short look.
 
     Raises:
         WrongDatabaseError: Its schema is an older or a newer one, or it is another
@@ -196,9 +196,9 @@ def seconds_between(earlier: str, later: str) -> float:
 
 
 def clock(connection: Connection) -> float:
-    """Seconds since 1970 by the one clock that all workers share.
+    """Return the seconds since 1970 by the one clock that all workers share.
 
-    That is the server's on PostgreSQL, and this machine's on SQLite.
+    It is the server's on PostgreSQL, and this machine's on SQLite.
     """
     if connection.dialect.name == "sqlite":
         return time.time()
@@ -250,7 +250,7 @@ def _refuse_newer(engine: Engine, revision: str | None) -> None:
 
 
 def _migrate(engine: Engine) -> None:
-    # Imported here: Alembic costs 0.3 s, and is needed only when behind.
+    # Imported here: Alembic costs 0.3 s, and only an old schema needs it.
     from alembic import command
     from alembic.config import Config
 
@@ -269,7 +269,7 @@ def _migrate(engine: Engine) -> None:
                 command.upgrade(config, "head")
                 make_views(connection)
     except DBAPIError as exc:
-        # PostgreSQL names in a detail what stands in the way.
+        # PostgreSQL names the obstacle in a detail.
         detail = getattr(getattr(exc.orig, "diag", None), "message_detail", None)
         said = first_line(exc) + (f" ({detail})" if detail else "")
         msg = (
@@ -289,7 +289,7 @@ def _writing(engine: Engine) -> Iterator[Connection]:
 
 
 def _wait_to_migrate(connection: Connection) -> None:
-    # For as long as another's migration takes; then for tables no longer than ever.
+    # Wait for another migration without limit, then for tables with the usual limit.
     usual = connection.exec_driver_sql("SHOW lock_timeout").scalar_one()
     connection.execute(sa.select(sa.func.set_config("lock_timeout", "0", True)))
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))

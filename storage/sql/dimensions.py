@@ -43,11 +43,11 @@ class Dimensions:
 
         Args:
             connection: In a transaction that writes.
-            keys: Of the new jobs. The models of the others may be in a new place, so
-                those are stored for all.
+            keys: Of the new jobs. The models of other jobs may be in a new place, so
+                models and places are stored for all jobs.
 
         Returns:
-            The ids of each of these jobs, by its key.
+            The row ids for each new job, by its key.
         """
         used = {key: self._used[key] for key in keys}
         kinds = set(used.values())
@@ -90,7 +90,7 @@ class Dimensions:
     def _former_places(self, connection: Connection) -> dict[str, tuple[str, Row]]:
         """Return places for jobs that were planned with a former fingerprint.
 
-        They are made from here too, where it is their model that is here.
+        They are also made from a model's present place, if it is their model there.
         """
         found: dict[str, tuple[str, Row]] = {}
         for model in self._former.values():
@@ -127,7 +127,7 @@ def store_templates(
     return {None: None} | {text: ids[row["digest"],] for text, row in rows.items()}
 
 
-#: The columns that tell the rows of each table apart.
+#: The columns that identify the rows of each table.
 _IDENTITY = {
     models: (models.c.fingerprint,),
     model_places: (model_places.c.digest,),
@@ -140,7 +140,7 @@ _IDENTITY = {
 def _store(
     connection: Connection, table: sa.Table, rows: Collection[Row]
 ) -> dict[Identity, int]:
-    """Insert the rows that are not there; give the ids of all, by their identity."""
+    """Insert the rows that are missing; return the ids of all, by their identity."""
     known = _find(connection, table, rows)
     names = [column.name for column in _IDENTITY[table]]
     missing = {tuple(row[name] for name in names): row for row in rows}
@@ -162,7 +162,7 @@ def _find(
 
 
 def _renew(connection: Connection, rows: Mapping[str, Row]) -> None:
-    """Note what a newer nightsweep reads otherwise from the same files."""
+    """Update what a newer nightsweep reads differently from the same files."""
     query = sa.select(models).where(models.c.fingerprint.in_(rows))
     for row in connection.execute(query).all():
         here = rows[row.fingerprint]

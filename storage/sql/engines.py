@@ -18,17 +18,17 @@ from storage.settings import (
 )
 from storage.sql.faults import sqlite_code
 
-#: How SQLite's files are opened: to write, to read beside writers, or untouched.
+#: How SQLite's files are opened: to write, to read while others write, or untouched.
 Mode = Literal["writing", "reading", "closed"]
 
-#: Seconds that a writer waits for another one on SQLite, and anybody for a lock on
-#: PostgreSQL; there the server, the role or the URL may say otherwise.
+#: Seconds that a writer waits for another one on SQLite, and any client for a lock on
+#: PostgreSQL, where the server, the role or the URL may set another limit.
 BUSY_TIMEOUT_S = 30
-#: Seconds in which SQLite looks for the lock at ever longer pauses, 10 ms at most;
-#: then it begins anew.
+#: Seconds for which SQLite polls for the lock, at growing pauses of at most 10 ms;
+#: then polling starts over.
 BUSY_POLL_S = 0.025
-#: Seconds, and milliseconds, after which a PostgreSQL server is away that says nothing
-#: at all: its host is gone, or the network is. A URL may say otherwise.
+#: Limits after which a silent PostgreSQL server counts as lost, since its host or the
+#: network is gone: seconds, a count, and milliseconds. A URL may set others.
 LIVELINESS = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
@@ -36,7 +36,7 @@ LIVELINESS = {
     "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 }
-#: Gives a connection a limit where nobody else did; milliseconds.
+#: Limits a connection's waits, in milliseconds, where nobody else has.
 LIMIT_WAITS = """
     SELECT set_config('lock_timeout', %s, false)
     WHERE current_setting('lock_timeout') = '0'
@@ -44,7 +44,7 @@ LIMIT_WAITS = """
 
 
 def make_engine(url: str, *, mode: Mode = "writing") -> Engine:
-    """Make the engine of a database; nothing is connected yet.
+    """Make the engine of a database, without connecting to it.
 
     Raises:
         UsageError: The URL or its driver cannot be used.
@@ -71,9 +71,9 @@ def make_engine(url: str, *, mode: Mode = "writing") -> Engine:
 
 def _make_server_engine(url: sa.URL) -> Engine:
     if url.get_backend_name() != "postgresql":
-        msg = f"there are sqlite and postgresql, not {url.get_backend_name()}"
+        msg = f"it can be sqlite or postgresql, not {url.get_backend_name()}"
         raise sa.exc.ArgumentError(msg)
-    # All drivers but these have words of their own for it.
+    # All other drivers have names of their own for these parameters.
     known = LIVELINESS if url.get_driver_name().startswith("psycopg") else {}
     asked = {name: value for name, value in known.items() if name not in url.query}
     engine = sa.create_engine(url, pool_pre_ping=True, connect_args=asked)
@@ -84,7 +84,7 @@ def _make_server_engine(url: sa.URL) -> Engine:
 def _limit_waits(engine: Engine) -> None:
     @sa.event.listens_for(engine, "connect")
     def _limit(connection: Any, _record: object) -> None:
-        # Not as a start parameter: connection poolers refuse those they do not know.
+        # Not as a start parameter: connection poolers refuse unknown ones.
         connection.cursor().execute(LIMIT_WAITS, [f"{1000 * BUSY_TIMEOUT_S:.0f}"])
         connection.commit()
 
@@ -109,10 +109,10 @@ def _prepare_sqlite(engine: Engine, mode: Mode) -> None:
 
 
 def _keep_a_wal(connection: sqlite3.Connection) -> None:
-    """Have the file keep a write-ahead log.
+    """Switch the file to a write-ahead log.
 
-    Where two processes make that of a new file at once, SQLite refuses one of them
-    without waiting, whatever its timeout is.
+    When two processes do so to a new file at once, SQLite refuses one of them without
+    waiting, whatever its timeout is.
     """
     give_up = time.monotonic() + BUSY_TIMEOUT_S
     while True:
@@ -129,7 +129,7 @@ def _keep_a_wal(connection: sqlite3.Connection) -> None:
 def _take_write_lock(connection: Connection) -> None:
     """Begin to write, soon after the lock is free.
 
-    SQLite alone comes to look every 0.1 s only, and misses for many seconds the gaps
+    By itself, SQLite polls only every 0.1 s, and so misses for many seconds the gaps
     that a busy producer leaves.
     """
     give_up = time.monotonic() + BUSY_TIMEOUT_S
@@ -152,7 +152,7 @@ def _has_begun(connection: Connection, *, is_last: bool) -> bool:
 
 
 def _is_busy(exc: BaseException | None) -> bool:
-    """Tell whether another has the lock, be it to recover what a crash left."""
+    """Return whether another has the lock, if only to recover from a crash."""
     return sqlite_code(exc) == sqlite3.SQLITE_BUSY
 
 
@@ -165,8 +165,8 @@ def _sqlite_url(path: Path, mode: Mode) -> sa.URL:
         return sa.URL.create("sqlite", database=str(path))
     query = {"mode": "rw", "uri": "true"}
     if mode == "closed":
-        # A connection that may not write would leave -wal and -shm files behind;
-        # with no -wal file there is no writer, and the file is complete.
+        # A connection that may not write would leave -wal and -shm files behind.
+        # Without a -wal file there is no writer, and the file is complete.
         is_idle = not path.with_name(path.name + "-wal").exists()
         query = {"mode": "ro", "uri": "true"} | ({"immutable": "1"} if is_idle else {})
     return sa.URL.create("sqlite", database=f"file:{quote(str(path))}", query=query)

@@ -10,11 +10,11 @@ from storage.sql.schema import jobs
 
 
 def value_of(connection: Connection, name: str) -> sa.ColumnElement[Any]:
-    """Return the value of an extra of `jobs`; a job without one has the neutral one.
+    """Return the value of an extra of `jobs`; it is neutral for a job without one.
 
-    Numbers are floats. Of others it is the text, which is empty where they are neutral.
+    Numbers are floats. All other values are text, which is empty if they are neutral.
     """
-    # The text of SQLite is JSON as it is.
+    # SQLite takes the text as JSON without a cast.
     read = sa.type_coerce if connection.dialect.name == "sqlite" else sa.cast
     value = read(jobs.c.extras, sa.JSON)[name]
     if name in ("eta", "clip_skip"):

@@ -1,4 +1,4 @@
-"""What an error of the database means: an outage, or what waiting cannot mend."""
+"""What an error of the database means: an outage, or what waiting cannot fix."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ from storage.errors import DatabaseError, WrongDatabaseError
 from storage.settings import without_password
 
 #: An `outage` ends while nightsweep waits. A `mistake` is a bug, or an old nightsweep
-#: beside a newer schema. `damage` and `rights` need a person.
+#: on a newer schema. `damage` and `rights` need a person.
 Fault = Literal["outage", "mistake", "damage", "rights"]
 
-#: The result codes of SQLite that are no outage. SQLITE_ERROR is the code for a missing
+#: The result codes of SQLite for no outage. SQLITE_ERROR is the code for a missing
 #: table or column; the driver raises `OperationalError` for it, as for an outage.
 _SQLITE: dict[int, Fault] = {
     sqlite3.SQLITE_ERROR: "mistake",
@@ -37,14 +37,14 @@ _SQLITE: dict[int, Fault] = {
 }
 #: The lower byte of an extended result code is the result code.
 _RESULT_CODE = 0xFF
-#: The states of PostgreSQL, and the classes of states, that are no mistake. A server
+#: The states of PostgreSQL, and the classes of states, that mean no mistake. A server
 #: that is read-only (25006) is a standby, which may become the primary.
 _POSTGRESQL: dict[str, Fault] = {
     **dict.fromkeys(("08", "25006", "40", "53", "55", "57", "58", "XX"), "outage"),
     **dict.fromkeys(("28", "42501"), "rights"),
     **dict.fromkeys(("XX001", "XX002"), "damage"),
 }
-#: What drivers raise for a mistake where they know no state.
+#: What drivers raise for a mistake if they report no state.
 _MISTAKES = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 
 #: What a PostgreSQL server answers to a client that waited too long for a lock.
@@ -52,7 +52,7 @@ _LOCK_NOT_AVAILABLE = "55P03"
 
 
 def sqlite_code(exc: BaseException | None) -> int | None:
-    """Return SQLite's result code, without what extends it; None for another driver."""
+    """Return SQLite's result code, not extended; None for another driver."""
     code = getattr(exc, "sqlite_errorcode", None)
     return None if code is None else code & _RESULT_CODE
 
@@ -75,7 +75,7 @@ def translated(engine: Engine) -> Iterator[None]:
     """Turn errors of the driver in this block into nightsweep's own.
 
     Raises:
-        DatabaseError: The database is away.
+        DatabaseError: The database is unavailable.
         WrongDatabaseError: It is damaged, or its user lacks rights to its tables.
         DBAPIError: Anything else, which is a mistake.
     """
@@ -117,7 +117,7 @@ def _error(engine: Engine, exc: DBAPIError, fault: Fault) -> Exception:
     way_out = "check NIGHTSWEEP_DATABASE_URL, the disk and the server"
     if getattr(exc.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
         way_out = "end the client that holds the lock, which pg_locks names"
-    # All of it: where a server is away, each of its addresses has a line.
+    # The whole text: if a server is unavailable, each of its addresses has a line.
     said = f"{shown(engine)} says: {exc.orig}"
     msg = f"The database must be reachable and writable, but {said}; {way_out}."
     return DatabaseError(msg)

@@ -1,4 +1,4 @@
-"""What is asked of the images: filters, and the answers page by page."""
+"""Filters of the images, and the rows that they match, page by page."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -31,24 +31,24 @@ from storage.sql.views import select_images, select_sweep_images
 
 #: Rows that one page of an answer holds.
 PAGE_ROWS = 1000
-#: Keys that a message names where several begin alike.
+#: Most keys that a message lists where several begin alike.
 LISTED = 10
-#: Parameters, beside extras, that are worth a column where rows differ in them.
+#: Parameters, besides extras, that are worth a column where rows differ in them.
 DIFFERING = ("model", "negative_prompt", "width", "height", "dtype", "generator")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which images; conditions join by "and", the values of one by "or".
+    """Which images to find; "and" joins the conditions, "or" the values of each.
 
     Attributes:
         sweep: Members of this sweep, whoever made them first.
         keys: Whole keys or their beginnings.
         model: Part of the name that the model has in any of its places, in any case.
         prompt: Part of the prompt, in any case.
-        schedulers: Names of the catalogue, of which several may mean one scheduler of
-            a model; class names for every variant of a class; or, where a sweep is
-            named, its own labels.
+        schedulers: Names of the catalogue, several of which may mean one scheduler on
+            a model; class names, for all variants of a class; or, where `sweep` is
+            set, the sweep's own labels.
         steps: Numbers or ranges.
         seed: Numbers or ranges.
         guidance: Numbers or ranges.
@@ -56,8 +56,8 @@ class Filter:
         eta: Numbers or ranges; 0 where a job has none.
         tag: The whole tag; empty for jobs without one.
         states: Job states.
-        is_current: Only what the newest revision of `sweep` wants; an image that
-            an earlier one made stays in the sweep.
+        is_current: Only what the newest revision of `sweep` wants; the images of
+            earlier revisions stay in the sweep.
     """
 
     sweep: str | None = None
@@ -76,7 +76,7 @@ class Filter:
 
 
 def read_states(asked: str | Sequence[str]) -> list[str]:
-    """Read job states: a list, or one text, divided by commas.
+    """Read job states: a list, or one text, separated by commas.
 
     Raises:
         UsageError: A state does not exist.
@@ -95,8 +95,8 @@ def find(
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of the view `images`, or of `sweep_images` where a sweep is named.
 
-    They come as they were submitted, page by page, so that a million rows need no
-    memory; columns are those of the view, in its order.
+    Rows come in the order of submission, page by page, so that a million of them need
+    no memory; columns are those of the view, in its order.
 
     Raises:
         UsageError: The sweep, a scheduler or a key cannot exist.
@@ -120,12 +120,12 @@ def find(
 
 
 def _select(database: Database, which: Filter) -> tuple[sa.Select[Any], sa.Column[int]]:
-    """Return the query of all rows in their order, and the column that orders them."""
+    """Return the ordered query of all rows, and the column that orders them."""
     with database.read() as connection:
         conditions = list(_conditions(connection, which))
     query, job_id = select_images(), jobs.c.id
     if which.sweep:
-        # By the job as it is in the membership: its index gives sweep and order.
+        # By the membership's job id: its index serves both sweep and order.
         query, job_id = select_sweep_images(), sweep_jobs.c.job_id
     return query.where(*conditions).order_by(job_id), job_id
 
@@ -133,7 +133,7 @@ def _select(database: Database, which: Filter) -> tuple[sa.Select[Any], sa.Colum
 def find_differing(
     database: Database, which: Filter, *, limit: int | None = None
 ) -> list[str]:
-    """Name the parameters of `DIFFERING`, and extras, in which rows of `find` differ.
+    """Return the names in `DIFFERING` and `EXTRAS` in which rows of `find` differ.
 
     Raises:
         UsageError: The sweep, a scheduler or a key cannot exist.
@@ -152,7 +152,7 @@ def find_one(database: Database, key: str) -> dict[str, Any]:
     """Return the row of the view `images` for a key, or for the beginning of one.
 
     Raises:
-        UsageError: No key begins so, or several do.
+        UsageError: No key begins like this, or several do.
     """
     found = list(find(database, Filter(keys=[key]), limit=LISTED + 1))
     if len(found) == 1:
@@ -163,7 +163,7 @@ def find_one(database: Database, key: str) -> dict[str, Any]:
     keys = [str(row["key"]) for row in found[:LISTED]]
     more = ", and more" if len(found) > LISTED else ""
     msg = (
-        f"key must begin as one job's only, but {key!r} begins several: "
+        f"key must begin the key of one job only, but {key!r} begins several: "
         f"{', '.join(keys)}{more}; give more of its digits."
     )
     raise UsageError(msg)
@@ -225,10 +225,10 @@ def _with_values(
 def _says(
     connection: Connection, said: sa.ColumnElement[bool]
 ) -> sa.ColumnElement[bool]:
-    """Say which jobs have a prompt; each page of an answer asks for it again.
+    """Return the condition that a job's prompt fits; each page evaluates it again.
 
-    Few prompts are looked up once. Of many, those of the jobs that a page looks at are
-    read, not all.
+    If few prompts fit, they are looked up once. If many do, each page reads only the
+    prompts of the jobs that it looks at.
     """
     found = sa.select(prompts.c.id).where(said)
     ids = connection.execute(found.limit(PAGE_ROWS + 1)).scalars().all()
@@ -245,7 +245,7 @@ def _begins(key: str) -> sa.ColumnElement[bool]:
             "the keys."
         )
         raise UsageError(msg)
-    # A range, which an index serves, and not LIKE, which it does not.
+    # A range, since an index serves it, and does not serve LIKE.
     return sa.and_(jobs.c.key >= digits, jobs.c.key < f"{digits}g")
 
 
@@ -270,11 +270,11 @@ def _is_label(connection: Connection, which: Filter, name: str) -> bool:
 
 
 def _called(connection: Connection, name: str) -> Iterator[sa.ColumnElement[bool]]:
-    """Yield the conditions of jobs that a name, or a class with all variants, means."""
+    """Yield conditions for jobs that a name, or a class with all variants, means."""
     columns = schedulers.c
     names = [name, *(entry.name for entry in matching(name))]
     is_class: sa.ColumnElement[bool] = sa.false()
-    with suppress(UsageError):  # a name with options, as `ddim(clip_sample=true)`
+    with suppress(UsageError):  # a name with options: `ddim(clip_sample=true)`
         meant = resolve(name)
         if meant.name:
             names.append(meant.name)

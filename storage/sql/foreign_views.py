@@ -1,7 +1,7 @@
-"""Views that people made on nightsweep's: out of the way of a migration, then back.
+"""Views that people made on nightsweep's: dropped for a migration, then made again.
 
-A migration drops and makes what such views stand on, and a database lets it do neither
-while they are there.
+A migration drops and makes what such views depend on, and a database lets it do neither
+while they exist.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,14 +17,14 @@ from storage.sql.faults import fault_of, first_line, shown
 from storage.sql.recognition import KNOWN_TABLES
 from storage.sql.views import VIEWS
 
-#: The views, and then the triggers, which name views too.
+#: The views, and then the triggers, which may name views.
 _ON_SQLITE = sa.text(
     "SELECT type, name, sql FROM sqlite_master WHERE type IN ('trigger', 'view')"
     " AND name NOT IN :ours ORDER BY type DESC, rowid"
 ).bindparams(sa.bindparam("ours", sorted(VIEWS), expanding=True))
 
-#: The views on nightsweep's tables and views: what others stand on comes first. Its own
-#: views, which are made anew, have no text here.
+#: The views on nightsweep's tables and views, each after those that it depends on.
+#: nightsweep's own views, which are made anew, have no text here.
 _ON_POSTGRESQL = sa.text("""
     WITH RECURSIVE standing (id, depth) AS (
         SELECT oid, 0 FROM pg_class
@@ -56,7 +56,7 @@ _ON_POSTGRESQL = sa.text("""
     ORDER BY max(depth)
 """)
 
-#: What a view has beside its text: triggers, comment, another owner, rights of others.
+#: What a view has besides its text: triggers, comment, another owner, rights of others.
 _BESIDE = sa.text("""
     SELECT pg_get_triggerdef(oid) FROM pg_trigger
     WHERE tgrelid = :id AND NOT tgisinternal
@@ -81,12 +81,12 @@ _BESIDE = sa.text("""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Aside:
-    """What is set aside.
+    """A view or trigger that is set aside.
 
     Attributes:
-        name: What it is and its name, for people.
+        name: Its kind and name, for people.
         drop: The statement that drops it; None where there is nothing to drop.
-        again: The statements that make it again, or try it.
+        again: The statements that make it again, or test it.
     """
 
     name: str
@@ -105,7 +105,7 @@ def set_aside(connection: Connection) -> Iterator[None]:
 
     Raises:
         WrongDatabaseError: A view does not fit the new schema.
-        DBAPIError: A view cannot be dropped, since something else stands on it.
+        DBAPIError: A view cannot be dropped, since something else depends on it.
     """
     is_sqlite = connection.dialect.name == "sqlite"
     found = [*(_find_in_file(connection) if is_sqlite else _find_on_server(connection))]
@@ -122,7 +122,7 @@ def _find_in_file(connection: Connection) -> Iterator[_Aside]:
     for kind, name, sql in connection.execute(_ON_SQLITE).all():
         quoted = '"' + name.replace('"', '""') + '"'
         yield _Aside(name=f"{kind} {name}", drop=f"DROP {kind} {quoted}", again=[sql])
-        # To make a view tries nothing. What works now must work afterwards.
+        # Making a view does not test it. A view that works now must work afterwards.
         look = f"SELECT * FROM {quoted} LIMIT 0"  # noqa: S608 - it is quoted
         if kind == "view" and _works(connection, look):
             looks.append(_Aside(name=f"{kind} {name}", drop=None, again=[look]))
@@ -166,6 +166,6 @@ def _make_again(connection: Connection, one: _Aside) -> None:
 
 
 def _execute(connection: Connection, statement: str) -> None:
-    # A percent sign in somebody's text is nothing but that.
+    # A percent sign in somebody's text marks no parameter.
     options = {"no_parameters": True}
     connection.exec_driver_sql(statement, execution_options=options).close()

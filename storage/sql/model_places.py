@@ -1,4 +1,4 @@
-"""The places of models in SQL: each is everywhere that it was submitted from."""
+"""The places of models in SQL: everywhere that each was submitted from."""
 
 from collections.abc import Collection
 from typing import Any
@@ -54,11 +54,11 @@ def _query() -> sa.Select[Any]:
 
 
 def places_by_id(connection: Connection, model: Model) -> dict[int, str]:
-    """Return the places of a model, those of its former fingerprints among them.
+    """Return the places of a model, including those of its former fingerprints.
 
-    A former fingerprint may be that of other models too, which differ in files that
-    earlier versions did not know. So a place of a former one counts only where it is a
-    place of the model itself.
+    Other models, which differ in files that earlier versions did not know, may share a
+    former fingerprint. So a place of one counts only if it is a place of the model
+    itself.
 
     Args:
         connection: In a transaction.
@@ -82,7 +82,7 @@ def places_by_id(connection: Connection, model: Model) -> dict[int, str]:
 
 
 def _versions(place: Model) -> set[tuple[str | None, ...]]:
-    """Return what a place is known by: a commit of the Hub stands for its files."""
+    """Return the versions of a place: a commit of the Hub stands for its files."""
     asked = {place.revision, place.commit or place.revision}
     return {(place.name, place.variant, version) for version in asked}
 

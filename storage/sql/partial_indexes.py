@@ -1,4 +1,4 @@
-"""The partial indexes of the schema, for the migrations and for the test beside them.
+"""The partial indexes of the schema, for the migrations and for their test.
 
 Apart from the tables, since naming a dialect loads it: 0.08 s that no command needs.
 """

@@ -21,7 +21,7 @@ class Range:
     high: float | None
 
     def __contains__(self, value: float) -> bool:
-        """Tell whether a number is in the range."""
+        """Return whether a number is in the range."""
         return (self.low is None or value >= self.low) and (
             self.high is None or value <= self.high
         )
@@ -62,7 +62,7 @@ def _parse(text: str, *, name: str) -> float | Range:
     except ValueError:
         msg = (
             f"{name} must be a number or a range such as 10..20, ..8 or 30.., "
-            f"divided by commas, got {text!r}."
+            f"separated by commas, got {text!r}."
         )
         raise UsageError(msg) from None
     if low is not None and high is not None and low > high:

@@ -30,22 +30,22 @@ _READ_ONLY = "25006"
 def ask(database: Database, query: str) -> list[dict[str, Any]]:
     """Return the rows of a query.
 
-    SQLite calls back for each thing that the query would do. PostgreSQL gets it as the
-    query of a cursor, which must be one SELECT, in a read-only transaction.
+    SQLite asks `_judge` about each action of the query. PostgreSQL runs it as the query
+    of a cursor, which must be one SELECT, in a read-only transaction.
 
     Raises:
-        UsageError: The query is not SQL, does more than read, or is several.
+        UsageError: The query is not SQL, does more than read, or is more than one.
         DatabaseError: The database cannot be read.
     """
     with database.read() as connection, connection.begin():
-        # As it stands: neither `:name` nor `%` is a parameter here.
+        # Taken literally: neither `:name` nor `%` is a parameter here.
         plain = connection.execution_options(no_parameters=True, stream_results=True)
         try:
             with _guarded(connection, query):
                 answer = plain.exec_driver_sql(query)
                 return [dict(row) for row in answer.mappings()]
         except sa.exc.ResourceClosedError as exc:
-            raise _refusal(query, "it gives no rows") from exc
+            raise _refusal(query, "it returns no rows") from exc
         except DBAPIError as exc:
             if _blames_the_query(exc):
                 raise _refusal(query, _reason(exc)) from exc
@@ -69,13 +69,14 @@ def _guarded(connection: Connection, query: str) -> Iterator[None]:
 
 
 def _judge(action: int, table: str | None, *_others: str | None) -> int:
-    # SQLite reports the first use of `json_each` so; it refuses a real one itself.
+    # SQLite reports the first use of `json_each` as this update, and itself refuses a
+    # real one.
     is_unreal = action == sqlite3.SQLITE_UPDATE and table == "sqlite_master"
     return sqlite3.SQLITE_OK if action in _READING or is_unreal else sqlite3.SQLITE_DENY
 
 
 def _blames_the_query(exc: DBAPIError) -> bool:
-    """Whether the query is at fault, and not the database."""
+    """Return whether the query is at fault, and not the database."""
     would_write = getattr(exc.orig, "sqlstate", None) == _READ_ONLY
     return would_write or fault_of(exc) in ("mistake", "rights")
 
@@ -88,7 +89,7 @@ def _reason(exc: DBAPIError) -> str:
 
 def _refusal(query: str, reason: str) -> UsageError:
     msg = (
-        f"query must be one SQL statement that reads, got {query!r} ({reason}); ask "
+        f"query must be one SQL statement that reads, got {query!r} ({reason}); query "
         "images, sweep_images or speeds."
     )
     return UsageError(msg)

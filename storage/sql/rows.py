@@ -1,4 +1,4 @@
-"""A job as rows, and back: what is a column, what a dimension, what an extra."""
+"""A job as rows, and back: its columns, dimensions and extras."""
 
 import hashlib
 import json
@@ -21,8 +21,8 @@ from storage.sql.schema import (
     sweep_jobs,
 )
 
-#: The name that the first sweep of a job asked its scheduler by, where that is one of
-#: several that it has on its model; else the one that it is stored under.
+#: The name by which a job's first sweep asked for its scheduler, if that is one of its
+#: names on the model; else the name that it is stored under.
 _ASKED = sa.func.coalesce(scheduler_names.c.name, schedulers.c.name)
 _IN_FIRST_SWEEP = sa.and_(
     sweep_jobs.c.job_id == jobs.c.id, sweep_jobs.c.sweep_id == jobs.c.sweep_id
@@ -33,7 +33,7 @@ _CALLED_SO = sa.and_(
     scheduler_names.c.name == sweep_jobs.c.scheduler_label,
 )
 
-#: Writes what people read, in the order in which it is shown.
+#: Encodes what people read, in the order of display.
 _SHOWN = json.JSONEncoder(ensure_ascii=False)
 
 
@@ -124,7 +124,7 @@ def place_row(model: Model) -> dict[str, Any]:
 
 @lru_cache
 def place_digest(model: Model) -> str:
-    """Return what tells the row of `model_places` of a model apart."""
+    """Return the digest that identifies a model's row of `model_places`."""
     place = [
         model.fingerprint,
         model.name,
@@ -152,7 +152,7 @@ def template_row(text: str) -> dict[str, Any]:
 
 
 def scheduler_identity(one: PlannedJob) -> tuple[str, str, str]:
-    """Return what tells a job's row of `schedulers` apart: class, options, name."""
+    """Return what identifies a job's row of `schedulers`: class, options, name."""
     return (
         one.job.scheduler_class,
         _json_of(one.job.scheduler_options),
@@ -200,12 +200,12 @@ def insert_rows(
 ) -> None:
     """Execute an INSERT for each of many rows of the same columns, fast.
 
-    SQLAlchemy's own way takes longer over the parameters than SQLite over the rows.
-    The values go to the driver as they are: numbers, text and None.
+    SQLAlchemy's own way takes longer for the parameters than SQLite for the rows. Here,
+    the values go to the driver as they are: numbers, text and None.
     """
     columns = [name for name in rows[0] if name in insert.table.c]
-    # Inline: SQLAlchemy would ask for the primary keys back, RETURNING, which nobody
-    # reads, and which sqlite3 refuses for many rows since Python 3.12.
+    # Inline: else SQLAlchemy adds RETURNING with the primary keys, which nobody reads,
+    # and which sqlite3 refuses for many rows since Python 3.12.
     statement = insert.inline()
     compiled = statement.compile(dialect=connection.dialect, column_keys=columns)
     values: Sequence[Any] = rows
@@ -217,19 +217,19 @@ def insert_rows(
 def lock_jobs(
     connection: Connection, which: sa.ColumnElement[bool]
 ) -> sa.ColumnElement[bool]:
-    """Lock jobs until the transaction ends; give the condition that just these meet.
+    """Lock jobs until the transaction ends; return a condition that only they meet.
 
-    In the order of their ids, as everybody locks several: in two orders, two would
-    wait for each other for ever. SQLite has one writer at a time.
+    All code locks jobs in the order of their ids: with different orders, two
+    transactions would deadlock. SQLite has one writer at a time.
     """
     if connection.dialect.name == "sqlite":
         return which
     query = sa.select(jobs.c.id).where(which).order_by(jobs.c.id)
-    # Who adds members of a sweep may go on: these need the jobs' keys only.
+    # Members of a sweep may still be added: that needs only the jobs' keys.
     locked = connection.execute(query.with_for_update(key_share=True)).scalars()
     return jobs.c.id.in_(locked.all())
 
 
 def _json_of(values: Mapping[str, Any]) -> str:
-    # Most are empty.
+    # Most mappings are empty.
     return canonical_json(values) if values else "{}"

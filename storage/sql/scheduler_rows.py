@@ -1,4 +1,4 @@
-"""What the schedulers of stored jobs are called: a row for each, and all its names."""
+"""The schedulers of stored jobs: a row for each, and all names that it has."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,12 +21,12 @@ def keep_names(
     *,
     sweep_id: int,
 ) -> None:
-    """Note all names of stored jobs, and mend the one that a job has if it is wrong.
+    """Note all scheduler names of stored jobs, and correct the stored one if wrong.
 
     Args:
         connection: In a transaction that writes, of the only producer.
-        stored: Jobs that were planned just now, so that their names are those that the
-            model's config gives; each with the key and the ids of its row.
+        stored: Jobs that were planned just now, so that their names follow from the
+            model's config; each with the key and the ids of its row.
         sweep_id: The sweep that they were planned for, whose axes are right.
     """
     alike: dict[tuple[Pair, str], tuple[PlannedJob, list[str]]] = {}
@@ -39,7 +39,7 @@ def keep_names(
     for ((model_id, scheduler_id), _), (one, keys) in alike.items():
         wanted, found = scheduler_identity(one), rows[scheduler_id]
         if wanted[:2] != found[:2]:
-            continue  # the row of a former key, which says the same in another way
+            continue  # the row of a former key, which words the same differently
         there = scheduler_id
         if wanted != found:
             there = row_of(connection, wanted)
@@ -55,7 +55,7 @@ def keep_names(
 
 
 def row_of(connection: Connection, identity: tuple[str, str, str]) -> int:
-    """Return the id of a row of `schedulers`, made where there is none.
+    """Return the id of a row of `schedulers`; insert the row if it is missing.
 
     Args:
         connection: In a transaction that writes.
@@ -86,15 +86,15 @@ def rename(
     called: str,
     name: str,
 ) -> None:
-    """Give jobs another name of their scheduler, also in the cells of all sweeps.
+    """Give jobs another name for their scheduler, also in the cells of all sweeps.
 
     Args:
         connection: In a transaction that writes, of the only producer.
         which: The jobs.
         scheduler_id: The row of `schedulers` with that name, and with the class and
             options that the jobs have.
-        called: What the jobs are called so far.
-        name: What they are called from now on.
+        called: The name that the jobs have so far.
+        name: The name that they get.
     """
     ids = sa.select(jobs.c.id).where(lock_jobs(connection, which))
     # A sweep's own label of the scheduler stays.
@@ -121,7 +121,7 @@ def rename_in_axes(
     Args:
         connection: In a transaction that writes, of the only producer, after
             `lock_sweeps`.
-        called: The name that it replaces where no cell has that any more.
+        called: The old name, which goes where no cell has it any more.
         name: The new name.
         but: A sweep to leave as it is.
     """
@@ -141,7 +141,7 @@ def rename_in_axes(
 
 
 def store_names(connection: Connection, names: Mapping[Pair, Iterable[str]]) -> None:
-    """Note the names that mean a scheduler on a model; they only ever become more.
+    """Note the names that mean a scheduler on a model; none is ever removed.
 
     Args:
         connection: In a transaction that writes.

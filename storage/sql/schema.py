@@ -2,7 +2,7 @@
 
 Narrow fact rows, dimension tables for what repeats. Times are text, ISO 8601 in
 UTC with microseconds, so that they read and sort alike in every client; leases are
-seconds since 1970. The migrations make these tables; a test holds the two together.
+seconds since 1970. The migrations make these tables; a test compares the two.
 """
 
 from sqlalchemy import (
@@ -32,9 +32,9 @@ metadata = MetaData(
     }
 )
 
-#: What a job can be. `pending` with a NULL priority is wanted by no live sweep.
+#: The states of a job. No active sweep wants a `pending` job with a NULL priority.
 JOB_STATES = ("pending", "leased", "done", "failed", "quarantined")
-#: What a sweep can be.
+#: The states of a sweep.
 SWEEP_STATES = ("active", "paused", "cancelled")
 #: Why a batch has its width: memory ran out above it, or a calibration chose it.
 WIDTH_REASONS = ("memory", "calibrated")
@@ -101,8 +101,8 @@ schedulers = Table(
     UniqueConstraint("class_name", "options", "name"),
 )
 
-#: Every name that means a scheduler on a model, whose config may decide it. What was
-#: stored before there was this table has no rows here until somebody looks at it.
+#: Every name that means a scheduler on a model, whose config may decide that. Jobs from
+#: before this table have no rows here until a submission or a repair adds them.
 scheduler_names = Table(
     "scheduler_names",
     metadata,
@@ -111,7 +111,7 @@ scheduler_names = Table(
     Column("name", Text, primary_key=True),
 )
 
-#: What the database is: one row.
+#: The database itself: one row.
 about = Table(
     "about",
     metadata,
@@ -165,12 +165,12 @@ sweeps = Table(
     # Why it was paused, where it paused itself.
     Column("reason", Text),
     Column("min_free_bytes", BigInteger, nullable=False, server_default="0"),
-    # Whether its first results were looked at, to stop what fails from the start.
+    # Whether its first results were judged, to pause a sweep that fails from the start.
     Column("judged", Boolean, nullable=False, server_default=false()),
-    # How many jobs its submission is to store; NULL when it has.
+    # How many jobs its submission is to store; NULL once they are stored.
     Column("submitting", BigInteger),
-    # How often its state or priority changed, and how many of these changes all of its
-    # jobs know. A sweep from before revision 0011 has a change that none knows.
+    # How often its state or priority changed, and how many of these changes reached all
+    # of its jobs. A sweep from before revision 0011 has a change that did not.
     Column("changes", Integer, nullable=False, server_default="1"),
     Column("told", Integer, nullable=False, server_default="0"),
     _one_of("state", SWEEP_STATES),
@@ -210,8 +210,8 @@ jobs = Table(
     _one_of("state", JOB_STATES),
 )
 
-#: The conditions of the two partial indexes. SQLite uses one only where the query
-#: says it in the same words, with no parameter in place of the state.
+#: The conditions of the two partial indexes. SQLite uses such an index only if the
+#: query repeats the condition literally, with no parameter in place of the state.
 RUNNABLE = text("state = 'pending' AND priority IS NOT NULL")
 LEASED = text("state = 'leased'")
 
@@ -273,7 +273,7 @@ workers = Table(
     Column("started_at", String(32), nullable=False),
     Column("phase_at", String(32), nullable=False),
     Column("seen_at", String(32), nullable=False),
-    # Steps of the images that it paints, as images: 0.5 is half of one.
+    # Steps done of unfinished images, as images: 0.5 is half of one.
     Column("in_hand", Float(53), nullable=False, server_default="0"),
 )
 

@@ -1,4 +1,4 @@
-"""Looking for a text in SQL, in any case of any alphabet."""
+"""Search for a text in SQL, in any case of any alphabet."""
 
 import re
 import unicodedata
@@ -8,15 +8,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-#: Code points among which all letters of two cases are.
+#: All letters that have two cases are below this code point.
 _CASED = 0x20000
 
 
 def contains(column: sa.Column[Any], part: str) -> sa.ColumnElement[bool]:
     """Return the condition that a column holds a text, in any case of any alphabet.
 
-    What SQLite and many a PostgreSQL know of case is that of a to z. A letter with its
-    accent is the same in one character and in two.
+    SQLite and many PostgreSQL databases know case only of a to z. A letter with an
+    accent matches whether it is one character or two.
     """
     if part.isascii():
         return column.icontains(part, autoescape=True)
@@ -25,7 +25,7 @@ def contains(column: sa.Column[Any], part: str) -> sa.ColumnElement[bool]:
 
 
 def _in_any_case(text: str) -> str:
-    """Return a regular expression for a text, of Python and of PostgreSQL alike."""
+    """Return a regular expression for a text, for both Python and PostgreSQL."""
     return "".join(map(_one_in_any_case, text))
 
 
@@ -36,7 +36,7 @@ def _one_in_any_case(character: str) -> str:
 
 @cache
 def _alike() -> Mapping[str, str]:
-    """Return the characters that are one but for their case, by their folded form."""
+    """Return the characters that differ only in case, by their folded form."""
     found: dict[str, str] = {}
     for character in map(chr, range(_CASED)):
         folded = character.casefold()

@@ -1,6 +1,6 @@
-"""The flat views that people query, as the code asks them itself.
+"""The flat views that people query, as queries that the code uses itself.
 
-They have one list of columns, here: after the last migration, the views are made from
+Their columns are listed only here: after the last migration, the views are made from
 these queries.
 """
 
@@ -58,7 +58,7 @@ def select_sweep_images() -> Select[Any]:
 
 
 def drop_views(connection: Connection) -> None:
-    """Drop the views, so that migrations can change what they stand on."""
+    """Drop the views, so that migrations can change what they depend on."""
     for name in VIEWS:
         connection.exec_driver_sql(f"DROP VIEW {name}")
 
@@ -87,7 +87,7 @@ def _facts() -> Join:
 def _flat_columns(
     sweep_name: ColumnElement[str], template: Select[tuple[str]]
 ) -> list[ColumnElement[Any]]:
-    # No join, since most queries want no template: it is looked up where one does.
+    # No join: most queries want no template, and the others look it up.
     return [
         jobs.c.key,
         sweep_name.label("sweep"),
@@ -137,5 +137,5 @@ def _flat_columns(
     ]
 
 
-#: The views by name, and what each shows.
+#: The views by name, each with its query.
 VIEWS = {"images": select_images, "sweep_images": select_sweep_images}

@@ -302,7 +302,7 @@ def test_a_server_that_cannot_be_reached_is_not_doubled(
             f"The embedded Redis must listen at {socket_path(deep)}, but it runs in a "
             f"service or a job that has a {embedded.SHORT_FOLDER} of its own; run "
             "`nightsweep down` there, and set NIGHTSWEEP_HOME to a path of at most "
-            f"{LONGEST_HOME} bytes, for then it holds the socket itself."
+            f"{LONGEST_HOME} bytes, so that it holds the socket itself."
         )
         for act in (broker_url, stop):
             with pytest.raises(QueueError) as caught:
@@ -431,8 +431,8 @@ def test_a_queue_that_the_server_cannot_read_is_set_aside_and_sent_again(
     (record,) = caplog.records
     assert record.getMessage() == (
         f"{find_server()} cannot read the queue that Redis 7.4.1 left, which is now in "
-        f"{state.home}/redis/set-aside; SQL has the jobs that are not made yet sent "
-        "again."
+        f"{state.home}/redis/set-aside; the jobs that are not made yet are sent again "
+        "from SQL."
     )
     assert (state.home / "redis" / "set-aside" / append_only.QUEUE_FILES[1]).is_dir()
     assert (state.home / "redis" / "server").read_text() == f"{find_server()}\n"

@@ -359,7 +359,7 @@ def test_a_painter_that_fails_before_any_job_ends_the_worker(
             work.expect(self.width)
             raise ZeroDivisionError
 
-    with pytest.raises(DeviceError, match="failed unforeseen, the last: ZeroDivision"):
+    with pytest.raises(DeviceError, match="unexpectedly, the last: ZeroDivision"):
         make_turn(Broken()).take(keys_of(database))
     assert states(database) == {0: "pending", 1: "pending"}
 

@@ -48,7 +48,7 @@ def test_ten_mistakes_give_ten_messages_in_the_order_of_their_lines(
         "sweep.yaml line 5: strict must be true or false, got yes; write one of the "
         "two",
         "sweep.yaml line 7: a `{` is not closed, got a {cat|dog in fog; write `}` "
-        "behind the choices, or {{ for a plain brace",
+        "after the choices, or {{ for a plain brace",
         "sweep.yaml line 8: seed must be an integer from 0 to 9223372036854775807, "
         "got 1:30; write a range under `axes`, {start: 1, stop: 30}",
         "sweep.yaml line 9: scheduler must be a name of the catalogue, got "
@@ -731,7 +731,7 @@ def test_a_prompt_file_that_cannot_be_used_is_refused(
          "'}', but got '<stream end>'); check the indentation, and put quotes around a "
          "text that holds one of the characters : # { [ * & @ %"),
         ("base.prompt.text=a", "`prompt` must be a mapping, got something else in the "
-         "file; mend it"),
+         "file; fix it"),
     ],
 )  # fmt: skip
 def test_a_wrong_option_is_named_as_it_was_typed(

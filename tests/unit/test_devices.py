@@ -98,7 +98,7 @@ def test_gpus_count_among_the_visible_ones(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_gpu_that_is_not_there_is_refused(gpus: str) -> None:
     with pytest.raises(UsageError) as caught:
         choose_placements(gpus=gpus)
-    assert str(caught.value) == f"--gpus must be `all` or of 0 to 1, got {gpus!r}."
+    assert str(caught.value) == f"--gpus must be `all` or numbers 0 to 1, got {gpus!r}."
 
 
 @pytest.mark.usefixtures("two_gpus")

@@ -179,7 +179,7 @@ def test_the_database_is_new_enough_and_can_be_written(settings, database) -> No
     (check,) = services.check_sql(settings)
     assert check.verdict == "ok"
     assert "WAL, writable" in check.detail
-    (clock,) = services.check_clock(settings, database)
+    (clock,) = services.check_clock(database)
     assert clock.detail.startswith("not checked")
 
 

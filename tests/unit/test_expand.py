@@ -537,7 +537,7 @@ def test_prompts_that_are_cut_are_told_with_what_falls_off(
     many = ", ".join(f"'{number} {long}'" for number in range(10))
     _, told = expand_axes(tmp_path, f"{{prompt: [a cat, {many}]}}").warnings
     assert told.startswith(
-        "CLIP reads 77 tokens of a prompt, and the rest of a longer one falls off (10 "
+        "CLIP reads 77 tokens of a prompt, and the rest of a longer one is cut (10 "
         'times): "0 ab ab '
     )
     assert told.endswith("(sweep.yaml line 3); and so on")

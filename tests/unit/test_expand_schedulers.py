@@ -217,8 +217,8 @@ def test_every_leaves_out_the_steps_that_a_name_cannot_run(tmp_path: Path) -> No
     assert unfit == {"dpmpp_2m_beta", "lcm", "tcd", "tcd_eta"}
     assert expansion.count == 2 * len(at[8]) - len(unfit)
     assert expansion.notes[1:] == (
-        "`every` leaves out what builtin:shapes cannot run; name the scheduler to be "
-        "told why (4 times): dpmpp_2m_beta at 60 steps; lcm at 60 steps; tcd at 60 "
+        "`every` leaves out what builtin:shapes cannot run; name the scheduler to "
+        "see why (4 times): dpmpp_2m_beta at 60 steps; lcm at 60 steps; tcd at 60 "
         "steps; and so on",
     )
 
@@ -390,7 +390,7 @@ def test_a_class_inherits_what_the_model_says_and_a_name_nothing(
         ),
         (
             *("EDMEulerScheduler", EDM),
-            "got EDMEulerScheduler, as for all models that were trained as in EDM",
+            "trained as in EDM (Karras et al. 2022), got EDMEulerScheduler; name",
         ),
     ],
 )

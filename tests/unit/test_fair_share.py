@@ -74,5 +74,5 @@ def test_a_row_of_surprises_is_the_devices_fault_and_an_image_ends_the_row() -> 
     recent.made_one()
     for _ in range(MOST_SURPRISES - 1):
         recent.surprised_by("odd")
-    with pytest.raises(DeviceError, match="3 jobs in a row failed unforeseen"):
+    with pytest.raises(DeviceError, match="3 jobs in a row failed unexpectedly"):
         recent.surprised_by("odd")

@@ -264,7 +264,7 @@ def test_what_there_is_not_here_is_answered_with_what_to_do(
 def test_values_without_brackets_are_told_to_stand_in_some(tmp_path: Path) -> None:
     spec = "name: x\nbase: {model: m, prompt: p, steps: 5,10}"
     assert problems_of(write_spec(tmp_path, spec)) == [
-        "`base` has no key `10`; several values stand in brackets, such as [8, 12, 20]"
+        "`base` has no key `10`; several values go in brackets, such as [8, 12, 20]"
     ]
 
 

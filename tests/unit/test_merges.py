@@ -90,7 +90,7 @@ def test_all_guidance_that_is_none_makes_one_job(tmp_path: Path) -> None:
             [(1.0, ""), (4.0, "ugly")],
             [
                 "guidance has no effect: 2 values make one job",
-                "guidance has no effect beside a negative prompt, where 4 is taken: "
+                "guidance has no effect beside a negative prompt, where 4 is used: "
                 "2 values make one job",
             ],
         ),

@@ -228,7 +228,7 @@ def test_a_size_that_is_not_stated_is_reported_as_unchecked(tmp_path):
     write(tmp_path, "sd/unet/config.json", {})
     card = describe("./sd", base_dir=tmp_path)
     assert (card.width, card.height) == (512, 512)
-    assert card.unchecked == ("the native size is not stated, 512 pixels are taken",)
+    assert card.unchecked == ("the native size is not stated, 512 pixels are used",)
 
 
 def test_a_deeper_vae_asks_for_a_larger_factor(tmp_path):
@@ -309,14 +309,14 @@ def test_what_falls_off_is_the_text_beyond_the_limit(tmp_path):
     card = make_card(tmp_path)
     assert card.truncated("cat " * 75 + "Last  Words") == "Last  Words"
     assert card.warn_of_cut("cat " * 75 + "Cat") == (
-        'CLIP reads 77 tokens of a prompt but this has 78; what falls off: "Cat"'
+        'CLIP reads 77 tokens of a prompt but this has 78; what is cut off: "Cat"'
     )
 
 
 def test_what_falls_off_is_told_on_one_line_and_shortened(tmp_path):
     warning = make_card(tmp_path).warn_of_cut("cat " * 75 + "it's\n" + "cat " * 50)
     assert warning is not None
-    assert "what falls off: \"it's cat cat" in warning
+    assert "what is cut off: \"it's cat cat" in warning
     assert len(warning.partition("off: ")[2]) == 63
 
 

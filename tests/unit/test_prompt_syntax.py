@@ -166,7 +166,7 @@ def test_choices_in_a_negative_prompt_are_told_to_be_none(tmp_path: Path) -> Non
     (told,) = expand_axes(
         tmp_path, "{negative_prompt: ['{bad|blurred}', bad]}"
     ).warnings
-    assert "{a|b} is plain text in a negative prompt and makes no two of it" in told
+    assert "{a|b} is plain text in a negative prompt and makes no second one" in told
 
 
 def test_a_text_that_cannot_be_a_path_is_no_files_name(tmp_path: Path) -> None:

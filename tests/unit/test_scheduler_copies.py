@@ -13,7 +13,7 @@ from tests.builders import KARRAS_SDE, SD15
     [
         ("pndm", "plms", SD15, "sets `skip_prk_steps: true`"),
         ("DDIM", "ddim", SD15, "two spellings of one scheduler"),
-        ("EulerDiscreteScheduler", "euler", SD15, "has at its default what only one"),
+        ("EulerDiscreteScheduler", "euler", SD15, "only one of them sets what the"),
         (
             *("EulerDiscreteScheduler", "euler_karras", KARRAS_SDE),
             "sets `use_karras_sigmas: true`",

@@ -92,7 +92,7 @@ def test_the_client_that_the_wheel_has_is_not_imported() -> None:
 @pytest.mark.usefixtures("no_wheel")
 @pytest.mark.parametrize(
     ("says", "version"),
-    [(OLD, "5.0.14"), ("nothing", "of a version that it does not say")],
+    [(OLD, "5.0.14"), ("nothing", "of an unknown version")],
 )
 def test_a_server_that_is_too_old_is_named(path: Path, says: str, version: str) -> None:
     script = put(path, name="redis-server", says=says)

@@ -35,7 +35,7 @@ def test_a_first_timestep_that_is_there_twice_is_refused_with_the_nearest_count(
 ):
     assert refusals("dpmpp_2m_beta", 31) == []
     assert refusals("dpmpp_2m_beta", 32) == [
-        "DPMSolverMultistepScheduler looks up its first timestep, which must be there"
+        "DPMSolverMultistepScheduler looks up its first timestep, which must occur"
         " once, but 32 steps with `use_beta_sigmas` can round to it twice on this"
         " model; use 31 steps or fewer"
     ]

@@ -180,7 +180,7 @@ def test_a_file_of_the_right_size_is_judged_by_its_pixels_where_asked(
     said = verify("--full")
     assert said.exit_code == 1
     details = [json.loads(line)["detail"] for line in said.stdout.splitlines()]
-    assert details == ["the pixels are others", "it cannot be decoded"]
+    assert details == ["the pixels differ", "it cannot be decoded"]
     assert set(found(said).values()) == {"wrong_digest"}
 
 

@@ -1,9 +1,9 @@
 """One worker per placement, whoever starts it: a lock on a file.
 
-A GPU's lock has the GPU's own id as its name, and is shared by all users and state
-folders of a machine. That of a CPU worker is in the state folder. The supervisor holds
-it and hands it on to the worker, so the kernel frees it when both are gone, however
-they ended.
+A GPU's lock is named after the GPU's own id, and is shared by all users and state
+folders of a machine. A CPU worker's lock is in the state folder. The supervisor holds
+the lock and passes it on to the worker, so the kernel frees it when both are gone,
+however they ended.
 """
 
 import fcntl
@@ -34,7 +34,7 @@ class DeviceLock:
     file: int | None = field(default=None, compare=False)
 
     def take(self) -> bool:
-        """Take it if it is free; tell whether it is held.
+        """Take the lock if it is free; return whether this process holds it.
 
         Raises:
             DeviceError: The lock file cannot be opened.
@@ -51,14 +51,14 @@ class DeviceLock:
         return self.file is not None
 
     def release(self) -> None:
-        """Let others take it, when the worker is gone too."""
+        """Release the lock; others can take it once the worker is gone too."""
         if self.file is not None:
             os.close(self.file)
             self.file = None
 
 
 def gpu_lock(uuid: str) -> DeviceLock:
-    """Return the lock of a GPU, not taken yet, by its own id, whatever its number."""
+    """Return the lock of the GPU with this id, not taken yet, whatever its number."""
     return DeviceLock(FOLDER / f"nightsweep-{re.sub(r'[^0-9A-Za-z-]', '_', uuid)}.lock")
 
 
@@ -88,7 +88,7 @@ def _locked(path: Path) -> int | None:
 
 def _open(path: Path) -> int:
     flags = os.O_RDONLY | os.O_NOFOLLOW
-    # Without O_CREAT first: it fails for another user's file.
+    # Without O_CREAT first: with it, opening another user's file fails.
     try:
         return os.open(path, flags)
     except FileNotFoundError:

@@ -7,7 +7,8 @@ import torch
 def free_bytes(device: str) -> int:
     """Return the bytes of a device that nobody uses.
 
-    What torch keeps of a GPU for later is given back first: it would look like used.
+    Memory that torch keeps on a GPU for later is given back first, since it would
+    count as used.
     """
     if device.startswith("cuda"):
         torch.cuda.empty_cache()
@@ -16,7 +17,7 @@ def free_bytes(device: str) -> int:
 
 
 def total_bytes(device: str) -> int:
-    """Return all bytes of a device; of the machine's memory for a CPU."""
+    """Return the total bytes of a device; for a CPU, of the machine's memory."""
     if device.startswith("cuda"):
         return int(torch.cuda.get_device_properties(device).total_memory)
     return int(psutil.virtual_memory().total)

@@ -28,8 +28,8 @@ class Placement:
 
     Attributes:
         name: What people call the worker: `gpu0`, `cpu1`; a GPU by its number in
-            nvidia-smi, or by its id where CUDA_VISIBLE_DEVICES gives that.
-        device: `cpu`, or `cuda:0`, counted among the visible ones.
+            nvidia-smi, or by its id where CUDA_VISIBLE_DEVICES has ids.
+        device: `cpu`, or `cuda:0`, counted among the visible GPUs.
         visible: Value of CUDA_VISIBLE_DEVICES, or None to leave it alone.
         threads: Torch threads on a CPU.
         gpu: The device's name, for people.
@@ -55,18 +55,19 @@ def choose_placements(
     """Return the placements for `nightsweep worker` with these options.
 
     Args:
-        gpus: `all`, or indices divided by commas; None for all there are.
+        gpus: `all`, or indices separated by commas; None for all GPUs.
         device: `cpu` to use no GPU.
-        workers: Processes on a CPU; None for what measures best, one a core with
-            one thread each.
+        workers: Processes on a CPU; None for what measured best: one per core,
+            with one thread each.
         locks: Folder for the locks of CPU workers; None for no locks. Free placements
             come first, and are taken.
-        joins: Whether to wait where other workers have all of the CPU, rather than to
-            have as many more as `workers` says.
+        joins: Whether to wait if other workers have the whole CPU, instead of adding
+            as many more as `workers` says.
 
     Raises:
-        UsageError: The options contradict each other, or name no such GPU.
-        DeviceError: There is an NVIDIA GPU that torch cannot use.
+        UsageError: The options contradict each other, or name an unknown GPU.
+        DeviceError: Torch can use no GPU though there is one, or `gpus` asks for one;
+            or a lock file cannot be opened.
     """
     if device == "cpu" and gpus:
         msg = "--gpus and --device cpu exclude each other; give one of them."
@@ -111,9 +112,9 @@ def _gpu_placements(found: Sequence[Gpu], gpus: str) -> list[Placement]:
 
 
 def _gpu_name(visible: str) -> str:
-    """Name the worker of a GPU so that no other of this machine has the name.
+    """Name the worker of a GPU uniquely on this machine.
 
-    Commands with different CUDA_VISIBLE_DEVICES count differently from 0.
+    Commands with different CUDA_VISIBLE_DEVICES number the GPUs differently.
     """
     if visible.isdigit():
         return f"gpu{visible}"
@@ -133,7 +134,7 @@ def _indices(gpus: str, count: int) -> list[int]:
     except ValueError:
         chosen = [-1]
     if not all(0 <= index < count for index in chosen):
-        msg = f"--gpus must be `all` or of 0 to {count - 1}, got {gpus!r}."
+        msg = f"--gpus must be `all` or numbers 0 to {count - 1}, got {gpus!r}."
         raise UsageError(msg)
     return sorted(set(chosen))
 
@@ -162,7 +163,7 @@ def _cpu_placements(
 
 
 def _is_free(placement: Placement) -> bool:
-    """Take a placement if no other worker has it; tell whether it is ours."""
+    """Take a placement if no other worker has it; return whether it is ours."""
     return placement.lock is None or placement.lock.take()
 
 

@@ -1,8 +1,8 @@
 """Jobs that nobody wants any more: a thread that takes them out of a worker's hands.
 
-When a sweep is paused or cancelled, its jobs that only wait here go back at once; the
-painter is told of those in its hands, lets them go at the end of its step, and they go
-back too, as if never begun.
+When a sweep is paused or cancelled, its jobs that only wait here go back at once. The
+painter learns which jobs in its hands are unwanted, and lets them go at the end of its
+step; they go back too, as if never begun.
 """
 
 import threading
@@ -14,12 +14,12 @@ from storage.jobs import claims
 from workers.execution.context import Context, ending
 from workers.execution.prefetched import Prefetched
 
-#: Seconds between two looks at what is still wanted.
+#: Seconds between two checks of what is still wanted.
 CANCEL_POLL_S = 0.5
 
 
 class Cancellation:
-    """Looks now and then which prefetched jobs are not wanted any more.
+    """Checks now and then which prefetched jobs are no longer wanted.
 
     Attributes:
         trouble: What ended its thread, if anything did.
@@ -33,13 +33,13 @@ class Cancellation:
         Args:
             context: Where jobs are claimed, and by whom.
             prefetched: The jobs.
-            changed: Held while they are touched, and told of each change.
+            changed: Held while the jobs are touched, and notified of each change.
         """
         self.trouble: Exception | None = None
         self._context = context
         self._prefetched = prefetched
         self._changed = changed
-        #: Ids of what the painter is to let go, and of what it did.
+        #: Ids of the jobs that the painter is to let go, and of those it let go.
         self._unwanted: set[int] = set()
         self._let_go: list[int] = []
         self._ended = threading.Event()
@@ -50,13 +50,13 @@ class Cancellation:
         self._thread.start()
 
     def end(self) -> None:
-        """Look no more, and hand back what was let go last."""
+        """Stop looking, and hand back the jobs that were let go last."""
         self._ended.set()
         self._thread.join()
         self._context.hand_back(self._let_go)
 
     def take(self) -> list[Job]:
-        """Return the jobs in hand that are not wanted, each once; they go back."""
+        """Return the unwanted jobs in hand, each once; they go back."""
         if not self._unwanted:
             return []
         with self._changed:
@@ -69,7 +69,7 @@ class Cancellation:
     def _run(self) -> None:
         try:
             while not self._ended.wait(CANCEL_POLL_S):
-                # While the database is away nobody can have changed a wish either.
+                # While the database is away, nobody can change what is wanted either.
                 with suppress(DatabaseError):
                     self._look()
         except Exception as exc:  # noqa: BLE001 - the painter's thread raises it

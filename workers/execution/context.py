@@ -28,9 +28,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds between attempts while the disk or the database is away.
 OUTAGE_PAUSE_S = 2.0
-#: Attempts at a job, alone of late, after which its group waits.
+#: Attempts at a job, the last of them alone, after which its group waits.
 MANY_SURPRISES = 3
-#: What ends the work on a group; any other error is a job's, or unforeseen.
+#: Errors that end the work on a group; any other is a job's, or unforeseen.
 ENDINGS = (StoppedError, UnfitError, DeviceError, WrongPlaceError)
 
 Answer = TypeVar("Answer")
@@ -65,7 +65,7 @@ class Context:
     host: str = field(default_factory=my_host)
 
     def check(self) -> None:
-        """Raise `StoppedError` if the worker was asked to end; it is progress too."""
+        """Raise `StoppedError` if the worker was asked to end; the call is progress."""
         phases.progress()
         if self.should_stop():
             raise StoppedError
@@ -76,13 +76,13 @@ class Context:
         *,
         check: Callable[[], None] | None = None,
     ) -> Answer:
-        """Do it, and while the disk or the database is away, do it again.
+        """Call `act`, and repeat it while the disk or the database is away.
 
-        No image is given up for the machine's sake, and the heartbeat goes on.
+        No image is given up because of the machine, and the heartbeat goes on.
 
         Args:
             act: What may fail with an error that is `retryable`.
-            check: Raises `StoppedError` when to give up; `Context.check` by default.
+            check: Raises `StoppedError` to give up; `Context.check` by default.
 
         Raises:
             StoppedError: The worker was asked to end during an outage.
@@ -90,7 +90,7 @@ class Context:
         return patiently(act, check=check or self.check)
 
     def block(self, group: str, reason: str) -> None:
-        """Note what keeps this worker from making a group, which then rests for it.
+        """Note why this worker cannot make a group; it then leaves the group alone.
 
         Raises:
             DatabaseError: SQL cannot be reached.
@@ -104,14 +104,15 @@ class Context:
         blocked_groups.lift(self.database, group, host=self.host, worker=self.worker)
 
     def is_resting(self) -> Callable[[str], bool]:
-        """Return what tells of a group whether this worker leaves it alone for now."""
+        """Return a predicate: whether this worker leaves a group alone for now."""
         found, me = blocked_groups.resting(self.database), (self.host, self.worker)
         return lambda group: me in found.get(group, ())
 
     def suspect(self, taken: Sequence[Claim], error: DeviceError) -> None:
-        """Give back what a device failed with, to be claimed last, and then alone.
+        """Hand back jobs that a device failed with, to be claimed last, and then alone.
 
-        Where it fails with one that is alone, its group waits, and others go on.
+        If it fails again and again with one job alone, the job's group is blocked, and
+        others go on.
         """
         self.hand_back([claim.id for claim in taken], suspected=True)
         if len(taken) == 1 and taken[0].attempts >= MANY_SURPRISES:
@@ -119,7 +120,7 @@ class Context:
                 self.block(taken[0].job.group, str(error))
 
     def hand_back(self, ids: Collection[int], *, suspected: bool = False) -> None:
-        """Give claimed jobs back unmade, if the database can be reached.
+        """Hand claimed jobs back unmade, if the database can be reached.
 
         Args:
             ids: Their rows.
@@ -127,7 +128,7 @@ class Context:
         """
         if not ids:
             return
-        # Let go first: a lease that nobody renews ends, whatever comes of this.
+        # Let go first: a lease that nobody renews ends, even if the hand-back fails.
         self.heartbeat.let_go(*ids)
         try:
             claims.hand_back(
@@ -143,11 +144,11 @@ class Context:
 
 
 def patiently(act: Callable[[], Answer], *, check: Callable[[], None]) -> Answer:
-    """Do it, and while the disk or the database is away, do it again.
+    """Call `act`, and repeat it while the disk or the database is away.
 
     Args:
         act: What may fail with an error that is `retryable`.
-        check: Raises when to give up.
+        check: Raises an error to give up.
     """
     try:
         return act()
@@ -167,7 +168,7 @@ def patiently(act: Callable[[], Answer], *, check: Callable[[], None]) -> Answer
 
 
 def ending(exc: Exception) -> Exception:
-    """Return the error with which the painter's thread ends for what befell another."""
+    """Return the error that ends the painter's thread when another thread failed."""
     if isinstance(exc, ENDINGS):
         return exc
     log.error("A thread failed.", exc_info=exc, extra={"action": "thread_failed"})

@@ -31,7 +31,7 @@ def encode(
         image: RGB.
         job: How it was made.
         scheduler: Name of the job's scheduler.
-        until: When to wait for memory no more; of `time.perf_counter`.
+        until: When to stop waiting for memory, by `time.perf_counter`.
 
     Raises:
         ImageStoreError: There is too little memory at present.
@@ -39,7 +39,7 @@ def encode(
     """
     try:
         return encode_png(image, job, scheduler=scheduler), pixel_sha256(image)
-    except (MemoryError, OSError) as exc:  # Pillow's encoder says it with either
+    except (MemoryError, OSError) as exc:  # Pillow's encoder raises either
         msg = (
             "Memory must suffice to make a PNG file of an image, but Pillow says: "
             f"{exc!r}; end other programs, and the work goes on by itself."
@@ -51,7 +51,7 @@ def encode(
 def encode_png(image: Image, job: Job, *, scheduler: str) -> bytes:
     """Return the bytes of a PNG with its parameters embedded.
 
-    They stand there twice: as the `parameters` text that other tools read, and as
+    They are embedded twice: as the `parameters` text that other tools read, and as
     `nightsweep`, our JSON, from which the job can be made again.
     """
     info = PngInfo()
@@ -74,7 +74,7 @@ def pixel_sha256(image: Image) -> str:
 
 
 def describe(job: Job, *, scheduler: str) -> str:
-    """Return the parameters in the text form that AUTOMATIC1111's web UI began.
+    """Return the parameters in the text form that AUTOMATIC1111's web UI introduced.
 
     Its parser takes the last line for the parameters, and all lines from the first
     that begins with "Negative prompt:" for the negative prompt.
@@ -92,7 +92,7 @@ def describe(job: Job, *, scheduler: str) -> str:
         "Model": _printable(_model_name(job)),
     }
     if skipped := job.parameter("clip_skip"):
-        # The web UI counts the layer that is taken, diffusers those that are not.
+        # The web UI counts the layer that is taken, diffusers those that are skipped.
         facts["Clip skip"] = skipped + 1
     lines.append(
         ", ".join(f"{name}: {_quoted(value)}" for name, value in facts.items())
@@ -123,7 +123,7 @@ def _exact(number: float) -> str:
 
 
 def _model_name(job: Job) -> str:
-    # Images are passed on: where a folder lies is nobody's business.
+    # Images are shared: where a model's folder lies is nobody's business.
     folder = Path(job.model.name)
     return folder.name if folder.is_absolute() else job.model.name
 

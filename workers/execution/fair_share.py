@@ -1,4 +1,4 @@
-"""How many jobs a worker may claim ahead of need, so that none holds up the end."""
+"""How many jobs a worker may claim ahead of need, so as not to hold up the end."""
 
 import math
 from dataclasses import dataclass
@@ -25,20 +25,20 @@ class FairShare:
 
     @property
     def ahead(self) -> int:
-        """Jobs that are to be ready: a width, or what is made in a minute."""
+        """Jobs to keep ready: a width, or what is made in a minute if that is less."""
         return min(self.width, self.recent.made_within(AHEAD_S) or self.width)
 
     @property
     def horizon(self) -> int:
-        """Runnable jobs from which on there is no need to count them, or to share."""
+        """Runnable jobs from which on there is no need to count or share them."""
         return 2 * self.width * self.workers + 1
 
     def of(self, left: int, *, held: int) -> int:
-        """Return how many of `left` runnable jobs to claim, where `held` are here."""
+        """Return how many of `left` runnable jobs to claim, if `held` are here."""
         if left >= self.horizon:
             return left
         return math.ceil((left + held) / self.workers) - held
 
     def is_tail(self, left: int, *, waiting: int) -> bool:
-        """Tell whether what waits here and is to come is the last, for two widths."""
+        """Return whether the jobs waiting and still to come fill two widths at most."""
         return waiting + math.ceil(left / self.workers) <= 2 * self.width

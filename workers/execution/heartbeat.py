@@ -14,7 +14,7 @@ from workers.vitals.clocks import Moment
 
 log = logging.getLogger(__name__)
 
-#: Share of a lease for which it is sure: what is left of it is for writing a file.
+#: Share of a lease within which it is sure; the rest is for writing a file.
 SURE = 0.5
 
 
@@ -37,7 +37,7 @@ class Heartbeat:
         self._lease_s = lease_s
         self._lock = threading.Lock()
         self._asking = threading.Lock()
-        #: When their leases began last, at the earliest.
+        #: By job in hand, the earliest moment at which its lease began last.
         self._held: dict[int, Moment] = {}
         self._lost: set[int] = set()
 
@@ -65,21 +65,21 @@ class Heartbeat:
             self._lost.difference_update(ids)  # claimed anew after it was lost
 
     def let_go(self, *ids: int) -> None:
-        """Keep the leases of these jobs no more."""
+        """Stop keeping the leases of these jobs."""
         with self._lock:
             for job_id in ids:
                 self._held.pop(job_id, None)
             self._lost.difference_update(ids)
 
     def has_lost(self, job_id: int) -> bool:
-        """Tell whether somebody else was given a job that is in hand here."""
+        """Return whether somebody else was given a job that is in hand here."""
         with self._lock:
             return job_id in self._lost
 
     def is_sure_of(self, job_id: int) -> bool:
-        """Tell whether a job in hand is still this worker's, when it matters.
+        """Return whether a job in hand is still this worker's, for when it matters.
 
-        SQL is asked only where its lease may have ended: after an outage, or where this
+        SQL is asked only if the job's lease may have ended: after an outage, or if this
         process or its machine stood still.
 
         Raises:
@@ -87,7 +87,7 @@ class Heartbeat:
         """
         if self._is_in_doubt(job_id):
             with self._asking:
-                # Who had to wait here has the answer that another thread got.
+                # A thread that had to wait here has the answer that another one got.
                 if self._is_in_doubt(job_id):
                     self._keep_leases()
         with self._lock:
@@ -114,7 +114,7 @@ class Heartbeat:
             pass  # no outage; the painter's thread meets it too, and says so
         except NightsweepError as exc:
             outages.begin(self, exc)
-        except Exception:  # whatever it is, leases are not lost for it
+        except Exception:  # whatever it is, it must not cost leases
             log.exception("A heartbeat failed.", extra={"action": "beat_failed"})
         else:
             outages.end(self)

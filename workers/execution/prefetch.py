@@ -2,7 +2,7 @@
 
 The painter takes what is ready and never waits for SQL. What is claimed ahead is at
 most one width, at most what this worker makes in a minute, and near the end of the
-group at most its fair share: so that no slow worker holds what others could make.
+group at most its fair share, so that no slow worker holds jobs that others could make.
 """
 
 import logging
@@ -26,7 +26,7 @@ from workers.vitals.recent import Recent
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at a group that is dry, while its last jobs are painted.
+#: Seconds between two looks at a group that ran dry, while its last jobs are painted.
 DRY_S = 1.0
 #: Seconds between two looks at who else is at work, and whether the turn is over.
 PEERS_POLL_S = 3.0
@@ -56,7 +56,7 @@ class Prefetch:
             group: Their batch group.
             writer: What takes over painted jobs.
             recent: How fast this worker is.
-            is_over: Asked now and then, in another thread, whether to claim no more.
+            is_over: Called now and then, in another thread; whether to claim no more.
         """
         self.group = group
         self._context = context
@@ -68,7 +68,7 @@ class Prefetch:
         self._cancellation = Cancellation(context, self._prefetched, self._changed)
         self._trouble: Exception | None = None
         self._closed = self._ended = False
-        #: Jobs that `gather` waits for; its questions, and those that were answered.
+        #: Jobs that `gather` waits for; how often it asked, and was answered.
         self._demand = self._asked = self._answered = 0
         #: Runnable jobs that the last look left; None before the first one.
         self._left: int | None = None
@@ -83,7 +83,7 @@ class Prefetch:
         return self
 
     def __exit__(self, _kind: object, exc: object, _trace: object) -> None:
-        """Claim no more, and hand back what is not painted."""
+        """Stop claiming, and hand back what is not painted."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -95,7 +95,7 @@ class Prefetch:
 
     @property
     def in_hand(self) -> int:
-        """Jobs that the painter was given and did not finish."""
+        """Jobs that the painter was given and has not finished."""
         return self._prefetched.in_hand
 
     def expect(self, width: int) -> None:
@@ -124,7 +124,7 @@ class Prefetch:
 
     def keep(self, job: Job, fetch: Fetch) -> None:
         """See `workers.painting.Work`."""
-        # In both hands for a moment, rather than in none.
+        # Held by both for a moment, rather than by neither.
         self._writer.keep(self._prefetched.find(job), fetch)
         with self._changed:
             self._prefetched.remove(job)
@@ -145,7 +145,7 @@ class Prefetch:
         return self._cancellation.take()
 
     def check(self) -> None:
-        """See `workers.painting.Work`; raises what befell other threads, too."""
+        """See `workers.painting.Work`; also raises what ended other threads."""
         trouble = self._trouble or self._cancellation.trouble or self._writer.trouble
         if trouble:
             raise trouble
@@ -155,7 +155,7 @@ class Prefetch:
         """Take back all that is in hand, to be given again.
 
         Args:
-            one_by_one: Each alone, since one of them ended the batch.
+            one_by_one: Whether each comes alone, since one of them ended the batch.
         """
         with self._changed:
             if one_by_one:
@@ -164,7 +164,7 @@ class Prefetch:
                 self._prefetched.put_back(self._prefetched.jobs_in_hand())
 
     def blame(self, error: str) -> None:
-        """Fail what is in hand, and doubt no other job that was in its batch."""
+        """Fail what is in hand, and stop doubting the other jobs of its batch."""
         for job in self._prefetched.jobs_in_hand():
             self._writer.fail(self._prefetched.find(job), error)
             with self._changed:
@@ -173,7 +173,7 @@ class Prefetch:
             self._prefetched.trust()
 
     def _ask_for(self, count: int) -> None:
-        """Have the thread look for that many jobs, where fewer are ready."""
+        """Have the thread look for that many jobs, if fewer are ready."""
         if self._has_enough(count):
             return
         self._demand, self._asked = count, self._asked + 1
@@ -184,7 +184,7 @@ class Prefetch:
         self._demand, self._answered = 0, self._asked
 
     def _has_enough(self, count: int) -> bool:
-        """Tell whether to look for more would be in vain."""
+        """Return whether looking for more jobs is pointless."""
         prefetched = self._prefetched
         return self._ended or prefetched.is_guarded or prefetched.waiting >= count
 
@@ -216,7 +216,7 @@ class Prefetch:
             self._changed.notify_all()
 
     def _wait_for_need(self) -> bool:
-        """Wait until jobs are to be looked for; False when that is over."""
+        """Wait until more jobs are needed; return False once the work is over."""
         with self._changed:
             while not (self._closed or self._ended or self._is_needed()):
                 self._changed.wait(PREFETCH_TICK_S)
@@ -231,16 +231,16 @@ class Prefetch:
         return is_low and time.monotonic() >= self._next_claim
 
     def _look(self) -> None:
-        """Look into SQL once, and claim what is wanted and there."""
+        """Look into SQL once, and claim the jobs that are wanted and available."""
         self._look_around()
         if self._ended:
             return
         if self._had_suspect:
-            # Until its row is written it must stay alone.
+            # Until the suspect's row is written, it must stay alone.
             self._writer.settle(self._check_open)
             self._had_suspect = False
         with self._changed:
-            # As they are now: more may be asked for meanwhile, for a wider batch.
+            # A snapshot: more may be asked for meanwhile, for a wider batch.
             asked, demand = self._asked, self._demand
             fair_share, prefetched = replace(self._fair_share), self._prefetched
         left = self._patiently(
@@ -263,7 +263,7 @@ class Prefetch:
             self._changed.notify_all()
 
     def _look_around(self) -> None:
-        """See now and then whether the turn is over, and who else is at work."""
+        """Check now and then whether the turn is over, and who else is at work."""
         if time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + PEERS_POLL_S

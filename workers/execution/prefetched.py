@@ -7,10 +7,10 @@ from storage.jobs.claims import Claim
 
 
 class Prefetched:
-    """Jobs that are ready, doubtful, or in the painter's hands; no thread of its own.
+    """Jobs that are ready, doubtful, or in the painter's hands; it has no thread.
 
-    Doubtful is a job that may have killed a worker, or that was in a batch which an
-    unforeseen error ended. It is given alone: nothing is in hand beside it.
+    A job is doubtful if it may have killed a worker, or was in a batch that an
+    unforeseen error ended. It is given alone: no other job is in hand beside it.
     """
 
     def __init__(self) -> None:
@@ -33,12 +33,12 @@ class Prefetched:
 
     @property
     def held(self) -> int:
-        """All of them."""
+        """All jobs here."""
         return self.waiting + self.in_hand
 
     @property
     def is_guarded(self) -> bool:
-        """Whether a job is here that must be alone."""
+        """Whether there is a job here that must be alone."""
         return self._is_alone or bool(self._doubtful)
 
     def add(self, claims: Sequence[Claim], *, longest_first: bool) -> None:
@@ -51,7 +51,7 @@ class Prefetched:
             self._ready.sort(key=lambda claim: -claim.evaluations)
 
     def give(self, *, may_be_alone: bool) -> Claim | None:
-        """Hand the next job to the painter, if one may go there now."""
+        """Hand the next job to the painter, if it may have one now."""
         if self._is_alone or (self._doubtful and not may_be_alone):
             return None
         if self._doubtful:
@@ -75,19 +75,19 @@ class Prefetched:
         return self._in_hand[job.key]
 
     def remove(self, job: Job) -> None:
-        """Let a job go that was in hand."""
+        """Let go of a job in hand."""
         del self._in_hand[job.key]
         self._is_alone = self._is_alone and bool(self._in_hand)
 
     def put_back(self, jobs: Sequence[Job]) -> None:
-        """Take jobs out of the painter's hands, to be given again, and first."""
+        """Take jobs out of the painter's hands, to be given again first."""
         again = self._doubtful if self._is_alone else self._again
         again[:0] = [self._in_hand[job.key] for job in jobs]
         for job in jobs:
             self.remove(job)
 
     def withdraw_waiting(self, ids: Collection[int]) -> list[Claim]:
-        """Return those of the jobs that wait here, and forget them."""
+        """Return the waiting jobs with these ids, and forget them."""
         gone = []
         for waiting in (self._doubtful, self._again, self._ready):
             gone += [claim for claim in waiting if claim.id in ids]
@@ -95,7 +95,7 @@ class Prefetched:
         return gone
 
     def withdraw_in_hand(self, ids: Collection[int]) -> list[Claim]:
-        """Return those of the jobs that are in hand, and forget them."""
+        """Return the jobs in hand with these ids, and forget them."""
         gone = [claim for claim in self._in_hand.values() if claim.id in ids]
         for claim in gone:
             self.remove(claim.job)
@@ -108,7 +108,7 @@ class Prefetched:
         self._is_alone = False
 
     def trust(self) -> None:
-        """Doubt no more what only shared a batch; its jobs come again, together."""
+        """Trust jobs that only shared a batch again; they are given again, together."""
         self._again += [claim for claim in self._doubtful if not claim.is_suspect]
         self._doubtful = [claim for claim in self._doubtful if claim.is_suspect]
 

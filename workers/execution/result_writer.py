@@ -1,8 +1,8 @@
-"""The result writer: what is painted becomes files and rows, beside the next steps.
+"""The result writer: what is painted becomes files and rows, during the next steps.
 
 A few threads turn what was painted into pictures and files. One more writes the rows,
-many in one transaction: what has gathered while it wrote the last ones. A file always
-comes first: a row that says "done" has its picture.
+many in one transaction: those that gathered while it wrote the last ones. The file
+always comes first: a row that says "done" has its picture.
 """
 
 import logging
@@ -35,10 +35,10 @@ WIDTHS_IN_HAND = 2
 LEAST_IN_HAND = 4
 #: Seconds that a row waits for others to share its transaction.
 LINGER_S = 0.1
-#: Seconds between two looks whether to go on waiting.
+#: Seconds between two checks whether to go on waiting.
 WRITER_TICK_S = 0.1
-#: Seconds that memory is waited for. A batch beside this one may end, or a program; but
-#: where this process has it all, only its end helps.
+#: Seconds to wait for memory. A batch beside this one, or a program, may end; but if
+#: this process uses all of it, only its own end helps.
 SHORTAGE_S = 120.0
 
 Fetch = Callable[[], Painting]
@@ -60,11 +60,11 @@ class _Failed:
 class ResultWriter:
     """Threads that finish the jobs of one group; use it as a context.
 
-    At its end all that it took over is written, also when the worker is to stop; only
-    an outage that a stop cuts short leaves jobs unmade, and they are handed back.
+    At its end, all that it took over is written, even when the worker is to stop. Only
+    an outage that a stop cuts short leaves jobs unmade; they are handed back.
 
     Attributes:
-        trouble: What ends the work, if anything did: `StoppedError`, `UnfitError` or
+        trouble: The error that ended the work, if any: `StoppedError`, `UnfitError` or
             `DeviceError`. Raised at the context's end, unless another error is.
     """
 
@@ -73,7 +73,7 @@ class ResultWriter:
 
         Args:
             context: Where files and rows go.
-            recent: Is told of each image, and of each unforeseen error.
+            recent: Counts each image, and each unforeseen error.
         """
         self.trouble: Exception | None = None
         self._context = context
@@ -112,7 +112,7 @@ class ResultWriter:
         return self._count > 0
 
     def expect(self, width: int) -> None:
-        """Take note of how many jobs are painted at once."""
+        """Note how many jobs are painted at once."""
         with self._changed:
             self._most = max(LEAST_IN_HAND, WIDTHS_IN_HAND * width)
 
@@ -131,7 +131,7 @@ class ResultWriter:
         self._add(_Failed(claim=claim, error=error))
 
     def settle(self, check: Callable[[], None]) -> None:
-        """Wait until all is written; `check` raises when to give up."""
+        """Wait until all is written; `check` raises an error to give up."""
         with self._changed:
             self._hurried = True
             self._changed.notify_all()
@@ -141,7 +141,7 @@ class ResultWriter:
 
     def _begin(self) -> None:
         with self._changed:
-            # How long that takes is up to the other threads, and the disk.
+            # How long this takes depends on the other threads and the disk.
             with phases.during(phases.IDLE):
                 self._changed.wait_for(lambda: self._count < self._most or self.trouble)
             if self.trouble:
@@ -179,7 +179,7 @@ class ResultWriter:
             self._end(1)
 
     def _make(self, claim: Claim, fetch: Fetch) -> _Done | _Failed | None:
-        """Make the file; None where the job is somebody else's by now."""
+        """Make the file; return None if the job is somebody else's by now."""
         try:
             with phases.during(phases.PAINTING):  # what is left of it
                 painting = fetch()
@@ -201,7 +201,7 @@ class ResultWriter:
 
     def _save(self, claim: Claim, painting: Painting) -> _Done | None:
         job = claim.job
-        # Where the work is to end, what is left has one attempt.
+        # Once the work is to end, each remaining job has one attempt.
         until = time.perf_counter() + (0.0 if self.trouble else SHORTAGE_S)
         image, place = painting.image, painting.place
         made = replace(job, model=job.model.at(place)) if place else job
@@ -236,7 +236,7 @@ class ResultWriter:
         return _Done(claim=claim, result=result, environment=painting.environment)
 
     def _timed(self, act: Callable[[], Answer]) -> tuple[Answer, float]:
-        """Do it patiently; return the seconds of the time that it succeeded, too."""
+        """Call `act` patiently; return its answer, and the seconds of its last call."""
 
         def time_once() -> tuple[Answer, float]:
             began = time.perf_counter()
@@ -245,10 +245,10 @@ class ResultWriter:
         return self._context.patiently(time_once)
 
     def _store(self, claim: Claim, content: bytes) -> bool:
-        """Write the file, unless somebody else makes the job by now; tell which.
+        """Write the file unless somebody else makes the job by now; return if written.
 
-        Theirs would be replaced, and their row would tell of another file. That is left
-        to a worker that stands still, or a disk that hangs, for half a lease in here.
+        It would replace theirs, and their row would describe another file. That still
+        happens if the worker stands still, or the disk hangs, for half a lease in here.
         """
         if not self._context.heartbeat.is_sure_of(claim.id):
             return False
@@ -264,7 +264,7 @@ class ResultWriter:
             self._end(len(rows))
 
     def _next_rows(self) -> list[_Done | _Failed]:
-        """Wait for rows, and a moment for more; none come after the end."""
+        """Wait for rows, and a moment for more; return none after the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._rows or self._closed)
             self._changed.wait_for(self._is_in_a_hurry, LINGER_S)
@@ -315,7 +315,7 @@ class ResultWriter:
 def _by_environment(
     done: Sequence[_Done],
 ) -> Iterator[tuple[Environment, dict[int, Result]]]:
-    # Most often there is one; a strict job beside others makes it two.
+    # Usually there is one environment; a strict job beside others makes two.
     def text(row: _Done) -> str:
         return repr(row.environment)
 

@@ -1,9 +1,9 @@
-"""A turn at the GPU: one message's worth of work, and what is like it.
+"""A turn at the GPU: one message's worth of work, and similar work.
 
-A message names some jobs, and so their groups. The turn makes what is runnable of
-these, then goes on with other groups of the same model straight from SQL, until there
-are none, something more urgent waits, or the time is up. So it matters little how a
-sweep was cut into messages, and a model that is loaded is used.
+A message names some jobs, and thereby their groups. As long as one of these groups, or
+another one of the same model, has runnable jobs in SQL, the turn makes the most urgent
+group that waits, until the time is up. So it matters little how a sweep was cut into
+messages, and a loaded model is used.
 """
 
 import logging
@@ -28,19 +28,19 @@ TURN_S = 600.0
 
 @dataclass(slots=True, kw_only=True)
 class Turn:
-    """What takes the messages of a worker process, one after the other.
+    """Takes the messages of a worker process, one after the other.
 
     Attributes:
         context: What the process works with.
         painter: What makes the pictures.
-        recent: How the process does.
+        recent: How the process did of late.
     """
 
     context: Context
     painter: Painter
     recent: Recent = field(default_factory=Recent)
     _kind: tuple[int, str] | None = None
-    #: What keeps this worker from making a group, as it was said last.
+    #: By group, what keeps this worker from making it, as last logged.
     _said: dict[str, str] = field(default_factory=dict)
 
     def take(self, keys: Sequence[str]) -> None:
@@ -51,6 +51,7 @@ class Turn:
 
         Raises:
             StoppedError: The worker was asked to end; unmade jobs went back.
+            WrongPlaceError: The database is another one by now.
             DeviceError: The device is of no more use; unmade jobs went back.
         """
         database = self.context.database
@@ -67,8 +68,8 @@ class Turn:
     def _choose(self, named: Collection[str]) -> Group | None:
         """Return the most urgent group, as long as there is one that this turn is for.
 
-        Of equals those come first whose model was in use last, so that models are
-        switched as seldom as can be, then those that the message names.
+        Of equally urgent groups, those whose model was in use last come first, so that
+        models are switched as rarely as possible; then those that the message names.
         """
 
         def place(group: Group) -> tuple[int, bool, bool]:
@@ -85,7 +86,7 @@ class Turn:
         return [group for group in found if not is_resting(group.key)]
 
     def _is_outranked(self, key: str) -> bool:
-        """Tell whether something waits that is more urgent than this group."""
+        """Return whether something more urgent than this group waits."""
         waiting = {group.key: group.priority for group in self._waiting()}
         return key in waiting and min(waiting.values()) < waiting[key]
 
@@ -116,7 +117,7 @@ class Turn:
             )
 
     def _paint_once(self, prefetch: Prefetch) -> bool:
-        """Paint until all is done, or an error is dealt with; tell which."""
+        """Paint until done or an error is handled; return whether all is done."""
         try:
             self.painter.paint(prefetch)
         except ENDINGS:

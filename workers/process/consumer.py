@@ -14,15 +14,15 @@ from workers.vitals import outages, phases
 
 #: Seconds between two attempts to reach Redis.
 RECONNECT_S = 1.0
-#: Seconds that a request for a message stands before Redis counts as back.
+#: Seconds that a request for a message must stand before Redis counts as back.
 STANDS_S = 2.0
 
 
 class PatientConsumer(Consumer):
-    """Celery's consumer, but that it is soon back, and says once what it waits for.
+    """Celery's consumer, but it reconnects soon, and logs once what it waits for.
 
-    Celery's own tries to reach Redis ever more seldom, until it is every half minute,
-    and logs each attempt as an error. The outage ends when Redis gives a message, or
+    Celery's own tries to reach Redis ever more rarely, down to every half minute, and
+    logs each attempt as an error. The outage ends when Redis delivers a message, or
     when a request for one has stood for a while: see `workers.process.tasks` and
     `EndOfOutage`.
     """
@@ -51,21 +51,21 @@ class PatientConsumer(Consumer):
         self._pause(exc)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Likewise; Celery closes what is broken."""
+        """Likewise; Celery closes the broken connection."""
         self._pause(exc)
         super().on_connection_error_after_connected(exc)
 
     def _pause(self, exc: Exception) -> None:
         if isinstance(exc, ResponseError):
-            # It answers, and refuses: to connect again at once would change nothing.
-            # A lost connection is told of when there is no other to be had.
+            # Redis answers, but refuses: reconnecting at once would change nothing.
+            # A lost connection is logged only when reconnecting fails.
             error = _begin(self.app, exc)
             with phases.during(phases.WAITING, str(error)):
                 time.sleep(RECONNECT_S)
 
 
 class EndOfOutage(bootsteps.StartStopStep):
-    """Tell that Redis is back, once it has not refused a request for a while.
+    """Note that Redis is back, once it has not refused a request for a while.
 
     An error would have ended the connection, and the timer with it.
     """

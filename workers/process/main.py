@@ -48,12 +48,12 @@ from workers.vitals.phases import WatchedPainter
 from workers.vitals.recent import Recent
 from workers.vitals.reports import Reporter
 
-# By its name, since it is `__main__` where it runs.
+# By name, since this module runs as `__main__`.
 log = logging.getLogger("workers.process.main")
 
 #: Module and function that make the painter; the tests put a stand-in here.
 PAINTER = "workers.engine.torch_painter:make_painter"
-#: Threads beside the painter's. One on a CPU, where they share the cores with it.
+#: Saver threads beside the painter's thread. One on a CPU, where they share its cores.
 CPU_SAVERS = 1
 GPU_SAVERS = 2
 WORKER_LOG_BYTES = 10_000_000
@@ -68,7 +68,7 @@ LOG_FILES = 3
 @click.option(
     "--peers", default=1, show_default=True, help="Workers of the same supervisor."
 )
-@click.option("--report", type=int, help="File descriptor that progress is told to.")
+@click.option("--report", type=int, help="File descriptor to report progress to.")
 def main(peers: int, report: int | None, **placement: Any) -> None:
     """Make jobs on one device until told to stop, or until the parent is gone."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -132,7 +132,7 @@ def _prepare(
 
 
 def _patiently(act: Callable[[], Answer]) -> Answer:
-    # A signal ends the process as long as there is nothing to hand back.
+    # Until there is something to hand back, a signal just ends the process.
     return patiently(act, check=phases.progress)
 
 
@@ -168,7 +168,7 @@ def _serve(app: Celery, name: str) -> int:
 
 
 def _deaf_to_hangups(app: Any) -> Any:
-    """Return Celery's worker without its wish to start again when a terminal closes."""
+    """Return Celery's worker without its restart when a terminal closes."""
 
     class Worker(app.Worker):  # type: ignore[misc]
         def install_platform_tweaks(self, worker: Any) -> None:
@@ -195,7 +195,8 @@ def _find_painter() -> Callable[..., Painter]:
 def _end_with_parent() -> None:
     """Stop warmly when standard input ends: the supervisor holds its other end.
 
-    One that hangs would keep its jobs and its GPU for ever, as nobody watches it now.
+    A worker that hangs is then ended, since nobody watches it now: it would keep its
+    jobs and its GPU for ever.
     """
     if sys.stdin is None or sys.stdin.isatty():
         return
@@ -216,7 +217,7 @@ def _configure_logging(settings: Settings, name: str) -> None:
         settings.logs / f"{name}.log", maxBytes=WORKER_LOG_BYTES, backupCount=LOG_FILES
     )
     file.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    # What ends a worker is told to the supervisor too.
+    # Errors that end a worker also go to standard error, which the supervisor shares.
     loud = logging.StreamHandler()
     loud.setLevel(logging.ERROR)
     loud.setFormatter(LineFormatter(f"%(levelname)s {name}: %(message)s"))

@@ -1,8 +1,8 @@
-"""What comes in: of a message, nothing but its argument reaches Celery.
+"""The message filter: only the argument and the priority of a message reach Celery.
 
-Celery trusts its broker. Whoever can write to Redis could name another task of its,
-have callbacks run, have a message held back for years, or end a worker with what is no
-message at all.
+Celery trusts its broker. Otherwise, anybody who can write to Redis could name another
+of Celery's tasks, run callbacks, hold a message back for years, or end a worker with
+something that is not a message at all.
 """
 
 import base64
@@ -22,32 +22,32 @@ log = logging.getLogger(__name__)
 
 
 class MalformedError(ValueError):
-    """Something that no producer of ours has sent."""
+    """Something that none of our producers has sent."""
 
 
 class MessageFilter(bootsteps.StartStopStep):
-    """Put the argument of each message that comes in into an envelope of our own.
+    """Put the argument of each incoming message into an envelope of our own.
 
-    What has none is discarded: it is out of Redis by then, and stays so.
+    A message without one is discarded for good: it is out of Redis by then.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def start(self, consumer: Any) -> None:
-        """Stand between a new connection and Celery."""
+        """Filter what a new connection passes to Celery."""
         channel = consumer.task_consumer.channel
         channel.Message = _NewMessage
         channel.handlers["BRPOP"] = partial(_read, channel.handlers["BRPOP"])
 
 
 def rewritten(raw: object) -> dict[str, Any]:
-    """Return a message with the argument and the priority of `raw`, and no more of it.
+    """Return a message with only the argument and the priority of `raw`.
 
     Args:
-        raw: What was in Redis, as JSON gave it.
+        raw: What was in Redis, decoded from JSON.
 
     Raises:
-        MalformedError: It is not one for our task, with one argument.
+        MalformedError: It is not a message for our task with one argument.
     """
     match raw:
         case {
@@ -66,11 +66,11 @@ class _NewMessage(Message):
         super().__init__(rewritten(payload), channel=channel, **kwargs)
 
     def ack(self, multiple: bool = False) -> None:
-        """Do nothing: what is here is gone from Redis already."""
+        """Do nothing: the message is gone from Redis already."""
 
 
 def _read(read: Callable[..., object], **options: Any) -> object:
-    """Take a message from Redis; one that is none is discarded."""
+    """Take a message from Redis; discard a malformed one."""
     try:
         return read(**options)
     except (ValueError, RecursionError) as exc:  # json's errors are ValueErrors

@@ -15,14 +15,14 @@ from workers.vitals.recent import Recent
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks whether anything changed.
+#: Seconds between two checks whether anything changed.
 REGISTER_POLL_S = 1.0
-#: Seconds after which steps are told of an image that takes longer.
+#: Seconds after which the steps of a slower image are written.
 STEPS_S = 3.0
 
 
 class Registration:
-    """A thread that writes; what it cannot write is left out."""
+    """A thread that writes the row; what it cannot write is left out."""
 
     def __init__(
         self, database: Database, entry: Entry, recent: Recent, *, every_s: float
@@ -31,8 +31,8 @@ class Registration:
 
         Args:
             database: Where the registry is.
-            entry: Who this is.
-            recent: Who counts the images.
+            entry: This worker.
+            recent: What counts the images.
             every_s: Seconds between two signs of life where nothing changes.
         """
         self._database = database
@@ -51,7 +51,7 @@ class Registration:
             try:
                 self._write_news()
             except Exception:
-                log.exception("A look failed.", extra={"action": "registration_failed"})
+                log.exception("Update failed.", extra={"action": "registration_failed"})
                 time.sleep(self._every_s)
             time.sleep(REGISTER_POLL_S)
 
@@ -67,7 +67,7 @@ class Registration:
         old = self._written
         if (now.phase, now.detail) != (old.phase, old.detail):
             return True
-        # Finished images are progress by themselves, and need no row of this.
+        # Finished images show progress by themselves; steps need no write then.
         has_steps = now.in_hand != old.in_hand and now.images == old.images
         return has_steps and moment - self._written_at >= STEPS_S
 

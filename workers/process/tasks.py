@@ -35,7 +35,7 @@ def register(app: Celery, turn: Turn, heartbeat: Heartbeat) -> None:
 
 
 def valid_keys(keys: object) -> list[str]:
-    """Return the keys of a message, or none where it is not a list of keys."""
+    """Return the keys of a message, or none if it is not a list of keys."""
     if not isinstance(keys, list) or not 0 < len(keys) <= MESSAGE_KEYS:
         return []
     whole = all(isinstance(key, str) and re.fullmatch(KEY, key) for key in keys)
@@ -43,12 +43,12 @@ def valid_keys(keys: object) -> list[str]:
 
 
 def should_stop() -> bool:
-    """Tell whether Celery was asked to end this worker."""
+    """Return whether Celery was asked to end this worker."""
     return state.should_stop is not None or state.should_terminate is not None
 
 
 def _take(turn: Turn, keys: list[str]) -> None:
-    """Take a turn. What it leaves unmade is pending in SQL, and is sent again."""
+    """Take a turn. Jobs it leaves unmade are pending in SQL, and are sent again."""
     try:
         turn.take(keys)
     except StoppedError:

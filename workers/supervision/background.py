@@ -1,4 +1,4 @@
-"""Background tasks: what may take long, in a thread beside a loop that never waits."""
+"""Background tasks: slow calls, in a thread beside a loop that never waits."""
 
 import threading
 from collections.abc import Callable
@@ -10,14 +10,14 @@ Answer = TypeVar("Answer")
 
 
 class BackgroundTasks:
-    """A thread that does one thing after the other.
+    """A thread that makes one call after the other.
 
     It is a daemon: an executor's thread would hold up the end of the process for as
     long as SQL or Redis does not answer.
     """
 
     def __init__(self, name: str) -> None:
-        """Start the thread, by that name."""
+        """Start the thread under this name."""
         self._queue: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
         self._last: Future[Any] | None = None
         threading.Thread(target=self._run, name=name, daemon=True).start()
@@ -28,7 +28,7 @@ class BackgroundTasks:
         return self._last is not None and not self._last.done()
 
     def send(self, act: Callable[[], Answer]) -> "Future[Answer]":
-        """Have something done, after all that was sent before."""
+        """Have `act` called, after all that was sent before."""
         future: Future[Answer] = Future()
         self._last = future
         self._queue.put((act, future))

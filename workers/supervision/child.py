@@ -14,16 +14,16 @@ from workers.supervision.restart_backoff import RestartBackoff
 from workers.vitals import phases
 from workers.vitals.reports import Listener, Report
 
-#: What a worker's environment has unless it is set already.
+#: Variables of a worker's environment, unless they are set already.
 WORKER_ENVIRONMENT = {
     # Idle OpenMP threads that spin would take the cores from other workers.
     "OMP_WAIT_POLICY": "PASSIVE",
     # GPUs are counted as nvidia-smi counts them.
     "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-    # What transformers misses is of no use here: torchvision, for one.
+    # Packages that transformers misses are of no use here: torchvision, for one.
     "TRANSFORMERS_VERBOSITY": "error",
 }
-#: Phases that the jobs in hand may be to blame for if nothing gets on in them.
+#: Phases in which a lack of progress may be the fault of the jobs in hand.
 OF_JOBS = frozenset({phases.COMPILING, phases.PAINTING})
 
 
@@ -32,13 +32,13 @@ class Process:
     """A running worker.
 
     Attributes:
-        popen: The process; it sees the end of its standard input when this one is
-            gone, and stops.
-        listener: Hears what it says.
-        started: When; of the monotonic clock.
-        stuck_in: Phase that it was killed for, since it got on no more.
-        told: Its report when people were told of it last.
-        announced: What they were told that it prepares.
+        popen: The process; when the supervisor is gone, its standard input ends, and
+            it stops.
+        listener: Receives its reports.
+        started: When it was started; by the monotonic clock.
+        stuck_in: Phase in which it was stuck, and for which it was killed.
+        told: Its report at the last look of `Summary`.
+        announced: What it prepares, as last logged.
     """
 
     popen: "subprocess.Popen[bytes]"
@@ -50,7 +50,7 @@ class Process:
 
     @property
     def name(self) -> str:
-        """Its name in claims; only the beginning of it where it is gone already."""
+        """Its name in claims; only the beginning if it is gone already."""
         try:
             return name_of(self.popen.pid)
         except psutil.Error:
@@ -70,7 +70,7 @@ class Process:
 
     @property
     def report(self) -> Report:
-        """What it said last."""
+        """Its last report; an empty one before the first."""
         return self.listener.report or Report()
 
     @property
@@ -94,13 +94,13 @@ class Process:
 
     @property
     def is_jobs_fault(self) -> bool:
-        """Whether its end, if there was no other reason, may be its jobs' fault."""
+        """Whether its end may be its jobs' fault, if there was no other reason."""
         if self.stuck_in:
             return self.stuck_in in OF_JOBS
         return not self.is_preparing
 
     def close(self) -> None:
-        """Close what leads to it, once it is gone."""
+        """Close the pipes to it, once it is gone."""
         self.listener.close()
         if self.popen.stdin:
             self.popen.stdin.close()
@@ -126,11 +126,11 @@ class Child:
         return self.placement.lock is None or self.placement.lock.file is not None
 
     def take_placement(self) -> bool:
-        """Take the placement if no other worker has it; tell whether it is ours."""
+        """Take the placement if no other worker has it; return whether it is ours."""
         return self.placement.lock is None or self.placement.lock.take()
 
     def leave_placement(self) -> None:
-        """Let others take the placement, when the worker is gone too."""
+        """Release the placement; others can take it once the worker is gone too."""
         if self.placement.lock:
             self.placement.lock.release()
 
@@ -151,7 +151,7 @@ class Child:
                 _command(self.placement, peers=peers, report=its),
                 env=_environment(self.placement),
                 stdin=subprocess.PIPE,
-                # Celery talks there of Ctrl-C, which is the supervisor's to hear.
+                # Celery writes there about Ctrl-C, which only the supervisor receives.
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
                 pass_fds=kept,
@@ -164,7 +164,7 @@ class Child:
         self.process = Process(popen=popen, listener=Listener(ours))
 
     def listen(self) -> None:
-        """Hear what the worker says; an image of its makes up for ends before."""
+        """Read the worker's reports; an image forgives earlier ends."""
         if self.process is not None:
             self.process.listener.listen()
             if self.process.report.images:

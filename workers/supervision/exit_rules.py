@@ -1,4 +1,4 @@
-"""When a supervisor ends of itself, as batch systems want it."""
+"""When a supervisor ends by itself, as batch systems want."""
 
 import time
 from dataclasses import dataclass, field
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True, kw_only=True)
 class ExitRules:
-    """The conditions under which all is ended, with nothing wrong.
+    """The conditions that end the supervisor with nothing wrong.
 
     Attributes:
         when_idle_s: Seconds without anything to do; None to wait for ever.
         after_s: Seconds in all; None for no limit.
-        why: What was due, once something was.
+        why: The reason to end, once there is one.
     """
 
     when_idle_s: float | None = None
@@ -21,7 +21,7 @@ class ExitRules:
     _idle_since: float | None = None
 
     def is_due(self, *, is_idle: bool) -> bool:
-        """Tell whether to end now.
+        """Return whether to end now.
 
         Args:
             is_idle: Whether there is nothing to do at present.

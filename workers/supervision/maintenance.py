@@ -1,7 +1,7 @@
 """Maintenance: what a supervisor does with SQL and Redis beside its loop over workers.
 
-Either may be away for minutes. Nobody waits for it then: not the workers that are to
-be ended or started, and not whoever pressed Ctrl-C.
+Either may be away for minutes. Nobody waits for it then: neither the workers that are
+to be ended or started, nor the person who pressed Ctrl-C.
 """
 
 import logging
@@ -21,25 +21,25 @@ from workers.vitals import outages
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two repairs, and after one that failed.
+#: Seconds between two repairs, and after a failed one.
 REPAIR_S = 5.0
 REPAIR_RETRY_S = 2.0
-#: Seconds between two looks whether Redis answers.
+#: Seconds between two checks whether Redis answers.
 REDIS_S = 1.0
-#: Seconds between two looks whether there is work.
+#: Seconds between two checks whether there is work.
 WORK_S = 2.0
 #: Seconds that freeing may hold the loop up.
 FREEING_S = 2.0
 
 
 class Maintenance:
-    """Frees what dead workers held, wakes those that live, keeps Redis up.
+    """Frees the jobs of dead workers, wakes the living ones, keeps Redis up.
 
-    Errors of SQL and Redis are logged once, and it is tried again.
+    Errors of SQL and Redis are logged once, and the work is tried again.
 
     Attributes:
-        has_work: Whether there was something to make when it was looked for last;
-            None where that is not known.
+        has_work: Whether there was something to make at the last check; None if that
+            is not known.
         trouble: Why the work cannot go on, once that is known.
     """
 
@@ -64,7 +64,7 @@ class Maintenance:
         self._repair = repair
         self._keep_redis = keep_redis
         self._sql = BackgroundTasks("sql")
-        # Apart, since a repair may wait for a Redis that only this one starts.
+        # Separate, since a repair may wait for a Redis that only this thread starts.
         self._redis = BackgroundTasks("redis")
         self._unfreed: list[tuple[str, bool]] = []
         self._next_repair = self._next_redis = self._next_work = 0.0
@@ -73,7 +73,7 @@ class Maintenance:
         """Do what is due.
 
         Args:
-            wants_work: Whether anybody asks for `has_work`.
+            wants_work: Whether anybody needs `has_work`.
         """
         now = time.monotonic()
         if self._keep_redis and now >= self._next_redis and not self._redis.is_busy:
@@ -93,14 +93,16 @@ class Maintenance:
         self._send(self._sql, self._repair_all)
 
     def free_and_wake(self, owner: str, *, died: bool) -> frozenset[int] | None:
-        """Free what a worker held that is gone, and wake others to make it.
+        """Free the jobs of a worker that is gone, and wake others to make them.
 
         Args:
             owner: What its name in claims begins with.
-            died: Whether it died of its own; see `claims.free_owner`.
+            died: Whether a job may be to blame: it crashed, or was stuck with one in
+                hand and was killed; see `claims.free_owner`.
 
         Returns:
-            Rows of the jobs that it held; None where the database takes its time.
+            Rows of the jobs that it held; None if the database takes too long, or
+            cannot be reached.
         """
         freed = self.free(owner, died=died)
         self.repair()
@@ -116,7 +118,7 @@ class Maintenance:
         self._send(self._sql, act)
 
     def free(self, owner: str, *, died: bool) -> "Future[frozenset[int] | None]":
-        """Free what a worker held that is gone; arguments as of `free_and_wake`."""
+        """Free the jobs of a worker that is gone; arguments as for `free_and_wake`."""
         return self._send(self._sql, partial(self._free, owner, died=died))
 
     def note(self, entry: Entry) -> None:
@@ -124,7 +126,7 @@ class Maintenance:
         self._send(self._sql, lambda: registry.note(self._database, entry))
 
     def announce(self, entry: Entry) -> None:
-        """Write a row of the registry for a worker that has not yet."""
+        """Write a registry row for a worker that has not written its own yet."""
         self._send(self._sql, lambda: registry.announce(self._database, entry))
 
     def strike(self, owner: str) -> None:
@@ -132,7 +134,7 @@ class Maintenance:
         self._send(self._sql, lambda: registry.remove(self._database, owner))
 
     def finish(self, within_s: float) -> None:
-        """Wait until all that was asked for is done, but no longer."""
+        """Wait until all that was asked for is done, but at most `within_s` seconds."""
         done: Future[None] = self._sql.send(lambda: None)
         try:
             done.result(within_s)
@@ -174,7 +176,7 @@ class Maintenance:
         return held
 
     def _repair_all(self) -> None:
-        # Before the rest, which takes whoever is gone for the victim of a lost host.
+        # First, since the rest treats a worker that is gone as if its host was lost.
         while self._unfreed:
             owner, died = self._unfreed.pop(0)
             self._free(owner, died=died)  # kept for later where the database is away

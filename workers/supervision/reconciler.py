@@ -1,4 +1,4 @@
-"""Repair: what was lost, left behind or left half done, while the work goes on."""
+"""Repair of what was lost, left behind or left half done, while the work goes on."""
 
 import logging
 import time
@@ -20,18 +20,18 @@ from workers.vitals.clocks import Moment
 
 log = logging.getLogger(__name__)
 
-#: Seconds without a look into SQL after which nobody else may have reached it either;
+#: Seconds without a look into SQL after which perhaps nobody else reached it either;
 #: fewer are no gap, since looks are seconds apart by design.
 GAP_S = 2 * REPAIR_S
 RESENT = {"action": "resent"}
 
 
 class Reconciler:
-    """Reconciles again and again, and is just to workers after an outage of SQL.
+    """Reconciles again and again, and spares living workers after an outage of SQL.
 
-    No worker can lengthen its lease while SQL is away. So that what the living have in
-    hand is not given to others when it is back, they get half a lease to do so first;
-    and two heartbeats where nobody knows what was before.
+    No worker can renew its leases while SQL is away. So that their jobs are not given
+    to others when SQL is back, living workers first get half a lease to renew them; or
+    two heartbeats if it is not known what happened before.
     """
 
     def __init__(self, database: Database, app: Celery, *, lease_s: float) -> None:
@@ -50,13 +50,13 @@ class Reconciler:
         self._tell(reconcile(self._database, self._app, spare_the_silent=spares))
 
     def _tell(self, sent: set[str]) -> None:
-        """Say what was sent, unless it was for the same groups the last time."""
+        """Log what was sent, unless it was for the same groups the last time."""
         if sent and sent != self._told:
             self._told = sent
             log.info("Sent jobs of %d groups again.", len(sent), extra=RESENT)
 
     def _look(self) -> None:
-        with self._database.write():  # as a worker that lengthens its leases
+        with self._database.write():  # as a worker does to renew its leases
             now = clocks.now()
         if self._looked is None:
             self._spares_until = now[0] + 2 * self._lease_s / BEATS_PER_LEASE
@@ -66,7 +66,7 @@ class Reconciler:
 
 
 def free_the_dead(database: Database, *, spare_the_silent: bool = False) -> int:
-    """Free what workers hold that are silent for too long, or gone from this host."""
+    """Free the jobs of workers that are silent for too long, or gone from this host."""
     freed = 0 if spare_the_silent else claims.free_expired(database)
     for owner in claims.leased_owners(database):
         if is_dead(owner):
@@ -79,9 +79,9 @@ def free_the_dead(database: Database, *, spare_the_silent: bool = False) -> int:
 def reconcile(
     database: Database, app: Celery, *, spare_the_silent: bool = False
 ) -> set[str]:
-    """Free the dead's jobs, and wake the workers where work waits without a message.
+    """Free dead workers' jobs, and wake workers if work waits without a message.
 
-    What a command left half done is finished, and a sweep that fails is paused.
+    Also finish what a command left half done, and pause a sweep that fails.
 
     Args:
         database: Where the jobs are.
@@ -109,11 +109,11 @@ def reconcile(
 
 
 def _copies(database: Database, groups: Iterable[str]) -> dict[str, int]:
-    """Say how often the jobs of each group are to be sent.
+    """Return how often to send the jobs of each group.
 
-    Once, where no worker leaves the group alone. Where some do, a message may come to
-    one of these, so there is one for each of them, and for each idle worker of this
-    host that would make the group. Where there is no such worker, none is useful.
+    Once, if no worker leaves the group alone. If some do, one of them may get the
+    message, so there is one message for each of them, and one for each idle worker of
+    this host that would make the group. Without such an idle worker, none is useful.
     """
     resting = blocked_groups.resting(database)
     workers = able(list_workers(database), my_host()) if resting else []

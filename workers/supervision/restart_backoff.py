@@ -3,15 +3,15 @@
 import time
 from dataclasses import dataclass
 
-#: Seconds after the first end in a row; doubled with each, to the most.
+#: Seconds after the first end in a row; doubled with each end, up to the most.
 BACK_OFF_S = 1.0
 MOST_BACK_OFF_S = 60.0
-#: More than these say no more, and would be more than a float holds.
+#: More of them change nothing, and would overflow a float.
 MOST_DOUBLINGS = 10
-#: A device that fails may recover, or fail with some jobs only: so many times the ends
-#: that otherwise leave no hope, and of one that has worked before.
+#: A device that fails may recover, or fail with some jobs only: it gets so many times
+#: the ends that otherwise leave no hope; the second is for one that worked before.
 UNFIT, UNFIT_BUT_WORKED = 2, 5
-#: Ends in a row from which on people are told: it may be the device's fault.
+#: Ends in a row from which people are told: it may be the device's fault.
 MANY_ENDS = 3
 
 
@@ -20,13 +20,13 @@ class RestartBackoff:
     """How often in a row a worker ended without having made an image.
 
     Attributes:
-        ends: So often.
-        in_vain: So often with nothing in hand: jobs that kill are set aside in the
-            end, but such a worker will end again.
-        unfit: So often, one after the other, since the device failed.
-        loading: So often, one after the other, while it loaded a model.
+        ends: The number of these ends.
+        in_vain: Ends with nothing in hand: jobs that kill are set aside in the end, but
+            such a worker will end again.
+        unfit: Consecutive ends because the device failed.
+        loading: Consecutive ends while it loaded a model.
         has_worked: Whether it ever made an image.
-        until: When the placement may be taken again; of the monotonic clock.
+        until: When the placement may be taken again; by the monotonic clock.
     """
 
     ends: int = 0
@@ -43,7 +43,7 @@ class RestartBackoff:
         return time.monotonic() >= self.until
 
     def is_hopeless(self, limit: int) -> bool:
-        """Tell whether so many ends in vain, or more of a device, leave no hope."""
+        """Return whether `limit` ends in vain, or more by a device, leave no hope."""
         times = UNFIT_BUT_WORKED if self.has_worked else UNFIT
         return self.in_vain >= limit or self.unfit >= times * limit
 
@@ -54,7 +54,7 @@ class RestartBackoff:
         self._held = frozenset()
 
     def begin_short(self) -> float:
-        """Begin a short pause after an end that was no failure; give its seconds."""
+        """Begin a short pause after an end that was no failure; return its seconds."""
         self.until = time.monotonic() + BACK_OFF_S
         return BACK_OFF_S
 
@@ -65,7 +65,7 @@ class RestartBackoff:
         is_unfit: bool = False,
         is_loading: bool = False,
     ) -> float:
-        """Begin the pause after an end; give its seconds.
+        """Begin the pause after an end; return its seconds.
 
         Args:
             held: The jobs that the worker had in hand; None where that says nothing.

@@ -1,4 +1,4 @@
-"""What a supervisor tells people of its workers: models, turns, and the whole."""
+"""What a supervisor tells people about its workers: models, turns, and totals."""
 
 import logging
 import time
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Summary:
-    """Counts what the workers made, and logs a line for each turn of theirs.
+    """Counts what the workers made, and logs a line for each of their turns.
 
     Attributes:
         images: What all of them made so far.
@@ -25,11 +25,11 @@ class Summary:
     _began: float = field(default_factory=time.monotonic)
 
     def look(self, name: str, process: Process) -> None:
-        """Log what is new of a worker since the last look.
+        """Log what is new about a worker since the last look.
 
         Args:
             name: The worker's name.
-            process: Its process, as heard last.
+            process: Its process, with its last report.
         """
         now, told = process.report, process.told
         self.images += now.images - told.images
@@ -46,7 +46,7 @@ class Summary:
         process.told = now
 
     def close(self, why: str) -> None:
-        """Log the end, and the whole.
+        """Log the end, and the totals.
 
         Args:
             why: The reason, as the end of a sentence.

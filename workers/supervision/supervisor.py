@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the workers.
 SUPERVISOR_TICK_S = 0.2
-#: Seconds between two attempts to have a placement that another worker has.
+#: Seconds between two attempts to take a placement that another worker has.
 LOCK_S = 2.0
-#: Seconds that a worker may take to end where nothing is lost by ending it at once.
+#: Seconds that a worker may take to end if nothing is lost by ending it at once.
 GRACE_S = 1.0
 #: Seconds that even a killed process, or freeing its jobs, may take.
 KILL_S = 2.0
@@ -34,7 +34,7 @@ KILL_S = 2.0
 class Supervisor:
     """Keeps one worker process per placement alive until it is told to stop.
 
-    A worker sees the end of its standard input, and stops, when this process is gone.
+    When this process is gone, a worker sees its standard input end, and stops.
     """
 
     def __init__(
@@ -56,9 +56,9 @@ class Supervisor:
             keep_redis: Called every second, likewise.
             give_up_after: Ends in a row of every worker after which there is no
                 hope; None to try for ever.
-            exit_rules: When to end of itself; by default never.
+            exit_rules: When to end by itself; by default never.
         """
-        # Known from here on: nothing is missing when a worker must be buried.
+        # Read now, so that nothing is missing when a dead worker's jobs must be freed.
         self._name = my_name()
         self._children = [Child(placement) for placement in placements]
         self._maintenance = Maintenance(database, repair=repair, keep_redis=keep_redis)
@@ -69,13 +69,13 @@ class Supervisor:
         self._next_lock = 0.0
         self._stopping = False
         self._hurried = False
-        #: Whether a worker ended since its database or folder is not to be used.
+        #: Whether a worker ended because its database or folder must not be used.
         self._is_in_vain = False
 
     def take_placements(self) -> list[Placement]:
-        """Take every placement that no other worker has; give those that are ours.
+        """Take every placement that no other worker has; return those that are ours.
 
-        Those of others are taken when they are free, as long as `run` lasts.
+        The others are taken when they become free, as long as `run` lasts.
 
         Raises:
             DeviceError: The lock of a placement cannot be opened.
@@ -86,7 +86,7 @@ class Supervisor:
     def stop(self) -> None:
         """Ask for the end: workers hand their jobs back and keep what is finished.
 
-        It only notes the wish, so that a signal handler may call it at any moment.
+        It only sets a flag, so that a signal handler may call it at any moment.
         """
         self._stopping = True
 
@@ -95,7 +95,7 @@ class Supervisor:
         self._stopping = self._hurried = True
 
     def run(self) -> int:
-        """Keep the workers alive until `stop`; give the exit code."""
+        """Keep the workers alive until `stop`; return the exit code."""
         while not self._is_over():
             self._watchdog.look()
             if time.monotonic() >= self._next_lock:
@@ -137,7 +137,7 @@ class Supervisor:
         return all(child.backoff.is_hopeless(limit) for child in placed)
 
     def _try(self, act: Callable[[Child], object], children: Sequence[Child]) -> None:
-        """Do it for each; where it fails, the others go on and it is tried later."""
+        """Call `act` for each; if it fails, others go on and it is tried later."""
         for child in children:
             if not child.backoff.is_over:
                 continue
@@ -176,12 +176,12 @@ class Supervisor:
             self._maintenance.strike(self._backoff_name(child.placement))
         child.start(peers=len(self._placed()))
         if child.process:
-            # Nobody gives up as long as there is a worker that has tried nothing.
+            # Nobody gives up as long as there is a worker that has tried nothing yet.
             entry = _entry(child.placement, child.process.name, phase=phases.STARTING)
             self._maintenance.announce(entry)
 
     def _watch(self, placement: Placement, process: Process) -> None:
-        """Kill a worker that gets on no more, however lively its heartbeat."""
+        """Kill a worker that makes no more progress, however lively its heartbeat."""
         stuck = self._watchdog.find_stuck(process.under_way)
         if stuck is None or process.stuck_in:
             return
@@ -216,7 +216,7 @@ class Supervisor:
             pause_s = child.backoff.begin(
                 held, is_unfit=is_unfit, is_loading=is_loading
             )
-        else:  # it was told to end; whoever did may do it again
+        else:  # it was told to end, which may happen again
             pause_s = child.backoff.begin_short()
         log.error(
             "Worker %s ended with code %s; it starts again in %.0f s.",
@@ -229,12 +229,12 @@ class Supervisor:
             self._tell_backoff(child, code, pause_s=pause_s)
 
     def _note_in_vain(self, child: Child, process: Process, code: int) -> None:
-        """Have a model that ends the worker again and again left alone for a while."""
+        """Block, for a while, a model that ends the worker again and again."""
         ends = child.backoff.loading + 1
         if ends < MANY_ENDS:
             return
         name = child.placement.name
-        how = "it got on no more" if process.stuck_in else f"code {code}"
+        how = "it made no more progress" if process.stuck_in else f"code {code}"
         reason = (
             f"ended worker {name} {ends} times in a row ({how}); see {name}.log, and "
             "whether memory is short"
@@ -265,7 +265,7 @@ class Supervisor:
                 child.process.listener.listen()
                 self._summary.look(child.placement.name, child.process)
                 child.process.close()
-                # It was our doing.
+                # We ended it.
                 self._maintenance.free(child.process.owner, died=False)
             if child.backoff.ends:
                 self._maintenance.strike(self._backoff_name(child.placement))

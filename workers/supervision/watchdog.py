@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from storage.errors import UsageError
 from workers.vitals import phases
 
-#: The variable that changes limits: `painting=3600,loading=7200`; 0 for none.
+#: The variable that changes limits: `painting=3600,loading=7200`; 0 for no limit.
 VARIABLE = "NIGHTSWEEP_LIMITS_S"
 #: Seconds between two looks after which this process must have been stopped.
 STOPPED_S = 10.0
-#: Seconds that a worker may be in a phase without progress; others have no limit.
+#: Seconds that a worker may be in a phase without progress; other phases have no limit.
 LIMITS_S: Mapping[str, float] = {
     phases.STARTING: 600.0,
     phases.DOWNLOADING: 600.0,
@@ -26,11 +26,11 @@ LIMITS_S: Mapping[str, float] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stuck:
-    """What a worker does not get on with.
+    """A phase that a worker is stuck in.
 
     Attributes:
-        phase: What it does.
-        seconds: Since when, counted back from now.
+        phase: Its name.
+        seconds: How long it has been without progress.
     """
 
     phase: str
@@ -55,14 +55,14 @@ class Watchdog:
     """Finds what is stuck, by a clock that stands still while this process does."""
 
     def __init__(self, limits: Mapping[str, float]) -> None:
-        """Take the limits, as `read_limits` gives them."""
+        """Take the limits, as `read_limits` returns them."""
         self._limits = limits
         self._looked = self._awake_since = time.monotonic()
 
     def look(self) -> None:
-        """Take note that this process lives; called all the while.
+        """Note that this process lives; called all the time.
 
-        Where it was stopped, as batch systems do, so were the workers.
+        If it was stopped, as batch systems do, so were the workers.
         """
         now = time.monotonic()
         if now - self._looked > STOPPED_S:
@@ -70,7 +70,7 @@ class Watchdog:
         self._looked = now
 
     def find_stuck(self, under_way: Iterable[tuple[str, float]]) -> Stuck | None:
-        """Return the phase that is without progress for too long, if there is one.
+        """Return the phase that has made no progress for too long, if there is one.
 
         Args:
             under_way: Phases, each with the moment of the last progress.

@@ -1,12 +1,12 @@
-"""Moments by both clocks of a machine, for what a lease depends on.
+"""Moments by both clocks of a machine, to judge how much of a lease has passed.
 
-One stands still while the machine sleeps; leases end by the other, which somebody may
-set.
+The monotonic clock stands still while the machine sleeps. Leases end by the wall clock,
+which somebody may set.
 """
 
 import time
 
-#: Seconds of the monotonic clock, and since 1970.
+#: Seconds of the monotonic clock, and seconds since 1970.
 Moment = tuple[float, float]
 
 

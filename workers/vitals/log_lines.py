@@ -6,8 +6,8 @@ import logging
 class LineFormatter(logging.Formatter):
     r"""Writes one record as one line, and indents the lines of its traceback.
 
-    Prompts, errors and names of models come from elsewhere: a line break in them, or
-    what steers a terminal, is shown as `\n` and the like.
+    Prompts, errors and model names come from elsewhere: a line break or a terminal
+    control in them is shown as an escape, such as `\n`.
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's

@@ -25,7 +25,7 @@ _outages: dict[type[Exception], _Outage] = {}
 
 
 def begin(who: Hashable, error: Exception) -> None:
-    """Note that somebody waits; said if nobody else waits for the same kind."""
+    """Note that `who` waits; logged if nobody else waits for the same kind."""
     with _lock:
         is_first = type(error) not in _outages
         _outages.setdefault(type(error), _Outage()).who.add(who)
@@ -34,11 +34,11 @@ def begin(who: Hashable, error: Exception) -> None:
 
 
 def end(who: Hashable, *, is_over: bool = True) -> None:
-    """Note that somebody waits no more; said if nobody else waits for the same.
+    """Note that `who` waits no more; logged if nobody else waits for the same.
 
     Args:
-        who: As in `begin`; who waits for nothing may call this too.
-        is_over: False where it gave up waiting, of which nothing is said.
+        who: As in `begin`; one that waits for nothing may call this too.
+        is_over: False if it gave up waiting, which is not logged.
     """
     with _lock:
         left = [kind for kind, one in _outages.items() if one.who == {who}]
@@ -54,7 +54,7 @@ def end(who: Hashable, *, is_over: bool = True) -> None:
 
 @contextmanager
 def waiting(error: Exception) -> Iterator[None]:
-    """Wait in this block for what the error says; it ends with success or an error."""
+    """Count `error` as an outage during the block; it is over if the block succeeds."""
     who = object()
     begin(who, error)
     is_over = False

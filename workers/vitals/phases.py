@@ -1,7 +1,8 @@
 """What this process is doing: the phase of each thread that works, and its progress.
 
-One per process, like logging. A thread says what it begins, and that it got on; the
-reporter passes it on to the supervisor, which ends a worker that gets on no more.
+This state is one per process, like logging. A thread says what it begins, and when it
+makes progress. The reporter passes that on to the supervisor, which ends a worker that
+makes no more progress.
 """
 
 import threading
@@ -15,9 +16,9 @@ from workers.painting import Painter, Work
 
 #: Before the worker can take a message.
 STARTING = "starting"
-#: Nothing to do, or what to do is up to another thread.
+#: Nothing to do, or waiting for another thread.
 IDLE = "idle"
-#: A model is fetched; it gets on as files grow.
+#: A model is fetched; growing files are its progress.
 DOWNLOADING = "downloading"
 #: A model's files are compared with the plan and loaded.
 LOADING = "loading"
@@ -35,7 +36,7 @@ BACKOFF = "backoff"
 #: What comes before any work on a job: no job is to blame for what goes wrong then.
 PREPARING = frozenset({STARTING, DOWNLOADING, LOADING})
 
-#: What is told of several threads: the first of these that any of them does.
+#: Of the phases of several threads, the first in this order is reported.
 TELLING = (WAITING, DOWNLOADING, LOADING, COMPILING, PAINTING, STORING, STARTING, IDLE)
 
 
@@ -45,11 +46,11 @@ class Activity:
 
     Attributes:
         phase: One of the above.
-        detail: What it does that with, for people.
-        since: When it got on last, or began; of the monotonic clock, which all
+        detail: What it works on, for people.
+        since: When it last made progress, or began; by the monotonic clock, which all
             processes of a machine share.
-        measure: Gives a number that changes as long as it gets on; None where the
-            thread says so itself.
+        measure: Returns a number that changes as long as there is progress; None if
+            the thread reports progress itself.
         part: Steps taken for the images that it paints, as images: 0.5 is half of one.
     """
 
@@ -62,9 +63,9 @@ class Activity:
 
 
 _lock = threading.Lock()
-#: By thread, what it does, and within that, and so on.
+#: By thread, its nested activities, the outermost first.
 _under_way: dict[int, list[Activity]] = {}
-#: What is called when a thread begins to prepare, and when it is prepared.
+#: Functions called when a thread begins to prepare, and when it is prepared.
 _when_preparing: list[Callable[[], object]] = []
 
 
@@ -72,7 +73,7 @@ _when_preparing: list[Callable[[], object]] = []
 def during(
     phase: str, detail: str = "", *, measure: Callable[[], int] | None = None
 ) -> Iterator[None]:
-    """Say what this thread does in the block; what it did before goes on after it."""
+    """Say what this thread does in the block; then its previous activity resumes."""
     thread = threading.get_ident()
     with _lock:
         nested = _under_way.setdefault(thread, [])
@@ -101,14 +102,14 @@ def _tell(phase: str) -> None:
 
 
 def progress() -> None:
-    """Say that this thread got on; it costs next to nothing."""
+    """Say that this thread made progress; it costs next to nothing."""
     nested = _under_way.get(threading.get_ident())
     if nested:
         nested[-1].since = time.monotonic()
 
 
 def get_to(part: float) -> None:
-    """Say that this thread got on, and how far it is with the images that it paints.
+    """Say that this thread made progress, and how far it is with its images.
 
     Args:
         part: Steps taken for all of them, as images: 0.5 is half of one.
@@ -127,7 +128,7 @@ def describe(detail: str) -> None:
 
 
 def under_way() -> list[Activity]:
-    """Return what each thread does now; nothing where all are idle."""
+    """Return what each thread does now; an empty list if all are idle."""
     with _lock:
         found = [nested[-1] for nested in _under_way.values()]
     for one in found:
@@ -136,7 +137,7 @@ def under_way() -> list[Activity]:
 
 
 def most_telling(activities: list[Activity]) -> Activity:
-    """Return the one that says best what the process does."""
+    """Return the activity that best says what the process does."""
     return min(
         activities, key=lambda one: TELLING.index(one.phase), default=Activity(IDLE)
     )
@@ -152,14 +153,14 @@ def _measure(activity: Activity) -> None:
 
 
 class WatchedPainter:
-    """A painter whose steps are seen: each calls `Work.check`, which is progress."""
+    """A painter under watch: each step calls `Work.check`, which is progress."""
 
     def __init__(self, painter: Painter) -> None:
         """Take the painter."""
         self._painter = painter
 
     def __getattr__(self, name: str) -> Any:
-        """Return what else the painter has."""
+        """Return any other attribute of the painter."""
         return getattr(self._painter, name)
 
     def paint(self, work: Work) -> None:

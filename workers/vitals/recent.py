@@ -18,8 +18,8 @@ class Recent:
 
     Attributes:
         images: Images made since the process began.
-        made: The same, as they were at the end of the last turn.
-        failed: Jobs that failed, as they were then.
+        made: The same, as of the end of the last turn.
+        failed: Jobs that had failed by then.
         worked_s: Seconds that all turns took.
     """
 
@@ -34,7 +34,7 @@ class Recent:
         self._surprises = 0
 
     def begin(self) -> None:
-        """Take note that work begins, so that idle hours before do not count."""
+        """Note that work begins, so that idle hours before it do not count."""
         with self._lock:
             self._forget()
             if not self._made:
@@ -53,13 +53,13 @@ class Recent:
             self._failed += 1
 
     def end_turn(self, seconds: float) -> None:
-        """Take note that a turn ended, which took so long; all it made is stored."""
+        """Note that a turn ended after so many seconds; all that it made is stored."""
         with self._lock:
             self.made, self.failed = self.images, self._failed
             self.worked_s += seconds
 
     def rate(self) -> float | None:
-        """Return the images made a second; None where none was made of late."""
+        """Return the images made per second; None if none was made of late."""
         with self._lock:
             self._forget()
             if not self._made:
@@ -74,16 +74,16 @@ class Recent:
         return None if rate is None else max(1, math.ceil(rate * seconds))
 
     def surprised_by(self, error: str) -> None:
-        """Count an unforeseen error: one may be a job's fault, a row the machine's.
+        """Count an unforeseen error: one may be a job's fault, a series the machine's.
 
         Raises:
-            DeviceError: It is the last of a row.
+            DeviceError: It is the last of `MOST_SURPRISES` in a row.
         """
         with self._lock:
             self._surprises += 1
             count = self._surprises
         if count >= MOST_SURPRISES:
-            msg = f"{count} jobs in a row failed unforeseen, the last: {error}"
+            msg = f"{count} jobs in a row failed unexpectedly, the last: {error}"
             raise DeviceError(msg)
 
     def _forget(self) -> None:

@@ -1,7 +1,7 @@
-"""What a worker tells its supervisor: through a pipe, since all else may be away.
+"""What a worker tells its supervisor: through a pipe, since all else may be down.
 
-The worker writes a line a few times a second where something changed; the supervisor
-reads when it looks, and judges by the clock that both share.
+The worker looks a few times a second, and writes a line if something changed. The
+supervisor reads at its own pace, and judges by the monotonic clock, which both share.
 """
 
 import json
@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks of a worker at itself.
 REPORT_POLL_S = 0.5
-#: The same after one that failed.
+#: The same after a report that failed.
 REPORT_RETRY_S = 5.0
-#: Characters of what is prepared that are told.
+#: Most characters of `preparing` in a report.
 MOST_TOLD = 200
-#: More than a line; a pipe takes or refuses that at once.
+#: More than a line; a pipe takes or refuses so many bytes as a whole.
 MOST_REPORT_BYTES = 4096
 
 
@@ -33,13 +33,13 @@ class Report:
     """What a worker process was doing when it last said so.
 
     Attributes:
-        images: What it made since it began.
-        under_way: For each of its threads that does something the phase, and when it
-            got on last; of the monotonic clock.
-        preparing: What comes before the painting: `loading builtin:shapes`.
+        images: Images made since it began.
+        under_way: The phase of each thread that does something, and when the thread
+            last made progress; by the monotonic clock.
+        preparing: What it does before it paints: `loading builtin:shapes`.
         made: Images of the turns that have ended.
-        failed: Jobs that failed in these.
-        worked_s: Seconds that these took.
+        failed: Jobs that failed in those turns.
+        worked_s: Seconds that those turns took.
     """
 
     images: int = 0
@@ -54,7 +54,7 @@ class Reporter:
     """The worker's end: a thread that writes what changed."""
 
     def __init__(self, pipe: int, recent: Recent) -> None:
-        """Take the pipe's file descriptor, and who counts the images."""
+        """Take the pipe's file descriptor, and what counts the images."""
         os.set_blocking(pipe, False)
         self._pipe = pipe
         self._recent = recent
@@ -63,11 +63,11 @@ class Reporter:
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
 
     def start(self) -> None:
-        """Begin to tell; it ends with the process, or the supervisor."""
+        """Begin to report; it ends with the process, or the supervisor."""
         self._thread.start()
 
     def tell_at_once(self) -> None:
-        """Tell now: if this process dies in a moment, it matters what it had begun."""
+        """Report now: if this process dies in a moment, what it had begun matters."""
         with suppress(OSError):
             self._tell_news()
 
@@ -103,7 +103,7 @@ class Reporter:
     def _write(self, line: bytes) -> bool:
         try:
             os.write(self._pipe, line)
-        except BlockingIOError:  # the supervisor is busy; it hears the next one
+        except BlockingIOError:  # the supervisor is busy; it gets the next line
             return False
         return True
 
@@ -112,7 +112,7 @@ class Listener:
     """The supervisor's end.
 
     Attributes:
-        report: The last one; None before the first.
+        report: The last report; None before the first.
     """
 
     def __init__(self, pipe: int) -> None:
@@ -131,7 +131,7 @@ class Listener:
                     self.report = _parse(lines[-1])
 
     def close(self) -> None:
-        """Hear no more."""
+        """Stop listening."""
         os.close(self._pipe)
 
 
