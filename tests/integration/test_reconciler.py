@@ -31,7 +31,7 @@ from tests.builders import (
     submit,
     take,
 )
-from tests.unit.test_registry import ENTRY
+from tests.unit.storage.fleet.test_registry import ENTRY
 from workers.supervision.reconciler import (
     Reconciler,
     free_the_dead,

@@ -38,7 +38,7 @@ from tests.builders import (
 from tests.contexts import OWNER, make_context
 from tests.processes import PATIENCE_S, wait_until
 from tests.stand_in import StandIn
-from tests.unit.test_registry import ENTRY
+from tests.unit.storage.fleet.test_registry import ENTRY
 from tests.work import Unhurried
 from workers.execution import context as context_module
 from workers.execution import prefetch as prefetch_module

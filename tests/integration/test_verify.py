@@ -15,7 +15,7 @@ from storage.files.images import ImageFolder
 from storage.settings import Settings
 from storage.sql.database import Database, open_database
 from tests.builders import job_rows, make_job, plan_seeds, states, submit
-from tests.unit.test_verify import (
+from tests.unit.storage.files.test_verify import (
     file_of,
     files_below,
     finish,

@@ -24,7 +24,7 @@ from tests.builders import (
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "querying.md").read_text()
 README = (ROOT / "README.md").read_text()
 QUERIES = [

@@ -20,7 +20,7 @@ from tests.unit import cards
 from tests.unit.cards import describe_fake, write_axes, write_spec
 from tests.unit.tiny_folders import write_tokenizer
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[4] / "examples"
 
 
 def expand_axes(folder: Path, axes: str, *, rest: str = "") -> Expansion:

@@ -13,7 +13,7 @@ from producer.spec.sweepfile import read_spec
 from storage.catalogue.pipeline_families import FAMILIES, Family
 from storage.settings import VARIABLES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGES = [
     "README.md",
     "CONTRIBUTING.md",

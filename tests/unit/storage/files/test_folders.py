@@ -47,7 +47,7 @@ from tests.builders import (
 )
 from tests.processes import PATIENCE_S, find_workers, running, wait_until
 from tests.unit.old_database import make_old as make_old_database
-from tests.unit.test_verify import make_old, png, verify
+from tests.unit.storage.files.test_verify import make_old, png, verify
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 

@@ -35,7 +35,7 @@ from tests.builders import (
     take,
     take_these,
 )
-from tests.unit.test_job import GOLDEN
+from tests.unit.storage.test_job import GOLDEN
 from tests.unit.tiny_folders import make_folder, write
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")

@@ -9,7 +9,7 @@ from typing import Any
 from storage.catalogue import tables as catalogue
 from storage.catalogue.schedulers import CLASSES, NAMES
 
-PAGE = (Path(__file__).parents[2] / "docs" / "schedulers.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "schedulers.md").read_text()
 
 
 def table(heading: str) -> list[list[str]]:
