@@ -103,7 +103,7 @@ class Settings:
     @property
     def locks(self) -> Path:
         """Folder of the locks of CPU workers."""
-        return self.home / "locks"
+        return self.home / "seats"  # as workers of older versions call it
 
     def make_home(self) -> None:
         """Create the state folder, private to its owner.

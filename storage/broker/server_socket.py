@@ -94,5 +94,5 @@ def _ask(path: Path, act: Callable[["Redis"], Any]) -> Any:
     with closing(client):
         try:
             return act(client)
-        except RedisError:
+        except (RedisError, ValueError):  # it may be no Redis that answers
             return None

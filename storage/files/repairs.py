@@ -75,7 +75,8 @@ def _requeue(
             # Before the commit: afterwards, a new image may be there.
             if finding.stamp and finding.made and finding.made.job_id in again:
                 _move_away(images, finding.path)
-        wanted = _unmake(connection, again) if again else set()
+        _unmake(connection, again)
+    wanted = _rank_again(database, again) if again else set()
     return [_told(finding, again, wanted) for finding in findings]
 
 
@@ -94,15 +95,26 @@ def _lock(connection: Connection, findings: Sequence[Finding]) -> set[Made]:
     return {Made(**row) for row in connection.execute(query).mappings()}
 
 
-def _unmake(connection: Connection, ids: set[int]) -> set[int]:
-    """Make jobs pending again; return those that an active sweep wants."""
+def _unmake(connection: Connection, ids: set[int]) -> None:
+    """Make jobs pending again."""
     which = jobs.c.id.in_(ids)
     connection.execute(sa.delete(results).where(results.c.job_id.in_(ids)))
     fresh = {"state": "pending", "attempts": 0, "deaths": 0, "error": None}
     connection.execute(sa.update(jobs).where(which).values(fresh))
     rank(connection, which)
-    query = sa.select(jobs.c.id).where(which, jobs.c.priority.is_not(None))
-    return set(connection.execute(query).scalars())
+
+
+def _rank_again(database: Database, ids: set[int]) -> set[int]:
+    """Return the jobs that an active sweep wants.
+
+    On PostgreSQL, a command that changed a sweep before the jobs were pending for all
+    has skipped them as done.
+    """
+    which = jobs.c.id.in_(ids)
+    with database.write() as connection:
+        rank(connection, which)
+        query = sa.select(jobs.c.id).where(which, jobs.c.priority.is_not(None))
+        return set(connection.execute(query).scalars())
 
 
 def _set_aside(database: Database, images: Path, finding: Finding) -> Finding:

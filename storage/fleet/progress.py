@@ -70,12 +70,19 @@ def list_workers(database: Database) -> list[Worker]:
     return [worker for worker in found if worker.silent_s < GONE_S]
 
 
+#: The phases of a worker that pauses before it restarts, here and in older
+#: versions, which may serve the same database.
+_RESTARTING = ("backoff", "benched")
+
+
 def able(workers: Iterable[Worker], host: str) -> list[Worker]:
     """Return the workers of a host that are neither silent nor restarting."""
     return [
         worker
         for worker in workers
-        if worker.host == host and not worker.is_silent and worker.phase != "backoff"
+        if worker.host == host
+        and not worker.is_silent
+        and worker.phase not in _RESTARTING
     ]
 
 

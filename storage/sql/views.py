@@ -60,7 +60,7 @@ def select_sweep_images() -> Select[Any]:
 def drop_views(connection: Connection) -> None:
     """Drop the views, so that migrations can change what they depend on."""
     for name in VIEWS:
-        connection.exec_driver_sql(f"DROP VIEW {name}")
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
 
 
 def make_views(connection: Connection) -> None:

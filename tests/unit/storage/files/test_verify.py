@@ -20,8 +20,10 @@ from storage.files import orphans, repairs, verification
 from storage.files.folders import take_folder
 from storage.files.images import ImageFolder, relative_path
 from storage.files.verification import Finding
+from storage.jobs import lifecycle
 from storage.jobs.claims import hand_back
 from storage.jobs.results import record_done
+from storage.jobs.sweeps import require_sweeps
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database
 from storage.sql.schema import sweeps
@@ -36,6 +38,7 @@ from tests.builders import (
     submit,
     take,
     take_these,
+    untold,
 )
 from tests.unit.old_database import make_old as make_old_database
 from workers.execution.encode import encode_png, pixel_sha256
@@ -560,3 +563,26 @@ def test_pages_are_found_by_the_keys_of_the_tables(database, by_sweep) -> None:
         steps = " / ".join(row.detail for row in plan)
     assert "SCAN" not in steps
     assert "TEMP B-TREE" not in steps
+
+
+@pytest.mark.databases("postgresql")
+def test_jobs_whose_sweep_is_resumed_during_their_repair_hear_of_it(
+    settings, database, monkeypatch
+) -> None:
+    make_images(settings, database, 1, 2)
+    file_of(settings, 1).unlink()
+    sweep = require_sweeps(database, ["night"])[0]
+    lifecycle.set_state(database, sweep, "paused")
+    rank = repairs.rank
+
+    def rank_then_resume(*args: object) -> int:
+        """Rank the jobs, and have the sweep resumed before the commit."""
+        changed = rank(*args)
+        monkeypatch.setattr(repairs, "rank", rank)
+        lifecycle.set_state(database, sweep, "active")
+        return changed
+
+    monkeypatch.setattr(repairs, "rank", rank_then_resume)
+    verify("--repair")
+    assert states(database) == {1: "pending", 2: "done"}
+    assert untold(database) == []
