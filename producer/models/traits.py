@@ -95,7 +95,9 @@ def embeds_guidance(configs: Configs) -> bool:
 
 
 def vae_factor(configs: Configs) -> int:
-    """Return the pixels per latent on a side: every VAE block but the last doubles it.
+    """Return the pixels per latent on a side: VAE blocks double it, but the last.
+
+    Where a config lists `temperal_downsample`, each of its entries counts.
 
     Returns 8, the value of nearly all models, where it is not stated.
     """

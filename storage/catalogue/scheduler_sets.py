@@ -29,8 +29,8 @@ class Chosen:
 
     Attributes:
         schedulers: In the order of the catalogue.
-        note: What it leaves out and why, in one sentence; empty if it leaves out
-            nothing.
+        note: How many there are, and what it leaves out and why, in one sentence.
+            Empty for a pattern that leaves out nothing.
     """
 
     schedulers: tuple[Scheduler, ...]

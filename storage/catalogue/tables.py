@@ -60,8 +60,9 @@ class NameRow(NamedTuple):
     """A name for a class with options; `label` is what A1111's web page calls it.
 
     A name stands for a value of every option that distinguishes schedulers of its
-    class: the class's default for those in `PINNED`, unless `options` says otherwise,
-    and everything else in `options`. The model's config decides the rest.
+    class: the class's default for those in `PINNED`, unless `options` says otherwise or
+    the class has it in `unpinned`, and everything else in `options`. The model's config
+    decides the rest.
     """
 
     name: str

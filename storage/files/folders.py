@@ -37,7 +37,8 @@ class Folder:
         path: Where it is here.
         id: Its row in `folders`; None where there is none.
         since_ns: Older files were there before the folder was the database's.
-            Nanoseconds since 1970, by the clock of the file system.
+            Nanoseconds since 1970, by the clock of the file system; 0 if the folder
+            was empty then, and now if it has no marker.
     """
 
     path: Path

@@ -66,7 +66,8 @@ def resolve_name(name: str, base_dir: Path) -> str:
         The built-in name, the absolute folder without symbolic links, or the Hub id.
 
     Raises:
-        ModelError: The name is none of the three.
+        ModelError: The name is none of the three, or names a folder that cannot be
+            resolved or is not text.
     """
     if is_builtin(name) or is_hub_id(name):
         return name
