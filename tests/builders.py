@@ -1,6 +1,5 @@
 """Short ways to the jobs, sweeps and results that tests need."""
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -12,7 +11,7 @@ from storage.job import Job, Model, PlannedJob
 from storage.jobs import claims
 from storage.jobs.claims import Claim
 from storage.jobs.lifecycle import set_priority
-from storage.jobs.membership import BEST, add_jobs, rank
+from storage.jobs.membership import BEST, add_jobs
 from storage.jobs.results import Result, Timings
 from storage.jobs.sweeps import NORMAL_PRIORITY, Sweep, save_sweep
 from storage.sql.database import Database
@@ -130,20 +129,15 @@ def take(database: Database, owner: str = "host:1:1", **changes: Any) -> list[Cl
 
 
 def take_these(
-    database: Database, keys: Sequence[str], owner: str = "host:1:1", **changes: Any
+    database: Database, keys: Sequence[str], owner: str = "host:1:1"
 ) -> list[Claim]:
-    """Claim the jobs of these keys, group by group, where they are runnable."""
+    """Claim the jobs of these keys, where they are runnable."""
     named = jobs.c.key.in_(keys)
-    others = sa.and_(~named, jobs.c.state == "pending")
     with database.write() as connection:
-        groups = connection.execute(sa.select(jobs.c.group_key).where(named).distinct())
-        groups = list(groups.scalars())
-        connection.execute(sa.update(jobs).where(others).values(priority=None))
-    changes = {"limit": len(keys), **changes}
-    taken = [take(database, owner, group=group, **changes) for group in groups]
-    with database.write() as connection:
-        rank(connection, others)
-    return list(itertools.chain(*taken))
+        found = claims._lock_runnable(
+            connection, named, len(keys), order=claims._IN_ORDER
+        )
+        return claims._claim(connection, found, owner=owner, lease_s=90.0)
 
 
 def job_rows(database: Database) -> Sequence[Any]:

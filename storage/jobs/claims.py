@@ -97,23 +97,7 @@ def claim(  # noqa: PLR0913 - each is a rule of the choice
     order = _LONGEST_FIRST if longest_first else _IN_ORDER
     with database.write() as connection:
         found = _lock_runnable(connection, wanted, limit, order=order)
-        found = _leave_unwanted(connection, found)
-        if not found:
-            return []
-        alone = next((i for i, row in enumerate(found) if row.attempts), None)
-        chosen = found if alone is None else found[: max(alone, 1)]
-        ids = [row.id for row in chosen]
-        connection.execute(
-            sa.update(jobs)
-            .where(jobs.c.id.in_(ids))
-            .values(
-                state="leased",
-                owner=owner,
-                lease_until=clock(connection) + lease_s,
-                attempts=jobs.c.attempts + 1,
-            )
-        )
-        return _read_claims(connection, ids)
+        return _claim(connection, found, owner=owner, lease_s=lease_s)
 
 
 def groups_of(database: Database, keys: Sequence[str]) -> set[str]:
@@ -251,6 +235,29 @@ _LONGEST_FIRST = (
     jobs.c.evaluations.desc(),
     jobs.c.position,
 )
+
+
+def _claim(
+    connection: Connection, found: Sequence[Any], *, owner: str, lease_s: float
+) -> list[Claim]:
+    """Claim those of the locked rows that are still wanted, or the suspect alone."""
+    found = _leave_unwanted(connection, found)
+    if not found:
+        return []
+    alone = next((i for i, row in enumerate(found) if row.attempts), None)
+    chosen = found if alone is None else found[: max(alone, 1)]
+    ids = [row.id for row in chosen]
+    connection.execute(
+        sa.update(jobs)
+        .where(jobs.c.id.in_(ids))
+        .values(
+            state="leased",
+            owner=owner,
+            lease_until=clock(connection) + lease_s,
+            attempts=jobs.c.attempts + 1,
+        )
+    )
+    return _read_claims(connection, ids)
 
 
 def _lock_runnable(
