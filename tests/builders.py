@@ -117,7 +117,8 @@ def submit(
 ) -> Sweep:
     """Store a sweep and its jobs."""
     sweep = save_sweep(database, name, spec=spec, axes={})
-    set_priority(database, sweep, priority)
+    if sweep.priority != priority:
+        set_priority(database, sweep, priority)
     add_jobs(database, sweep, planned)
     return sweep
 

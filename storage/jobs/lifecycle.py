@@ -24,6 +24,8 @@ from storage.sql.schema import LEASED, jobs, sweep_jobs, sweeps
 
 log = logging.getLogger(__name__)
 
+#: What a sweep notes with each change that its jobs do not know yet.
+CHANGED = {"changes": sweeps.c.changes + 1}
 #: Jobs of a sweep that are updated in one transaction.
 SETTLE_ROWS = 2000
 #: Finished jobs by which a sweep is judged, and how many of them may be failures.
@@ -95,7 +97,7 @@ def judge(database: Database) -> list[str]:
 def _change(database: Database, sweep: Sweep, values: Mapping[str, Any]) -> int:
     with database.write() as connection:
         mine = sa.update(sweeps).where(sweeps.c.id == sweep.id)
-        connection.execute(mine.values({**values, "changes": sweeps.c.changes + 1}))
+        connection.execute(mine.values({**values, **CHANGED}))
         held = rank(connection, LEASED)
     return held + _tell(database, sweep.id)
 
@@ -165,8 +167,7 @@ def _has_failed(database: Database, sweep: Any, first: Sequence[Any]) -> bool:
         f"Mend that, then `nightsweep retry {name}` and `nightsweep resume {name}`; or "
         f"`nightsweep cancel {name}`"
     )
-    paused = {"judged": True, "state": "paused", "reason": reason}
-    paused["changes"] = sweeps.c.changes + 1
+    paused = {"judged": True, "state": "paused", "reason": reason, **CHANGED}
     if not _note(database, sweep.id, paused):
         return False
     log.warning("%s is paused: %s", name, reason, extra={"action": "sweep_paused"})

@@ -103,8 +103,12 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
         "reason": None,
         "min_free_bytes": min_free_bytes,
     }
-    first = {"priority": NORMAL_PRIORITY, "revision": 1, "created_at": utc_now()}
-    first |= {"changes": 0}
+    first = {
+        "priority": NORMAL_PRIORITY,
+        "revision": 1,
+        "created_at": utc_now(),
+        "changes": 0,  # its jobs are added as it wants them
+    }
     is_same = sweeps.c.digest == values["digest"]
     changed = sa.case((is_same, 0), else_=1)
     wants_other = sa.case((sweeps.c.state == "active", 0), else_=1)

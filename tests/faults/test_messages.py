@@ -177,6 +177,7 @@ def test_all_garbage_is_discarded_and_the_next_good_job_is_made(
         wait_until(lambda: is_made(database) or worker.poll() is not None)
         assert worker.poll() is None, name
     assert not mark.exists()
+    assert not redis.hlen("nightsweep:unacked")
     wait_until(lambda: waiting(app) == 0)
     known = re.compile(
         r"INFO workers\.process\.main: Ready\.|"

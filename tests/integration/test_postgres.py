@@ -54,6 +54,8 @@ from tests.processes import wait_until
 from tests.unit.old_database import make_old, read_old
 
 #: What is said of a server that is away: who, what, and the way out; no password.
+#: Finds whoever waits for a lock.
+WAITING = "SELECT FROM pg_locks WHERE NOT granted"
 SAID = (
     r"The database must be reachable and writable, but postgresql\+psycopg://me:\*\*\*@"
     r"/shared\?host=[^ ]+ says: .+; check NIGHTSWEEP_DATABASE_URL, the disk and the "
@@ -236,7 +238,6 @@ def test_jobs_that_are_added_while_their_sweep_is_paused_hear_of_it(
     server: Server, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = submit(database, plan_seeds(1))
-    waiting = "SELECT FROM pg_locks WHERE NOT granted"
     store = membership.store_templates
     with server.connect(SHARED) as client, ThreadPoolExecutor(1) as pool:
 
@@ -244,7 +245,7 @@ def test_jobs_that_are_added_while_their_sweep_is_paused_hear_of_it(
             """Have the sweep paused in the midst of the transaction."""
             nonlocal pausing
             pausing = pool.submit(lifecycle.set_state, database, sweep, "paused")
-            wait_until(lambda: client.execute(waiting).fetchone() is not None)
+            wait_until(lambda: client.execute(WAITING).fetchone() is not None)
             return store(*args)
 
         pausing: Future[object] | None = None
@@ -265,12 +266,11 @@ def meet(
     then: sa.Executable,
 ) -> None:
     """Lock what `first` names, do `act` until it waits for that, then lock `then`."""
-    waiting = "SELECT FROM pg_locks WHERE NOT granted"
     with server.connect(SHARED) as client, ThreadPoolExecutor(1) as pool:
         with database.write() as connection:
             connection.execute(first)
             acting = pool.submit(act)
-            wait_until(lambda: client.execute(waiting).fetchone() is not None)
+            wait_until(lambda: client.execute(WAITING).fetchone() is not None)
             connection.execute(then)
         acting.result()
 

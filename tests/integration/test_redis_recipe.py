@@ -171,6 +171,7 @@ def test_the_recipe_for_tls_and_least_rights_works(
             tree[1].kill()  # its jobs are given to the next one
             wait_until(lambda: set(states(database).values()) == {"done"})
             wait_until(lambda: waiting(app) == 0)
+            assert not admin.hlen("nightsweep:unacked")
             refused = [each for each in admin.acl_log() if each["object"] != "setinfo"]
             assert refused == []
             assert_least_rights(recipe)

@@ -44,7 +44,7 @@ class DeviceLock:
                 self.file = _locked(self.path)
             except OSError as exc:
                 msg = (
-                    "Whoever starts a worker must be able to lock its placement, but "
+                    "Whoever starts a worker must be able to lock its GPU or core, but "
                     f"{self.path} gives: {exc.strerror}; remove it when no worker runs."
                 )
                 raise DeviceError(msg) from exc

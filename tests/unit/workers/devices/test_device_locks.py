@@ -97,7 +97,7 @@ def test_a_lock_is_never_taken_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(DeviceError) as caught:
         gpu_lock("GPU-1f2e").take()
     assert str(caught.value).startswith(
-        "Whoever starts a worker must be able to lock its placement, but "
+        "Whoever starts a worker must be able to lock its GPU or core, but "
         f"{tmp_path}/nightsweep-GPU-1f2e.lock gives: "
     )
     assert not (tmp_path / "elsewhere").exists()
