@@ -25,7 +25,8 @@ from storage.sql.database import Database, open_for_reading
 from storage.sql.filters import Filter
 from storage.sql.ranges import Asked, read_numbers
 from storage.sql.raw_queries import ask
-from storage.sql.schema import environments, jobs, results, scores
+from storage.sql.schema import environments, jobs, metrics, results
+from storage.sql.views import select_image_scores
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -146,9 +147,8 @@ class Store:
             The row of the view `images`, and: `file`, the absolute path or None;
             `folder`, host and path of the image folder that it was written to, or
             None where that is not known; `sweeps`, its memberships, each with
-            `sweep`, `position`, `scheduler_label` and `cell`; `scores`, each with
-            `metric`, `model` and `value`; `environment`, versions and the like by
-            name.
+            `sweep`, `position`, `scheduler_label` and `cell`; `scores`, its rows of
+            the view `image_scores`; `environment`, versions and the like by name.
 
         Raises:
             UsageError: No key, or more than one, begins with `key`.
@@ -230,7 +230,7 @@ class Store:
             return [asdict(each) for each in found]
 
     def sql(self, query: str) -> list[dict[str, Any]]:
-        """Return the rows of a query over `images`, `sweep_images` or `speeds`.
+        """Return the rows of a query over the views and `speeds`.
 
         The query is one SELECT, and cannot write to any table or create any file. A
         function of a PostgreSQL server may do more, as far as the user's rights
@@ -311,10 +311,10 @@ def _made_with(database: Database, key: str) -> dict[str, Any]:
         .join(results, results.c.environment_id == environments.c.id)
         .where(results.c.job_id == job_id)
     )
-    columns = (scores.c.metric, scores.c.model, scores.c.value)
-    scored = sa.select(*columns).where(scores.c.job_id == job_id)
+    scored = select_image_scores().where(jobs.c.key == key)
+    by_metric = (metrics.c.name, metrics.c.version, metrics.c.model, metrics.c.id)
     with database.read() as connection:
-        found = connection.execute(scored.order_by(scores.c.metric))
+        found = connection.execute(scored.order_by(*by_metric))
         return {
             "scores": [dict(row._mapping) for row in found],
             "environment": json.loads(connection.execute(details).scalar() or "{}"),

@@ -209,11 +209,18 @@ def describe_image(known: Mapping[str, Any]) -> Iterator[str]:
     for title, names in {**GROUPS, "other": other}.items():
         yield from _describe_group(title, {name: known[name] for name in names})
     yield from _describe_group("environment", known["environment"])
-    scores = {
-        f"{each['metric']} ({each['model']})": each["value"] for each in known["scores"]
-    }
-    yield from _describe_group("scores", scores)
+    yield from _describe_group("scores", dict(map(_describe_score, known["scores"])))
     yield from _describe_group("sweeps", dict(map(_place, known["sweeps"])))
+
+
+def _describe_score(score: Mapping[str, Any]) -> tuple[str, object]:
+    """Return the name of a metric, with what tells it apart, and its score."""
+    details = [score["version"], score["model"], score["reference"].strip("{}")]
+    named = ", ".join(filter(None, details))
+    name = f"{score['metric']} ({named})" if named else score["metric"]
+    if score["state"] == "failed":
+        return name, f"failed: {score['error']}"
+    return name, score["value"] if score["state"] == "done" else score["state"]
 
 
 def _describe_group(title: str, values: Mapping[str, Any]) -> Iterator[str]:

@@ -3,9 +3,9 @@
 Apart from the tables, since naming a dialect loads it: 0.08 s that no command needs.
 """
 
-from sqlalchemy import Index
+from sqlalchemy import Index, text
 
-from storage.sql.schema import LEASED, RUNNABLE, jobs, metadata
+from storage.sql.schema import LEASED, RUNNABLE, jobs, metadata, scores
 
 __all__ = ["metadata"]
 
@@ -23,3 +23,15 @@ Index(
     sqlite_where=LEASED,
     postgresql_where=LEASED,
 )
+for _name, _columns, _condition in (
+    ("pending", (scores.c.metric_id, scores.c.job_id), "state = 'pending'"),
+    ("leased", (scores.c.lease_until,), "state = 'leased'"),
+    ("waiting", (scores.c.reference_id,), "state = 'waiting'"),
+    ("compared", (scores.c.reference_id,), "reference_id IS NOT NULL"),
+):
+    Index(
+        f"ix_scores_{_name}",
+        *_columns,
+        sqlite_where=text(_condition),
+        postgresql_where=text(_condition),
+    )

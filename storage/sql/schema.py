@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     String,
@@ -36,6 +37,8 @@ metadata = MetaData(
 JOB_STATES = ("pending", "leased", "done", "failed", "quarantined")
 #: The states of a sweep.
 SWEEP_STATES = ("active", "paused", "cancelled")
+#: The states of a score. It is `waiting` until its image and its reference are done.
+SCORE_STATES = ("waiting", "pending", "leased", "done", "failed")
 #: Why a batch has its width: memory ran out above it, or a calibration chose it.
 WIDTH_REASONS = ("memory", "calibrated")
 
@@ -173,6 +176,8 @@ sweeps = Table(
     # of its jobs. A sweep from before revision 0011 has a change that did not.
     Column("changes", Integer, nullable=False, server_default="1"),
     Column("told", Integer, nullable=False, server_default="0"),
+    # The sweep whose images are measured against this one's; NULL for people's own.
+    Column("reference_of", Id, ForeignKey("sweeps.id")),
     _one_of("state", SWEEP_STATES),
 )
 
@@ -210,10 +215,14 @@ jobs = Table(
     _one_of("state", JOB_STATES),
 )
 
-#: The conditions of the two partial indexes. SQLite uses such an index only if the
-#: query repeats the condition literally, with no parameter in place of the state.
+#: The conditions of the partial indexes. SQLite uses such an index only if the query
+#: repeats the condition literally, with no parameter in place of the state.
 RUNNABLE = text("state = 'pending' AND priority IS NOT NULL")
 LEASED = text("state = 'leased'")
+#: Those of scores name their table, since queries join them with jobs.
+SCORE_PENDING = text("scores.state = 'pending'")
+SCORE_LEASED = text("scores.state = 'leased'")
+SCORE_WAITING = text("scores.state = 'waiting'")
 
 results = Table(
     "results",
@@ -277,13 +286,47 @@ workers = Table(
     Column("in_hand", Float(53), nullable=False, server_default="0"),
 )
 
+#: What can be measured of an image: one row per metric, version, model and reference.
+metrics = Table(
+    "metrics",
+    metadata,
+    Column("id", Id, primary_key=True),
+    # A hash of all but the source and the direction; messages hold it.
+    Column("digest", String(32), nullable=False, unique=True),
+    Column("name", String(64), nullable=False),
+    # What loads it: the name, or where the class of a user's own metric was last.
+    Column("source", Text, nullable=False),
+    # Empty where it is not known.
+    Column("version", Text, nullable=False),
+    # The model that judges, and its fingerprint; empty for none.
+    Column("model", Text, nullable=False),
+    Column("model_fingerprint", Text, nullable=False),
+    # How the image that it is compared with differs, as JSON: {"steps": 200}, or {}.
+    Column("reference", Text, nullable=False),
+    Column("higher_is_better", Boolean, nullable=False),
+)
+
+#: What is asked of each image, and what came out.
 scores = Table(
     "scores",
     metadata,
     Column("job_id", Id, ForeignKey("jobs.id"), primary_key=True),
-    Column("metric", String(64), primary_key=True),
-    Column("model", String(128), primary_key=True),
-    Column("value", Float(53), nullable=False),
+    Column("metric_id", Id, ForeignKey("metrics.id"), primary_key=True),
+    # The job whose image it is compared with.
+    Column("reference_id", Id, ForeignKey("jobs.id")),
+    Column("state", String(16), nullable=False),
+    Column("value", Float(53)),
+    Column("attempts", Integer, nullable=False),
+    Column("deaths", Integer, nullable=False),
+    Column("owner", Text),
+    Column("lease_until", Float(53)),
+    Column("error", Text),
+    Column("scored_at", String(32)),
+    # The pixels that were scored, and those that they were compared with.
+    Column("pixel_sha256", String(64)),
+    Column("reference_sha256", String(64)),
+    _one_of("state", SCORE_STATES),
+    Index(None, "metric_id", "value"),
 )
 
 sweep_jobs = Table(

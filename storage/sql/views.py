@@ -6,17 +6,19 @@ these queries.
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Join, Select, func, select
+from sqlalchemy import ColumnElement, Join, Select, case, func, select
 from sqlalchemy.engine import Connection
 
 from storage.sql.schema import (
     environments,
     jobs,
+    metrics,
     model_places,
     models,
     prompts,
     results,
     schedulers,
+    scores,
     sweep_jobs,
     sweeps,
     templates,
@@ -54,6 +56,26 @@ def select_sweep_images() -> Select[Any]:
         _facts()
         .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
         .join(sweeps, sweeps.c.id == sweep_jobs.c.sweep_id)
+    )
+
+
+def select_image_scores() -> Select[Any]:
+    """Return the query of the view `image_scores`: one row per image and metric."""
+    return select(
+        jobs.c.key,
+        metrics.c.name.label("metric"),
+        metrics.c.version,
+        metrics.c.model,
+        metrics.c.reference,
+        case((metrics.c.higher_is_better, "higher"), else_="lower").label("better"),
+        scores.c.state,
+        scores.c.value,
+        scores.c.error,
+        scores.c.scored_at,
+    ).select_from(
+        scores.join(jobs, jobs.c.id == scores.c.job_id).join(
+            metrics, metrics.c.id == scores.c.metric_id
+        )
     )
 
 
@@ -138,4 +160,8 @@ def _flat_columns(
 
 
 #: The views by name, each with its query.
-VIEWS = {"images": select_images, "sweep_images": select_sweep_images}
+VIEWS = {
+    "images": select_images,
+    "sweep_images": select_sweep_images,
+    "image_scores": select_image_scores,
+}

@@ -36,7 +36,7 @@ from storage.sql.database import (
 )
 from storage.sql.partial_indexes import metadata
 from storage.sql.schema import jobs, sweeps
-from storage.sql.views import select_images, select_sweep_images
+from storage.sql.views import VIEWS
 from tests.builders import (
     ENVIRONMENT,
     SHAPES,
@@ -51,7 +51,7 @@ from tests.builders import (
 )
 from tests.postgresql import SHARED, Server
 from tests.processes import wait_until
-from tests.unit.old_database import make_old, read_old
+from tests.unit.old_database import make_old, read_old, read_scores
 
 #: What is said of a server that is away: who, what, and the way out; no password.
 #: Finds whoever waits for a lock.
@@ -91,13 +91,10 @@ def test_the_migrations_make_the_schema_and_the_views(database: Database) -> Non
     with database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
-        for view, query in (
-            ("images", select_images()),
-            ("sweep_images", select_sweep_images()),
-        ):
+        for view, query in VIEWS.items():
             everything = sa.select(sa.text("*")).select_from(sa.table(view))
             shown = list(connection.execute(everything).keys())
-            assert shown == list(connection.execute(query).keys())
+            assert shown == list(connection.execute(query()).keys())
 
 
 def test_an_older_database_is_upgraded_with_its_rows(url: str) -> None:
@@ -110,6 +107,8 @@ def test_an_older_database_is_upgraded_with_its_rows(url: str) -> None:
     assert (image["path"], image["total_s"], image["gpu"]) == ("ab/k.png", 1.5, "CPU")
     assert (image["engine"], image["decode_dtype"]) == ("plain", "")
     assert member == {**image, "position": 7, "scheduler_label": None, "cell": "{}"}
+    carried = ("k", "clip", "", "small", "{}", "higher", "done", 0.25)
+    assert read_scores(database) == [carried]
     database.close()
 
 

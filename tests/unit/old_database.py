@@ -27,7 +27,8 @@ INSERT INTO results VALUES (
     1, 1, 'cpu0', 'ab/k.png', 1000, 'h', 1, 0, 20, NULL, 0, 0.25, 1, 0.125, 0.125, 1.5,
     NULL, FALSE, '2026-01-02'
 );
-INSERT INTO sweep_jobs VALUES (1, 1, 7, NULL, '{}', 1)
+INSERT INTO sweep_jobs VALUES (1, 1, 7, NULL, '{}', 1);
+INSERT INTO scores VALUES (1, 'clip', 'small', 0.25)
 """
 
 
@@ -55,6 +56,14 @@ def read_old(database: Database) -> list[dict[str, Any]]:
             for query in queries
             for row in connection.exec_driver_sql(query).mappings()
         ]
+
+
+def read_scores(database: Database) -> list[tuple[Any, ...]]:
+    """Read the scores of `ROWS`: key, metric, version, model, state and value."""
+    columns = "key, metric, version, model, reference, better, state, value"
+    with database.read() as connection:
+        found = connection.exec_driver_sql(f"SELECT {columns} FROM image_scores")  # noqa: S608
+        return [tuple(row) for row in found]
 
 
 @contextmanager

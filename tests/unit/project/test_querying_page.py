@@ -11,7 +11,11 @@ from storage.catalogue.schedulers import resolve
 from storage.jobs.results import Result, Timings, record_done, record_failure
 from storage.sql.database import Database
 from storage.sql.schema import JOB_STATES, speeds
-from storage.sql.views import select_images, select_sweep_images
+from storage.sql.views import (
+    select_image_scores,
+    select_images,
+    select_sweep_images,
+)
 from tests.builders import (
     ENVIRONMENT,
     make_planned,
@@ -53,6 +57,10 @@ def test_the_page_names_every_column_of_images_in_its_order() -> None:
 def test_the_page_names_every_column_of_sweep_images_in_its_order() -> None:
     every = [*documented("images"), *documented("sweep_images")]
     assert every == select_sweep_images().selected_columns.keys()
+
+
+def test_the_page_names_every_column_of_image_scores_in_its_order() -> None:
+    assert documented("image_scores") == select_image_scores().selected_columns.keys()
 
 
 def test_the_page_names_every_column_of_speeds_in_its_order() -> None:

@@ -28,9 +28,9 @@ from storage.sql.database import (
 from storage.sql.model_places import DatabasePlaces
 from storage.sql.partial_indexes import metadata
 from storage.sql.schema import sweeps
-from storage.sql.views import select_images, select_sweep_images
+from storage.sql.views import VIEWS
 from tests.builders import plan_seeds, submit
-from tests.unit.old_database import make_old, read_old
+from tests.unit.old_database import make_old, read_old, read_scores
 
 VERSIONS = Path(module.__file__).parent / "migrations" / "versions"
 
@@ -75,7 +75,7 @@ def test_the_migrations_make_the_same_checks_and_conditions_of_indexes(
         made: dict[str, str] = dict(one.exec_driver_sql(query).all())
         wanted: dict[str, str] = dict(other.exec_driver_sql(query).all())
     engine.dispose()
-    assert set(made) - set(wanted) == {"images", "sweep_images"}
+    assert set(made) - set(wanted) == set(VIEWS)
     for name, sql in wanted.items():
         assert lines_of(made[name]) == lines_of(sql)
 
@@ -93,7 +93,7 @@ def lines_of(sql: str | None) -> list[str]:
 
 @pytest.mark.parametrize(
     ("view", "query"),
-    [("images", select_images()), ("sweep_images", select_sweep_images())],
+    [(name, query()) for name, query in VIEWS.items()],
 )
 def test_a_view_has_the_columns_of_its_query_in_order(
     database: Database, view: str, query: "sa.Select[tuple[object, ...]]"
@@ -126,6 +126,8 @@ def test_an_older_database_is_upgraded_with_its_rows(settings: Settings) -> None
     assert (image["engine"], image["decode_dtype"]) == ("plain", "")
     assert (image["model"], image["model_revision"]) == ("builtin:shapes", None)
     assert member == {**image, "position": 7, "scheduler_label": None, "cell": "{}"}
+    carried = ("k", "clip", "", "small", "{}", "higher", "done", 0.25)
+    assert read_scores(database) == [carried]
     database.close()
 
 
