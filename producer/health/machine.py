@@ -14,7 +14,8 @@ from packaging.specifiers import SpecifierSet
 from producer.display.amounts import free_bytes, size
 from producer.health.check import Check, fail, fine, warn
 from producer.spec.sweepfile import MIN_FREE_BYTES
-from storage.host.gpus import ask_torch, has_nvidia
+from storage.host.gpus import has_nvidia
+from storage.host.programs import ask_program
 from storage.settings import Settings, filesystem_of, refuse_network_filesystem
 
 #: A disk is soon full if it has less than so many times the floor free.
@@ -74,9 +75,10 @@ def check_gpus() -> Iterator[Check]:
     except PackageNotFoundError:
         yield fine("GPUs", "not checked: torch is not installed")
         return
-    gpus, reason = ask_torch()
+    answer = ask_program([sys.executable, "-P", "-m", "workers.devices.gpu_probe"])
+    gpus, reason = answer.get("gpus"), answer.get("reason")
     if gpus:
-        yield fine("GPUs", ", ".join(gpu.name for gpu in gpus))
+        yield fine("GPUs", ", ".join(gpu["name"] for gpu in gpus))
     elif has_nvidia():
         yield fail(
             "GPUs",

@@ -1,4 +1,4 @@
-"""What belongs to this machine: process ids, files, their stamps, its GPUs.
+"""What belongs to this machine: process ids, programs, files, whether it has a GPU.
 
 May import `storage.errors` and nothing else of nightsweep.
 """

@@ -22,7 +22,6 @@ from click.testing import CliRunner
 
 from producer.cli import cli
 from producer.running.local_workers import GIVE_UP_AFTER, LocalWorkers
-from storage.host.gpus import Gpu
 from storage.jobs import blocked_groups
 from storage.jobs.blocked_groups import blocked_jobs
 from storage.settings import Settings
@@ -35,6 +34,7 @@ from tests.stand_in import hold, let_go
 from workers.devices import device_locks
 from workers.devices import placements as devices
 from workers.devices.device_locks import DeviceLock, gpu_lock
+from workers.devices.gpu_probe import Gpu
 from workers.devices.placements import Placement, choose_placements
 from workers.supervision import restart_backoff
 from workers.supervision.supervisor import Supervisor

@@ -1,22 +1,17 @@
-"""Which devices workers run on, decided before any of them starts.
-
-Run as a program, it prints what torch says of the GPUs, as JSON: `storage.host.gpus`
-asks this way, so that torch is imported neither in the supervisor nor in a command.
-"""
+"""Which devices workers run on, decided before any of them starts."""
 
 import itertools
-import json
 import os
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from storage.errors import DeviceError, UsageError
-from storage.host.gpus import Gpu, ask_torch, has_nvidia
+from storage.host.gpus import has_nvidia
 from workers.devices.device_locks import DeviceLock, cpu_lock, gpu_lock
+from workers.devices.gpu_probe import Gpu, ask_torch
 
 #: A CPU worker per core, up to this many.
 MOST_CPU_WORKERS = 8
@@ -169,26 +164,3 @@ def _is_free(placement: Placement) -> bool:
 
 def _has_affinity() -> bool:
     return hasattr(os, "sched_getaffinity")  # Linux only
-
-
-def _describe() -> dict[str, object]:
-    import torch
-
-    if torch.cuda.is_available():
-        gpus = range(torch.cuda.device_count())
-        found = [torch.cuda.get_device_properties(index) for index in gpus]
-        return {
-            "names": [torch.cuda.get_device_name(index) for index in gpus],
-            "uuids": [str(getattr(one, "uuid", "")) for one in found],
-        }
-    if torch.version.cuda is None:
-        return {"reason": f"torch {torch.__version__} is built for CPUs only"}
-    try:
-        torch.cuda.init()  # type: ignore[no-untyped-call]
-    except RuntimeError as exc:
-        return {"reason": str(exc)}
-    return {"reason": "torch finds no GPU"}
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(_describe()))

@@ -16,13 +16,13 @@ from producer.health import holdings, machine, services
 from producer.health.check import Check, guarded
 from storage.files.images import ImageFolder
 from storage.host.environment import Environment
-from storage.host.gpus import Gpu
 from storage.jobs.results import record_done
 from storage.models.fingerprint import Digests, fingerprint
 from storage.models.model_files import locate
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database, open_database
 from tests.builders import SHAPES, make_result, plan_seeds, submit, take
+from tests.unit.fake_torch import install_torch
 from tests.unit.filled_store import filled
 from tests.unit.old_database import make_old
 
@@ -30,7 +30,8 @@ from tests.unit.old_database import make_old
 @pytest.fixture
 def no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare a test the import of torch in another process."""
-    monkeypatch.setattr(machine, "ask_torch", lambda: ([], "torch finds no GPU"))
+    answer = {"reason": "torch finds no GPU"}
+    monkeypatch.setattr(machine, "ask_program", lambda _command: answer)
 
 
 def by_name(checks) -> dict[str, Check]:
@@ -127,19 +128,41 @@ def test_a_machine_without_torch_can_submit(monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("answer", "has_nvidia", "verdict", "detail"),
     [
-        (([Gpu(name="H200"), Gpu(name="H200")], ""), True, "ok", "H200, H200"),
-        (([], "no driver"), True, "fail", "torch cannot use this machine's: no driver"),
-        (([], "CPUs only"), False, "ok", "none (CPUs only): workers use the CPU"),
+        (
+            {"gpus": [{"name": "H200", "uuid": "1f"}, {"name": "A2", "uuid": ""}]},
+            True,
+            "ok",
+            "H200, A2",
+        ),
+        (
+            {"reason": "no driver"},
+            True,
+            "fail",
+            "torch cannot use this machine's: no driver",
+        ),
+        (
+            {"reason": "CPUs only"},
+            False,
+            "ok",
+            "none (CPUs only): workers use the CPU",
+        ),
     ],
 )
 def test_gpus_are_named_or_told_why_not(
     monkeypatch, answer, has_nvidia, verdict, detail
 ) -> None:
     monkeypatch.setattr(machine, "version", lambda _name: "2.13.0")
-    monkeypatch.setattr(machine, "ask_torch", lambda: answer)
+    monkeypatch.setattr(machine, "ask_program", lambda _command: answer)
     monkeypatch.setattr(machine, "has_nvidia", lambda: has_nvidia)
     (check,) = machine.check_gpus()
     assert (check.verdict, check.detail) == (verdict, detail)
+
+
+def test_the_gpus_are_those_that_torch_names(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(machine, "version", lambda _name: "2.13.0")
+    install_torch(tmp_path, monkeypatch, names=["H200", "A2"], built_for="12.8")
+    (check,) = machine.check_gpus()
+    assert (check.verdict, check.detail) == ("ok", "H200, A2")
 
 
 def test_a_state_folder_that_others_can_look_into_is_told(settings) -> None:
