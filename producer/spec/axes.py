@@ -11,6 +11,7 @@ from producer.spec.choices import optional_text, read_model, read_scheduler
 from producer.spec.entries import fields, items, way_out_of_double
 from producer.spec.habits import renamed, way_out_of_key
 from producer.spec.mappings import refuse_foreign
+from producer.spec.numerals import seeds
 from producer.spec.parameters import (
     NUMBERS,
     PARAMETERS,
@@ -20,7 +21,7 @@ from producer.spec.parameters import (
     SchedulerChoice,
     Unset,
 )
-from producer.spec.problems import Place, Problems, shown
+from producer.spec.problems import Place, Problems, as_axis, shown, told_at
 from producer.spec.ranges import read_range
 from producer.spec.remarks import remark_on_null_seed
 from producer.spec.texts import TextReader
@@ -203,7 +204,10 @@ class ValueReader:
             if not others and not is_set(first):
                 return first
             got = f"{len(others) + 1} values" if others else shown(first.written)
-        msg = f"{parameter} must be one value in {what}, got {got}; move it to `axes`"
+        option, way_out = place_of(node).option, "move it to `axes`"
+        if option.startswith("--set base."):
+            way_out = f"write {as_axis(parameter, option.partition('=')[2])}"
+        msg = f"{parameter} must be one value in {what}, got {got}; {way_out}"
         raise UsageError(msg)
 
     def read_values(self, parameter: str, node: Node) -> Sequence[Any]:
@@ -214,7 +218,9 @@ class ValueReader:
         """
         if is_null(node):
             if parameter == "seed":
-                self.problems.remarks.append(remark_on_null_seed(place_of(node)))
+                place = place_of(node)
+                advice = told_at(place, seeds("since no seed is drawn at random; "))
+                self.problems.remarks.append(remark_on_null_seed(place, advice))
             return [_unset(parameter)]
         if isinstance(node, MappingNode):
             refuse_foreign(parameter, node)
@@ -232,7 +238,7 @@ class ValueReader:
 
     def _named_here(self, name: str, node: Node, others: Mapping[str, Node]) -> str:
         here = renamed(name, PARAMETERS)
-        hint = way_out_of_key(name, PARAMETERS)
+        hint = told_at(place_of(node), way_out_of_key(name, PARAMETERS))
         is_double = here is not None and here in others
         if here and is_double:
             hint = way_out_of_double(name, others, here)

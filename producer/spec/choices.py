@@ -9,7 +9,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 from producer.spec.entries import fields
 from producer.spec.numerals import way_out_of_list
 from producer.spec.parameters import ModelChoice, SchedulerChoice
-from producer.spec.problems import Problems, shown
+from producer.spec.problems import Problems, WrongValueError, shown
 from producer.spec.yamltext import is_null, is_quoted, text_of
 from storage.catalogue import scheduler_sets, schedulers
 from storage.errors import UsageError
@@ -71,9 +71,9 @@ def choose_scheduler(name: str) -> SchedulerChoice:
     Raises:
         UsageError: The catalogue has no such name.
     """
-    if way_out := way_out_of_list(name):
-        msg = f"scheduler must be one name here, got {shown(name)}; {way_out}"
-        raise UsageError(msg)
+    if way_out := way_out_of_list("scheduler", name):
+        rule = f"scheduler must be one name here, got {shown(name)}"
+        raise WrongValueError(rule, way_out)
     if not scheduler_sets.is_set(name):
         return SchedulerChoice(scheduler=schedulers.resolve(name), written=name)
     if scheduler_sets.is_glob(name):

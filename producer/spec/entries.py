@@ -6,7 +6,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from producer.spec.habits import meant, renamed, way_out_of_key
 from producer.spec.mappings import as_one_name
-from producer.spec.problems import Problems, shown
+from producer.spec.problems import Problems, WayOut, shown, told_at
 from producer.spec.yamltext import is_null, place_of
 from storage.errors import UsageError
 
@@ -44,8 +44,9 @@ def fields(
         name = key.value
         if known is not None and name not in known:
             way_out = _way_out(name, entry, known)
-            message = f"{what} has no key `{shown(name)}`; {way_out}"
-            problems.add(place_of(key), message)
+            place = place_of(key)
+            message = f"{what} has no key `{shown(name)}`; {told_at(place, way_out)}"
+            problems.add(place, message)
             name = renamed(name, known)
             if name in entry:
                 continue
@@ -79,7 +80,9 @@ def way_out_of_double(name: str, others: Mapping[str, Node], here: str) -> str:
     return "write both as one name, such as dpmpp_2m_karras"
 
 
-def _way_out(name: str, entry: Mapping[str, Node], known: Collection[str]) -> str:
+def _way_out(
+    name: str, entry: Mapping[str, Node], known: Collection[str]
+) -> str | WayOut:
     if "|" in name:
         return "a text that starts with a brace needs quotes around it"
     here = renamed(name, known)

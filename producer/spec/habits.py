@@ -6,8 +6,9 @@ or Hydra. Its message says what to write instead.
 
 from collections.abc import Collection, Mapping
 
+from producer.spec.numerals import SEEDS
 from producer.spec.parameters import PARAMETERS
-from producer.spec.problems import closest, nearest
+from producer.spec.problems import WayOut, closest, nearest
 
 #: Other programs' words for keys of a sweep file.
 ELSEWHERE: Mapping[str, str] = {
@@ -47,7 +48,9 @@ _SIZE = (
     "write `width` and `height`; an axis of both has values such as {label: wide, set: "
     "{width: 768, height: 512}}"
 )
-_SEVERAL = "a seed makes one image; write `seed: {start: 0, count: 4}` under `axes`"
+_SEVERAL = WayOut(
+    f"`seed: {SEEDS}` under `axes`", {"seed": SEEDS}, "a seed makes one image; "
+)
 _GRID = "a sweep makes every combination of its axes; leave it out"
 _MERGED = (
     "nothing is loaded besides the model; merge it into a model, and name that model's "
@@ -59,7 +62,7 @@ _IN_PROMPT = "write {cat|dog} in the prompt for one prompt each"
 _OF_SCHEDULER = "write it as an option: {class: euler, options: {name: value}}"
 _NOT_HERE = "nothing here does that; leave it out"
 #: Words that have no key here, and what to do instead.
-ADVICE: Mapping[str, str] = {
+ADVICE: Mapping[str, str | WayOut] = {
     **dict.fromkeys(("size", "resolution", "image_size", "dimensions"), _SIZE),
     **dict.fromkeys(("height_x_width", "width_x_height", "aspect_ratio"), _SIZE),
     **dict.fromkeys(("batch_size", "batch_count", "n_iter", "n_samples"), _SEVERAL),
@@ -85,7 +88,7 @@ ADVICE: Mapping[str, str] = {
 }
 
 
-def way_out_of_key(name: str, known: Collection[str]) -> str:
+def way_out_of_key(name: str, known: Collection[str]) -> str | WayOut:
     """Return what to write instead of a key that is not among the known ones."""
     plain = _plain(name)
     if plain.isdecimal():

@@ -8,7 +8,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from producer.spec.numerals import list_of, range_of, way_out_of_count
 from producer.spec.parameters import INTEGERS, NUMBERS
-from producer.spec.problems import shown
+from producer.spec.problems import WayOut, WrongValueError, shown
 from storage.catalogue.scheduler_names import resolve, translate
 from storage.errors import UsageError
 
@@ -35,12 +35,12 @@ def refuse_foreign(parameter: str, node: MappingNode) -> None:
     entry = {str(key.value): child for key, child in node.value}
     for word in ("values", "value"):
         if word in entry:
-            way_out = _unwrapped(entry[word])
-            msg = (
+            way_out = _unwrapped(parameter, entry[word])
+            rule = (
                 f"{parameter} must be a value or a list of values, got a mapping with "
-                f"`{word}`; {way_out}"
+                f"`{word}`"
             )
-            raise UsageError(msg)
+            raise WrongValueError(rule, way_out)
     if parameter in NUMBERS:
         _refuse_range(parameter, entry)
     sampler, schedule = _text_of(entry, _SAMPLERS), _text_of(entry, _SCHEDULES)
@@ -72,7 +72,7 @@ def _refuse_range(parameter: str, entry: Mapping[str, Node]) -> None:
     is_double = {"start", "stop", "count"} <= renamed.keys()
     if _RANGE_WORDS.keys().isdisjoint(entry) and not is_double:
         return
-    way_out = "write {start: 0, stop: 8, step: 2} or {start: 0, count: 4}"
+    way_out: str | WayOut = "write {start: 0, stop: 8, step: 2} or {start: 0, count: 4}"
     texts = {
         key: node.value
         for key, node in renamed.items()
@@ -81,26 +81,30 @@ def _refuse_range(parameter: str, entry: Mapping[str, Node]) -> None:
     if {"start", "stop", "count"} <= texts.keys() and texts["count"].isdigit():
         start, stop, count = (Decimal(texts[key]) for key in ("start", "stop", "count"))
         way_out = way_out_of_count(
-            start, stop, int(count), is_whole=parameter in INTEGERS
+            parameter,
+            start,
+            stop=stop,
+            count=int(count),
+            is_whole=parameter in INTEGERS,
         )
     elif "start" in texts and ("stop" in texts or "count" in texts):
         keys = [key for key in ("start", "stop", "count", "step") if key in texts]
-        way_out = range_of(**{key: texts[key] for key in keys})
-    msg = (
+        way_out = range_of(parameter, **{key: texts[key] for key in keys})
+    rule = (
         f"a range of {parameter} must have start, and either stop or count, got "
-        f"{', '.join(entry)}; {way_out}"
+        f"{', '.join(entry)}"
     )
-    raise UsageError(msg)
+    raise WrongValueError(rule, way_out)
 
 
-def _unwrapped(node: Node) -> str:
+def _unwrapped(parameter: str, node: Node) -> str | WayOut:
     if not isinstance(node, SequenceNode):
         value = shown(node.value) if isinstance(node, ScalarNode) else "its mapping"
         return f"write the value itself, {value}"
     texts = [each.value for each in node.value if isinstance(each, ScalarNode)]
     if len(texts) < len(node.value) or any("," in text for text in texts):
         return "write the list itself under `axes`"
-    return shown(list_of(texts))
+    return list_of(parameter, texts)
 
 
 def _text_of(entry: Mapping[str, Node], words: Iterable[str]) -> str:

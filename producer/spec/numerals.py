@@ -5,15 +5,19 @@ import re
 from collections.abc import Iterable
 from decimal import Decimal
 
+from producer.spec.problems import WayOut, shown
+
 #: The most values that a way out lists; more are only counted.
 _MOST_SPELT = 12
 _DEFAULT = "leave it out for the default"
-_RANGE = "write a range under `axes`, {start: 3, stop: 9, step: 2}"
+_RANGE = "{start: 3, stop: 9, step: 2}"
+#: Seeds that a way out names.
+SEEDS = "{start: 0, count: 4}"
 #: Words in place of a number.
 _WORDS = {
     **dict.fromkeys(("auto", "automatic", "default", "none"), _DEFAULT),
-    **dict.fromkeys(("..", "..."), _RANGE),
 }
+_GAPS = frozenset({"..", "..."})
 _RANDOM = frozenset({"-1", "random", "rand", "randomize", "any"})
 _NUMBER = r"([0-9]{1,18}(?:\.[0-9]{1,18})?)"
 #: `4-20`, `4..20`, `4:20:4`, `4 to 20 by 4`; A1111's `4-20 (+4)`, which is a step, and
@@ -35,7 +39,7 @@ _SIGNED = r"[+-]?[0-9]+(?:\.[0-9]+)?"
 _LIST = re.compile(rf"{_SIGNED}(?:(?:\s*[,;]\s*|\s+){_SIGNED})+")
 
 
-def way_out_of_number(name: str, text: str, *, is_whole: bool) -> str | None:
+def way_out_of_number(name: str, text: str, *, is_whole: bool) -> str | WayOut | None:
     """Return what to write instead of a text that is not a number, or None.
 
     Args:
@@ -45,82 +49,99 @@ def way_out_of_number(name: str, text: str, *, is_whole: bool) -> str | None:
     """
     plain = text.strip().lower()
     if name == "seed" and plain in _RANDOM:
-        return (
-            "no seed is drawn at random, so that every image can be made again; write "
-            "numbers, such as {start: 0, count: 4} under `axes`"
+        return seeds(
+            "no seed is drawn at random, so that every image can be made again; "
         )
     if name in ("width", "height") and (sides := _SIDES.fullmatch(plain)):
-        return f"write `width: {sides[1]}` and `height: {sides[2]}`"
+        return WayOut(
+            f"`width: {sides[1]}` and `height: {sides[2]}`",
+            {"width": sides[1], "height": sides[2]},
+        )
     if _LIST.fullmatch(plain):
-        return list_of(re.findall(_SIGNED, plain))
+        return list_of(name, re.findall(_SIGNED, plain))
+    if plain in _GAPS:
+        return _range(name, _RANGE)
     dense = "".join(plain.split())
     return (
         _WORDS.get(plain)
-        or _way_out_of_ends(plain, is_whole=is_whole)
-        or _way_out_of_gap(dense)
-        or _way_out_of_call(dense)
-        or (way_out_of_list(plain) if _CHOICE.fullmatch(plain) else None)
+        or _way_out_of_ends(name, plain, is_whole=is_whole)
+        or _way_out_of_gap(name, dense)
+        or _way_out_of_call(name, dense)
+        or (way_out_of_list(name, plain) if _CHOICE.fullmatch(plain) else None)
     )
 
 
-def way_out_of_list(text: str) -> str | None:
+def way_out_of_list(name: str, text: str) -> WayOut | None:
     """Return what to write instead of `a,b` or Hydra's `choice(a,b)`, or None."""
     call = _CHOICE.fullmatch(text.strip())
     inner = call[1] if call else text
-    return list_of(inner.split(",")) if call or "," in text else None
+    return list_of(name, inner.split(",")) if call or "," in text else None
 
 
 def way_out_of_count(
-    start: Decimal, stop: Decimal, count: int, *, is_whole: bool
-) -> str:
+    name: str, start: Decimal, *, stop: Decimal, count: int, is_whole: bool
+) -> str | WayOut:
     """Return how to write `count` values between two ends here.
 
     Whole numbers are truncated as in A1111: 5 from 1 to 10 are 1, 3, 5, 7 and 10.
     """
     step = (stop - start) / max(1, count - 1)
     if step == round(step, 0 if is_whole else 6):
-        return range_of(start=start, count=count, step=step)
+        return range_of(name, start=start, count=count, step=step)
     if count > _MOST_SPELT:
         return f"write its {count} values as a list"
     values = [start + step * index for index in range(count)]
-    return list_of(_shown(int(each) if is_whole else round(each, 2)) for each in values)
+    written = (_shown(int(each) if is_whole else round(each, 2)) for each in values)
+    return list_of(name, written)
 
 
-def list_of(values: Iterable[str]) -> str:
+def seeds(reason: str) -> WayOut:
+    """Return the advice to write seeds; the reason comes first, with its `; `."""
+    return WayOut(f"numbers, such as {SEEDS} under `axes`", {"seed": SEEDS}, reason)
+
+
+def list_of(name: str, values: Iterable[str]) -> WayOut:
     """Return the advice to write values as a list."""
-    return f"write a list under `axes`, [{', '.join(each.strip() for each in values)}]"
+    written = f"[{', '.join(each.strip() for each in values)}]"
+    return WayOut(f"a list under `axes`, {shown(written)}", {name: written})
 
 
-def range_of(**parts: object) -> str:
+def range_of(name: str, **parts: object) -> WayOut:
     """Return the advice to write a range; parts that are None are left out."""
     written = [
         f"{key}: {_shown(part)}" for key, part in parts.items() if part is not None
     ]
-    return f"write a range under `axes`, {{{', '.join(written)}}}"
+    return _range(name, f"{{{', '.join(written)}}}")
 
 
-def _way_out_of_ends(text: str, *, is_whole: bool) -> str | None:
+def _range(name: str, written: str) -> WayOut:
+    return WayOut(f"a range under `axes`, {written}", {name: written})
+
+
+def _way_out_of_ends(name: str, text: str, *, is_whole: bool) -> str | WayOut | None:
     ends = _ENDS.fullmatch(text)
     if ends is None:
         return None
     start, stop, sign, step, count = ends.groups()
     if count:
         first, last = Decimal(start), Decimal(stop)
-        return way_out_of_count(first, last, int(count), is_whole=is_whole)
+        return way_out_of_count(
+            name, first, stop=last, count=int(count), is_whole=is_whole
+        )
     signed = f"{sign.lstrip('+')}{step}" if step else None
-    return range_of(start=start, stop=stop, step=signed)
+    return range_of(name, start=start, stop=stop, step=signed)
 
 
-def _way_out_of_gap(text: str) -> str | None:
+def _way_out_of_gap(name: str, text: str) -> WayOut | None:
     gap = _GAP.fullmatch(text)
     if gap is None:
         return None
     start, second, stop = gap.groups()
     step = Decimal(second) - Decimal(start) if second else None
-    return range_of(start=start, stop=stop, step=step)
+    return range_of(name, start=start, stop=stop, step=step)
 
 
-def _way_out_of_call(text: str) -> str | None:
+def _way_out_of_call(name: str, text: str) -> WayOut | None:
     call = _CALL.fullmatch(text)
     if call is None:
         return None
@@ -128,7 +149,7 @@ def _way_out_of_call(text: str) -> str | None:
     if step == 0 or stop <= start:
         return None
     count = math.ceil((stop - start) / step)
-    return range_of(start=start, count=count, step=step if call[3] else None)
+    return range_of(name, start=start, count=count, step=step if call[3] else None)
 
 
 def _shown(number: object) -> str:

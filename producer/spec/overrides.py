@@ -18,7 +18,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from producer.spec.entries import items
 from producer.spec.habits import renamed
 from producer.spec.parameters import PARAMETERS
-from producer.spec.problems import Place, Problems, nearest, shown
+from producer.spec.problems import Place, Problems, as_axis, nearest, shown
 from producer.spec.yamltext import check_text, compose, is_null
 from storage.errors import SpecError, UsageError
 
@@ -157,11 +157,6 @@ def _check_path(root: MappingNode, path: list[str], *, name: str, text: str) -> 
             f"{as_axis(path[1], text)} for several"
         )
         raise UsageError(msg)
-
-
-def as_axis(name: str, text: str) -> str:
-    """Return the option that gives an axis its values, as a shell reads it."""
-    return f"`--axis {shown(shlex.quote(f'{name}={text}'))}`"
 
 
 def as_option(word: str) -> str | None:

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from producer.spec.numerals import way_out_of_list, way_out_of_number
-from producer.spec.problems import closest, listed, shown
+from producer.spec.problems import WayOut, WrongValueError, closest, listed, shown
 from storage.catalogue.schedulers import Scheduler
 from storage.errors import UsageError
 
@@ -94,11 +94,9 @@ def integer(name: str, low: int, high: int) -> Parser:
         is_number = bool(_INTEGER.fullmatch(text))
         if is_number and low <= int(text) <= high:
             return int(text)
-        msg = (
-            f"{name} must be an integer from {low} to {high}, got {shown(text)}; "
-            f"{_way_out(name, text, is_whole=True, is_number=is_number)}"
-        )
-        raise UsageError(msg)
+        rule = f"{name} must be an integer from {low} to {high}, got {shown(text)}"
+        way_out = _way_out(name, text, is_whole=True, is_number=is_number)
+        raise WrongValueError(rule, way_out)
 
     return parse
 
@@ -110,16 +108,14 @@ def number(name: str, low: float, high: float) -> Parser:
         is_number = bool(_NUMBER.fullmatch(text))
         if is_number and low <= Decimal(text) <= high:
             return float(text)
-        msg = (
-            f"{name} must be a number from {low:g} to {high:g}, got {shown(text)}; "
-            f"{_way_out(name, text, is_whole=False, is_number=is_number)}"
-        )
-        raise UsageError(msg)
+        rule = f"{name} must be a number from {low:g} to {high:g}, got {shown(text)}"
+        way_out = _way_out(name, text, is_whole=False, is_number=is_number)
+        raise WrongValueError(rule, way_out)
 
     return parse
 
 
-def _way_out(name: str, text: str, *, is_whole: bool, is_number: bool) -> str:
+def _way_out(name: str, text: str, *, is_whole: bool, is_number: bool) -> str | WayOut:
     found = way_out_of_number(name, text, is_whole=is_whole)
     return found or ("choose one in that range" if is_number else "write it in digits")
 
@@ -139,14 +135,11 @@ def choice(name: str, *words: str, otherwise: str = "") -> Parser:
         meant = _SYNONYMS.get(text.lower().removeprefix("torch."))
         if meant not in words:
             meant = closest(text, words, cutoff=0.5)
-        way_out = way_out_of_list(text) if name in PARSERS else None
-        if way_out is None and meant:
-            way_out = f"did you mean `{meant}`?"
-        msg = (
-            f"{name} must be one of {listed(words)}, got {shown(text)}; "
-            f"{way_out or otherwise or f'known are {listed(words)}'}"
-        )
-        raise UsageError(msg)
+        way_out = way_out_of_list(name, text) if name in PARSERS else None
+        others = f"did you mean `{meant}`?" if meant else otherwise
+        rule = f"{name} must be one of {listed(words)}, got {shown(text)}"
+        known = f"known are {listed(words)}"
+        raise WrongValueError(rule, way_out or others or known)
 
     return parse
 

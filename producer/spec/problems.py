@@ -1,7 +1,8 @@
 """Problems of a sweep file, gathered with their places and reported together."""
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -33,6 +34,45 @@ class Place:
         return shown(self.option) if self.option else f"{self.source} line {self.line}"
 
 
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """Other values to write, in the words of the file and of the command line.
+
+    Attributes:
+        in_file: What to write in the file; follows "write".
+        axes: Parameter to its values, as YAML; on the command line each is an axis.
+        reason: Why, in either place; with what joins it to "write".
+    """
+
+    in_file: str
+    axes: Mapping[str, str]
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """Return the sentence for a file."""
+        return f"{self.reason}write {self.in_file}"
+
+    @property
+    def typed(self) -> str:
+        """The sentence for the command line."""
+        options = (as_axis(name, values) for name, values in self.axes.items())
+        return f"{self.reason}write {' and '.join(options)}"
+
+
+class WrongValueError(UsageError):
+    """A value that cannot be; it says so in the words of where it was written.
+
+    Attributes:
+        rule: The rule and the value.
+        way_out: What to write instead.
+    """
+
+    def __init__(self, rule: str, way_out: str | WayOut) -> None:
+        """Make the error in the words of a file."""
+        super().__init__(f"{rule}; {way_out}")
+        self.rule, self.way_out = rule, way_out
+
+
 class Problems:
     """Everything found wrong with one spec, to be reported together.
 
@@ -61,6 +101,8 @@ class Problems:
         """Turn a UsageError raised inside into a problem at `place`."""
         try:
             yield
+        except WrongValueError as error:
+            self.add(place, f"{error.rule}; {told_at(place, error.way_out)}")
         except UsageError as error:
             self.add(place, str(error))
 
@@ -77,6 +119,18 @@ class Problems:
                     for place, message in sorted(self._found)
                 ]
             )
+
+
+def told_at(place: Place, way_out: str | WayOut) -> str:
+    """Return a way out as it is told at a place, which may be an option."""
+    if place.option and isinstance(way_out, WayOut):
+        return way_out.typed
+    return str(way_out)
+
+
+def as_axis(name: str, text: str) -> str:
+    """Return the option that gives an axis its values, as a shell reads it."""
+    return f"`--axis {shown(shlex.quote(f'{name}={text}'))}`"
 
 
 def shown(value: object) -> str:

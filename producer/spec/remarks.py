@@ -39,12 +39,9 @@ def remark_on_text(parameter: str, text: str, *, where: object, kind: str) -> Re
     )
 
 
-def remark_on_null_seed(where: object) -> Remark:
+def remark_on_null_seed(where: object, advice: str) -> Remark:
     """Return a remark about a seed that was perhaps meant to be random."""
-    kind = (
-        "`seed: null` is seed 0 here, since no seed is drawn at random; write numbers, "
-        "such as {start: 0, count: 4} under `axes`"
-    )
+    kind = f"`seed: null` is seed 0 here, {advice}"
     return Remark(sentence=f"{where}: {kind}", kind=kind, case=str(where))
 
 

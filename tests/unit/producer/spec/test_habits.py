@@ -369,7 +369,7 @@ def test_hydras_range_on_the_command_line_is_not_cut_at_its_commas(
     with pytest.raises(SpecError) as caught:
         read_spec(write_axes(tmp_path, "{}"), axes=("seed=range(1,10)",))
     (problem,) = caught.value.problems
-    assert problem.message.endswith("`axes`, {start: 1, count: 9}")
+    assert problem.message.endswith("write `--axis 'seed={start: 1, count: 9}'`")
 
 
 @pytest.mark.parametrize("written", ["-1", "random", "Rand", "'-1'"])

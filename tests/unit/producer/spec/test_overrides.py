@@ -1,5 +1,7 @@
 """Options that change a sweep file: one that would change nothing is refused."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -149,4 +151,74 @@ def test_a_parameter_alone_is_told_the_option_that_sets_it(
     assert problems_of(write_axes(tmp_path, axes), sets=(option,)) == [
         f"--set {option}: --set must lead into base, axes, limits, got steps; write "
         f"`{way_out}`"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("axis", "way_out"),
+    [
+        ("seed=100-119", "write `--axis 'seed={start: 100, stop: 119}'`"),
+        ("steps=range(1,10)", "write `--axis 'steps={start: 1, count: 9}'`"),
+        ("steps=..", "write `--axis 'steps={start: 3, stop: 9, step: 2}'`"),
+        ("steps=4 8", "write `--axis 'steps=[4, 8]'`"),
+        ("steps={min: 1, max: 4}", "write `--axis 'steps={start: 1, stop: 4}'`"),
+        ("seed={values: [1, 2]}", "write `--axis 'seed=[1, 2]'`"),
+        ("scheduler='ddim, lms'", "write `--axis 'scheduler=[ddim, lms]'`"),
+        ("dtype='float16,float32'", "write `--axis 'dtype=[float16, float32]'`"),
+        ("dtype=half", "did you mean `float16`?"),
+        ("steps=auto", "leave it out for the default"),
+        (
+            "seed=random",
+            "no seed is drawn at random, so that every image can be made again; write "
+            "`--axis 'seed={start: 0, count: 4}'`",
+        ),
+        ("width=512x768", "write `--axis width=512` and `--axis height=768`"),
+    ],
+)
+def test_a_wrong_value_of_an_axis_is_told_what_to_type(
+    tmp_path: Path, axis: str, way_out: str
+) -> None:
+    (problem,) = problems_of(write_axes(tmp_path, "{}"), axes=(axis,))
+    assert problem.startswith(f"--axis {axis}: ")
+    assert problem.endswith(f"; {way_out}")
+    typed = re.findall("`--axis (.+?)`", way_out)
+    axes = tuple(word for words in typed for word in shlex.split(words))
+    assert not typed or read_spec(write_axes(tmp_path, "{}"), axes=axes).axes
+
+
+@pytest.mark.parametrize(
+    ("option", "way_out"),
+    [
+        ("base.steps=4-8", "write `--axis 'steps={start: 4, stop: 8}'`"),
+        ("base.batch_size=4", "write `--axis 'seed={start: 0, count: 4}'`"),
+        (
+            "base.seed={start: 0, count: 4}",
+            "write `--axis 'seed={start: 0, count: 4}'`",
+        ),
+        ("base.scheduler=all", "write `--axis scheduler=all`"),
+        ("base.prompt=a {cat|dog}", "write `--axis 'prompt=a {cat|dog}'`"),
+    ],
+)
+def test_a_wrong_value_of_base_is_told_what_to_type(
+    tmp_path: Path, option: str, way_out: str
+) -> None:
+    (problem,) = problems_of(write_axes(tmp_path, "{}"), sets=(option,))
+    assert problem.endswith(f"; {way_out}")
+
+
+def test_an_axis_in_another_programs_words_is_told_what_to_type(
+    tmp_path: Path,
+) -> None:
+    assert problems_of(write_axes(tmp_path, "{}"), axes=("batch_size=4",)) == [
+        "--axis batch_size=4: an axis must be named for a parameter, got `batch_size`; "
+        "a seed makes one image; write `--axis 'seed={start: 0, count: 4}'` (only an "
+        "axis of `{label, set}` bundles may have any name)"
+    ]
+
+
+def test_a_seed_of_null_in_an_option_is_told_what_to_type(tmp_path: Path) -> None:
+    spec = read_spec(write_axes(tmp_path, "{}"), axes=("seed=null",))
+    assert [remark.sentence for remark in spec.remarks] == [
+        "--axis seed=null: `seed: null` is seed 0 here, since no seed is drawn at "
+        "random; write `--axis 'seed={start: 0, count: 4}'`"
     ]
