@@ -76,10 +76,11 @@ _MOST_NAMED = 3
 def grid(name: str | None, *, out: Path | None, **asked: Any) -> None:
     """Draw one labelled contact sheet of a sweep.
 
-    Axes that vary besides rows and columns get a panel for each of their values. The
-    parts of a prompt, the choices of its braces, are the axes prompt.1, prompt.2 and
-    so on. A sheet that does not fit on one page becomes several files, without panels
-    and rows of which nothing is made yet. Prints the files' paths.
+    Axes that vary besides rows and columns get a panel for each combination of their
+    values. The parts of a prompt, the choices of its braces, are the axes prompt.1,
+    prompt.2 and so on. A sheet that does not fit on one page leaves out the panels and
+    rows whose images are all still to be made; failed ones are shown. The rest becomes
+    as many files as it needs. Prints the files' paths.
     """
     # Imported here: Pillow is not needed to show the help.
     from producer.sheet.files import check_file, save_pages

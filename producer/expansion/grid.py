@@ -82,6 +82,7 @@ class Grid:
         self.exclusions = self._exclusions(())
         whole = tuple(axis.points for axis in self.axes)
         self.blocks = [self._block({}, whole, is_extra=False)] if is_main else []
+        self._main = len(self.blocks)
 
     @cached_property
     def meanings(self) -> Meanings:
@@ -103,25 +104,29 @@ class Grid:
         self.exclusions = self._exclusions(exclusions)
 
     def include(self, entry: ConditionEntry, model: Value) -> None:
-        """Add the cells that an entry of `include` names, for one of its models.
+        """Add what an entry of `include` names, for one of its models.
+
+        Each combination of its values becomes a block. The block has all prompts and
+        seeds that the axes name, if the entry names none.
 
         Args:
             entry: The entry.
             model: The value that names the model.
 
         Raises:
-            UsageError: Together with the cells added before, they are too many.
+            UsageError: With those added before, there are too many combinations.
         """
         options = [
             list(self._options(condition))
             for condition in entry.conditions
             if not self._names_model(condition)
         ]
-        count = math.prod(map(len, options))
-        if len(self.blocks) + count > self._most:
+        count = math.prod(map(len, options)) + len(self.blocks) - self._main
+        if count > self._most:
             msg = (
-                f"include must add at most {self._most} jobs (limits.max_jobs), got "
-                f"{count} of this entry; name fewer values or raise the limit"
+                f"include must name at most {self._most} combinations for a model "
+                f"(limits.max_jobs), got {count} with this entry; name fewer values or "
+                "raise the limit"
             )
             raise UsageError(msg)
         for chosen in itertools.product([self._sets_of(model)], *options):

@@ -61,8 +61,8 @@ def make_pages(
 ) -> Pages:
     """Put images in their places, on as few pages as possible.
 
-    What fits on one page is shown whole. Several pages leave out panels and rows of
-    which nothing is made yet, unless nothing is made at all.
+    What fits on one page is shown whole. Otherwise the panels and rows whose images are
+    all still to be made are left out, unless that would be everything.
 
     Args:
         title: Name of the sweep.

@@ -622,8 +622,9 @@ REFUSED: Mapping[str, str] = {
     ),
 }
 
-#: What `scheduler: all` means, by kind of model. Each class appears once, with its own
-#: defaults; variants such as Karras sigmas are named one by one.
+#: What `scheduler: all` means, by kind of model: one name for each class. It stands for
+#: the class as the model configures it; the name's own options are taken only if the
+#: class cannot run otherwise. Variants such as Karras sigmas are left to `every`.
 ALL: Mapping[str, tuple[str, ...]] = {
     "diffusion": (
         *("ddim", "ddpm", "pndm", "lms", "euler", "euler_a", "heun", "dpm2", "dpm2_a"),

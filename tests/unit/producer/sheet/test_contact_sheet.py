@@ -659,6 +659,18 @@ def test_pages_leave_out_panels_and_rows_of_which_nothing_is_begun(
     )
 
 
+def test_a_row_of_which_all_failed_is_not_left_out(store, monkeypatch):
+    monkeypatch.setattr("producer.sheet.pages.LARGEST_AREA", 300_000)
+    planned = plan({"seed": range(20), "scheduler": ["ddim", "pndm"], "steps": [3, 5]})
+    submit(store[0].settings, "broken", planned)
+    finish(store[0].settings, planned[:8], fail={each.job.key for each in planned[4:8]})
+
+    pages = lay_out(store[0], "broken")
+
+    assert pages.states == {"done": 4, "failed": 4}
+    assert pages.unbegun == 72
+
+
 def test_a_large_sheet_says_how_far_it_is(tmp_path, store, monkeypatch):
     monkeypatch.setattr("producer.sheet.pages.LARGEST_AREA", 200_000)
     monkeypatch.setattr("producer.display.counting.COUNT_LINE_S", 0.0)

@@ -299,8 +299,23 @@ def test_an_inclusion_beyond_the_limit_is_refused_before_it_is_multiplied(
         read_jobs(file, describe_fake)
 
     assert str(caught.value) == (
-        "sweep.yaml line 4: include must add at most 100000 jobs (limits.max_jobs), "
-        "got 40000000 of this entry; name fewer values or raise the limit"
+        "sweep.yaml line 4: include must name at most 100000 combinations for a model "
+        "(limits.max_jobs), got 40000000 with this entry; name fewer values or raise "
+        "the limit"
+    )
+
+
+def test_entries_of_include_are_limited_together(tmp_path: Path) -> None:
+    entries = "[{seed: [1, 2, 3], steps: [4, 5]}, {seed: [4, 5]}]"
+    limit = "limits: {max_jobs: 7}"
+    file = write_axes(tmp_path, "{steps: 8}", rest=f"include: {entries}\n{limit}")
+
+    with pytest.raises(SpecError) as caught:
+        read_jobs(file, describe_fake)
+
+    assert str(caught.value) == (
+        "sweep.yaml line 4: include must name at most 7 combinations for a model "
+        "(limits.max_jobs), got 8 with this entry; name fewer values or raise the limit"
     )
 
 
