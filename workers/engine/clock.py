@@ -1,38 +1,38 @@
-"""Moments on a device, taken without waiting for it."""
+"""Moments of a device's time, taken without waiting for the device."""
 
 import time
 from typing import Any
 
 import torch
 
-#: A moment: seconds on a CPU, an event in the stream of a GPU.
+#: Seconds of `time.perf_counter` on a CPU, an event in the stream of a GPU.
 Moment = Any
 
 
 class Clock:
     """Takes moments of a device's time.
 
-    A GPU works behind the program that feeds it. To ask it for the time would stop
-    it, so a moment is an event in its stream, and seconds are read later.
+    A GPU works asynchronously, and asking it for the time would mean waiting for it.
+    So a moment is an event in its stream, and seconds are read later.
     """
 
     def __init__(self, device: str) -> None:
-        """Take the device: `cpu`, `cuda:0` and so on."""
+        """Set the device: `cpu`, `cuda:0` and so on."""
         self.on_gpu = device.startswith("cuda")
 
     def now(self) -> Moment:
-        """Take the moment at which the work so far is done."""
+        """Return the moment at which the work queued so far is done."""
         if not self.on_gpu:
             return time.perf_counter()
         event: Any = torch.cuda.Event(  # type: ignore[no-untyped-call]
             enable_timing=True,
-            blocking=True,  # who waits for it sleeps
+            blocking=True,  # a thread that waits sleeps
         )
         event.record()
         return event
 
     def wait(self, moment: Moment) -> None:
-        """Wait until the device is there."""
+        """Wait until the device has reached a moment."""
         if self.on_gpu:
             moment.synchronize()
 

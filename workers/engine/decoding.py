@@ -1,4 +1,4 @@
-"""From the latents of one job to its picture, without waiting for the device."""
+"""Decoding of one job's latents to pixels, without waiting for the device."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,11 +23,13 @@ class Decoded:
     """Pixels on their way to the CPU.
 
     Attributes:
-        pixels: (1, 3, height, width), 0 to 1, on the CPU; complete after `arrived`.
-        is_finite: Whether all were finite numbers before they were cut to 0 to 1.
-        began: Before the decoder was called.
-        ended: After that.
-        arrived: When all is on the CPU.
+        pixels: (1, 3, height, width), 0 to 1, in the decoder's dtype, on the CPU;
+            complete after `arrived`.
+        is_finite: Whether all were finite before they were clamped to 0 to 1; a bool
+            tensor without dimensions, on the CPU; complete after `arrived`.
+        began: The moment before the decoder ran.
+        ended: The moment after it ran.
+        arrived: The moment when both tensors are on the CPU.
     """
 
     pixels: torch.Tensor
@@ -37,10 +39,10 @@ class Decoded:
     arrived: Moment
 
     def image(self, pipe: Any, clock: Clock) -> Image:
-        """Wait for the pixels and give the picture.
+        """Wait for the pixels and return the picture, RGB.
 
         Raises:
-            NonFiniteError: They are not all numbers.
+            NonFiniteError: A pixel is NaN or infinite.
         """
         clock.wait(self.arrived)
         if not self.is_finite.item():
@@ -53,9 +55,9 @@ class Decoded:
 def decode(
     family: StableDiffusion, latents: torch.Tensor, job: Job, *, clock: Clock
 ) -> Decoded:
-    """Begin to decode one job's latents, (1, ...), alone.
+    """Start to decode one job's latents, (1, ...), on the device, alone.
 
-    What a batch of them would give differs in the last bits with the neighbours.
+    In a batch, the last bits would depend on the neighbours.
     """
     began = clock.now()
     decoded = family.decode(latents, job)

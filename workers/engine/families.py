@@ -1,8 +1,8 @@
-"""What the slots must know of a pipeline's class, and cannot ask the pipeline.
+"""Facts and code for each pipeline class that the slots drive.
 
-Four families are driven by the slots. What their `__call__` does before and after its
-loop stands here once more, in a few lines each, because a slot is filled in mid-loop
-and decoded alone. The contract tests hold it to the pipelines' own output.
+A slot is filled in the middle of the pipeline's loop and decoded alone. So the code of
+`__call__` before and after its loop is repeated here, in a few lines for each class.
+The contract tests compare it with the pipelines' own output.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,29 +16,30 @@ from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from storage.errors import JobError
 from storage.job import Job
 
-#: Embeddings of one text by the pipeline's name for them, each of (1, ...).
+#: Embeddings of one text by the pipeline's name for them: (1, ...), on the device.
 Texts = Mapping[str, torch.Tensor]
 
 
 class StableDiffusion:
     """Stable Diffusion 1 and 2: a UNet, one text encoder."""
 
-    #: Embedding, as `__call__` takes it, to its name within the loop; None where the
-    #: loop reads the tensor that was given.
+    #: Argument of `__call__` for each embedding, and its name within the loop; None if
+    #: the loop reads the argument itself.
     embeddings: ClassVar[Mapping[str, str | None]] = {"prompt_embeds": "prompt_embeds"}
     #: Whether the pipeline passes eta to its scheduler.
     passes_eta: ClassVar[bool] = True
-    #: Whether schedulers are told to begin at index 0, rather than to look for it.
+    #: Whether a scheduler's begin index is set to 0; otherwise the scheduler looks up
+    #: the index of its first timestep.
     begins_at_zero: ClassVar[bool] = False
 
-    #: The pipeline's attribute that is called at each step.
+    #: The pipeline's attribute that holds the network.
     denoiser_name: ClassVar[str] = "unet"
 
     def __init__(self, pipe: Any) -> None:
-        """Take a loaded pipeline of the family's class."""
+        """Set the pipeline: loaded, of the family's class, on its device."""
         self.pipe = pipe
         self.device = pipe.device
-        # Kept, since diffusers walks through all modules to tell them.
+        # Kept: diffusers walks through all modules for each of these.
         self.dtype = self.denoiser.dtype
 
     @property
@@ -47,11 +48,14 @@ class StableDiffusion:
         return getattr(self.pipe, self.denoiser_name)
 
     def is_guided(self, job: Job) -> bool:
-        """Tell whether rows without the prompt run beside those with it."""
+        """Return whether the batch has unconditional rows beside the conditional ones.
+
+        They are for classifier-free guidance (Ho and Salimans 2022).
+        """
         return job.guidance > 1 and not job.model.embeds_guidance
 
     def encode(self, text: str, clip_skip: int) -> Texts:
-        """Encode one text alone."""
+        """Encode one text alone, skipping the last `clip_skip` layers."""
         embeds, _ = self.pipe.encode_prompt(
             text, self.device, 1, False, clip_skip=clip_skip or None
         )
@@ -62,11 +66,11 @@ class StableDiffusion:
         return self.encode("", 0)
 
     def draw(self, job: Job, generator: torch.Generator) -> torch.Tensor:
-        """Draw the noise that a job begins with: (1, ...), on the device.
+        """Draw a job's first noise: (1, ...), in the network's dtype, on the device.
 
-        It is not scaled: while slots run, the pipeline's scheduler is one whose
-        `init_noise_sigma` is 1. Noise of a CPU generator crosses by pinned memory, so
-        that the GPU is not waited for.
+        It is not scaled: while slots run, `init_noise_sigma` of the pipeline's
+        scheduler is 1. Noise of a CPU generator is copied from pinned memory, without
+        waiting for the GPU.
         """
         noise: Any = self.pipe.prepare_latents(
             1,
@@ -84,36 +88,40 @@ class StableDiffusion:
         return moved
 
     def begin(self, noise: torch.Tensor, scheduler: Any) -> torch.Tensor:
-        """Scale noise to what the scheduler begins with; the same shape."""
+        """Return the noise at the scale that the scheduler begins with."""
         scaled: torch.Tensor = noise * scheduler.init_noise_sigma
         return scaled
 
     def set_timesteps(self, scheduler: Any, job: Job) -> None:
-        """Prepare a scheduler for a job, on the device."""
+        """Set a scheduler's timesteps for a job, on the device."""
         scheduler.set_timesteps(job.steps, device=self.device)
         if self.begins_at_zero and hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(0)
 
     @contextmanager
     def decoding(self) -> Iterator[None]:
-        """Hold the decoder in the precision that it decodes in."""
+        """Keep the VAE in `decode_dtype` within the block."""
         yield
 
     @property
     def decode_dtype(self) -> torch.dtype:
-        """Precision in which images are decoded."""
+        """Dtype in which images are decoded: as loaded."""
         dtype: torch.dtype = self.pipe.vae.dtype
         return dtype
 
     def decode(self, latents: torch.Tensor, job: Job) -> torch.Tensor:
-        """Decode one job's latents: (1, 3, height, width), about -1 to 1."""
+        """Decode one job's latents, (1, ...), to pixels.
+
+        Returns:
+            (1, 3, height, width), about -1 to 1, in `decode_dtype`, on the device.
+        """
         pixels: torch.Tensor = self.pipe.vae.decode(
             self.unscale(latents, job), return_dict=False
         )[0]
         return pixels
 
     def unscale(self, latents: torch.Tensor, job: Job) -> torch.Tensor:
-        """Bring latents to the scale of the decoder."""
+        """Return latents at the VAE's scale."""
         del job
         scaled: torch.Tensor = latents / self.pipe.vae.config.scaling_factor
         return scaled
@@ -132,7 +140,7 @@ class StableDiffusionXL(StableDiffusion):
     begins_at_zero = True
 
     def encode(self, text: str, clip_skip: int) -> Texts:
-        """Encode one text alone, with both encoders."""
+        """Encode one text alone, with both encoders, skipping `clip_skip` layers."""
         embeds, _, pooled, _ = self.pipe.encode_prompt(
             prompt=text,
             device=self.device,
@@ -142,7 +150,7 @@ class StableDiffusionXL(StableDiffusion):
         return {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
 
     def encode_nothing(self) -> Texts:
-        """Return zeros where the model wants them, else an encoded empty text."""
+        """Return zeros if the model's config asks for them, else an empty text."""
         empty = self.encode("", 0)
         if not self.pipe.config.force_zeros_for_empty_prompt:
             return empty
@@ -150,7 +158,7 @@ class StableDiffusionXL(StableDiffusion):
 
     @property
     def decode_dtype(self) -> torch.dtype:
-        """Precision in which images are decoded: float32 where float16 overflows."""
+        """Dtype in which images are decoded: float32 if float16 would overflow."""
         vae = self.pipe.vae
         if vae.dtype == torch.float16 and vae.config.force_upcast:
             return torch.float32
@@ -158,7 +166,7 @@ class StableDiffusionXL(StableDiffusion):
 
     @contextmanager
     def decoding(self) -> Iterator[None]:
-        """Hold the VAE in the precision that it decodes in."""
+        """Keep the VAE in `decode_dtype` within the block."""
         own, wanted = self.pipe.vae.dtype, self.decode_dtype
         try:
             if wanted != own:
@@ -169,7 +177,7 @@ class StableDiffusionXL(StableDiffusion):
                 self.pipe.vae.to(dtype=own)
 
     def unscale(self, latents: torch.Tensor, job: Job) -> torch.Tensor:
-        """Bring latents to the scale and precision of the decoder."""
+        """Return latents at the VAE's scale, in its dtype."""
         del job
         vae = self.pipe.vae
         latents = latents.to(vae.dtype)
@@ -197,7 +205,7 @@ class StableDiffusion3(StableDiffusionXL):
     begins_at_zero = False
 
     def encode(self, text: str, clip_skip: int) -> Texts:
-        """Encode one text alone, with all encoders."""
+        """Encode one text alone, with all encoders, skipping `clip_skip` layers."""
         embeds, _, pooled, _ = self.pipe.encode_prompt(
             text,
             None,
@@ -213,12 +221,16 @@ class StableDiffusion3(StableDiffusionXL):
         return self.encode("", 0)
 
     def begin(self, noise: torch.Tensor, scheduler: Any) -> torch.Tensor:
-        """Leave the noise as it is."""
+        """Return the noise unchanged: flow matching begins with noise of scale 1."""
         del scheduler
         return noise
 
     def set_timesteps(self, scheduler: Any, job: Job) -> None:
-        """Prepare a scheduler for a job, shifted by its size where it asks for it."""
+        """Set a scheduler's timesteps for a job, on the device.
+
+        With dynamic shifting, they depend on the image size (Esser et al. 2024), by the
+        pipeline's `calculate_shift`.
+        """
         moved = {}
         if scheduler.config.get("use_dynamic_shifting"):
             patch = self.pipe.vae_scale_factor * self.denoiser.config.patch_size
@@ -228,12 +240,12 @@ class StableDiffusion3(StableDiffusionXL):
 
     @property
     def decode_dtype(self) -> torch.dtype:
-        """Precision in which images are decoded: as loaded."""
+        """Dtype in which images are decoded: as loaded."""
         dtype: torch.dtype = self.pipe.vae.dtype
         return dtype
 
     def unscale(self, latents: torch.Tensor, job: Job) -> torch.Tensor:
-        """Bring latents to the scale of the decoder."""
+        """Return latents at the VAE's scale and shift."""
         del job
         config = self.pipe.vae.config
         moved: torch.Tensor = (latents / config.scaling_factor) + config.shift_factor
@@ -249,7 +261,7 @@ class Flux(StableDiffusion3):
     }
 
     def is_guided(self, job: Job) -> bool:
-        """Flux never runs rows without the prompt."""
+        """Return False: Flux has no unconditional rows."""
         del job
         return False
 
@@ -257,7 +269,7 @@ class Flux(StableDiffusion3):
         """Encode one text alone, with both encoders.
 
         Raises:
-            JobError: A layer is to be skipped; the pipeline cannot.
+            JobError: `clip_skip` is not 0, which the pipeline does not support.
         """
         if clip_skip:
             msg = "clip_skip must be neutral for FluxPipeline, which has no such input"
@@ -266,7 +278,7 @@ class Flux(StableDiffusion3):
         return {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
 
     def set_timesteps(self, scheduler: Any, job: Job) -> None:
-        """Prepare a scheduler for a job, shifted by its size."""
+        """Set a scheduler's timesteps for a job, shifted by its image size."""
         patch = self.pipe.vae_scale_factor * 2
         tokens = (job.height // patch) * (job.width // patch)
         steps: dict[str, Any] = {"mu": _shift(scheduler.config, tokens, highest=1.15)}
@@ -278,7 +290,7 @@ class Flux(StableDiffusion3):
         scheduler.set_begin_index(0)
 
     def unscale(self, latents: torch.Tensor, job: Job) -> torch.Tensor:
-        """Unpack latents of (1, tokens, channels), and scale them."""
+        """Return latents of (1, tokens, channels) unpacked, at the VAE's scale."""
         unpacked = self.pipe._unpack_latents(
             latents, job.height, job.width, self.pipe.vae_scale_factor
         )
@@ -288,7 +300,7 @@ class Flux(StableDiffusion3):
         return int(self.denoiser.config.in_channels) // 4
 
 
-#: Pipelines that the slots drive, by the name of their class in diffusers.
+#: The family of each pipeline class of diffusers that the slots drive.
 BATCHED: Mapping[str, type[StableDiffusion]] = {
     "StableDiffusionPipeline": StableDiffusion,
     "StableDiffusionXLPipeline": StableDiffusionXL,

@@ -1,4 +1,4 @@
-"""What the pipeline takes for its scheduler and its guidance, while slots run."""
+"""The objects that replace a pipeline's scheduler and guidance while slots run."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,12 +9,12 @@ import torch
 class MixedScheduler:
     """Passes each call of the pipeline on to the slots.
 
-    It has what pipelines ask of a scheduler, and nothing of its own: a length that is
-    only for the progress bar, and timesteps that are made while the loop runs.
+    It has only the attributes that pipelines use of a scheduler. Its timesteps are made
+    while the loop runs, and its length is only for the progress bar.
     """
 
     order = 1
-    #: Each slot begins with noise of its own scale.
+    #: Each slot scales its own noise.
     init_noise_sigma = 1.0
 
     def __init__(
@@ -25,14 +25,14 @@ class MixedScheduler:
         scale: Callable[[torch.Tensor], torch.Tensor],
         step: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     ) -> None:
-        """Take what answers for all slots.
+        """Set the functions that serve all slots.
 
         Args:
-            config: Of the pipeline's own scheduler, which some pipelines read.
-            timesteps: Gives the timesteps of all rows, step by step.
+            config: Config of the pipeline's own scheduler, which some pipelines read.
+            timesteps: Yields the timesteps of all rows, step by step.
             scale: Scales the network's input.
-            step: Gives the latents after a step from the network's answer and those
-                before it.
+            step: Returns the latents after a step, from the network's output and the
+                latents before it.
         """
         self.config = config
         self._timesteps = timesteps
@@ -46,26 +46,26 @@ class MixedScheduler:
         sigmas: object = None,
         mu: float | None = None,
     ) -> None:
-        """Do nothing: each slot has its own."""
+        """Do nothing: each slot has its own timesteps."""
 
     def set_begin_index(self, begin_index: int = 0) -> None:
-        """Do nothing: each slot has its own."""
+        """Do nothing: each slot has its own index."""
 
     @property
     def timesteps(self) -> "MixedScheduler":
-        """What the pipeline's loop iterates over."""
+        """The object that the pipeline's loop iterates over: this one."""
         return self
 
     def __len__(self) -> int:
-        """Return a number for the progress bar, which is off."""
+        """Return a length for the progress bar, which is off."""
         return 1
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        """Return timesteps for as long as there are jobs."""
+        """Yield timesteps as long as there are jobs."""
         return self._timesteps()
 
     def scale_model_input(self, sample: torch.Tensor, timestep: object) -> torch.Tensor:
-        """Scale each row as its scheduler does."""
+        """Scale each row as its own scheduler does."""
         del timestep
         return self._scale(sample)
 
@@ -83,15 +83,15 @@ class MixedScheduler:
 
 
 class MixedGuidance:
-    """A guidance scale for each row.
+    """A scale of classifier-free guidance (Ho and Salimans 2022) for each row.
 
-    Pipelines ask whether it is more than 1, and multiply by it: no more is needed.
+    Pipelines only compare it with 1 and multiply by it.
     """
 
     def __init__(self, width: int, device: torch.device) -> None:
-        """Begin with 1 in each of `width` rows."""
-        # In float32 also where the network is not: a plain script's number is rounded
-        # only after the multiplication.
+        """Begin with 1 in each of `width` rows, on the device."""
+        # Always float32: in a plain script the scale is a Python number, and only its
+        # product is rounded to the network's dtype.
         self._values = torch.ones(width, 1, 1, 1, device=device)
 
     def set(self, index: int, guidance: float) -> None:
@@ -99,9 +99,9 @@ class MixedGuidance:
         self._values[index].fill_(guidance)
 
     def __gt__(self, other: float) -> bool:
-        """Say yes: a batch that takes this is a guided one."""
+        """Return whether `other` is 1: only guided batches have a `MixedGuidance`."""
         return other == 1
 
     def __mul__(self, noise: torch.Tensor) -> torch.Tensor:
-        """Scale each row of (width, channels, height, width)."""
+        """Scale each row of (rows, channels, height, width); keep its dtype."""
         return (self._values * noise).to(noise.dtype)

@@ -1,6 +1,6 @@
-"""Painting one job at a time: an unmodified call of the pipeline, and nothing else.
+"""Painting one job at a time, by a plain call of the pipeline.
 
-`strict` jobs are painted this way, and those of pipelines that the slots cannot drive.
+Strict jobs are painted this way, and jobs of pipelines that the slots cannot drive.
 """
 
 import inspect
@@ -28,12 +28,13 @@ def paint_plain(
 
     Args:
         resident: The pipeline of the job's model.
-        job: What to paint.
-        check: Called before each call of the network; what it raises ends the work.
+        job: The job to paint.
+        check: Called before each call of the network; its errors end the call.
         facts: Further fields of the painting.
 
     Raises:
         JobError: The job cannot be painted.
+        UnfitError: A package that its scheduler needs is missing here.
     """
     pipe = resident.pipe
     clock = _Stopwatch(pipe, check)
@@ -67,7 +68,7 @@ def _call(resident: Resident, job: Job, clock: "_Stopwatch") -> Any:
     device = "cpu" if job.generator == "cpu" else pipe.device
     with clock:
         return pipe(
-            prompt=job.prompt,  # in some pipelines an image comes first
+            prompt=job.prompt,  # by name: some pipelines take an image first
             num_inference_steps=job.steps,
             width=job.width,
             height=job.height,
@@ -78,10 +79,13 @@ def _call(resident: Resident, job: Job, clock: "_Stopwatch") -> Any:
 
 
 def _optional(pipe: Any, job: Job, taken: frozenset[str]) -> dict[str, Any]:
-    """Return the arguments that only some pipelines take, where the job sets them.
+    """Return the arguments that only some pipelines take, if the job sets them.
 
-    An empty negative prompt is left out, as in a plain script: SDXL takes zeros for
-    none at all, but encodes an empty one. A guidance of none is an input too.
+    An empty negative prompt is left out, as in a plain script: SDXL encodes an empty
+    one, but uses zeros if there is none. The guidance is passed even if it is neutral.
+
+    Raises:
+        JobError: The job sets an argument that the pipeline does not take.
     """
     wanted = {
         "negative_prompt": job.negative_prompt,
@@ -108,13 +112,13 @@ def _decode_dtype(resident: Resident) -> str:
 
 
 class _Stopwatch:
-    """Marks when denoising begins and ends, and counts the calls of the network.
+    """Times the phases of a call, and counts the calls of the network.
 
     Attributes:
         evaluations: Calls of the network.
-        started: When the pipeline was called; seconds, like the other times.
+        started: When the pipeline was called, in seconds, as all times here.
         denoising: When the network was first called; `started` if that is not seen.
-        denoised: When the last step ended; `ended` if the pipeline does not say.
+        denoised: When the last step ended; `ended` if the pipeline has no callback.
         ended: When the pipeline returned.
     """
 
@@ -142,7 +146,11 @@ class _Stopwatch:
     def step_end(
         self, pipe: Any, step: int, _timestep: object, tensors: dict[str, Any]
     ) -> dict[str, Any]:
-        """Take note of the end of a step, as diffusers' callback."""
+        """Note the end of a step; called by diffusers after each step.
+
+        Raises:
+            NonFiniteError: The latents after the last step are not finite.
+        """
         phases.get_to((step + 1) / len(pipe.scheduler.timesteps))
         if step + 1 == len(pipe.scheduler.timesteps):
             self._last_step = self._now()
@@ -151,7 +159,7 @@ class _Stopwatch:
         return tensors
 
     def _count(self, *_args: object) -> None:
-        # Here rather than in `step_end`, which not every pipeline calls.
+        # Not in `step_end`, which some pipelines never call.
         self._check()
         if not self.evaluations:
             self.denoising = self._now()

@@ -1,4 +1,4 @@
-"""One row of the batch: a job, its scheduler, and how far it is."""
+"""One row of the batch: a job, its scheduler, and its progress."""
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +15,8 @@ from workers.engine.families import StableDiffusion, Texts
 from workers.engine.schedulers import Schedulers
 from workers.engine.texts import TextCache
 
-#: Errors of a scheduler's own arithmetic. Others may be the machine's, or those of the
-#: whole batch: whose they are is found out by painting its jobs one by one.
+#: Errors of a scheduler's own code. Any other error may come from the machine or the
+#: whole batch; the worker finds its cause by painting the jobs one by one.
 _OWN = (
     ArithmeticError,
     AssertionError,
@@ -34,15 +34,16 @@ class Slot:
     """A job in its row of the batch.
 
     Attributes:
-        job: What is painted.
+        job: The job that is painted.
         index: The row, from 0.
         width: Rows of the batch.
-        scheduler: The job's own.
-        timesteps: The scheduler's, each a tensor without dimensions on the CPU.
+        scheduler: The job's own diffusers scheduler.
+        timesteps: The scheduler's timesteps, each a tensor without dimensions on the
+            CPU.
         times: The same as numbers.
         step_inputs: Further arguments of the scheduler's `step`.
         encoding: Moments before and after its texts were encoded.
-        done: Steps taken; after the last one, the calls of the network for this job.
+        done: Calls of the network so far for this job.
         shares: Spans of time, each with the number of jobs that it served.
     """
 
@@ -59,19 +60,23 @@ class Slot:
 
     @property
     def is_finished(self) -> bool:
-        """Whether no step is left."""
+        """Whether no timestep is left."""
         return self.done == len(self.timesteps)
 
     @property
     def part(self) -> float:
-        """The share of its steps that were taken, 0 to 1."""
+        """The share of its timesteps that are done, 0 to 1."""
         return self.done / len(self.timesteps)
 
     def step(self, noise: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
-        """Take one step with the network's answer; both and the result: (1, ...).
+        """Take one step, and return the new latents in the dtype of the old ones.
+
+        Args:
+            noise: The network's output for this row: (1, ...), on the device.
+            latents: The latents before the step, of the same shape.
 
         Raises:
-            JobError: The scheduler cannot.
+            JobError: The scheduler failed.
         """
         at = self.timesteps[self.done]
         with blaming(self.job):
@@ -84,12 +89,12 @@ class Slot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filling:
-    """What a row is filled with when a job enters it.
+    """The tensors that are written to a row when a job enters it, on the device.
 
     Attributes:
-        latents: Noise at the scale of the job's scheduler, (1, ...).
+        latents: Noise at the scale of the job's scheduler: (1, ...).
         prompt: Embeddings of its prompt.
-        negative: Embeddings of its negative prompt; none where it is not guided.
+        negative: Embeddings of its negative prompt; empty if the job is not guided.
     """
 
     latents: torch.Tensor
@@ -99,10 +104,10 @@ class Filling:
 
 @contextmanager
 def blaming(job: Job) -> Iterator[None]:
-    """Make an error of a scheduler's own code the failure of its job.
+    """Translate errors of a scheduler's own code, which fail the job.
 
     Raises:
-        JobError: In place of such an error.
+        JobError: The scheduler raised.
     """
     try:
         yield
@@ -115,12 +120,12 @@ def blaming(job: Job) -> Iterator[None]:
 
 
 class Starter:
-    """Readies jobs of one loaded pipeline for their first step."""
+    """Prepares jobs of one loaded pipeline for their first step."""
 
     def __init__(
         self, family: StableDiffusion, scheduler_config: Mapping[str, Any]
     ) -> None:
-        """Take the pipeline, and the scheduler config that it was loaded with."""
+        """Set the pipeline, and the scheduler config that it was loaded with."""
         self.family = family
         self.clock = Clock(str(family.device))
         self._schedulers = Schedulers(
@@ -129,15 +134,15 @@ class Starter:
         self._texts = TextCache(family)
 
     def forget_texts(self, jobs: Sequence[Job]) -> bool:
-        """Give up all texts but those of `jobs`; tell whether there were others."""
+        """Drop all texts but those of `jobs`; return whether there were others."""
         return self._texts.forget_all_but(jobs)
 
     def start(self, job: Job, index: int, *, width: int) -> tuple[Slot, Filling]:
-        """Make the slot of a job, and what its row is filled with.
+        """Return the slot of a job, and the tensors for its row.
 
         Args:
-            job: What to paint.
-            index: Its row.
+            job: The job to paint.
+            index: Its row, from 0.
             width: Rows of the batch.
 
         Raises:
@@ -168,10 +173,10 @@ class Starter:
     def _step_inputs(
         self, scheduler: Any, job: Job, generator: torch.Generator
     ) -> dict[str, Any]:
-        """Return what the pipeline would pass to `step`.
+        """Return the further arguments that the pipeline would pass to `step`.
 
-        The generator goes along even where the pipeline forgets it: a scheduler that
-        draws noise would take it from nowhere.
+        The generator is passed even if the pipeline omits it. Without it, a scheduler
+        would draw noise from torch's global generator.
         """
         given: dict[str, Any] = {"generator": generator}
         if self.family.passes_eta:

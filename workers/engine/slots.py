@@ -1,21 +1,20 @@
-"""One batch, many schedulers: every row of the network's input is a job of its own.
+"""Continuous batching: each row of the network's input is a job with its own scheduler.
 
 A diffusers pipeline denoises a batch in lockstep: one scheduler, one list of timesteps,
-one guidance. But all that it asks of `pipeline.scheduler` is a few methods, all that
-it does with the timesteps is to iterate over them, and all that it does with the
-guidance scale is to compare and to multiply. So here
+one guidance. But it calls only a few methods of `pipeline.scheduler`, only iterates
+over the timesteps, and only compares the guidance scale and multiplies by it. So here
 
-- the scheduler is an object that holds one scheduler per row (a slot), and hands each
-  its own part of the network's answer;
-- the timesteps are produced while the loop runs, one per row, for as long as there
-  are jobs;
+- the scheduler is an object that holds one scheduler per row (a slot), and passes each
+  its own part of the network's output;
+- the timesteps are produced while the loop runs, one per row, as long as there are
+  jobs;
 - the guidance scale is a vector;
 - at the end of a step, a row whose job is finished gets the next job.
 
-The pipeline's own `__call__` runs unmodified, once, for as many jobs as come. Nothing
-is approximated: a row's arithmetic is its scheduler's own, and the network treats rows
-apart, so an image is bit for bit that of the same row of an ordinary batch of equal
-width.
+The pipeline's own `__call__` runs unmodified, once, for any number of jobs. Nothing is
+approximated: each row's arithmetic is its scheduler's own, and the network treats rows
+independently. So an image equals, bit for bit, that of the same row of an ordinary
+batch of equal width.
 """
 
 from collections import deque
@@ -36,7 +35,7 @@ from workers.vitals import phases
 
 
 class Source(Protocol):
-    """Where jobs come from while the batch runs, and where failed ones go."""
+    """Supplies jobs while the batch runs, and takes back failed ones."""
 
     def take(self) -> Job | None:
         """Return the next job if one is ready; never wait."""
@@ -45,7 +44,7 @@ class Source(Protocol):
         """Take back a job that cannot be painted."""
 
     def withdraw(self) -> list[Job]:
-        """Return jobs in hand that are to be painted no further; mostly none."""
+        """Return jobs in hand to stop painting; usually none."""
 
     def check(self) -> None:
         """Raise `StoppedError` if the work is to end."""
@@ -53,7 +52,13 @@ class Source(Protocol):
 
 @dataclass(slots=True)
 class Tally:
-    """Rows that were run, and rows that served a job."""
+    """Counts of rows that were run, and of rows that served a job.
+
+    Attributes:
+        calls: Calls of the network.
+        rows: Rows of all calls; the two halves of a guided batch count once.
+        useful: Rows of these with a job.
+    """
 
     calls: int = 0
     rows: int = 0
@@ -66,10 +71,10 @@ class Tally:
 
 
 class Slots:
-    """A running batch of one pipeline, filled anew row by row.
+    """A running batch of one pipeline, refilled row by row.
 
     Attributes:
-        width: Rows, the same for as long as any job lives.
+        width: Rows of the batch; constant.
     """
 
     def __init__(
@@ -85,13 +90,13 @@ class Slots:
         """Prepare a batch for one run.
 
         Args:
-            starter: Readies jobs of the loaded pipeline.
-            jobs: The first, one or more of one group.
-            source: Gives others of that group meanwhile.
-            width: Rows.
-            finish: Called after a job's last step with its slot and its latents
-                (1, ...), on the device, which may not be finite.
-            tally: Where rows are counted.
+            starter: Prepares jobs of the loaded pipeline.
+            jobs: The first jobs, one or more, of one group.
+            source: Supplies further jobs of that group.
+            width: Rows of the batch.
+            finish: Called after a job's last step with its slot and its latents:
+                (1, ...), in the network's dtype, on the device, perhaps not finite.
+            tally: Counts rows.
         """
         self.width = width
         self._starter = starter
@@ -104,26 +109,26 @@ class Slots:
         self._outside = deque(jobs)
         self._guidance = MixedGuidance(width, self._family.device)
         self._is_guided = self._family.is_guided(jobs[0])
-        #: When the network was called last.
+        #: The moment when the network was last called.
         self._began: Moment
         self._given: dict[str, torch.Tensor] = {}
         self._steering = Steering()
 
     @property
     def jobs(self) -> list[Job]:
-        """The jobs in hand: those in the rows, and those about to enter one."""
+        """The jobs in hand: those in rows, then those about to enter one."""
         return [*(slot.job for slot in self._slots if slot), *self._outside]
 
     @torch.no_grad()
     def run(self) -> None:
-        """Paint the first jobs, one per row, and all that the source gives meanwhile.
+        """Paint the first jobs, one per row, and all further jobs of the source.
 
-        After an error `self.jobs` are those that were begun in vain, and the pipeline
-        is as it was before.
+        After an error, `self.jobs` holds the unfinished jobs, and the pipeline has its
+        own scheduler again.
 
         Raises:
             StoppedError: The source was asked to end.
-            UnsteerableError: The pipeline copies what rows are filled with.
+            UnsteerableError: The pipeline copies the tensors that rows are written to.
         """
         pipe = self._family.pipe
         mixed = MixedScheduler(
@@ -141,16 +146,16 @@ class Slots:
         with self._steering.watching(self._family.denoiser):
             self._family.pipe(
                 **self._inputs(fillings),
-                num_inference_steps=1,  # each slot has its own
+                num_inference_steps=1,  # ignored: each slot has its own
                 output_type="latent",
                 callback_on_step_end=self._step_end,
                 callback_on_step_end_tensor_inputs=["latents", *self._in_loop()],
             )
 
     def _timesteps(self) -> Iterator[torch.Tensor]:
-        """Yield the timestep of each row, as long as any has a job.
+        """Yield the timesteps of all rows for one step, as long as any row has a job.
 
-        Each is (rows,), float32, on the device; rows are twice the width if guided.
+        They are (rows,), float32, on the device; rows are twice the width if guided.
         """
         while any(self._slots):
             self._source.check()
@@ -162,7 +167,7 @@ class Slots:
             yield self._both_halves(times)
 
     def _scale(self, latents: torch.Tensor) -> torch.Tensor:
-        """Scale the network's input; both halves of a guided one are the same."""
+        """Scale the network's input; both halves of a guided batch are equal."""
         rows = self._rows(latents)
         for slot in self._living():
             at = slot.timesteps[slot.done]
@@ -170,7 +175,12 @@ class Slots:
         return self._both_halves(torch.cat(rows).to(latents.dtype))
 
     def _step(self, noise: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
-        """Take one step in every row that has a job; the others stay as they are."""
+        """Take one step in each row that has a job; leave the other rows unchanged.
+
+        Args:
+            noise: The network's output, after guidance: (width, ...).
+            latents: The latents before the step: (width, ...).
+        """
         self._steering.check_latents(latents)
         answered = self._clock.now()
         living = self._living()
@@ -199,7 +209,7 @@ class Slots:
     def _step_end(
         self, _pipe: Any, _step: int, _time: Any, tensors: dict[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
-        """Hand finished jobs out and let others in, as diffusers' callback."""
+        """Finish jobs and let others in; called by diffusers after each step."""
         latents = tensors["latents"]
         self._steering.leave(latents)
         texts = {name: self._filled(name, tensors) for name in self._family.embeddings}
@@ -208,7 +218,7 @@ class Slots:
             if slot.is_finished:
                 row = slice(slot.index, slot.index + 1)
                 self._finish(slot, latents[row].clone())
-                # Not before: if it cannot be decoded, it was begun in vain.
+                # Only now: if decoding raises, the job must still be in hand.
                 self._clear(slot, latents)
         if gone := self._source.withdraw():
             self._withdraw({job.key for job in gone}, latents)
@@ -218,7 +228,7 @@ class Slots:
         return tensors
 
     def _withdraw(self, keys: Collection[str], latents: torch.Tensor) -> None:
-        """Let go of jobs wherever they are."""
+        """Drop jobs, in rows and about to enter one."""
         outside = [job for job in self._outside if job.key not in keys]
         self._outside = deque(outside)
         for slot in self._living():
@@ -230,7 +240,7 @@ class Slots:
         latents[slot.index].zero_()
 
     def _enter_all(self) -> dict[int, Filling]:
-        """Let jobs into the empty rows, as many as there are of either."""
+        """Fill empty rows until either rows or jobs run out."""
         fillings = {}
         for index in [i for i, slot in enumerate(self._slots) if not slot]:
             filling = self._enter(index)
@@ -240,7 +250,7 @@ class Slots:
         return fillings
 
     def _enter(self, index: int) -> Filling | None:
-        """Let the first job into a row that can be started."""
+        """Fill a row with the next job that can be started; fail the others."""
         while self._outside or self._take():
             job = self._outside[0]
             try:
@@ -264,7 +274,7 @@ class Slots:
     def _inputs(self, fillings: Mapping[int, Filling]) -> dict[str, Any]:
         """Return the pipeline's arguments for the first jobs."""
         first = next(iter(fillings.values()))
-        # An empty row runs along with what the first one has.
+        # Empty rows get the inputs of the first job.
         rows = [fillings.get(index, first) for index in range(self.width)]
         given = {"latents": torch.cat([row.latents for row in rows])}
         for name in self._family.embeddings:
@@ -285,7 +295,7 @@ class Slots:
     def _fill(
         self, index: int, filling: Filling, tensors: Mapping[str, torch.Tensor]
     ) -> None:
-        """Fill a row between two steps, in place."""
+        """Write a job's latents and texts to a row between two steps, in place."""
         tensors["latents"][index] = filling.latents[0]
         for name in self._family.embeddings:
             batch = self._filled(name, tensors)
@@ -294,7 +304,7 @@ class Slots:
             batch[index + self.width * self._is_guided] = filling.prompt[name][0]
 
     def _filled(self, name: str, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Return the tensor in which the loop has the embeddings of all rows."""
+        """Return the tensor of all rows' embeddings that the pipeline's loop reads."""
         in_loop = self._family.embeddings[name]
         return tensors[in_loop] if in_loop else self._given[name]
 

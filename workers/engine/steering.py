@@ -1,9 +1,10 @@
-"""Whether a pipeline reads the tensors in which the slots fill its rows.
+"""A check that a pipeline reads the tensors that the slots write to.
 
-The slots write the texts of a job into tensors that the pipeline was given, or hands to
-its callback. A diffusers that copies them would paint later jobs with the first one's
-text, without a word. So each call of a pipeline is watched: the network must be given
-memory that the slots write to, and each step must go on from the latents of the last.
+The slots write the texts of a job into tensors that the pipeline was given, or that it
+hands to its callback. A diffusers version that copies them would silently paint later
+jobs with the first one's text. So each call of a pipeline is checked: the network must
+receive the memory that the slots write to, and each step must continue from the latents
+of the last.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,8 +14,8 @@ from typing import Any
 import diffusers
 import torch
 
-#: The diffusers that the engine was tested with begins with this. Of any other the
-#: values are compared, too, which waits for a GPU once a call.
+#: Prefix of the diffusers versions that the engine was tested with. With any other, the
+#: values are compared too; on a GPU, that waits for the device once a call.
 TESTED = "0.42."
 
 
@@ -23,17 +24,17 @@ class UnsteerableError(Exception):
 
 
 class Steering:
-    """Watches one call of a pipeline."""
+    """Checks one call of a pipeline."""
 
     def __init__(self) -> None:
-        """Have seen nothing yet."""
+        """Begin with nothing seen."""
         self._given: set[int] | None = None
         self._latents: int | None = None
         self._is_checked = False
 
     @contextmanager
     def watching(self, network: Any) -> Iterator[None]:
-        """Look at what the network is given when it is first called in this block."""
+        """Record the tensors of the network's first call in this block."""
 
         def see(_network: Any, args: Any, kwargs: Mapping[str, Any]) -> None:
             hook.remove()
@@ -48,14 +49,15 @@ class Steering:
     def check_texts(
         self, filled: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]
     ) -> None:
-        """Check the tensors that are filled, once, before anything is written to them.
+        """Check the embeddings, once, before anything is written to them.
 
         Args:
-            filled: Those that the slots write to, by the name of the embedding.
-            given: What the pipeline was given; `negative_` before the name, too.
+            filled: The tensors that the slots write to, by the name of the embedding.
+            given: The pipeline's arguments, by the same names, and by `negative_` and
+                the name if the batch is guided.
 
         Raises:
-            UnsteerableError: The network reads another one.
+            UnsteerableError: The network reads other memory, or other values.
         """
         if self._is_checked:
             return
@@ -69,16 +71,16 @@ class Steering:
                     raise UnsteerableError
 
     def check_latents(self, latents: torch.Tensor) -> None:
-        """Check that a step begins with what the one before it left.
+        """Check that a step begins with the latents of the step before.
 
         Raises:
-            UnsteerableError: It begins with other latents.
+            UnsteerableError: It begins with other memory.
         """
         if self._latents not in (None, _memory(latents)):
             raise UnsteerableError
 
     def leave(self, latents: torch.Tensor) -> None:
-        """Note what the next step is to begin with."""
+        """Note the latents that the next step must begin with."""
         self._latents = _memory(latents)
 
 
