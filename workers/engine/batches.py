@@ -1,4 +1,4 @@
-"""Batches of one group: how wide they are, what follows a finished slot."""
+"""Batches of one group: their width, and the hand-over of finished slots."""
 
 import gc
 import logging
@@ -26,9 +26,9 @@ from workers.painting import Widths, Work
 
 log = logging.getLogger(__name__)
 
-#: Rows of a batch on a GPU where nothing better is known.
+#: Default rows of a batch on a GPU.
 GPU_WIDTH = 32
-#: The same on a CPU, and the pixels of an image up to which it pays.
+#: Default rows on a CPU, for images of up to `CPU_PIXELS`; larger ones get fewer.
 CPU_WIDTH = 16
 CPU_PIXELS = 256 * 256
 
@@ -38,14 +38,14 @@ class Batches:
     """Paints the jobs of one group together.
 
     Attributes:
-        pipelines: What else is resident, to be dropped when memory ends.
+        pipelines: Holds other pipelines, which are dropped when memory runs out.
         resident: The group's pipeline.
-        starter: Readies its jobs.
+        starter: Prepares its jobs.
         widths: Remembers how wide a batch may be.
         environment: Where and with what the images are painted.
         tally: Counts rows.
-        work: Gives jobs and takes pictures.
-        compiled: The compiled network, or None to run it as it is.
+        work: Supplies jobs and takes pictures.
+        compiled: The compiled network; None to run the network uncompiled.
     """
 
     pipelines: Pipelines
@@ -60,13 +60,13 @@ class Batches:
     _has_forgotten: bool = False
 
     def paint(self, job: Job) -> None:
-        """Paint `job`, and all that the work gives after it.
+        """Paint `job` and all further jobs of the work.
 
         Raises:
             StoppedError: The work is to end.
             UnfitError: Not even one image fits into memory.
-            UnsteerableError: The pipeline must paint its jobs one by one; they are
-                back where they came from.
+            UnsteerableError: The pipeline must paint its jobs one by one; the jobs in
+                hand were put back.
         """
         width = self._known_width(job)
         self.work.expect(width)
@@ -77,13 +77,13 @@ class Batches:
                 jobs = self.work.gather(width)
 
     def _run(self, jobs: list[Job], width: int) -> int:
-        """Run one batch until it is empty; give the width to go on with."""
+        """Run one batch until it is empty, and return the width of the next one."""
         rows = self._rows(len(jobs), width)
         self._note_warm_up(jobs, rows)
         slots = Slots(
             self.starter,
             jobs,
-            # A narrow batch is left to end, so that a wide one can follow it.
+            # A narrow batch takes no more jobs, so that a wide one can follow it.
             _Closed(self.work) if rows < width else self.work,
             width=rows,
             finish=self._finish,
@@ -93,12 +93,12 @@ class Batches:
             return width
         unmade = slots.jobs
         self.work.put_back(unmade)
-        # Its tensors leave memory before the next batch is tried.
+        # Free its tensors before the next batch.
         del slots
         return self._make_room(unmade, rows, width)
 
     def _rows(self, jobs: int, width: int) -> int:
-        # A compiled network would be compiled again for each other width.
+        # For another width, the network would be compiled again.
         return width if self.compiled else min(width, least_power(jobs))
 
     def _fits(self, slots: Slots) -> bool:
@@ -115,7 +115,7 @@ class Batches:
             log.warning(
                 "%d rows do not fit: %s",
                 slots.width,
-                # Not the error itself: whoever keeps it keeps the tensors, too.
+                # Not the error itself: a log record would keep its tensors alive.
                 str(exc),
                 extra={"action": "no_room"},
             )
@@ -128,7 +128,7 @@ class Batches:
             if not width:
                 msg = (
                     "one image must fit into memory beside its model, but does not; "
-                    "use a GPU, or a machine, with more of it"
+                    "use a GPU or a machine with more memory"
                 )
                 raise UnfitError(msg)
             with suppress(DatabaseError):
@@ -142,7 +142,7 @@ class Batches:
         return width
 
     def _forget_texts(self, jobs: list[Job]) -> bool:
-        """Give up texts that are not in use; once, or it would be tried for ever."""
+        """Drop unused texts, once: jobs bring new ones, so retries might never end."""
         if self._has_forgotten:
             return False
         self._has_forgotten = True
@@ -160,7 +160,7 @@ class Batches:
             self._first.update(job.key for job in jobs)
 
     def _finish(self, slot: Slot, latents: torch.Tensor) -> None:
-        """Decode what a slot has finished, and leave the rest to other threads."""
+        """Start to decode a finished slot, and leave the rest to other threads."""
         decoded = decode(
             self.starter.family, latents, slot.job, clock=self.starter.clock
         )
@@ -199,7 +199,7 @@ class Batches:
 
 
 class _Closed:
-    """A source that gives no more jobs."""
+    """A source without further jobs."""
 
     def __init__(self, source: Source) -> None:
         self.fail = source.fail
@@ -211,7 +211,7 @@ class _Closed:
 
 
 def default_width(job: Job, *, on_gpu: bool) -> int:
-    """Return the width to begin with for jobs like `job`: a power of two."""
+    """Return the first width to try for jobs like `job`: a power of two."""
     if on_gpu:
         return GPU_WIDTH
     room = CPU_WIDTH * CPU_PIXELS // (job.width * job.height)

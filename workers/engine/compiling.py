@@ -1,4 +1,4 @@
-"""The compiled network: faster where asked for, and other in the last bits."""
+"""The compiled network: faster on a GPU, but it changes the low bits of a picture."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,20 +10,20 @@ from storage.job import Job
 from workers.engine.families import StableDiffusion
 from workers.vitals import phases
 
-#: Shapes for which networks are compiled at most in one process; torch's own limit is
-#: 8, beyond which it goes on uncompiled.
+#: Most shapes that a network is compiled for. Torch's default is 8; beyond its limit it
+#: runs a network uncompiled.
 MOST_SHAPES = 64
 
 
 class Compiled:
     """The compiled network of one pipeline.
 
-    Strict jobs of the same pipeline run it as it is, so it is in its place only for as
-    long as slots run.
+    Strict jobs of the same pipeline run the network uncompiled, so the compiled one is
+    in place only while slots run.
     """
 
     def __init__(self, family: StableDiffusion) -> None:
-        """Prepare; the first call for each shape compiles, which takes minutes."""
+        """Wrap the network; its first call for each shape takes minutes to compile."""
         torch._dynamo.config.recompile_limit = MOST_SHAPES
         self._family = family
         self._own = family.denoiser
@@ -36,7 +36,7 @@ class Compiled:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Let the pipeline call it, in the memory format that is fastest for it."""
+        """Have the pipeline call it within the block, with weights in channels-last."""
         family = self._family
         self._own.to(memory_format=torch.channels_last)
         setattr(family.pipe, family.denoiser_name, self._network)
@@ -47,7 +47,7 @@ class Compiled:
             self._own.to(memory_format=torch.contiguous_format)
 
     def note(self, job: Job, width: int) -> bool:
-        """Note a batch; tell whether it is the first of its shape, to be compiled."""
+        """Note a batch; return whether its shape is new, and so will be compiled."""
         shape = (width, job.width, job.height, self._family.is_guided(job))
         self._is_new = shape not in self._seen
         self._seen.add(shape)

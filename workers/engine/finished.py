@@ -1,4 +1,4 @@
-"""A job after its last step, whose pixels may still be on their way from the device."""
+"""A job after its last step; its pixels may still be on the device."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from workers.painting import Painting
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """What is left of a slot for other threads.
+    """The data of a finished slot that other threads need.
 
-    It is not the slot itself, whose scheduler may hold tensors of whole batches.
+    It does not keep the slot, whose scheduler may hold tensors of whole batches.
 
     Attributes:
-        job: What was painted.
+        job: The job that was painted.
         width: Rows of the batch.
         index: The row, from 0.
         evaluations: Calls of the network.
         encoding: Moments before and after its texts were encoded.
         shares: Spans of time, each with the number of jobs that it served.
         decoded: Its pixels.
-        load_s: Seconds to load the model, if it was loaded for this job.
+        load_s: Seconds to load the model; 0 if it was resident.
         warm_up: Whether it was among the first after a load or a compilation.
-        peak_bytes: Most GPU memory in use meanwhile; None on a CPU.
+        peak_bytes: Most GPU memory in use during its batch; None on a CPU.
         resident: The pipeline.
-        starter: What readied the job; it holds the device's clock.
+        starter: Prepared the job; it holds the device's clock.
         environment: Where and with what it was painted.
     """
 
@@ -52,11 +52,13 @@ class Finished:
         """Wait for the pixels, and return the picture with its figures.
 
         Raises:
-            NonFiniteError: The pixels are not all numbers.
-            DeviceError: The device failed meanwhile.
+            NonFiniteError: A pixel is NaN or infinite.
+            UnfitError: The device ran out of memory.
+            DeviceError: The device failed.
+            ModelError: The model's files may have changed since it was loaded.
         """
         clock, family = self.starter.clock, self.starter.family
-        # What befell the GPU meanwhile shows only now.
+        # A GPU reports earlier errors only when it is waited for.
         with device_errors("one image"), self.resident.trusted():
             image = self.decoded.image(family.pipe, clock)
             denoise_s = sum(

@@ -1,4 +1,4 @@
-"""Loading a model: its files found and checked, then its pipeline made of them."""
+"""Loading a model: find and check its files, then build its pipeline from them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +17,12 @@ from storage.models.hub_cache import cached_bytes
 from storage.models.model_files import Located, locate
 from workers.vitals import phases
 
-# Their bars are for a person at a terminal, not for a worker's log.
+# Progress bars are for a terminal, not for a worker's log.
 diffusers_logging.disable_progress_bar()
 transformers_logging.disable_progress_bar()
 
-#: What diffusers raises for folders that it cannot load, as for weights of another
-#: shape than the config says, or a class that it does not have.
+#: Errors that diffusers raises for a folder that it cannot load: weights whose shape is
+#: not the config's, a class that it does not have, and so on.
 _UNLOADABLE = (
     OSError,
     ValueError,
@@ -37,13 +37,13 @@ _UNLOADABLE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A model that is on this machine, and is the one that was planned.
+    """A model on this machine, checked to be the planned one.
 
     Attributes:
-        place: The model, where it was found.
+        place: The model, at the place where it was found.
         located: Its files.
-        fingerprints: Of these files.
-        seal: Tells whether they changed since.
+        fingerprints: Fingerprints of these files.
+        seal: Knows whether they have changed since.
     """
 
     place: Model
@@ -53,15 +53,15 @@ class Found:
 
 
 def find_model(place: Model, *, digests: Digests) -> Found:
-    """Fetch what is missing of a model, and check its files.
+    """Download the missing files of a model, and check all of them.
 
     Args:
-        place: The model, where it may be.
-        digests: Where digests are remembered.
+        place: The model, at a place where it may be.
+        digests: Remembers digests of files.
 
     Raises:
-        ModelError: It is not there.
-        FingerprintError: Its files are not those that were planned.
+        ModelError: The model is not there.
+        FingerprintError: Its files are not the planned ones.
     """
     with phases.during(
         phases.DOWNLOADING, place.name, measure=lambda: cached_bytes(place.name)
@@ -80,12 +80,12 @@ def find_model(place: Model, *, digests: Digests) -> Found:
 
 
 def load_pipeline(found: Located, *, variant: str | None, dtype: torch.dtype) -> Any:
-    """Load a pipeline from its folder: safetensors only, no code of the model's own.
+    """Load a pipeline to the CPU: only safetensors, and none of the model's own code.
 
     Raises:
         ModelError: diffusers cannot load it.
     """
-    # Without those that are empty, diffusers raises for some pipelines: SD 3, no T5.
+    # Empty components must be passed as None: diffusers raises for SD 3 without T5.
     left_out = {
         name: None
         for name, entry in found.index.items()
@@ -116,12 +116,12 @@ def load_pipeline(found: Located, *, variant: str | None, dtype: torch.dtype) ->
 
 
 def mend_clip_skip(pipe: Any) -> None:
-    """Give a text encoder the attribute that diffusers asks for with `clip_skip`.
+    """Add the attribute to a text encoder that diffusers reads for `clip_skip`.
 
-    transformers 5 has no `text_model` in `CLIPTextModel` any more: the encoder itself
-    is what that was.
+    In transformers 5, `CLIPTextModel` has no `text_model`: the encoder itself is that
+    model.
     """
     encoder = getattr(pipe, "text_encoder", None)
     if hasattr(encoder, "final_layer_norm") and not hasattr(encoder, "text_model"):
-        # Not as a part of it: it would hold itself.
+        # Not by `setattr`, which would register the module as its own submodule.
         object.__setattr__(encoder, "text_model", encoder)

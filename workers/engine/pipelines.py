@@ -1,4 +1,4 @@
-"""Resident pipelines: loaded once, kept while there is room for them."""
+"""Resident pipelines: loaded once, and kept while memory allows."""
 
 import gc
 import logging
@@ -38,14 +38,14 @@ def name_of(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-#: Share of the device's memory that stays free for the work itself when a model is
-#: loaded beside others.
+#: Share of the device's memory that must stay free when a model is loaded beside
+#: others.
 SPARE = 0.5
-#: What CUDA's libraries, and torch's allocator on a CPU, say of too little memory.
+#: Words of CUDA's libraries, and of torch's allocator on a CPU, for too little memory.
 SHORTAGES = ("out of memory", "can't allocate memory", "_alloc_failed")
-#: What is said where every later call of the process may fail too: by CUDA's libraries
-#: (torch has a class of errors for CUDA itself only), and by oneDNN, on a CPU, once
-#: memory was too short for one of its kernels.
+#: Words of errors after which all later calls of the process may fail too: those of
+#: CUDA's libraries (torch has an error class for CUDA itself only), and that of oneDNN
+#: on a CPU, after memory was too short for one of its kernels.
 SPOILT = (
     "cuda error:",
     "cublas_status_",
@@ -63,16 +63,16 @@ class Resident:
 
     Attributes:
         pipe: The diffusers pipeline, on the device.
-        scheduler_config: The scheduler's config as it was loaded. Every job's
-            scheduler is built from this one, since options leak through others.
-        starter: Readies jobs for the slots; None where they cannot drive it.
-        load_s: Seconds that loading took; 0 once an image has them in its record.
-        fresh: Whether no image was finished with it yet.
-        compiled: Its network compiled, once that was asked for.
-        fingerprints: Of its files.
-        place: Its model, where it was loaded from.
-        seal: Tells whether its files changed. On a CPU the weights are the files
-            themselves, mapped into memory; on a GPU they are a copy, and this is None.
+        scheduler_config: The scheduler's config as loaded. Every job's scheduler is
+            built from it: options leak from one scheduler's config to the next.
+        starter: Prepares jobs for the slots; None if the slots cannot drive it.
+        load_s: Seconds that loading took; 0 after the first image has recorded them.
+        fresh: Whether it has not finished an image yet.
+        compiled: Its compiled network; None if it was not compiled.
+        fingerprints: Fingerprints of its files.
+        place: Its model, at the place it was loaded from.
+        seal: Knows whether its files have changed; None on a GPU, which has a copy of
+            the weights. On a CPU, the weights are the files, mapped into memory.
     """
 
     pipe: Any
@@ -87,7 +87,7 @@ class Resident:
 
     @contextmanager
     def trusted(self) -> Iterator[None]:
-        """Let neither a picture nor an error of a job out if its weights changed.
+        """Check the weights after the block, and before a job's error is passed on.
 
         Raises:
             ModelError: They may have changed since the pipeline was loaded.
@@ -104,23 +104,23 @@ class Resident:
             self.seal.check()
 
     def finish(self) -> float:
-        """Note that an image is finished; give the seconds of a load before it."""
+        """Note a finished image; return the seconds of a load before it, else 0."""
         load_s, self.load_s, self.fresh = self.load_s, 0.0, False
         return load_s
 
 
 class Pipelines:
-    """Lends the pipeline of a job, and keeps the last ones on the device."""
+    """Loads the pipeline of a job, and keeps recent ones on the device."""
 
     def __init__(
         self, device: str, *, digests: Path, places: Places | None = None
     ) -> None:
-        """Hold nothing yet.
+        """Begin without pipelines.
 
         Args:
             device: `cpu`, `cuda:0` and so on.
-            digests: File that remembers the digests of weights.
-            places: Knows where else a model may be; None for the job's own place only.
+            digests: File that remembers digests of weights.
+            places: Knows where else a model may be; None to try only the job's place.
         """
         self.device = device
         self._digests = digests
@@ -129,13 +129,15 @@ class Pipelines:
 
     @contextmanager
     def lend(self, job: Job) -> Iterator[Resident]:
-        """Yield the pipeline of a job, loading it if it is not held.
+        """Yield the pipeline of a job; load it if it is not resident.
+
+        Errors of the device within the block are translated, too.
 
         Raises:
-            ModelError: It cannot be found or loaded.
-            FingerprintError: Its files are not those that were planned.
-            UnfitError: The model, or one image, does not fit into the GPU's memory.
-            DeviceError: The device is of no more use to this process.
+            ModelError: The model cannot be found or loaded.
+            FingerprintError: Its files are not the planned ones.
+            UnfitError: The model, or one image, does not fit into memory.
+            DeviceError: This process can no longer use the device.
         """
         resident = self._held(job)
         if resident is None:
@@ -150,22 +152,22 @@ class Pipelines:
 
     @contextmanager
     def trusting(self, resident: Resident) -> Iterator[None]:
-        """Drop a pipeline after an error from inside its call.
+        """Drop a pipeline after an unforeseen error in its call.
 
-        It may be half changed: when memory ends while SDXL decodes, its VAE is left in
-        float32.
+        The call may have left it in another state: if memory runs out while SDXL
+        decodes, its VAE stays in float32.
         """
         try:
             yield
         except (StoppedError, WithdrawnError, NightsweepError):
-            # Ours come from before, between or after the steps.
+            # Our own errors are raised where the pipeline's state is sound.
             raise
         except BaseException:
             self._drop(resident)
             raise
 
     def drop_spare(self) -> bool:
-        """Drop all but the one that was lent last; tell whether there were any."""
+        """Drop all but the most recently used; return whether there were any."""
         spare = list(self._residents.values())[:-1]
         for resident in spare:
             self._drop(resident)
@@ -175,14 +177,14 @@ class Pipelines:
         for key, held in list(self._residents.items()):
             if held is resident:
                 del self._residents[key]
-        # Pipelines refer to themselves: only a collection frees their memory.
+        # Pipelines hold reference cycles: only garbage collection frees their memory.
         resident.pipe = resident.starter = resident.compiled = None
         gc.collect()
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
 
     def _held(self, job: Job) -> Resident | None:
-        """Return the pipeline of a job, if it is held and its files did not change."""
+        """Return a job's resident pipeline; None if there is none with whole files."""
         for (_, dtype), resident in self._residents.items():
             if dtype == job.dtype and job.model.fingerprint in resident.fingerprints:
                 if resident.seal is None or resident.seal.is_whole:
@@ -236,14 +238,14 @@ class Pipelines:
 
 @contextmanager
 def device_errors(what: str) -> Iterator[None]:
-    """Translate the errors of a GPU.
+    """Translate errors of the device, a GPU or the CPU.
 
     Args:
-        what: What did not fit where memory ended.
+        what: What may not fit into memory, for the message.
 
     Raises:
-        UnfitError: Memory ended.
-        DeviceError: The device is of no more use to this process.
+        UnfitError: Memory ran out.
+        DeviceError: This process can no longer use the device.
     """
     try:
         yield
@@ -251,7 +253,7 @@ def device_errors(what: str) -> Iterator[None]:
         if is_shortage(exc):
             msg = (
                 f"{what} must fit into this device's memory, but does not: {exc}; use "
-                "one with more of it"
+                "a device with more memory"
             )
             raise UnfitError(msg) from exc
         if isinstance(exc, torch.AcceleratorError) or _says(exc, SPOILT):
@@ -261,7 +263,7 @@ def device_errors(what: str) -> Iterator[None]:
 
 
 def is_shortage(error: Exception) -> bool:
-    """Tell whether an error says that memory ended."""
+    """Return whether an error says that memory ran out."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return _says(error, SHORTAGES)

@@ -1,4 +1,4 @@
-"""From a scheduler's name and options to a diffusers object."""
+"""Building diffusers' schedulers from class names and options."""
 
 import copy
 import importlib
@@ -11,17 +11,17 @@ from storage.catalogue import schedulers
 from storage.errors import JobError, UnfitError
 from storage.job import Job, canonical_json
 
-#: Kinds of schedulers, with their step counts, that are kept ready to be copied.
+#: Most schedulers that are kept with their timesteps set, to be copied.
 MOST_KINDS = 1024
-#: Schedulers that are kept as they were built.
+#: Most schedulers that are kept as built, without timesteps.
 MOST_BUILT = 128
 
 
 class Schedulers:
     """Makes a fresh scheduler for each job of one model.
 
-    Some take long to set their timesteps, and a copy takes 0.2 ms: so each kind is made
-    ready once for a number of steps, never used, and copied.
+    Setting timesteps can be slow, and a copy takes 0.2 ms. So one scheduler is kept for
+    each class, options, steps and size; it is never used, only copied.
     """
 
     def __init__(
@@ -30,11 +30,11 @@ class Schedulers:
         *,
         set_timesteps: Callable[[Any, Job], None],
     ) -> None:
-        """Keep nothing yet.
+        """Begin without schedulers.
 
         Args:
-            config: The model's own scheduler config, as it was loaded.
-            set_timesteps: Sets the timesteps of a scheduler as the pipeline does.
+            config: The model's own scheduler config, as loaded.
+            set_timesteps: Sets a scheduler's timesteps for a job, as the pipeline does.
         """
         self._config = config
         self._set_timesteps = set_timesteps
@@ -43,12 +43,12 @@ class Schedulers:
     def make(self, job: Job) -> Any:
         """Make the scheduler of a job, with its timesteps set.
 
-        They are on the CPU, where they can be read without waiting for a GPU; whatever
-        else the scheduler computed stays on the device where a plain script has it.
+        The timesteps are on the CPU, to be read without waiting for a GPU; its other
+        tensors stay where a plain script has them.
 
         Raises:
-            JobError: diffusers refuses the options.
-            UnfitError: A package that it needs is missing here.
+            JobError: diffusers lacks the class, or refuses the options.
+            UnfitError: A package that the class needs is missing here.
         """
         options = canonical_json(job.scheduler_options)
         kind = (job.scheduler_class, options, job.steps, job.width, job.height)
@@ -71,7 +71,7 @@ class Schedulers:
         self._set_timesteps(ready, job)
         ready.timesteps = ready.timesteps.cpu()
         if hasattr(ready, "get_lms_coefficient"):
-            # 3 ms each by numerical integration, and the same in every copy.
+            # Numerical integration, 3 ms a call; equal in every copy.
             ready.get_lms_coefficient = cache(ready.get_lms_coefficient)
         return ready
 
@@ -81,7 +81,7 @@ def fetch_class(name: str) -> Any:
 
     Raises:
         JobError: diffusers does not have it.
-        UnfitError: A package that it needs is missing here.
+        UnfitError: A package that the class needs is missing here.
     """
     found = getattr(importlib.import_module("diffusers"), name, None)
     if found is None:
@@ -101,20 +101,20 @@ def build(
 ) -> Any:
     """Make a fresh scheduler for one job.
 
-    KDPM2 takes 0.2 s to be built, so that each is built once and copied.
+    Building can be slow (0.2 s for KDPM2), so each scheduler is built once and copied.
 
     Args:
         class_name: Class in diffusers.
-        options: Of the job, on top of the config.
-        config: The model's original scheduler config, as it was loaded. Never that
-            of a scheduler made here: options would leak from job to job.
-        seed: Of the job; the noise of schedulers that draw their own follows it.
+        options: The job's options, which override the config.
+        config: The model's original scheduler config, as loaded. It must not be the
+            config of a scheduler made here: options would leak from job to job.
+        seed: The job's seed, for schedulers that make their own noise generator.
 
     Raises:
-        JobError: diffusers refuses the options.
-        UnfitError: A package that it needs is missing here.
+        JobError: diffusers lacks the class, or refuses the options.
+        UnfitError: A package that the class needs is missing here.
     """
-    # Infinity is a value of many configs, as in `lambda_min_clipped`.
+    # Not `canonical_json`: many configs hold infinity, as `lambda_min_clipped`.
     texts = (json.dumps(each, sort_keys=True) for each in (options, config))
     made = copy.deepcopy(_build_once(class_name, *texts))
     if schedulers.takes_seed(class_name):
@@ -125,12 +125,7 @@ def build(
 
 @lru_cache(maxsize=MOST_BUILT)
 def _build_once(class_name: str, options_json: str, config_json: str) -> Any:
-    """Build a scheduler that is never used, only copied.
-
-    Raises:
-        JobError: diffusers refuses the options.
-        UnfitError: A package that it needs is missing here.
-    """
+    """Build a scheduler that is never used, only copied; raise as `build` does."""
     made_by, options = fetch_class(class_name), json.loads(options_json)
     own = {"noise_sampler_seed": 0} if schedulers.takes_seed(class_name) else {}
     try:

@@ -1,4 +1,4 @@
-"""Texts as embeddings, each encoded once per worker, and alone."""
+"""Embeddings of texts; a worker encodes each text alone, and caches it."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -8,28 +8,27 @@ from workers.devices.memory import total_bytes
 from workers.engine.families import StableDiffusion, Texts
 
 #: Share of the device's memory that the texts of one model may take. A text of Stable
-#: Diffusion is a tenth of a megabyte, one of Flux four.
+#: Diffusion takes 0.1 MB, one of Flux 4 MB.
 SHARE = 1 / 64
 
-#: A text and the layers that it skips; None for a negative prompt that is not there.
+#: A text and the number of layers that it skips; None for an absent negative prompt.
 Key = tuple[str, int] | None
 
 
 class TextCache:
-    """The embeddings of the texts that were used last.
+    """The embeddings of the most recently used texts.
 
-    A text is never encoded beside another one, so what a job gets does not depend on
-    which jobs came before it.
+    Each text is encoded alone, so a job's embeddings do not depend on other jobs.
     """
 
     def __init__(
         self, family: StableDiffusion, *, most_bytes: int | None = None
     ) -> None:
-        """Remember nothing yet.
+        """Begin empty.
 
         Args:
             family: The pipeline that encodes.
-            most_bytes: What all texts may take; None for a share of the device.
+            most_bytes: Most bytes of all texts; None for `SHARE` of the memory.
         """
         self._family = family
         if most_bytes is None:
@@ -47,7 +46,7 @@ class TextCache:
         return self._get(_negative(job))
 
     def forget_all_but(self, jobs: Iterable[Job]) -> bool:
-        """Give up texts that none of these jobs has; tell whether there were any."""
+        """Drop texts that none of these jobs has; return whether there were any."""
         kept = {key(job) for job in jobs for key in (_prompt, _negative)}
         gone = self._known.keys() - kept
         for text in gone:
@@ -79,5 +78,5 @@ def _negative(job: Job) -> Key:
 
 
 def _size(texts: Texts) -> int:
-    # Of what they hold on to: one may be a part of a larger tensor.
+    # Of their storages: a text may be a view of a larger tensor.
     return sum(text.untyped_storage().nbytes() for text in texts.values())

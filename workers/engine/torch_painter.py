@@ -1,4 +1,4 @@
-"""Painting with torch: mixed batches where they can be, plain calls elsewhere."""
+"""The painter: continuous batches where a pipeline allows it, else plain calls."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ from workers.painting import Painting, Places, Widths, WithdrawnError, Work
 
 log = logging.getLogger(__name__)
 
-#: Torch's own default for this machine, which a plain script runs with.
+#: Torch's default number of threads on this machine, which a plain script has.
 OWN_THREADS = torch.get_num_threads()
 
 
@@ -32,7 +32,7 @@ class TorchPainter:
     """A painter on one device.
 
     Attributes:
-        tally: How full its batches were.
+        tally: Counts the rows of all its batches.
     """
 
     def __init__(
@@ -45,15 +45,15 @@ class TorchPainter:
         places: Places | None = None,
         compile_network: bool = False,
     ) -> None:
-        """Prepare the device; the first job loads its model.
+        """Describe the device; models are loaded when jobs need them.
 
         Args:
             device: `cpu`, `cuda:0` and so on.
             threads: Torch threads on a CPU. Their number changes the low bits of a
                 picture, so it is recorded, and strict jobs use torch's own default.
-            digests: File that remembers the digests of weights.
+            digests: File that remembers digests of weights.
             widths: Remembers how wide a batch may be.
-            places: Knows where else a model may be; None for the job's own place only.
+            places: Knows where else a model may be; None to try only the job's place.
             compile_network: Whether batches run a compiled network.
         """
         self.device = device
@@ -61,7 +61,7 @@ class TorchPainter:
         self._pipelines = Pipelines(device, digests=digests, places=places)
         self._widths = widths
         self._compile = compile_network
-        #: Classes of pipelines that paint their jobs one by one.
+        #: Names of pipeline classes that cannot be batched.
         self._unsteerable: set[str] = set()
         plain = threads if device == "cpu" else OWN_THREADS
         self._threads = {False: plain, True: OWN_THREADS}
@@ -147,8 +147,8 @@ class TorchPainter:
         name = type(resident.pipe).__name__
         self._unsteerable.add(name)
         log.warning(
-            "%s of diffusers %s copies what batches are filled with: its images are "
-            "painted one by one; install diffusers %s*, which is tested.",
+            "%s of diffusers %s copies the tensors that batches write to: its images "
+            "are painted one by one; install diffusers %s*, which is tested.",
             name,
             diffusers.__version__,
             TESTED,
@@ -174,7 +174,10 @@ class TorchPainter:
 
 
 def _checking(work: Work) -> Callable[[], None]:
-    """Return what is called before each step of a job that is alone in hand."""
+    """Return the check before each call of the network for a job that is alone.
+
+    It raises `StoppedError` or `WithdrawnError`.
+    """
 
     def check() -> None:
         work.check()
@@ -189,7 +192,7 @@ def _is_strict(job: Job) -> bool:
 
 
 def make_painter(device: str, *, threads: int, **others: Any) -> TorchPainter:
-    """Make the painter that `workers.process.main` uses unless told otherwise."""
-    # Tokenizers would warn, or stop, when a process that used them forks.
+    """Make the default painter of `workers.process.main`."""
+    # Otherwise tokenizers warn, or hang, when a process that used them forks.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     return TorchPainter(device, threads=threads, **others)
