@@ -1,4 +1,4 @@
 """From jobs to pixels with torch and diffusers: pipelines, batches and decoding.
 
-Imports `workers.vitals` and `workers.devices`; neither Celery nor SQL.
+Imports `workers.vitals`, `workers.devices` and `storage`; neither Celery nor SQL.
 """

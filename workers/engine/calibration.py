@@ -1,8 +1,9 @@
 """The process that measures for `nightsweep calibrate`: speeds, then widths.
 
-One line of JSON on standard input says what, lines of JSON on standard output say what
-came of it: the environment; a line for each image; that the speeds are complete; a line
-for each width; or the error that ended it. It ends when its standard input does.
+It reads one line of JSON from standard input, what to measure, and writes results as
+lines of JSON to standard output: the environment; a line for each image; that the
+speeds are complete; a line for each width; or the error that ended it. It ends when its
+standard input ends.
 
     python -P -m workers.engine.calibration
 """
@@ -33,21 +34,21 @@ from workers.engine.throughput import alike_jobs, measure_widths
 from workers.engine.torch_painter import OWN_THREADS
 from workers.painting import Painting
 
-#: Rows of the widest batch that is tried on a GPU; on a CPU it is twice the default.
+#: Rows of the widest batch that is tried on a GPU; on a CPU, twice the default.
 GPU_MOST = 256
-#: Takes one result: a JSON object.
+#: Sends one result, a JSON object.
 Send = Callable[[Mapping[str, Any]], None]
 
 
 def calibrate(wish: Mapping[str, Any], send: Send) -> None:
-    """Measure what was wished.
+    """Measure speeds, and widths if asked to.
 
     Args:
-        wish: `jobs`: strict ones, all alike but for scheduler and steps; `images`: how
+        wish: `jobs`: strict jobs, equal but for scheduler and steps; `images`: how
             many to make of each; `device`: `cpu`, `cuda:0` and so on, None for the
-            first GPU, or the CPU where there is none; `widths`: whether to measure
+            first GPU, or for the CPU if there is no GPU; `widths`: whether to measure
             batches too.
-        send: Takes the results.
+        send: Sends one result.
 
     Raises:
         NightsweepError: The model or the device cannot be used.
@@ -83,7 +84,7 @@ def choose_device(asked: str | None) -> str:
     """Return the device to measure on.
 
     Args:
-        asked: Its name; None for the first GPU, or the CPU where there is none.
+        asked: Its name; None for the first GPU, or for the CPU if there is no GPU.
 
     Raises:
         UsageError: There is no such device.
@@ -103,14 +104,15 @@ def measure_speeds(
 ) -> dict[int, int]:
     """Make the jobs one at a time, and send the seconds of each image.
 
-    Every round makes each job once, so that a device that gets slower as it gets warm
-    does so for all of them. A job that fails is sent once, with the reason.
+    Every round makes each job once, so that a device that slows down when warm does so
+    for all jobs alike. A job that fails is sent once, with the reason, and left out of
+    later rounds.
 
     Args:
         paint: Makes one image by a plain call of the pipeline.
-        jobs: What to make.
-        images: How often, each time with another seed.
-        send: Takes the results.
+        jobs: The jobs to make.
+        images: Number of rounds, each with another seed.
+        send: Sends one result.
 
     Returns:
         Calls of the network for each of `jobs` that did not fail, by its index.
@@ -118,14 +120,14 @@ def measure_speeds(
     counted: dict[int, int] = {}
     left = dict(enumerate(jobs))
     for job in _first_of_each_scheduler(jobs):
-        # Kernels are chosen and memory is taken: no time of this is kept.
+        # A warm-up, in which kernels are chosen and memory is allocated.
         _try(paint, job)
     for seed in range(images):
         for index, job in list(left.items()):
             made = _try(paint, replace(job, seed=seed))
             if isinstance(made, Painting):
                 counted[index] = made.evaluations
-                # All of the pipeline's call, which ends with pixels on the CPU.
+                # The whole call of the pipeline, up to pixels on the CPU.
                 seconds = made.encode_s + made.denoise_s + made.decode_s
                 send(
                     {"job": index, "seconds": seconds, "evaluations": made.evaluations}
@@ -138,7 +140,7 @@ def measure_speeds(
 
 
 def _prepare_widths(device: str, job: Job) -> int:
-    """Take as many threads as a worker has; give the widest batch to try."""
+    """Set torch's threads to those of a worker; return the widest batch to try."""
     if device != "cpu":
         return GPU_MOST
     torch.set_num_threads(choose_placements(device="cpu")[0].threads)
@@ -150,7 +152,7 @@ def _network(starter: Starter, *, compiled: bool) -> AbstractContextManager[None
 
 
 def _try(paint: Callable[[Job], Painting], job: Job) -> Painting | str:
-    """Make one image, or say why that fails."""
+    """Return the painting of a job, or the reason why it fails."""
     try:
         return paint(job)
     except (JobError, UnfitError) as exc:
@@ -158,7 +160,7 @@ def _try(paint: Callable[[Job], Painting], job: Job) -> Painting | str:
 
 
 def _first_of_each_scheduler(jobs: Sequence[Job]) -> list[Job]:
-    """Return the job of fewest steps of each scheduler."""
+    """Return the job with the fewest steps of each scheduler."""
     first: dict[str, Job] = {}
     for job in sorted(jobs, key=lambda job: job.steps):
         first.setdefault(f"{job.scheduler_class} {job.scheduler_options}", job)
@@ -189,7 +191,7 @@ def main() -> None:
     wish = json.loads(sys.stdin.readline())
     _end_with_parent()
     try:
-        with redirect_stdout(sys.stderr):  # what packages say is no result
+        with redirect_stdout(sys.stderr):  # keep what packages print off the results
             calibrate(wish, send)
     except NightsweepError as exc:
         send({"error": str(exc), "exit_code": exc.exit_code})

@@ -1,4 +1,4 @@
-"""Where an image was made: names and versions that a result records."""
+"""The environment of an image: names and versions that a result records."""
 
 import platform
 import re
@@ -17,12 +17,12 @@ PACKAGES = ("torch", "diffusers", "transformers", "scipy", "torchsde", "nightswe
 def describe_environment(
     device: str, threads: int, *, compiled: bool = False
 ) -> Environment:
-    """Describe this process's device and software.
+    """Return this process's device, host and software versions.
 
     Args:
         device: `cpu`, `cuda:0` and so on.
         threads: Torch threads in use.
-        compiled: Whether the network is compiled.
+        compiled: Whether batches run a compiled network.
     """
     on_gpu = device.startswith("cuda")
     details = {name: _version(name) for name in PACKAGES}

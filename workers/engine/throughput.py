@@ -19,19 +19,24 @@ from workers.engine.slots import Slots, Tally
 
 log = logging.getLogger(__name__)
 
-#: What a wider batch must gain to be worth it, and how many may fail to in a row.
+#: The gain in images per second that makes a wider batch worth it, and the number of
+#: widths in a row that may miss it.
 WORTH = 1.03
 PATIENCE = 2
-#: Full batches, and images, that the rate at a width is taken from, at the least.
+#: Fewest full batches, and fewest images, that a rate is measured over.
 BATCHES = 3
 IMAGES = 8
 
 
 def alike_jobs(jobs: Sequence[Job], counted: Mapping[int, int]) -> list[Job]:
-    """Choose jobs that take equally many calls of the network, as many as there are.
+    """Return the largest set of jobs that take equally many calls of the network.
 
-    A batch of them begins and ends together, so that none of its rows is ever empty,
-    and what is measured is its width and nothing else.
+    All rows of such a batch end together. So none is ever empty, and the rate depends
+    on the width only.
+
+    Args:
+        jobs: The jobs to choose from.
+        counted: Calls of the network by index into `jobs`; not empty.
     """
     counts = Counter(counted.values())
     most = max(counts.values())
@@ -43,15 +48,15 @@ def alike_jobs(jobs: Sequence[Job], counted: Mapping[int, int]) -> list[Job]:
 def measure_widths(
     starter: Starter, jobs: Sequence[Job], *, most: int
 ) -> Iterator[tuple[int, float | None]]:
-    """Yield images per second of ever wider batches, until that no longer pays.
+    """Measure batches of width 1, 2, 4 and so on, until a wider one no longer pays.
 
     Args:
-        starter: Readies jobs of the pipeline.
-        jobs: They are made again and again; all take equally many calls.
+        starter: Prepares jobs of the pipeline.
+        jobs: Made again and again with other seeds; all take equally many calls.
         most: Rows of the widest batch.
 
     Yields:
-        A width and its images per second; None where it does not fit into memory,
+        A width and its images per second; None if the width does not fit into memory,
         which ends it.
     """
     best, in_vain, width = 0.0, 0, 1
@@ -70,9 +75,9 @@ def measure_widths(
 
 
 def _measure_width(starter: Starter, jobs: Sequence[Job], width: int) -> float:
-    """Return the images per second of a batch that is full all the time.
+    """Return the images per second of a batch that is always full.
 
-    The first time that it is filled is left out, as a warm-up.
+    The first `width` images are left out, as a warm-up.
     """
     batches = 1 + max(BATCHES, IMAGES // width)
     source = _Endless(jobs, batches * width)
@@ -86,7 +91,7 @@ def _measure_width(starter: Starter, jobs: Sequence[Job], width: int) -> float:
         decoded = decode(starter.family, latents, slot.job, clock=starter.clock)
         done.append(fetcher.submit(fetch, decoded))
 
-    # Pictures are fetched in another thread, as in a worker.
+    # Another thread fetches the pictures, as in a worker.
     with ThreadPoolExecutor(1) as fetcher, starter.family.decoding():
         first = source.give(width)
         Slots(starter, first, source, width=width, finish=finish, tally=Tally()).run()
@@ -95,7 +100,7 @@ def _measure_width(starter: Starter, jobs: Sequence[Job], width: int) -> float:
 
 
 class _Endless:
-    """Jobs that come round again with other seeds, up to a number; a `Source`."""
+    """A `Source` that repeats jobs with other seeds, `count` in all."""
 
     def __init__(self, jobs: Sequence[Job], count: int) -> None:
         each = (replace(job, seed=n) for n, job in enumerate(itertools.cycle(jobs)))
@@ -110,7 +115,7 @@ class _Endless:
         return next(self._jobs, None)
 
     def fail(self, job: Job, error: JobError) -> None:
-        """Give up: a rate with failures in it would say nothing."""
+        """Raise the error: a rate with failures in it would be meaningless."""
         del job
         raise error
 
@@ -119,4 +124,4 @@ class _Endless:
         return []
 
     def check(self) -> None:
-        """Never stop."""
+        """Do nothing: the measurement is never stopped."""
