@@ -1,6 +1,6 @@
-"""The painter alone: jobs from a list, pictures to nowhere.
+"""The painter alone: it takes jobs from a list, and its pictures are dropped.
 
-`python benchmarks/bare.py SPEC` paints a sweep, as `engine_overhead.py` has it do.
+`engine_overhead.py` runs `python benchmarks/bare.py SPEC`, which paints a sweep.
 """
 
 import argparse
@@ -20,21 +20,21 @@ from storage.job import Job
 from workers.engine.torch_painter import TorchPainter
 from workers.painting import Painting
 
-#: Remembers the digests of weights, which take a while to compute.
+#: Remembers the digests of weights, which are slow to compute.
 DIGESTS = Path(tempfile.gettempdir()) / "nightsweep-benchmark-digests.json"
-#: Widths of images that wait for their pixels, at most; as in a worker.
+#: Most images that wait for their pixels, in batches; as in a worker.
 WIDTHS_IN_HAND = 2
-#: What that is taken of where the painter chooses the width.
+#: The width that this is counted in if the painter chooses its own.
 WIDEST = 32
 
 
 class Listed:
-    """A painter's `Work` from a list; notes when each picture is there.
+    """A painter's `Work` from a list; it notes when each picture is ready.
 
     Attributes:
         times: Seconds of `time.time()` at which pictures were ready.
-        jobs: Those that were finished, in the same order.
-        kept: Pictures that were handed over to be finished.
+        jobs: Their jobs, in the same order.
+        kept: Number of finished jobs, whose pixels may not be there yet.
     """
 
     def __init__(self, jobs: Sequence[Job], width: int) -> None:
@@ -48,7 +48,7 @@ class Listed:
 
     @property
     def has_more(self) -> bool:
-        """Whether a row that ends is filled again."""
+        """Whether a job waits for the next free row."""
         return bool(self._left)
 
     def expect(self, width: int) -> None:
@@ -99,17 +99,17 @@ class Listed:
 
 
 class FixedWidth:
-    """Knows one width for all jobs."""
+    """The `Widths` of a painter: one width for all jobs."""
 
     def __init__(self, width: int | None) -> None:
         self._width = width
 
     def get(self, _job: Job, _gpu: str) -> int | None:
-        """Return the width; None leaves it to the painter."""
+        """Return the width; None lets the painter choose."""
         return self._width
 
     def set(self, _job: Job, _gpu: str, *, width: int, reason: str) -> None:
-        """Note that it was too much."""
+        """Note a narrower width, since the last one did not fit."""
         print(f"only {width} rows fit ({reason})")
         self._width = width
 
@@ -117,7 +117,7 @@ class FixedWidth:
 def make_painter(
     device: str, width: int | None, *, threads: int = 1, compiled: bool = False
 ) -> TorchPainter:
-    """Make the painter of a worker, its width fixed if one is given."""
+    """Make the painter of a worker, with a fixed width if one is given."""
     return TorchPainter(
         device,
         threads=threads,
@@ -128,7 +128,7 @@ def make_painter(
 
 
 def paint(painter: TorchPainter, jobs: Sequence[Job], width: int) -> Listed:
-    """Paint jobs of one group; give what was noted."""
+    """Paint jobs of one group; return the work with its notes."""
     listed = Listed(jobs, width)
     painter.paint(listed)
     listed.finish()
@@ -136,11 +136,11 @@ def paint(painter: TorchPainter, jobs: Sequence[Job], width: int) -> Listed:
 
 
 def main() -> None:
-    """Paint the jobs of a sweep; print when each picture was ready, as JSON."""
+    """Paint a sweep, and print the times at which pictures were ready, as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("spec", type=Path)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--width", type=int, help="by default what the painter takes")
+    parser.add_argument("--width", type=int, help="default: the painter's choice")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()

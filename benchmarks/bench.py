@@ -1,4 +1,4 @@
-"""What the benchmarks share: options, a state folder of their own, rates."""
+"""Shared parts of the benchmarks: options, a state folder of their own, rates."""
 
 import argparse
 import os
@@ -21,14 +21,14 @@ from storage.broker.embedded import stop
 from storage.settings import Settings, read_settings
 
 ROUNDS = 5
-#: Where models of random weights are kept between runs.
+#: Where models with random weights are kept between runs.
 MODELS = Path(tempfile.gettempdir()) / "nightsweep-models"
 
 
 def parse(
     about: str | None, add: Callable[[argparse.ArgumentParser], None] | None = None
 ) -> argparse.Namespace:
-    """Read the options that all benchmarks have, and those that `add` adds."""
+    """Parse the options of all benchmarks, and those that `add` adds."""
     parser = argparse.ArgumentParser(
         description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -53,7 +53,7 @@ def parse(
 def publish(
     options: argparse.Namespace, title: str, table: str, *, notes: str = ""
 ) -> None:
-    """Print a table, and append it to the page of figures if that was asked for."""
+    """Print a table, and append it to `docs/benchmarks.md` if `--append` is given."""
     print(f"\n{title}\n\n{table}\n\n{notes}")
     if options.append:
         command = report.command_line()
@@ -75,7 +75,7 @@ class State:
     env: dict[str, str]
 
     def nightsweep(self, *words: str | Path) -> None:
-        """Run a command to its end; show what it says only if it fails."""
+        """Run a command to its end; print its output and exit only if it fails."""
         command = [sys.executable, "-P", "-m", "nightsweep", *map(str, words)]
         done = subprocess.run(
             command, env=self.env, capture_output=True, text=True, check=False
@@ -85,7 +85,7 @@ class State:
 
     @contextmanager
     def running(self, *command: str) -> Iterator["subprocess.Popen[bytes]"]:
-        """Let a process of ours run; it ends with its standard input."""
+        """Run a Python module as a process within the block."""
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", *command],
             env=self.env,
@@ -101,7 +101,7 @@ class State:
             process.kill()
 
     def finished(self) -> list[tuple[float, str]]:
-        """Return when each image was finished, in seconds, and by which worker."""
+        """Return the time of each image in Unix seconds, and its worker, in order."""
         query = "SELECT finished_at, worker FROM results ORDER BY finished_at"
         path = self.settings.home / "nightsweep.db"
         with closing(sqlite3.connect(path, timeout=60)) as connection:
@@ -111,7 +111,7 @@ class State:
 
 @contextmanager
 def own_folder() -> Iterator[Path]:
-    """Yield a folder that is gone after the block."""
+    """Yield a folder that is removed after the block."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
 
@@ -131,11 +131,17 @@ def own_state(**env: str) -> Iterator[State]:
 
 
 def rate(times: Sequence[float], begin: float = 0.2, end: float = 1.0) -> float:
-    """Return the images per second between two shares of all images."""
+    """Return the images per second between two shares of all images.
+
+    Args:
+        times: When each image was finished, in seconds, in order.
+        begin: Share of the images before the first that counts.
+        end: Share of the images up to the last that counts.
+    """
     first, last = (round(share * (len(times) - 1)) for share in (begin, end))
     return (last - first) / (times[last] - times[first])
 
 
 def median_ratio(tops: Sequence[float], bottoms: Sequence[float]) -> float:
-    """Return the median of the ratios of figures that were measured in turn."""
+    """Return the median ratio of figures that were measured in turn."""
     return statistics.median(a / b for a, b in zip(tops, bottoms, strict=True))

@@ -1,11 +1,11 @@
-"""What a worker loses to queue, SQL and files, against the painter alone.
+"""The speed that a worker loses to queue, SQL and files, against its painter alone.
 
     python benchmarks/engine_overhead.py [--jobs 400] [--append]
     python benchmarks/engine_overhead.py --device cuda --model sd15 [--compile]
 
-One worker process, and the painter alone in a process of its own, make the same images
-in turn, with the same width and threads. With one core, all that the worker does beside
-painting is taken from painting.
+One worker process, and the painter alone in its own process, make the same images in
+turn, with the same width and threads. On one core, all other work of the worker takes
+time from painting.
 """
 
 import argparse
@@ -26,16 +26,16 @@ import workload
 from producer.commands.submit import submit
 from workers.supervision.child import WORKER_ENVIRONMENT
 
-#: The images between which the rate is taken: after the start, before the tail.
+#: The shares of the images between which the rate is taken: no start and no tail.
 STEADY = (0.2, 0.8)
 HEADER = ("cores", "images", "painter alone, images/s", "worker, images/s", "ratio")
 NOTES = """\
-Images/s between the first and the last fifth of the images; medians, and the median of
-the ratios within one round. Decoding counts on both sides."""
+Images/s without the first and the last fifth of the images; medians, and the median of
+the ratios within one round. Both sides decode."""
 
 
 def time_bare(spec: Path, options: argparse.Namespace) -> float:
-    """Run the painter alone; give its steady images/s."""
+    """Run the painter alone; return its steady images/s."""
     command = [
         *(sys.executable, bare.__file__, str(spec)),
         *("--device", options.device, "--threads", str(options.threads)),
@@ -47,7 +47,7 @@ def time_bare(spec: Path, options: argparse.Namespace) -> float:
 
 
 def time_worker(spec: Path, options: argparse.Namespace) -> float:
-    """Run one worker process; give its steady images/s."""
+    """Run one worker process; return its steady images/s."""
     compiled = str(int(options.compile))
     with bench.own_state(**WORKER_ENVIRONMENT, NIGHTSWEEP_COMPILE=compiled) as state:
         submit(str(spec), settings=state.settings)
@@ -64,7 +64,7 @@ def time_worker(spec: Path, options: argparse.Namespace) -> float:
 
 
 def measure(options: argparse.Namespace, spec: Path, cores: Sequence[int]) -> list[str]:
-    """Run both sides in turn on these cores; give a row."""
+    """Run both sides in turn on these cores; return a row of the table."""
     os.sched_setaffinity(0, cores)
     alone, worker = [], []
     for _ in range(options.rounds):

@@ -1,10 +1,10 @@
-"""How much of what the device can do goes into pictures.
+"""The share of a device's arithmetic that goes into pictures.
 
     python benchmarks/gpu_limit.py --device cuda --model sd15 [--width 64] [--compile]
     python benchmarks/gpu_limit.py --device cuda --model sdxl [--width 16] [--append]
 
-Useful FLOPs are those of the UNet for each row that serves an image, twice where it is
-guided, and of the decoder, as torch counts them. They are held against the rate of a
+Useful FLOPs are those of the UNet for each row that serves an image, twice if it is
+guided, and of the decoder, as torch counts them. They are compared with the rate of a
 large matrix product, measured in turn with the images.
 """
 
@@ -34,23 +34,23 @@ HEADER = (
     *("GEMM TFLOP/s", "share"),
 )
 NOTES = """\
-The painter of a worker alone, as long as a row that ends is filled again. Images/s are
-of the sweep's mean image at that rate. Medians; the share is the median of the shares
-of the rounds. Texts are not counted."""
-#: Steps that are left out: the first ones fill the rows.
+The painter of a worker alone, as long as each free row gets another job. Images/s are
+the useful rate over the mean TFLOP of an image. Medians; the share is the median of the
+shares of the rounds. Text encoders are not counted."""
+#: Number of first steps that are left out.
 FIRST_STEPS = 3
 #: Rows and columns of the product, on a GPU and on a CPU.
 SIDE = {True: 8192, False: 1024}
 
 
 def count_flops(name: str, image: tuple[int, int]) -> tuple[int, int]:
-    """Count the FLOPs of one call of the UNet for one sample, and of the decoder.
+    """Return the FLOPs of one call of the UNet for one sample, and of the decoder.
 
-    Nothing is computed: the networks are made without memory.
+    Nothing is computed: the networks are on torch's device `meta`.
 
     Args:
-        name: The model as a job has it.
-        image: Its width and height in pixels.
+        name: The model's name in a job.
+        image: Width and height of an image in pixels.
     """
     folder = locate(name, download=False).folder
     configs = [_read_config(folder, part) for part in ("unet", "vae")]
@@ -77,7 +77,7 @@ def _read_config(folder: Path, part: str) -> dict[str, Any]:
 
 
 class Watched(bare.Listed):
-    """Jobs from a list; before each step it is noted how far they are."""
+    """A `Work` from a list that notes the progress before each step."""
 
     def __init__(self, jobs: Sequence[Job], width: int, tally: Tally) -> None:
         super().__init__(jobs, width)
@@ -91,7 +91,12 @@ class Watched(bare.Listed):
             self._marks.append((now, self._tally.useful, self.kept))
 
     def rate(self, *, row: int, picture: int) -> float:
-        """Return FLOP/s, of those of a row and of those that end a picture."""
+        """Return the useful FLOP/s.
+
+        Args:
+            row: FLOPs of one row in one step.
+            picture: FLOPs to decode one picture.
+        """
         if len(self._marks) <= FIRST_STEPS + 1:
             sys.exit("Too few jobs to measure a rate: ask for several times the width.")
         first, last = self._marks[FIRST_STEPS], self._marks[-1]
@@ -119,7 +124,7 @@ def time_gemm(device: str, dtype: torch.dtype) -> float:
 
 
 def measure(options: argparse.Namespace, planned: Sequence[PlannedJob]) -> list[str]:
-    """Paint and multiply in turn; give the row."""
+    """Paint and multiply in turn; return a row of the table."""
     painter = bare.make_painter(
         options.device,
         options.width,
@@ -132,7 +137,7 @@ def measure(options: argparse.Namespace, planned: Sequence[PlannedJob]) -> list[
     row = step * (2 if job.guidance > 1 else 1)
     mean = row * statistics.mean(one.evaluations for one in planned) + decoding
     useful, gemms = [], []
-    # Loads, compiles and chooses kernels.
+    # A warm-up: the model is loaded and compiled, and kernels are chosen.
     bare.paint(painter, jobs[: options.width], options.width)
     for _ in range(options.rounds):
         gemms.append(time_gemm(options.device, DTYPES[options.dtype]))

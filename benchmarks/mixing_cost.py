@@ -1,11 +1,11 @@
-"""What it costs that every row of a batch has another scheduler.
+"""The cost of a different scheduler in each row of a batch.
 
     python benchmarks/mixing_cost.py [--widths 8 16] [--append]
     python benchmarks/mixing_cost.py --device cuda --model sd15 [--compile]
 
-Times one step of a batch in which schedulers are mixed, against the mean of batches
-of one of these schedulers each: in the same slots, and in an ordinary batch of
-diffusers. All run the same network on as many rows, without texts and decoding.
+The time of one step of a batch of mixed schedulers is compared with the mean over
+batches of one of these schedulers: in the same slots, and in an ordinary batch of
+diffusers. All run the same network on equally many rows, without texts and decoding.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from workers.engine.schedulers import build
 from workers.engine.slot import Starter
 from workers.engine.slots import Slots, Tally
 
-#: All take one call of the network a step, so that no row is ever empty.
+#: Schedulers with one call of the network a step, so that no row is ever empty.
 SCHEDULERS = (
     *("ddim", "euler_a", "dpmpp_2m_karras", "unipc"),
     *("ddpm", "euler", "lms", "dpmpp_2m_sde"),
@@ -42,19 +42,19 @@ HEADER = (
 )
 NOTES = """\
 Milliseconds are medians over the rounds. `one / mixed` is the speed of a mixed batch
-against the mean over batches of one scheduler in the same slots; `ordinary / mixed` is
-the same against the pipeline's own batches, in which one scheduler steps all rows at
+relative to batches of one scheduler in the same slots; `ordinary / mixed` is that
+relative to the pipeline's own batches, in which one scheduler steps all rows at
 once."""
 
 
 class Nothing:
-    """A source of no more jobs."""
+    """A source without further jobs."""
 
     def take(self) -> Job | None:
         """Return no job."""
 
     def fail(self, _job: Job, error: JobError) -> None:
-        """Give up."""
+        """Raise the error."""
         raise error
 
     def withdraw(self) -> list[Job]:
@@ -62,18 +62,18 @@ class Nothing:
         return []
 
     def check(self) -> None:
-        """Go on."""
+        """Do nothing."""
 
 
 class Batches:
-    """A loaded pipeline, and batches of it."""
+    """Runs and times batches of a loaded pipeline."""
 
     def __init__(self, starter: Starter, config: dict[str, Any]) -> None:
         self._starter = starter
         self._config = config
 
     def time_slots(self, jobs: Sequence[Job]) -> float:
-        """Return seconds a step of a batch of these jobs in slots."""
+        """Return the seconds of a step of these jobs in slots."""
         slots = Slots(
             self._starter,
             jobs,
@@ -85,7 +85,7 @@ class Batches:
         return self._time(slots.run) / jobs[0].steps
 
     def time_ordinary(self, jobs: Sequence[Job]) -> float:
-        """Return seconds a step of the pipeline's own batch of these jobs."""
+        """Return the seconds of a step of the pipeline's own batch of these jobs."""
         family, job = self._starter.family, jobs[0]
         encoded = family.encode(job.prompt, 0)
         given = {name: torch.cat([text] * len(jobs)) for name, text in encoded.items()}
@@ -128,7 +128,7 @@ class Batches:
 def measure(
     batches: Batches, jobs: dict[str, list[Job]], *, width: int, rounds: int
 ) -> list[str]:
-    """Time all kinds of batches in turn; give the row of a width."""
+    """Time all kinds of batches in turn; return the table's row for a width."""
     mixed_jobs = [
         jobs[name][seed]
         for seed, name in zip(range(width), itertools.cycle(SCHEDULERS), strict=False)
@@ -145,7 +145,7 @@ def measure(
             )
             for name in SCHEDULERS
         ]
-        if number:  # the first one warms up
+        if number:  # the first round is a warm-up
             means = [statistics.mean(column) for column in zip(*taken, strict=True)]
             for kept, mean in zip((mixed, same, ordinary), means, strict=True):
                 kept.append(mean)
@@ -159,7 +159,7 @@ def measure(
 
 
 def make_jobs(options: argparse.Namespace) -> dict[str, list[Job]]:
-    """Return jobs of each scheduler, one a seed."""
+    """Return the jobs of each scheduler, one for each seed."""
     model = workload.find_model(options.model)
     name = model.find(options.models, options.device)
     most = max(options.widths)

@@ -1,10 +1,9 @@
-"""How full batches are: rows that served a job, of all rows that were run.
+"""How full batches are: the share of rows that served a job.
 
     python benchmarks/occupancy.py [--widths 16 64] [--jobs 800] [--append]
 
 Mixed jobs (20 schedulers, 10 to 50 steps, 8 guidances) go through a worker's own turn:
-real claims, its feed, its refilling and its tail, real files and rows. Only Celery is
-left out.
+claims, prefetch, refilling, the tail, files and rows are real. Only Celery is left out.
 """
 
 import argparse
@@ -36,7 +35,7 @@ of the sweep."""
 
 @contextmanager
 def context_of(settings: Settings) -> Iterator[Context]:
-    """Yield what a worker process works with."""
+    """Yield the context of a worker process."""
     owner = my_name()
     with closing(open_database(settings.database_url)) as database:
         yield Context(
@@ -51,7 +50,7 @@ def context_of(settings: Settings) -> Iterator[Context]:
 
 
 def run(options: argparse.Namespace, width: int) -> tuple[Tally, float]:
-    """Make all jobs in one turn; give the rows that were run, and the seconds."""
+    """Make all jobs in one turn; return the counts of rows, and the seconds."""
     model = workload.find_model(options.model).find(options.models, options.device)
     with bench.own_state() as state:
         settings = state.settings
@@ -77,7 +76,7 @@ def run(options: argparse.Namespace, width: int) -> tuple[Tally, float]:
 
 
 def measure(options: argparse.Namespace, width: int) -> list[str]:
-    """Return the row of a width."""
+    """Return the table's row for a width."""
     tally, seconds = run(options, width)
     return [
         str(width),

@@ -1,9 +1,9 @@
-"""The loop that a tidy user would write: what nightsweep is measured against.
+"""The loop that a careful user would write, to compare nightsweep with.
 
     python benchmarks/plain_loop.py JOBS.json FOLDER
 
-One pipeline, loaded once; the scheduler swapped for each job; images as fast PNG; one
-row of SQLite for each. JOBS.json is written by `sweep_vs_loop.py`.
+It loads one pipeline, swaps the scheduler for each job, and writes each image as a
+fast PNG with a row in SQLite. `sweep_vs_loop.py` writes JOBS.json.
 """
 
 import json

@@ -1,9 +1,9 @@
-"""Models with the architecture of well-known ones and random weights; no download.
+"""Models with well-known architectures and random weights, without a download.
 
     python benchmarks/random_models.py sd15 FOLDER
 
-What a network costs does not depend on its weights, as long as its answers are
-ordinary numbers. So the weights are scaled such that they are.
+The speed of a network does not depend on its weights, as long as its outputs are
+ordinary numbers. The weights are scaled so that they are.
 """
 
 import json
@@ -20,24 +20,24 @@ from storage.models.model_files import BUILTIN_FOLDERS
 
 ARCHITECTURES = Path(__file__).with_name("architectures")
 NAMES = tuple(sorted(file.stem for file in ARCHITECTURES.glob("*.json")))
-#: The demo model's vocabulary is small; its tokens are among those of any CLIP.
+#: The demo model's vocabulary is small, so its token ids are valid for any CLIP.
 TOKENIZER = BUILTIN_FOLDERS["builtin:shapes"] / "tokenizer"
 
 
 def read_architecture(name: str) -> dict[str, Any]:
-    """Read the configs of a model's parts."""
+    """Return the configs of a model's parts, and the class of its pipeline."""
     file = ARCHITECTURES / f"{name}.json"
     config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return config
 
 
 def save_model(name: str, folder: Path, *, device: str = "cpu") -> Path:
-    """Save a model in float16 into `folder`, unless it is there already.
+    """Save a model in float16 to `folder`, unless it is there already.
 
     Args:
         name: `sd15`, `sdxl` or `tiny`.
-        folder: Where to; it takes 2 GB for `sd15`, 7 GB for `sdxl`.
-        device: Where the random numbers are drawn.
+        folder: It takes 2 GB for `sd15`, 7 GB for `sdxl`.
+        device: The device that draws the random weights.
     """
     if not (folder / "model_index.json").is_file():
         pipe = make_pipeline(read_architecture(name), device)
@@ -46,7 +46,7 @@ def save_model(name: str, folder: Path, *, device: str = "cpu") -> Path:
 
 
 def make_pipeline(architecture: Mapping[str, Any], device: str) -> Any:
-    """Make a pipeline in float32 on a device, its weights from one seed."""
+    """Make a pipeline in float32 on a device, with weights from one seed."""
     seed = torch.Generator(device).manual_seed(8)
     parts: dict[str, Any] = {"scheduler": _scheduler(architecture["scheduler"])}
     for name in architecture.keys() - {"pipeline", "scheduler"}:
@@ -78,9 +78,9 @@ def ask(unet: Any, *, side: int, rows: int = 1) -> dict[str, Any]:
     """Return arguments for a call of the UNet, on its device and in its dtype.
 
     Args:
-        unet: Of Stable Diffusion or its XL.
-        side: Latents on a side.
-        rows: Samples.
+        unet: The UNet of Stable Diffusion or SDXL.
+        side: Width and height of the latents.
+        rows: Rows of the batch.
     """
     config, kind = unet.config, {"device": unet.device, "dtype": unet.dtype}
     asked = {
@@ -102,7 +102,7 @@ def ask(unet: Any, *, side: int, rows: int = 1) -> dict[str, Any]:
 
 
 def _scheduler(config: Mapping[str, Any]) -> Any:
-    # As real files are read: what the class does not know stays in its config.
+    # As for real files: options that the class does not know stay in its config.
     return getattr(diffusers, config["_class_name"]).from_config(dict(config))
 
 
@@ -116,7 +116,7 @@ def _randomize(network: Any, seed: torch.Generator) -> None:
 
 @torch.no_grad()
 def _scale_answers(unet: Any, seed: torch.Generator) -> None:
-    """Make the UNet's answers as large as real noise."""
+    """Scale the UNet's outputs to a standard deviation of 1."""
     asked = ask(unet, side=16, rows=2)
     for given in (asked["sample"], asked["encoder_hidden_states"]):
         given.normal_(generator=seed)

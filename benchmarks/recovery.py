@@ -1,9 +1,9 @@
-"""How soon work goes on after a fault: real processes, and a denoiser that sleeps.
+"""The time to recover from a fault: real processes, and a denoiser that sleeps.
 
     python benchmarks/recovery.py [--times 10] [--append]
 
-Two workers, SQLite, and the embedded Redis of a state folder of their own. Each fault
-is had several times in a row; the table gives the median and the worst.
+Two workers use SQLite and the embedded Redis of their own state folder. Each fault is
+caused several times in a row; the table has the median and the worst time.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import bench
 import report
 import sqlalchemy as sa
 
-# The stand-in and the processes are those of the tests of faults.
+# The stand-in painter and the processes come from the fault tests.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from storage.sql.database import open_database
@@ -30,23 +30,23 @@ from tests.faults.night import STAND_IN, Night
 from tests.faults.server import RedisServer
 
 LEASE_S = 6
-#: Seconds of a step where a stop comes in the midst of one.
+#: Seconds of a step that a single, and a double, Ctrl-C interrupts.
 STEP_S = 1.0
 LONG_STEP_S = 30.0
 PATIENCE_S = 120
 HEADER = ("fault", "what is waited for", "times", "median", "worst")
 NOTES = """\
 Seconds from the fault. Jobs are free when SQL says so; a job runs again when its row is
-claimed again. A lost host is two processes that are killed at once and whose leases
-name another machine; its seconds are those beyond the lease of 6 s. The supervisor,
-which checks every second, starts Redis again. A single stop comes in the middle of a
-step of 1 s, a double one in the middle of a step of 30 s."""
+claimed again. For a lost host, all processes are killed at once, and their leases are
+made to name another machine; its seconds are those beyond the lease of 6 s. The
+supervisor checks Redis every second, and starts it again. A single Ctrl-C comes in the
+middle of a step of 1 s, a double one in the middle of a step of 30 s."""
 
 Figures = dict[tuple[str, str], list[float]]
 
 
 def until(is_so: Callable[[], object]) -> float:
-    """Wait until something is so; give the seconds."""
+    """Wait until a condition holds; return the seconds it took."""
     began = time.monotonic()
     while not is_so():
         if time.monotonic() - began > PATIENCE_S:
@@ -73,12 +73,12 @@ def a_night() -> Iterator[Night]:
 
 
 def holds(night: Night, pid: int) -> bool:
-    """Tell whether a process has jobs."""
+    """Return whether a process has claimed jobs."""
     return any(f":{pid}:" in owner for owner in night.owners())
 
 
 def kill_busy(night: Night, figures: Figures) -> None:
-    """Kill one of two workers that are both at work."""
+    """Kill one of two busy workers."""
     before = len(night.workers())
     victim = night.kill_a_worker()
     freed = until(lambda: not holds(night, victim.pid))
@@ -89,7 +89,7 @@ def kill_busy(night: Night, figures: Figures) -> None:
 
 
 def kill_beside_idle(night: Night, figures: Figures, number: int) -> None:
-    """Kill the worker that has the only job, beside an idle one."""
+    """Kill the worker that has the only job, while another is idle."""
     sweep = f"one{number}"
     until(lambda: len(night.workers()) == 2)
     night.submit(count=1, steps=900, first=number, name=sweep)
@@ -98,15 +98,15 @@ def kill_beside_idle(night: Night, figures: Figures, number: int) -> None:
     (owner,) = night.owners()
     night.kill_a_worker()
     taken = until(lambda: night.owners() and night.owners() != {owner})
-    name = "the same, another worker idle"
+    name = "kill -9 of a worker, another idle"
     figures[name, "the job runs again"].append(taken)
-    # Not to be killed three times, after which it would be set aside.
+    # The job must not meet three deaths, which would quarantine it.
     night.run("cancel", sweep)
     until(lambda: not night.owners())
 
 
 def lose_host(night: Night, figures: Figures) -> None:
-    """Kill all at once, and let the leases be another machine's."""
+    """Kill all processes at once, and make their leases another machine's."""
     with night.working(2, LEASE_S=LEASE_S) as supervisor:
         until(lambda: len(night.owners()) == 2)
         time.sleep(1)
@@ -126,7 +126,7 @@ def lose_host(night: Night, figures: Figures) -> None:
 
 
 def kill_redis_at_work(night: Night, figures: Figures) -> None:
-    """Kill Redis while turns go on, and wait for it and for an image."""
+    """Kill Redis during turns, and wait until it is back and an image is made."""
     time.sleep(1)
     night.redis.kill()
     back = until(night.redis.answers)
@@ -137,7 +137,7 @@ def kill_redis_at_work(night: Night, figures: Figures) -> None:
 
 
 def kill_redis_idle(night: Night, figures: Figures, number: int) -> None:
-    """Kill Redis while nobody works, and wait for a sweep submitted meanwhile."""
+    """Kill Redis while workers are idle, submit a sweep, and wait for its images."""
     before = night.states().total()
     time.sleep(1)
     night.redis.kill()
@@ -150,7 +150,7 @@ def kill_redis_idle(night: Night, figures: Figures, number: int) -> None:
 
 
 def stop(night: Night, figures: Figures, *, twice: bool) -> None:
-    """Press Ctrl-C in the midst of a step, once or twice."""
+    """Send Ctrl-C in the middle of a step, once or twice."""
     step_s = LONG_STEP_S if twice else STEP_S
     with night.working(2, STAND_IN_STEP_S=step_s) as supervisor:
         until(lambda: len(night.owners()) == 2)
@@ -167,7 +167,7 @@ def stop(night: Night, figures: Figures, *, twice: bool) -> None:
 
 
 def measure(times: int) -> Figures:
-    """Have every fault so often."""
+    """Cause each fault `times` times, and each stop and lost host a third as often."""
     figures: Figures = defaultdict(list)
     with a_night() as night:
         night.submit(count=50_000, steps=100)

@@ -1,4 +1,4 @@
-"""Tables of figures: printed, and kept in `docs/benchmarks.md` with their origin."""
+"""Tables of figures, kept in `docs/benchmarks.md` with machine, versions, command."""
 
 import os
 import platform
@@ -21,13 +21,13 @@ run in turn; between tables they show only an order of magnitude.
 
 
 def append(title: str, command: str, table: str, *, notes: str = "") -> None:
-    """Add a table to `docs/benchmarks.md`, which is made where it is missing.
+    """Append a table to `docs/benchmarks.md`; create the page if it is missing.
 
     Args:
         title: The heading, such as `Submitting a million jobs`.
-        command: What was run.
-        table: Markdown, such as `table` gives.
-        notes: Sentences that say what the columns mean and what to make of them.
+        command: The command that was run.
+        table: Markdown, as `table` returns it.
+        notes: Sentences that explain the columns.
     """
     page = PAGE.read_text() if PAGE.exists() else BEGINNING
     parts = (f"## {title}", environment_line(), f"`{command}`", table, notes)
@@ -36,7 +36,7 @@ def append(title: str, command: str, table: str, *, notes: str = "") -> None:
 
 
 def environment_line() -> str:
-    """Say when and where this runs: date, processor, cores, versions."""
+    """Return date, processor, cores and versions, in one line."""
     today = datetime.now(UTC).date().isoformat()
     machine = f"{processor()}, {os.cpu_count()} cores, {platform.system()}"
     versions = (f"{name} {version}" for name in PACKAGES if (version := _version(name)))
@@ -45,7 +45,7 @@ def environment_line() -> str:
 
 
 def processor() -> str:
-    """Name the processor."""
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -55,14 +55,14 @@ def processor() -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay out a Markdown table: the first column to the left, others to the right."""
+    """Return a Markdown table with the first column left-aligned, the others right."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     dashes = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     return "\n".join(_line(cells, widths) for cells in (header, dashes, *rows))
 
 
 def command_line() -> str:
-    """Return the command that runs now, as one would type it in the repository."""
+    """Return the running command as typed in the repository, without `--append`."""
     script = Path(sys.argv[0]).resolve().relative_to(PAGE.parents[1])
     words = [word for word in sys.argv[1:] if word != "--append"]
     return " ".join(["python", str(script), *words])

@@ -1,10 +1,10 @@
-"""How N workers scale: real processes, Redis and SQL, and a denoiser that sleeps.
+"""Scaling with N workers: real processes, Redis and SQL, and a denoiser that sleeps.
 
     python benchmarks/scaling.py [--workers 1 2 4 8 16] [--append]
 
-Each worker holds a stand-in for a GPU: it paints four images at once, and every step
-takes a quarter of a second in which the CPU has nothing to do. So what is measured is
-the rest: messages, claims, files and rows of all workers together.
+Each worker has a stand-in for a GPU: it paints four images at once, and sleeps for a
+quarter of a second in each step. So the benchmark measures the rest: messages, claims,
+files and rows of all workers together.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from producer.commands.submit import submit
 
 WIDTH = 4
 STEP_S = 0.25
-#: Mean 8: a worker makes two images a second, now and then one.
+#: Their mean is 8: a worker makes two images a second, spread over time.
 STEPS = (6, 7, 8, 9, 10)
 #: The share of the images up to which all workers are busy.
 BUSY = 0.85
@@ -32,13 +32,13 @@ HEADER = (
 )
 NOTES = """\
 Images/s from the moment when each worker has made an image until 85 % of the images are
-made and, `with the tail`, until the last one is. `over N singles` is that rate over N
-times the rate of one worker in the same round. Medians."""
+made and, `with the tail`, until all are. `over N singles` is that rate over N times the
+rate of one worker in the same round. Medians."""
 ROOT = Path(__file__).parents[1]
 
 
 def run(workers: int, jobs: int) -> tuple[float, float]:
-    """Let workers make a sweep; give images/s when steady, and with the tail."""
+    """Make a sweep; return images/s when steady, and with the tail."""
     stand_in = {
         "NIGHTSWEEP_PAINTER": "tests.stand_in:make_painter",
         "NIGHTSWEEP_STAND_IN_WIDTH": str(WIDTH),
@@ -74,7 +74,7 @@ def run(workers: int, jobs: int) -> tuple[float, float]:
 def describe(
     workers: int, jobs: int, runs: Sequence[tuple[float, ...]], singles: Sequence[float]
 ) -> list[str]:
-    """Return a row of the table from the runs of all rounds."""
+    """Return a row of the table from the rates of all rounds."""
     row = [str(workers), f"{jobs:,}"]
     expected = [workers * single for single in singles]
     for rates in zip(*runs, strict=True):

@@ -1,4 +1,4 @@
-"""Draw who sat in which slot, from a real run of a small mixed batch.
+"""Draw which job had which slot in a real run of a small mixed batch.
 
     python benchmarks/slots_picture.py docs/images/slots.svg
 
@@ -37,7 +37,7 @@ STEP, ROW, LEFT, TOP = 19, 46, 70, 62
 
 
 class Queue:
-    """Jobs in order, and the call of the network at which each began and ended."""
+    """A source of jobs that notes the call at which each job began and ended."""
 
     def __init__(self, jobs: list[Job], tally: Tally) -> None:
         self._jobs = deque(jobs)
@@ -59,7 +59,7 @@ class Queue:
         self.bars.append((slot.job, slot.index, began, self._tally.calls))
 
     def fail(self, job: Job, error: JobError) -> None:
-        """Give up."""
+        """Raise the error."""
         raise error
 
     def withdraw(self) -> list[Job]:
@@ -67,11 +67,11 @@ class Queue:
         return []
 
     def check(self) -> None:
-        """Go on."""
+        """Do nothing."""
 
 
 def make_jobs() -> list[Job]:
-    """Fourteen jobs that no two of could share an ordinary batch."""
+    """Return fourteen jobs that mix schedulers, steps and guidance."""
     card = describe("builtin:shapes", base_dir=Path())
     draw = random.Random(5)  # noqa: S311 - a picture
     jobs = []
@@ -126,7 +126,7 @@ def draw(bars: list[tuple[Job, int, int, int]], calls: int) -> str:
 
 def _bar(job: Job, index: int, began: int, ended: int) -> str:
     of_job = (job.scheduler_class, job.scheduler_options, job.extras)
-    name = schedulers.short_name(*of_job, config={})  # the built-in model has no say
+    name = schedulers.short_name(*of_job, config={})  # the model's config adds nothing
     colour = COLOURS[NAMES.index(name)] if name in NAMES else "#6b7280"
     x, y = LEFT + began * STEP + 1, TOP + index * ROW + 4
     wide = (ended - began) * STEP - 2

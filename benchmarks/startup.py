@@ -1,9 +1,10 @@
-"""How long commands take to start, as a person feels it.
+"""The time that commands take to start.
 
     python benchmarks/startup.py
 
-Prints the median and the slowest of fifteen runs each, in turn, in a state folder of
-their own. `--help` should take less than 0.3 s, and `plan` of a small sweep 0.6 s.
+Prints the median and the slowest of fifteen runs of each, in turn, in a state folder of
+their own. `--help` should take less than 0.3 s, and `plan` of a small sweep less than
+0.6 s.
 """
 
 import os

@@ -1,11 +1,11 @@
-"""How fast a large sweep is submitted while workers claim, and at what cost.
+"""The speed and cost of submitting a large sweep while workers claim.
 
     python benchmarks/submit.py [--jobs N] [--append]
 
-Submits a sweep of several axes, one of a single axis, and one that is broken off by
-Ctrl-C at 40 % and submitted again, each into a state folder of its own: a SQLite file
-and an embedded Redis. Four claimers wait at the queue meanwhile and claim as workers
-do: the jobs of their message, then others of the same group, every tenth of a second.
+It submits a sweep of several axes, one of a single axis, and one that is interrupted by
+Ctrl-C at 40 % and submitted again, each to its own state folder: a SQLite file and an
+embedded Redis. Meanwhile four claimers take messages and claim as workers do: jobs of
+the message's group, every tenth of a second.
 """
 
 import argparse
@@ -40,8 +40,8 @@ from storage.sql.database import Database, open_database
 from storage.sql.schema import jobs
 
 CLAIMERS = 4
-#: Seconds between two claims of one claimer, and jobs in each: 640 jobs/s together,
-#: ten times and more what GPUs make.
+#: Seconds between two claims of one claimer, and jobs in each: 640 jobs/s together, ten
+#: times the speed of GPUs or more.
 PAUSE_S = 0.1
 CLAIM = 16
 SPECS = {
@@ -54,26 +54,25 @@ SPECS = {
 """,
     "one axis": "  seed: {start: 0, count: %(jobs)d}\n",
 }
-#: Jobs of the sweep of several axes for one seed.
+#: Jobs for each seed in the sweep of several axes.
 CELLS = 10_000
 HEADER = (
     *("sweep", "jobs", "jobs/s", "first claim s", "claims", "p50 ms", "p99 ms"),
     *("max ms", "producer MB", "Redis MB"),
 )
 NOTES = """\
-Jobs/s is over the whole of `submit`: reading, expanding, rows and messages. The first
-claim is counted from the first row, by a process that waits at the queue. A claim's
-milliseconds are those of one call, including the wait for SQLite's write lock. MB are
-the peak of the producer's process, and what Redis holds at the end. For the sweep that
-was broken off, jobs and jobs/s are those of the second submission, which first passes
-over the jobs already stored."""
+Jobs/s is over the whole of `submit`: reading, expanding, rows and messages. `first
+claim` is the time from the first row to the first claim of a waiting process. A claim's
+milliseconds include the wait for SQLite's write lock. MB are the peak of the producer's
+process, and the memory of Redis at the end. For the interrupted sweep, jobs and jobs/s
+are those of the second submission, which first skips the jobs already stored."""
 
 spawn = multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Produced:
-    """What a producer's process says of itself."""
+    """The figures of a producer's process: new jobs, seconds, peak memory."""
 
     new: int
     seconds: float
@@ -92,14 +91,14 @@ class Bench:
         self.over = spawn.Event()
 
     def start_producer(self) -> SpawnProcess:
-        """Start to submit the sweep, in a process of its own."""
+        """Start a process that submits the sweep."""
         arguments = (self.settings, self.spec, self.stored, self.answers)
         process = spawn.Process(target=produce, args=arguments)
         process.start()
         return process
 
     def finish(self, process: SpawnProcess) -> Any:
-        """Wait for a producer; give what it measured, None if it was broken off."""
+        """Wait for a producer; return its figures, or None if it was interrupted."""
         process.join()
         if process.exitcode:
             sys.exit("The producer failed.")
@@ -107,7 +106,10 @@ class Bench:
 
     @contextmanager
     def claiming(self) -> Iterator[list[tuple[float, float]]]:
-        """Let claimers wait and claim; fills in the start and seconds of each claim."""
+        """Run claimers within the block; yield a list that is filled at its end.
+
+        Each entry is a claim's start, in Unix seconds, and its duration in seconds.
+        """
         ready = spawn.Barrier(CLAIMERS + 1)
         arguments = (self.settings, ready, self.over, self.claims)
         claimers = [
@@ -129,12 +131,12 @@ class Bench:
 
 
 def produce(settings: Settings, spec: Path, stored: Any, answers: Any) -> None:
-    """Submit the sweep, and say how long it took and what it needed."""
+    """Submit the sweep, and put its figures on the queue `answers`."""
 
     def note(done: int, _total: int) -> None:
         stored.value = done
 
-    # A shell that runs this in the background has interrupts ignored.
+    # A shell makes its background jobs ignore interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     started = time.perf_counter()
     try:
@@ -149,7 +151,7 @@ def produce(settings: Settings, spec: Path, stored: Any, answers: Any) -> None:
 
 
 def claim_on(settings: Settings, ready: Any, over: Any, answers: Any) -> None:
-    """Wait for messages and claim, as a worker does, until it is over."""
+    """Wait for messages and claim, as a worker does, until `over` is set."""
     owner, timed = my_name(), []
     app = make_app(broker_url(settings))
     with (
@@ -173,7 +175,7 @@ def _take_turn(
     while not _is_over(over):
         began, clock = time.time(), time.perf_counter()
         taken: list[Claim] = []
-        with suppress(DatabaseError):  # the lock did not come free; it counts
+        with suppress(DatabaseError):  # a lock that was not free counts as a claim
             taken = claim(
                 database, owner=owner, lease_s=3600.0, group=group, limit=CLAIM
             )
@@ -189,7 +191,7 @@ def _is_over(over: Any) -> bool:
 
 
 def measure(name: str, axes: str, *, count: int, interrupt: bool = False) -> list[str]:
-    """Submit a sweep into a new state folder; give its row of the table."""
+    """Submit a sweep to a new state folder; return its row of the table."""
     with tempfile.TemporaryDirectory() as folder:
         spec = Path(folder, "sweep.yaml")
         axes %= {"jobs": count, "seeds": max(1, count // CELLS)}
@@ -225,7 +227,7 @@ def _interrupt(bench: Bench, count: int) -> None:
         time.sleep(0.01)
     os.kill(process.pid or 0, signal.SIGINT)
     if bench.finish(process) is not None:
-        sys.exit("It was over before it could be broken off; take more jobs.")
+        sys.exit("The sweep was submitted before the interrupt; take more jobs.")
 
 
 def _describe(
@@ -271,7 +273,7 @@ def main() -> None:
     """Measure each sweep and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=1_000_000, metavar="N")
-    parser.add_argument("--only", choices=SPECS, help="one sweep, not broken off")
+    parser.add_argument("--only", choices=SPECS, help="one sweep, not interrupted")
     parser.add_argument("--append", action="store_true")
     options = parser.parse_args()
     rows = [

@@ -1,10 +1,10 @@
-"""A whole sweep with nightsweep, against the loop that a tidy user would write.
+"""A whole sweep with nightsweep, against the loop that a careful user would write.
 
     python benchmarks/sweep_vs_loop.py [--jobs 96 800] [--append]
     python benchmarks/sweep_vs_loop.py --device cuda --model sd15 [--compile]
 
-Both sides are commands of their own and make the same images: 8 schedulers, 4 prompts,
-step counts and seeds. They run in turn. `plain_loop.py` is the loop.
+Both sides are commands that make the same images: 8 schedulers, 4 prompts, step counts
+and seeds. They run in turn. `plain_loop.py` is the loop.
 """
 
 import argparse
@@ -31,14 +31,14 @@ HEADER = (
 )
 NOTES = """\
 Images/s of the whole command, including start, imports, loading and the last image.
-Steady: from the first fifth of the images to the last one; it says little of a sweep
-of few batches, whose images in hand are half painted by then. Figures are medians, and
-ratios are medians of the ratios within one round. The loop has torch's default
-threads; nightsweep has its default workers, or one GPU."""
+Steady: from the first fifth of the images to the last one. It means little for a sweep
+of few batches: when the first fifth is done, the jobs in hand are half painted. Figures
+are medians, and ratios are medians of the ratios within one round. The loop has torch's
+default threads; nightsweep has its default workers, or one GPU."""
 
 
 def time_loop(jobs: Sequence[Job], plan: Path, folder: Path) -> tuple[float, float]:
-    """Run the loop; give images/s of the command, and when steady."""
+    """Run the loop; return images/s of the command, and when steady."""
     script = Path(__file__).with_name("plain_loop.py")
     folder.mkdir()
     began = time.perf_counter()
@@ -54,7 +54,7 @@ def time_loop(jobs: Sequence[Job], plan: Path, folder: Path) -> tuple[float, flo
 def time_nightsweep(
     jobs: Sequence[Job], spec: Path, options: argparse.Namespace
 ) -> tuple[float, float]:
-    """Run `nightsweep run`; give images/s of the command, and when steady."""
+    """Run `nightsweep run`; return images/s of the command, and when steady."""
     where = ["--device", "cpu"] if options.device == "cpu" else ["--gpus", "0"]
     with bench.own_state(NIGHTSWEEP_COMPILE=str(int(options.compile))) as state:
         began = time.perf_counter()
@@ -67,7 +67,7 @@ def time_nightsweep(
 
 
 def write_plan(jobs: Sequence[Job], file: Path, options: argparse.Namespace) -> Path:
-    """Write what the loop reads."""
+    """Write the file that the loop reads; return its path."""
     name = jobs[0].model.name
     plan = {
         "model": str(BUILTIN_FOLDERS.get(name, name)),
@@ -92,7 +92,7 @@ def write_plan(jobs: Sequence[Job], file: Path, options: argparse.Namespace) -> 
 
 
 def measure(options: argparse.Namespace, count: int, folder: Path) -> list[str]:
-    """Run both sides in turn; give the row of a sweep."""
+    """Run both sides in turn; return a row of the table."""
     model = workload.find_model(options.model)
     name = model.find(options.models, options.device)
     cells = workload.cells_of(count // len(workload.PROMPTS), model.steps)

@@ -1,4 +1,4 @@
-"""The sweeps that are measured, and their jobs."""
+"""The sweeps that benchmarks measure, and their jobs."""
 
 import itertools
 import json
@@ -35,13 +35,13 @@ GUIDANCES = (1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 9.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model, and what of it is measured.
+    """A model, and the sweeps that it is measured with.
 
     Attributes:
         name: `builtin:shapes`, a folder, or a name of `random_models`.
         steps: The step counts of a sweep.
         jobs: Images of a sweep, unless the command says otherwise.
-        dtype: Precision on a GPU; on a CPU it is float32.
+        dtype: Dtype on a GPU; on a CPU it is float32.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Model:
     dtype: str = "float32"
 
     def find(self, folder: Path, device: str) -> str:
-        """Return the name for a spec; random weights are saved below `folder`."""
+        """Return the name for a spec; save random weights below `folder` if needed."""
         if self.name not in random_models.NAMES:
             return self.name
         made = random_models.save_model(self.name, folder / self.name, device=device)
@@ -65,12 +65,12 @@ MODELS = {
 
 
 def find_model(name: str) -> Model:
-    """Return a model by its name; one that is not known is a folder."""
+    """Return a model of `MODELS`, or of another name with the default sweeps."""
     return MODELS.get(name, Model(name=name))
 
 
 def cells_of(count: int, steps: Sequence[int]) -> list[dict[str, Any]]:
-    """Return `count` cells: each scheduler and step count, seed after seed."""
+    """Return `count` cells: all pairs of step count and scheduler, seed after seed."""
     kinds = list(itertools.product(steps, SCHEDULERS))
     return [
         {"seed": number // len(kinds), "steps": wanted, "scheduler": name}
@@ -102,7 +102,7 @@ def write_spec(
     prompts: Sequence[str] = PROMPTS,
     dtype: str = "float32",
 ) -> Path:
-    """Write a sweep of every prompt with every cell; give the file."""
+    """Write a sweep of every prompt with every cell; return the file."""
     spec = {
         "name": "bench",
         "base": {"model": model, "dtype": dtype},
@@ -117,5 +117,5 @@ def write_spec(
 
 
 def read_spec(file: Path) -> list[PlannedJob]:
-    """Return the jobs of a sweep, in the order of execution."""
+    """Return the jobs of a sweep in order of execution."""
     return sorted(read_jobs(file, describe).jobs(), key=lambda one: one.position)
