@@ -1,4 +1,4 @@
-"""How the built-in demo model was made: data, training, measurement, export.
+"""The making of the built-in demo model: data, training, measurement, export.
 
-Nothing in here is installed with nightsweep; see ``training/README.md``.
+None of it is installed with nightsweep; see `training/README.md`.
 """

@@ -1,4 +1,4 @@
-"""The captions that the demo model is measured with."""
+"""The captions that the demo model is tested with."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from training.world import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A scene to be painted from its caption, and the seed of the noise."""
+    """A scene to paint from its caption, and the seed of the noise."""
 
     scene: Scene
     seed: int
@@ -27,7 +27,7 @@ class Case:
 def held_out_cases(
     wanted: Callable[[str, str], bool], *, seeds: int, sizes: Sequence[str] = SIZE_NAMES
 ) -> list[Case]:
-    """List one-object scenes that no training stage has seen.
+    """Return one-object scenes that the model never sees in training.
 
     Args:
         wanted: Picks them by colour and shape.
@@ -57,17 +57,17 @@ def _scene(colour: str, shape: str, background: str, size: str) -> Scene:
 
 
 def is_new_pair(colour: str, shape: str) -> bool:
-    """Say whether no picture to learn from has this shape in this colour."""
+    """Return whether no training picture has this shape in this colour."""
     return (colour, shape) in HELD_OUT_PAIRS
 
 
 def is_known_pair(colour: str, shape: str) -> bool:
-    """Say whether the model has met this shape in this colour."""
+    """Return whether training pictures have this shape in this colour."""
     return (colour, shape) not in HELD_OUT_PAIRS
 
 
 def two_object_scenes(count: int) -> Iterator[Scene]:
-    """Make captions of two things, side by side or one above the other."""
+    """Yield scenes of two things, side by side or one above the other."""
     for number in range(count):
         rng = np.random.default_rng([77, number])
         colours = [str(name) for name in rng.choice(COLOUR_NAMES, 3, replace=False)]

@@ -1,7 +1,7 @@
-"""A small network that names the shape in a picture, to measure the model with.
+"""A small network that names the shape in a picture, to test the model with.
 
-It learns from drawn pictures only, never from generated ones, and shares
-nothing with the demo model.
+It learns from drawn pictures only, never from generated ones, and shares nothing with
+the demo model.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ PICTURES = 12_000
 
 
 def build_classifier(seed: int) -> nn.Module:
-    """Make an untrained network: (batch, 3, 64, 64), -1 to 1, to (batch, 8)."""
+    """Make an untrained network: (batch, 3, 64, 64), -1 to 1, to (batch, 8) logits."""
     with seeded_weights(seed):
         layers: list[nn.Module] = []
         for before, after in ((3, 32), (32, 64), (64, 96), (96, 128)):
@@ -40,7 +40,7 @@ def build_classifier(seed: int) -> nn.Module:
 
 
 def train_classifier(*, folder: Path, seed: int, device: torch.device) -> nn.Module:
-    """Train the network on drawn pictures, blurred and noisy ones among them."""
+    """Train the network on drawn pictures, some of them blurred, all with noise."""
     model = build_classifier(seed).to(device)
     if (folder / "classifier.pt").exists():
         images, shapes = np.zeros((1, 64, 64, 3), np.uint8), torch.zeros(1).long()
@@ -61,8 +61,8 @@ def train_classifier(*, folder: Path, seed: int, device: torch.device) -> nn.Mod
 def draw_single_shapes(count: int, *, seed: int) -> tuple[np.ndarray, Tensor]:
     """Draw single shapes of all colours, sizes and places.
 
-    The pairs kept from the model are in here: this is the measure, and must
-    not favour what the model has seen.
+    The pairs that are held out from the model are included: the classifier must not
+    favour pairs that the model has seen.
 
     Returns:
         Pictures (count, 64, 64, 3), uint8, and shape numbers (count,), int64.
@@ -88,7 +88,7 @@ def draw_single_shapes(count: int, *, seed: int) -> tuple[np.ndarray, Tensor]:
 
 
 def _roughen(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Blur half of the batch and add noise to all, more to some than to others."""
+    """Blur half of the batch, and add noise of varying strength to all."""
     half = len(pixels) // 2
     small = F.avg_pool2d(pixels[:half], 2)
     soft = F.interpolate(small, scale_factor=2, mode="bilinear")
@@ -101,12 +101,12 @@ def _roughen(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def name_shapes(model: nn.Module, pixels: Tensor) -> list[str]:
-    """Name the shape in each picture: (count, 3, 64, 64), -1 to 1."""
+    """Return the name of the shape in each picture: (count, 3, 64, 64), -1 to 1."""
     return [SHAPES[number] for number in model(pixels).argmax(1).tolist()]
 
 
 def classifier_accuracy(model: nn.Module, *, count: int = 1000) -> float:
-    """Measure the network on newly drawn pictures, roughened like the others."""
+    """Return the share of new drawings, blurred and noisy, that are named right."""
     images, shapes = draw_single_shapes(count, seed=99)
     pixels = _roughen(to_tensor(images), generator_of(99, 0))
     named = name_shapes(model.cpu(), pixels)

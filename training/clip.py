@@ -1,7 +1,7 @@
-"""The text encoder, trained together with a small picture reader (CLIP).
+"""The text encoder, trained together with a small image encoder.
 
-The text half conditions the demo model. Both halves together can say how
-well a picture fits its prompt.
+Together they are a CLIP (Radford et al. 2021), which scores how well a picture fits its
+prompt. The text encoder alone conditions the demo model.
 """
 
 from collections.abc import Sequence
@@ -42,8 +42,8 @@ VISION_PLAN = Plan(
     ema_decay=0.99,
 )
 BATCH = 64
-#: While the picture half learns alone, this first share of its steps sees
-#: mostly single, not small shapes: it would not learn shapes otherwise.
+#: Share of the image encoder's own steps, the first ones, of which three in four see
+#: only single shapes that are not small. Otherwise it would not learn shapes.
 EASY_UNTIL = 0.35
 SHAPE_WEIGHT = 2.5
 
@@ -51,9 +51,8 @@ SHAPE_WEIGHT = 2.5
 class LabelledClip(nn.Module):
     """CLIP, and linear heads that name colour, shape and so on.
 
-    Both halves feed the same heads, which makes them agree on every word of
-    a caption much sooner than the contrastive loss alone would. The heads
-    are thrown away in the end.
+    Both encoders feed the same heads. So they agree on every word of a caption much
+    sooner than by the contrastive loss alone. The heads are dropped in the end.
     """
 
     def __init__(self, clip: CLIPModel) -> None:
@@ -66,19 +65,19 @@ class LabelledClip(nn.Module):
         )
 
     def read(self, tokens: Tensor) -> Tensor:
-        """Embed texts: (batch, 20) int64 to (batch, 96) of length 1."""
+        """Embed texts: (batch, 20), int64, to (batch, 96), float32, of length 1."""
         pooled = self.clip.text_model(input_ids=tokens).pooler_output
         return F.normalize(self.clip.text_projection(pooled).float(), dim=-1)
 
     def look(self, pixels: Tensor) -> Tensor:
-        """Embed pictures: (batch, 3, 64, 64), -1 to 1, to (batch, 96)."""
+        """Embed pictures: (batch, 3, 64, 64), -1 to 1, to (batch, 96) of length 1."""
         pooled = self.clip.vision_model(pixel_values=pixels).pooler_output
         return F.normalize(self.clip.visual_projection(pooled).float(), dim=-1)
 
     def name_loss(
         self, embedded: Tensor, labels: Tensor, shape_weight: float
     ) -> Tensor:
-        """Sum the errors of all heads; a label of -1 is not counted."""
+        """Return the weighted mean loss of all heads; a label of -1 is not counted."""
         losses = []
         for column, (name, head) in enumerate(self.heads.items()):
             weight = shape_weight if name == "shape" else 1.0
@@ -133,9 +132,9 @@ def train_clip(
     seed: int,
     device: torch.device,
 ) -> CLIPModel:
-    """Train both halves together, then the picture half alone.
+    """Train both encoders together, then the image encoder alone.
 
-    The first stage settles the text half, with which the UNet can start.
+    The text encoder is final after the first stage; the UNet needs only that.
     """
     with seeded_weights(seed):
         model = LabelledClip(build_clip(tokenizer, seed)).to(device)
@@ -159,14 +158,14 @@ def train_clip(
 def load_text_half(
     tokenizer: CLIPTokenizer, *, folder: Path, seed: int
 ) -> CLIPTextModel:
-    """Take the text encoder out of the finished joint stage, in float32."""
+    """Load the text encoder of the finished joint stage, in float32."""
     model = LabelledClip(build_clip(tokenizer, seed))
     model.load_state_dict(torch.load(folder / "clip-joint.pt", weights_only=True))
     return text_encoder_of(model.clip)
 
 
 def text_encoder_of(clip: CLIPModel) -> CLIPTextModel:
-    """Copy the text half of a CLIP into a model of its own."""
+    """Copy the text encoder of a CLIP to a model of its own."""
     encoder = CLIPTextModel(clip.config.text_config)
     encoder.load_state_dict(clip.text_model.state_dict())
     return encoder.eval()
@@ -196,7 +195,7 @@ class _Batches:
             picks = self.easy[picks]
         labels = self.labels[picks]
         said = labels.clone()
-        # A caption without a background says so.
+        # The last class: the caption names no background.
         said[self.bare[picks], list(LABELS).index("background")] = len(COLOURS)
         pixels = to_tensor(self.images[picks.numpy()])
         parts = (pixels, self.tokens[picks], labels, said)
@@ -216,7 +215,7 @@ def _loss(
         seen, read = model.look(pixels), model.read(tokens)
     scale = model.clip.logit_scale.clamp(max=3.9).exp()
     scores = scale * seen @ read.T
-    # The same caption twice in a batch is no mistake to punish.
+    # A batch may hold the same caption twice, which is no mismatch.
     same = (tokens[:, None] == tokens[None]).all(-1)
     same.fill_diagonal_(fill_value=False)
     scores = scores.masked_fill(same, -1e4)
@@ -229,7 +228,7 @@ def _loss(
 
 
 def tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
-    """Turn texts into tokens as the pipeline does: (count, 20), int64."""
+    """Return the tokens of texts, as the pipeline makes them: (count, 20), int64."""
     tokens: Tensor = tokenizer(
         list(texts),
         padding="max_length",
@@ -244,7 +243,7 @@ def tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
 def retrieval_share(
     clip: CLIPModel, tokenizer: CLIPTokenizer, pictures: PictureSet, count: int
 ) -> float:
-    """Measure how often a picture's own caption fits it best, among `count`."""
+    """Return how often a picture's own caption fits it best, as a share of `count`."""
     model = LabelledClip(clip)
     device = clip.device
     tokens = tokenize(tokenizer, pictures.captions[:count]).to(device)

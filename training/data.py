@@ -1,4 +1,4 @@
-"""Draw the captioned pictures the demo model learns from."""
+"""Draw the captioned pictures that the demo model learns from."""
 
 import json
 import math
@@ -16,10 +16,11 @@ from training.world import COLOURS, Scene, Thing, caption_of, labels_of, sample_
 
 #: Width and height of a picture, in pixels.
 WIDTH_PX = 64
-#: Pictures are drawn this many times larger, then averaged down: smooth edges.
+#: Pictures are drawn this many times larger, then averaged down, for smooth edges.
 OVERSAMPLING = 4
-#: Each channel of each colour varies by this much, so that "red" is a range.
+#: Each channel of a colour varies by this much, of 255, so that "red" is a range.
 COLOUR_JITTER = 8
+#: Radius of a ring's hole, relative to the ring's.
 RING_HOLE = 0.56
 
 
@@ -91,7 +92,7 @@ def draw(scene: Scene, rng: np.random.Generator) -> np.ndarray:
 
     Args:
         scene: What to draw.
-        rng: Where the small differences in colour come from.
+        rng: Draws the small differences in colour.
 
     Returns:
         The picture: (64, 64, 3), uint8.
@@ -111,15 +112,15 @@ def _shade(colour: str, rng: np.random.Generator) -> tuple[int, ...]:
 
 
 def _draw_numbered(number: int, *, seed: int) -> tuple[np.ndarray, str, list[int]]:
-    # Each picture has its own generator, so a set does not depend on how many
-    # processes drew it, nor on its size.
+    # Each picture has its own generator, so it depends neither on the number of
+    # processes nor on the size of the set.
     rng = np.random.default_rng([seed, number])
     scene = sample_scene(rng)
     return draw(scene, rng), caption_of(scene, rng), labels_of(scene)
 
 
 def make_pictures(folder: Path, *, count: int, seed: int, processes: int) -> None:
-    """Draw `count` pictures into a folder, unless they are there already."""
+    """Draw `count` pictures to a folder, unless they are there already."""
     if (folder / "captions.json").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -136,7 +137,7 @@ def _write(folder: Path, rows: list[tuple[np.ndarray, str, list[int]]]) -> None:
     images, captions, labels = zip(*rows, strict=True)
     np.save(folder / "images.npy", np.stack(images))
     np.save(folder / "labels.npy", np.array(labels, dtype=np.int64))
-    # Last, and by renaming: its presence says that the set is whole.
+    # Written last, and by renaming: if it is there, the set is complete.
     unfinished = folder / "captions.json.part"
     unfinished.write_text(json.dumps(captions), encoding="utf-8")
     unfinished.replace(folder / "captions.json")
@@ -152,10 +153,10 @@ def load_pictures(folder: Path) -> PictureSet:
 
 
 def to_tensor(images: np.ndarray) -> torch.Tensor:
-    """Turn (count, h, w, 3) uint8 into (count, 3, h, w) float32 in -1 to 1.
+    """Convert (count, h, w, 3), uint8, to (count, 3, h, w), float32, -1 to 1.
 
-    The result keeps the colour last in memory (channels_last), which is
-    twice as fast for convolutions on a CPU.
+    The result is in channels_last layout, which makes convolutions on a CPU twice as
+    fast.
     """
     pixels = torch.from_numpy(np.array(images, order="C"))
     return pixels.permute(0, 3, 1, 2) / 127.5 - 1

@@ -1,4 +1,4 @@
-"""Measure the exported demo model, and paint the contact sheet."""
+"""Test the exported demo model, and paint its contact sheet."""
 
 import json
 import logging
@@ -48,7 +48,7 @@ TWO_OBJECT_CAPTIONS = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marks:
-    """What was right in one picture."""
+    """The parts of one picture that are right; `purity` is a share, 0 to 1."""
 
     background: bool
     colour: bool
@@ -95,7 +95,13 @@ class Painter:
 
 
 def mark(images: np.ndarray, scenes: Sequence[Scene], judge: nn.Module) -> list[Marks]:
-    """Compare pictures of one thing each with what was asked for."""
+    """Compare pictures with their scenes of one thing each.
+
+    Args:
+        images: (count, 64, 64, 3), 0 to 1.
+        scenes: One for each picture.
+        judge: The network that names shapes.
+    """
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() * 2 - 1
     shapes = name_shapes(judge, pixels)
     marks = []
@@ -114,7 +120,7 @@ def mark(images: np.ndarray, scenes: Sequence[Scene], judge: nn.Module) -> list[
 
 
 def summarise(marks: Sequence[Marks]) -> dict[str, float]:
-    """Return the share of pictures that are right in each way, in percent."""
+    """Return the number of pictures, and the means of their marks in percent."""
     rights: dict[str, list[float]] = {
         "background": [m.background for m in marks],
         "colour": [m.colour for m in marks],
@@ -148,7 +154,7 @@ def measure_cases(
 
 
 def measure_two(painter: Painter, judge: nn.Module) -> dict[str, float]:
-    """Measure both halves of pictures of two things as pictures of one."""
+    """Mark the two halves of pictures of two things as pictures of one thing each."""
     scenes = list(two_object_scenes(TWO_OBJECT_CAPTIONS))
     images = painter.paint([caption_of(scene) for scene in scenes], range(len(scenes)))
     halves, parts = [], []
@@ -171,7 +177,7 @@ def measure_two(painter: Painter, judge: nn.Module) -> dict[str, float]:
 def measure_schedulers(
     painter: Painter, judge: nn.Module
 ) -> dict[str, dict[str, float]]:
-    """Return the share of all-right pictures of each scheduler and step count."""
+    """Return the percentage of right pictures for each scheduler and step count."""
     cases = held_out_cases(is_known_pair, seeds=1, sizes=("",))
     table: dict[str, dict[str, float]] = {}
     for name, scheduler in SCHEDULERS.items():
@@ -189,16 +195,16 @@ def measure_schedulers(
 def measure(
     built: Path, judge: nn.Module, check: PictureSet, *, report: Path
 ) -> dict[str, object]:
-    """Measure the exported folders; write quality.json and samples.png.
+    """Test the exported folders; write quality.json and samples.png.
 
     Args:
         built: The folder that holds `shapes` and `clip`.
         judge: The network that names shapes.
-        check: Drawn pictures that no stage learned from.
-        report: Where the two files go.
+        check: Drawn pictures that were not trained on.
+        report: Folder for the two files.
 
     Returns:
-        What quality.json holds; shares in percent.
+        The content of quality.json; shares in percent.
     """
     painter = Painter(built / "shapes")
     clip = CLIPModel.from_pretrained(str(built / "clip"), dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""Write the trained parts as the folders that nightsweep ships."""
+"""Write the trained parts to the folders that nightsweep ships."""
 
 import json
 import shutil
@@ -19,8 +19,8 @@ from transformers import CLIPModel, CLIPTextModel
 from training.data import WIDTH_PX
 from training.tokenizer import make_tokenizer
 
-#: Word for word what Stable Diffusion 1.5 ships. PNDM itself does not know
-#: `clip_sample`, but a DDIM scheduler made from this file needs it.
+#: The file of Stable Diffusion 1.5, word for word. PNDM itself does not know
+#: `clip_sample`, but a DDIM scheduler that is made from this file needs it.
 SCHEDULER_CONFIG = {
     "_class_name": "PNDMScheduler",
     "_diffusers_version": "0.6.0",
@@ -34,7 +34,7 @@ SCHEDULER_CONFIG = {
     "steps_offset": 1,
     "trained_betas": None,
 }
-#: How a picture is prepared for the CLIP: to 64 pixels, then -1 to 1.
+#: The CLIP's input: resized to 64 x 64 pixels, normalised to -1 to 1.
 IMAGE_CONFIG = {
     "image_processor_type": "CLIPImageProcessor",
     "do_convert_rgb": True,
@@ -56,12 +56,12 @@ def export_pipeline(
 ) -> None:
     """Write a Stable Diffusion pipeline folder.
 
-    The UNet and the autoencoder are stored in float16, the text encoder in
-    float32: loaded without a dtype, diffusers makes its models float32 while
-    transformers keeps what it finds, and the two would not fit together.
+    The UNet and the autoencoder are stored in float16, the text encoder in float32.
+    Loaded without a dtype, diffusers converts its models to float32, but transformers
+    keeps the stored dtype; a float16 text encoder would not fit.
 
     Args:
-        target: The folder to write or to refresh.
+        target: The folder to write or to replace.
         vae: The trained autoencoder; unchanged.
         unet: The trained UNet; unchanged.
         text: The trained text encoder.
@@ -104,8 +104,8 @@ def _half(model: ModelMixin) -> ModelMixin:
 
 
 def _add_prefix(path: Path) -> None:
-    # transformers 5 leaves the prefix out but reads it; transformers 4, and
-    # everything else that reads such folders, expects it.
+    # transformers 5 omits the prefix but accepts it; transformers 4 and other readers
+    # of such folders expect it.
     tensors = load_file(path)
     prefix = "text_model."
     named = {prefix + name.removeprefix(prefix): t for name, t in tensors.items()}
@@ -117,11 +117,11 @@ def _write_json(path: Path, content: dict[str, object]) -> None:
 
 
 def _move_into(source: Path, target: Path) -> None:
-    """Replace the files of a folder one by one, each of them at once."""
+    """Replace the files of a folder one by one, each atomically."""
     wanted = {path.relative_to(source) for path in source.rglob("*") if path.is_file()}
     for path in sorted(wanted):
         (target / path).parent.mkdir(parents=True, exist_ok=True)
-        # The libraries write weights that only their owner may read.
+        # The libraries write weights with read permission for the owner only.
         (source / path).chmod(0o644)
         (source / path).replace(target / path)
     for path in target.rglob("*"):

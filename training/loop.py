@@ -1,4 +1,4 @@
-"""The one training loop: seeded, counted in steps, resumed after a kill."""
+"""The training loop of all stages: seeded, counted in steps, resumed after a kill."""
 
 import logging
 import math
@@ -15,20 +15,23 @@ from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
 
-#: Given the step's number and its random generator (on the CPU), the loss.
+#: Returns the loss of a step, given its number and its random generator on the CPU.
 LossOfStep = Callable[[int, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How long and how fast to learn. Everything counts steps, never time.
+    """Steps and rates of a training stage.
 
     Attributes:
         name: The stage; its files are `name.pt` (done) and `name.part.pt`.
         steps: Optimizer steps in all.
         learning_rate: Its highest value, after `warm_up` steps.
-        final_share: What is left of it at the end of the cosine.
-        ema_decay: Of the running mean of the weights, which is the result.
+        warm_up: Steps of linear warm-up.
+        final_share: Share of that value at the end of the cosine.
+        beta2: AdamW's.
+        weight_decay: AdamW's.
+        ema_decay: Decay of the running mean of the weights, which is the result.
         save_every: Steps between two checkpoints.
     """
 
@@ -53,7 +56,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Team:
-    """Several processes that train one model and average it now and then."""
+    """Several processes that train one model, and average it every few steps."""
 
     rank: int = 0
     size: int = 1
@@ -70,10 +73,10 @@ class Team:
 
 @contextmanager
 def seeded_weights(seed: int) -> Iterator[None]:
-    """Make the initial weights of modules built inside depend on `seed` only.
+    """Make the initial weights of modules within the block depend on `seed` only.
 
-    Torch's modules draw their weights from its global generator and take no
-    other; so it is seeded here and put back as it was afterwards.
+    Torch's modules draw their weights from its global generator. It is seeded here, and
+    restored after the block.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -81,9 +84,9 @@ def seeded_weights(seed: int) -> Iterator[None]:
 
 
 def generator_of(seed: int, step: int, rank: int = 0) -> torch.Generator:
-    """Make the generator of one step: nothing random outlives a step.
+    """Make the random generator of one step, on the CPU.
 
-    That is why a checkpoint need not hold the state of any generator.
+    Each step has its own, so a checkpoint needs no state of a generator.
     """
     return torch.Generator().manual_seed((seed * 64 + rank) * 1_000_000 + step)
 
@@ -92,12 +95,12 @@ class Average:
     """The exponential moving average of a model's weights."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        """Start from the weights the model has now."""
+        """Start from the model's current weights."""
         self.decay = decay
         self.weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
 
     def update(self, model: nn.Module, step: int) -> None:
-        """Move towards the model's weights; faster during the first steps."""
+        """Move towards the model's weights, faster in the first steps."""
         share = 1 - min(self.decay, (1 + step) / (20 + step))
         for name, value in model.state_dict().items():
             if value.is_floating_point():
@@ -115,14 +118,14 @@ def train(
 ) -> None:
     """Train a model in place, and leave it with its averaged weights.
 
-    A stage that is done is loaded; one that was killed goes on from its last
-    checkpoint.
+    A finished stage is loaded; a killed one resumes from its last checkpoint. In a
+    team, only the process of rank 0 has and saves the averaged weights.
 
     Args:
-        model: What to train, on its device.
+        model: The model to train, on its device.
         loss_of_step: Called once a step.
         plan: Name, steps and rates.
-        folder: Where the files lie.
+        folder: Folder of the stage's files.
         seed: Decides every random choice, together with the step's number.
         team: The other processes that train the same model, if any.
     """
@@ -165,8 +168,8 @@ def _resume(
 ) -> int:
     if not path.exists():
         return 0
-    # Every process of a team reads the first one's checkpoint: the weights
-    # were just averaged, and one optimizer state is as good as another.
+    # All processes of a team read the first one's checkpoint: it was saved after an
+    # averaging, and any process's optimizer state will do.
     state = torch.load(path, weights_only=True)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])

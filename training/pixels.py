@@ -1,4 +1,4 @@
-"""Read colours off a picture, by pixels alone."""
+"""Find the colours of a picture from its pixels."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,9 @@ import numpy as np
 
 from training.world import COLOUR_NAMES, COLOURS
 
-#: The frame around a picture that only background reaches, in pixels.
+#: Width of the frame of a picture, where there is only background, in pixels.
 FRAME_PX = 3
-#: An object of fewer pixels than this counts as not there at all.
+#: An object with fewer pixels counts as absent.
 LEAST_PX = 40
 
 _PALETTE = np.array(list(COLOURS.values()), dtype=np.float32)
@@ -16,11 +16,11 @@ _PALETTE = np.array(list(COLOURS.values()), dtype=np.float32)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What the pixels of a picture say.
+    """The colours of a picture.
 
     Attributes:
         background: The most frequent colour of its frame.
-        colour: The most frequent other colour, or empty where there is none.
+        colour: The most frequent other colour; empty if there is none.
         purity: Share of that colour in all pixels that are not background.
     """
 
@@ -30,13 +30,13 @@ class Reading:
 
 
 def nearest_colours(image: np.ndarray) -> np.ndarray:
-    """Return the number of the nearest named colour of each pixel.
+    """Return the nearest named colour of each pixel.
 
     Args:
         image: (height, width, 3), float32, 0 to 1.
 
     Returns:
-        (height, width), int64, places in `training.world.COLOUR_NAMES`.
+        (height, width), int64, indices into `training.world.COLOUR_NAMES`.
     """
     distance: np.ndarray = ((image[..., None, :] * 255 - _PALETTE) ** 2).sum(-1)
     numbers: np.ndarray = distance.argmin(-1)
@@ -44,7 +44,7 @@ def nearest_colours(image: np.ndarray) -> np.ndarray:
 
 
 def read_picture(image: np.ndarray) -> Reading:
-    """Find background and object colour of a picture: (h, w, 3), 0 to 1."""
+    """Return background and object colour of a picture: (h, w, 3), 0 to 1."""
     names = nearest_colours(image)
     frame = np.ones(names.shape, dtype=bool)
     frame[FRAME_PX:-FRAME_PX, FRAME_PX:-FRAME_PX] = False
@@ -61,11 +61,11 @@ def read_picture(image: np.ndarray) -> Reading:
 
 
 def keep_half(image: np.ndarray, *, side: str) -> np.ndarray:
-    """Paint all but one half of a picture in the colour of its frame.
+    """Paint one half of a square picture in the colour of its upper edge.
 
     Args:
         image: (height, width, 3), float32, 0 to 1.
-        side: left, right, top or bottom: the half that stays.
+        side: The half that stays: left, right, top or bottom.
     """
     middle = image.shape[0] // 2
     halves = {

@@ -1,4 +1,4 @@
-"""The contact sheet: what the demo model paints, with the captions below."""
+"""The contact sheet: pictures of the demo model with their captions below."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,16 +22,16 @@ PROMPTS = (
 )
 COLUMNS = 6
 CELL_PX, GAP_PX, TEXT_PX = 100, 8, 38
-#: Number of the prompt that is also painted with more and more steps.
+#: Index of the prompt that is also painted with increasing numbers of steps.
 STEPS_PROMPT = 10
 STEPS_SHOWN = (2, 3, 4, 8, 12, 20)
 
 
 def paint_sheet(paint: Callable[..., np.ndarray], path: Path) -> None:
-    """Paint all prompts, then one of them with ever more steps, into a PNG.
+    """Paint all prompts, and one of them with increasing steps, and save them as PNG.
 
     Args:
-        paint: Takes prompts, seeds and, by name, steps; gives pictures,
+        paint: Takes prompts, seeds and, by name, steps; returns pictures,
             (count, 64, 64, 3), 0 to 1.
         path: The file to write.
     """

@@ -1,4 +1,4 @@
-"""The demo model's tokenizer: byte pairs merged until each word is one token."""
+"""The demo model's tokenizer: byte pairs, merged until each word is one token."""
 
 import itertools
 import json
@@ -9,18 +9,18 @@ from transformers import CLIPTokenizer
 
 from training.world import WORDS
 
-#: Tokens in a prompt, with the two that mark its start and end.
+#: Most tokens of a prompt, including its start and end.
 MAX_TOKENS = 20
 START, END = "<|startoftext|>", "<|endoftext|>"
 _WORD_END = "</w>"
 
 
 def make_tokenizer(folder: Path) -> CLIPTokenizer:
-    """Write a CLIP tokenizer into a folder and load it.
+    """Write a CLIP tokenizer to a folder and load it.
 
-    Any text can be tokenized, letter by letter if need be; the words of
-    `training.world` are one token each. The folder serves transformers 4
-    (vocab.json, merges.txt) as well as 5 (tokenizer.json).
+    The words of `training.world` are one token each; other text is tokenized letter by
+    letter. The folder suits transformers 4 (vocab.json, merges.txt) and 5
+    (tokenizer.json).
     """
     folder.mkdir(parents=True, exist_ok=True)
     merges = _learn_merges(WORDS)
@@ -46,7 +46,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _learn_merges(words: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Join the most frequent pair of neighbours until no pair is left."""
+    """Merge the most frequent pair until none is left (Sennrich et al. 2016)."""
     pieces = [[*word[:-1], word[-1] + _WORD_END] for word in words]
     merges: list[tuple[str, str]] = []
     while True:
@@ -69,7 +69,7 @@ def _merge(word: list[str], pair: tuple[str, str]) -> list[str]:
 
 
 def _byte_letters() -> list[str]:
-    """Return the printable letter that stands for each byte, as GPT-2 chose them."""
+    """Return a printable letter for each byte, those of GPT-2."""
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
     others = [byte for byte in range(256) if byte not in printable]
     return [chr(byte) for byte in sorted(printable)] + [

@@ -1,4 +1,4 @@
-"""The one command that makes the demo model, from nothing to its folders."""
+"""The command that makes the demo model, from drawing pictures to its folders."""
 
 import logging
 import multiprocessing
@@ -36,7 +36,7 @@ def train_vae_stage(work: Path, device: torch.device) -> None:
 
 
 def train_clip_stage(work: Path, device: torch.device) -> None:
-    """Train the text encoder, the picture reader, and the measuring network."""
+    """Train the text encoder, the image encoder, and the classifier."""
     pictures = load_pictures(work / "train")
     tokenizer = make_tokenizer(work / "tokenizer")
     train_clip(pictures, tokenizer, folder=work, seed=SEEDS["clip"], device=device)
@@ -44,7 +44,7 @@ def train_clip_stage(work: Path, device: torch.device) -> None:
 
 
 def encode_stage(work: Path, device: torch.device) -> None:
-    """Turn pictures and captions into what the UNet learns from."""
+    """Encode pictures and captions for the UNet."""
     if (work / "check.lesson").exists():
         return
     tokenizer = make_tokenizer(work / "tokenizer")
@@ -65,7 +65,7 @@ def encode_stage(work: Path, device: torch.device) -> None:
 def train_unet_stage(
     work: Path, device: torch.device, rank: int, size: int, meeting: Path
 ) -> None:
-    """Train the UNet as one process of `size`, which meet at a new file."""
+    """Train the UNet as one of `size` processes, which meet at the file `meeting`."""
     if size > 1:
         torch.distributed.init_process_group(
             "gloo", init_method=f"file://{meeting}", rank=rank, world_size=size
@@ -98,7 +98,7 @@ def export_stage(work: Path, out: Path) -> None:
 
 
 def run_together(tasks: Sequence[Callable[[], None]], processes: int) -> None:
-    """Run tasks in processes of their own, or one after the other with one.
+    """Run each task in its own process; if `processes` is 1, run them in this one.
 
     Raises:
         click.ClickException: One of the processes failed; its log says why.
@@ -125,8 +125,8 @@ def run_together(tasks: Sequence[Callable[[], None]], processes: int) -> None:
 def _run_child(task: Callable[[], None], threads: int) -> None:
     _log_to_stderr()
     torch.set_num_threads(threads)
-    # A parent killed without warning must not leave its children training:
-    # the next start would have them write the same files twice.
+    # Children must not outlive a killed parent: after its next start, old and new ones
+    # would write the same files.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     task()
 
@@ -194,7 +194,7 @@ def main(work: Path, out: Path, device: str, processes: int, report: Path) -> No
     place = _pick_device(device)
     if place.type == "cuda":
         processes = 1
-    # Memory given back to the system and taken again at each step costs time.
+    # Keep freed memory: returning it to the system at each step costs time.
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "4000000000")
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "16000000000")
     work = work.absolute()

@@ -1,4 +1,4 @@
-"""The UNet: predicts the noise in 8 x 8 latents from the words of a caption."""
+"""The UNet, which predicts the noise in 8 x 8 latents, given a caption."""
 
 import logging
 from collections.abc import Sequence
@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 #: Steps of each process of a team, with `BATCH` pictures a step.
 PLAN = Plan(name="unet", steps=3600, learning_rate=1.2e-3, ema_decay=0.998)
 BATCH = 64
-#: Share of captions replaced by the empty one: guidance needs both.
+#: Share of captions that are replaced by the empty one, for classifier-free guidance
+#: (Ho and Salimans 2022).
 EMPTY_SHARE = 0.1
 #: Hang et al. 2023, "Efficient Diffusion Training via Min-SNR Weighting".
 MIN_SNR_GAMMA = 5.0
@@ -28,10 +29,10 @@ MIN_SNR_GAMMA = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesson:
-    """What the UNet learns from.
+    """The training data of the UNet.
 
     Attributes:
-        latents: (pictures, 8, 8, 8), float32, scaled to a spread of 1.
+        latents: (pictures, 8, 8, 8), float32, scaled to a standard deviation of 1.
         states: (captions + 1, 20, 128), float16; the last is the empty text.
         caption_of: (pictures,), int64, the row of `states` of each picture.
     """
@@ -41,7 +42,7 @@ class Lesson:
     caption_of: Tensor
 
     def save(self, path: Path) -> None:
-        """Write it so that a reader never sees half of it."""
+        """Write it atomically."""
         part = path.with_suffix(".part")
         torch.save((self.latents, self.states, self.caption_of), part)
         part.replace(path)
@@ -54,7 +55,7 @@ class Lesson:
 
 
 def number_captions(captions: Sequence[str]) -> tuple[list[str], Tensor]:
-    """Return the different captions, then an empty one, and each picture's row."""
+    """Return the distinct captions and an empty one, and each picture's index."""
     rows = {caption: row for row, caption in enumerate(dict.fromkeys(captions))}
     numbers = torch.tensor([rows[caption] for caption in captions])
     return [*rows, ""], numbers
@@ -63,8 +64,8 @@ def number_captions(captions: Sequence[str]) -> tuple[list[str], Tensor]:
 def build_unet(seed: int) -> UNet2DConditionModel:
     """Make an untrained UNet.
 
-    All channel counts are multiples of 32 and all groups 32, the only ones
-    that the Flax implementation of this class knows.
+    Group normalisation has 32 groups, the only number that the Flax version of this
+    class knows; so all channel counts are multiples of 32.
     """
     with seeded_weights(seed):
         unet = UNet2DConditionModel(
@@ -76,14 +77,14 @@ def build_unet(seed: int) -> UNet2DConditionModel:
             block_out_channels=(64, 128),
             layers_per_block=1,
             cross_attention_dim=TEXT_WIDTH,
-            # The number of heads, whatever the name says.
+            # Despite its name, the number of heads.
             attention_head_dim=(2, 4),
             norm_num_groups=32,
         )
     # Plain attention: the fused one is slow backwards in bfloat16 on a CPU.
     unet.set_attn_processor(AttnProcessor())
-    # Not channels_last: on a CPU, group normalisation of such small groups is
-    # many times slower in that layout than the convolutions gain.
+    # Not channels_last: on a CPU, group normalisation of such small groups loses more
+    # time in that layout than convolutions gain.
     return unet
 
 
@@ -110,11 +111,11 @@ def train_unet(
     """Train the UNet, alone or as one process of a team.
 
     Args:
-        lesson: What to learn.
-        check: Pictures it never learns, for the loss that is logged.
-        folder: Where the checkpoints lie.
+        lesson: The training data.
+        check: Data that is not trained on, for the loss that is logged.
+        folder: Folder of the checkpoints.
         seed: Decides every random choice.
-        device: Where to train.
+        device: The device to train on.
         team: The other processes, if any.
 
     Returns:
@@ -141,7 +142,7 @@ def train_unet(
 
 @torch.no_grad()
 def check_loss(unet: UNet2DConditionModel, check: Lesson) -> float:
-    """Measure the unweighted error of the predicted noise on a fixed draw."""
+    """Return the mean squared error of the predicted noise on a fixed draw."""
     noise, errors = build_noise(), []
     for start in range(0, len(check.latents), 100):
         picks = torch.arange(start, min(start + 100, len(check.latents)))
@@ -166,7 +167,7 @@ def _squares(
     rows: Tensor,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Noise some pictures and predict it: squared error and time of each."""
+    """Add noise to some pictures and predict it; return each one's error and time."""
     device = unet.device
     clean = lesson.latents[picks]
     added = torch.randn(clean.shape, generator=generator)

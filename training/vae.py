@@ -24,14 +24,14 @@ PLAN = Plan(
     ema_decay=0.995,
     save_every=250,
 )
-#: Noise added to the latents before decoding, so that the decoder forgives the
-#: UNet small errors; also the posterior's standard deviation.
+#: Standard deviation of the noise that is added to latents before decoding, so that
+#: the decoder tolerates small errors of the UNet; also the posterior's.
 LATENT_NOISE = 0.1
-#: Weight of the pull of each latent channel towards mean 0 and spread 1.
+#: Weight of the loss that pulls each latent channel towards a standard normal.
 SPREAD_WEIGHT = 0.02
-#: Until this share of the steps, two of three batches are small crops that
-#: contain an edge: flat background teaches nothing. The last part sees whole
-#: pictures only, because group normalisation looks at the whole picture.
+#: Until this share of the steps, two of three batches are small crops, mostly with an
+#: edge in them: flat background teaches nothing. Later ones are whole pictures, since
+#: group normalisation depends on the whole picture.
 CROPS_UNTIL = 0.6
 CROP_PX = 32
 CROPS, WHOLES = 24, 8
@@ -40,8 +40,8 @@ CROPS, WHOLES = 24, 8
 def build_vae(seed: int) -> AutoencoderKL:
     """Make an untrained autoencoder.
 
-    Its group normalisation has 8 groups: with 32 groups and 32 channels each
-    channel would be normalised alone, and flat colours would get lost.
+    Its group normalisation has 8 groups. With 32, each of 32 channels would be
+    normalised alone, and flat colours would be lost.
     """
     with seeded_weights(seed):
         vae = AutoencoderKL(
@@ -54,7 +54,7 @@ def build_vae(seed: int) -> AutoencoderKL:
             latent_channels=LATENT_CHANNELS,
             norm_num_groups=8,
             sample_size=64,
-            # Said aloud, or else `from_config` would put its default back.
+            # Explicit, or `from_config` would restore its default.
             scaling_factor=1.0,
         )
     # Plain attention: the fused one is slow backwards in bfloat16 on a CPU.
@@ -65,7 +65,7 @@ def build_vae(seed: int) -> AutoencoderKL:
 def train_vae(
     pictures: PictureSet, *, folder: Path, seed: int, device: torch.device
 ) -> AutoencoderKL:
-    """Train the autoencoder and set its `scaling_factor`; see `Plan` above."""
+    """Train the autoencoder and set its `scaling_factor`."""
     vae = build_vae(seed).to(device)
 
     def loss_of_step(step: int, generator: torch.Generator) -> Tensor:
@@ -76,7 +76,7 @@ def train_vae(
     train(vae, loss_of_step, PLAN, folder=folder, seed=seed)
     vae.eval()
     sample = encode(vae, pictures.images[:2000])
-    # Divided by their spread, the latents suit the noise of the scheduler.
+    # The scheduler's noise has a standard deviation of 1; so must the latents.
     vae.register_to_config(scaling_factor=round(1 / float(sample.std()), 4))
     return vae
 
@@ -106,7 +106,7 @@ def _loss(vae: AutoencoderKL, batch: Tensor, generator: torch.Generator) -> Tens
         noise = torch.randn(latents.shape, generator=generator).to(latents.device)
         painted = vae.decode(latents + LATENT_NOISE * noise).sample
     off = (painted.float() - batch).abs()
-    # Edges are few pixels and all of the shape: they count up to four times.
+    # Edges are few pixels but show the shape: they count up to four times.
     edge = F.max_pool2d(batch, 5, 1, 2) + F.max_pool2d(-batch, 5, 1, 2)
     weight = 1 + 3 * edge.amax(1, keepdim=True).clamp(0, 1)
     loss: Tensor = (weight * (off + off**2)).mean()
@@ -115,10 +115,10 @@ def _loss(vae: AutoencoderKL, batch: Tensor, generator: torch.Generator) -> Tens
 
 
 def _spread_loss(posterior: DiagonalGaussianDistribution) -> Tensor:
-    """Penalise latents that are not spread like a standard normal.
+    """Return a loss of latents that are not distributed like a standard normal.
 
-    In place of the usual divergence, which in so small a model empties half
-    of the channels and stretches the others.
+    It replaces the usual Kullback-Leibler divergence, which in so small a model empties
+    half of the channels and stretches the others.
     """
     latents, log_variance = posterior.mean.float(), posterior.logvar.float()
     mean, square = latents.mean((0, 2, 3)), (latents**2).mean((0, 2, 3))
@@ -131,12 +131,12 @@ def _spread_loss(posterior: DiagonalGaussianDistribution) -> Tensor:
 
 @torch.no_grad()
 def encode(vae: AutoencoderKL, images: np.ndarray, *, batch: int = 50) -> Tensor:
-    """Encode pictures to their most likely latents, not yet scaled.
+    """Encode pictures to the mode of their latents, not scaled.
 
     Args:
         vae: A trained autoencoder.
         images: (count, 64, 64, 3), uint8.
-        batch: How many at a time.
+        batch: Pictures in each call.
 
     Returns:
         (count, 8, 8, 8), float32, on the CPU.
@@ -152,7 +152,7 @@ def encode(vae: AutoencoderKL, images: np.ndarray, *, batch: int = 50) -> Tensor
 
 @torch.no_grad()
 def reconstruction_psnr(vae: AutoencoderKL, images: np.ndarray) -> float:
-    """Measure how well pictures come back, in decibels, in float32."""
+    """Return the PSNR of encoded and decoded pictures in decibels, in float32."""
     squares = []
     for start in range(0, len(images), 50):
         pixels = to_tensor(images[start : start + 50]).to(vae.device)

@@ -1,4 +1,4 @@
-"""The world the demo model knows: coloured shapes, and the words for them."""
+"""The world of the demo model: coloured shapes, and the words for them."""
 
 from dataclasses import dataclass
 
@@ -28,8 +28,8 @@ SHAPES: tuple[str, ...] = (
     "heart",
     "diamond",
 )
-#: Size word and the radii it stands for, in pixels of a 64 pixel wide picture.
-#: Below a radius of 11 the autoencoder makes blobs of all shapes.
+#: Size words and the radii they stand for, in pixels of a picture of 64 x 64. Below a
+#: radius of 11, the autoencoder turns all shapes into blobs.
 SIZES: dict[str, tuple[float, float]] = {
     "small": (11.0, 13.0),
     "": (15.0, 18.5),
@@ -43,7 +43,7 @@ WORDS: tuple[str, ...] = (
     *("a", "an", "and", "above", "on", "background", "small", "large", "the", "of"),
 )
 
-#: Colour and shape pairs that no training stage ever sees.
+#: Pairs of colour and shape that the model never sees in training.
 HELD_OUT_PAIRS: frozenset[tuple[str, str]] = frozenset(
     {
         ("purple", "star"),
@@ -55,8 +55,8 @@ HELD_OUT_PAIRS: frozenset[tuple[str, str]] = frozenset(
 )
 
 TWO_OBJECTS_SHARE = 0.12
-#: Share of one-object captions that leave the background out, so that a bare
-#: "a red circle" is a caption the model has met.
+#: Share of one-object captions without a background, so that the model knows captions
+#: such as "a red circle".
 BARE_CAPTION_SHARE = 0.05
 
 #: The columns of a scene's labels and the number of classes in each.
@@ -85,7 +85,7 @@ class Thing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """What is in one picture. ``relation`` is empty with one thing in it."""
+    """The content of one picture; `relation` is empty if it has one thing."""
 
     things: tuple[Thing, ...]
     background: str
@@ -94,7 +94,7 @@ class Scene:
 
 
 def is_held_out(colour: str, shape: str, background: str) -> bool:
-    """Say whether a one-object caption is kept for measuring: every fifth."""
+    """Return whether a one-object caption is held out: every fifth, and all pairs."""
     place = (
         COLOUR_NAMES.index(colour)
         + 3 * SHAPES.index(shape)
@@ -104,7 +104,7 @@ def is_held_out(colour: str, shape: str, background: str) -> bool:
 
 
 def sample_scene(rng: np.random.Generator) -> Scene:
-    """Draw a scene that may be trained on: one object, or two of them."""
+    """Draw a random scene that may be trained on, with one object or two."""
     if rng.random() < TWO_OBJECTS_SHARE:
         return _sample_two(rng)
     while True:
@@ -124,7 +124,7 @@ def sample_scene(rng: np.random.Generator) -> Scene:
 def place_one(
     rng: np.random.Generator, *, colour: str, shape: str, background: str, size: str
 ) -> Scene:
-    """Put one thing near the middle, with a radius that fits its size word."""
+    """Return a scene with one thing near the middle, its radius as the size says."""
     radius = rng.uniform(*SIZES[size])
     reach = 9.0 if size == "small" else 0.9 * min(8.0, 31.0 - radius)
     x, y = 32 + rng.uniform(-reach, reach, 2)
@@ -168,8 +168,8 @@ def caption_of(scene: Scene, rng: np.random.Generator | None = None) -> str:
 
     Args:
         scene: What to describe.
-        rng: Where given, some captions leave the background out and some say
-            "a orange", because a prompt template with a colour in it will.
+        rng: If given, some captions omit the background, and some say "a orange", as
+            users' prompt templates do.
     """
     loose = rng is not None and rng.random() < 0.5
     first = scene.things[0]
@@ -193,7 +193,10 @@ def _noun(words: str, noun: str, *, loose: bool) -> str:
 
 
 def labels_of(scene: Scene) -> list[int]:
-    """Return the class number of each of `LABELS`; the last class means "none"."""
+    """Return the class of each of `LABELS`.
+
+    The last class of `background`, `colour2` and `shape2` means "none".
+    """
     first = scene.things[0]
     second = scene.things[1] if len(scene.things) == 2 else None
     return [
