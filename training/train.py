@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 #: One seed for each stage; together they decide everything random.
 SEEDS = {"train": 1, "check": 2, "vae": 1, "clip": 2, "unet": 4, "classifier": 5}
 PICTURES = {"train": 40_000, "check": 1_000}
-BUILTIN = Path(__file__).parent.parent / "storage" / "builtin"
+BUILTIN = Path(__file__).parents[1] / "storage" / "models" / "builtin"
 
 
 def train_vae_stage(work: Path, device: torch.device) -> None:

@@ -11,6 +11,7 @@ from transformers import CLIPModel
 
 from storage.models.model_files import BUILTIN_FOLDERS
 from tests import script
+from training import train
 
 SHAPES = BUILTIN_FOLDERS["builtin:shapes"]
 CLIP = SHAPES.parent / "clip"
@@ -19,6 +20,10 @@ BLUE, RED = np.array([35, 75, 220]), np.array([220, 38, 38])
 
 def files() -> list[Path]:
     return [p for folder in (SHAPES, CLIP) for p in folder.rglob("*") if p.is_file()]
+
+
+def test_it_is_where_its_training_command_writes_it() -> None:
+    assert {train.BUILTIN / "shapes", train.BUILTIN / "clip"} == {SHAPES, CLIP}
 
 
 def test_it_is_small_safetensors_only_and_readable_by_all() -> None:
