@@ -1,4 +1,4 @@
-"""Mixed batches, ordinary batches of diffusers and plain scripts, to be compared."""
+"""Mixed batches, diffusers' ordinary batches and plain scripts, for comparison."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ from workers.engine.slots import Slots, Source, Tally
 from workers.engine.texts import TextCache
 
 PROMPTS = ("a cat", "two dogs", "a green square", "red", "a blue circle")
-#: Those that are no numbers of half precision come first.
+#: First those that float16 and bfloat16 cannot hold exactly.
 GUIDANCES = (7.3, 2.3, 1.7, 4.0, 11.9)
 
 
@@ -60,7 +60,7 @@ def make_job(
 
 
 def make_various(names: Iterable[str], **changes: Any) -> list[Job]:
-    """Make a job with each scheduler; all else differs from one to the next."""
+    """Make a job for each scheduler, with varying prompt, seed, steps and guidance."""
     return [
         make_job(
             name,
@@ -76,12 +76,12 @@ def make_various(names: Iterable[str], **changes: Any) -> list[Job]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What became of a job.
+    """The result of a job, on the CPU.
 
     Attributes:
         latents: After the last step, (1, ...).
         pixels: (1, 3, height, width), 0 to 1.
-        slot: Its row, with what is known of it; None where it was no slot.
+        slot: The slot that made it; None if it was made without slots.
     """
 
     latents: torch.Tensor
@@ -89,7 +89,7 @@ class Made:
     slot: Slot | None = None
 
     def equals(self, other: "Made") -> bool:
-        """Tell whether both are made of the same finite numbers, bit for bit."""
+        """Return whether both are equal bit for bit; all numbers must be finite."""
         assert self.latents.isfinite().all()
         assert self.pixels.isfinite().all()
         return torch.equal(self.latents, other.latents) and torch.equal(
@@ -108,8 +108,8 @@ class Bench:
             use_safetensors=True,
         ).to(device)
         self.pipe.set_progress_bar_config(disable=True)
-        mend_clip_skip(self.pipe)  # or no script could use clip_skip at all
-        # An ordinary batch would decode all images at once, which changes low bits.
+        mend_clip_skip(self.pipe)  # without it, no script can use clip_skip
+        # Otherwise an ordinary batch decodes all images at once, in other low bits.
         self.pipe.vae.enable_slicing()
         self.config = dict(self.pipe.scheduler.config)
         self.family = BATCHED[type(self.pipe).__name__](self.pipe)
@@ -124,7 +124,7 @@ class Bench:
         width: int,
         finish: Callable[[Slot, torch.Tensor], None],
     ) -> Slots:
-        """Make a batch for these jobs, and what the source gives after them."""
+        """Make a batch of slots for these jobs and the further jobs of the source."""
         return Slots(
             self.starter, jobs, source, width=width, finish=finish, tally=self.tally
         )
@@ -132,7 +132,7 @@ class Bench:
     def mixed(
         self, jobs: Iterable[Job], width: int, *, check: Callable[[], None] = go_on
     ) -> tuple[dict[str, Made], Basket]:
-        """Make jobs in a mixed batch that is filled anew from the first one on."""
+        """Make jobs in a mixed batch; return the results by key, and the source."""
         done: list[tuple[Slot, torch.Tensor, Decoded]] = []
 
         def finish(slot: Slot, latents: torch.Tensor) -> None:
@@ -155,10 +155,10 @@ class Bench:
 
     @torch.no_grad()
     def ordinary(self, slot: Slot) -> Made:
-        """Make a slot's job in an ordinary batch of that width, in the same row.
+        """Make a slot's job in an ordinary batch of equal width, in the same row.
 
-        Each row has its scheduler, steps and guidance, but a prompt and a seed of its
-        own.
+        All rows have the job's scheduler, steps and guidance, but prompts and seeds of
+        their own.
         """
         rows = [
             replace(slot.job, prompt=PROMPTS[row % len(PROMPTS)], seed=100 + row)
@@ -190,7 +190,7 @@ class Bench:
             negatives = [job.negative_prompt for job in rows]
             prompts = [job.prompt for job in rows]
             return {"prompt": prompts, **_if_any(negative_prompt=negatives)}
-        # Encoded together, these would differ in low bits from those encoded alone.
+        # Texts that are encoded together would have other low bits.
         texts = TextCache(self.family)
         given = _stack([texts.prompt(job) for job in rows])
         if self.family.is_guided(rows[0]):
@@ -232,7 +232,7 @@ def _stack(rows: Sequence[Texts]) -> dict[str, torch.Tensor]:
 
 
 def _if_any(**given: Any) -> dict[str, Any]:
-    """Leave out what is neutral, as a plain script does."""
+    """Return the arguments without neutral values, as a plain script has them."""
 
     def is_set(value: Any) -> bool:
         return any(value) if isinstance(value, list) else bool(value)

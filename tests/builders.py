@@ -1,4 +1,4 @@
-"""Short ways to the jobs, sweeps and results that tests need."""
+"""Builders of the jobs, sweeps and results that tests need."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -17,7 +17,7 @@ from storage.jobs.sweeps import NORMAL_PRIORITY, Sweep, save_sweep
 from storage.sql.database import Database
 from storage.sql.schema import jobs
 
-#: The scheduler config of Stable Diffusion 1.5, as its JSON file has it.
+#: The scheduler config of Stable Diffusion 1.5, as in its JSON file.
 SD15 = {
     "_class_name": "PNDMScheduler",
     "_diffusers_version": "0.6.0",
@@ -36,7 +36,7 @@ SD3 = {
     "num_train_timesteps": 1000,
     "shift": 3.0,
 }
-#: As many community models have it: Karras sigmas and the equation with noise.
+#: As in many community models: Karras sigmas and the stochastic equation.
 KARRAS_SDE = {
     **SD15,
     "_class_name": "DPMSolverMultistepScheduler",
@@ -47,7 +47,7 @@ KARRAS_SDE = {
     "timestep_spacing": "leading",
     "use_karras_sigmas": True,
 }
-#: As old models have it that were released with DEIS.
+#: As in old models that were released with DEIS.
 DEIS = {
     **SD15,
     "_class_name": "DEISMultistepScheduler",
@@ -100,7 +100,7 @@ def make_planned(**changes: Any) -> PlannedJob:
 
 
 def plan_seeds(*seeds: int, **changes: Any) -> list[PlannedJob]:
-    """Make a planned job for each seed, in that order of execution."""
+    """Make a planned job for each seed, to be executed in this order."""
     return [
         make_planned(seed=seed, position=position, **changes)
         for position, seed in enumerate(seeds)
@@ -132,7 +132,7 @@ def take(database: Database, owner: str = "host:1:1", **changes: Any) -> list[Cl
 def take_these(
     database: Database, keys: Sequence[str], owner: str = "host:1:1"
 ) -> list[Claim]:
-    """Claim the jobs of these keys, where they are runnable."""
+    """Claim those of these jobs that are runnable."""
     named = jobs.c.key.in_(keys)
     with database.write() as connection:
         found = claims._lock_runnable(
@@ -142,18 +142,18 @@ def take_these(
 
 
 def job_rows(database: Database) -> Sequence[Any]:
-    """Read the table of jobs, in the order of its rows."""
+    """Return the rows of the table of jobs, by id."""
     with database.read() as connection:
         return connection.execute(sa.select(jobs).order_by(jobs.c.id)).all()
 
 
 def states(database: Database) -> dict[int, str]:
-    """Give the state of each job by its seed."""
+    """Return the state of each job by its seed."""
     return {row.seed: row.state for row in job_rows(database)}
 
 
 def untold(database: Database) -> list[int]:
-    """Return the seeds of unmade jobs that do not know what their sweeps want."""
+    """Return the seeds of unmade jobs whose priority is not what their sweeps want."""
     query = (
         sa.select(jobs.c.seed)
         .where(jobs.c.state != "done", jobs.c.priority.is_distinct_from(BEST))

@@ -1,4 +1,4 @@
-"""What every test needs: a state folder of its own, and nobody else's settings."""
+"""Fixtures for all tests: each has a state folder of its own and no other settings."""
 
 import os
 import signal
@@ -19,9 +19,9 @@ from storage.sql.database import Database
 from tests.databases import open_new
 from workers.vitals import outages
 
-# Before torch is loaded: its idle threads would spin, and take the cores from others.
+# Set before torch is loaded: otherwise its idle threads spin, and take cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# A shell has its background jobs ignore Ctrl-C, and so would all that tests start.
+# A shell makes its background jobs ignore Ctrl-C, and their processes inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -31,8 +31,8 @@ SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 if TYPE_CHECKING:
     from tests.postgresql import Server
 
-#: What is left out with `--bare`: test files and folders that import torch, or whose
-#: workers paint. A test of another file that needs torch is marked `torch`.
+#: Files and folders that `--bare` leaves out: their tests import torch, or have workers
+#: that do. Tests of other files that need torch are marked `torch`.
 NEED_TORCH = (
     "acceptance/test_main_job.py",
     "acceptance/test_run.py",
@@ -68,7 +68,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse to leave anything out where torch is installed."""
+    """Refuse `--bare` if torch is installed."""
     if config.option.bare and find_spec("torch"):
         msg = "--bare needs an environment without torch, but here it is installed"
         raise pytest.UsageError(msg)
@@ -77,7 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_ignore_collect(
     collection_path: Path, config: pytest.Config
 ) -> Literal[True] | None:
-    """Leave out the files of `NEED_TORCH` with `--bare`."""
+    """With `--bare`, leave out the files of `NEED_TORCH`."""
     here = Path(__file__).parent
     is_out = collection_path in [here / name for name in NEED_TORCH]
     return True if config.option.bare and is_out else None
@@ -86,14 +86,14 @@ def pytest_ignore_collect(
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Skip the tests that are marked `torch` with `--bare`."""
+    """With `--bare`, skip the tests that are marked `torch`."""
     for item in items:
         if config.option.bare and item.get_closest_marker("torch"):
             item.add_marker(pytest.mark.skip(reason="needs torch"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests of a module on each database that its mark `databases` names."""
+    """Run a test on each database that its mark `databases` names."""
     mark = metafunc.definition.get_closest_marker("databases")
     if mark and "database_url" in metafunc.fixturenames:
         metafunc.parametrize("database_url", mark.args, indirect=True)
@@ -106,22 +106,22 @@ def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     monkeypatch.setenv("NIGHTSWEEP_HOME", str(home))
-    # What a test before this one still waited for would keep others from being said.
+    # An outage that an earlier test left behind would hide messages of this one.
     monkeypatch.setattr(outages, "_outages", {})
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     yield
-    # A command that serves until it ends leaves its own, in this process too.
+    # A command that was run in this process may have left its signal handlers.
     for number, handler in handlers.items():
         signal.signal(number, handler)
-    # A Redis that a command or a worker of the test started outlives both.
+    # The embedded Redis outlives the command or worker that started it.
     if (home / "redis").is_dir():
         stop(read_settings({"NIGHTSWEEP_HOME": str(home)}))
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator["Server"]:
-    """Give a PostgreSQL server; each process that runs tests has its own."""
-    # Imported here: its driver is needed by nobody else.
+    """Yield a PostgreSQL server; each process that runs tests has its own."""
+    # Imported here: other tests do not need its driver.
     from tests.postgresql import Server, find_programs
 
     programs = find_programs()
@@ -142,10 +142,10 @@ def server() -> Iterator["Server"]:
 def database_url(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> str:
-    """Set where the test's database is, and give it.
+    """Return the URL of the test's database; processes of the test use it too.
 
-    That is a file in the state folder, or an empty one on the server where the test
-    is marked for `postgresql`. Processes that the test starts use it too.
+    It is a file in the state folder, or, for tests that are marked `postgresql`, an
+    empty database on the server.
     """
     if getattr(request, "param", "sqlite") == "postgresql":
         server: Server = request.getfixturevalue("server")
@@ -155,7 +155,7 @@ def database_url(
 
 @pytest.fixture
 def settings(database_url: str) -> Settings:
-    """Give settings for a state folder in `tmp_path`; it exists."""
+    """Return settings for a state folder in `tmp_path`, which exists."""
     made = read_settings()
     assert made.database_url == database_url
     made.make_home()
@@ -164,7 +164,7 @@ def settings(database_url: str) -> Settings:
 
 @pytest.fixture
 def database(settings: Settings) -> Iterator[Database]:
-    """Give a new database, where the settings say."""
+    """Yield a new database at the URL of the settings."""
     opened = open_new(settings.database_url)
     yield opened
     opened.close()
@@ -172,7 +172,7 @@ def database(settings: Settings) -> Iterator[Database]:
 
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Celery]:
-    """Give a Celery app on an embedded Redis of the test's own."""
+    """Yield a Celery app on an embedded Redis of the test's own."""
     made = make_app(broker_url(settings))
     yield made
     made.close()
@@ -181,7 +181,7 @@ def app(settings: Settings) -> Iterator[Celery]:
 
 @pytest.fixture
 def other() -> Iterator["subprocess.Popen[str]"]:
-    """Give another process of this host, which says its name, and waits."""
+    """Yield another process of this host, which prints its worker id and waits."""
     code = (
         "from storage.host.worker_ids import my_name; "
         "print(my_name(), flush=True); input()"

@@ -1,4 +1,4 @@
-"""What a worker process works with, for tests that are one themselves."""
+"""The context of a worker process, for tests that act as one."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""New databases for tests, of which SQLite's are copies of one.
+"""New databases for tests; those of SQLite are copies of one file.
 
-To make the schema step by step takes a tenth of a second, and most tests want one.
+Making the schema by migrations takes a tenth of a second, and most tests need one.
 """
 
 import secrets
@@ -15,7 +15,7 @@ from storage.sql.database import Database, open_database
 
 
 def open_new(url: str) -> Database:
-    """Open a database; one of SQLite that is not there yet is made first."""
+    """Open a database; create a SQLite file first if it is missing."""
     path = sqlite_path(url)
     if path is not None and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def open_new(url: str) -> Database:
 
 @cache
 def _read_new() -> bytes:
-    """Read the file of a new database; nothing else of it is left beside the file."""
+    """Return the content of a new database's file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "new.db")
         open_database(f"sqlite:///{path}").close()

@@ -1,7 +1,7 @@
-"""Denoising without a network: schedulers as pipelines drive them.
+"""Denoising without a network: schedulers are driven as pipelines drive them.
 
-The stand-in answers at the scale of noise, as networks do: what overflows or divides
-by zero with it does so with a model.
+The stand-in's outputs have the scale of noise, as a network's do. So a scheduler that
+overflows or divides by zero here does so with a model.
 """
 
 import inspect
@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import torch
 
-#: Shift by size of an image of 512 x 512 pixels.
+#: The shift for an image of 512 x 512 pixels.
 MU = 0.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a run.
+    """The outcome of a run.
 
     Attributes:
-        latents: As they ended; None where an error ended them.
+        latents: The last latents; None after an error.
         evaluations: Calls of the network.
-        error: What was raised: its class and its words; empty where nothing was.
+        error: Class and text of the error; empty if there was none.
     """
 
     latents: torch.Tensor | None
@@ -32,12 +32,12 @@ class Outcome:
 
     @property
     def is_finite(self) -> bool:
-        """Whether it ran to the end, with numbers."""
+        """Whether it ran to the end, with finite numbers."""
         return self.latents is not None and bool(torch.isfinite(self.latents).all())
 
 
 def set_timesteps(scheduler: Any, *, steps: int, family: str = "sd") -> None:
-    """Set the timesteps as the pipeline of a family does."""
+    """Set the timesteps as the pipelines of a family do."""
     config = scheduler.config
     moved = {"mu": MU} if family == "flux" or config.get("use_dynamic_shifting") else {}
     if family == "flux" and not config.get("use_flow_sigmas"):
@@ -54,7 +54,7 @@ def denoise(
     eta: float = 0.0,
     noise_seed: int = 3,
 ) -> Outcome:
-    """Denoise 4x4 latents, always the same, once the timesteps are set.
+    """Denoise fixed latents of 4 x 4 by a scheduler whose timesteps are set.
 
     Raises:
         Exception: Whatever diffusers raises.

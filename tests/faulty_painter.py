@@ -1,11 +1,10 @@
-"""The stand-in painter, on devices that fail: hung, or sick.
+"""The stand-in painter on a device that fails or hangs.
 
-A job whose prompt is `hang` is never finished, while the beat goes on, and one whose
-prompt is `load` is never begun, since its model takes for ever to load. With one whose
-prompt is `curse` in hand the device fails. As long as
-there is a file in the state folder that is called `sick`, the device fails at each job;
-with `short`, the machine kills whoever loads a model for the prompt `large`; with
-`frozen`, no picture gets to the disk.
+The prompt of a job may cause a fault: `hang`, the job never ends, while heartbeats go
+on; `load`, its model never finishes loading; `curse`, the device fails. A file in the
+state folder causes others, as long as it is there: `sick`, the device fails at each
+job; `picky`, one worker's device is too small for the model; `short`, a worker that
+loads a model for the prompt `large` is killed; `frozen`, no picture gets to the disk.
 """
 
 import os
@@ -29,7 +28,7 @@ HOURS_S = 7200.0
 
 
 class FaultyPainter:
-    """Paints as the stand-in does, where it can."""
+    """Paints as the stand-in does, unless a fault is due."""
 
     def __init__(self, **options: Any) -> None:
         self._painter = stand_in.make_painter("cpu", **options)
@@ -72,12 +71,12 @@ class _FaultyWork:
 
 
 def is_there(name: str) -> bool:
-    """Tell whether there is such a file in the state folder."""
+    """Return whether the state folder has a file of this name."""
     return (read_settings().home / name).exists()
 
 
 def is_first(name: str) -> bool:
-    """Tell whether this process was the first to ask for a file of that name."""
+    """Return whether this process was the first to call this with `name`."""
     file = (read_settings().home / name).with_suffix(".first")
     with suppress(FileExistsError), file.open("x") as opened:
         opened.write(str(os.getpid()))

@@ -1,4 +1,4 @@
-"""Scheduler configs of the kinds of models that people use, as in their files."""
+"""Scheduler configs of common kinds of models, as in their files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ LCM = {
     "timestep_scaling": 10.0,
     "timestep_spacing": "leading",
 }
-#: As Playground v2.5 has it: an ordinary scheduler with EDM's noise levels beside.
+#: As in Playground v2.5: an ordinary scheduler config with EDM's noise levels added.
 EDM_WITH_BETAS = {
     **SDXL,
     "sigma_data": 0.5,
@@ -108,12 +108,12 @@ SCHNELL = {**FLUX, "shift": 1.0, "use_dynamic_shifting": False}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """A kind of model: its scheduler config and the pipeline that is made for it.
+    """A kind of model: its scheduler config and its pipeline.
 
     Attributes:
         config: The model's original scheduler config.
         pipeline: Class of the pipeline in diffusers.
-        family: Of the model: `sd`, `sdxl`, `sd3`, `flux` or `other`.
+        family: Family of the model: `sd`, `sdxl`, `sd3`, `flux` or `other`.
     """
 
     config: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Which files are opened meanwhile, by whatever language: Linux's inotify."""
+"""A record of opened files, by Linux's inotify."""
 
 import ctypes
 import os
@@ -9,15 +9,16 @@ from pathlib import Path
 
 _IN_OPEN = 0x20
 _IN_NONBLOCK = os.O_NONBLOCK
-#: Watch, mask, cookie and length of the name that follows.
+#: Watch, mask, cookie, and length of the name that follows.
 _EVENT = struct.Struct("iIII")
 
 
 @contextmanager
 def opened_below(folder: Path) -> Iterator[set[str]]:
-    """Gather the files below a folder that are opened in the block, relative to it.
+    """Yield a set that gets the files below a folder that the block opens.
 
-    An audit hook of Python does not see what Rust opens: tokenizers and safetensors.
+    Their paths are relative to the folder. A Python audit hook would miss files that
+    Rust code opens, in tokenizers and safetensors.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     queue = libc.inotify_init1(_IN_NONBLOCK)

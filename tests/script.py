@@ -1,4 +1,4 @@
-"""The ten lines that a user would write, against which strict images are held."""
+"""The ten lines that a user would write, to compare strict images with."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -11,14 +11,14 @@ from PIL.Image import Image
 
 from storage.models.model_files import BUILTIN_FOLDERS
 
-#: What torch chooses for this machine; a plain script leaves it alone.
+#: Torch's default number of threads on this machine, which a plain script has.
 THREADS = torch.get_num_threads()
 SHAPES = BUILTIN_FOLDERS["builtin:shapes"]
 
 
 @cache
 def load(folder: Path = SHAPES) -> tuple[Any, dict[str, Any]]:
-    """Load a pipeline once; give it with its scheduler's own config."""
+    """Load a pipeline once; return it and its scheduler's own config."""
     pipe = diffusers.DiffusionPipeline.from_pretrained(folder, use_safetensors=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe, dict(pipe.scheduler.config)

@@ -1,4 +1,4 @@
-"""A batch that is wider than the memory that there is, however much a device has."""
+"""A check with a batch that does not fit into memory, for devices of any size."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -22,16 +22,15 @@ def check_a_batch_is_halved(
 ) -> None:
     """Check that a batch that does not fit is narrowed until it does.
 
-    How much a batch takes is measured first, since the decoder may take more for one
-    image than the network for many: only from some width on does a wide one take more
-    than a narrow one.
+    First it finds a width that takes twice the memory of one image. Narrow batches do
+    not: the decoder may need more for one image than the network for many.
 
     Args:
-        painter: What paints.
+        painter: The painter to check.
         notes: Its widths.
-        peak_of: Gives the most bytes that were in use while it painted.
-        limited: Lets it have so many bytes in use.
-        changes: Of the jobs.
+        peak_of: Returns the most bytes that were in use while a basket was painted.
+        limited: Limits the bytes in use within a block.
+        changes: Fields of the jobs.
     """
 
     def paint(width: int) -> Basket:

@@ -1,14 +1,15 @@
 """A painter without torch, at the seam below the turn: fast, slow or faulty on demand.
 
-The prompt says what it does: `die` kills the process, `fail` is a failed job, `raise`
-an unforeseen error, `unfit` a model that cannot be loaded, `deaf` a step that no stop
-reaches, `unfetchable` an unforeseen error after the last step; anything else is
-painted in the colour that its key begins with. It has as many slots as
-NIGHTSWEEP_STAND_IN_WIDTH says, or one, and a step of all of them takes
-NIGHTSWEEP_STAND_IN_STEP_S, or a hundredth of a second. While a test holds jobs, with
-`hold`, none of their steps counts: they stay in hand until the test lets go, or they
-are taken away. Where a file is named by NIGHTSWEEP_STAND_IN_JOURNAL, it writes there
-when it `began` each job, and when it was `done` with it or gave it `back`.
+The prompt says what it does: `die` kills the process, `fail` fails the job, `raise`
+raises an unforeseen error, `unfit` is a model that cannot be loaded, `deaf` ignores
+stops, `unfetchable` raises an unforeseen error after the last step. Any other job is
+painted in the colour that its key begins with.
+
+It has NIGHTSWEEP_STAND_IN_WIDTH slots, by default one. A step of all of them takes
+NIGHTSWEEP_STAND_IN_STEP_S, by default 0.01 s. Jobs that a test holds, by `hold`, make
+no progress until it lets go or they are withdrawn. To the file
+NIGHTSWEEP_STAND_IN_JOURNAL, if it is set, it writes when it `began` a job, was `done`
+with it, or gave it `back`.
 """
 
 import os
@@ -32,15 +33,15 @@ ENVIRONMENT = Environment(gpu="none", host="test")
 
 
 def hold(*prompts: str) -> None:
-    """Let no job with one of these prompts get on, or no job at all if there are none.
+    """Hold the jobs with one of these prompts, or all jobs if none is given.
 
-    That goes for all painters of the test's state folder, also later ones.
+    This holds for all painters of the test's state folder, also later ones.
     """
     _hold_file().write_text("\n".join(prompts))
 
 
 def let_go() -> None:
-    """Let all jobs get on."""
+    """Let all held jobs continue."""
     _hold_file().unlink()
 
 
@@ -58,8 +59,8 @@ class StandIn:
     """Paints in one colour, at a limited rate.
 
     Attributes:
-        painted: Keys of the jobs that were begun, in that order.
-        batches: Prompts of the jobs that were live, for each step.
+        painted: Keys of the jobs that were begun, in order.
+        batches: For each step, the prompts of the jobs in the batch.
     """
 
     def __init__(

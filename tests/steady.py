@@ -1,4 +1,4 @@
-"""Tests again and again, every second time beside busy loops: is a failure the clock's?
+"""Repeated test runs, every second beside busy loops, to find tests that need speed.
 
 python -m tests.steady --times 20 --busy 6 tests/faults
 """
@@ -16,13 +16,13 @@ from xml.etree import ElementTree
 
 import click
 
-#: Ends also where whoever started it is killed.
+#: It also ends when its parent is killed.
 LOOP = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): pass"
 
 
 @contextmanager
 def busy(count: int) -> Iterator[None]:
-    """Have so many processes that do nothing as fast as they can."""
+    """Run `count` processes that keep a core busy each, within the block."""
     words = [sys.executable, "-c", LOOP, str(os.getpid())]
     loops = [subprocess.Popen(words) for _ in range(count)]
     try:
@@ -34,7 +34,7 @@ def busy(count: int) -> Iterator[None]:
 
 
 def run(words: Sequence[str], report: Path) -> list[str]:
-    """Run pytest once, and return what failed: tests, or pytest itself."""
+    """Run pytest once, and return the failed tests, or that pytest itself failed."""
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *words]
     code = subprocess.run(command, check=False).returncode
@@ -54,7 +54,7 @@ def run(words: Sequence[str], report: Path) -> list[str]:
 @click.option("--busy", "loops", default=6, show_default=True, help="Busy loops.")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def main(times: int, loops: int, words: Sequence[str]) -> None:
-    """Run pytest with WORDS several times, and say what failed even once."""
+    """Run pytest with WORDS several times, and list all tests that failed."""
     quiet: Counter[str] = Counter()
     loaded: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Small models with random weights of the pipelines that the slots do not drive."""
+"""Small models with random weights, of pipelines that the slots do not drive."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -293,7 +293,7 @@ def _sana_transformer(parts: Parts) -> Any:
     )
 
 
-#: By the class of the pipeline, and what else tells the models of one class apart.
+#: By the pipeline's class; a word after it tells models of one class apart.
 MAKERS: Mapping[str, Callable[[Path], Path]] = {
     "LatentConsistencyModelPipeline": make_lcm,
     "Flux2Pipeline": make_flux2,

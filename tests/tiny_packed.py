@@ -1,4 +1,4 @@
-"""Small models with random weights of pipelines whose latents are packed to tokens."""
+"""Small models with random weights, of pipelines that pack latents to tokens."""
 
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,7 @@
-"""Pipelines of diffusers' own classes with small random weights, saved in seconds.
+"""Small pipelines of diffusers' own classes with random weights, saved in seconds.
 
-All paint images of 64 by 64 pixels. Their VAEs scale and shift in every way that one
-of their family may, so that a wrong order of it shows.
+All paint images of 64 x 64 pixels. Their VAEs scale and shift latents as real ones do,
+so that a wrong order of these shows.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ import transformers
 
 from tests.unit.tiny_folders import write_tokenizer
 
-#: Width of each text encoder but T5, which is as wide as two of them.
+#: Width of each text encoder; T5 is twice as wide.
 TEXT = 16
 SIDE = 8
 
@@ -28,7 +28,7 @@ TRAINED = {
 def make_sd(folder: Path, **unet: Any) -> Path:
     """Save a Stable Diffusion pipeline; `unet` changes the config of its network."""
     parts = Parts(folder)
-    # As in the real one, also where a class does not know it.
+    # The real config, `clip_sample` included, which the class does not know.
     scheduler = diffusers.PNDMScheduler(
         **TRAINED, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1
     )
@@ -62,7 +62,7 @@ def make_sdxl(folder: Path, **vae: Any) -> Path:
                 addition_embed_type="text_time",
                 addition_time_embed_dim=8,
                 transformer_layers_per_block=(1, 1),
-                # Six numbers of a size, and the pooled embedding.
+                # Six numbers for sizes and crop, 8 wide each, and the pooled embedding.
                 projection_class_embeddings_input_dim=6 * 8 + TEXT,
             ),
             scheduler=diffusers.EulerDiscreteScheduler(**TRAINED),
@@ -72,7 +72,7 @@ def make_sdxl(folder: Path, **vae: Any) -> Path:
 
 
 def make_sd3(folder: Path, **scheduler: Any) -> Path:
-    """Save a Stable Diffusion 3 pipeline; `scheduler` changes that one's config."""
+    """Save a Stable Diffusion 3 pipeline; `scheduler` changes that part's config."""
     parts = Parts(folder)
     transformer = diffusers.SD3Transformer2DModel(
         sample_size=SIDE,
@@ -110,7 +110,7 @@ def make_sd3(folder: Path, **scheduler: Any) -> Path:
 
 
 def make_flux(folder: Path, *, embeds_guidance: bool) -> Path:
-    """Save a Flux pipeline, as Flux-dev or, without guidance, as Flux-schnell."""
+    """Save a Flux pipeline: like Flux-dev, or like Flux-schnell without guidance."""
     parts = Parts(folder)
     transformer = diffusers.FluxTransformer2DModel(
         patch_size=1,
@@ -145,7 +145,7 @@ def make_flux(folder: Path, *, embeds_guidance: bool) -> Path:
 
 
 class Parts:
-    """The parts of one pipeline, all of one stream of random numbers."""
+    """The parts of one pipeline, with weights from one random generator."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -217,7 +217,10 @@ class Parts:
 
     @torch.no_grad()
     def finish(self, network: Any, last: str, shape: tuple[int, ...]) -> Any:
-        """Make its answers as large as real noise; else all images look alike."""
+        """Set the weights, and scale outputs to the size of noise.
+
+        Otherwise all images would look alike.
+        """
         self.randomize(network)
         answer = network(**self._question(network, shape), return_dict=False)[0]
         getattr(network, last).weight.div_(answer.std())
@@ -244,7 +247,7 @@ class Parts:
         return {"sample": noise, **asked}
 
     def randomize(self, network: Any) -> Any:
-        """Set the weights from the seed, since the constructors take the global one."""
+        """Set the weights from the seed; constructors use the global generator."""
         for name, weight in network.named_parameters():
             if weight.ndim > 1:
                 torch.nn.init.xavier_normal_(weight, generator=self._seed)

@@ -1,4 +1,4 @@
-"""Small text encoders with random weights, and tokenizers, of the newer pipelines."""
+"""Small text encoders with random weights, and tokenizers, for newer pipelines."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tests.tiny_pipelines import TEXT, Parts
 from tests.unit.tiny_folders import write
 
-#: A chat template that is enough for a text; contents may be lists of parts.
+#: A chat template that keeps only the text; contents may be lists of parts.
 CHAT = (
     "{% for m in messages %}{% if m['content'] is string %}{{ m['content'] }}"
     "{% else %}{{ m['content'][0]['text'] }}{% endif %}{% endfor %}"
@@ -100,7 +100,7 @@ def make_qwen_vl(parts: Parts) -> Any:
 
 
 def write_qwen_tokenizer(folder: Path) -> Any:
-    """Write a tokenizer whose tokens are bytes, with a template for chats."""
+    """Write and load a tokenizer with bytes as tokens and a chat template."""
     marks = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
     words = [*sorted(ByteLevel.alphabet()), *marks]
     write(folder, "tokenizer/vocab.json", {w: place for place, w in enumerate(words)})

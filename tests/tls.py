@@ -1,7 +1,7 @@
-"""TLS in front of a server that was built without it, as stunnel gives.
+"""TLS in front of a server that was built without it, as by stunnel.
 
-Arguments: the port of this host for clients, the server's, the files of the certificate
-and of its key.
+Arguments: the port for clients, the port of the server, the file of the certificate,
+and the file of its key.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ BLOCK = 1 << 16
 
 
 async def terminate_tls(port: int, *, behind: int, context: ssl.SSLContext) -> None:
-    """Pass on what comes by TLS, for ever."""
+    """Forward TLS connections to the port `behind`, for ever."""
 
     async def serve(reader: StreamReader, writer: StreamWriter) -> None:
         with suppress(OSError):  # the server is away

@@ -1,4 +1,4 @@
-"""Schedulers on kinds of models: what a plan says, and what diffusers does."""
+"""Schedulers on kinds of models: the plan's answer and diffusers' behaviour."""
 
 import copy
 import json
@@ -18,12 +18,12 @@ from tests.model_configs import KINDS, Kind
 from workers.engine.pipelines import DTYPES
 from workers.engine.schedulers import build
 
-#: Classes that divide by the distance of neighbouring noise levels.
+#: Classes that divide by the difference of neighbouring noise levels.
 DIVIDING = (
     *("DEISMultistep", "DPMSolverMultistep", "DPMSolverSDE", "LMSDiscrete", "SASolver"),
     "UniPCMultistep",
 )
-#: Classes that look up what is left of the image at each timestep, in a table.
+#: Classes that look up each timestep's signal level in a table.
 TABLES = ("DDIMScheduler", "DDPMScheduler", "PNDMScheduler")
 
 
@@ -31,7 +31,7 @@ class Trial:
     """One scheduler on one kind of model.
 
     Attributes:
-        name: Of the scheduler, in the catalogue.
+        name: Name of the scheduler in the catalogue.
         kind: The kind of model.
     """
 
@@ -45,11 +45,11 @@ class Trial:
 
     @property
     def is_fit(self) -> bool:
-        """Whether the model can use the scheduler, with some number of steps."""
+        """Whether the model can use the scheduler with some number of steps."""
         return not self._unfit
 
     def refusal(self, steps: int, dtype: str = "float32") -> str:
-        """Return why a plan refuses a number of steps; empty where it accepts it."""
+        """Return why a plan refuses a number of steps; empty if it accepts it."""
         found = self._unfit or schedulers.check_steps(
             self._asked,
             config=self.kind.config,
@@ -68,11 +68,11 @@ class Trial:
 
     @cached_property
     def trajectory(self) -> str:
-        """Text that is equal for trials with equal results."""
+        """A text that is equal for trials with equal results."""
         return self._describe(but=frozenset())
 
     def run(self, steps: int, dtype: str = "float32") -> Outcome:
-        """Denoise; equal runs are made once."""
+        """Denoise; trials with equal results run once."""
         key = (self.trajectory, steps, dtype)
         if key not in _RUNS:
             with _quiet():
@@ -80,7 +80,7 @@ class Trial:
         return _RUNS[key]
 
     def fault_of_timesteps(self, steps: int) -> str:
-        """Say what is wrong with the timesteps that diffusers sets, without a run."""
+        """Return the fault of the timesteps that diffusers sets; empty if none."""
         key = (self._timesteps, steps)
         if key not in _FAULTS:
             with _quiet():
@@ -89,7 +89,7 @@ class Trial:
 
     @cached_property
     def _timesteps(self) -> str:
-        """Text that is equal for trials with equal timesteps."""
+        """A text that is equal for trials with equal timesteps."""
         return self._describe(but=frozenset({"prediction_type"}))
 
     def _describe(self, *, but: frozenset[str]) -> str:
@@ -100,13 +100,13 @@ class Trial:
             return canonical_json([self._asked.class_name, repr(error)])
         names = made._get_init_keys(type(made)) - {"self", *but}
         taken = {name: repr(made.config[name]) for name in sorted(names)}
-        # Those two count for every class.
+        # Every class reads these two.
         foreign = {name: made.config.get(name) for name in ("sigma_min", "sigma_max")}
         extras = dict(self._asked.extras)
         return canonical_json([self._asked.class_name, taken, foreign, extras, drives])
 
     def _scheduler(self) -> Any:
-        """Return a fresh scheduler: some change their config as they go."""
+        """Return a fresh scheduler: some change their config while they run."""
         settings = json.dumps(self._asked.settings)
         kind = next(name for name, kind in KINDS.items() if kind is self.kind)
         return copy.deepcopy(_make(self._asked.class_name, settings, kind))
@@ -171,6 +171,6 @@ def _fault(made: Any, *, is_looked_up: bool) -> str:
 
 
 def _levels(made: Any) -> Any:
-    """Return the noise level of each step; DPM++ SDE has all but the first twice."""
+    """Return each step's noise level; DPM++ SDE lists all but the first twice."""
     is_twice = type(made).__name__.startswith("DPMSolverSDE")
     return made.sigmas[::2] if is_twice else made.sigmas[:-1]

@@ -1,4 +1,4 @@
-"""Work for a painter without a queue, and work from a queue that is never late."""
+"""A painter's work without a queue, and work from a queue that is never late."""
 
 import time
 from collections import deque
@@ -15,25 +15,25 @@ from workers.painting import Painter, Painting, Work
 
 
 def go_on() -> None:
-    """Let every step pass."""
+    """Do nothing: a check that lets every step pass."""
 
 
 class Basket:
-    """Jobs of one group for a painter, and what became of them; a `Work`.
+    """A `Work` with jobs of one group; it keeps their results.
 
     Attributes:
-        waiting: Jobs that nobody took yet.
-        in_hand: Jobs that were taken, and neither kept nor failed nor put back.
-        paintings: What was painted, by key.
-        failures: Errors of the jobs that failed, by key.
-        expected: What `expect` was called with.
-        put_backs: What each call of `put_back` gave back.
-        unwanted: Keys of jobs that nobody wants any more.
-        withdrawn: Those that were let go for it.
+        waiting: Jobs that were not taken yet.
+        in_hand: Jobs that were taken, and not yet kept, failed or put back.
+        paintings: Finished paintings by key.
+        failures: Errors of failed jobs by key.
+        expected: The widths of all calls of `expect`.
+        put_backs: The jobs of each call of `put_back`.
+        unwanted: Keys of jobs that no sweep wants any more.
+        withdrawn: Jobs that `withdraw` returned.
     """
 
     def __init__(self, *jobs: Job, check: Callable[[], None] = go_on) -> None:
-        """Take the jobs, and what is called before each step."""
+        """Set the jobs, and the check before each step."""
         self.check = check
         self.waiting = deque(jobs)
         self.in_hand: list[Job] = []
@@ -46,25 +46,25 @@ class Basket:
         self._kept: list[tuple[Job, Callable[[], Painting]]] = []
 
     def expect(self, width: int) -> None:
-        """Note how many jobs are painted at once."""
+        """Note the width."""
         self.expected.append(width)
 
     def gather(self, count: int) -> list[Job]:
-        """Give as many jobs as there are, up to `count`; before, fetch all."""
+        """Fetch finished pictures, and return the next jobs, up to `count`."""
         self.fetch()
         given = [self.waiting.popleft() for _ in range(min(count, len(self.waiting)))]
         self.in_hand += given
         return given
 
     def take(self) -> Job | None:
-        """Give the next job if there is one."""
+        """Return the next job if there is one."""
         if not self.waiting:
             return None
         self.in_hand.append(self.waiting.popleft())
         return self.in_hand[-1]
 
     def keep(self, job: Job, fetch: Callable[[], Painting]) -> None:
-        """Take over a finished job; it is fetched when no step is running."""
+        """Take over a finished job, to be fetched between batches."""
         self.in_hand.remove(job)
         self._kept.append((job, fetch))
 
@@ -81,7 +81,7 @@ class Basket:
         self.waiting.extendleft(reversed(jobs))
 
     def withdraw(self) -> list[Job]:
-        """Give what is in hand and not wanted."""
+        """Return the unwanted jobs in hand."""
         gone = [job for job in self.in_hand if job.key in self.unwanted]
         self.withdrawn += gone
         for job in gone:
@@ -89,7 +89,7 @@ class Basket:
         return gone
 
     def fetch(self) -> None:
-        """Fetch what was kept."""
+        """Fetch the pictures of the jobs that were kept."""
         kept, self._kept = self._kept, []
         for job, fetch in kept:
             try:
@@ -101,7 +101,7 @@ class Basket:
 def paint(
     painter: Painter, *jobs: Job, check: Callable[[], None] = go_on
 ) -> list[Painting]:
-    """Paint jobs of one group; give their pictures in that order.
+    """Paint jobs of one group; return their paintings in that order.
 
     Raises:
         JobError: One of them failed.
@@ -117,18 +117,18 @@ def paint(
 
 
 class Unhurried:
-    """A painter that always takes a job that can be had, however slow SQL is.
+    """A painter whose rows wait for pending jobs, however slow SQL is.
 
-    A network that costs nothing outruns SQL, as no real one does.
+    Steps of a very small network are faster than SQL; those of a real one are not.
     """
 
     def __init__(self, painter: Painter, database: Database) -> None:
-        """Take the painter, and where it is seen that there are jobs."""
+        """Set the painter, and the database that knows of pending jobs."""
         self._painter = painter
         self._database = database
 
     def paint(self, work: Work) -> None:
-        """Paint as the other does."""
+        """Paint as the painter does."""
         self._painter.paint(_UnhurriedWork(work, self._database))  # type: ignore[arg-type]
 
 
@@ -155,15 +155,15 @@ class _UnhurriedWork:
 
 
 class Notes:
-    """Widths of batches, remembered for as long as the test runs; a `Widths`."""
+    """A `Widths` that remembers widths in memory."""
 
     def __init__(self, width: int | None = None) -> None:
-        """Begin with a width for all jobs, or with nothing known."""
+        """Begin with a width for all jobs, or with none."""
         self.width = width
         self.noted: list[dict[str, Any]] = []
 
     def get(self, _job: Job, gpu: str) -> int | None:
-        """Give the width that was noted last."""
+        """Return the width that was noted last."""
         assert gpu
         return self.width
 
