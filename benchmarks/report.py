@@ -14,9 +14,9 @@ BEGINNING = """\
 # Figures, as measured
 
 Each table names its date, machine, versions and command; run the command with
-`--append` to add your own. Most machines are shared, and one that is busy can be two or
-three times slower a minute later. So compare figures within one table, whose sides were
-run in turn; between tables they show only an order of magnitude.
+`--append` to add your own. Most machines are shared, and may be two or three times
+slower a minute later. So compare figures within one table, whose sides were run in
+turn; between tables they show only an order of magnitude.
 """
 
 
