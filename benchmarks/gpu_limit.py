@@ -25,7 +25,8 @@ import workload
 from torch.utils.flop_counter import FlopCounterMode
 
 from storage.job import Job, PlannedJob
-from storage.models.model_files import locate, read_json
+from storage.models.located import read_json
+from storage.models.model_files import locate
 from workers.engine.pipelines import DTYPES
 from workers.engine.slots import Tally
 

@@ -5,7 +5,7 @@ import sys
 import click
 
 from producer.display.amounts import size
-from storage.models.model_files import Located
+from storage.models.located import Located
 
 #: Bytes from which on hashing a model takes longer than a moment.
 LARGE_BYTES = 10**9

@@ -18,7 +18,8 @@ from storage.files.images import relative_path
 from storage.job import Model
 from storage.jobs.claims import runnable_groups
 from storage.models.fingerprint import Digests, verify
-from storage.models.model_files import Located, locate
+from storage.models.located import Located
+from storage.models.model_files import locate
 from storage.models.places import first_whole, in_order
 from storage.settings import Settings
 from storage.sql.database import Database, utc_now

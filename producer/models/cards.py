@@ -15,7 +15,8 @@ from storage.errors import ModelError
 from storage.job import Model
 from storage.models.components import read_components
 from storage.models.fingerprint import Digests, fingerprints
-from storage.models.model_files import Located, locate, read_json, resolve_name
+from storage.models.located import Located, read_json
+from storage.models.model_files import locate, resolve_name
 
 #: Pixels on a side that no model goes beyond.
 LARGEST_IMAGE_SIDE = 8192

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.errors import ModelError
-from storage.models.model_files import read_json
+from storage.models.located import read_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -23,7 +23,8 @@ from storage.job import Model
 from storage.jobs.sweeps import Sweep
 from storage.models import hub
 from storage.models.fingerprint import Digests, verify
-from storage.models.model_files import BUILTIN_FOLDERS, is_hub_id, locate, read_json
+from storage.models.located import read_json
+from storage.models.model_files import BUILTIN_FOLDERS, is_hub_id, locate
 from storage.sql.database import Database
 from storage.sql.rows import model_columns, model_from_row
 from storage.sql.scheduler_rows import row_of, store_names

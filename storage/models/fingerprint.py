@@ -17,7 +17,7 @@ from storage.host.atomic_writes import replacing
 from storage.host.file_stamps import Stamp
 from storage.job import canonical_json
 from storage.models.components import first_version
-from storage.models.model_files import Located
+from storage.models.located import Located
 
 logger = logging.getLogger(__name__)
 

@@ -4,17 +4,22 @@ A model is a folder in diffusers format: built in, local, or in the Hub's cache.
 are read from safetensors only, and code in the folder is never run.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from storage.errors import ModelError
 from storage.models import hub
-from storage.models.components import INDEX, is_weights, loaded_files
+from storage.models.components import INDEX, loaded_files
+from storage.models.located import (
+    Located,
+    fetched,
+    in_folder,
+    read_json,
+    readable,
+    refuse_stray_shards,
+)
 from storage.texts import is_text, shown_bytes
 
 #: Models that come with nightsweep, and where they are.
@@ -28,30 +33,6 @@ _HUB_ID = re.compile(
 )
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,199}")
 _VARIANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Located:
-    """A model that was found.
-
-    Attributes:
-        name: `builtin:shapes`, an absolute folder, or a Hub id.
-        folder: Where its files are.
-        commit: Commit that the revision stood for; Hub models only.
-        index: What model_index.json says.
-        files: Paths that are loaded, relative to `folder`, sorted.
-        size_bytes: Total size of `files`.
-        sha256: Path to SHA-256 in hex, as the Hub states it, for those of `files` that
-            were not fetched. Empty if all files are in the folder.
-    """
-
-    name: str
-    folder: Path
-    commit: str | None = None
-    index: Mapping[str, Any]
-    files: tuple[str, ...]
-    size_bytes: int
-    sha256: Mapping[str, str] = field(default_factory=dict)
 
 
 def resolve_name(name: str, base_dir: Path) -> str:
@@ -123,23 +104,14 @@ def locate(
         ModelError: The model cannot be found or read, or is not in safetensors.
     """
     _check_version(name, revision, variant)
-    with _readable(name):
+    with readable(name):
         if is_hub_id(name):
             found = _locate_on_hub(name, revision, variant, download=download)
         else:
             folder = BUILTIN_FOLDERS.get(name, Path(name))
             found = _locate_folder(name, folder, variant)
-        _refuse_stray_shards(found)
+        refuse_stray_shards(found)
     return found
-
-
-@contextmanager
-def _readable(name: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        msg = f"{name} must be readable, got {error.strerror}: {error.filename}"
-        raise ModelError(msg) from error
 
 
 def locate_here(name: str, *, revision: str | None, variant: str | None) -> Located:
@@ -156,54 +128,29 @@ def locate_here(name: str, *, revision: str | None, variant: str | None) -> Loca
     if not is_hub_id(name):
         return locate(name, revision=revision, variant=variant, download=False)
     file = hub.fetch(name, INDEX, revision, offline=True)
-    with _readable(name):
+    with readable(name):
         return _locate_in_cache(name, file.parent, variant)
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """Read a JSON object.
+def check_revision(name: str, revision: str | None) -> None:
+    """Refuse a revision that the Hub cannot have.
 
     Raises:
-        ModelError: The file is missing, unreadable, or holds something else.
+        ModelError: The model is not from the Hub, or the revision is not a name.
     """
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        msg = f"{file} must be readable JSON: {error}; restore the file"
-        raise ModelError(msg) from error
-    if not isinstance(value, dict):
-        msg = f"{file} must hold a JSON object, got {type(value).__name__}"
-        raise ModelError(msg)
-    return value
-
-
-def _check_version(name: str, revision: str | None, variant: str | None) -> None:
     if revision is not None and not is_hub_id(name):
         msg = f"only Hub models have a revision, got {revision!r} for {name}; drop it"
         raise ModelError(msg)
     if revision is not None and (not _REVISION.fullmatch(revision) or ".." in revision):
         msg = f"a revision is a branch, tag or commit, got {revision!r}"
         raise ModelError(msg)
+
+
+def _check_version(name: str, revision: str | None, variant: str | None) -> None:
+    check_revision(name, revision)
     if variant is not None and not _VARIANT.fullmatch(variant):
         msg = f"a variant is a word such as fp16, got {variant!r}"
         raise ModelError(msg)
-
-
-def _refuse_stray_shards(found: Located) -> None:
-    """Refuse an index of shards that names other files, which would be loaded."""
-    for index in found.files:
-        if ".safetensors." not in index:
-            continue
-        named = read_json(found.folder / index).get("weight_map")
-        folder = index.rpartition("/")[0]
-        shards = named.values() if isinstance(named, dict) else [None]
-        stray = [each for each in shards if f"{folder}/{each}" not in found.files]
-        if stray:
-            msg = (
-                f"{found.name} cannot be used: {index} must name its own shards, got"
-                f" {stray[0]!r}; fetch the model again"
-            )
-            raise ModelError(msg)
 
 
 def _locate_folder(name: str, folder: Path, variant: str | None) -> Located:
@@ -216,7 +163,7 @@ def _locate_folder(name: str, folder: Path, variant: str | None) -> Located:
         raise ModelError(msg)
     index = read_json(folder / INDEX)
     files = _choose_in(name, _list_folder(folder, index), index, variant)
-    return _in_folder(name, folder, index, files)
+    return in_folder(name, folder, index, files)
 
 
 def _locate_on_hub(
@@ -230,21 +177,8 @@ def _locate_on_hub(
     file = hub.fetch(name, INDEX, listing.commit, offline=False)
     index = read_json(file)
     files = _choose_in(name, listing.sizes, index, variant)
-    stated = {} if download else listing.sha256
-    left = {path: stated[path] for path in files if is_weights(path) and path in stated}
-    # Weights come last: a cache that has them has the rest too.
-    for path in sorted(
-        set(files) - set(left), key=lambda path: (is_weights(path), path)
-    ):
-        hub.fetch(name, path, listing.commit, offline=False)
-    return Located(
-        name=name,
-        folder=file.parent,
-        commit=listing.commit,
-        index=index,
-        files=files,
-        size_bytes=sum(listing.sizes[path] for path in files),
-        sha256=left,
+    return fetched(
+        name, listing, file.parent, index=index, files=files, weights=download
     )
 
 
@@ -258,25 +192,7 @@ def _locate_in_cache(name: str, snapshot: Path, variant: str | None) -> Located:
             f" reached: {error}; connect to complete it"
         )
         raise ModelError(msg) from error
-    return _in_folder(name, snapshot, index, files, commit=snapshot.name)
-
-
-def _in_folder(
-    name: str,
-    folder: Path,
-    index: Mapping[str, Any],
-    files: tuple[str, ...],
-    *,
-    commit: str | None = None,
-) -> Located:
-    return Located(
-        name=name,
-        folder=folder,
-        commit=commit,
-        index=index,
-        files=files,
-        size_bytes=sum((folder / file).stat().st_size for file in files),
-    )
+    return in_folder(name, snapshot, index, files, commit=snapshot.name)
 
 
 def _choose_in(

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from storage.errors import ModelError
 from storage.job import Model
-from storage.models.model_files import Located, locate_here
+from storage.models.located import Located
+from storage.models.model_files import locate_here
 
 Answer = TypeVar("Answer")
 

@@ -14,7 +14,8 @@ from storage.job import Model
 from storage.models.components import SKIPPED_COMPONENTS
 from storage.models.fingerprint import Digests, Fingerprints, Seal, verify
 from storage.models.hub_cache import cached_bytes
-from storage.models.model_files import Located, locate
+from storage.models.located import Located
+from storage.models.model_files import locate
 from workers.vitals import phases
 
 # Progress bars are for a terminal, not for a worker's log.

@@ -14,7 +14,8 @@ from storage.job import Model
 from storage.models import hub
 from storage.models.components import loaded_files
 from storage.models.fingerprint import Digests, fingerprint, verify
-from storage.models.model_files import Located, is_hub_id, locate, resolve_name
+from storage.models.located import Located
+from storage.models.model_files import is_hub_id, locate, resolve_name
 from storage.models.places import in_order
 from tests.unit.tiny_folders import INDEX, LOADED, make_folder, weights, write
 
