@@ -8,10 +8,12 @@
     │       └── WrongFolderError    an image folder of another database
     ├── ChangedSweepError      somebody else changed the sweep meanwhile (try again)
     ├── UnfitError             this worker cannot make jobs of this kind; others may
-    │   └── ModelError         a model cannot be found, read or trusted
-    │       └── FingerprintError   the files are not the planned ones
+    │   ├── ModelError         a model cannot be found, read or trusted
+    │   │   └── FingerprintError   the files are not the planned ones
+    │   └── MetricError        a metric cannot be found or loaded, or is not one
     ├── JobError               this one job cannot be painted; it would fail again
     │   └── NonFiniteError     its latents or pixels are not numbers
+    ├── ScoreError             a metric has no score for this one image
     ├── DeviceError            this process can no longer use the device
     ├── QueueError             Redis cannot be reached or started (try again)
     ├── DatabaseError          SQL cannot be reached (try again)
@@ -115,12 +117,20 @@ class FingerprintError(ModelError):
     """A model whose files are not the ones that the sweep was planned with."""
 
 
+class MetricError(UnfitError):
+    """A metric that cannot be found or loaded here, or that is not a metric."""
+
+
 class JobError(NightsweepError):
     """A job that cannot be painted and would fail again."""
 
 
 class NonFiniteError(JobError):
     """A job whose latents or pixels hold NaN or infinity."""
+
+
+class ScoreError(NightsweepError):
+    """An image that a metric cannot score, and could not the next time."""
 
 
 class DeviceError(NightsweepError):

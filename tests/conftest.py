@@ -58,6 +58,9 @@ NEED_TORCH = (
     "integration/test_random_models.py",
     "integration/test_slots.py",
     "integration/test_steering.py",
+    "unit/workers/metrics/test_distances.py",
+    "unit/workers/metrics/test_similarities.py",
+    "unit/workers/metrics/test_shapes_judge.py",
 )
 
 

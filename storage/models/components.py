@@ -106,6 +106,30 @@ def loaded_files(
     return tuple(sorted(chosen))
 
 
+def files_at_root(paths: Iterable[str], name: str, *, weights: bool) -> tuple[str, ...]:
+    """Choose the files that transformers reads of a model without an index.
+
+    These are its configuration, its safetensors, and all files that any tokenizer or
+    processor reads, at the root of the model.
+
+    Args:
+        paths: All files of the model, relative, with `/`.
+        name: The model, for messages.
+        weights: False for its tokenizer and processor only.
+
+    Returns:
+        Sorted paths.
+
+    Raises:
+        ModelError: It has no safetensors, or lacks a file.
+    """
+    here = {path for path in paths if "/" not in path}
+    chosen = _choose_files(here, name, ("transformers", "Processor"), None)
+    if weights:
+        chosen += _choose_files(here, name, ("transformers", "Model"), None)
+    return tuple(sorted(set(chosen)))
+
+
 def first_version(files: Iterable[str], index: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the loaded files that the first version of this list also had.
 

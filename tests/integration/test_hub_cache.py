@@ -31,13 +31,14 @@ from producer.models.cards import describe
 from storage.errors import ModelError
 from storage.models.fingerprint import Digests, fingerprint
 from storage.models.model_files import locate
+from storage.models.networks import locate_network
 options = json.loads(sys.argv[1])
 try:
     if options.pop("card", False):
         model = describe(**options, base_dir=Path("/")).model
         answer = {"commit": model.commit, "fingerprint": model.fingerprint}
     else:
-        found = locate(**options)
+        found = (locate_network if "types" in options else locate)(**options)
         answer = {
             "commit": found.commit,
             "folder": str(found.folder),

@@ -92,3 +92,15 @@ def make_folder(folder: Path, *, index: dict[str, Any] | None = None) -> Path:
     write(folder, "safety_checker/config.json", {})
     write(folder, "safety_checker/model.safetensors", weights("safety"))
     return folder
+
+
+def make_network(folder: Path) -> Path:
+    """Write a CLIP as the Hub has them, with files beside it."""
+    write(folder, "config.json", {"model_type": "clip"})
+    write(folder, "model.safetensors", weights("clip"))
+    write(folder, "preprocessor_config.json", {})
+    write_tokenizer(folder)
+    write(folder, "README.md", "# A model")
+    write(folder, "pytorch_model.bin", b"pickle")
+    write(folder, "onnx/config.json", {"model_type": "another"})
+    return folder

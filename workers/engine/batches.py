@@ -11,13 +11,13 @@ import torch
 from storage.errors import DatabaseError, UnfitError
 from storage.host.environment import Environment
 from storage.job import Job
+from workers.devices.device_errors import is_shortage
 from workers.engine.compiling import Compiled
 from workers.engine.decoding import decode
 from workers.engine.finished import Finished
 from workers.engine.pipelines import (
     Pipelines,
     Resident,
-    is_shortage,
 )
 from workers.engine.slot import Slot, Starter
 from workers.engine.slots import Slots, Source, Tally

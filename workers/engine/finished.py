@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from storage.host.environment import Environment
 from storage.job import Job
+from workers.devices.device_errors import device_errors
 from workers.engine.clock import Moment
 from workers.engine.decoding import Decoded
-from workers.engine.pipelines import Resident, device_errors, name_of
+from workers.engine.pipelines import Resident, name_of
 from workers.engine.slot import Starter
 from workers.painting import Painting
 

@@ -4,7 +4,7 @@ import gc
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 
-from storage.errors import DeviceError, JobError, NightsweepError, UnfitError
+from storage.errors import JobError, NightsweepError
 from storage.job import Job, Model
 from storage.models.fingerprint import Digests, Fingerprints, Seal
 from storage.models.places import first_whole, in_order
+from workers.devices.device_errors import device_errors
 from workers.devices.memory import free_bytes, total_bytes
 from workers.engine.compiling import Compiled
 from workers.engine.families import BATCHED
@@ -41,20 +42,6 @@ def name_of(dtype: torch.dtype) -> str:
 #: Share of the device's memory that must stay free when a model is loaded beside
 #: others.
 SPARE = 0.5
-#: Words of CUDA's libraries, and of torch's allocator on a CPU, for too little memory.
-SHORTAGES = ("out of memory", "can't allocate memory", "_alloc_failed")
-#: Words of errors after which all later calls of the process may fail too: those of
-#: CUDA's libraries (torch has an error class for CUDA itself only), and that of oneDNN
-#: on a CPU, after memory was too short for one of its kernels.
-SPOILT = (
-    "cuda error:",
-    "cublas_status_",
-    "cudnn error",
-    "cudnn_status_",
-    "cufft error",
-    "cusolver error",
-    "could not create a primitive",
-)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -234,41 +221,3 @@ class Pipelines:
             place=place,
             seal=seal if self.device == "cpu" else None,
         )
-
-
-@contextmanager
-def device_errors(what: str) -> Iterator[None]:
-    """Translate errors of the device, a GPU or the CPU.
-
-    Args:
-        what: What may not fit into memory, for the message.
-
-    Raises:
-        UnfitError: Memory ran out.
-        DeviceError: This process can no longer use the device.
-    """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as exc:
-        if is_shortage(exc):
-            msg = (
-                f"{what} must fit into this device's memory, but does not: {exc}; use "
-                "a device with more memory"
-            )
-            raise UnfitError(msg) from exc
-        if isinstance(exc, torch.AcceleratorError) or _says(exc, SPOILT):
-            msg = f"the device must answer, but says: {exc}; the worker starts again"
-            raise DeviceError(msg) from exc
-        raise
-
-
-def is_shortage(error: Exception) -> bool:
-    """Return whether an error says that memory ran out."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return _says(error, SHORTAGES)
-
-
-def _says(error: Exception, any_of: Sequence[str]) -> bool:
-    said = str(error).lower()
-    return any(words in said for words in any_of)
