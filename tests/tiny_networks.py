@@ -85,7 +85,9 @@ def save(network: Any, folder: Path, *, seed: int) -> Path:
     generator = torch.Generator().manual_seed(seed)
     for name, weight in network.named_parameters():
         if weight.ndim > 1:
-            torch.nn.init.xavier_normal_(weight, gain=2.0, generator=generator)
+            torch.nn.init.xavier_normal_(weight, generator=generator)
+        elif name.endswith("class_embedding"):
+            torch.nn.init.normal_(weight, generator=generator)
         elif name.endswith("logit_scale"):
             weight.fill_(3.0)
     network.save_pretrained(folder)

@@ -1,5 +1,6 @@
 """Scores by the features of networks: real classes, the demo's CLIP and tiny ones."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ from storage.errors import FingerprintError, ModelError
 from storage.metrics.identity import Found, find_networks, identify
 from storage.metrics.kinds import KINDS
 from storage.models.fingerprint import Digests
-from storage.models.model_files import BUILTIN_FOLDERS
+from storage.models.located import Located
+from storage.models.networks import locate_network
 from tests import script
 from tests.samples import make_noise, make_sample, pixels_of
 from tests.tiny_networks import (
     POSITIONS,
-    add_processor,
     make_clip,
     make_dinov2,
     make_whole_clip,
@@ -34,7 +35,6 @@ PROMPTS = (
     "a red square on a blue background",
     "a red circle on a yellow background",
 )
-ROOT = BUILTIN_FOLDERS["builtin:shapes"].parent
 
 
 def found_in(folder: Path, name: str = "clip") -> Found:
@@ -65,10 +65,7 @@ def plain(folder: Path, image: np.ndarray, prompt: str) -> tuple[float, float]:
 
 def test_the_demos_clip_scores_the_right_prompt_above_wrong_ones() -> None:
     clip = load("clip", model="builtin:clip", device="cpu")
-    images = [
-        pixels_of(script.paint("DDIMScheduler", {}, prompt=prompt, steps=12))
-        for prompt in PROMPTS
-    ]
+    images = [pixels_of(each) for each in script.paint_together(PROMPTS, steps=12)]
     table = np.array(
         [
             clip.score([make_sample(image=image, prompt=text) for text in PROMPTS])
@@ -84,14 +81,18 @@ def test_the_demos_clip_scores_the_right_prompt_above_wrong_ones() -> None:
 
 def test_the_demos_clip_scores_a_finished_picture_above_an_unfinished_one() -> None:
     clip = load("clip", model="builtin:clip", device="cpu")
-    for prompt in PROMPTS:
-        few, many = (
-            pixels_of(script.paint("DDIMScheduler", {}, prompt=prompt, steps=steps))
-            for steps in (1, 12)
+    unfinished, finished = (
+        clip.score(
+            [
+                make_sample(image=pixels_of(image), prompt=prompt)
+                for image, prompt in zip(
+                    script.paint_together(PROMPTS, steps=steps), PROMPTS, strict=True
+                )
+            ]
         )
-        samples = [make_sample(image=each, prompt=prompt) for each in (few, many)]
-        unfinished, finished = clip.score(samples)
-        assert finished > unfinished + 0.1
+        for steps in (1, 12)
+    )
+    assert all(b > a + 0.1 for a, b in zip(unfinished, finished, strict=True))
 
 
 def test_a_clip_score_is_the_plain_cosine_of_the_model(tmp_path: Path) -> None:
@@ -116,23 +117,31 @@ def test_a_pickscore_is_the_cosine_times_the_models_own_scale(tmp_path: Path) ->
 def test_a_pickscore_without_a_processor_takes_that_of_its_parent(
     tmp_path: Path,
 ) -> None:
-    whole = make_whole_clip(tmp_path / "whole")
-    bare = make_clip(tmp_path / "bare")
-    parent = add_processor(tmp_path / "parent")
-    apart = Found(
-        network=found_in(whole).network,
-        processor=found_in(make_whole_clip(tmp_path / "other", seed=9)).network,
+    # The parent's weights are others; only what prepares the input is taken.
+    whole, parent = (
+        found_in(make_whole_clip(tmp_path / f"{seed}", seed=seed), "pickscore")
+        for seed in (8, 9)
     )
+    bare = make_clip(tmp_path / "bare")
+    apart = replace(whole, processor=parent.processor, network=located(bare))
     sample = make_sample(image=noises(1)[0], prompt="cat")
-    expected = PickScore(found_in(whole, "pickscore"), "cpu").score([sample])
+    expected = PickScore(whole, "cpu").score([sample])
     assert PickScore(apart, "cpu").score([sample]) == expected
+    assert PickScore(parent, "cpu").score([sample]) != expected
+
+
+def test_another_clip_without_a_processor_is_refused(tmp_path: Path) -> None:
+    bare = make_clip(tmp_path)
     with pytest.raises(ModelError) as raised:
         find_networks(KINDS["clip"], str(bare), download=True)
     assert str(raised.value) == (
         f"{bare} must have preprocessor_config.json and tokenizer.json for the metric"
         " clip; restore what is missing from where the model came"
     )
-    assert not (parent / "config.json").exists()
+
+
+def located(folder: Path) -> Located:
+    return locate_network(str(folder), types=["clip"], download=True)
 
 
 def test_scores_do_not_depend_on_the_rest_of_the_batch(tmp_path: Path) -> None:
