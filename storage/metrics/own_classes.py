@@ -82,7 +82,7 @@ def _imported(source: str, place: str, load: Any) -> ModuleType:
         package = (error.name or place).partition(".")[0]
         msg = (
             f"the metric {source} needs the package {package}, which cannot be imported"
-            f" here ({error}); install it wherever workers run, or correct the name"
+            f" here ({error}); {_way_out(source, place)}"
         )
         raise MetricError(msg) from error
     except OSError as error:
@@ -98,6 +98,13 @@ def _imported(source: str, place: str, load: Any) -> ModuleType:
         )
         raise MetricError(msg) from error
     return module
+
+
+def _way_out(source: str, place: str) -> str:
+    file = Path(*place.split(".")).with_suffix(".py")
+    if file.is_file():
+        return f"for the file, write ./{file}:{source.rpartition(':')[2]}"
+    return "install it wherever workers run, or correct the name"
 
 
 def _load_file(place: str) -> ModuleType:

@@ -123,6 +123,20 @@ def test_a_missing_package_is_named(package: Path) -> None:
     )
 
 
+def test_a_file_that_is_named_as_a_module_is_told_how_to_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "drafts").mkdir()
+    (tmp_path / "drafts" / "own.py").write_text(SHARPNESS)
+    monkeypatch.chdir(tmp_path)
+    assert refused("drafts.own:Sharpness") == (
+        "the metric drafts.own:Sharpness needs the package drafts, which cannot be"
+        " imported here (No module named 'drafts'); for the file, write"
+        " ./drafts/own.py:Sharpness"
+    )
+    assert find_kind("./drafts/own.py:Sharpness").name == "sharpness"
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "gone.py"
     assert refused(f"{file}:Sharpness") == (
