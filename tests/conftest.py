@@ -59,8 +59,9 @@ NEED_TORCH = (
     "integration/test_slots.py",
     "integration/test_steering.py",
     "unit/workers/metrics/test_distances.py",
-    "unit/workers/metrics/test_similarities.py",
+    "unit/workers/metrics/test_metrics_page.py",
     "unit/workers/metrics/test_shapes_judge.py",
+    "unit/workers/metrics/test_similarities.py",
 )
 
 

@@ -129,6 +129,8 @@ def test_a_file_that_is_named_as_a_module_is_told_how_to_name_it(
     (tmp_path / "drafts").mkdir()
     (tmp_path / "drafts" / "own.py").write_text(SHARPNESS)
     monkeypatch.chdir(tmp_path)
+    # As for an installed command: its own folder is importable, the current one is not.
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder])
     assert refused("drafts.own:Sharpness") == (
         "the metric drafts.own:Sharpness needs the package drafts, which cannot be"
         " imported here (No module named 'drafts'); for the file, write"

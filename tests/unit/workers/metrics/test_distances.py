@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 
 from storage.errors import ScoreError
+from storage.metrics.kinds import KINDS
 from tests.samples import make_noise, make_sample
 from workers.metrics.distances import Psnr, Rmse, Ssim
 from workers.metrics.metric import Metric
+from workers.metrics.registry import load
 
-METRICS: list[Metric] = [Rmse(), Psnr(), Ssim()]
+METRICS: list[Metric] = [
+    load(name, model="", device="cpu") for name in ("rmse", "psnr", "ssim")
+]
 #: The window of Wang et al. 2004: 11 x 11, a Gaussian of deviation 1.5, with the sum 1.
 OFFSETS = np.arange(-5, 6)
 GAUSSIAN = np.exp(-(OFFSETS[:, None] ** 2 + OFFSETS[None] ** 2) / (2 * 1.5**2))
@@ -42,6 +46,14 @@ def ssim_of_window(a: np.ndarray, b: np.ndarray) -> float:
     both = (WINDOW * (a - mean_a) * (b - mean_b)).sum()
     top = (2 * mean_a * mean_b + c1) * (2 * both + c2)
     return float(top / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)))
+
+
+def test_a_metric_is_what_its_row_says() -> None:
+    for metric, kind in zip(METRICS, (Rmse, Psnr, Ssim), strict=True):
+        row = KINDS[metric.name]
+        assert type(metric) is kind
+        assert (metric.version, metric.needs_reference) == (row.version, True)
+        assert metric.higher_is_better == row.higher_is_better
 
 
 def test_equal_images_have_no_distance_and_a_psnr_that_json_can_hold() -> None:

@@ -1,6 +1,8 @@
 """Scores of many images, of which some have none."""
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -136,3 +138,13 @@ def test_an_image_without_the_reference_that_a_metric_needs_has_no_score() -> No
         "length compares with the image at the reference setting, which the image bad"
         " does not have; make that first"
     )
+
+
+def test_what_measures_is_imported_without_what_metrics_need() -> None:
+    modules = "workers.metrics.registry, workers.metrics.measuring"
+    heavy = "{'torch', 'transformers', 'scipy', 'numpy'}"
+    code = f"import sys, {modules}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
