@@ -27,7 +27,8 @@ from storage.sql.schema import widths
 from tests.batches import Bench, make_job
 from tests.processes import PATIENCE_S
 from workers.engine import throughput
-from workers.engine.calibration import calibrate, choose_device, measure_speeds
+from workers.engine.calibration import calibrate, measure_speeds
+from workers.engine.programs import choose_device
 from workers.engine.throughput import alike_jobs, measure_widths
 from workers.painting import Painting
 

@@ -1,34 +1,28 @@
 """The process that measures for `nightsweep calibrate`: speeds, then widths.
 
-It reads one line of JSON from standard input, what to measure, and writes results as
-lines of JSON to standard output: the environment; a line for each image; that the
-speeds are complete; a line for each width; or the error that ended it. It ends when its
-standard input ends.
+A program of `workers.engine.programs`. Its answers are the environment; a line for each
+image; that the speeds are complete; and a line for each width.
 
     python -P -m workers.engine.calibration
 """
 
-import json
-import os
-import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 
-from storage.errors import JobError, NightsweepError, UnfitError, UsageError
-from storage.host.gpus import has_nvidia
-from storage.job import Job, Model
+from storage.errors import JobError, UnfitError
+from storage.job import Job
 from storage.settings import read_settings
-from workers.devices.placements import choose_placements, probe
+from workers.devices.placements import choose_placements
 from workers.engine.batches import default_width
 from workers.engine.compiling import Compiled
 from workers.engine.environment import describe_environment
 from workers.engine.pipelines import Pipelines
 from workers.engine.plain import paint_plain
+from workers.engine.programs import Send, choose_device, read_job, serve
 from workers.engine.slot import Starter
 from workers.engine.throughput import alike_jobs, measure_widths
 from workers.engine.torch_painter import OWN_THREADS
@@ -36,8 +30,6 @@ from workers.painting import Painting
 
 #: Rows of the widest batch that is tried on a GPU; on a CPU, twice the default.
 GPU_MOST = 256
-#: Sends one result, a JSON object.
-Send = Callable[[Mapping[str, Any]], None]
 
 
 def calibrate(wish: Mapping[str, Any], send: Send) -> None:
@@ -57,7 +49,7 @@ def calibrate(wish: Mapping[str, Any], send: Send) -> None:
     if device != "cpu":
         torch.cuda.set_device(device)
     environment = describe_environment(device, OWN_THREADS)
-    jobs = [_read_job(each) for each in wish["jobs"]]
+    jobs = [read_job(each) for each in wish["jobs"]]
     settings = read_settings()
     pipelines = Pipelines(device, digests=settings.home / "digests.json")
     with pipelines.lend(jobs[0]) as resident:
@@ -78,25 +70,6 @@ def calibrate(wish: Mapping[str, Any], send: Send) -> None:
         with _network(starter, compiled=settings.compile_network):
             for width, rate in measure_widths(starter, alike, most=most):
                 send({"width": width, "images_per_s": rate})
-
-
-def choose_device(asked: str | None) -> str:
-    """Return the device to measure on.
-
-    Args:
-        asked: Its name; None for the first GPU, or for the CPU if there is no GPU.
-
-    Raises:
-        UsageError: There is no such device.
-        DeviceError: There is a GPU that torch cannot use.
-    """
-    if asked == "cpu" or (asked is None and not has_nvidia()):
-        return "cpu"
-    devices = [f"cuda:{index}" for index in range(len(probe()))]
-    if asked not in (None, *devices):
-        msg = f"--device must be one of cpu, {', '.join(devices)}, got {asked}."
-        raise UsageError(msg)
-    return asked or devices[0]
 
 
 def measure_speeds(
@@ -167,36 +140,5 @@ def _first_of_each_scheduler(jobs: Sequence[Job]) -> list[Job]:
     return list(first.values())
 
 
-def _read_job(row: Mapping[str, Any]) -> Job:
-    return Job(**{**row, "model": Model(**row["model"])})
-
-
-def _end_with_parent() -> None:
-    def wait() -> None:
-        while os.read(0, 4096):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def main() -> None:
-    """Read what to measure, measure it, and end with the error's exit code, if any."""
-    out = sys.stdout
-
-    def send(result: Mapping[str, Any]) -> None:
-        out.write(json.dumps(result) + "\n")
-        out.flush()
-
-    wish = json.loads(sys.stdin.readline())
-    _end_with_parent()
-    try:
-        with redirect_stdout(sys.stderr):  # keep what packages print off the results
-            calibrate(wish, send)
-    except NightsweepError as exc:
-        send({"error": str(exc), "exit_code": exc.exit_code})
-        sys.exit(exc.exit_code)
-
-
 if __name__ == "__main__":
-    main()
+    serve(calibrate)

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from producer.calibration import measuring
 from producer.calibration.conclusions import USUAL, choose_width, plan_jobs, speed_of
 from producer.cli import cli
 from producer.models.cards import ModelCard
+from producer.running import programs
 from storage.catalogue.scheduler_sets import choose
 from storage.catalogue.schedulers import effective_options
 from storage.errors import UsageError
@@ -145,7 +145,7 @@ def test_an_unknown_model_is_bad_usage() -> None:
 
 
 def test_without_torch_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "find_spec", lambda _name: None)
+    monkeypatch.setattr(programs, "find_spec", lambda _name: None)
     said = calibrate("builtin:shapes")
     assert said.exit_code == 2
     assert "pip install 'nightsweep[torch]'" in said.output
@@ -162,6 +162,6 @@ def test_work_on_this_machine_is_warned_of(
 ) -> None:
     submit(database, plan_seeds(1, 2))
     take(database, owner)
-    monkeypatch.setattr(measuring, "find_spec", lambda _name: None)
+    monkeypatch.setattr(programs, "find_spec", lambda _name: None)
     said = calibrate("builtin:shapes")
     assert ("workers of this machine are at work (1)" in said.output) == is_here
