@@ -27,7 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "retry": "producer.commands.retry:retry",
     "extend": "producer.commands.extend:extend",
     "find": "producer.commands.find:find",
-    "show": "producer.commands.find:show",
+    "show": "producer.commands.show:show",
     "grid": "producer.commands.contact_sheet:grid",
     "schedulers": "producer.commands.schedulers:schedulers",
     "calibrate": "producer.commands.calibrate:calibrate",

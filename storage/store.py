@@ -19,6 +19,7 @@ from storage.errors import ImageStoreError, UsageError
 from storage.files.folders import find_place, look_at_folder
 from storage.files.images import ImageFolder
 from storage.jobs import speeds, sweep_counts, sweeps
+from storage.jobs.records import Record, read_records
 from storage.settings import Settings, read_settings
 from storage.sql import filters
 from storage.sql.database import Database, open_for_reading
@@ -162,6 +163,16 @@ class Store:
                 "sweeps": _memberships(database, row["key"]),
                 **_made_with(database, row["key"]),
             }
+
+    def records(self, keys: Sequence[str]) -> Iterator[Record]:
+        """Yield the jobs of some whole keys, in any order, and how each was made.
+
+        Raises:
+            DatabaseError: The database cannot be read.
+        """
+        with self._reading() as database:
+            if database:
+                yield from read_records(database, keys)
 
     def path(self, key: str) -> Path:
         """Return where the image of a job is, or will be.

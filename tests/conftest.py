@@ -56,6 +56,7 @@ NEED_TORCH = (
     "integration/test_pinned_names.py",
     "integration/test_pipeline_families.py",
     "integration/test_random_models.py",
+    "integration/test_scripts.py",
     "integration/test_slots.py",
     "integration/test_steering.py",
     "unit/workers/metrics/test_distances.py",

@@ -1,19 +1,17 @@
-"""The commands `nightsweep find` and `nightsweep show`: asking for images."""
+"""The command `nightsweep find`: images by their parameters."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
-from rich.cells import cell_len
 
 from producer.display.amounts import images
 from producer.display.json_lines import json_option, open_row, write_json
 from producer.display.messages import talk
 from producer.display.tables import TABLE_ROWS, Column, write_table
-from producer.display.text_width import padded, plain, quoted, terminal_width
+from producer.display.text_width import terminal_width
 from producer.options import sweep_option
 from producer.spec.parameters import NUMBERS, shown_as
 from storage.job import EXTRAS
@@ -21,27 +19,6 @@ from storage.sql.filters import Filter, read_states
 from storage.sql.ranges import read_numbers
 from storage.sql.schema import JOB_STATES
 from storage.store import Store
-
-#: The groups of `show`; every other column follows under "other".
-GROUPS: Mapping[str, Sequence[str]] = {
-    "what": (
-        *("prompt", "negative_prompt", "prompt_template", "model", "model_revision"),
-        *("model_fingerprint", "width", "height", "dtype", "backend"),
-    ),
-    "how": (
-        *("scheduler", "scheduler_class", "scheduler_options", "steps", "guidance"),
-        *("seed", "generator", "extras", "evaluations"),
-    ),
-    "state": ("state", "attempts", "error", "created_at", "finished_at"),
-    "seconds": (
-        *("queue_s", "load_s", "encode_s", "denoise_s", "decode_s", "save_s"),
-        *("total_s", "warm_up"),
-    ),
-    "where": (
-        *("file", "folder", "size_bytes", "pixel_sha256", "gpu", "host", "worker"),
-        *("engine", "batch_width", "slot", "decode_dtype", "peak_bytes"),
-    ),
-}
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:
@@ -181,87 +158,6 @@ def find(name: str | None, *, limit: int | None, as_json: bool, **asked: Any) ->
             columns = columns_with(store.differing(which, limit=limit))
             count = write_table(rows, columns)
         _say_count(store, count, is_cut=count == limit)
-
-
-@click.command(epilog="Example: nightsweep show 4b0cf3fc")
-@click.argument("key")
-@json_option
-def show(key: str, *, as_json: bool) -> None:
-    """Show all that is known of one image.
-
-    KEY is an image's key, or the beginning of it; `nightsweep find` lists them.
-    """
-    with Store() as store:
-        known = store.show(key)
-    if as_json:
-        write_json([open_row(known)])
-    else:
-        click.echo("\n".join(describe_image(known)))
-
-
-def describe_image(known: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what `Store.show` returns as grouped lines for people."""
-    yield f"key  {known['key']}"
-    known = {**known, "file": _describe_file(known["file"])}
-    lists = ("key", "sweep", "path", "sweeps", "scores", "environment")
-    grouped = {name for names in GROUPS.values() for name in names}
-    other = [name for name in known if name not in grouped and name not in lists]
-    for title, names in {**GROUPS, "other": other}.items():
-        yield from _describe_group(title, {name: known[name] for name in names})
-    yield from _describe_group("environment", known["environment"])
-    yield from _describe_group("scores", dict(map(_describe_score, known["scores"])))
-    yield from _describe_group("sweeps", dict(map(_place, known["sweeps"])))
-
-
-def _describe_score(score: Mapping[str, Any]) -> tuple[str, object]:
-    """Return the name of a metric, with what tells it apart, and its score."""
-    details = [score["version"], score["model"], score["reference"].strip("{}")]
-    named = ", ".join(filter(None, details))
-    name = f"{score['metric']} ({named})" if named else score["metric"]
-    if score["state"] == "failed":
-        return name, f"failed: {score['error']}"
-    return name, score["value"] if score["state"] == "done" else score["state"]
-
-
-def _describe_group(title: str, values: Mapping[str, Any]) -> Iterator[str]:
-    lines = {name: _shown(value) for name, value in values.items()}
-    lines = {name: text for name, text in lines.items() if text}
-    if lines:
-        yield ""
-        yield title
-        width = max(map(cell_len, lines))
-        for name, text in lines.items():
-            yield f"  {padded(name, width)}  {text}"
-
-
-def _shown(value: object) -> str:
-    if value is None or value in ("", "{}", "[]"):
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, dict | list):
-        return plain(json.dumps(value, ensure_ascii=False))
-    return plain(str(value))
-
-
-def _describe_file(file: str | None) -> str | None:
-    is_gone = file is not None and not Path(file).is_file()
-    return f"{file} (file missing)" if is_gone else file
-
-
-def _place(membership: Mapping[str, Any]) -> tuple[str, str]:
-    cell = ", ".join(
-        f"{axis} {' or '.join(map(quoted, _labels(label)))}"
-        for axis, label in membership["cell"].items()
-    )
-    number = f"number {membership['position'] + 1:,}"
-    return membership["sweep"], f"{number}: {cell}" if cell else number
-
-
-def _labels(label: str | Sequence[str]) -> Sequence[str]:
-    return [label] if isinstance(label, str) else label
 
 
 def read_filter(asked: Mapping[str, Any]) -> Filter:

@@ -119,6 +119,11 @@ class Family:
     begins_at_zero: bool = False
     is_tried: bool = True
 
+    @property
+    def takes_scale(self) -> bool:
+        """Whether its pipeline has an input `guidance_scale`."""
+        return self.guidance is not None or self.embeds is not None
+
 
 _NEGATIVE, _ETA, _CLIP_SKIP = "negative_prompt", "eta", "clip_skip"
 #: The setting of UNets that were distilled with guidance as an input.

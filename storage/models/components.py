@@ -141,6 +141,21 @@ def first_version(files: Iterable[str], index: Mapping[str, Any]) -> tuple[str, 
     return tuple(file for file in files if _was_known(file, kinds))
 
 
+def left_out(index: Mapping[str, Any]) -> dict[str, None]:
+    """Return the components that are loaded as None, as arguments of diffusers.
+
+    Empty components must be passed as None: diffusers raises for SD 3 without T5.
+
+    Args:
+        index: What model_index.json says.
+    """
+    return {
+        name: None
+        for name, entry in index.items()
+        if name in SKIPPED_COMPONENTS or entry == [None, None]
+    }
+
+
 def is_weights(file: str) -> bool:
     """Return whether a loaded file is large and not needed for a plan."""
     return file.endswith(".safetensors")

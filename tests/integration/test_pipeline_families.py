@@ -38,6 +38,11 @@ def test_guidance_is_the_default_of_the_class(name: str) -> None:
 
 
 @names
+def test_the_input_for_the_scale_is_one_of_the_class(name: str) -> None:
+    assert FAMILIES[name].takes_scale is ("guidance_scale" in inputs_of(name))
+
+
+@names
 def test_a_scale_of_its_own_is_the_default_of_the_class(name: str) -> None:
     taken = inputs_of(name).get("true_cfg_scale")
     if taken:

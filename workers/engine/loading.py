@@ -11,7 +11,7 @@ from transformers.utils import logging as transformers_logging
 
 from storage.errors import ModelError
 from storage.job import Model
-from storage.models.components import SKIPPED_COMPONENTS
+from storage.models.components import left_out
 from storage.models.fingerprint import Digests, Fingerprints, Seal, verify
 from storage.models.hub_cache import cached_bytes
 from storage.models.located import Located
@@ -86,14 +86,9 @@ def load_pipeline(found: Located, *, variant: str | None, dtype: torch.dtype) ->
     Raises:
         ModelError: diffusers cannot load it.
     """
-    # Empty components must be passed as None: diffusers raises for SD 3 without T5.
-    left_out = {
-        name: None
-        for name, entry in found.index.items()
-        if name in SKIPPED_COMPONENTS or entry == [None, None]
-    }
+    others: dict[str, Any] = {**left_out(found.index)}
     if "requires_safety_checker" in found.index:
-        left_out["requires_safety_checker"] = False  # type: ignore[assignment]
+        others["requires_safety_checker"] = False
     try:
         pipe = DiffusionPipeline.from_pretrained(
             found.folder,
@@ -101,7 +96,7 @@ def load_pipeline(found: Located, *, variant: str | None, dtype: torch.dtype) ->
             variant=variant,
             use_safetensors=True,
             local_files_only=True,
-            **left_out,
+            **others,
         )
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise

@@ -5,8 +5,9 @@ from click.testing import CliRunner
 from rich.cells import cell_len
 
 from producer.cli import cli
-from producer.commands.find import IMAGE_COLUMNS, describe_image
+from producer.commands.find import IMAGE_COLUMNS
 from producer.commands.schedulers import SCHEDULER_COLUMNS, list_schedulers
+from producer.commands.show import describe_image
 from producer.display.tables import TABLE_CHUNK, Column, fit_widths, table_lines
 from producer.display.text_width import fold, hang, padded, plain, shorten
 from storage.catalogue.schedulers import NAMES

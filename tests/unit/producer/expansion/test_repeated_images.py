@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from producer.cli import cli
 from producer.commands import plan as plan_module
 from producer.commands.contact_sheet import lay_out
-from producer.commands.find import _place
+from producer.commands.show import _place
 from producer.expansion.expand import Expansion, expand
 from producer.sheet.files import save_pages
 from producer.sheet.lettering import choose_lettering

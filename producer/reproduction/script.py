@@ -1,0 +1,209 @@
+"""The plain diffusers script that makes an image, from what is recorded of it.
+
+It does what `workers.engine.plain` does, in as many lines as a person would write.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from textwrap import wrap
+from typing import Any
+
+from storage.catalogue.pipeline_families import FAMILIES
+from storage.catalogue.schedulers import takes_seed
+from storage.errors import ModelError
+from storage.job import Job, Model
+from storage.jobs.records import Made, Record
+from storage.models.components import left_out
+from storage.models.model_files import is_builtin
+from storage.models.places import locate_place
+
+#: Columns of a line, as in most formatted code.
+COLUMNS = 88
+#: What `model_index.json` of Stable Diffusion names, for a model that is not here.
+_USUAL_SD = {
+    "_class_name": "StableDiffusionPipeline",
+    "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+    "feature_extractor": ["transformers", "CLIPImageProcessor"],
+}
+#: Pipelines that look for `text_encoder.text_model` where `clip_skip` is set.
+_ASK_FOR_TEXT_MODEL = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline")
+#: Extras of jobs that are inputs of pipelines.
+_EXTRAS = ("eta", "clip_skip")
+#: Versions that the first line names.
+_PACKAGES = ("torch", "diffusers", "transformers")
+
+
+def write_script(record: Record) -> str:
+    """Return a Python script that makes an image with diffusers, and saves it.
+
+    All that decides the picture is in it. What diffusers has no words for, such as the
+    row of a mixed batch, is said in a comment.
+
+    Args:
+        record: Of an image, made or not.
+    """
+    job = record.job
+    place, index = _find(record)
+    lines = [
+        *_remarks(record),
+        *_imports(job, place),
+        "",
+        *_threads(record.made),
+        *_call(
+            "pipe = DiffusionPipeline.from_pretrained",
+            _loading(job, place, index),
+            f").to({_device(record)})",
+        ),
+        *_mending(job, index),
+        *_call(
+            f"pipe.scheduler = {job.scheduler_class}.from_config",
+            [["pipe.scheduler.config", *_named(_scheduler_options(job))]],
+            ")",
+        ),
+        *_call("image = pipe", _inputs(job, index), ").images[0]"),
+        f'image.save("{record.key}.png")',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _find(record: Record) -> tuple[Model, Mapping[str, Any]]:
+    """Return a place of the model, on this machine if there is one, and its index."""
+    for place in (record.job.model, *record.places):
+        try:
+            return place, locate_place(place).index
+        except ModelError:
+            continue
+    index = _USUAL_SD if record.job.model.family == "sd" else {}
+    return record.job.model, index
+
+
+def _remarks(record: Record) -> Iterator[str]:
+    made = record.made
+    if made is None:
+        yield from _remark(f"Image {record.key} of nightsweep, which is not made yet.")
+        return
+    versions = [f"{name} {made.details.get(name)}" for name in _PACKAGES]
+    yield from _remark(
+        f"Image {record.key} of nightsweep, made with {', '.join(versions)} on "
+        f"{made.gpu}."
+    )
+    if made.batch_width > 1:
+        yield from _remark(
+            f"It was made in row {made.slot} of a mixed batch of {made.batch_width}; "
+            "this script makes it alone, so its pixels may differ in the last bits."
+        )
+    if made.details.get("compiled"):
+        yield from _remark(
+            f"Its network ran under {made.details['compiled']}, so its pixels may "
+            "differ in the last bits."
+        )
+
+
+def _remark(text: str) -> list[str]:
+    # `split` leaves no line break of a name behind, which would end the comment.
+    words = "".join(each if each.isprintable() else " " for each in text).split()
+    return wrap(" ".join(words), COLUMNS, initial_indent="# ", subsequent_indent="# ")
+
+
+def _imports(job: Job, place: Model) -> Iterator[str]:
+    yield "import torch"
+    classes = sorted(["DiffusionPipeline", job.scheduler_class])
+    yield f"from diffusers import {', '.join(classes)}"
+    if is_builtin(place.name):
+        yield "from storage.models.model_files import BUILTIN_FOLDERS  # of nightsweep"
+
+
+def _threads(made: Made | None) -> Iterator[str]:
+    """Yield the line with the number of threads, which decides bits on a CPU only."""
+    if made and not made.details.get("cuda") and made.details.get("threads"):
+        yield f"torch.set_num_threads({int(made.details['threads'])})"
+
+
+def _device(record: Record) -> str:
+    if record.made is None:
+        return '"cuda" if torch.cuda.is_available() else "cpu"'
+    return '"cuda"' if record.made.details.get("cuda") else '"cpu"'
+
+
+def _loading(job: Job, place: Model, index: Mapping[str, Any]) -> list[list[str]]:
+    builtin = f'BUILTIN_FOLDERS["{place.name}"]'
+    versions = {"revision": place.commit or place.revision, "variant": place.variant}
+    return [
+        [
+            builtin if is_builtin(place.name) else _literal(place.name),
+            *_named({name: value for name, value in versions.items() if value}),
+        ],
+        [f"dtype=torch.{job.dtype}", "use_safetensors=True", *_named(left_out(index))],
+    ]
+
+
+def _mending(job: Job, index: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what `workers.engine.loading.mend_clip_skip` does, where it is needed."""
+    if job.parameter("clip_skip") and index.get("_class_name") in _ASK_FOR_TEXT_MODEL:
+        encoder = "pipe.text_encoder"
+        yield f'vars({encoder})["text_model"] = {encoder}  # transformers 5 has none'
+
+
+def _scheduler_options(job: Job) -> dict[str, Any]:
+    seed = {"noise_sampler_seed": job.seed} if takes_seed(job.scheduler_class) else {}
+    return {**job.scheduler_options, **seed}
+
+
+def _inputs(job: Job, index: Mapping[str, Any]) -> list[list[str]]:
+    family = FAMILIES.get(index.get("_class_name", ""))
+    takes_scale = family is None or family.takes_scale
+    generator = f'torch.Generator("{job.generator}").manual_seed({job.seed})'
+    negative = {"negative_prompt": job.negative_prompt} if job.negative_prompt else {}
+    numbers = {
+        "num_inference_steps": job.steps,
+        **({"guidance_scale": job.guidance} if takes_scale else {}),
+        **{
+            name: job.extras[name]
+            for name in sorted({"eta", "clip_skip"} & job.extras.keys())
+        },
+        "width": job.width,
+        "height": job.height,
+    }
+    return [
+        _named({"prompt": job.prompt}),
+        _named(negative),
+        [*_named(numbers), f"generator={generator}"],
+    ]
+
+
+def _named(values: Mapping[str, Any]) -> list[str]:
+    return [f"{name}={_literal(value)}" for name, value in values.items()]
+
+
+def _literal(value: object) -> str:
+    """Return a value as Python writes it, in double quotes where that is as short."""
+    text = repr(value)
+    if isinstance(value, str) and text[0] == "'" and '"' not in value:
+        return f'"{text[1:-1]}"'
+    return text
+
+
+def _call(begin: str, groups: Sequence[Sequence[str]], end: str) -> list[str]:
+    """Return the lines of a call: one if it fits, else each group on lines of its own.
+
+    Args:
+        begin: What is called.
+        groups: Its arguments.
+        end: The closing bracket, and what follows it.
+    """
+    whole = f"{begin}({', '.join(each for group in groups for each in group)}{end}"
+    if len(whole) <= COLUMNS:
+        return [whole]
+    return [f"{begin}(", *(line for group in groups for line in _filled(group)), end]
+
+
+def _filled(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield lines with as many arguments as fit."""
+    line = ""
+    for each in arguments:
+        longer = f"{line} {each}," if line else f"    {each},"
+        if line and len(longer) > COLUMNS:
+            yield line
+            longer = f"    {each},"
+        line = longer
+    if line:
+        yield line

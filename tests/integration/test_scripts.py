@@ -1,0 +1,153 @@
+"""Scripts of `show --script`, run: their pixels are those of strict images."""
+
+import os
+import runpy
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from producer.reproduction.script import write_script
+from storage.catalogue.pipeline_families import FAMILIES
+from storage.job import Job
+from storage.jobs.records import Made, Record
+from tests import tiny_families
+from tests.batches import card_of, make_job
+from tests.tiny_pipelines import make_flux, make_sd, make_sd3, make_sdxl
+from workers.engine.environment import describe_environment
+from workers.engine.pipelines import Pipelines
+from workers.engine.plain import paint_plain
+
+#: Calls of diffusers' pipelines about themselves.
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+MAKERS: Mapping[str, Callable[[Path], Path]] = {
+    "StableDiffusionPipeline": make_sd,
+    "StableDiffusionXLPipeline": make_sdxl,
+    "StableDiffusion3Pipeline": make_sd3,
+    "FluxPipeline": partial(make_flux, embeds_guidance=False),
+    "FluxPipeline with guidance": partial(make_flux, embeds_guidance=True),
+    **{
+        name: tiny_families.MAKERS[name]
+        for name in (
+            "LatentConsistencyModelPipeline",
+            "PixArtAlphaPipeline",
+            "PixArtSigmaPipeline",
+            "HunyuanImagePipeline",
+            "QwenImagePipeline",
+            "ChromaPipeline",
+        )
+    },
+}
+#: Of the demo model: names of the catalogue, each with what else a job sets.
+CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "plain": ("ddim", {}),
+    "karras": ("dpmpp_2m_karras", {"negative_prompt": "a blue square"}),
+    "noise of its own": ("dpmpp_sde", {"seed": 3}),
+    "noise of the generator": ("euler_a", {"seed": 2**40 + 7}),
+    "eta": ("ddim_eta", {}),
+    "two calls a step": ("heun", {"guidance": 1.0}),
+    "own options": (
+        "ddim",
+        {"scheduler_options": {"timestep_spacing": "trailing"}},
+    ),
+    "clip skip": ("unipc", {"extras": {"clip_skip": 1}}),
+    "another size": ("pndm", {"width": 96, "height": 64}),
+    "half": ("lms", {"dtype": "bfloat16"}),
+    "odd letters": ("euler", {"prompt": 'say "no" \\ it\'s\n"""🐈</script>'}),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(usual)
+
+
+@cache
+def pipelines() -> Pipelines:
+    folder = Path(os.environ["NIGHTSWEEP_HOME"])
+    return Pipelines("cpu", digests=folder / "digests.json")
+
+
+def paint(job: Job) -> Image.Image:
+    """Make an image as a strict job of a worker is made."""
+    environment = describe_environment("cpu", torch.get_num_threads())
+    with pipelines().lend(job) as resident:
+        return paint_plain(
+            resident, job, check=lambda: None, environment=environment
+        ).image
+
+
+def run(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Image.Image:
+    """Run a script in a folder, and open the one image that it saves."""
+    file = folder / "script.py"
+    file.write_text(script, encoding="utf-8")
+    monkeypatch.chdir(folder)
+    runpy.run_path(str(file), run_name="__main__")
+    (saved,) = folder.glob("*.png")
+    with Image.open(saved) as image:
+        image.load()
+    return image
+
+
+def make_record(job: Job) -> Record:
+    details = describe_environment("cpu", torch.get_num_threads()).details
+    made = Made(
+        path="",
+        pixel_sha256="",
+        engine="plain",
+        batch_width=1,
+        slot=0,
+        decode_dtype="float32",
+        gpu="CPU",
+        details=details,
+    )
+    return Record(
+        key=job.key,
+        job=job,
+        places=(job.model,),
+        scheduler="",
+        state="done",
+        error=None,
+        made=made,
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_script_makes_the_strict_image_of_the_demo_model(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, changes = CASES[case]
+    job = make_job(name, **changes)
+    made = run(write_script(make_record(job)), tmp_path, monkeypatch)
+    assert made.size == (job.width, job.height)
+    assert made.tobytes() == paint(job).tobytes()
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_a_script_makes_the_strict_image_of_each_family(
+    maker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = str(MAKERS[maker](tmp_path / "it's a model"))
+    family = FAMILIES[maker.partition(" ")[0]]
+    own = card_of(model).scheduler_config["_class_name"]
+    is_sd = family.name in ("sd", "sdxl")
+    extras = {"eta": 0.5} if is_sd else {}
+    if "clip_skip" in family.inputs:
+        extras["clip_skip"] = 1
+    job = make_job(
+        "ddim" if is_sd else own,
+        model=model,
+        extras=extras,
+        guidance=2.3 if family.guidance else 1.0,
+        negative_prompt="red" if "negative_prompt" in family.inputs else "",
+    )
+    made = run(write_script(make_record(job)), tmp_path, monkeypatch)
+    assert made.tobytes() == paint(job).tobytes()
