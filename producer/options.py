@@ -1,5 +1,6 @@
 """Options that several commands share, and what they name."""
 
+import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -119,6 +120,29 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in reversed(decorators):
         command = decorate(command)
     return command
+
+
+def _read_device(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> str | None:
+    if text and not re.fullmatch(r"cpu|cuda:\d{1,3}", text):
+        msg = f"--device must be cpu, or cuda:0 and so on, got {text!r}."
+        raise UsageError(msg)
+    return text
+
+
+def device_option(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option for the device of images that are not made by the queue.
+
+    Args:
+        what: The beginning of its help: "What to measure."
+    """
+    return click.option(
+        "--device",
+        metavar="cpu|cuda:0",
+        callback=_read_device,
+        help=f"{what}  [default: the first GPU, or the CPU where there is none]",
+    )
 
 
 yes_option = click.option(

@@ -1,6 +1,5 @@
 """The command `nightsweep calibrate`: how fast schedulers are, how wide batches pay."""
 
-import re
 import sys
 from collections.abc import Mapping
 from contextlib import closing
@@ -17,6 +16,7 @@ from producer.display.hashing import tell_hashing
 from producer.display.json_lines import json_option
 from producer.display.messages import talk
 from producer.models.cards import ModelCard, describe
+from producer.options import device_option
 from producer.spec.parameters import PARSERS
 from storage.errors import ModelError, UsageError
 from storage.models.fingerprint import Digests
@@ -25,8 +25,6 @@ from storage.sql.database import Database, open_database
 
 #: Fewest images for a meaningful median.
 FEWEST = 3
-
-_DEVICE = re.compile(r"cpu|cuda:\d{1,3}")
 
 
 @click.command(
@@ -68,11 +66,7 @@ _DEVICE = re.compile(r"cpu|cuda:\d{1,3}")
     metavar="SCALE",
     help="1 is none for most models.  [default: as in a spec]",
 )
-@click.option(
-    "--device",
-    metavar="cpu|cuda:0",
-    help="What to measure.  [default: the first GPU, or the CPU where there is none]",
-)
+@device_option("What to measure.")
 @click.option("--no-widths", is_flag=True, help="Measure no batches.")
 @click.option(
     "--even-if-busy",
@@ -91,7 +85,6 @@ def calibrate(model: str, *, as_json: bool, **asked: Any) -> None:
     the speeds are kept if they were complete, and a width is noted only at the end.
     Figures of a busy machine are shown but not stored, and the exit code is 1.
     """
-    device = _read_device(asked["device"])
     settings = read_settings()
     settings.make_home()
     card = _describe(model, asked, digests=settings.home / "digests.json")
@@ -107,7 +100,7 @@ def calibrate(model: str, *, as_json: bool, **asked: Any) -> None:
             jobs,
             log=settings.logs / "calibration.log",
             images=asked["count"],
-            device=device,
+            device=asked["device"],
             widths=not asked["no_widths"],
         )
         calibration = Measurements(
@@ -144,13 +137,6 @@ def _read_base(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Read the parameters that are set, by the rules of a spec."""
     names = ("width", "height", "dtype", "guidance")
     return {name: PARSERS[name](asked[name]) for name in names if asked[name]}
-
-
-def _read_device(text: str | None) -> str | None:
-    if text and not _DEVICE.fullmatch(text):
-        msg = f"--device must be cpu, or cuda:0 and so on, got {text!r}."
-        raise UsageError(msg)
-    return text
 
 
 def _warn_of_others(database: Database) -> None:

@@ -15,6 +15,7 @@ from tests.processes import ROOT
 PROGRAMS = {
     ("producer.calibration.measuring", "workers.engine.calibration"),
     ("producer.health.machine", "workers.devices.gpu_probe"),
+    ("producer.reproduction.remaking", "workers.engine.reproduction"),
     ("producer.running.local_workers", "nightsweep"),
     ("workers.devices.gpu_probe", "workers.devices.gpu_probe"),
     ("workers.supervision.child", "workers.process.main"),
@@ -24,6 +25,7 @@ NAMES = {
     ("producer.calibration.measuring", "workers.engine.calibration"),
     ("producer.cli", "workers.cli:worker"),
     ("producer.health.machine", "workers.devices.gpu_probe"),
+    ("producer.reproduction.remaking", "workers.engine.reproduction"),
 }
 _MODULE = re.compile(r"(storage|producer|workers)(\.\w+)+(:\w+)?")
 

@@ -1,0 +1,129 @@
+"""The command `nightsweep reproduce`: images made again, and compared."""
+
+import heapq
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from producer.commands.find import filter_options, read_filter
+from producer.display.json_lines import json_option
+from producer.options import device_option
+from producer.reproduction.answers import Answers
+from producer.reproduction.remaking import remade
+from producer.reproduction.verdicts import LAST_BITS
+from storage.errors import UsageError
+from storage.jobs.records import Record
+from storage.settings import read_settings
+from storage.sql.filters import Filter
+from storage.store import Store
+
+_KEY = re.compile(r"[0-9a-f]{1,32}", re.IGNORECASE)
+
+
+@click.command(epilog="Example: nightsweep reproduce first-sweep --sample 5")
+@click.argument("which", metavar="[KEY|NAME]", required=False)
+@filter_options
+@click.option("--limit", type=click.IntRange(1), help="Most images to make.")
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    help="Make N of them, drawn by their keys: the same for the same images.",
+    metavar="N",
+)
+@click.option(
+    "--as-made",
+    is_flag=True,
+    help="Make each in the row of a batch of the width that it was made in.",
+)
+@click.option(
+    "--tolerance",
+    type=click.IntRange(0, 255),
+    default=LAST_BITS,
+    help="Levels of 255 by which an image may differ if a recorded condition does.",
+)
+@device_option("Where to make them.")
+@json_option
+def reproduce(
+    which: str | None,
+    *,
+    limit: int | None,
+    sample: int | None,
+    as_made: bool,
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    """Make images again, here, and compare their pixels.
+
+    KEY is an image's key, or the beginning of it; NAME is a sweep. Each image is made
+    alone, as under `strict: true`, which is what a plain script makes. Its stored image
+    may be of a batch, on another GPU or of other versions, and these differ in the last
+    bits: the answer names what differs. Nothing is stored. The exit code is 0 if all
+    are equal, or within the tolerance where a recorded condition differs; else it is 1.
+    """
+    settings = read_settings()
+    with Store(settings) as store:
+        records = _choose(store, which, asked, limit=limit, sample=sample)
+        settings.make_home()
+        answers = Answers(
+            store,
+            records,
+            tolerance=asked["tolerance"],
+            as_made=as_made,
+            as_json=as_json,
+        )
+        log = settings.logs / "reproduction.log"
+        remaking = remade(records, as_made=as_made, device=asked["device"], log=log)
+        sys.exit(answers.run(remaking))
+
+
+def _choose(
+    store: Store,
+    which: str | None,
+    asked: Mapping[str, Any],
+    *,
+    limit: int | None,
+    sample: int | None,
+) -> list[Record]:
+    """Return the records of the images that are asked for, all of them made.
+
+    Raises:
+        UsageError: There are none.
+    """
+    names = {each["name"] for each in store.sweeps()}
+    if which and which not in names and _KEY.fullmatch(which):
+        keys = [_made_key(store, which)]
+    else:
+        conditions = read_filter({**asked, "sweep": which, "state": "done"})
+        keys = _keys(store, conditions, limit=limit, sample=sample)
+    found = {record.key: record for record in store.records(keys)}
+    return [found[key] for key in keys]
+
+
+def _made_key(store: Store, key: str) -> str:
+    row = store.show(key)
+    if row["state"] != "done":
+        reason = f" ({row['error']})" if row["error"] else ""
+        msg = (
+            f"an image must be done to be made again, but {key} is {row['state']}"
+            f"{reason}; `nightsweep status` says how far its sweep is."
+        )
+        raise UsageError(msg)
+    return str(row["key"])
+
+
+def _keys(
+    store: Store, which: Filter, *, limit: int | None, sample: int | None
+) -> list[str]:
+    keys = (str(row["key"]) for row in store.stream(which, limit=limit))
+    # A key is a hash, so the least ones are a sample like any other.
+    chosen = list(keys) if sample is None else heapq.nsmallest(sample, keys)
+    if not chosen:
+        msg = (
+            "images must be done to be made again, but none that is done matches; "
+            "`nightsweep find` lists them all."
+        )
+        raise UsageError(msg)
+    return chosen
