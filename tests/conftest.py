@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 #: Files and folders that `--bare` leaves out: their tests import torch, or have workers
 #: that do. Tests of other files that need torch are marked `torch`.
 NEED_TORCH = (
+    "acceptance/test_again.py",
     "acceptance/test_main_job.py",
     "acceptance/test_run.py",
     "acceptance/test_strict.py",
@@ -56,6 +57,7 @@ NEED_TORCH = (
     "integration/test_pinned_names.py",
     "integration/test_pipeline_families.py",
     "integration/test_random_models.py",
+    "integration/test_reproduction.py",
     "integration/test_scripts.py",
     "integration/test_slots.py",
     "integration/test_steering.py",
