@@ -16,7 +16,7 @@ from storage.host.environment import Environment
 from storage.job import PlannedJob
 from storage.jobs.results import Result, Timings, record_done, record_failure
 from storage.sql.database import Database
-from storage.sql.schema import environments, speeds
+from storage.sql.schema import environments, metrics, scores, speeds
 from tests.builders import make_result, submit, take_these
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -76,6 +76,35 @@ def fill(database: Database, folder: Path) -> None:
         environment = connection.execute(sa.select(environments.c.id)).scalar_one()
         rows = [_speed(one, environment) for one in sweeps[0] if _is_measured(one)]
         connection.execute(sa.insert(speeds), rows)
+        _score(connection, [claims[key] for key in done])
+
+
+def _score(connection: sa.Connection, ids: Sequence[int]) -> None:
+    """Judge images: each is worse than the one before."""
+    metric = {
+        "id": 1,
+        "digest": "0" * 32,
+        "name": "clip",
+        "source": "clip",
+        "version": "1",
+        "model": "builtin:clip",
+        "model_fingerprint": "",
+        "reference": "{}",
+        "higher_is_better": True,
+    }
+    connection.execute(sa.insert(metrics).values(metric))
+    rows = [
+        {
+            "job_id": job_id,
+            "metric_id": 1,
+            "state": "done",
+            "attempts": 1,
+            "deaths": 0,
+            "value": 0.5 - number / 64,
+        }
+        for number, job_id in enumerate(ids)
+    ]
+    connection.execute(sa.insert(scores), rows)
 
 
 def _is_heun_at(steps: int, one: PlannedJob) -> bool:
@@ -152,9 +181,10 @@ def _shown(value: object) -> str:
     return f"{float(value):.4g}"  # type: ignore[arg-type]
 
 
-def test_the_page_has_ten_questions() -> None:
+def test_the_page_numbers_its_questions() -> None:
     numbers = [int(title.partition(".")[0]) for title, _, _ in QUESTIONS]
-    assert numbers == list(range(1, 11))
+    assert numbers == list(range(1, len(QUESTIONS) + 1))
+    assert len(numbers) >= 10
 
 
 def ask(database: Database, query: str) -> str:
