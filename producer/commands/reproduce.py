@@ -4,6 +4,7 @@ import heapq
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -93,11 +94,12 @@ def _choose(
         UsageError: There are none.
     """
     names = {each["name"] for each in store.sweeps()}
-    if which and which not in names and _KEY.fullmatch(which):
-        keys = [_made_key(store, which)]
-    else:
-        conditions = read_filter({**asked, "sweep": which, "state": "done"})
-        keys = _keys(store, conditions, limit=limit, sample=sample)
+    is_key = which and which not in names and _KEY.fullmatch(which)
+    sweep = None if is_key else which
+    conditions = read_filter({**asked, "sweep": sweep, "state": "done"})
+    if which and is_key:
+        conditions = replace(conditions, keys=[_made_key(store, which)])
+    keys = _keys(store, conditions, limit=limit, sample=sample)
     found = {record.key: record for record in store.records(keys)}
     return [found[key] for key in keys]
 

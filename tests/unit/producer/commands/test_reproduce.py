@@ -90,6 +90,13 @@ def test_a_question_without_an_answer_is_refused(
     )
 
 
+def test_the_options_of_find_narrow_a_key_too(
+    tmp_path: Path, planned: list[PlannedJob]
+) -> None:
+    result = reproduce(tmp_path, planned[0].job.key, "--steps", "77")
+    assert "but none that is done matches; " in result.stderr
+
+
 def test_a_name_that_is_no_sweep_and_no_key_is_refused(
     tmp_path: Path, planned: list[PlannedJob]
 ) -> None:
