@@ -58,11 +58,13 @@ def reproduce(
 ) -> None:
     """Make images again, here, and compare their pixels.
 
-    KEY is an image's key, or the beginning of it; NAME is a sweep. Each image is made
-    alone, as under `strict: true`, which is what a plain script makes. Its stored image
-    may be of a batch, on another GPU or of other versions, and these differ in the last
-    bits: the answer names what differs. Nothing is stored. The exit code is 0 if all
-    are equal, or within the tolerance where a recorded condition differs; else it is 1.
+    KEY is an image's key, or the beginning of it; NAME is a sweep; without either, all
+    images that are made are chosen. Each image is made alone, as a plain script makes
+    it and as under `strict: true`. A stored image that was made in a batch, on another
+    GPU or with other versions may differ from that in the last bits; the answer names
+    what differs. Nothing is stored. The exit code is 0 if all images are equal, or
+    within the tolerance where a recorded condition differs; it is 1 if one is not, or
+    cannot be made.
     """
     settings = read_settings()
     with Store(settings) as store:
