@@ -20,6 +20,7 @@ print(*project['dependencies'], *extras['torch'], *extras['postgres'], sep='\n')
 
 FROM packages AS wheel
 COPY README.md LICENSE nightsweep.py ./
+COPY analysis analysis
 COPY producer producer
 COPY storage storage
 COPY workers workers

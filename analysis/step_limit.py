@@ -1,0 +1,193 @@
+"""How many steps a scheduler needs to reach its own limit."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import takewhile
+
+import numpy as np
+
+from analysis.estimates import USUAL, Bounds, Procedure, Reason
+from analysis.intervals import bound
+from analysis.panel import Floats, Panel, average_seeds
+from storage.errors import UsageError
+
+#: The default of what counts as no distance: a twentieth of the distance of two seeds.
+DELTA = 0.05
+
+
+class LimitOutcome(StrEnum):
+    """What the distances say about a scheduler's limit."""
+
+    FOUND = "found"
+    """From some number of steps on, images lie within delta of the limit."""
+    NOT_CONVERGED = "not_converged"
+    """Even at half of the reference's steps they do not, so the limit is not known."""
+    DRAWS_NOISE = "draws_noise"
+    """More steps draw more noise: no image is the limit of another."""
+    FEW_PROMPTS = "few_prompts"
+    """Too few prompts have a distance and a unit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitTest:
+    """One number of steps.
+
+    Attributes:
+        steps: How many.
+        bounds: Of the mean distance, in distances of two seeds.
+        is_at_limit: Whether the upper bound lies below delta.
+    """
+
+    steps: int
+    bounds: Bounds
+    is_at_limit: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLimit:
+    """From how many steps on a scheduler is at its own limit.
+
+    Attributes:
+        metric: The name of the distance.
+        outcome: What was found.
+        steps: The smallest number of steps that passed after all larger ones had; None
+            unless the outcome is `FOUND`.
+        is_smallest: Whether that is the smallest number there is, so that the limit may
+            be reached even earlier.
+        reference: Steps of the images that stand for the limit.
+        floor_steps: Steps of the first test, half of the reference's.
+        delta: What counts as no distance, in distances of two seeds.
+        tests: One for each number of steps up to `floor_steps`, the largest first.
+            Those after the first failure are for show.
+        n_prompts: Prompts with a distance and a unit.
+        n_seeds: Seeds with a distance.
+        procedure: How bounds were computed.
+    """
+
+    metric: str
+    outcome: LimitOutcome
+    steps: int | None
+    is_smallest: bool
+    reference: int
+    floor_steps: int
+    delta: float
+    tests: tuple[LimitTest, ...]
+    n_prompts: int
+    n_seeds: int
+    procedure: Procedure
+
+
+def find_step_limit(
+    distances: Panel,
+    units: Mapping[Hashable, float],
+    *,
+    reference: int,
+    draws_noise: bool,
+    delta: float = DELTA,
+    procedure: Procedure = USUAL,
+) -> StepLimit:
+    """Find the smallest number of steps whose images are those of many steps.
+
+    Numbers of steps are tested from half of the reference's downward, each at the full
+    level, until one fails. The order is fixed beforehand, so no correction is needed: a
+    number whose mean distance is delta or more is named in at most one case in twenty
+    at the usual level (Maurer, Hothorn & Lehmacher 1995).
+
+    The first test is that of the floor: where the images of half the steps are not near
+    those of the reference, these are not the limit.
+
+    Args:
+        distances: Distance of each image to that of the same prompt and seed at the
+            reference, for one scheduler; the settings are numbers of steps.
+        units: Median distance between two seeds of each prompt. A prompt without one,
+            or with one of zero, does not count.
+        reference: Steps of the images that stand for the limit.
+        draws_noise: Whether the scheduler draws noise at its steps.
+        delta: What counts as no distance, in distances of two seeds.
+        procedure: Level of each bound, method and seed.
+
+    Raises:
+        UsageError: Delta is not above zero, or no image has half of the reference's
+            steps.
+    """
+    _check(distances, reference, delta=delta)
+    floor_steps = reference // 2
+    scaled = _scale(distances, units)
+    tests = []
+    if not draws_noise:
+        tests = [
+            _test(
+                scaled[:, distances.settings.index(steps)],
+                steps,
+                delta=delta,
+                procedure=procedure,
+            )
+            for steps in _descend(distances, floor_steps)
+        ]
+    passed = _passed(tests)
+    return StepLimit(
+        metric=distances.metric,
+        outcome=_conclude(tests, passed),
+        steps=passed[-1].steps if passed else None,
+        is_smallest=bool(tests) and len(passed) == len(tests),
+        reference=reference,
+        floor_steps=floor_steps,
+        delta=delta,
+        tests=tuple(tests),
+        n_prompts=int(np.isfinite(scaled).any(axis=1).sum()),
+        n_seeds=int(np.isfinite(distances.values).any(axis=(0, 2)).sum()),
+        procedure=procedure,
+    )
+
+
+def _check(distances: Panel, reference: int, *, delta: float) -> None:
+    if not delta > 0:
+        msg = (
+            f"delta must be above 0, but is {delta:g}; give a share of the distance of "
+            "two seeds, such as 0.05."
+        )
+        raise UsageError(msg)
+    if reference // 2 not in distances.settings:
+        msg = (
+            f"half of the reference's {reference} steps must have values of "
+            f"{distances.metric}, but {reference // 2} steps have none; make and score "
+            "those images first."
+        )
+        raise UsageError(msg)
+
+
+def _scale(distances: Panel, units: Mapping[Hashable, float]) -> Floats:
+    """Return each prompt's mean distance in its unit: (prompts, numbers of steps)."""
+    known = np.array([units.get(prompt, np.nan) for prompt in distances.prompts])
+    usable = np.where(known > 0, known, np.nan)
+    scaled: Floats = average_seeds(distances.values) / usable[:, None]
+    return scaled
+
+
+def _descend(distances: Panel, floor_steps: int) -> list[int]:
+    steps = [one for one in distances.settings if isinstance(one, int)]
+    return sorted((one for one in steps if one <= floor_steps), reverse=True)
+
+
+def _test(
+    values: Floats, steps: int, *, delta: float, procedure: Procedure
+) -> LimitTest:
+    bounds = bound(values, procedure)
+    is_at_limit = bounds.high is not None and bounds.high < delta
+    return LimitTest(steps=steps, bounds=bounds, is_at_limit=is_at_limit)
+
+
+def _passed(tests: list[LimitTest]) -> list[LimitTest]:
+    """Return the tests before the first that failed."""
+    return list(takewhile(lambda test: test.is_at_limit, tests))
+
+
+def _conclude(tests: list[LimitTest], passed: list[LimitTest]) -> LimitOutcome:
+    if passed:
+        return LimitOutcome.FOUND
+    if not tests:
+        return LimitOutcome.DRAWS_NOISE
+    if tests[0].bounds.summary.reason is Reason.FEW_PROMPTS:
+        return LimitOutcome.FEW_PROMPTS
+    return LimitOutcome.NOT_CONVERGED

@@ -1,0 +1,128 @@
+"""Intervals and bounds of means over prompts, against scipy's and by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.estimates import Procedure, Reason, summarize
+from analysis.intervals import bound, estimate
+from tests.panels import noise
+
+STUDENT = Procedure(method="t")
+
+
+def test_student_is_that_of_scipy() -> None:
+    values = noise(20) + 0.3
+    found, known = estimate(values, STUDENT), stats.ttest_1samp(values, 0.0)
+    interval = known.confidence_interval(0.95)
+    assert found.interval is not None
+    assert found.interval.low == pytest.approx(interval.low)
+    assert found.interval.high == pytest.approx(interval.high)
+    assert found.p_value == pytest.approx(known.pvalue)
+
+
+def test_bounds_of_student_are_those_of_scipy() -> None:
+    values = noise(20)
+    found = bound(values, STUDENT)
+    more = stats.ttest_1samp(values, 0.0, alternative="greater")
+    less = stats.ttest_1samp(values, 0.0, alternative="less")
+    assert found.low == pytest.approx(more.confidence_interval(0.95).low)
+    assert found.high == pytest.approx(less.confidence_interval(0.95).high)
+
+
+def test_the_bootstrap_of_normal_values_is_near_student() -> None:
+    values = noise(200)
+    resampled, student = estimate(values), estimate(values, STUDENT)
+    assert resampled.interval is not None
+    assert student.interval is not None
+    assert resampled.interval.low == pytest.approx(student.interval.low, abs=0.01)
+    assert resampled.interval.high == pytest.approx(student.interval.high, abs=0.01)
+    assert resampled.p_value == pytest.approx(student.p_value, abs=0.02)
+
+
+def test_the_bootstrap_reaches_further_on_the_side_of_the_long_tail() -> None:
+    values = np.exp(noise(20))
+    found, student = bound(values), bound(values, STUDENT)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.high > student.high
+    assert found.low > student.low
+
+
+def test_the_unit_of_the_metric_does_not_matter() -> None:
+    values = np.exp(noise(20))
+    small, large = bound(values), bound(values * 1e9)
+    assert large.high == pytest.approx(small.high * 1e9)
+    shifted = bound(values + 1e6)
+    assert shifted.high == pytest.approx(small.high + 1e6)
+
+
+def test_the_same_seed_resamples_alike_and_another_one_does_not() -> None:
+    values = noise(12)
+    assert estimate(values) == estimate(values)
+    assert estimate(values) != estimate(values, Procedure(seed=1))
+
+
+def test_a_higher_level_is_wider() -> None:
+    values = noise(15)
+    for method in ("t", "bootstrap-t"):
+        usual = estimate(values, Procedure(method=method)).interval
+        sure = estimate(values, Procedure(method=method, level=0.99)).interval
+        assert usual is not None
+        assert sure is not None
+        assert sure.low < usual.low
+        assert sure.high > usual.high
+
+
+def test_missing_prompts_do_not_count() -> None:
+    values = noise(12)
+    with_gaps = np.append(values, [math.nan, math.nan])
+    assert estimate(with_gaps) == estimate(values)
+    assert bound(with_gaps) == bound(values)
+
+
+def test_a_mean_far_from_zero_has_the_smallest_p_value() -> None:
+    assert estimate(noise(20) + 100).p_value == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize("method", ["t", "bootstrap-t"])
+def test_below_ten_prompts_there_is_no_interval(method) -> None:
+    procedure = Procedure(method=method)
+    few = estimate(noise(9), procedure)
+    assert few.summary.reason is Reason.FEW_PROMPTS
+    assert few.summary.n_prompts == 9
+    assert (few.interval, few.p_value) == (None, None)
+    bounds = bound(noise(9), procedure)
+    assert (bounds.low, bounds.high) == (None, None)
+    assert estimate(noise(10), procedure).interval is not None
+
+
+@pytest.mark.parametrize("method", ["t", "bootstrap-t"])
+def test_where_few_prompts_differ_the_bounds_are_the_extremes(method) -> None:
+    procedure = Procedure(method=method)
+    values = np.zeros(20)
+    values[:6] = [-1, 1, 2, 3, 4, 5]
+    found = estimate(values, procedure)
+    assert found.summary.reason is Reason.FEW_DIFFERENT
+    assert found.summary.n_alike == 14
+    assert (found.interval, found.p_value) == (None, None)
+    bounds = bound(values, procedure)
+    assert (bounds.low, bounds.high) == (-1, 5)
+    values[6] = 6
+    assert estimate(values, procedure).interval is not None
+
+
+def test_where_all_prompts_agree_the_bounds_are_what_they_say() -> None:
+    bounds = bound(np.full(12, 0.25))
+    assert bounds.summary.reason is Reason.NO_SPREAD
+    assert (bounds.low, bounds.high) == (0.25, 0.25)
+
+
+def test_no_prompt_at_all_is_too_few() -> None:
+    summary = summarize(np.full(3, math.nan))
+    assert (summary.n_prompts, summary.reason) == (0, Reason.FEW_PROMPTS)
+    assert math.isnan(summary.mean)
+    assert math.isnan(summary.sd)
+    assert math.isnan(summary.standard_error)
