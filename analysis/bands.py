@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.differences import pair
-from analysis.estimates import Interval, Summary, around, summarize
+from analysis.estimates import Interval, Summary, spread, summarize
 from analysis.panel import Floats, Panel, average_seeds
 from analysis.resampling import resample_t
 
@@ -143,5 +143,5 @@ def _band(
 def _member(setting: Hashable, summary: Summary, critical: float | None) -> Band:
     interval = None
     if critical is not None and summary.reason is None:
-        interval = around(summary, critical)
+        interval = spread(summary, -critical, most=critical)
     return Band(setting=setting, summary=summary, interval=interval)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.estimates import USUAL, Estimate, Procedure
+from analysis.estimates import USUAL, Estimate, Interval, Procedure
 from analysis.holm import adjust
 from analysis.intervals import estimate
 from analysis.panel import Floats, Panel, average_seeds
@@ -39,7 +39,7 @@ class Difference:
         setting: The setting whose values count as positive.
         reference: The setting that is taken away.
         estimate: The mean of `setting` minus `reference` with its interval.
-        gain: The mean difference, positive where `setting` is better.
+        higher_is_better: Whether a positive difference is a gain.
         n_pairs: Prompts and seeds that have both values.
         n_equal: Pairs whose values are the same.
         n_seeds: Seeds in at least one pair.
@@ -52,12 +52,26 @@ class Difference:
     setting: Hashable
     reference: Hashable
     estimate: Estimate
-    gain: float
+    higher_is_better: bool
     n_pairs: int
     n_equal: int
     n_seeds: int
     n_unpaired: int
     adjusted_p_value: float | None = None
+
+    @property
+    def mean_gain(self) -> float:
+        """Return the mean difference, positive where `setting` is better."""
+        mean = self.estimate.summary.mean
+        return mean if self.higher_is_better else -mean
+
+    @property
+    def gain(self) -> Interval | None:
+        """Return the bounds of the gain; None with too few prompts."""
+        bounds = self.estimate.bounds
+        if bounds is None or self.higher_is_better:
+            return bounds
+        return Interval(low=-bounds.high, high=-bounds.low)
 
 
 def pair(panel: Panel, setting: Hashable, *, reference: Hashable) -> Pairs:
@@ -92,13 +106,12 @@ def subtract(
     """
     pairs = pair(panel, setting, reference=reference)
     found = estimate(pairs.by_prompt, procedure)
-    mean = found.summary.mean
     return Difference(
         metric=panel.metric,
         setting=setting,
         reference=reference,
         estimate=found,
-        gain=mean if panel.higher_is_better else -mean,
+        higher_is_better=panel.higher_is_better,
         n_pairs=pairs.n_pairs,
         n_equal=pairs.n_equal,
         n_seeds=pairs.n_seeds,

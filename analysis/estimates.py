@@ -38,7 +38,7 @@ class Procedure:
     """How sure an answer must be, and how that is computed.
 
     Attributes:
-        level: Coverage of an interval, or of a one-sided bound.
+        level: Coverage of an interval.
         method: `t` is Student's, which needs no resampling.
         seed: Seed of the resampling.
     """
@@ -90,31 +90,18 @@ class Estimate:
 
     Attributes:
         summary: The mean and what it rests on.
-        interval: Two-sided, symmetric about the mean; None for `summary.reason`.
+        interval: Two-sided; None for `summary.reason`.
+        bounds: What claims are decided by: the interval, or where too few prompts
+            differ for one, the least and the largest value of a prompt. None with too
+            few prompts.
         p_value: Of a mean of zero, two-sided; None where there is no interval.
         procedure: How the interval was computed.
     """
 
     summary: Summary
     interval: Interval | None
+    bounds: Interval | None
     p_value: float | None
-    procedure: Procedure
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """One-sided bounds of a mean over prompts, each at the level by itself.
-
-    Attributes:
-        summary: The mean and what it rests on.
-        low: What the mean is at least; None with too few prompts.
-        high: What the mean is at most; None with too few prompts.
-        procedure: How the bounds were computed.
-    """
-
-    summary: Summary
-    low: float | None
-    high: float | None
     procedure: Procedure
 
 
@@ -133,10 +120,12 @@ def summarize(values: Floats) -> Summary:
     )
 
 
-def around(summary: Summary, critical: float) -> Interval:
-    """Return the interval that reaches `critical` standard errors to both sides."""
-    reach = critical * summary.standard_error
-    return Interval(low=summary.mean - reach, high=summary.mean + reach)
+def spread(summary: Summary, least: float, *, most: float) -> Interval:
+    """Return the interval between two values of the t statistic."""
+    return Interval(
+        low=summary.mean - most * summary.standard_error,
+        high=summary.mean - least * summary.standard_error,
+    )
 
 
 def _find_reason(n_prompts: int, n_different: int) -> Reason | None:

@@ -4,9 +4,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from analysis.differences import Difference, pair, subtract
-from analysis.estimates import USUAL, Bounds, Procedure
-from analysis.intervals import bound
+from analysis.differences import Difference, subtract
+from analysis.estimates import USUAL, Procedure
 from analysis.margins import Margin, default_margin
 from analysis.panel import Panel
 
@@ -26,17 +25,15 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A setting against a reference with a margin, by one-sided bounds.
+    """A setting against a reference with a margin.
 
     Attributes:
-        difference: The paired difference with its two-sided interval.
-        bounds: Of the gain: positive where the setting is better.
+        difference: The paired difference with its interval.
         margin: What was allowed; None if none was given and seeds do not say.
         outcome: What was shown.
     """
 
     difference: Difference
-    bounds: Bounds
     margin: Margin | None
     outcome: Outcome
 
@@ -51,41 +48,35 @@ def compare(
 ) -> Comparison:
     """Ask whether a setting is no worse than a reference by more than a margin.
 
-    A non-inferiority test: the lower bound of the gain must lie above minus the margin.
-    "As good" and "worse" each have a one-sided bound, so each is wrong in at most one
-    case in twenty at the usual level. Where too few prompts differ for bounds, all
-    prompts must agree.
+    A non-inferiority test: the setting is as good if its interval ends before a loss of
+    the margin, and worse if the whole interval lies beyond. Where too few prompts
+    differ for an interval, all prompts must agree.
 
     Args:
         panel: Values of both.
         setting: What may be as good.
         reference: What it is held against.
         margin: The loss that counts as none; by default `default_margin`.
-        procedure: Level of the interval and of each bound, method and seed.
+        procedure: Level, method and seed of the interval.
 
     Raises:
         UsageError: The panel lacks one of them.
     """
     margin = margin or default_margin(panel, reference)
     difference = subtract(panel, setting, reference=reference, procedure=procedure)
-    by_prompt = pair(panel, setting, reference=reference).by_prompt
-    gains = by_prompt if panel.higher_is_better else -by_prompt
-    bounds = bound(gains, procedure)
     return Comparison(
-        difference=difference,
-        bounds=bounds,
-        margin=margin,
-        outcome=_decide(difference, bounds, margin),
+        difference=difference, margin=margin, outcome=_decide(difference, margin)
     )
 
 
-def _decide(difference: Difference, bounds: Bounds, margin: Margin | None) -> Outcome:
-    if bounds.low is None or bounds.high is None:
+def _decide(difference: Difference, margin: Margin | None) -> Outcome:
+    gain = difference.gain
+    if gain is None:
         return Outcome.NOT_DECIDED
     if difference.n_equal == difference.n_pairs:
         return Outcome.EQUAL
     if margin is None:
         return Outcome.NOT_DECIDED
-    if bounds.low > -margin.value:
+    if gain.low > -margin.value:
         return Outcome.AS_GOOD
-    return Outcome.WORSE if bounds.high < -margin.value else Outcome.NOT_DECIDED
+    return Outcome.WORSE if gain.high < -margin.value else Outcome.NOT_DECIDED

@@ -7,8 +7,8 @@ from itertools import takewhile
 
 import numpy as np
 
-from analysis.estimates import USUAL, Bounds, Procedure, Reason
-from analysis.intervals import bound
+from analysis.estimates import USUAL, Estimate, Procedure, Reason
+from analysis.intervals import estimate
 from analysis.panel import Floats, Panel, average_seeds
 from storage.errors import UsageError
 
@@ -35,12 +35,12 @@ class LimitTest:
 
     Attributes:
         steps: How many.
-        bounds: Of the mean distance, in distances of two seeds.
-        is_at_limit: Whether the upper bound lies below delta.
+        distance: The mean distance, in distances of two seeds.
+        is_at_limit: Whether its interval lies below delta.
     """
 
     steps: int
-    bounds: Bounds
+    distance: Estimate
     is_at_limit: bool
 
 
@@ -62,7 +62,7 @@ class StepLimit:
             Those after the first failure are for show.
         n_prompts: Prompts with a distance and a unit.
         n_seeds: Seeds with a distance.
-        procedure: How bounds were computed.
+        procedure: How intervals were computed.
     """
 
     metric: str
@@ -89,10 +89,9 @@ def find_step_limit(
 ) -> StepLimit:
     """Find the smallest number of steps whose images are those of many steps.
 
-    Numbers of steps are tested from half of the reference's downward, each at the full
-    level, until one fails. The order is fixed beforehand, so no correction is needed: a
-    number whose mean distance is delta or more is named in at most one case in twenty
-    at the usual level (Maurer, Hothorn & Lehmacher 1995).
+    Numbers of steps are tested from half of the reference's downward, until one has an
+    interval that does not lie below delta. The order is fixed beforehand, so no
+    correction is needed (Maurer, Hothorn & Lehmacher 1995).
 
     The first test is that of the floor: where the images of half the steps are not near
     those of the reference, these are not the limit.
@@ -105,7 +104,7 @@ def find_step_limit(
         reference: Steps of the images that stand for the limit.
         draws_noise: Whether the scheduler draws noise at its steps.
         delta: What counts as no distance, in distances of two seeds.
-        procedure: Level of each bound, method and seed.
+        procedure: Level, method and seed of each interval.
 
     Raises:
         UsageError: Delta is not above zero, or no image has half of the reference's
@@ -173,9 +172,10 @@ def _descend(distances: Panel, floor_steps: int) -> list[int]:
 def _test(
     values: Floats, steps: int, *, delta: float, procedure: Procedure
 ) -> LimitTest:
-    bounds = bound(values, procedure)
-    is_at_limit = bounds.high is not None and bounds.high < delta
-    return LimitTest(steps=steps, bounds=bounds, is_at_limit=is_at_limit)
+    distance = estimate(values, procedure)
+    bounds = distance.bounds
+    is_at_limit = bounds is not None and bounds.high < delta
+    return LimitTest(steps=steps, distance=distance, is_at_limit=is_at_limit)
 
 
 def _passed(tests: list[LimitTest]) -> list[LimitTest]:
@@ -188,6 +188,6 @@ def _conclude(tests: list[LimitTest], passed: list[LimitTest]) -> LimitOutcome:
         return LimitOutcome.FOUND
     if not tests:
         return LimitOutcome.DRAWS_NOISE
-    if tests[0].bounds.summary.reason is Reason.FEW_PROMPTS:
+    if tests[0].distance.summary.reason is Reason.FEW_PROMPTS:
         return LimitOutcome.FEW_PROMPTS
     return LimitOutcome.NOT_CONVERGED

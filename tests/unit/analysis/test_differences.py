@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.differences import pair, subtract, subtract_all
-from analysis.estimates import Procedure, Reason
+from analysis.estimates import Interval, Procedure, Reason
 from analysis.holm import adjust
 from analysis.intervals import estimate
 from storage.errors import UsageError
@@ -55,8 +55,11 @@ def test_the_gain_is_positive_where_the_setting_is_better() -> None:
     up = subtract(make_panel(values), 0, reference=1)
     down = subtract(make_panel(values, higher_is_better=False), 0, reference=1)
     assert up.estimate == down.estimate
-    assert up.gain == up.estimate.summary.mean
-    assert down.gain == -up.gain
+    assert up.mean_gain == up.estimate.summary.mean
+    assert down.mean_gain == -up.mean_gain
+    assert up.gain == up.estimate.interval
+    assert up.gain is not None
+    assert down.gain == Interval(low=-up.gain.high, high=-up.gain.low)
 
 
 def test_a_difference_says_where_it_comes_from() -> None:
@@ -76,7 +79,8 @@ def test_settings_without_a_pair_have_no_difference() -> None:
     found = subtract(make_panel(values), 0, reference=1)
     assert found.estimate.summary.reason is Reason.FEW_PROMPTS
     assert (found.n_pairs, found.n_unpaired, found.n_seeds) == (0, 48 // 2, 0)
-    assert math.isnan(found.gain)
+    assert found.gain is None
+    assert math.isnan(found.mean_gain)
 
 
 def test_an_unknown_setting_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Intervals and bounds of means over prompts, against scipy's and by hand."""
+"""Intervals of means over prompts, against scipy's and by hand."""
 
 import math
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.estimates import Procedure, Reason, summarize
-from analysis.intervals import bound, estimate
+from analysis.estimates import USUAL, Interval, Procedure, Reason, summarize
+from analysis.intervals import estimate
 from tests.panels import noise
 
 STUDENT = Procedure(method="t")
@@ -23,15 +23,6 @@ def test_student_is_that_of_scipy() -> None:
     assert found.p_value == pytest.approx(known.pvalue)
 
 
-def test_bounds_of_student_are_those_of_scipy() -> None:
-    values = noise(20)
-    found = bound(values, STUDENT)
-    more = stats.ttest_1samp(values, 0.0, alternative="greater")
-    less = stats.ttest_1samp(values, 0.0, alternative="less")
-    assert found.low == pytest.approx(more.confidence_interval(0.95).low)
-    assert found.high == pytest.approx(less.confidence_interval(0.95).high)
-
-
 def test_the_bootstrap_of_normal_values_is_near_student() -> None:
     values = noise(200)
     resampled, student = estimate(values), estimate(values, STUDENT)
@@ -42,21 +33,38 @@ def test_the_bootstrap_of_normal_values_is_near_student() -> None:
     assert resampled.p_value == pytest.approx(student.p_value, abs=0.02)
 
 
+def interval_of(values: np.ndarray, procedure: Procedure = USUAL) -> Interval:
+    interval = estimate(values, procedure).interval
+    assert interval is not None
+    return interval
+
+
 def test_the_bootstrap_reaches_further_on_the_side_of_the_long_tail() -> None:
     values = np.exp(noise(20))
-    found, student = bound(values), bound(values, STUDENT)
-    assert found.low is not None
-    assert found.high is not None
+    found, student = interval_of(values), interval_of(values, STUDENT)
     assert found.high > student.high
     assert found.low > student.low
 
 
 def test_the_unit_of_the_metric_does_not_matter() -> None:
     values = np.exp(noise(20))
-    small, large = bound(values), bound(values * 1e9)
-    assert large.high == pytest.approx(small.high * 1e9)
-    shifted = bound(values + 1e6)
-    assert shifted.high == pytest.approx(small.high + 1e6)
+    small = interval_of(values)
+    assert interval_of(values * 1e9).high == pytest.approx(small.high * 1e9)
+    assert interval_of(values + 1e6).high == pytest.approx(small.high + 1e6)
+    turned = interval_of(-values)
+    assert (turned.low, turned.high) == pytest.approx((-small.high, -small.low))
+
+
+@pytest.mark.parametrize("method", ["t", "bootstrap-t"])
+def test_a_p_value_is_below_its_level_where_zero_is_outside(method) -> None:
+    procedure = Procedure(method=method)
+    ends = interval_of(noise(20), procedure)
+    for end, outward in ((ends.low, -0.01), (ends.high, 0.01)):
+        outside = estimate(noise(20) - (end + outward), procedure)
+        inside = estimate(noise(20) - (end - outward), procedure)
+        assert outside.p_value is not None
+        assert inside.p_value is not None
+        assert outside.p_value < 0.05 < inside.p_value
 
 
 def test_the_same_seed_resamples_alike_and_another_one_does_not() -> None:
@@ -80,11 +88,10 @@ def test_missing_prompts_do_not_count() -> None:
     values = noise(12)
     with_gaps = np.append(values, [math.nan, math.nan])
     assert estimate(with_gaps) == estimate(values)
-    assert bound(with_gaps) == bound(values)
 
 
 def test_a_mean_far_from_zero_has_the_smallest_p_value() -> None:
-    assert estimate(noise(20) + 100).p_value == pytest.approx(1e-4)
+    assert estimate(noise(20) + 100).p_value == pytest.approx(2 / 5000)
 
 
 @pytest.mark.parametrize("method", ["t", "bootstrap-t"])
@@ -93,9 +100,7 @@ def test_below_ten_prompts_there_is_no_interval(method) -> None:
     few = estimate(noise(9), procedure)
     assert few.summary.reason is Reason.FEW_PROMPTS
     assert few.summary.n_prompts == 9
-    assert (few.interval, few.p_value) == (None, None)
-    bounds = bound(noise(9), procedure)
-    assert (bounds.low, bounds.high) == (None, None)
+    assert (few.interval, few.bounds, few.p_value) == (None, None, None)
     assert estimate(noise(10), procedure).interval is not None
 
 
@@ -108,16 +113,16 @@ def test_where_few_prompts_differ_the_bounds_are_the_extremes(method) -> None:
     assert found.summary.reason is Reason.FEW_DIFFERENT
     assert found.summary.n_alike == 14
     assert (found.interval, found.p_value) == (None, None)
-    bounds = bound(values, procedure)
-    assert (bounds.low, bounds.high) == (-1, 5)
+    assert found.bounds == Interval(low=-1, high=5)
     values[6] = 6
     assert estimate(values, procedure).interval is not None
 
 
 def test_where_all_prompts_agree_the_bounds_are_what_they_say() -> None:
-    bounds = bound(np.full(12, 0.25))
-    assert bounds.summary.reason is Reason.NO_SPREAD
-    assert (bounds.low, bounds.high) == (0.25, 0.25)
+    found = estimate(np.full(12, 0.25))
+    assert found.summary.reason is Reason.NO_SPREAD
+    assert found.interval is None
+    assert found.bounds == Interval(low=0.25, high=0.25)
 
 
 def test_no_prompt_at_all_is_too_few() -> None:

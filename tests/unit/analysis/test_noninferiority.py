@@ -36,7 +36,7 @@ def test_the_bounds_are_held_against_the_margin(gain, outcome) -> None:
     found = compare(shifted(gain), 1, reference=0, margin=MARGIN)
     assert found.outcome is outcome
     assert found.margin == MARGIN
-    assert found.bounds.low < found.difference.gain < found.bounds.high
+    assert found.difference.mean_gain == pytest.approx(gain)
 
 
 def test_where_lower_is_better_a_fall_is_a_gain() -> None:
