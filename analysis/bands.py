@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.differences import pair
 from analysis.estimates import Interval, Summary, spread, summarize
 from analysis.panel import Floats, Panel, average_seeds
 from analysis.resampling import resample_t
@@ -18,11 +17,13 @@ class Band:
     Attributes:
         setting: Its label.
         summary: The mean over prompts and what it rests on.
+        n_images: Images, or pairs of images, behind the mean.
         interval: Part of the band; None for `summary.reason`.
     """
 
     setting: Hashable
     summary: Summary
+    n_images: int
     interval: Interval | None
 
 
@@ -36,6 +37,7 @@ class Bands:
         members: One for each setting, in the order asked for.
         critical: Standard errors to each side; None if no setting has an interval.
         level: Coverage of all intervals together.
+        n_seeds: Seeds of the panel.
     """
 
     metric: str
@@ -43,6 +45,7 @@ class Bands:
     members: tuple[Band, ...]
     critical: float | None
     level: float
+    n_seeds: int
 
 
 def band_means(
@@ -64,8 +67,8 @@ def band_means(
         UsageError: The panel lacks a setting.
     """
     settings = panel.settings if settings is None else settings
-    columns = [average_seeds(panel.of(one)) for one in settings]
-    return _band(panel, settings, columns, reference=None, level=level, seed=seed)
+    columns = [_Column(one, panel.of(one)) for one in settings]
+    return _band(panel, columns, reference=None, level=level, seed=seed)
 
 
 def band_differences(
@@ -90,8 +93,9 @@ def band_differences(
     """
     if settings is None:
         settings = [one for one in panel.settings if one != reference]
-    columns = [pair(panel, one, reference=reference).by_prompt for one in settings]
-    return _band(panel, settings, columns, reference=reference, level=level, seed=seed)
+    taken_away = panel.of(reference)
+    columns = [_Column(one, panel.of(one) - taken_away) for one in settings]
+    return _band(panel, columns, reference=reference, level=level, seed=seed)
 
 
 def max_t(values: Floats, *, level: float, seed: int) -> float:
@@ -110,38 +114,45 @@ def max_t(values: Floats, *, level: float, seed: int) -> float:
     return float(np.quantile(largest, level))
 
 
+class _Column:
+    """Values of one setting: (prompts, seeds), and what they come to."""
+
+    def __init__(self, setting: Hashable, values: Floats) -> None:
+        self.setting = setting
+        self.by_prompt = average_seeds(values)
+        self.summary = summarize(self.by_prompt)
+        self.n_images = int(np.isfinite(values).sum())
+
+    def band(self, critical: float | None) -> Band:
+        """Return the band of this setting, if it can have one."""
+        interval = None
+        if critical is not None and self.summary.reason is None:
+            interval = spread(self.summary, -critical, most=critical)
+        return Band(
+            setting=self.setting,
+            summary=self.summary,
+            n_images=self.n_images,
+            interval=interval,
+        )
+
+
 def _band(
     panel: Panel,
-    settings: Sequence[Hashable],
-    columns: Sequence[Floats],
+    columns: Sequence[_Column],
     *,
     reference: Hashable | None,
     level: float,
     seed: int,
 ) -> Bands:
-    summaries = [summarize(column) for column in columns]
-    clear = [
-        column
-        for column, one in zip(columns, summaries, strict=True)
-        if one.reason is None
-    ]
+    clear = [one.by_prompt for one in columns if one.summary.reason is None]
     critical = None
     if clear:
         critical = max_t(np.column_stack(clear), level=level, seed=seed)
     return Bands(
         metric=panel.metric,
         reference=reference,
-        members=tuple(
-            _member(setting, one, critical)
-            for setting, one in zip(settings, summaries, strict=True)
-        ),
+        members=tuple(one.band(critical) for one in columns),
         critical=critical,
         level=level,
+        n_seeds=len(panel.seeds),
     )
-
-
-def _member(setting: Hashable, summary: Summary, critical: float | None) -> Band:
-    interval = None
-    if critical is not None and summary.reason is None:
-        interval = spread(summary, -critical, most=critical)
-    return Band(setting=setting, summary=summary, interval=interval)

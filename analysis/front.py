@@ -98,8 +98,8 @@ def find_front(
     settings = [one for one in panel.settings if one not in excluded]
     settings.sort(key=lambda one: _known(costs.get(one)))
     by_cost = np.array([_known(costs.get(one)) for one in settings])
-    shared = _share_images(panel, settings)
-    scores = shared.by_prompt if panel.higher_is_better else -shared.by_prompt
+    common = _find_common(panel, settings)
+    scores = common.by_prompt if panel.higher_is_better else -common.by_prompt
     return Front(
         metric=panel.metric,
         members=tuple(
@@ -113,23 +113,23 @@ def find_front(
             for setting, cost, score, is_on, share in zip(
                 settings,
                 by_cost,
-                _average(shared.by_prompt),
+                _average(common.by_prompt),
                 _is_on_front(_average(scores)[None], by_cost)[0],
                 _resample_shares(scores, by_cost, resamples=resamples, seed=seed),
                 strict=True,
             )
         ),
         excluded=excluded,
-        n_prompts=len(shared.by_prompt),
-        n_seeds=shared.n_seeds,
-        n_images=shared.n_images,
-        n_dropped=shared.n_dropped,
+        n_prompts=len(common.by_prompt),
+        n_seeds=common.n_seeds,
+        n_images=common.n_images,
+        n_dropped=common.n_dropped,
         resamples=resamples,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Shared:
+class _Common:
     """What settings scored on the images that all of them have.
 
     Attributes:
@@ -145,13 +145,13 @@ class _Shared:
     n_dropped: int
 
 
-def _share_images(panel: Panel, settings: Sequence[Hashable]) -> _Shared:
+def _find_common(panel: Panel, settings: Sequence[Hashable]) -> _Common:
     values = panel.values[:, :, [panel.settings.index(one) for one in settings]]
     there = np.isfinite(values)
     complete = there.sum(axis=2) == max(1, len(settings))
     with_image = complete.any(axis=1)
     kept = np.where(complete[:, :, None], values, np.nan)[with_image]
-    return _Shared(
+    return _Common(
         by_prompt=average_seeds(kept),
         n_seeds=int(complete.any(axis=0).sum()),
         n_images=int(complete.sum()),

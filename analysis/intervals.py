@@ -59,17 +59,17 @@ def _bootstrap(
 ) -> tuple[Interval, float]:
     """Return the bootstrap-t interval and its p value.
 
-    Each tail of the t statistic stands for itself, so that the interval reaches further
-    on the side of a long tail (Efron & Tibshirani 1993, ch. 12.5). The sample counts as
-    a resample, so that no p value is zero (Davison & Hinkley 1997, ch. 4.2).
+    The interval takes each tail of the t statistic by itself, so it reaches further on
+    the side of a long tail (Efron & Tibshirani 1993, ch. 12.5). The p value takes both
+    together, which errs less far out in the tails, where Holm looks. The sample counts
+    as a resample, so no p value is zero (Davison & Hinkley 1997, ch. 4.2).
     """
     resampled = resample_t(values[:, None], seed=procedure.seed)[:, 0]
     resampled = resampled[np.isfinite(resampled)]
     tail = (1 - procedure.level) / 2
     least, most = np.quantile(resampled, [tail, 1 - tail])
-    t = summary.mean / summary.standard_error
-    beyond = min(int((resampled >= t).sum()), int((resampled <= t).sum()))
-    p_value = min(1.0, 2 * (1 + beyond) / (1 + len(resampled)))
+    beyond = np.abs(resampled) >= abs(summary.mean) / summary.standard_error
+    p_value = float((1 + beyond.sum()) / (1 + len(resampled)))
     return spread(summary, float(least), most=float(most)), p_value
 
 

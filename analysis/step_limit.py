@@ -110,28 +110,26 @@ def find_step_limit(
         UsageError: Delta is not above zero, or no image has half of the reference's
             steps.
     """
-    _check(distances, reference, delta=delta)
-    floor_steps = reference // 2
+    _check_delta(delta)
     scaled = _scale(distances, units)
-    tests = []
-    if not draws_noise:
-        tests = [
-            _test(
-                scaled[:, distances.settings.index(steps)],
-                steps,
-                delta=delta,
-                procedure=procedure,
-            )
-            for steps in _descend(distances, floor_steps)
-        ]
-    passed = _passed(tests)
+    counts = [] if draws_noise else _descend(distances, reference)
+    tests = [
+        _test(
+            scaled[:, distances.settings.index(steps)],
+            steps,
+            delta=delta,
+            procedure=procedure,
+        )
+        for steps in counts
+    ]
+    passed = list(takewhile(lambda test: test.is_at_limit, tests))
     return StepLimit(
         metric=distances.metric,
         outcome=_conclude(tests, passed),
         steps=passed[-1].steps if passed else None,
         is_smallest=bool(tests) and len(passed) == len(tests),
         reference=reference,
-        floor_steps=floor_steps,
+        floor_steps=reference // 2,
         delta=delta,
         tests=tuple(tests),
         n_prompts=int(np.isfinite(scaled).any(axis=1).sum()),
@@ -140,18 +138,11 @@ def find_step_limit(
     )
 
 
-def _check(distances: Panel, reference: int, *, delta: float) -> None:
+def _check_delta(delta: float) -> None:
     if not delta > 0:
         msg = (
             f"delta must be above 0, but is {delta:g}; give a share of the distance of "
             "two seeds, such as 0.05."
-        )
-        raise UsageError(msg)
-    if reference // 2 not in distances.settings:
-        msg = (
-            f"half of the reference's {reference} steps must have values of "
-            f"{distances.metric}, but {reference // 2} steps have none; make and score "
-            "those images first."
         )
         raise UsageError(msg)
 
@@ -164,9 +155,18 @@ def _scale(distances: Panel, units: Mapping[Hashable, float]) -> Floats:
     return scaled
 
 
-def _descend(distances: Panel, floor_steps: int) -> list[int]:
-    steps = [one for one in distances.settings if isinstance(one, int)]
-    return sorted((one for one in steps if one <= floor_steps), reverse=True)
+def _descend(distances: Panel, reference: int) -> list[int]:
+    """Return the numbers of steps from half of the reference's downward."""
+    floor_steps = reference // 2
+    if floor_steps not in distances.settings:
+        msg = (
+            f"half of the reference's {reference} steps must have values of "
+            f"{distances.metric}, but {floor_steps} steps have none; make and score "
+            "those images first."
+        )
+        raise UsageError(msg)
+    counts = [one for one in distances.settings if isinstance(one, int)]
+    return sorted((one for one in counts if one <= floor_steps), reverse=True)
 
 
 def _test(
@@ -176,11 +176,6 @@ def _test(
     bounds = distance.bounds
     is_at_limit = bounds is not None and bounds.high < delta
     return LimitTest(steps=steps, distance=distance, is_at_limit=is_at_limit)
-
-
-def _passed(tests: list[LimitTest]) -> list[LimitTest]:
-    """Return the tests before the first that failed."""
-    return list(takewhile(lambda test: test.is_at_limit, tests))
 
 
 def _conclude(tests: list[LimitTest], passed: list[LimitTest]) -> LimitOutcome:

@@ -47,6 +47,7 @@ def test_differences_to_a_reference_leave_it_out() -> None:
     assert (bands.reference, bands.metric, bands.level) == ("b", "clip", 0.95)
     expected = (panel.of("a") - panel.of("b")).mean()
     assert bands.members[0].summary.mean == pytest.approx(expected)
+    assert (bands.members[0].n_images, bands.n_seeds) == (24, 2)
     assert band_means(panel).reference is None
 
 
@@ -80,6 +81,7 @@ def test_settings_may_lack_different_prompts() -> None:
     values[0, :, 0] = values[14, :, 1] = math.nan
     bands = band_means(make_panel(values))
     assert [one.summary.n_prompts for one in bands.members] == [14, 14]
+    assert [one.n_images for one in bands.members] == [14, 14]
     assert [one.summary.mean for one in bands.members] == pytest.approx(
         np.nanmean(values, axis=(0, 1)).tolist()
     )

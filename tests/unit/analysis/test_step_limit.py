@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from analysis.panel import Panel
 from analysis.step_limit import LimitOutcome, find_step_limit
 from storage.errors import UsageError
 from tests.panels import make_panel, noise
@@ -87,6 +88,11 @@ def test_a_scheduler_that_draws_noise_has_no_limit() -> None:
     found = find(distances(FALLING), draws_noise=True)
     assert (found.outcome, found.steps) == (LimitOutcome.DRAWS_NOISE, None)
     assert found.tests == ()
+
+
+def test_a_scheduler_that_draws_noise_needs_no_distances() -> None:
+    empty = Panel.from_rows([], metric="rmse", higher_is_better=False)
+    assert find(empty, draws_noise=True).outcome is LimitOutcome.DRAWS_NOISE
 
 
 def test_below_ten_prompts_nothing_is_named() -> None:
