@@ -4,7 +4,6 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +15,6 @@ from storage.errors import UsageError
 INTERRUPTED = 130
 #: The argument of commands that change sweeps.
 sweeps_argument = click.argument("names", metavar="NAME...", nargs=-1, required=True)
-
-
-def sweep_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Let a command take one sweep, `name`, as the argument NAME or as --sweep NAME.
-
-    Args:
-        text: The help of the option.
-    """
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(command)
-        def call(*, name: str | None, sweep: str | None, **asked: Any) -> Any:
-            if name and sweep and name != sweep:
-                msg = (
-                    f"{click.get_current_context().info_name} must get one name, got "
-                    f"{name!r} and {sweep!r}; leave one out."
-                )
-                raise UsageError(msg)
-            return command(name or sweep, **asked)
-
-        option = click.option("--sweep", metavar="NAME", help=text)
-        return click.argument("name", metavar="[NAME]", required=False)(option(call))
-
-    return decorate
 
 
 def with_name(sets: Sequence[str], name: str | None) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
     NightsweepError
     ├── UsageError             the caller must change something (exit code 2)
     │   ├── SpecError          a sweep file with one or more problems
+    │   ├── QueryError         a query that cannot be read; it shows the place
     │   └── WrongPlaceError    what the settings name exists but must not be used
     │       ├── WrongDatabaseError  damaged, another program's, of another schema
     │       └── WrongFolderError    an image folder of another database
@@ -78,6 +79,10 @@ class SpecError(UsageError):
         if left:
             lines.append(f"and {left:,} more mistakes; mend these first")
         super().__init__("\n".join(lines))
+
+
+class QueryError(UsageError):
+    """A query that cannot be read; the last two lines of the message show where."""
 
 
 class WrongPlaceError(UsageError):

@@ -20,11 +20,15 @@ from storage.files.folders import find_place, look_at_folder
 from storage.files.images import ImageFolder
 from storage.jobs import speeds, sweep_counts, sweeps
 from storage.jobs.records import Record, read_records
+from storage.queries import answers
+from storage.queries.answers import Wanted, read_wanted
+from storage.queries.frames import make_frame
+from storage.queries.groups import Groups, group
+from storage.queries.kinds import Column
+from storage.queries.parsing import Asked, refine
+from storage.queries.terms import Query
 from storage.settings import Settings, read_settings
-from storage.sql import filters
 from storage.sql.database import Database, open_for_reading
-from storage.sql.filters import Filter
-from storage.sql.ranges import Asked, read_numbers
 from storage.sql.raw_queries import ask
 from storage.sql.schema import environments, jobs, metrics, results
 from storage.sql.views import select_image_scores
@@ -61,11 +65,12 @@ class Store:
         """Refuse further queries; nothing stays open between queries anyway."""
         self._is_closed = True
 
-    def find(  # noqa: PLR0913  the filters are its interface
+    def find(  # noqa: PLR0913  the short forms are its interface
         self,
+        query: Query | str = "",
         *,
-        sweep: str | None = None,
-        scheduler: str | Sequence[str] | None = None,
+        sweep: Asked = None,
+        scheduler: Asked = None,
         steps: Asked = None,
         seed: Asked = None,
         guidance: Asked = None,
@@ -74,12 +79,16 @@ class Store:
         tag: str | None = None,
         prompt: str | None = None,
         model: str | None = None,
-        state: str | Sequence[str] | None = None,
+        state: Asked = None,
+        sort: str = "",
         limit: int | None = None,
+        columns: str = "",
+        after: str = "",
     ) -> list[dict[str, Any]]:
         """Return rows of the view `images`, or of `sweep_images` if a sweep is named.
 
         Args:
+            query: As for `nightsweep find`: `scheduler:ddim steps:..20 "red fox"`.
             sweep: Members of this sweep.
             scheduler: One name or several, as in a spec.
             steps: 20, [8, 20], "8,20" or "10..20".
@@ -91,52 +100,135 @@ class Store:
             prompt: Part of the prompt, in any case.
             model: Part of the model's name.
             state: `pending`, `leased`, `done`, `failed` or `quarantined`; or several.
+            sort: Columns of queries, with commas; `-time` begins with the slowest.
             limit: Most rows to return.
+            columns: Columns of queries, with commas, instead of those of the view.
+            after: Key of the last row before these.
 
         Raises:
-            UsageError: The sweep, a scheduler or a state does not exist, or a number
-                cannot be read.
+            UsageError: The query cannot be read, or a name in it does not exist.
             DatabaseError: The database cannot be read.
         """
-        which = Filter(
+        query = refine(
+            query,
             sweep=sweep,
-            schedulers=[scheduler] if isinstance(scheduler, str) else scheduler or (),
-            steps=read_numbers(steps, name="steps"),
-            seed=read_numbers(seed, name="seed"),
-            guidance=read_numbers(guidance, name="guidance"),
-            clip_skip=read_numbers(clip_skip, name="clip_skip"),
-            eta=read_numbers(eta, name="eta"),
+            scheduler=scheduler,
+            steps=steps,
+            seed=seed,
+            guidance=guidance,
+            clip_skip=clip_skip,
+            eta=eta,
             tag=tag,
             prompt=prompt,
             model=model,
-            states=filters.read_states(state) if state else (),
+            state=state,
         )
-        return list(self.stream(which, limit=limit))
+        wanted = read_wanted(sort=sort, limit=limit, columns=columns, after=after)
+        return list(self.stream(query, wanted))
+
+    def frame(
+        self,
+        query: Query | str = "",
+        *,
+        library: str | None = None,
+        sort: str = "",
+        limit: int | None = None,
+        columns: str = "",
+        after: str = "",
+    ) -> Any:
+        """Return the rows of `find` as a DataFrame of pandas or polars.
+
+        Args:
+            query: As in `find`.
+            library: `pandas` or `polars`; None for the one that is installed.
+            sort: As in `find`.
+            limit: As in `find`.
+            columns: As in `find`.
+            after: As in `find`.
+
+        Raises:
+            UsageError: The query cannot be read, a name in it does not exist, or the
+                library is not installed.
+            DatabaseError: The database cannot be read.
+        """
+        wanted = read_wanted(sort=sort, limit=limit, columns=columns, after=after)
+        rows = list(self.stream(query, wanted))
+        return make_frame(rows, self.fields(query, wanted), library=library)
 
     def stream(
-        self, which: Filter, *, limit: int | None = None
+        self, query: Query | str, wanted: Wanted | None = None
     ) -> Iterator[dict[str, Any]]:
         """Yield the rows of `find` one at a time, for answers of any length.
 
         Raises:
-            UsageError: The sweep, a scheduler or a key cannot exist.
+            UsageError: A name in the query does not exist.
             DatabaseError: The database cannot be read.
         """
         with self._reading() as database:
             if database:
-                yield from filters.find(database, which, limit=limit)
+                yield from answers.find(database, query, wanted)
 
-    def differing(self, which: Filter, *, limit: int | None = None) -> list[str]:
-        """Return which of `filters.DIFFERING` and extras differ in rows of `stream`.
+    def count(self, query: Query | str = "") -> int:
+        """Count the images that a query means.
 
         Raises:
-            UsageError: The sweep, a scheduler or a key cannot exist.
+            UsageError: A name in the query does not exist.
+            DatabaseError: The database cannot be read.
+        """
+        with self._reading() as database:
+            return answers.count(database, query) if database else 0
+
+    def fields(
+        self, query: Query | str = "", wanted: Wanted | None = None
+    ) -> dict[str, type]:
+        """Return the names of the columns of an answer, with their types in Python.
+
+        Raises:
+            UsageError: A name in the query does not exist.
+            DatabaseError: The database cannot be read.
+        """
+        with self._reading() as database:
+            return answers.read_fields(database, query, wanted)
+
+    def group(
+        self,
+        query: Query | str,
+        columns: Sequence[Column],
+        *,
+        percentiles: Sequence[float] = (),
+    ) -> Groups:
+        """Count and average the images of a query; see `storage.queries.groups`.
+
+        Raises:
+            UsageError: A name in the query does not exist.
+            DatabaseError: The database cannot be read.
+        """
+        with self._reading() as database:
+            if database is None:
+                return Groups(rows=[])
+            return group(database, query, columns, percentiles=percentiles)
+
+    def sweep_words(self, query: Query) -> Sequence[str]:
+        """Return the words of a query that mean sweeps, though they say no `sweep:`.
+
+        Raises:
+            UsageError: A name in the query does not exist.
+            DatabaseError: The database cannot be read.
+        """
+        with self._reading() as database:
+            return answers.read_meaning(database, query).sweep_words if database else ()
+
+    def differing(self, query: Query | str, *, limit: int | None = None) -> list[str]:
+        """Return which of `answers.DIFFERING` and extras differ in rows of `stream`.
+
+        Raises:
+            UsageError: A name in the query does not exist.
             DatabaseError: The database cannot be read.
         """
         with self._reading() as database:
             if database is None:
                 return []
-            return filters.find_differing(database, which, limit=limit)
+            return answers.find_differing(database, query, limit=limit)
 
     def show(self, key: str) -> dict[str, Any]:
         """Return everything that is known about one image.
@@ -271,7 +363,7 @@ class Store:
             if database is None:
                 msg = f"key must be a job's, got {key!r}; there is no database yet."
                 raise UsageError(msg)
-            yield database, filters.find_one(database, key)
+            yield database, answers.find_one(database, key)
 
     @contextmanager
     def _reading(self) -> Iterator[Database | None]:
@@ -307,7 +399,7 @@ def open_image(path: Path) -> "Image.Image":
 
 
 def _memberships(database: Database, key: str) -> list[dict[str, Any]]:
-    rows = filters.find_memberships(database, key)
+    rows = answers.find_memberships(database, key)
     names = ("sweep", "position", "scheduler_label")
     return [
         {**{name: row[name] for name in names}, "cell": json.loads(row["cell"])}

@@ -10,7 +10,8 @@ import click
 
 from producer.display.counting import counted
 from producer.display.messages import talk
-from producer.options import program, sweep_option
+from producer.options import program
+from producer.query_options import QueryCommand, query_options
 from producer.running.sweep_state import describe_incomplete
 from producer.sheet.layout import (
     Labelled,
@@ -27,8 +28,10 @@ from storage.errors import UsageError
 from storage.jobs import sweep_counts, sweeps
 from storage.jobs.completeness import find_incomplete
 from storage.jobs.sweeps import Sweep
+from storage.queries.answers import read_meaning
+from storage.queries.parsing import refine
+from storage.queries.terms import Query
 from storage.sql.database import Database
-from storage.sql.filters import Filter
 from storage.store import Store
 
 if TYPE_CHECKING:
@@ -44,9 +47,10 @@ _MOST_NAMED = 3
 
 
 @click.command(
-    epilog="Example: nightsweep grid first-sweep --rows prompt --cols scheduler"
+    cls=QueryCommand,
+    epilog="Example: nightsweep grid first-sweep --rows prompt --cols scheduler",
 )
-@sweep_option("The sweep to draw; the same as NAME.")
+@query_options()
 @click.option(
     "--rows", metavar="AXIS", help="Axis down the left.  [default: a varying one]"
 )
@@ -73,8 +77,11 @@ _MOST_NAMED = 3
     type=CELL_PX,
     help="Pixels of the longer side of an image.  [default: what suits the images]",
 )
-def grid(name: str | None, *, out: Path | None, **asked: Any) -> None:
+def grid(query: Query, *, out: Path | None, **asked: Any) -> None:
     """Draw one labelled contact sheet of a sweep.
+
+    QUERY names the sweep, and may say which of its images to draw, as for `nightsweep
+    find`.
 
     Axes that vary besides rows and columns get a panel for each combination of their
     values. The parts of a prompt, the choices of its braces, are the axes prompt.1,
@@ -86,17 +93,17 @@ def grid(name: str | None, *, out: Path | None, **asked: Any) -> None:
     from producer.sheet.files import check_file, save_pages
     from producer.sheet.lettering import choose_lettering, find_illegible
 
-    name = _require(name)
     if out is not None:
         check_file(out)
     with Store() as store:
+        name = _require(store, query)
         file = out or store.settings.home / "grids" / f"{name}.png"
         with _opened(store, name) as (database, sweep):
             _refuse_unmade(name, sweep_counts.count_states(database, sweep))
             incomplete = find_incomplete(database, sweep)
-        pages = lay_out(store, name, **asked)
+        pages = lay_out(store, query, **asked)
     if pages is None:
-        talk(f"{name} has no such image; show more with fewer --fix.")
+        talk(f"{name} has no such image; show more with fewer terms and --fix.")
         return
     _refuse_unmade(name, pages.states, where=" where --fix looks")
     _refuse_gone(name, pages.states, store.settings.images)
@@ -116,7 +123,7 @@ def grid(name: str | None, *, out: Path | None, **asked: Any) -> None:
 
 def lay_out(
     store: Store,
-    sweep: str,
+    query: Query | str,
     *,
     rows: str | None = None,
     cols: str | None = None,
@@ -127,7 +134,7 @@ def lay_out(
 
     Args:
         store: Where the sweep is.
-        sweep: Its name.
+        query: Its name, and which of its images.
         rows: Axis down the left; None for the best one.
         cols: Axis along the top; None for the best one.
         fixes: As `--fix` takes them.
@@ -139,10 +146,13 @@ def lay_out(
     # Imported here: Pillow is not needed to refuse a wrong name.
     from producer.sheet.pages import make_pages
 
+    query = refine(query)
+    sweep = _require(store, query)
     with _opened(store, sweep) as (_, stored):
         known = stored.axes
     early = [fix for fix in fixes if fix.partition("=")[0].strip() in known]
-    pictures = _read_pictures(store, sweep, narrow(known, early))
+    which = refine(query, sweep=sweep, current=True)
+    pictures = _read_pictures(store, which, labels=narrow(known, early))
     if not pictures:
         return None
     labels = add_parts(known, (picture.cell for picture in pictures))
@@ -156,10 +166,24 @@ def lay_out(
     return make_pages(sweep, pictures, layout, cell=cell)
 
 
-def _require(name: str | None) -> str:
-    if name:
-        return name
-    msg = "grid must name a sweep, got none; write `nightsweep grid NAME`."
+def _require(store: Store, query: Query) -> str:
+    """Return the name of the one sweep that a query is about.
+
+    Raises:
+        UsageError: It names no sweep, or several.
+    """
+    if not query.terms:
+        msg = "grid must name a sweep, got none; write `nightsweep grid NAME`."
+        raise UsageError(msg)
+    with opened_to_read(store.settings) as database:
+        named = read_meaning(database, query).sweeps
+        if len(named) == 1:
+            return named[0]
+        first = query.terms[0]
+        if not named and first.is_bare_word:  # a sweep's name, most likely
+            sweeps.require_sweeps(database, [first.values[0].text])
+    got = " and ".join(named) or "none"
+    msg = f"grid must name one sweep, got {got}; write `nightsweep grid NAME`."
     raise UsageError(msg)
 
 
@@ -213,10 +237,9 @@ def _opened(store: Store, name: str) -> Iterator[tuple[Database, Sweep]]:
         yield database, sweep
 
 
-def _read_pictures(store: Store, sweep: str, labels: Labels) -> list[Picture]:
+def _read_pictures(store: Store, query: Query, *, labels: Labels) -> list[Picture]:
     pictures = []
-    rows = store.stream(Filter(sweep=sweep, is_current=True))
-    for row in counted(rows, "Reading images"):
+    for row in counted(store.stream(query), "Reading images"):
         cell = _read_cell(row["cell"])
         if not _is_shown(cell, labels):
             continue
@@ -224,7 +247,7 @@ def _read_pictures(store: Store, sweep: str, labels: Labels) -> list[Picture]:
         if len(pictures) > MOST_IMAGES:
             msg = (
                 f"a contact sheet must have at most {MOST_IMAGES:,} images, "
-                f"{sweep} has more; show less with --fix, such as --fix seed=0."
+                "the sweep has more; show less of it, such as seed:0."
             )
             raise UsageError(msg)
     return pictures

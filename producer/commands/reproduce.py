@@ -1,32 +1,30 @@
 """The command `nightsweep reproduce`: images made again, and compared."""
 
 import heapq
-import re
 import sys
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import click
 
-from producer.commands.find import filter_options, read_filter
 from producer.display.json_lines import json_option
 from producer.options import device_option
+from producer.query_options import QueryCommand, query_options, split_key
 from producer.reproduction.answers import Answers
 from producer.reproduction.remaking import remade
 from producer.reproduction.verdicts import LAST_BITS
 from storage.errors import UsageError
 from storage.jobs.records import Record
+from storage.queries.answers import read_wanted
+from storage.queries.parsing import refine
+from storage.queries.terms import Query
 from storage.settings import read_settings
-from storage.sql.filters import Filter
 from storage.store import Store
 
-_KEY = re.compile(r"[0-9a-f]{1,32}", re.IGNORECASE)
 
-
-@click.command(epilog="Example: nightsweep reproduce first-sweep --sample 5")
-@click.argument("which", metavar="[KEY|NAME]", required=False)
-@filter_options
+@click.command(
+    cls=QueryCommand, epilog="Example: nightsweep reproduce first-sweep --sample 5"
+)
+@query_options("--state")
 @click.option("--limit", type=click.IntRange(1), help="Most images to make.")
 @click.option(
     "--sample",
@@ -48,7 +46,7 @@ _KEY = re.compile(r"[0-9a-f]{1,32}", re.IGNORECASE)
 @device_option("Where to make them.")
 @json_option
 def reproduce(
-    which: str | None,
+    query: Query,
     *,
     limit: int | None,
     sample: int | None,
@@ -58,17 +56,17 @@ def reproduce(
 ) -> None:
     """Make images again, here, and compare their pixels.
 
-    KEY is an image's key, or the beginning of it; NAME is a sweep; without either, all
-    images that are made are chosen. Each image is made alone, as a plain script makes
-    it and as under `strict: true`. A stored image that was made in a batch, on another
-    GPU or with other versions may differ from that in the last bits; the answer names
-    what differs. Nothing is stored. The exit code is 0 if all images are equal, or
-    within the tolerance where a recorded condition differs; it is 1 if one is not, or
-    cannot be made.
+    QUERY is an image's key, or the beginning of it, or chooses images as for
+    `nightsweep find`; without it, all images that are made are chosen. Each image is
+    made alone, as a plain script makes it and as under `strict: true`. A stored image
+    that was made in a batch, on another GPU or with other versions may differ from that
+    in the last bits; the answer names what differs. Nothing is stored. The exit code is
+    0 if all images are equal, or within the tolerance where a recorded condition
+    differs; it is 1 if one is not, or cannot be made.
     """
     settings = read_settings()
     with Store(settings) as store:
-        records = _choose(store, which, asked, limit=limit, sample=sample)
+        records = _choose(store, query, limit=limit, sample=sample)
         settings.make_home()
         answers = Answers(
             store,
@@ -83,12 +81,7 @@ def reproduce(
 
 
 def _choose(
-    store: Store,
-    which: str | None,
-    asked: Mapping[str, Any],
-    *,
-    limit: int | None,
-    sample: int | None,
+    store: Store, query: Query, *, limit: int | None, sample: int | None
 ) -> list[Record]:
     """Return the records of the images that are asked for, all of them made.
 
@@ -96,12 +89,11 @@ def _choose(
         UsageError: There are none.
     """
     names = {each["name"] for each in store.sweeps()}
-    is_key = which and which not in names and _KEY.fullmatch(which)
-    sweep = None if is_key else which
-    conditions = read_filter({**asked, "sweep": sweep, "state": "done"})
-    if which and is_key:
-        conditions = replace(conditions, keys=[_made_key(store, which)])
-    keys = _keys(store, conditions, limit=limit, sample=sample)
+    key, rest = split_key(query)
+    if key and key not in names:
+        query = refine(rest, key=_made_key(store, key))
+    done = refine(query, state="done")
+    keys = _keys(store, done, limit=limit, sample=sample)
     found = {record.key: record for record in store.records(keys)}
     return [found[key] for key in keys]
 
@@ -119,9 +111,10 @@ def _made_key(store: Store, key: str) -> str:
 
 
 def _keys(
-    store: Store, which: Filter, *, limit: int | None, sample: int | None
+    store: Store, which: Query, *, limit: int | None, sample: int | None
 ) -> list[str]:
-    keys = (str(row["key"]) for row in store.stream(which, limit=limit))
+    wanted = read_wanted(columns="key", limit=limit)
+    keys = (str(row["key"]) for row in store.stream(which, wanted))
     # A key is a hash, so the least ones are a sample like any other.
     chosen = list(keys) if sample is None else heapq.nsmallest(sample, keys)
     if not chosen:

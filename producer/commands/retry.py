@@ -1,64 +1,74 @@
 """The command `nightsweep retry`: failed jobs are tried again."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import click
 
-from producer.commands.find import filter_options, read_filter
 from producer.display.amounts import images
 from producer.display.messages import talk
-from producer.options import program, sweeps_argument
+from producer.options import program
+from producer.query_options import QueryCommand, query_options
 from producer.submission.opening import opened_to_write, tell_who_works, wake
 from storage.errors import UsageError
 from storage.jobs import sweeps
-from storage.jobs.sweeps import FAILED
+from storage.jobs.sweeps import FAILED, Sweep
+from storage.queries.answers import read_meaning
+from storage.queries.terms import Query
 from storage.settings import read_settings
-from storage.sql.filters import Filter
+from storage.sql.database import Database
 
 
 @click.command(
-    epilog="Example: nightsweep retry first-sweep --scheduler ddim --steps 8..20"
+    cls=QueryCommand,
+    epilog="Example: nightsweep retry first-sweep scheduler:ddim steps:8..20",
 )
-@sweeps_argument
-@filter_options
-@click.option(
-    "--state",
-    metavar="STATE",
-    help=f"{' or '.join(FAILED)}; both with a comma.  [default: both]",
-)
-def retry(names: Sequence[str], **asked: Any) -> None:
+@query_options()
+def retry(query: Query) -> None:
     """Try a sweep's failed and quarantined jobs again.
 
-    The options are those of `nightsweep find`, joined by "and". A job that is tried
-    again is as if it had never begun. Several names may be given.
+    QUERY and options are those of `nightsweep find`; they may name several sweeps, or
+    none: `nightsweep retry state:failed` tries everything again that failed. A job that
+    is tried again is as if it had never begun.
     """
-    among = _read(asked)
+    _check(query)
     settings = read_settings()
     waiting: list[str] = []
     with opened_to_write(settings) as database:
-        for sweep in sweeps.require_sweeps(database, names):
-            groups = sweeps.retry(database, sweep, among=among)
+        named, others = _sweeps(database, query)
+        for sweep in [*named, *others]:
+            groups = sweeps.retry(database, sweep, among=query)
             if sweep.state == "active":
                 wake(settings, groups, priority=sweep.priority)
             count = sum(map(len, groups.values()))
-            talk(_say(sweep.name, sweep.state, count))
+            if count or sweep in named:
+                talk(_say(sweep.name, sweep.state, count))
             if count and sweep.state == "active":
                 waiting.append(sweep.name)
         if waiting:
             tell_who_works(database, waiting[0])
 
 
-def _read(asked: Mapping[str, Any]) -> Filter:
-    among = read_filter({"sweep": None, **asked})
-    for state in among.states:
-        if state not in FAILED:
-            msg = (
-                f"--state must be {' or '.join(FAILED)}, got {state!r}; other jobs "
-                "need no second try."
-            )
-            raise UsageError(msg)
-    return among
+def _check(query: Query) -> None:
+    if not query.terms:
+        msg = (
+            "retry must say which jobs, got nothing; write `nightsweep retry NAME`, or "
+            "`nightsweep retry state:failed,quarantined` for those of all sweeps."
+        )
+        raise UsageError(msg)
+    for term in query.of("state"):
+        for value in () if term.is_negated else term.values:
+            if value.asked not in FAILED:
+                msg = (
+                    f"state must be {' or '.join(FAILED)}, got {value.text!r}; other "
+                    "jobs need no second try."
+                )
+                raise query.refuse(msg, start=value.start, end=value.end)
+
+
+def _sweeps(database: Database, query: Query) -> tuple[list[Sweep], list[Sweep]]:
+    """Return the sweeps that a query names; if it names none, also all others."""
+    named = read_meaning(database, query).sweeps
+    if named:
+        return sweeps.require_sweeps(database, named), []
+    return [], sweeps.list_sweeps(database)
 
 
 def _say(name: str, state: str, count: int) -> str:

@@ -12,10 +12,14 @@ from producer.display.json_lines import json_option, open_row, write_json
 from producer.display.messages import talk
 from producer.display.text_width import padded, plain, quoted
 from producer.options import program
+from producer.query_options import QueryCommand, find_keys, query_options
 from producer.reproduction.script import write_script
 from storage.errors import UsageError
+from storage.queries.terms import Query
 from storage.store import Store
 
+#: Images that `show` shows at most; more are no answer to read.
+MOST_SHOWN = 20
 #: The groups of `show`; every other column follows under "other".
 GROUPS: Mapping[str, Sequence[str]] = {
     "what": (
@@ -38,8 +42,8 @@ GROUPS: Mapping[str, Sequence[str]] = {
 }
 
 
-@click.command(epilog="Example: nightsweep show 4b0cf3fc")
-@click.argument("key")
+@click.command(cls=QueryCommand, epilog="Example: nightsweep show 4b0cf3fc")
+@query_options()
 @click.option(
     "--script",
     "as_script",
@@ -47,25 +51,27 @@ GROUPS: Mapping[str, Sequence[str]] = {
     help="Print only a Python script that makes the image with diffusers.",
 )
 @json_option
-def show(key: str, *, as_script: bool, as_json: bool) -> None:
-    """Show all that is known of one image.
+def show(query: Query, *, as_script: bool, as_json: bool) -> None:
+    """Show all that is known of one image, or of a few.
 
-    KEY is an image's key, or the beginning of it; `nightsweep find` lists them.
+    QUERY is an image's key, or the beginning of it, which `nightsweep find` lists; or
+    anything else that `find` takes, for at most 20 images, or one with --script.
     """
     if as_script and as_json:
         msg = "show must print one thing, got --script and --json; leave one out."
         raise UsageError(msg)
     with Store() as store:
-        known = store.show(key)
+        keys = find_keys(store, query, most=1 if as_script else MOST_SHOWN)
+        every = [store.show(key) for key in keys]
         if as_script:
-            (record,) = store.records([known["key"]])
+            (record,) = store.records([every[0]["key"]])
             click.echo(write_script(record), nl=False)
             return
     if as_json:
-        write_json([open_row(known)])
+        write_json(map(open_row, every))
         return
-    click.echo("\n".join(describe_image(known)))
-    command = f"{program()} show {known['key'][:8]} --script"
+    click.echo("\n\n".join("\n".join(describe_image(known)) for known in every))
+    command = f"{program()} show {every[0]['key'][:8]} --script"
     talk(f"\n{command} prints a diffusers script that makes this image.")
 
 

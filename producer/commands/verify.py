@@ -17,8 +17,10 @@ from producer.display.tables import TABLE_ROWS, Column, write_table
 from producer.display.text_width import terminal_width
 from producer.health.audit import Audit
 from producer.health.missing_images import describe_missing
+from producer.health.parts import Part, read_part
 from producer.health.verify_models import verify_models
-from producer.options import program, sweep_option
+from producer.options import program
+from producer.query_options import QueryCommand, query_options
 from producer.submission.opening import tell_who_works, wake
 from storage.errors import ImageStoreError, UsageError
 from storage.files import folders, repairs, verification
@@ -26,9 +28,9 @@ from storage.files.folders import Folder
 from storage.files.mislabels import NameCheck
 from storage.files.orphans import key_at
 from storage.files.verification import EVERYWHERE, Condition, Finding
-from storage.jobs import sweeps
-from storage.jobs.sweeps import NORMAL_PRIORITY, Sweep
+from storage.jobs.sweeps import NORMAL_PRIORITY
 from storage.models.fingerprint import Digests
+from storage.queries.terms import Query
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database, open_existing, open_for_reading
 
@@ -40,11 +42,8 @@ FINDING_COLUMNS = (
 )
 
 
-@click.command(epilog="Example: nightsweep verify --sweep first-sweep --full")
-@sweep_option(
-    "Check the images of this sweep, and look for no orphans; the same as NAME.  "
-    "[default: all]"
-)
+@click.command(cls=QueryCommand, epilog="Example: nightsweep verify first-sweep --full")
+@query_options("--state")
 @click.option(
     "--full",
     is_flag=True,
@@ -72,7 +71,7 @@ FINDING_COLUMNS = (
 )
 @json_option
 def verify(
-    name: str | None,
+    query: Query,
     *,
     full: bool,
     only_models: bool,
@@ -81,6 +80,9 @@ def verify(
     as_json: bool,
 ) -> None:
     """Compare image files with what SQL says of them.
+
+    QUERY chooses images as for `nightsweep find`; if there is one, nothing looks for
+    files without an image.
 
     Finds images that are missing, truncated or, with --full, altered; files that
     belong to no finished job; temporary files of killed workers; and old rows with
@@ -105,8 +107,10 @@ def verify(
         talk("There is no database yet, so there is nothing to check.")
         return
     with closing(database):
-        sweep = _find(database, name) if name else None
+        part = read_part(database, query)
+        sweep = part.sweep
         if only_models:
+            _refuse_part(part)
             is_fine = verify_models(database, settings, sweep=sweep, as_json=as_json)
             sys.exit(0 if is_fine else 1)
         digests = Digests(settings.home / "digests.json", progress=tell_hashing)
@@ -114,7 +118,7 @@ def verify(
         force = force and repair
         folder = _open_folder(database, settings, is_repair=repair, is_forced=force)
         here = EVERYWHERE if force else folders.rows_here(database, folder)
-        audit = Audit(database, folder, names, here=here, sweep=sweep, by_digest=full)
+        audit = Audit(database, folder, names, here=here, part=part, by_digest=full)
         findings = audit.findings()
         if repair:
             if not force:
@@ -123,7 +127,9 @@ def verify(
         _show(findings, as_json=as_json)
         if repair:
             names.complete()
-        elsewhere = folders.count_elsewhere(database, here, sweep=sweep)
+        elsewhere = folders.count_elsewhere(
+            database, here, sweep=sweep, among=part.condition
+        )
         missing = elsewhere.pop(folder.place, 0)
         wake(settings, audit.queued, priority=NORMAL_PRIORITY)
         talk(audit.summary())
@@ -132,8 +138,17 @@ def verify(
         if names.unknown:
             talk(_say_unknown(names.unknown))
         if audit.queued:
-            tell_who_works(database, name)
+            tell_who_works(database, sweep.name if sweep else None)
     sys.exit(1 if audit.unrepaired or missing else 0)
+
+
+def _refuse_part(part: Part) -> None:
+    if part.condition is not EVERYWHERE:
+        msg = (
+            "--models looks at the models of one sweep or of all, got a query that "
+            "says more; name a sweep alone."
+        )
+        raise UsageError(msg)
 
 
 def _say_unknown(models: Iterable[str]) -> str:
@@ -142,16 +157,6 @@ def _say_unknown(models: Iterable[str]) -> str:
         "The schedulers' names of old images were not checked for models that are not "
         f"here, or have other files now: {named}."
     )
-
-
-def _find(database: Database, name: str) -> Sweep:
-    sweep = sweeps.find_sweep(database, name)
-    if sweep is None:
-        names = ", ".join(each.name for each in sweeps.list_sweeps(database))
-        known = names or "none yet"
-        msg = f"sweep must be one that was submitted ({known}), got {name!r}."
-        raise UsageError(msg)
-    return sweep
 
 
 def _open_folder(

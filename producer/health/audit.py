@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import click
+import sqlalchemy as sa
 
 from producer.display.amounts import images as count_images
+from producer.health.parts import Part
 from storage.files import orphans, repairs, verification
 from storage.files.folders import Folder
 from storage.files.mislabels import NameCheck
 from storage.files.verification import Checked, Condition, Finding
-from storage.jobs.sweeps import Sweep
 from storage.jobs.wake_ups import WAKE_UP
 from storage.sql.database import Database
 
@@ -30,7 +31,7 @@ class Audit:
         names: NameCheck,
         *,
         here: Condition,
-        sweep: Sweep | None,
+        part: Part,
         by_digest: bool,
     ) -> None:
         """Look at nothing yet.
@@ -40,15 +41,17 @@ class Audit:
             folder: The image folder.
             names: The check for wrong names of schedulers.
             here: The rows of `results` whose files belong in the folder.
-            sweep: The only sweep to look at, without orphans; None for everything.
+            part: The images to look at; orphans are looked for only with all of
+                them, and wrong names only with all or those of a sweep.
             by_digest: Whether to decode each file and compare its pixels too.
         """
         self._database = database
         self._folder = folder
         self._images = folder.path
         self._names = names
-        self._here = here
-        self._sweep = sweep
+        self._here = sa.and_(here, part.condition)
+        self._sweep = part.sweep
+        self._is_partial = part.is_partial
         self._by_digest = by_digest
         self._checked = 0
         self._problems: Counter[str] = Counter()
@@ -112,11 +115,12 @@ class Audit:
             by_digest=self._by_digest,
         )
         yield from self._with_progress(looks)
-        if self._sweep is None:
+        if not self._is_partial:
             yield from orphans.check_files(
                 self._database, self._images, since_ns=self._folder.since_ns
             )
-        yield from self._names.look()
+        if self._sweep or not self._is_partial:
+            yield from self._names.look()
 
     def _with_progress(self, looks: Iterator[Checked]) -> Iterator[Checked]:
         if not sys.stderr.isatty():

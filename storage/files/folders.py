@@ -145,14 +145,18 @@ def count_missing(database: Database, folder: Folder) -> int:
 
 
 def count_elsewhere(
-    database: Database, here: Condition, *, sweep: Sweep | None = None
+    database: Database,
+    here: Condition,
+    *,
+    sweep: Sweep | None = None,
+    among: Condition | None = None,
 ) -> Counter[str]:
     """Count the finished images that belong in other folders, by place or host."""
     count = sa.func.count().label("images")
     query = (
         sa.select(results.c.folder_id, environments.c.host, count)
         .join(environments, environments.c.id == results.c.environment_id)
-        .where(sa.not_(here))
+        .where(sa.not_(here), sa.true() if among is None else among)
         .group_by(results.c.folder_id, environments.c.host)
     )
     if sweep:

@@ -1,4 +1,4 @@
 """Jobs and sweeps: who wants them, who makes them, and with what result.
 
-Imports `storage.sql` and all that `storage.sql` may import.
+Imports `storage.queries` and all that `storage.queries` may import.
 """

@@ -17,6 +17,7 @@ from storage.job import Model, PlannedJob
 from storage.jobs.sweeps import Sweep
 from storage.sql.database import Database, insert_into, utc_now
 from storage.sql.dimensions import Dimensions, store_templates
+from storage.sql.job_settings import last_id, note_settings
 from storage.sql.model_places import places_by_id
 from storage.sql.rows import insert_rows, job_row, lock_jobs, member_row
 from storage.sql.scheduler_rows import Pair, keep_names, store_names
@@ -96,7 +97,9 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
         if fresh:
             made = {"sweep_id": sweep.id, "priority": priority, "created_at": utc_now()}
             some = [{**rows[key], **ids[key], **made} for key in fresh]
+            last = last_id(connection)
             insert_rows(connection, insert_into(connection, jobs), some)
+            note_settings(connection, jobs.c.id > last)
             store_names(connection, _names(planned, ids))
         template_ids = store_templates(connection, planned)
         for member, one in zip(members, planned, strict=True):

@@ -1,18 +1,21 @@
 """Sweeps in SQL: submitted specs, and how far they are."""
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from storage.errors import ChangedSweepError, UsageError
 from storage.job import canonical_json
+from storage.queries.answers import Wanted, find
+from storage.queries.columns import COLUMNS
+from storage.queries.names import no_such_sweep
+from storage.queries.parsing import refine
+from storage.queries.terms import Query
 from storage.sql.database import Database, insert_into, utc_now
-from storage.sql.filters import Filter, find
 from storage.sql.rows import lock_jobs
 from storage.sql.schema import (
     jobs,
@@ -149,21 +152,21 @@ def digest_of(
 
 
 def retry(
-    database: Database, sweep: Sweep, *, among: Filter | None = None
+    database: Database, sweep: Sweep, *, among: Query | str = ""
 ) -> dict[str, list[str]]:
     """Make a sweep's failed and quarantined jobs pending again, as if never started.
 
     Args:
         database: Where the jobs are.
         sweep: The sweep; other sweeps that want the jobs get them too.
-        among: Which of the jobs; the sweep that it names is ignored. None for all.
+        among: Which of the jobs; by default all.
 
     Returns:
         Their keys by batch group, for the messages that follow.
     """
-    which = replace(among or Filter(), sweep=sweep.name)
-    which = replace(which, states=which.states or FAILED)
-    keys = [row["key"] for row in find(database, which)]
+    which = refine(among, sweep=sweep.name, state=FAILED)
+    wanted = Wanted(columns=[COLUMNS["key"]])
+    keys = [row["key"] for row in find(database, which, wanted)]
     groups: dict[str, list[str]] = {}
     for start in range(0, len(keys), SWEEP_ROWS):
         for group, key in _begin_again(database, keys[start : start + SWEEP_ROWS]):
@@ -188,7 +191,7 @@ def require_sweeps(database: Database, names: Sequence[str]) -> list[Sweep]:
     known = {sweep.name: sweep for sweep in list_sweeps(database)}
     for name in names:
         if name not in known:
-            raise UsageError(_no_such_sweep(name, list(known)))
+            raise UsageError(no_such_sweep(name, known))
     return [known[name] for name in dict.fromkeys(names)]
 
 
@@ -216,17 +219,6 @@ def _begin_again(database: Database, keys: Sequence[str]) -> Sequence[Any]:
             .returning(jobs.c.group_key, jobs.c.key)
         )
         return again.all()
-
-
-def _no_such_sweep(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    if near:
-        hint = f"did you mean {near[0]!r}?"
-    elif known:
-        hint = "`nightsweep status` lists them."
-    else:
-        hint = "there is none yet: `nightsweep run SPEC` makes one."
-    return f"sweep must be one that was submitted, got {name!r}; {hint}"
 
 
 def _sweep(row: Any, axes: Mapping[str, Any]) -> Sweep:

@@ -1,4 +1,4 @@
-"""The SQL database: connections, schema and its migrations, views, rows and filters.
+"""The SQL database: connections, schema and its migrations, views and rows.
 
 Imports the top of `storage`, and `broker`, `catalogue`, `models` and `host`.
 """

@@ -5,7 +5,7 @@ Apart from the tables, since naming a dialect loads it: 0.08 s that no command n
 
 from sqlalchemy import Index, text
 
-from storage.sql.schema import LEASED, RUNNABLE, jobs, metadata, scores
+from storage.sql.schema import FAILED, LEASED, RUNNABLE, jobs, metadata, scores
 
 __all__ = ["metadata"]
 
@@ -22,6 +22,12 @@ Index(
     jobs.c.lease_until,
     sqlite_where=LEASED,
     postgresql_where=LEASED,
+)
+Index(
+    "ix_jobs_failed",
+    jobs.c.state,
+    sqlite_where=FAILED,
+    postgresql_where=FAILED,
 )
 for _name, _columns, _condition in (
     ("pending", (scores.c.metric_id, scores.c.job_id), "state = 'pending'"),

@@ -8,6 +8,7 @@ from sqlalchemy.engine import Connection
 
 from storage.job import PlannedJob
 from storage.sql.database import insert_into
+from storage.sql.job_settings import note_settings
 from storage.sql.rows import lock_jobs, scheduler_identity
 from storage.sql.schema import jobs, scheduler_names, schedulers, sweep_jobs, sweeps
 
@@ -109,8 +110,10 @@ def rename(
             )
             text = json.dumps(cell, ensure_ascii=False)
             connection.execute(sa.update(sweep_jobs).where(*this).values(cell=text))
-    changed = sa.update(jobs).where(jobs.c.id.in_(ids))
+    found = connection.execute(ids).scalars().all()
+    changed = sa.update(jobs).where(jobs.c.id.in_(found))
     connection.execute(changed.values(scheduler_id=scheduler_id))
+    note_settings(connection, jobs.c.id.in_(found))
 
 
 def rename_in_axes(

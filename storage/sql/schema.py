@@ -35,6 +35,8 @@ metadata = MetaData(
 
 #: The states of a job. No active sweep wants a `pending` job with a NULL priority.
 JOB_STATES = ("pending", "leased", "done", "failed", "quarantined")
+#: Those of jobs that have no image but are not made any more.
+FAILED_STATES = ("failed", "quarantined")
 #: The states of a sweep.
 SWEEP_STATES = ("active", "paused", "cancelled")
 #: The states of a score. It is `waiting` until its image and its reference are done.
@@ -213,12 +215,32 @@ jobs = Table(
     # Where its model was when it was first submitted.
     Column("place_id", Id, ForeignKey("model_places.id")),
     _one_of("state", JOB_STATES),
+    # What people ask for, each of which may be rare; see `storage.queries.paths`.
+    Index(None, "scheduler_id", "steps", "guidance", "model_id", "seed"),
+    Index(None, "seed"),
+    Index(None, "prompt_id"),
 )
 
-#: The conditions of the partial indexes. SQLite uses such an index only if the query
-#: repeats the condition literally, with no parameter in place of the state.
+#: Which combinations of settings the jobs have that a sweep was the first to want, and
+#: between which ids these jobs are, so that questions look at few others. Some may have
+#: no jobs any more.
+job_settings = Table(
+    "job_settings",
+    metadata,
+    Column("sweep_id", Id, ForeignKey("sweeps.id"), primary_key=True),
+    Column("scheduler_id", Id, ForeignKey("schedulers.id"), primary_key=True),
+    Column("model_id", Id, ForeignKey("models.id"), primary_key=True),
+    Column("steps", Integer, primary_key=True, autoincrement=False),
+    Column("guidance", Float, primary_key=True),
+    Column("first_id", Id, nullable=False),
+    Column("last_id", Id, nullable=False),
+)
+
+#: The conditions of the partial indexes of `jobs`. SQLite uses such an index only if
+#: the query repeats the condition literally, with no parameter in place of the state.
 RUNNABLE = text("state = 'pending' AND priority IS NOT NULL")
 LEASED = text("state = 'leased'")
+FAILED = text("state IN ('failed', 'quarantined')")
 #: Those of scores name their table, since queries join them with jobs.
 SCORE_PENDING = text("scores.state = 'pending'")
 SCORE_LEASED = text("scores.state = 'leased'")
@@ -242,7 +264,7 @@ results = Table(
     Column("denoise_s", Float(53), nullable=False),
     Column("decode_s", Float(53), nullable=False),
     Column("save_s", Float(53), nullable=False),
-    Column("total_s", Float(53), nullable=False),
+    Column("total_s", Float(53), nullable=False, index=True),
     Column("peak_bytes", BigInteger),
     Column("warm_up", Boolean, nullable=False),
     Column("finished_at", String(32), nullable=False, index=True),

@@ -20,9 +20,9 @@ from storage.files.images import ImageFolder
 from storage.files.verification import check_images
 from storage.jobs import claims
 from storage.jobs.claims import Claim
+from storage.queries.answers import find_one
 from storage.settings import Settings
 from storage.sql.database import Database, open_database
-from storage.sql.filters import find_one
 from storage.sql.schema import results
 from tests.builders import (
     SHAPES,

@@ -92,7 +92,7 @@ def test_words_of_hydra_are_told_to_be_options(
     assert way_out in " ".join(said.output.split())
 
 
-@pytest.mark.parametrize("name", ["status", "find", "grid", "verify"])
+@pytest.mark.parametrize("name", ["status", "find", "grid", "retry", "verify"])
 @pytest.mark.parametrize("words", [["nihgt"], ["--sweep", "nihgt"]])
 def test_a_sweep_is_named_with_or_without_the_option(
     name: str, words: list[str], database: Database
@@ -107,13 +107,8 @@ def test_a_sweep_is_named_with_or_without_the_option(
 
 def test_every_command_that_takes_a_sweep_by_option_takes_its_name() -> None:
     by_option = {name for name, option in options() if "--sweep" in option.opts}
-    assert by_option == {"status", "find", "grid", "verify"}
-
-
-def test_two_names_of_one_sweep_are_refused() -> None:
-    said = CliRunner().invoke(cli, ["find", "night", "--sweep", "other"])
-    assert said.exit_code == 2
-    assert "find must get one name, got 'night' and 'other'" in said.output
+    takes_query = {"find", "grid", "reproduce", "retry", "show", "verify"}
+    assert by_option == {"status", *takes_query}
 
 
 def test_an_unknown_command_is_bad_usage() -> None:

@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from producer.expansion.expand import read_jobs
 from storage.errors import UsageError
 from storage.job import PlannedJob
+from storage.queries.answers import find
+from storage.queries.parsing import refine
 from storage.settings import Settings
 from storage.sql.database import Database, open_database
-from storage.sql.filters import Filter, find
 from storage.sql.schema import jobs, scheduler_names, schedulers
 from storage.store import Store
 from tests.builders import take_these
@@ -49,7 +50,7 @@ def plan(
 
 def found(database: Database, *names: str, sweep: str | None = None) -> list[str]:
     """Give the keys of the jobs that have one of these names."""
-    which = Filter(schedulers=names, sweep=sweep)
+    which = refine("", scheduler=names, sweep=sweep)
     return sorted(row["key"] for row in find(database, which))
 
 
@@ -173,7 +174,7 @@ def test_submitting_again_gives_a_job_its_true_name(
 
     assert found(database, "dpmpp_2m") == []
     assert found(database, "dpmpp_2m_sde_karras") == keys(planned)
-    (row,) = find(database, Filter())
+    (row,) = find(database, "")
     assert (row["scheduler"], row["state"]) == ("dpmpp_2m_sde_karras", "done")
     with database.read() as connection:
         used = sa.select(schedulers.c.name).join(

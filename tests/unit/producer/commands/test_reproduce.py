@@ -9,15 +9,9 @@ from producer.cli import cli
 from producer.commands.reproduce import _choose
 from producer.running import programs
 from storage.job import PlannedJob
+from storage.queries.parsing import parse
 from storage.store import Store
 from tests.unit.filled_store import filled, make_settings
-
-#: The options of `find`, none of them given.
-NOTHING = {
-    **dict.fromkeys(("steps", "seed", "guidance", "clip_skip", "eta", "tag")),
-    **dict.fromkeys(("prompt", "model")),
-    "schedulers": (),
-}
 
 
 @pytest.fixture
@@ -31,16 +25,10 @@ def reproduce(tmp_path: Path, *words: str) -> Result:
 
 
 def chosen(
-    tmp_path: Path, which: str | None, limit: int | None = None, **asked: object
+    tmp_path: Path, query: str, *, limit: int | None = None, sample: int | None = None
 ) -> list[str]:
-    sample = asked.pop("sample", None)
-    found = _choose(
-        Store(make_settings(tmp_path)),
-        which,
-        {**NOTHING, **asked},
-        limit=limit,
-        sample=sample,  # type: ignore[arg-type]
-    )
+    store = Store(make_settings(tmp_path))
+    found = _choose(store, parse(query), limit=limit, sample=sample)
     return [record.key for record in found]
 
 
@@ -55,9 +43,9 @@ def test_a_sweep_chooses_its_images_that_are_made(
     tmp_path: Path, planned: list[PlannedJob]
 ) -> None:
     made = [one.job.key for one in planned[:6]]
-    assert chosen(tmp_path, "shapes") == chosen(tmp_path, None) == made
+    assert chosen(tmp_path, "shapes") == chosen(tmp_path, "") == made
     assert chosen(tmp_path, "shapes", limit=2) == made[:2]
-    assert chosen(tmp_path, "shapes", steps="2") == made[::2]
+    assert chosen(tmp_path, "shapes steps:2") == made[::2]
 
 
 def test_a_sample_is_always_the_same(tmp_path: Path, planned: list[PlannedJob]) -> None:
@@ -103,7 +91,8 @@ def test_a_name_that_is_no_sweep_and_no_key_is_refused(
     result = reproduce(tmp_path, "shpes")
     assert (result.exit_code, result.stderr) == (
         2,
-        "Error: sweep must be one that was submitted (shapes), got 'shpes'.\n",
+        "Error: sweep must be one that was submitted, got 'shpes'; did you mean "
+        "'shapes'?\n  shpes state:done\n  ^^^^^\n",
     )
 
 

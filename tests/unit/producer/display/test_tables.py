@@ -5,7 +5,7 @@ from click.testing import CliRunner
 from rich.cells import cell_len
 
 from producer.cli import cli
-from producer.commands.find import IMAGE_COLUMNS
+from producer.commands.found_images import IMAGE_COLUMNS
 from producer.commands.schedulers import SCHEDULER_COLUMNS, list_schedulers
 from producer.commands.show import describe_image
 from producer.display.tables import TABLE_CHUNK, Column, fit_widths, table_lines
@@ -297,9 +297,9 @@ def test_find_says_how_to_begin_where_there_is_no_database(tmp_path):
 @pytest.mark.parametrize(
     ("option", "value", "says"),
     [
-        ("--sweep", "shape", "submitted (shapes)"),
+        ("--sweep", "shape", "did you mean 'shapes'?"),
         ("--scheduler", "ddimm", "did you mean"),
-        ("--steps", "many", "--steps must be a number or a range"),
+        ("--steps", "many", "steps must be a number or a range"),
         ("--state", "made", "state must be one of"),
         ("--limit", "0", "x>=1"),
     ],

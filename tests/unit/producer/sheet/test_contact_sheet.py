@@ -686,7 +686,11 @@ def test_a_large_sheet_says_how_far_it_is(tmp_path, store, monkeypatch):
     [
         (["--sweep", "shape"], 2, "submitted, got 'shape'; did you mean 'shapes'?"),
         (["shape"], 2, "submitted, got 'shape'; did you mean 'shapes'?"),
-        (["shapes", "--sweep", "other"], 2, "one name, got 'shapes' and 'other'"),
+        (
+            ["shapes", "--sweep", "other"],
+            2,
+            "submitted, got 'other'; `nightsweep status`",
+        ),
         (["shapes", "--cell", "3"], 2, "--cell"),
         (["--sweep", "shapes", "--rows", "promt"], 2, "did you mean prompt?"),
         (["--sweep", "shapes", "--fix", "steps=3"], 2, "value of steps (2, 20)"),

@@ -20,9 +20,10 @@ from storage.jobs import speeds
 from storage.jobs.speeds import Speed
 from storage.jobs.sweeps import find_sweep, list_sweeps
 from storage.models import fingerprint
+from storage.queries.answers import find
+from storage.queries.parsing import refine
 from storage.settings import Settings
 from storage.sql.database import Database
-from storage.sql.filters import Filter, find
 from tests.builders import ENVIRONMENT, KARRAS_SDE
 from tests.databases import open_new
 from tests.unit.filled_store import PROMPTS, finish, make_settings, submit
@@ -110,11 +111,11 @@ def lines(said: Result) -> list[dict[str, str]]:
 
 
 def called(database: Database, sweep: str = "night") -> list[str]:
-    return [row["scheduler"] for row in find(database, Filter(sweep=sweep))]
+    return [row["scheduler"] for row in find(database, refine("", sweep=sweep))]
 
 
 def cells(database: Database, sweep: str = "night") -> list[str]:
-    rows = find(database, Filter(sweep=sweep))
+    rows = find(database, refine("", sweep=sweep))
     return [json.loads(row["cell"])["scheduler"] for row in rows]
 
 
@@ -135,7 +136,7 @@ def test_wrong_names_are_mended_and_nothing_else(
     settings: Settings, database: Database, tmp_path: Path, model: Path
 ) -> None:
     planned = make_old(settings, tmp_path, model=model)
-    before = list(find(database, Filter(sweep="night")))
+    before = list(find(database, refine("", sweep="night")))
     said = verify("--repair")
     assert said.exit_code == 0
     assert lines(said)[0]["repair"] == (
@@ -146,14 +147,14 @@ def test_wrong_names_are_mended_and_nothing_else(
     sweep = find_sweep(database, "night")
     assert sweep
     assert sweep.axes == {"scheduler": true}
-    after = list(find(database, Filter(sweep="night")))
+    after = list(find(database, refine("", sweep="night")))
     for old, new in zip(before, after, strict=True):
         changed = {name for name in old if old[name] != new[name]}
         assert changed <= {"scheduler", "cell"}
     assert [row["key"] for row in after] == [one.job.key for one in planned]
-    found = find(database, Filter(schedulers=["DPM++ 2M SDE Karras"]))
+    found = find(database, refine("", scheduler=["DPM++ 2M SDE Karras"]))
     assert [row["key"] for row in found] == [planned[0].job.key]
-    assert list(find(database, Filter(schedulers=["dpmpp_2m"]))) == []
+    assert list(find(database, refine("", scheduler=["dpmpp_2m"]))) == []
 
 
 def test_what_is_mended_is_not_found_again(
@@ -184,7 +185,7 @@ def test_what_a_sweep_calls_itself_stays(
     mine = replace(planned[0], scheduler_label="mine", cell={"scheduler": "mine"})
     submit(settings, "night", [mine])
     verify("--repair")
-    (row,) = find(database, Filter(sweep="night"))
+    (row,) = find(database, refine("", sweep="night"))
     assert (row["scheduler"], row["scheduler_label"]) == ("dpmpp_2m_sde_karras", "mine")
     assert cells(database) == ["mine"]
 
@@ -216,7 +217,7 @@ def test_a_sweep_that_is_submitted_again_makes_what_it_asked_for(
     verify("--repair")
     (new,) = plan(tmp_path, "dpmpp_2m", model=str(model))
     submit(settings, "night", [new], scheduler=["dpmpp_2m"])
-    rows = {row["scheduler"]: row for row in find(database, Filter(sweep="night"))}
+    rows = {row["scheduler"]: row for row in find(database, refine("", sweep="night"))}
     assert rows["dpmpp_2m"]["state"] == "pending"
     assert rows["dpmpp_2m_sde_karras"]["state"] == "done"
 
@@ -360,10 +361,10 @@ def test_old_images_of_a_model_as_released_get_all_their_names(
     old = replace(one, scheduler_label=None, scheduler_names=())
     submit(settings, "night", [old])
     finish(settings, [old])
-    assert list(find(database, Filter(schedulers=["PLMS"]))) == []
+    assert list(find(database, refine("", scheduler=["PLMS"]))) == []
     said = verify("--repair")
     assert said.stderr == "1 image checked, nothing is wrong.\n"
-    (found,) = find(database, Filter(schedulers=["PLMS"]))
+    (found,) = find(database, refine("", scheduler=["PLMS"]))
     assert (found["key"], found["scheduler"]) == (old.job.key, "pndm")
 
 

@@ -252,7 +252,7 @@ def test_a_sweep_is_checked_without_the_others_and_without_orphans(
     assert said.stderr.startswith("2 images checked: 1 missing; ")
     said = verify("--sweep", "othr")
     assert said.exit_code == 2
-    assert "one that was submitted (night, other), got 'othr'" in said.stderr
+    assert "got 'othr'; did you mean 'other'?" in said.stderr
 
 
 @pytest.mark.databases("sqlite")

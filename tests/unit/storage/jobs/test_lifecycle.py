@@ -14,8 +14,8 @@ from storage.jobs.membership import add_jobs
 from storage.jobs.results import record_done, record_failure
 from storage.jobs.sweep_counts import count_states
 from storage.jobs.sweeps import Sweep, find_sweep
+from storage.queries.parsing import refine
 from storage.sql.database import Database
-from storage.sql.filters import Filter
 from storage.sql.schema import sweeps as sweeps_table
 from tests.builders import (
     ENVIRONMENT,
@@ -326,12 +326,12 @@ def test_failed_jobs_are_tried_again_by_what_they_are(database: Database) -> Non
     sweep = submit(database, [*plan_seeds(1, 2), *plan_seeds(3, steps=30)])
     for claim in take(database):
         record_failure(database, claim.id, owner=OWNER, error="latents are NaN")
-    among = Filter(steps=[30])
+    among = refine("", steps=[30])
     assert sweeps.retry(database, sweep, among=among) == {
         make_job().group: [make_job(seed=3, steps=30).key]
     }
     assert states(database) == {1: "failed", 2: "failed", 3: "pending"}
-    quarantined = Filter(states=["quarantined"])
+    quarantined = refine("", state=["quarantined"])
     assert sweeps.retry(database, sweep, among=quarantined) == {}
 
 

@@ -1,0 +1,316 @@
+"""The columns of queries: what each holds, how it is written, and how SQL finds it.
+
+A new column is one entry of `_TABLE`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import sqlalchemy as sa
+
+from storage.queries import kinds, names, values
+from storage.queries.kinds import Column, Expression, Where, fixed, name_in
+from storage.queries.scope import Condition, Scope
+from storage.queries.score_columns import score_column
+from storage.queries.terms import Value
+from storage.sql.schema import (
+    JOB_STATES,
+    environments,
+    jobs,
+    model_places,
+    prompts,
+    results,
+    schedulers,
+    sweep_jobs,
+    sweeps,
+    templates,
+)
+
+DTYPES = ("float32", "float16", "bfloat16")
+GENERATORS = ("cpu", "cuda")
+ENGINES = ("slots", "plain")
+
+
+def _number(
+    name: str,
+    raw: Expression | Callable[[Scope], Expression],
+    about: str,
+    *,
+    shown_as: str = "",
+) -> Column:
+    given = fixed(raw) if isinstance(raw, sa.ColumnElement) else raw
+    return Column(
+        name=name,
+        about=about,
+        form="number or range",
+        where=kinds.has_number(given),
+        read=values.read_number,
+        raw=given,
+        shown_as=shown_as,
+        is_number=True,
+    )
+
+
+def _moment(name: str, raw: Expression, about: str, *, shown_as: str) -> Column:
+    return Column(
+        name=name,
+        about=about,
+        form="date or range",
+        where=kinds.has_number(fixed(raw)),
+        read=values.read_moment,
+        raw=fixed(raw),
+        shown_as=shown_as,
+    )
+
+
+def _word(
+    name: str, raw: sa.Column[str], about: str, *, choices: tuple[str, ...]
+) -> Column:
+    return Column(
+        name=name,
+        about=about,
+        form=", ".join(f"`{choice}`" for choice in choices),
+        where=kinds.has_word(fixed(raw)),
+        read=values.one_of(choices),
+        raw=fixed(raw),
+    )
+
+
+def _flag(name: str, raw: Callable[[Scope], Expression], about: str) -> Column:
+    return Column(
+        name=name,
+        about=about,
+        form="`yes` or `no`",
+        where=kinds.has_word(raw),
+        read=values.read_flag,
+        raw=raw,
+    )
+
+
+def _text(
+    name: str,
+    raw: Callable[[Scope], Expression],
+    about: str,
+    *,
+    is_part: bool = False,
+) -> Column:
+    form = "part of it" if is_part else "all of it"
+    where = kinds.has_text(raw, is_part=is_part)
+    return Column(name=name, about=about, form=form, where=where, raw=raw)
+
+
+def _dimension(
+    name: str,
+    through: sa.Column[int],
+    column: sa.Column[str],
+    about: str,
+    *,
+    is_part: bool = False,
+    shown_as: str = "",
+) -> Column:
+    return Column(
+        name=name,
+        about=about,
+        form="part of it" if is_part else "all of it",
+        where=kinds.has_dimension(through, column, is_part=is_part),
+        raw=fixed(through),
+        named=name_in(column),
+        shown_as=shown_as,
+    )
+
+
+def _size(_scope: Scope, sizes: Sequence[Value]) -> Condition:
+    both = (each.asked for each in sizes)
+    of_size = (sa.and_(jobs.c.width == w, jobs.c.height == h) for w, h in both)
+    return sa.or_(*of_size)
+
+
+def _begins(_scope: Scope, keys: Sequence[Value]) -> Condition:
+    # A range, since an index serves it, and does not serve LIKE.
+    digits = [each.asked for each in keys]
+    return sa.or_(
+        *(sa.and_(jobs.c.key >= each, jobs.c.key < f"{each}g") for each in digits)
+    )
+
+
+def _finished(is_before: bool) -> Where:
+    def where(_scope: Scope, times: Sequence[Value]) -> Condition:
+        moment = results.c.finished_at
+        starts = [each.asked for each in times]
+        return sa.or_(*(moment < t if is_before else moment >= t for t in starts))
+
+    return where
+
+
+_SIZE = sa.cast(jobs.c.width, sa.Text) + "x" + sa.cast(jobs.c.height, sa.Text)
+
+_TABLE = (
+    Column(
+        name="key",
+        about="the image's key",
+        form="its first hex digits",
+        where=_begins,
+        read=values.read_key,
+        raw=fixed(jobs.c.key),
+    ),
+    Column(
+        name="sweep",
+        about="a sweep that wants it",
+        form="all of it",
+        where=names.in_sweep,
+        raw=names.sweep_of,
+        named=name_in(sweeps.c.name),
+    ),
+    Column(
+        name="current",
+        about="whether the sweep's newest revision wants it",
+        form="`yes` or `no`",
+        where=names.is_current,
+        read=values.read_flag,
+    ),
+    Column(
+        name="model",
+        about="its model, by the name it has in any place",
+        form="part of it",
+        where=names.of_model,
+        raw=names.place_of_model,
+        named=name_in(model_places.c.name),
+    ),
+    _dimension("prompt", jobs.c.prompt_id, prompts.c.text, "the prompt", is_part=True),
+    _dimension(
+        "negative",
+        jobs.c.prompt_id,
+        prompts.c.negative,
+        "the negative prompt",
+        is_part=True,
+        shown_as="negative_prompt",
+    ),
+    Column(
+        name="template",
+        about="the prompt as the sweep writes it",
+        form="part of it",
+        where=names.with_template,
+        raw=names.template_of,
+        named=name_in(templates.c.text),
+        shown_as="prompt_template",
+    ),
+    _number("seed", jobs.c.seed, "seed of the first noise"),
+    Column(
+        name="scheduler",
+        about="any name that a spec takes, a class for all its variants, or a label "
+        "of the named sweep",
+        form="name or glob",
+        where=names.made_by,
+        raw=fixed(jobs.c.scheduler_id),
+        named=name_in(schedulers.c.name),
+    ),
+    _dimension(
+        "class",
+        jobs.c.scheduler_id,
+        schedulers.c.class_name,
+        "the scheduler's class in diffusers",
+        shown_as="scheduler_class",
+    ),
+    Column(
+        name="label",
+        about="the sweep's own label of the scheduler",
+        form="all of it",
+        where=names.has_label,
+        raw=kinds.of_members(sweep_jobs.c.scheduler_label),
+        shown_as="scheduler_label",
+    ),
+    _number("steps", jobs.c.steps, "steps as asked"),
+    _number("guidance", jobs.c.guidance, "guidance scale"),
+    _number("width", jobs.c.width, "width in pixels"),
+    _number("height", jobs.c.height, "height in pixels"),
+    Column(
+        name="size",
+        about="width and height in pixels",
+        form="`512x768`",
+        where=_size,
+        read=values.read_size,
+        raw=fixed(_SIZE),
+    ),
+    _word("dtype", jobs.c.dtype, "precision", choices=DTYPES),
+    _word("generator", jobs.c.generator, "where noise is drawn", choices=GENERATORS),
+    _number(
+        "clip_skip", kinds.from_extras("clip_skip"), "layers of CLIP that are skipped"
+    ),
+    _number("eta", kinds.from_extras("eta"), "eta of the scheduler"),
+    _flag("strict", kinds.from_extras("strict"), "whether it is made alone"),
+    _text("tag", kinds.from_extras("tag"), 'the sweep\'s tag; `""` for none'),
+    _word("state", jobs.c.state, "state of the job", choices=JOB_STATES),
+    _text("error", fixed(jobs.c.error), "why it failed", is_part=True),
+    _number("time", results.c.total_s, "seconds that it took", shown_as="total_s"),
+    _number(
+        "denoise",
+        results.c.denoise_s,
+        "seconds of denoising",
+        shown_as="denoise_s",
+    ),
+    _number(
+        "evaluations",
+        sa.func.coalesce(results.c.evaluations, jobs.c.evaluations),
+        "calls of the model",
+    ),
+    _dimension(
+        "gpu",
+        results.c.environment_id,
+        environments.c.gpu,
+        "GPU or processor that made it",
+        is_part=True,
+    ),
+    _dimension(
+        "host", results.c.environment_id, environments.c.host, "host that made it"
+    ),
+    _text("worker", fixed(results.c.worker), "process that made it: `gpu0`"),
+    _word("engine", results.c.engine, "how it was made", choices=ENGINES),
+    _number("batch_width", results.c.batch_width, "rows of its batch"),
+    _flag("warm_up", fixed(results.c.warm_up), "whether it was among the first"),
+    _moment(
+        "finished", results.c.finished_at, "when it was made", shown_as="finished_at"
+    ),
+    Column(
+        name="after",
+        about="made at this time or later",
+        form="date or time",
+        where=_finished(is_before=False),
+        read=values.read_start,
+    ),
+    Column(
+        name="before",
+        about="made before this time",
+        form="date or time",
+        where=_finished(is_before=True),
+        read=values.read_start,
+    ),
+    _moment(
+        "submitted",
+        jobs.c.created_at,
+        "when a sweep first wanted it",
+        shown_as="created_at",
+    ),
+    _number(
+        "position", kinds.of_members(sweep_jobs.c.position), "place in the named sweep"
+    ),
+    _text("path", fixed(results.c.path), "the file, relative to the image folder"),
+    _number("size_bytes", results.c.size_bytes, "size of the file"),
+    _number("attempts", jobs.c.attempts, "how often a worker began it"),
+)
+
+#: Every column by its name.
+COLUMNS: Mapping[str, Column] = {column.name: column for column in _TABLE}
+#: Columns with a name of their own after the dot, by what comes before it.
+FAMILIES: Mapping[str, Callable[[str], Column]] = {
+    "cell": names.cell_column,
+    "score": score_column,
+}
+_SHOWN = {column.shown_as: column for column in _TABLE if column.shown_as}
+
+
+def find_column(name: str) -> Column | None:
+    """Return a column by its name, or by the one that it has in the views."""
+    family, dot, rest = name.partition(".")
+    if dot and rest and family.casefold() in FAMILIES:
+        return FAMILIES[family.casefold()](rest)
+    known = name.casefold()
+    return COLUMNS.get(known) or _SHOWN.get(known)

@@ -1,0 +1,190 @@
+"""A query compiled for one database: which rows of `jobs` it means."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.sql import visitors
+
+from storage.catalogue.scheduler_sets import is_glob
+from storage.queries.columns import find_column
+from storage.queries.kinds import says
+from storage.queries.names import find_sweeps, no_such_sweep, sweep_names
+from storage.queries.scope import Condition, Scope
+from storage.queries.terms import Query, RefusedError, Term, Value
+from storage.sql.schema import FAILED_STATES, jobs, prompts, results, sweep_jobs
+from storage.sql.searching import contains
+from storage.sql.views import select_images, select_sweep_images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The rows that a query means.
+
+    Attributes:
+        scope: Where its names were looked up.
+        conditions: On `jobs` and `results`, and on `sweep_jobs` within one sweep.
+        member: That rows are members of the one sweep.
+        positive: Those of them that only rows with a value meet, so that an index of
+            the values has all of these rows.
+        has_failed: Whether only jobs that failed are asked for.
+        sweeps: Names of the sweeps that it names.
+        sweep_words: Those of them that were written as words, without `sweep:`.
+    """
+
+    scope: Scope
+    conditions: tuple[Condition, ...]
+    member: tuple[Condition, ...]
+    positive: tuple[Condition, ...]
+    has_failed: bool
+    sweeps: tuple[str, ...]
+    sweep_words: tuple[str, ...]
+
+    @property
+    def job_id(self) -> sa.Column[int]:
+        """Return the column that orders the rows, whose index serves their sweep."""
+        return jobs.c.id if self.scope.sweep_id is None else sweep_jobs.c.job_id
+
+    def select(self, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+        """Return the query of some values of all rows, in any order."""
+        read = (columns_in(each) for each in (*columns, *self.conditions))
+        used = {column.table for some in read for column in some}
+        tables: sa.FromClause = jobs
+        if self.scope.sweep_id is not None:
+            tables = sweep_jobs
+            if jobs in used:
+                tables = tables.join(jobs, jobs.c.id == sweep_jobs.c.job_id)
+        if results in used:
+            tables = tables.outerjoin(results, results.c.job_id == self.job_id)
+        return (
+            sa.select(*columns)
+            .select_from(tables)
+            .where(*self.member, *self.conditions)
+        )
+
+    def in_order(self) -> "Selection":
+        """Return the same rows, for a database that must not look for them by index.
+
+        It then goes through the ids, whose order the answer has.
+        """
+        plain = (each.is_(sa.true()) for each in self.conditions)
+        return replace(self, conditions=tuple(plain))
+
+    def select_ids(self) -> sa.Select[Any]:
+        """Return the query of the ids of all rows, to look for other rows with them."""
+        return self.select(self.job_id).correlate(None)
+
+    def select_rows(self) -> sa.Select[Any]:
+        """Return the query of the view `images`, or `sweep_images` for one sweep."""
+        if self.scope.sweep_id is None:
+            return select_images()
+        mine = sweep_jobs.c.sweep_id == self.scope.sweep_id
+        return select_sweep_images().where(mine)
+
+
+def compile_query(connection: Connection, query: Query) -> Selection:
+    """Look up the names of a query, and return what it means.
+
+    Words at its beginning that are exactly names of sweeps mean these sweeps.
+
+    Raises:
+        UsageError: A sweep, a scheduler or a metric does not exist; or the first word
+            is almost the name of a sweep and no prompt has it.
+    """
+    try:
+        words = _sweep_words(connection, query)
+        return _compile(connection, query.terms[len(words) :], words=words)
+    except RefusedError as exc:
+        value = exc.value
+        where = {"start": value.start, "end": value.end}
+        raise query.refuse(str(exc), **where) from exc
+
+
+def _compile(
+    connection: Connection, terms: Sequence[Term], *, words: Sequence[Term]
+) -> Selection:
+    if words:
+        values = tuple(word.values[0] for word in words)
+        terms = (Term(name="sweep", values=values), *terms)
+    positive = [term for term in terms if term.name == "sweep" and not term.is_negated]
+    named: dict[str, int] = {}
+    for term in positive:
+        named |= find_sweeps(connection, term.values)
+    scope = Scope(connection=connection, sweep_ids=tuple(named.values()))
+    member = list[Condition]()
+    exact = [term.values[0].text for term in positive if _is_exact(term)]
+    if exact:
+        scope = replace(scope, sweep_id=named[exact[0]])
+        member.append(sweep_jobs.c.sweep_id == scope.sweep_id)
+        terms = [term for term in terms if not _is_sweep(term, exact[0])]
+    conditions = [_condition(scope, term) for term in terms]
+    signed = zip(conditions, terms, strict=True)
+    return Selection(
+        scope=scope,
+        conditions=tuple(conditions),
+        member=tuple(member),
+        positive=tuple(each for each, term in signed if not term.is_negated),
+        has_failed=any(map(_is_failed, terms)),
+        sweeps=tuple(named),
+        sweep_words=tuple(word.values[0].text for word in words),
+    )
+
+
+def _sweep_words(connection: Connection, query: Query) -> list[Term]:
+    if not query.terms or not query.terms[0].is_bare_word:
+        return []
+    known = sweep_names(connection)
+    found = list[Term]()
+    for term in query.terms:
+        if not term.is_bare_word or term.values[0].text not in known:
+            break
+        found.append(term)
+    if not found:
+        _refuse_misspelt(connection, query.terms[0].values[0], known)
+    return found
+
+
+def _refuse_misspelt(
+    connection: Connection, word: Value, known: Collection[str]
+) -> None:
+    if not get_close_matches(word.text, known, n=1):
+        return
+    said = sa.select(prompts.c.id).where(contains(prompts.c.text, word.text)).limit(1)
+    if connection.execute(said).first() is None:
+        raise RefusedError(no_such_sweep(word.text, known), word)
+
+
+def _is_exact(term: Term) -> bool:
+    (value, *others) = term.values
+    is_pattern = not value.is_quoted and is_glob(value.text)
+    return not others and not is_pattern
+
+
+def _is_sweep(term: Term, name: str) -> bool:
+    is_positive = term.name == "sweep" and not term.is_negated
+    return is_positive and _is_exact(term) and term.values[0].text == name
+
+
+def _is_failed(term: Term) -> bool:
+    is_state = term.name == "state" and not term.is_negated
+    return is_state and all(value.asked in FAILED_STATES for value in term.values)
+
+
+def _condition(scope: Scope, term: Term) -> Condition:
+    column = find_column(term.name) if term.name else None
+    if column is None:
+        meant = says(scope, [term.values[0].text])
+    else:
+        meant = column.condition(scope, term.values)
+    # Rows that have no value are among the others, too.
+    return meant.is_not(sa.true()) if term.is_negated else meant
+
+
+def columns_in(expression: sa.ColumnElement[Any]) -> set[sa.Column[Any]]:
+    """Return all columns in an expression, and in queries within it."""
+    return {
+        each for each in visitors.iterate(expression) if isinstance(each, sa.Column)
+    }
