@@ -14,14 +14,18 @@ from sqlalchemy.engine import Connection
 from storage.job import Job
 from storage.jobs.membership import rank
 from storage.jobs.sweeps import BEHIND
+from storage.sql import leases
 from storage.sql.database import Database, clock, utc_now
-from storage.sql.rows import job_columns, job_from_row, lock_jobs
+from storage.sql.rows import job_columns, job_from_row
 from storage.sql.schema import LEASED, RUNNABLE, jobs
 
 #: How often a worker renews a lease within the time that the lease lasts.
 BEATS_PER_LEASE = 6
-#: Deaths of workers that held only this job, after which the job is quarantined.
-MAX_DEATHS = 3
+#: Why a job is quarantined.
+QUARANTINED = (
+    "its worker died {deaths} times with this job alone; see the worker's log, then "
+    "try it again with `nightsweep retry`"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,11 +139,9 @@ def renew(
     database: Database, *, owner: str, ids: Iterable[int], lease_s: float
 ) -> set[int]:
     """Renew the leases of `ids`, and return those that `owner` still holds."""
-    mine = sa.and_(jobs.c.id.in_(list(ids)), jobs.c.owner == owner, LEASED)
+    which = jobs.c.id.in_(list(ids))
     with database.write() as connection:
-        held = lock_jobs(connection, mine)
-        until = clock(connection) + lease_s
-        connection.execute(sa.update(jobs).where(held).values(lease_until=until))
+        held = leases.renew(connection, jobs, which, owner=owner, lease_s=lease_s)
         return set(connection.execute(sa.select(jobs.c.id).where(held)).scalars())
 
 
@@ -161,7 +163,7 @@ def hand_back(
     mine = sa.and_(jobs.c.id.in_(list(ids)), jobs.c.owner == owner)
     with database.write() as connection:
         changes = _suspicion(connection, mine) if suspected else {}
-        _free(connection, mine, **changes)
+        leases.free(connection, jobs, mine, **changes)
 
 
 def _suspicion(connection: Connection, which: sa.ColumnElement[bool]) -> dict[str, Any]:
@@ -183,7 +185,8 @@ def free_expired(database: Database) -> int:
     A lost host says nothing about the job, so no attempt is counted.
     """
     with database.write() as connection:
-        return _free(connection, jobs.c.lease_until < clock(connection))
+        is_over = jobs.c.lease_until < clock(connection)
+        return leases.free(connection, jobs, is_over)
 
 
 def free_owner(database: Database, owner: str, *, died: bool) -> int:
@@ -195,20 +198,20 @@ def free_owner(database: Database, owner: str, *, died: bool) -> int:
         died: Whether a job may be to blame: it crashed while its supervisor was alive,
             or was stuck with jobs in hand and was killed. Then its jobs wait behind the
             rest of their group, to be claimed one by one. A job that was held alone in
-            `MAX_DEATHS` such deaths is quarantined.
+            `leases.MAX_DEATHS` such deaths is quarantined.
     """
     mine = jobs.c.owner.startswith(owner, autoescape=True)
     with database.write() as connection:
         if not died:
-            return _free(connection, mine)
-        locked = lock_jobs(connection, sa.and_(mine, LEASED))
-        query = sa.select(jobs.c.id, jobs.c.deaths).where(locked)
-        held = connection.execute(query).all()
-        if len(held) == 1:
-            _count_death(connection, held[0].id, held[0].deaths + 1)
-        suspects = {"attempts": jobs.c.attempts, "position": jobs.c.position + BEHIND}
-        _free(connection, mine, **suspects)
-        return len(held)
+            return leases.free(connection, jobs, mine)
+        return leases.free_the_killed(
+            connection,
+            jobs,
+            mine,
+            given_up="quarantined",
+            error=QUARANTINED,
+            position=jobs.c.position + BEHIND,
+        )
 
 
 def unwanted(database: Database, owner: str) -> set[int]:
@@ -222,9 +225,8 @@ def unwanted(database: Database, owner: str) -> set[int]:
 
 def leased_owners(database: Database) -> set[str]:
     """Return the name of every worker that owns a job now."""
-    query = sa.select(jobs.c.owner).where(LEASED).distinct()
     with database.read() as connection:
-        return set(connection.execute(query).scalars())
+        return leases.leased_owners(connection, jobs)
 
 
 _IN_ORDER = (jobs.c.priority, jobs.c.position)
@@ -244,19 +246,9 @@ def _claim(
     found = _leave_unwanted(connection, found)
     if not found:
         return []
-    alone = next((i for i, row in enumerate(found) if row.attempts), None)
-    chosen = found if alone is None else found[: max(alone, 1)]
-    ids = [row.id for row in chosen]
-    connection.execute(
-        sa.update(jobs)
-        .where(jobs.c.id.in_(ids))
-        .values(
-            state="leased",
-            owner=owner,
-            lease_until=clock(connection) + lease_s,
-            attempts=jobs.c.attempts + 1,
-        )
-    )
+    ids = [row.id for row in leases.choose_fresh(found)]
+    which = jobs.c.id.in_(ids)
+    leases.lease(connection, jobs, which, owner=owner, lease_s=lease_s)
     return _read_claims(connection, ids)
 
 
@@ -319,27 +311,3 @@ def _read_claims(connection: Connection, ids: Sequence[int]) -> list[Claim]:
         for row in connection.execute(job_columns().where(jobs.c.id.in_(ids)))
     ]
     return sorted(found, key=lambda claim: place[claim.id])
-
-
-def _free(connection: Connection, which: sa.ColumnElement[bool], **changes: Any) -> int:
-    values: dict[str, Any] = {
-        "state": "pending",
-        "owner": None,
-        "lease_until": None,
-        "attempts": jobs.c.attempts - 1,
-    }
-    held = lock_jobs(connection, sa.and_(which, LEASED))
-    statement = sa.update(jobs).where(held).values({**values, **changes})
-    return connection.execute(statement).rowcount
-
-
-def _count_death(connection: Connection, job_id: int, deaths: int) -> None:
-    values: dict[str, Any] = {"deaths": deaths}
-    if deaths >= MAX_DEATHS:
-        reason = (
-            f"its worker died {deaths} times with this job alone; see the worker's "
-            "log, then try it again with `nightsweep retry`"
-        )
-        values |= {"state": "quarantined", "error": reason}
-        values |= {"owner": None, "lease_until": None}
-    connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(values))

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.job import Job, Model, PlannedJob, canonical_json
+from storage.sql import leases
 from storage.sql.schema import (
     jobs,
     model_places,
@@ -217,17 +218,8 @@ def insert_rows(
 def lock_jobs(
     connection: Connection, which: sa.ColumnElement[bool]
 ) -> sa.ColumnElement[bool]:
-    """Lock jobs until the transaction ends; return a condition that only they meet.
-
-    All code locks jobs in the order of their ids: with different orders, two
-    transactions would deadlock. SQLite has one writer at a time.
-    """
-    if connection.dialect.name == "sqlite":
-        return which
-    query = sa.select(jobs.c.id).where(which).order_by(jobs.c.id)
-    # Members of a sweep may still be added: that needs only the jobs' keys.
-    locked = connection.execute(query.with_for_update(key_share=True)).scalars()
-    return jobs.c.id.in_(locked.all())
+    """Lock jobs until the transaction ends; see `leases.lock`."""
+    return leases.lock(connection, jobs, which)
 
 
 def _json_of(values: Mapping[str, Any]) -> str:

@@ -17,12 +17,13 @@ from storage.broker.embedded import is_running, stop
 from storage.broker.queue import PRIORITY_STEPS, QUEUE, waiting
 from storage.fleet import registry
 from storage.fleet.registry import Entry
-from storage.jobs.claims import MAX_DEATHS, free_owner
+from storage.jobs.claims import free_owner
 from storage.jobs.results import record_failure
 from storage.jobs.sweep_counts import count_states
 from storage.jobs.sweeps import find_sweep, retry
 from storage.settings import Settings
 from storage.sql.database import Database, utc_now
+from storage.sql.leases import MAX_DEATHS
 from storage.sql.schema import sweeps as sweeps_table
 from tests.builders import job_rows, make_job, plan_seeds, states, take, take_these
 from tests.builders import submit as submit_planned

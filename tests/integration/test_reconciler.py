@@ -15,11 +15,12 @@ from storage.errors import QueueError
 from storage.fleet import registry
 from storage.host.worker_ids import my_host, my_name
 from storage.jobs import blocked_groups, lifecycle
-from storage.jobs.claims import BEATS_PER_LEASE, MAX_DEATHS
+from storage.jobs.claims import BEATS_PER_LEASE
 from storage.jobs.results import record_done, record_failure
 from storage.jobs.sweeps import find_sweep
 from storage.settings import Settings
 from storage.sql.database import Database
+from storage.sql.leases import MAX_DEATHS
 from tests.builders import (
     ENVIRONMENT,
     job_rows,

@@ -17,9 +17,9 @@ from storage.errors import DatabaseError
 from storage.fleet import registry
 from storage.host.worker_ids import my_host
 from storage.jobs import claims
-from storage.jobs.claims import MAX_DEATHS
 from storage.settings import Settings
 from storage.sql.database import Database
+from storage.sql.leases import MAX_DEATHS
 from tests.builders import job_rows, make_planned, plan_seeds, states, submit, take
 from tests.processes import (
     PATIENCE_S,

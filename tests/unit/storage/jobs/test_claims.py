@@ -10,9 +10,10 @@ import pytest
 import sqlalchemy as sa
 
 from storage.jobs import claims
-from storage.jobs.claims import MAX_DEATHS, Claim
+from storage.jobs.claims import Claim
 from storage.settings import Settings
 from storage.sql.database import Database, open_database
+from storage.sql.leases import MAX_DEATHS
 from storage.sql.schema import jobs
 from tests.builders import (
     SHAPES,

@@ -16,6 +16,7 @@ from storage.jobs.sweep_counts import count_states
 from storage.jobs.sweeps import Sweep, find_sweep
 from storage.queries.parsing import refine
 from storage.sql.database import Database
+from storage.sql.leases import MAX_DEATHS
 from storage.sql.schema import sweeps as sweeps_table
 from tests.builders import (
     ENVIRONMENT,
@@ -340,7 +341,7 @@ def test_a_quarantined_job_is_tried_again_as_if_it_were_new(
 ) -> None:
     sweep = submit(database, plan_seeds(1, 2))
     before = job_rows(database)[0]
-    for _ in range(claims.MAX_DEATHS):
+    for _ in range(MAX_DEATHS):
         take_these(database, [before.key])
         claims.free_owner(database, OWNER, died=True)
     assert states(database)[1] == "quarantined"
