@@ -19,6 +19,7 @@ from storage.files.orphans import is_orphan, key_at
 from storage.files.relabelling import relabel
 from storage.files.verification import Finding, Made, look_at, select_made
 from storage.jobs.membership import rank
+from storage.scores.waking import note_images_lost
 from storage.sql.database import Database
 from storage.sql.schema import jobs, results
 
@@ -101,6 +102,7 @@ def _unmake(connection: Connection, ids: set[int]) -> None:
     connection.execute(sa.delete(results).where(results.c.job_id.in_(ids)))
     fresh = {"state": "pending", "attempts": 0, "deaths": 0, "error": None}
     connection.execute(sa.update(jobs).where(which).values(fresh))
+    note_images_lost(connection, ids)
     rank(connection, which)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from storage.host.environment import Environment
 from storage.job import Model, canonical_json
+from storage.scores.waking import note_images_done
 from storage.sql.database import Database, insert_into
 from storage.sql.model_places import ids_of
 from storage.sql.rows import lock_jobs
@@ -92,6 +93,8 @@ def record_done(
 ) -> set[int]:
     """Mark jobs as done, each once, even if the lease ended meanwhile.
 
+    In the same transaction, the scores that waited for them may be computed.
+
     Any image of a job is as good as another; only the first to finish counts. But the
     row must describe the file that is there: so a job that another worker holds by now
     is left to that worker, which may have replaced the file, or may yet do so.
@@ -128,6 +131,7 @@ def record_done(
         ]
         if rows:
             connection.execute(sa.insert(results), rows)
+        note_images_done(connection, first)
         return first
 
 

@@ -1,0 +1,125 @@
+"""What is asked: scores of images, stored once each, whatever the images' state."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from storage.scores.identities import AskedMetric, store_metric
+from storage.sql.database import Database
+from storage.sql.leases import lock
+from storage.sql.rows import insert_rows, lock_jobs
+from storage.sql.schema import jobs, scores
+
+#: Scores that are asked for in one transaction, at most.
+ASKED_ROWS = 1000
+#: What a score is before anybody claims it.
+FRESH: Mapping[str, Any] = {
+    "value": None,
+    "attempts": 0,
+    "deaths": 0,
+    "owner": None,
+    "lease_until": None,
+    "error": None,
+    "scored_at": None,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What became of the scores that somebody asked for.
+
+    Attributes:
+        new: Scores that nobody asked for before.
+        retried: Failed ones that are computed again.
+        states: Counts of all of them by state, as they are now.
+    """
+
+    new: int
+    retried: int
+    states: Mapping[str, int]
+
+    def __add__(self, other: "Asked") -> "Asked":
+        """Return the sum of two."""
+        return Asked(
+            new=self.new + other.new,
+            retried=self.retried + other.retried,
+            states=Counter(self.states) + Counter(other.states),
+        )
+
+
+def ask(
+    database: Database,
+    metric: AskedMetric,
+    wanted: Mapping[int, int | None],
+    *,
+    retry: bool = False,
+) -> Asked:
+    """Store scores that nobody asked for yet; call it with `ASKED_ROWS` at most.
+
+    A score waits until its image and its reference are done.
+
+    Args:
+        database: Where the jobs are.
+        metric: The metric.
+        wanted: Rows of the jobs to score, each with the row of the job that it is
+            compared with, or None.
+        retry: Whether failed scores are computed again.
+    """
+    if not wanted:
+        return Asked(new=0, retried=0, states={})
+    with database.write() as connection:
+        metric_id = store_metric(connection, metric)
+        mine = sa.and_(scores.c.metric_id == metric_id, scores.c.job_id.in_(wanted))
+        done = _lock_done(connection, wanted)
+        query = sa.select(scores.c.job_id).where(mine)
+        known = set(connection.execute(query).scalars())
+        rows = [
+            {
+                **FRESH,
+                "job_id": job_id,
+                "metric_id": metric_id,
+                "reference_id": reference_id,
+                "state": _state(job_id, reference_id, done),
+            }
+            for job_id, reference_id in wanted.items()
+            if job_id not in known
+        ]
+        if rows:
+            insert_rows(connection, sa.insert(scores), rows)
+        retried = _retry(connection, mine, done) if retry and known else 0
+        counts = sa.select(scores.c.state, sa.func.count()).where(mine)
+        states: dict[str, int] = dict(
+            connection.execute(counts.group_by(scores.c.state)).all()
+        )
+    return Asked(new=len(rows), retried=retried, states=states)
+
+
+def _lock_done(connection: Connection, wanted: Mapping[int, int | None]) -> set[int]:
+    """Lock jobs and references, and return those that are done.
+
+    Nobody finishes one of them until the commit, so no score waits for what is done.
+    """
+    ids = {*wanted, *(each for each in wanted.values() if each is not None)}
+    locked = lock_jobs(connection, jobs.c.id.in_(sorted(ids)))
+    query = sa.select(jobs.c.id).where(locked, jobs.c.state == "done")
+    return set(connection.execute(query).scalars())
+
+
+def _state(job_id: int, reference_id: int | None, done: set[int]) -> str:
+    is_ready = job_id in done and (reference_id is None or reference_id in done)
+    return "pending" if is_ready else "waiting"
+
+
+def _retry(connection: Connection, mine: sa.ColumnElement[bool], done: set[int]) -> int:
+    failed = lock(connection, scores, sa.and_(mine, scores.c.state == "failed"))
+    is_ready = sa.and_(
+        scores.c.job_id.in_(done),
+        sa.or_(scores.c.reference_id.is_(None), scores.c.reference_id.in_(done)),
+    )
+    state = sa.case((is_ready, "pending"), else_="waiting")
+    again = sa.update(scores).where(failed).values({**FRESH, "state": state})
+    return connection.execute(again).rowcount

@@ -1,0 +1,150 @@
+"""Counts of scores, why some failed, and which metrics wait for a worker."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from storage.scores.identities import block_key_of
+from storage.sql.database import Database
+from storage.sql.schema import (
+    SCORE_LEASED,
+    SCORE_PENDING,
+    blocks,
+    folder_places,
+    metrics,
+    results,
+    scores,
+    sweep_jobs,
+)
+
+#: Scores of a metric that are counted to find out how many workers to wake.
+COUNTED = 512
+#: How many reasons for failures people are shown.
+REASONS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingMetric:
+    """A metric with scores that a worker may compute now.
+
+    Attributes:
+        digest: What messages call it.
+        name: What people call it.
+        scores: How many there are, but no more than `COUNTED`.
+    """
+
+    digest: str
+    name: str
+    scores: int
+
+    @property
+    def block_key(self) -> str:
+        """What stands for it in the table `blocks`."""
+        return block_key_of(self.digest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockedMetric:
+    """A metric that a worker could not compute, through no fault of the images."""
+
+    name: str
+    host: str
+    worker: str
+    reason: str
+
+
+def pending_metrics(database: Database, *, host: str) -> list[PendingMetric]:
+    """Return the metrics with scores that workers of a host may compute now.
+
+    Images that were written to a folder which that host does not have are left out.
+    """
+    query = sa.select(metrics.c.id, metrics.c.digest, metrics.c.name)
+    with database.read() as connection:
+        found = connection.execute(query.order_by(metrics.c.id)).all()
+        counted = [(row, _count_pending(connection, row.id, host)) for row in found]
+    return [
+        PendingMetric(digest=row.digest, name=row.name, scores=count)
+        for row, count in counted
+        if count
+    ]
+
+
+def count_states(
+    database: Database, sweep_id: int | None = None
+) -> dict[int, dict[str, int]]:
+    """Count the scores of the members of sweeps by state, by the row of the sweep.
+
+    Args:
+        database: Where the scores are.
+        sweep_id: One sweep only; None for all of them.
+    """
+    query = (
+        sa.select(sweep_jobs.c.sweep_id, scores.c.state, sa.func.count())
+        .join(sweep_jobs, sweep_jobs.c.job_id == scores.c.job_id)
+        .group_by(sweep_jobs.c.sweep_id, scores.c.state)
+    )
+    if sweep_id is not None:
+        query = query.where(sweep_jobs.c.sweep_id == sweep_id)
+    found: dict[int, dict[str, int]] = {}
+    with database.read() as connection:
+        # Nothing is counted where nobody asked for a score.
+        if connection.execute(sa.select(metrics.c.id).limit(1)).first():
+            for row_id, state, count in connection.execute(query):
+                found.setdefault(row_id, {})[state] = count
+    return found
+
+
+def count_open(database: Database, metric_digests: Mapping[str, object]) -> int:
+    """Count the scores of these metrics that workers compute, or may compute now."""
+    query = (
+        sa.select(sa.func.count())
+        .select_from(scores)
+        .join(metrics, metrics.c.id == scores.c.metric_id)
+        .where(metrics.c.digest.in_(metric_digests))
+        .where(sa.or_(SCORE_PENDING, SCORE_LEASED))
+    )
+    with database.read() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def failures(database: Database, sweep_id: int) -> list[tuple[str, str, int]]:
+    """Return why scores of a sweep failed: metric, reason, count; the most frequent."""
+    count = sa.func.count()
+    query = (
+        sa.select(metrics.c.name, scores.c.error, count)
+        .join(metrics, metrics.c.id == scores.c.metric_id)
+        .join(sweep_jobs, sweep_jobs.c.job_id == scores.c.job_id)
+        .where(sweep_jobs.c.sweep_id == sweep_id, scores.c.state == "failed")
+        .group_by(metrics.c.name, scores.c.error)
+        .order_by(count.desc())
+        .limit(REASONS)
+    )
+    with database.read() as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def blocked_metrics(database: Database) -> list[BlockedMetric]:
+    """Return which workers could not compute which metric, and why."""
+    key = sa.func.substr(metrics.c.digest, 1, 16)
+    columns = (metrics.c.name, blocks.c.host, blocks.c.worker, blocks.c.reason)
+    query = sa.select(*columns).join(blocks, blocks.c.group_key == key)
+    with database.read() as connection:
+        rows = connection.execute(query.order_by(*columns))
+        return [BlockedMetric(**row) for row in rows.mappings()]
+
+
+def _count_pending(connection: Connection, metric_id: int, host: str) -> int:
+    here = sa.select(folder_places.c.folder_id).where(folder_places.c.host == host)
+    some = (
+        sa.select(sa.literal(1))
+        .select_from(scores)
+        .join(results, results.c.job_id == scores.c.job_id)
+        .where(scores.c.metric_id == metric_id, SCORE_PENDING)
+        .where(sa.or_(results.c.folder_id.is_(None), results.c.folder_id.in_(here)))
+        .limit(COUNTED)
+        .subquery()
+    )
+    count = sa.select(sa.func.count()).select_from(some)
+    return int(connection.execute(count).scalar_one())
