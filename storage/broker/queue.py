@@ -1,10 +1,11 @@
 """The Celery app that producer and workers share, and what crosses Redis.
 
-Only JSON crosses, and only job keys: whoever can write to Redis can at most ask for
-jobs that SQL already holds. A message is a hint. It is gone from Redis as soon as a
-worker takes it, and Redis may lose all messages: leases in SQL say who makes a job, and
-every supervisor sends again the jobs that wait in SQL without a message. See
-`storage.jobs.claims` and `workers.supervision.reconciler`.
+Only JSON crosses, and only the keys of jobs and the digests of metrics: whoever can
+write to Redis can at most ask for jobs and scores that SQL already holds. A message is
+a hint. It is gone from Redis as soon as a worker takes it, and Redis may lose all
+messages: leases in SQL say who makes a job, and every supervisor sends again the jobs
+and the metrics that wait in SQL without a message. See `storage.jobs.claims` and
+`workers.supervision.reconciler`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,8 +20,9 @@ from redis.exceptions import RedisError
 from storage.errors import QueueError
 from storage.settings import without_password
 
-#: The one task: make some jobs.
+#: The task that makes some jobs, and the one that computes scores of a metric.
 MAKE = "nightsweep.make"
+SCORE = "nightsweep.score"
 #: The one queue.
 QUEUE = "images"
 #: All Redis keys begin with this.
@@ -31,6 +33,8 @@ MESSAGE_KEYS = 32
 PIPELINE = 500
 #: Kombu keeps one Redis list per priority step.
 PRIORITY_STEPS = (0, 3, 6, 9)
+#: Scores come after images.
+SCORE_PRIORITY = 9
 
 _TRANSPORT: dict[str, Any] = {
     "priority_steps": list(PRIORITY_STEPS),
@@ -101,10 +105,22 @@ def send(app: Celery, groups: Mapping[str, Sequence[str]], *, priority: int) -> 
         for keys in groups.values()
         for start in range(0, len(keys), MESSAGE_KEYS)
     ]
-    with translated(app), app.producer_pool.acquire(block=True) as producer:
-        for start in range(0, len(chunks), PIPELINE):
-            _send_pipelined(app, producer, chunks[start : start + PIPELINE], priority)
+    _send_all(app, MAKE, chunks, priority=priority)
     return len(chunks)
+
+
+def send_scores(app: Celery, copies: Mapping[str, int]) -> None:
+    """Send the digests of metrics whose scores wait to the workers.
+
+    Args:
+        app: Made by `make_app`.
+        copies: How many workers to wake for each digest.
+
+    Raises:
+        QueueError: Redis could not be reached. Some messages may have arrived.
+    """
+    each = [digest for digest, count in copies.items() for _ in range(count)]
+    _send_all(app, SCORE, each, priority=SCORE_PRIORITY)
 
 
 def waiting(app: Celery) -> int:
@@ -152,14 +168,28 @@ def unreachable(app: Celery, exc: Exception) -> QueueError:
     )
 
 
+def _send_all(
+    app: Celery, task: str, arguments: Sequence[object], *, priority: int
+) -> None:
+    with translated(app), app.producer_pool.acquire(block=True) as producer:
+        for start in range(0, len(arguments), PIPELINE):
+            some = arguments[start : start + PIPELINE]
+            _send_pipelined(app, producer, task, some, priority=priority)
+
+
 def _send_pipelined(
-    app: Celery, producer: Any, chunks: Iterable[list[str]], priority: int
+    app: Celery,
+    producer: Any,
+    task: str,
+    arguments: Iterable[object],
+    *,
+    priority: int,
 ) -> None:
     with producer.batch(PIPELINE):
-        for chunk in chunks:
+        for argument in arguments:
             app.send_task(
-                MAKE,
-                args=[chunk],
+                task,
+                args=[argument],
                 queue=QUEUE,
                 priority=priority,
                 producer=producer,

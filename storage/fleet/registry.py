@@ -13,8 +13,9 @@ from storage.fleet.progress import SILENT_S, able, list_workers
 from storage.host.worker_ids import is_dead
 from storage.jobs import blocked_groups
 from storage.jobs.claims import runnable_groups
+from storage.scores.score_counts import pending_metrics
 from storage.sql.database import Database, insert_into, utc_now
-from storage.sql.schema import LEASED, jobs, workers
+from storage.sql.schema import LEASED, SCORE_LEASED, jobs, scores, workers
 
 #: Hours of silence after which any process removes a worker's row.
 FORGOTTEN_H = 24
@@ -105,20 +106,29 @@ def has_workers(database: Database) -> bool:
 
 
 def held_by(database: Database, owner: str) -> frozenset[int]:
-    """Return the rows of the jobs that a worker holds; `owner` is as in `remove`."""
-    mine = jobs.c.owner.startswith(owner, autoescape=True)
-    query = sa.select(jobs.c.id).where(mine, LEASED)
+    """Return what a worker holds; `owner` is as in `remove`.
+
+    Jobs are called by their rows, and scores by the negative rows of their jobs.
+    """
+    of_jobs = sa.select(jobs.c.id).where(
+        jobs.c.owner.startswith(owner, autoescape=True), LEASED
+    )
+    of_scores = sa.select(-scores.c.job_id).where(
+        scores.c.owner.startswith(owner, autoescape=True), SCORE_LEASED
+    )
     with database.read() as connection:
-        return frozenset(connection.execute(query).scalars())
+        held = connection.execute(sa.union_all(of_jobs, of_scores))
+        return frozenset(held.scalars())
 
 
 def has_work(database: Database, host: str) -> bool:
-    """Return whether there is a job to take in groups that not all workers here block.
+    """Return whether there is anything to take that not all workers here block.
 
     Args:
-        database: Where the jobs are.
+        database: Where jobs and scores are.
         host: The machine whose workers are meant.
     """
     waiting = {group.key for group in runnable_groups(database)}
+    waiting |= {one.block_key for one in pending_metrics(database, host=host)}
     workers = {worker.name for worker in able(list_workers(database), host)}
     return bool(waiting - blocked_groups.groups_blocked_by_all(database, host, workers))

@@ -19,6 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage.jobs.sweeps import Sweep
+from storage.scores.score_claims import held_metrics
 from storage.sql.database import Database, insert_into, seconds_between, utc_now
 from storage.sql.schema import LEASED, RUNNABLE, blocks, jobs, model_places, sweep_jobs
 
@@ -67,7 +68,7 @@ def block(
 def block_held(
     database: Database, owner: str, *, host: str, worker: str, reason: str
 ) -> None:
-    """Note that a worker could not load the models of the jobs that it holds.
+    """Note that a worker could not load the models of what it holds.
 
     Args:
         database: Where the jobs are.
@@ -83,7 +84,8 @@ def block_held(
         .distinct()
     )
     with database.read() as connection:
-        held = connection.execute(query).all()
+        held = [tuple(row) for row in connection.execute(query)]
+        held += held_metrics(connection, owner)
     for group, name in held:
         text = f"a model must load, but loading {name} {reason}"
         block(database, group, host=host, worker=worker, reason=text)

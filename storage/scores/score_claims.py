@@ -11,9 +11,17 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from storage.scores.identities import block_key_of
 from storage.sql import leases
 from storage.sql.database import Database, clock, utc_now
-from storage.sql.schema import SCORE_PENDING, jobs, results, scores
+from storage.sql.schema import (
+    SCORE_LEASED,
+    SCORE_PENDING,
+    jobs,
+    metrics,
+    results,
+    scores,
+)
 from storage.sql.views import select_images
 
 #: Why a score is given up whose workers died.
@@ -160,6 +168,17 @@ def leased_owners(database: Database) -> set[str]:
     """Return the name of every worker that owns a score now."""
     with database.read() as connection:
         return leases.leased_owners(connection, scores)
+
+
+def held_metrics(connection: Connection, owner: str) -> list[tuple[str, str]]:
+    """Return the metrics of the scores that a worker holds: block key and name."""
+    query = (
+        sa.select(metrics.c.digest, metrics.c.name)
+        .join(scores, scores.c.metric_id == metrics.c.id)
+        .where(scores.c.owner.startswith(owner, autoescape=True), SCORE_LEASED)
+        .distinct()
+    )
+    return [(block_key_of(row.digest), row.name) for row in connection.execute(query)]
 
 
 def _these(metric_id: int, ids: Sequence[int]) -> sa.ColumnElement[bool]:

@@ -1,7 +1,8 @@
 """Counts of scores, why some failed, and which metrics wait for a worker."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -11,8 +12,10 @@ from storage.sql.database import Database
 from storage.sql.schema import (
     SCORE_LEASED,
     SCORE_PENDING,
+    SCORE_WAITING,
     blocks,
     folder_places,
+    jobs,
     metrics,
     results,
     scores,
@@ -21,6 +24,8 @@ from storage.sql.schema import (
 
 #: Scores of a metric that are counted to find out how many workers to wake.
 COUNTED = 512
+#: Scores for which one worker is woken.
+SCORES_EACH = 32
 #: How many reasons for failures people are shown.
 REASONS = 3
 
@@ -43,6 +48,11 @@ class PendingMetric:
     def block_key(self) -> str:
         """What stands for it in the table `blocks`."""
         return block_key_of(self.digest)
+
+    @property
+    def messages(self) -> int:
+        """How many workers to wake for it."""
+        return -(-self.scores // SCORES_EACH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,15 +106,35 @@ def count_states(
     return found
 
 
-def count_open(database: Database, metric_digests: Mapping[str, object]) -> int:
-    """Count the scores of these metrics that workers compute, or may compute now."""
+def count_open(
+    database: Database,
+    *,
+    digests: Collection[str] | None = None,
+    sweep_id: int | None = None,
+) -> int:
+    """Count the scores that will be computed, if workers go on.
+
+    Scores that wait for an image which failed, or which nobody wants, are left out.
+
+    Args:
+        database: Where the scores are.
+        digests: Of these metrics only; None for all.
+        sweep_id: Of the members of this sweep only; None for all.
+    """
+    is_lost = _is_lost(scores.c.job_id) | _is_lost(scores.c.reference_id)
+    waits = sa.and_(SCORE_WAITING, ~is_lost)
     query = (
         sa.select(sa.func.count())
         .select_from(scores)
-        .join(metrics, metrics.c.id == scores.c.metric_id)
-        .where(metrics.c.digest.in_(metric_digests))
-        .where(sa.or_(SCORE_PENDING, SCORE_LEASED))
+        .where(sa.or_(SCORE_PENDING, SCORE_LEASED, waits))
     )
+    if digests is not None:
+        ids = sa.select(metrics.c.id).where(metrics.c.digest.in_(digests))
+        query = query.where(scores.c.metric_id.in_(ids))
+    if sweep_id is not None:
+        members = sa.select(sweep_jobs.c.job_id)
+        mine = members.where(sweep_jobs.c.sweep_id == sweep_id)
+        query = query.where(scores.c.job_id.in_(mine))
     with database.read() as connection:
         return int(connection.execute(query).scalar_one())
 
@@ -133,6 +163,15 @@ def blocked_metrics(database: Database) -> list[BlockedMetric]:
     with database.read() as connection:
         rows = connection.execute(query.order_by(*columns))
         return [BlockedMetric(**row) for row in rows.mappings()]
+
+
+def _is_lost(column: sa.Column[Any]) -> sa.Exists:
+    """Return whether a score waits in vain for the job in this column."""
+    in_vain = sa.or_(
+        jobs.c.state.in_(("failed", "quarantined")),
+        sa.and_(jobs.c.state == "pending", jobs.c.priority.is_(None)),
+    )
+    return sa.exists().where(jobs.c.id == column, in_vain)
 
 
 def _count_pending(connection: Connection, metric_id: int, host: str) -> int:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from storage.errors import NightsweepError, WrongPlaceError
@@ -21,18 +21,28 @@ SURE = 0.5
 class Heartbeat:
     """Tells SQL, every few seconds, that the jobs in hand go on.
 
-    One per worker process.
+    A worker process has one for jobs, and another for scores, whose rows are called by
+    the jobs of their images.
     """
 
-    def __init__(self, database: Database, *, owner: str, lease_s: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        owner: str,
+        lease_s: float,
+        renew: Callable[..., set[int]] = claims.renew,
+    ) -> None:
         """Begin with no job in hand.
 
         Args:
             database: Where the leases are.
             owner: This worker's name in them.
             lease_s: Seconds that a lease lasts.
+            renew: Renews them; takes what `claims.renew` takes.
         """
         self._database = database
+        self._renew = renew
         self._owner = owner
         self._lease_s = lease_s
         self._lock = threading.Lock()
@@ -125,7 +135,7 @@ class Heartbeat:
         if not held:
             return
         began = clocks.now()
-        kept = claims.renew(
+        kept = self._renew(
             self._database, owner=self._owner, ids=held, lease_s=self._lease_s
         )
         with self._lock:

@@ -29,6 +29,7 @@ from storage.fleet.registry import Entry
 from storage.host.worker_ids import my_host, my_name
 from storage.jobs.batch_sizes import DatabaseWidths
 from storage.jobs.claims import BEATS_PER_LEASE
+from storage.scores import score_claims
 from storage.settings import Settings, read_settings
 from storage.sql.database import open_database, utc_now
 from storage.sql.model_places import DatabasePlaces
@@ -41,6 +42,7 @@ from workers.process.consumer import EndOfOutage, PatientConsumer
 from workers.process.pool import TaskPool
 from workers.process.registration import Registration
 from workers.process.tasks import register, should_stop
+from workers.scoring.score_turn import ScoreTurn
 from workers.vitals import phases
 from workers.vitals.exits import EXIT_WRONG_PLACE, STOP_S
 from workers.vitals.log_lines import LineFormatter
@@ -127,8 +129,26 @@ def _prepare(
         compile_network=settings.compile_network,
     )
     turn = Turn(context=context, painter=WatchedPainter(painter), recent=recent)
-    register(app, turn, heartbeat)
+    register(app, turn, heartbeat, _score_turn(context, settings, placement))
     return app
+
+
+def _score_turn(
+    context: Context, settings: Settings, placement: Placement
+) -> ScoreTurn:
+    heartbeat = Heartbeat(
+        context.database,
+        owner=context.owner,
+        lease_s=context.lease_s,
+        renew=score_claims.renew,
+    )
+    return ScoreTurn(
+        context=context,
+        heartbeat=heartbeat,
+        device=placement.device,
+        threads=placement.threads,
+        digests=settings.home / "digests.json",
+    )
 
 
 def _patiently(act: Callable[[], Answer]) -> Answer:

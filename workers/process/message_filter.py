@@ -47,17 +47,21 @@ def rewritten(raw: object) -> dict[str, Any]:
         raw: What was in Redis, decoded from JSON.
 
     Raises:
-        MalformedError: It is not a message for our task with one argument.
+        MalformedError: It is not a message for one of our tasks with one argument.
     """
     match raw:
         case {
-            "headers": {"task": queue.MAKE},
+            "headers": {"task": (queue.MAKE | queue.SCORE) as task},
             "content-type": "application/json",
             "properties": {"priority": int(priority), "body_encoding": "base64"},
             "body": str(body),
         }:
-            return _message(_argument_in(body), priority=min(max(priority, 0), 9))
-    msg = f"a message must be for {queue.MAKE}, got a {type(raw).__name__}"
+            most = min(max(priority, 0), 9)
+            return _message(task, _argument_in(body), priority=most)
+    msg = (
+        f"a message must be for {queue.MAKE} or {queue.SCORE}, got a "
+        f"{type(raw).__name__}"
+    )
     raise MalformedError(msg)
 
 
@@ -90,11 +94,11 @@ def _argument_in(body: str) -> object:
     raise MalformedError(msg)
 
 
-def _message(argument: object, *, priority: int) -> dict[str, Any]:
+def _message(task: str, argument: object, *, priority: int) -> dict[str, Any]:
     """Make a message as Celery's protocol 2 wants it."""
     body = json.dumps([[argument], {}, {}]).encode()
     return {
-        "headers": {"task": queue.MAKE, "id": str(uuid.uuid4())},
+        "headers": {"task": task, "id": str(uuid.uuid4())},
         "content-type": "application/json",
         "content-encoding": "utf-8",
         "properties": {

@@ -1,45 +1,63 @@
-"""The one Celery task: a thin shell around a turn."""
+"""The two Celery tasks: thin shells around turns, for images and for scores."""
 
 import logging
 import re
+from typing import Any
 
 from celery import Celery
 from celery.worker import state
 
-from storage.broker.queue import MAKE, MESSAGE_KEYS
+from storage.broker.queue import MAKE, MESSAGE_KEYS, SCORE
 from storage.errors import DeviceError, WrongPlaceError
 from storage.files.images import KEY
 from workers.execution.heartbeat import Heartbeat
 from workers.execution.turn import Turn
 from workers.painting import StoppedError
 from workers.process.message_filter import MessageFilter
+from workers.scoring.score_turn import ScoreTurn
 from workers.vitals import outages
 from workers.vitals.exits import EXIT_UNFIT, EXIT_WRONG_PLACE
 
 log = logging.getLogger(__name__)
 
 
-def register(app: Celery, turn: Turn, heartbeat: Heartbeat) -> None:
-    """Give `app` the task that makes jobs with `turn`."""
+def register(
+    app: Celery, turn: Turn, heartbeat: Heartbeat, score_turn: ScoreTurn | None = None
+) -> None:
+    """Give `app` the tasks that make jobs with `turn`, and scores with `score_turn`."""
     app.steps["consumer"].add(MessageFilter)
 
     @app.task(name=MAKE, shared=False)
     def make(keys: object) -> None:
         outages.end(outages.REDIS)
-        known = valid_keys(keys)
-        if not known:
-            log.warning("Discarded a malformed message.", extra={"action": "discarded"})
-            return
-        with heartbeat.during():
-            _take(turn, known)
+        if known := valid_keys(keys):
+            if score_turn:
+                score_turn.release()
+            with heartbeat.during():
+                _take(turn, known)
+
+    @app.task(name=SCORE, shared=False)
+    def score(digest: object) -> None:
+        outages.end(outages.REDIS)
+        if score_turn and (known := valid_digest(digest)):
+            _take(score_turn, known)
 
 
 def valid_keys(keys: object) -> list[str]:
     """Return the keys of a message, or none if it is not a list of keys."""
-    if not isinstance(keys, list) or not 0 < len(keys) <= MESSAGE_KEYS:
+    is_list = isinstance(keys, list) and 0 < len(keys) <= MESSAGE_KEYS
+    if not isinstance(keys, list) or not is_list or not all(map(_is_key, keys)):
+        log.warning("Discarded a malformed message.", extra={"action": "discarded"})
         return []
-    whole = all(isinstance(key, str) and re.fullmatch(KEY, key) for key in keys)
-    return keys if whole else []
+    return keys
+
+
+def valid_digest(digest: object) -> str:
+    """Return the digest of a message, or an empty text if it is none."""
+    if not isinstance(digest, str) or not _is_key(digest):
+        log.warning("Discarded a malformed message.", extra={"action": "discarded"})
+        return ""
+    return digest
 
 
 def should_stop() -> bool:
@@ -47,10 +65,14 @@ def should_stop() -> bool:
     return state.should_stop is not None or state.should_terminate is not None
 
 
-def _take(turn: Turn, keys: list[str]) -> None:
-    """Take a turn. Jobs it leaves unmade are pending in SQL, and are sent again."""
+def _is_key(text: object) -> bool:
+    return isinstance(text, str) and re.fullmatch(KEY, text) is not None
+
+
+def _take(turn: Turn | ScoreTurn, named: Any) -> None:
+    """Take a turn. What it leaves undone is pending in SQL, and is sent again."""
     try:
-        turn.take(keys)
+        turn.take(named)
     except StoppedError:
         log.info("Handed back what was in hand.", extra={"action": "handed_back"})
     except (DeviceError, WrongPlaceError) as exc:

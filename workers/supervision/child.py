@@ -23,8 +23,8 @@ WORKER_ENVIRONMENT = {
     # Packages that transformers misses are of no use here: torchvision, for one.
     "TRANSFORMERS_VERBOSITY": "error",
 }
-#: Phases in which a lack of progress may be the fault of the jobs in hand.
-OF_JOBS = frozenset({phases.COMPILING, phases.PAINTING})
+#: Phases in which a lack of progress may be the fault of what is in hand.
+OF_JOBS = frozenset({phases.COMPILING, phases.PAINTING, phases.SCORING})
 
 
 @dataclass(slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from storage.fleet import registry
 from storage.fleet.registry import Entry
 from storage.host.worker_ids import my_host
 from storage.jobs import blocked_groups, claims
+from storage.scores import score_claims
 from storage.sql.database import Database
 from workers.supervision.background import Answer, BackgroundTasks
 from workers.vitals import outages
@@ -169,6 +170,7 @@ class Maintenance:
         try:
             held = registry.held_by(self._database, owner)
             claims.free_owner(self._database, owner, died=died)
+            score_claims.free_owner(self._database, owner, died=died)
         except NightsweepError:
             self._unfreed.append((owner, died))
             raise

@@ -2,17 +2,20 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
 from celery import Celery
 
-from storage.broker.queue import send, waiting
+from storage.broker.queue import send, send_scores, waiting
 from storage.fleet.progress import able, list_workers
 from storage.host.worker_ids import is_dead, my_host
 from storage.jobs import blocked_groups, claims, lifecycle
 from storage.jobs.claims import BEATS_PER_LEASE
 from storage.jobs.sweeps import NORMAL_PRIORITY
 from storage.jobs.wake_ups import runnable_keys
+from storage.scores import score_claims
+from storage.scores.score_counts import pending_metrics
 from storage.sql.database import Database
 from workers.supervision.maintenance import REPAIR_S
 from workers.vitals import clocks, phases
@@ -24,6 +27,9 @@ log = logging.getLogger(__name__)
 #: fewer are no gap, since looks are seconds apart by design.
 GAP_S = 2 * REPAIR_S
 RESENT = {"action": "resent"}
+FREED = {"action": "jobs_freed"}
+#: What workers lease, each with its claims.
+_LEASED: Mapping[str, Any] = {"jobs": claims, "scores": score_claims}
 
 
 class Reconciler:
@@ -50,10 +56,10 @@ class Reconciler:
         self._tell(reconcile(self._database, self._app, spare_the_silent=spares))
 
     def _tell(self, sent: set[str]) -> None:
-        """Log what was sent, unless it was for the same groups the last time."""
+        """Log what was sent, unless it was for the same groups or metrics before."""
         if sent and sent != self._told:
             self._told = sent
-            log.info("Sent jobs of %d groups again.", len(sent), extra=RESENT)
+            log.info("Sent work of %d groups again.", len(sent), extra=RESENT)
 
     def _look(self) -> None:
         with self._database.write():  # as a worker does to renew its leases
@@ -66,20 +72,23 @@ class Reconciler:
 
 
 def free_the_dead(database: Database, *, spare_the_silent: bool = False) -> int:
-    """Free the jobs of workers that are silent for too long, or gone from this host."""
-    freed = 0 if spare_the_silent else claims.free_expired(database)
-    for owner in claims.leased_owners(database):
-        if is_dead(owner):
-            freed += claims.free_owner(database, owner, died=False)
-    if freed:
-        log.warning("Freed %d jobs.", freed, extra={"action": "jobs_freed"})
-    return freed
+    """Free what workers hold that are silent for too long, or gone from this host."""
+    freed = dict.fromkeys(_LEASED, 0)
+    for name, held in _LEASED.items():
+        if not spare_the_silent:
+            freed[name] += held.free_expired(database)
+        for owner in held.leased_owners(database):
+            if is_dead(owner):
+                freed[name] += held.free_owner(database, owner, died=False)
+        if freed[name]:
+            log.warning("Freed %d %s.", freed[name], name, extra=FREED)
+    return sum(freed.values())
 
 
 def reconcile(
     database: Database, app: Celery, *, spare_the_silent: bool = False
 ) -> set[str]:
-    """Free dead workers' jobs, and wake workers if work waits without a message.
+    """Free what dead workers held, and wake workers if work waits without a message.
 
     Also finish what a command left half done, and pause a sweep that fails.
 
@@ -89,7 +98,7 @@ def reconcile(
         spare_the_silent: Whether leases that ended are left to their owners.
 
     Returns:
-        The groups whose jobs were sent.
+        The groups whose jobs were sent, or the metrics whose scores were.
 
     Raises:
         QueueError: Redis cannot be reached.
@@ -100,25 +109,42 @@ def reconcile(
     lifecycle.judge(database)
     if waiting(app):
         return set()
+    return _send_jobs(database, app) or _send_scores(database, app)
+
+
+def _send_jobs(database: Database, app: Celery) -> set[str]:
+    """Send some jobs of every group; return the groups."""
     keys = runnable_keys(database)
-    copies = _copies(database, keys)
+    copies = _copies(database, dict.fromkeys(keys, 1))
     for number in range(max(copies.values(), default=0)):
         groups = {group: keys[group] for group in keys if copies[group] > number}
         send(app, groups, priority=NORMAL_PRIORITY)
     return {group for group in keys if copies[group]}
 
 
-def _copies(database: Database, groups: Iterable[str]) -> dict[str, int]:
-    """Return how often to send the jobs of each group.
+def _send_scores(database: Database, app: Celery) -> set[str]:
+    """Send the metrics whose scores wait; return what stands for them in blocks.
 
-    Once, if no worker leaves the group alone. If some do, one of them may get the
-    message, so there is one message for each of them, and one for each idle worker of
-    this host that would make the group. Without such an idle worker, none is useful.
+    A message wakes one worker, so there are several where many scores wait.
+    """
+    waiting = pending_metrics(database, host=my_host())
+    wanted = {one.block_key: one.messages for one in waiting}
+    copies = _copies(database, wanted)
+    send_scores(app, {one.digest: copies[one.block_key] for one in waiting})
+    return {key for key, count in copies.items() if count}
+
+
+def _copies(database: Database, wanted: Mapping[str, int]) -> dict[str, int]:
+    """Return how often to send the jobs of each group, or the scores of each metric.
+
+    As often as is wanted, if no worker leaves it alone. If some do, one of them may get
+    the message, so there is one message for each of them, and one for each idle worker
+    of this host that would do the work. Without such an idle worker, none is useful.
     """
     resting = blocked_groups.resting(database)
     workers = able(list_workers(database), my_host()) if resting else []
     idle = {(one.host, one.name) for one in workers if one.phase == phases.IDLE}
-    copies = dict.fromkeys(groups, 1)
+    copies = dict(wanted)
     for group in copies.keys() & resting.keys():
         is_useful = bool(idle - resting[group])
         copies[group] = len(idle | resting[group]) if is_useful else 0

@@ -20,6 +20,7 @@ LIMITS_S: Mapping[str, float] = {
     phases.LOADING: 1800.0,
     phases.COMPILING: 3600.0,
     phases.PAINTING: 900.0,
+    phases.SCORING: 900.0,
     phases.STORING: 600.0,
 }
 

@@ -26,6 +26,8 @@ LOADING = "loading"
 COMPILING = "compiling"
 #: Steps of a batch, or of one image.
 PAINTING = "painting"
+#: Images are opened and measured by a metric.
+SCORING = "scoring"
 #: From pixels to a file.
 STORING = "storing"
 #: An outage, of the disk or the database.
@@ -37,7 +39,10 @@ BACKOFF = "backoff"
 PREPARING = frozenset({STARTING, DOWNLOADING, LOADING})
 
 #: Of the phases of several threads, the first in this order is reported.
-TELLING = (WAITING, DOWNLOADING, LOADING, COMPILING, PAINTING, STORING, STARTING, IDLE)
+TELLING = (
+    *(WAITING, DOWNLOADING, LOADING, COMPILING, PAINTING, SCORING, STORING),
+    *(STARTING, IDLE),
+)
 
 
 @dataclass(slots=True)

@@ -200,7 +200,7 @@ def test_a_failure_says_why_and_holds_up_nothing(database: Database) -> None:
     assert score_states(database) == ["failed", "done"]
     assert failures(database, sweep.id) == [("clip", "the file is gone", 1)]
     assert count_states(database) == {sweep.id: {"failed": 1, "done": 1}}
-    assert count_open(database, {CLIP.digest: CLIP}) == 0
+    assert count_open(database, digests=[CLIP.digest]) == 0
     assert blocked_metrics(database) == []
 
 

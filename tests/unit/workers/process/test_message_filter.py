@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from storage.broker.queue import MAKE
+from storage.broker.queue import MAKE, SCORE
 from workers.process.message_filter import MalformedError, rewritten
 
 KEYS = ["0" * 32, "1" * 32]
@@ -51,6 +51,13 @@ def test_only_the_argument_and_the_priority_of_a_message_are_kept() -> None:
     }
     assert "evil" not in json.dumps(made)
     assert "x\\ny" not in json.dumps(made)
+
+
+def test_a_message_about_scores_is_kept_too() -> None:
+    raw = make_raw(headers={"task": SCORE}, body=encoded([["0" * 32], {}, {}]))
+    made = rewritten(raw)
+    assert made["headers"]["task"] == SCORE
+    assert json.loads(base64.b64decode(made["body"])) == [["0" * 32], {}, {}]
 
 
 def test_no_two_messages_share_a_tag() -> None:

@@ -168,5 +168,5 @@ def test_limits_that_are_none_are_refused(text: str) -> None:
     assert str(caught.value) == (
         "NIGHTSWEEP_LIMITS_S must be phases with seconds, painting=3600,loading=7200 "
         "(0 for no limit), of starting, downloading, loading, compiling, painting, "
-        f"storing; got {text!r}."
+        f"scoring, storing; got {text!r}."
     )
