@@ -1,16 +1,22 @@
 """How commands open the database and wake workers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
 from producer.display.messages import talk
 from producer.options import program
 from storage.broker.embedded import is_running, socket_url
-from storage.broker.queue import make_app, send, waiting
+from storage.broker.queue import make_app, send, send_scores, waiting
 from storage.errors import QueueError, UsageError
 from storage.fleet import registry
+from storage.host.worker_ids import my_host
+from storage.scores.score_counts import pending_metrics
 from storage.settings import Settings
 from storage.sql.database import Database, open_existing, open_for_reading
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 
 @contextmanager
@@ -55,15 +61,14 @@ def wake(
         groups: Batch group to keys.
         priority: 0, first, to 9, last.
     """
-    if not groups or not (settings.redis_url or is_running(settings)):
-        return
-    url = settings.redis_url or socket_url(settings)
-    with closing(make_app(url)) as app:
-        try:
-            waiting(app)  # fails sooner than `send` if Redis is away
-            send(app, groups, priority=priority)
-        except QueueError:
-            talk("Redis cannot be reached; workers find these jobs when it can.")
+    _tell_workers(settings, groups, lambda app: send(app, groups, priority=priority))
+
+
+def wake_for_scores(settings: Settings, database: Database) -> None:
+    """Tell the workers which scores can be computed now; likewise."""
+    waiting_now = pending_metrics(database, host=my_host())
+    copies = {each.digest: each.messages for each in waiting_now}
+    _tell_workers(settings, copies, lambda app: send_scores(app, copies))
 
 
 def tell_who_works(database: Database, name: str | None) -> None:
@@ -79,6 +84,20 @@ def tell_who_works(database: Database, name: str | None) -> None:
             "Nobody works on it yet: no worker is alive on any host; start "
             f"`{program()} worker`, or make it here with `{here}`."
         )
+
+
+def _tell_workers(
+    settings: Settings, what: Sized, tell: "Callable[[Celery], object]"
+) -> None:
+    if not what or not (settings.redis_url or is_running(settings)):
+        return
+    url = settings.redis_url or socket_url(settings)
+    with closing(make_app(url)) as app:
+        try:
+            waiting(app)  # fails sooner than sending if Redis is away
+            tell(app)
+        except QueueError:
+            talk("Redis cannot be reached; workers find these jobs when it can.")
 
 
 def _no_sweep(settings: Settings) -> str:

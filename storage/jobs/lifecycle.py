@@ -61,8 +61,17 @@ def set_priority(database: Database, sweep: Sweep, priority: int) -> Told:
 
 
 def settle(database: Database, sweep: Sweep) -> Told:
-    """Update all jobs of a sweep to what it wants; cheap if they are up to date."""
-    return _told(database, _settle(database, sweeps.c.id == sweep.id))
+    """Update all jobs of a sweep to what it wants; cheap if they are up to date.
+
+    The sweep of its references becomes what it is, too.
+    """
+    leader = sweeps.alias()
+    state = sa.select(leader.c.state).where(leader.c.id == sweep.id).scalar_subquery()
+    follow = sa.update(sweeps).where(sweeps.c.reference_of == sweep.id)
+    with database.write() as connection:
+        follow = follow.where(sweeps.c.state != state)
+        connection.execute(follow.values(state=state, **CHANGED))
+    return _told(database, _settle(database, _with_references(sweep.id)))
 
 
 def settle_all(database: Database) -> int:
@@ -95,11 +104,17 @@ def judge(database: Database) -> list[str]:
 
 
 def _change(database: Database, sweep: Sweep, values: Mapping[str, Any]) -> int:
+    """Change a sweep and the one of its references; return how many jobs changed."""
+    which = _with_references(sweep.id)
     with database.write() as connection:
-        mine = sa.update(sweeps).where(sweeps.c.id == sweep.id)
-        connection.execute(mine.values({**values, **CHANGED}))
+        ids = connection.execute(sa.select(sweeps.c.id).where(which)).scalars().all()
+        connection.execute(sa.update(sweeps).where(which).values({**values, **CHANGED}))
         held = rank(connection, LEASED)
-    return held + _tell(database, sweep.id)
+    return held + sum(_tell(database, each) for each in ids)
+
+
+def _with_references(sweep_id: int) -> sa.ColumnElement[bool]:
+    return sa.or_(sweeps.c.id == sweep_id, sweeps.c.reference_of == sweep_id)
 
 
 def _told(database: Database, changed: int) -> Told:

@@ -51,6 +51,7 @@ class Sweep:
         priority: 0, first, to 9, last.
         reason: Why it was paused, if it paused itself.
         submitting: Jobs that its submission is to store; None once it has.
+        reference_of: Row of the sweep whose references it holds; None for people's own.
     """
 
     id: int
@@ -63,6 +64,7 @@ class Sweep:
     priority: int
     reason: str | None = None
     submitting: int | None = None
+    reference_of: int | None = None
 
 
 def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
@@ -233,4 +235,5 @@ def _sweep(row: Any, axes: Mapping[str, Any]) -> Sweep:
         priority=row.priority,
         reason=row.reason,
         submitting=row.submitting,
+        reference_of=row.reference_of,
     )

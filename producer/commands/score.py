@@ -1,0 +1,201 @@
+"""The command `nightsweep score`: images are scored by metrics, each once."""
+
+import itertools
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from producer.commands.find import filter_options, read_filter
+from producer.display.hashing import tell_hashing
+from producer.display.json_lines import json_option, write_json
+from producer.display.messages import talk
+from producer.models.cards import describe
+from producer.options import sweep_option
+from producer.scoring.requests import Requests
+from producer.scoring.telling import describe_requests, rows_of
+from producer.scoring.wishes import Wish, read_reference, read_wish
+from producer.submission.opening import (
+    opened_to_write,
+    tell_who_works,
+    wake,
+    wake_for_scores,
+)
+from storage.fleet.progress import able, list_workers
+from storage.host.worker_ids import my_host
+from storage.job import PlannedJob
+from storage.jobs.blocked_groups import groups_blocked_by_all, lift_all
+from storage.jobs.stored_jobs import read_planned
+from storage.jobs.sweeps import Sweep, require_sweeps
+from storage.models.fingerprint import Digests
+from storage.scores.identities import block_key_of
+from storage.scores.score_counts import blocked_metrics, count_open
+from storage.settings import Settings, read_settings
+from storage.sql.database import Database
+from storage.sql.filters import PAGE_ROWS, Filter, find
+
+#: Seconds between two looks at what is left.
+WAIT_S = 0.5
+#: Seconds between two lines about it.
+SCORE_LINE_S = 10.0
+
+
+@click.command(
+    epilog="Example: nightsweep score first-sweep --metric clip --metric rmse"
+)
+@sweep_option("Images of this sweep; the same as NAME.  [default: of all]")
+@filter_options
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    required=True,
+    metavar="METRIC",
+    help="clip, rmse and others, or a class of your own as package:Class; docs/"
+    "scores.md lists them. Repeatable.",
+)
+@click.option(
+    "--metric-model",
+    "network",
+    metavar="FOLDER|ID",
+    help="The network that judges.  [default: the metric's own]",
+)
+@click.option(
+    "--reference",
+    metavar="steps=N",
+    help="What distances are measured from.  [default: steps=200]",
+)
+@click.option("--retry-failed", is_flag=True, help="Compute failed scores again.")
+@click.option("--wait", is_flag=True, help="Wait until the scores are computed.")
+@json_option
+def score(  # noqa: PLR0913 - what can be asked is its interface
+    name: str | None,
+    *,
+    metrics: Sequence[str],
+    network: str | None,
+    reference: str | None,
+    retry_failed: bool,
+    wait: bool,
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    """Score images by metrics, in the queue, each image once.
+
+    The options that choose images are those of `nightsweep find`. Scores of images that
+    are not made yet wait for them. Distances need the same images at many more steps,
+    which the command has made too; they are kept in a sweep of their own.
+    """
+    settings = read_settings()
+    which = read_filter({"sweep": name, "state": None, **asked})
+    wishes = _read_wishes(metrics, network, reference)
+    with opened_to_write(settings) as database:
+        requests = _request(settings, database, which, wishes, retry=retry_failed)
+        for line in describe_requests(requests):
+            talk(line)
+        left = count_open(database, digests=requests.metrics.keys())
+        if left:
+            lift_all(database)
+            wake_for_scores(settings, database)
+            tell_who_works(database, name)
+        if as_json:
+            write_json(rows_of(requests))
+        if wait and not _wait(database, requests):
+            sys.exit(1)
+
+
+def _read_wishes(
+    metrics: Sequence[str], network: str | None, reference: str | None
+) -> list[Wish]:
+    given = read_reference(reference) if reference is not None else None
+    is_many = len(metrics) > 1
+    wishes = []
+    for metric in metrics:
+        wish = read_wish(metric, base_dir=Path())
+        # One option for several metrics is for those of them that take it.
+        takes_model = not is_many or wish.kind.needs is not None
+        compares = not is_many or wish.kind.needs_reference
+        wishes.append(
+            read_wish(
+                metric,
+                base_dir=Path(),
+                model=network if takes_model else None,
+                reference=given if compares else None,
+            )
+        )
+    return list(dict.fromkeys(wishes))
+
+
+def _request(
+    settings: Settings,
+    database: Database,
+    which: Filter,
+    wishes: Sequence[Wish],
+    *,
+    retry: bool,
+) -> Requests:
+    digests = Digests(settings.home / "digests.json", progress=tell_hashing)
+    requests = Requests(
+        database,
+        wishes,
+        describe=partial(describe, digests=digests),
+        digests=digests,
+        retry=retry,
+    )
+    for sweep, planned in _chosen(database, which):
+        fresh = requests.add(sweep, planned)
+        wake(settings, _by_group(fresh), priority=sweep.priority)
+    digests.save()
+    return requests
+
+
+def _chosen(
+    database: Database, which: Filter
+) -> Iterator[tuple[Sweep, list[PlannedJob]]]:
+    """Yield the images that were asked for, page by page, with the sweep they are of.
+
+    It is the sweep that was named, else the one that asked for the image first.
+    """
+    rows = find(database, which)
+    while page := list(itertools.islice(rows, PAGE_ROWS)):
+        keys: dict[str, list[str]] = {}
+        for row in page:
+            keys.setdefault(row["sweep"], []).append(row["key"])
+        for sweep in require_sweeps(database, list(keys)):
+            yield sweep, read_planned(database, keys[sweep.name])
+
+
+def _by_group(planned: Sequence[PlannedJob]) -> Mapping[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for one in planned:
+        groups.setdefault(one.job.group, []).append(one.job.key)
+    return groups
+
+
+def _wait(database: Database, requests: Requests) -> bool:
+    """Wait for scores; return False if the workers here cannot compute what is left."""
+    said_at = 0.0
+    digests = requests.metrics.keys()
+    while left := count_open(database, digests=digests):
+        if _is_blocked(database, requests):
+            for each in blocked_metrics(database):
+                talk(f"{each.name} on {each.worker} of {each.host}: {each.reason}")
+            return False
+        if time.monotonic() - said_at >= SCORE_LINE_S:
+            said_at = time.monotonic()
+            talk(f"{left:,} scores to compute.")
+        time.sleep(WAIT_S)
+    return True
+
+
+def _is_blocked(database: Database, requests: Requests) -> bool:
+    """Return whether every metric that is left is one that no worker here can do."""
+    names = {one.name for one in able(list_workers(database), my_host())}
+    keys = groups_blocked_by_all(database, my_host(), names)
+    open_ones = [
+        digest for digest in requests.metrics if count_open(database, digests=[digest])
+    ]
+    return all(block_key_of(digest) in keys for digest in open_ones)

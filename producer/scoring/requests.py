@@ -1,0 +1,186 @@
+"""Requests for scores: of images, by metrics, with the references that they need."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from producer.models.cards import ModelCard
+from producer.scoring.references import References, Without, require_same
+from producer.scoring.wishes import Identified, Wish
+from storage.job import Model, PlannedJob
+from storage.jobs.companions import companion_of
+from storage.jobs.membership import add_jobs, find_known
+from storage.jobs.sweeps import Sweep
+from storage.models.fingerprint import Digests
+from storage.scores.asking import ASKED_ROWS, Asked, ask
+from storage.scores.identities import AskedMetric
+from storage.sql.database import Database
+
+#: Nothing is asked yet.
+NOTHING = Asked(new=0, retried=0, states={})
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the requests for one metric.
+
+    Attributes:
+        asked: The scores, those of half references included.
+        keys: The images that they are of.
+        without: Images that have no reference, by the reason.
+        references: Jobs that were planned as references, half references included.
+        new_references: Those of them that did not exist before.
+        cut: Steps of references that could not have as many as were asked for.
+    """
+
+    asked: Asked = NOTHING
+    keys: set[str] = field(default_factory=set)
+    without: Counter[Without] = field(default_factory=Counter)
+    references: set[str] = field(default_factory=set)
+    new_references: int = 0
+    cut: set[int] = field(default_factory=set)
+
+
+class Requests:
+    """Asks for scores of images, a batch of jobs at a time.
+
+    Attributes:
+        tallies: What became of it, for each wish.
+        metrics: The metrics that were asked for, by their digests.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        wishes: Sequence[Wish],
+        *,
+        describe: Callable[..., ModelCard],
+        digests: Digests,
+        retry: bool = False,
+    ) -> None:
+        """Ask for nothing yet.
+
+        Args:
+            database: Where jobs and scores are.
+            wishes: The metrics.
+            describe: What finds a model: `producer.models.cards.describe`.
+            digests: Where digests of networks are remembered.
+            retry: Whether failed scores are computed again.
+        """
+        self.tallies = {wish: Tally() for wish in wishes}
+        self.metrics: dict[str, AskedMetric] = {}
+        self._database = database
+        self._identified = Identified(digests)
+        self._retry = retry
+        self._cards = Cards(describe)
+        self._references = {
+            wish: References(self._cards.find, wish.steps)
+            for wish in wishes
+            if wish.steps
+        }
+
+    def add(self, sweep: Sweep, planned: Sequence[PlannedJob]) -> list[PlannedJob]:
+        """Ask for the scores of stored jobs; return new jobs, to be sent to workers.
+
+        Args:
+            sweep: The sweep that the jobs are of, whose companion has the references.
+            planned: The jobs.
+
+        Raises:
+            UsageError: A network or the model of the images is not what it was.
+        """
+        fresh: list[PlannedJob] = []
+        for wish in self.tallies:
+            if wish.steps:
+                fresh += self._compare(wish, sweep, planned)
+            else:
+                self._ask(wish, [(one, None) for one in planned])
+        return fresh
+
+    def _compare(
+        self, wish: Wish, sweep: Sweep, planned: Sequence[PlannedJob]
+    ) -> list[PlannedJob]:
+        """Plan the references of jobs, and ask for their distances."""
+        tally = self.tallies[wish]
+        pairs: dict[str, tuple[PlannedJob, PlannedJob]] = {}
+        wanted: dict[str, PlannedJob] = {}
+        for one in planned:
+            found = self._references[wish].of(one)
+            if isinstance(found, Without):
+                tally.without[found] += 1
+                continue
+            pairs[one.job.key] = (one, found.full)
+            pairs[found.half.job.key] = (found.half, found.full)
+            wanted |= {each.job.key: each for each in (found.full, found.half)}
+            if found.full.job.steps != wish.steps:
+                tally.cut.add(found.full.job.steps)
+        # Images that differ in steps only share a reference, here and in other batches.
+        other = [each for key, each in wanted.items() if key not in tally.references]
+        fresh = self._plan(tally, sweep, other) if other else []
+        self._ask(wish, list(pairs.values()))
+        return fresh
+
+    def _plan(
+        self, tally: Tally, sweep: Sweep, wanted: Sequence[PlannedJob]
+    ) -> list[PlannedJob]:
+        """Store references as members of the companion; return the new ones."""
+        companion = companion_of(self._database, sweep)
+        fresh = list(add_jobs(self._database, companion, wanted).fresh)
+        tally.references.update(each.job.key for each in wanted)
+        tally.new_references += len(fresh)
+        return fresh if companion.state == "active" else []
+
+    def _ask(
+        self, wish: Wish, pairs: Sequence[tuple[PlannedJob, PlannedJob | None]]
+    ) -> None:
+        """Ask for the scores of stored jobs, each with what it is compared with."""
+        named = [each for pair in pairs for each in pair if each]
+        with self._database.read() as connection:
+            ids = {key: row.id for key, row in find_known(connection, named).items()}
+        tally = self.tallies[wish]
+        wanted: dict[str, dict[int, int | None]] = {}
+        for one, reference in pairs:
+            if one.job.key in tally.keys:
+                continue
+            tally.keys.add(one.job.key)
+            metric = self._identified.metric(wish, one.job.model.name)
+            self.metrics[metric.digest] = metric
+            other = ids[reference.job.key] if reference else None
+            wanted.setdefault(metric.digest, {})[ids[one.job.key]] = other
+        for digest, each in wanted.items():
+            self._ask_all(tally, self.metrics[digest], each)
+
+    def _ask_all(
+        self, tally: Tally, metric: AskedMetric, wanted: Mapping[int, int | None]
+    ) -> None:
+        rows = list(wanted.items())
+        for start in range(0, len(rows), ASKED_ROWS):
+            some = dict(rows[start : start + ASKED_ROWS])
+            tally.asked += ask(self._database, metric, some, retry=self._retry)
+
+
+class Cards:
+    """Describes the models of stored jobs, each once."""
+
+    def __init__(self, describe: Callable[..., ModelCard]) -> None:
+        """Take `producer.models.cards.describe`, or what stands for it."""
+        self._describe = describe
+        self._known: dict[str, ModelCard] = {}
+
+    def find(self, model: Model) -> ModelCard:
+        """Return what a model says of itself.
+
+        Raises:
+            ModelError: It cannot be found or read here.
+            UsageError: Its files are not those that the images were made with.
+        """
+        if model.fingerprint not in self._known:
+            card = self._describe(
+                model.name,
+                revision=model.revision,
+                variant=model.variant,
+                base_dir=Path(),
+            )
+            self._known[model.fingerprint] = require_same(card, model)
+        return self._known[model.fingerprint]

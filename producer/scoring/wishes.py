@@ -1,0 +1,182 @@
+"""Metrics as people ask for them, by name, and what the name means for an image."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from producer.spec.problems import closest, shown
+from storage.errors import MetricError, NightsweepError, UsageError
+from storage.metrics.identity import find_kind, identify
+from storage.metrics.kinds import KINDS, MetricKind, default_network
+from storage.metrics.own_classes import GROUP
+from storage.models.fingerprint import Digests
+from storage.models.networks import resolve_network
+from storage.scores.identities import AskedMetric
+
+#: Steps of a reference where nobody says how many.
+REFERENCE_STEPS = 200
+#: Least steps of a reference: its half is made too, and must be another setting.
+LEAST_STEPS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A metric that somebody asks for.
+
+    Attributes:
+        kind: What is known of it.
+        model: The network that is to judge; None for the metric's own choice.
+        steps: Steps of the reference; None for a metric that compares with none.
+    """
+
+    kind: MetricKind
+    model: str | None = None
+    steps: int | None = None
+
+    @property
+    def title(self) -> str:
+        """What to call it: `clip`, `rmse at 200 steps`."""
+        at = f" at {self.steps} steps" if self.steps else ""
+        return f"{self.kind.name}{at}"
+
+
+def read_wish(
+    name: str,
+    *,
+    base_dir: Path,
+    model: str | None = None,
+    reference: Mapping[str, int] | None = None,
+) -> Wish:
+    """Find the metric of a name.
+
+    Args:
+        name: A built-in metric, `package:Class`, or an entry point.
+        base_dir: What a relative folder or file is relative to.
+        model: A network, as `storage.models.networks.resolve_network` takes it.
+        reference: How a reference differs: `{"steps": 200}`; None for the default.
+
+    Raises:
+        UsageError: There is no such metric, its package is missing, or it takes no
+            such model or reference.
+    """
+    kind = _find(name, base_dir)
+    if model is not None and kind.needs is None:
+        msg = f"the metric {kind.name} takes no model, got {shown(model)}; leave it out"
+        raise UsageError(msg)
+    if reference and not kind.needs_reference:
+        msg = (
+            f"the metric {kind.name} compares with no reference, got "
+            f"{_written(reference)}; leave it out"
+        )
+        raise UsageError(msg)
+    return Wish(
+        kind=kind,
+        model=resolve_network(model, base_dir) if model is not None else None,
+        steps=_steps(reference or {}) if kind.needs_reference else None,
+    )
+
+
+def read_reference(text: str) -> dict[str, int]:
+    """Read `steps=200`.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    name, _, value = text.partition("=")
+    if name.strip() != "steps" or not value.strip().isdigit():
+        msg = f"a reference must be steps=NUMBER, got {shown(text)}; write steps=200"
+        raise UsageError(msg)
+    return {"steps": int(value)}
+
+
+@dataclass(slots=True)
+class Identified:
+    """The metrics of wishes, each as it judges the images of a model.
+
+    Attributes:
+        digests: Where digests of networks are remembered.
+    """
+
+    digests: Digests
+    _known: dict[tuple[str, str, int | None], AskedMetric] = field(default_factory=dict)
+
+    def metric(self, wish: Wish, image_model: str) -> AskedMetric:
+        """Return what a wish means for the images of a model.
+
+        Args:
+            wish: The metric.
+            image_model: Name of the model that made the images.
+
+        Raises:
+            UsageError: The metric's network cannot be found or used.
+        """
+        kind = wish.kind
+        model = wish.model
+        if model is None:
+            model = default_network(kind, image_model)
+        key = (kind.source, model, wish.steps)
+        if key not in self._known:
+            self._known[key] = AskedMetric(
+                name=kind.name,
+                source=kind.source,
+                version=kind.version,
+                model=model,
+                model_fingerprint=self._identify(kind, model),
+                reference={"steps": wish.steps} if wish.steps else {},
+                higher_is_better=kind.higher_is_better,
+            )
+        return self._known[key]
+
+    def _identify(self, kind: MetricKind, model: str) -> str:
+        try:
+            return identify(kind, model, digests=self.digests)
+        except NightsweepError as exc:
+            if exc.retryable:
+                raise
+            msg = f"the metric {kind.name} cannot be computed: {exc}"
+            raise UsageError(msg) from exc
+
+
+def refuse_unknown(name: str, known: Sequence[str]) -> None:
+    """Refuse a name that is no metric's, and hint at the nearest.
+
+    Raises:
+        UsageError: It is none of `known`, and no class of a package or a file.
+    """
+    if name not in known and ":" not in name:
+        near = closest(name, known)
+        hint = f"did you mean {near}?" if near else f"they are {', '.join(known)}"
+        msg = (
+            f"a score must be a metric, or a class as package:Class, got {shown(name)};"
+            f" {hint}"
+        )
+        raise UsageError(msg)
+
+
+def known_metrics() -> list[str]:
+    """Return the names of the metrics that are built in, or that packages offer."""
+    return [*KINDS, *sorted(entry_points(group=GROUP).names)]
+
+
+def _find(name: str, base_dir: Path) -> MetricKind:
+    refuse_unknown(name, known_metrics())
+    try:
+        return find_kind(name, base_dir=base_dir)
+    except MetricError as exc:
+        raise UsageError(str(exc)) from exc
+
+
+def _steps(reference: Mapping[str, int]) -> int:
+    steps = reference.get("steps", REFERENCE_STEPS)
+    if not LEAST_STEPS <= steps <= 1000:
+        msg = (
+            f"the steps of a reference must be {LEAST_STEPS} to 1000, got {steps}; "
+            f"{REFERENCE_STEPS} is usual"
+        )
+        raise UsageError(msg)
+    return steps
+
+
+def _written(reference: Mapping[str, int]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in reference.items())
