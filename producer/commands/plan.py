@@ -15,9 +15,11 @@ from producer.display.counting import counted
 from producer.display.hashing import tell_hashing
 from producer.display.json_lines import open_axes, write_json
 from producer.display.messages import talk
-from producer.expansion.expand import Expansion, read_jobs
+from producer.expansion.expand import BATCH, Expansion, read_jobs
 from producer.models.cards import describe
 from producer.options import spec_options, with_name
+from producer.scoring.forecast import Forecast
+from producer.scoring.wishes import Identified, read_wishes
 from producer.spec.yamltext import Source, read_once
 from producer.submission.precision import settle_precision
 from producer.submission.sources import find_source
@@ -56,7 +58,12 @@ def make_plan(
             tally.find_stored,
             for_cpu=False,
         )
-        return tally.plan(expansion)
+        wishes = read_wishes(expansion.spec)
+        identified = Identified(digests)
+        for card in expansion.models:
+            for wish in wishes:
+                identified.metric(wish, card.model.name)
+        return tally.plan(expansion, Forecast(wishes, expansion.models))
 
 
 class _Tally:
@@ -85,8 +92,8 @@ class _Tally:
         """Return the sweep of a name, or None."""
         return find_sweep(self._database, name) if self._database else None
 
-    def plan(self, expansion: Expansion) -> Plan:
-        """Count every job."""
+    def plan(self, expansion: Expansion, forecast: Forecast) -> Plan:
+        """Count every job, and what its scores take."""
         stored = self.find_stored(expansion.spec.name)
         if self._database and stored:
             self._comparison = Comparison(self._database, stored)
@@ -98,10 +105,10 @@ class _Tally:
         for one, state in counted(jobs, "Planning images", total=expansion.count):
             self._states[state] += 1
             self._note_scheduler(one)
-            if state in ("new", "pending", "leased"):
-                self._evaluations += one.evaluations
-                self._estimate(one)
+            forecast.add(one)
+            self._count_unmade(one, state)
         new = self._states.pop("new", 0)
+        new_references = self._count_references(forecast.references())
         return Plan(
             sweep=expansion.spec.name,
             total=expansion.count,
@@ -112,6 +119,8 @@ class _Tally:
             disk_bytes=round(self._bytes),
             free_bytes=free_bytes(self._settings.images),
             stored=self._comparison.result() if self._comparison else None,
+            scores=forecast.rows(),
+            new_references=new_references,
             axes=expansion.axis_labels,
             schedulers=list(self._schedulers.values()),
             taken=expansion.taken,
@@ -122,6 +131,26 @@ class _Tally:
                 *self._full(expansion),
             ),
         )
+
+    def _count_unmade(self, one: PlannedJob, state: str) -> None:
+        if state in ("new", "pending", "leased"):
+            self._evaluations += one.evaluations
+            self._estimate(one)
+
+    def _count_references(self, references: Sequence[PlannedJob]) -> int:
+        """Count the references that do not exist, and what they cost."""
+        new = 0
+        for start in range(0, len(references), BATCH):
+            batch = references[start : start + BATCH]
+            known: Mapping[str, Known] = {}
+            if self._database:
+                with self._database.read() as connection:
+                    known = find_known(connection, batch)
+            for one in batch:
+                row = known.get(one.job.key)
+                new += row is None
+                self._count_unmade(one, row.state if row else "new")
+        return new
 
     def _full(self, expansion: Expansion) -> Iterator[str]:
         free, kept = free_bytes(self._settings.images), expansion.spec.min_free_bytes

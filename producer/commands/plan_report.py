@@ -9,6 +9,7 @@ from rich.cells import cell_len
 
 from producer.display.amounts import duration, images, size
 from producer.display.text_width import hang, padded, quoted, shorten, terminal_width
+from producer.scoring.forecast import describe_forecast
 from producer.submission.confirmation import describe_difference
 from storage.jobs.differences import Difference
 
@@ -33,6 +34,9 @@ class Plan:
         free_bytes: Free space where they go.
         stored: What submitting it would change in the stored sweep of that name; None
             if there is none.
+        scores: What its scores take, a row for each metric.
+        new_references: Images to compare with that do not exist yet; they are no part
+            of the other counts, but of evaluations, time and disk.
         axes: Axis names to the labels of their values.
         schedulers: What each scheduler of the file stands for, by model where
             models differ in it.
@@ -50,6 +54,8 @@ class Plan:
     disk_bytes: int
     free_bytes: int
     stored: Difference | None
+    scores: Sequence[Mapping[str, Any]]
+    new_references: int
     axes: Mapping[str, Sequence[str]]
     schedulers: Sequence[Mapping[str, Any]]
     taken: str | None
@@ -101,6 +107,10 @@ def _figures(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.stored:
         asks = "; `run` and `submit` ask first" if plan.stored.lost else ""
         yield "Stored", f"{describe_difference(plan.stored)}{asks}"
+    for row in plan.scores:
+        yield "Score", describe_forecast(row)
+    if plan.new_references:
+        yield "References", f"{images(plan.new_references)} to make for the scores"
     yield "Evaluations", f"{plan.evaluations:,} calls of the model"
     yield "Time", _describe_time(plan)
     yield "Disk", f"{size(plan.disk_bytes)} of {size(plan.free_bytes)} free"

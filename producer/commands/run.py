@@ -29,6 +29,7 @@ from producer.running.sweep_state import (
     Standing,
     describe,
     describe_incomplete,
+    describe_scores,
     standing,
 )
 from producer.submission.submission import tell
@@ -39,7 +40,10 @@ from storage.host.gpus import has_nvidia
 from storage.host.worker_ids import my_host
 from storage.jobs import sweep_counts
 from storage.jobs.blocked_groups import count_unmade, groups_blocked_by_all
+from storage.jobs.companions import find_companion
 from storage.jobs.sweeps import Sweep
+from storage.scores import score_counts
+from storage.scores.score_counts import pending_metrics
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database, open_database, open_existing
 
@@ -47,6 +51,8 @@ from storage.sql.database import Database, open_database, open_existing
 PROGRESS_POLL_S = 0.5
 #: Seconds between two tries to reach a database that is away.
 OUTAGE_S = 5.0
+#: Seconds between two lines about scores.
+SCORES_S = 10.0
 
 
 @click.command(epilog="Example: nightsweep run examples/first-sweep.yaml")
@@ -101,12 +107,12 @@ def run(
     opened = closing(open_database(settings.database_url))
     database = click.get_current_context().with_resource(opened)
     before = standing(database, done.sweep)
-    others = sweep_counts.count_unmade(database) - before.unmade
-    if before.unmade and others:
+    others = sweep_counts.count_unmade(database) - before.unmade - before.references
+    if before.unmade and others > 0:
         talk(f"{images(others)} of other sweeps wait too, in turn.")
     local = LocalWorkers(settings, worker_options)
     started = time.monotonic()
-    if before.unmade:
+    if before.is_open:
         look_at_folder(database, settings.images)  # now that there is a database
         with local.at_work():
             after = _follow(database, done.sweep, local)
@@ -115,6 +121,11 @@ def run(
     _report(settings, before, after, seconds=time.monotonic() - started)
     for reason, count in sweep_counts.failures(database, done.sweep):
         talk(f"{count:,} failed: {reason}")
+    for metric, reason, count in score_counts.failures(database, done.sweep.id):
+        talk(f"{count:,} scores of {metric} failed: {reason}")
+    if after.open_scores:
+        for each in score_counts.blocked_metrics(database):
+            talk(f"{each.name} on {each.worker} of {each.host}: {each.reason}")
     sys.exit(_conclude(after, local))
 
 
@@ -153,11 +164,11 @@ def _outliving_terminal() -> Iterator[None]:
 
 
 def _follow(database: Database, sweep: Sweep, local: LocalWorkers) -> Standing:
-    """Show progress until the sweep is made, or nobody works on it any more."""
+    """Show progress until all is made and scored, or nobody works on it any more."""
     now, took_s = standing(database, sweep), 0.0
     news, models = _News(), sweep_counts.count_models(database, sweep)
     with progress_shown(now) as show:
-        while now.unmade and not local.is_over():
+        while now.is_open and not local.is_over():
             # Looking at a million jobs takes long: a tenth of the time at most.
             local.work_for(max(PROGRESS_POLL_S, 10 * took_s))
             began = time.monotonic()
@@ -168,7 +179,9 @@ def _follow(database: Database, sweep: Sweep, local: LocalWorkers) -> Standing:
                     models = sweep_counts.count_models(database, sweep)
                 others = sweep_counts.count_leased(database) - now.leased
                 news.tell(workers)
-                is_stuck = not now.leased and _is_stuck(database, sweep, now, workers)
+                news.tell_scores(now)
+                at_work = now.leased or now.scores.get("leased")
+                is_stuck = not at_work and _is_stuck(database, sweep, now, workers)
             except DatabaseError as exc:
                 # The workers wait for the database too, and go on when it is back.
                 news.tell_reason(str(exc))
@@ -186,14 +199,20 @@ def _follow(database: Database, sweep: Sweep, local: LocalWorkers) -> Standing:
 def _is_stuck(
     database: Database, sweep: Sweep, now: Standing, workers: Iterable[Worker]
 ) -> bool:
-    """Return whether only jobs are left that every worker of this host failed to make.
+    """Return whether every worker of this host failed with all that is left.
 
-    Workers of other hosts may make them, or not: the command does not wait for that.
+    Workers of other hosts may manage, or not: the command does not wait for that.
     """
     here = my_host()
     names = {worker.name for worker in able(workers, here)}
     groups = groups_blocked_by_all(database, here, names)
-    return bool(groups) and count_unmade(database, sweep, groups) >= now.unmade
+    if not groups:
+        return False
+    both = filter(None, (sweep, find_companion(database, sweep)))
+    held_up = sum(count_unmade(database, each, groups) for each in both)
+    pending = pending_metrics(database, host=here) if now.open_scores else []
+    is_scored = groups.issuperset(each.block_key for each in pending)
+    return held_up >= now.unmade + now.references and is_scored
 
 
 class _News:
@@ -202,6 +221,7 @@ class _News:
     def __init__(self) -> None:
         self._is_waiting = False
         self._told: set[str] = set()
+        self._scores_at = 0.0
 
     def tell(self, workers: Iterable[Worker]) -> None:
         """Say what is new about workers; leave out silent ones."""
@@ -213,6 +233,15 @@ class _News:
             if each.phase == "backoff" and name not in self._told:
                 self._told.add(name)
                 talk(f"Worker {name} restarts after a pause: {each.detail}")
+
+    def tell_scores(self, now: Standing) -> None:
+        """Say now and then how far the scores are, once all images are made."""
+        is_due = time.monotonic() - self._scores_at >= SCORES_S
+        if now.is_open and not now.unmade and is_due:
+            self._scores_at = time.monotonic()
+            more = f"{images(now.references)} to compare with to make; "
+            said = more if now.references else ""
+            talk(f"{said}{describe_scores(now)}")
 
     def tell_reason(self, reason: str | None) -> None:
         """Say what workers wait for when a wait begins, and that it is over."""
@@ -232,8 +261,10 @@ def _report(
             f"Made {images(made)} in {duration(seconds)} "
             f"({made / seconds:.2f} images/s, model loading included)."
         )
-    elif not before.unmade:
+    elif not before.is_open:
         talk("Nothing was left to make.")
+    if scores := describe_scores(after):
+        talk(scores)
     click.echo(f"Images:   {settings.images}", err=True)
     click.echo(f"Database: {settings.database_path or 'see the URL'}", err=True)
     if not settings.redis_url:
@@ -251,14 +282,15 @@ def _conclude(after: Standing, local: LocalWorkers) -> int:
         )
     if after.incomplete:
         talk(describe_incomplete(after.sweep, after.incomplete))
-    if not after.unmade:
+    if not after.is_open:
+        failed += after.scores.get("failed", 0)
         return 1 if failed or after.incomplete else 0
     again = f"{program()} {shlex.join(sys.argv[1:])}"
     if after.state != "active":
         why = f": {after.reason}" if after.reason else ""
         talk(f"{after.sweep} is {after.state}{why}.")
         talk(
-            f"{images(after.unmade)} unmade; go on here with `{again}`, or let workers "
+            f"{_left(after)}; go on here with `{again}`, or let workers "
             f"elsewhere go on with `{program()} resume {after.sweep}`."
         )
         return INTERRUPTED if local.interrupted else 1
@@ -267,5 +299,11 @@ def _conclude(after: Standing, local: LocalWorkers) -> int:
     if not local.interrupted and local.has_ended:
         talk("The workers ended before the sweep did:")
         click.echo(local.last_words(), err=True)
-    click.echo(f"{images(after.unmade)} unmade; go on with: {again}", err=True)
+    click.echo(f"{_left(after)}; go on with: {again}", err=True)
     return INTERRUPTED if local.interrupted else 1
+
+
+def _left(after: Standing) -> str:
+    if after.unmade:
+        return f"{images(after.unmade)} unmade"
+    return f"{after.open_scores:,} scores not computed"

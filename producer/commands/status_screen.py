@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 from producer.display.amounts import duration, images
 from producer.display.tables import Column, make_table
 from producer.display.text_width import plain
-from producer.running.sweep_state import Standing, describe, describe_incomplete
+from producer.running.sweep_state import (
+    Standing,
+    describe,
+    describe_incomplete,
+    describe_scores,
+)
 from storage.fleet.progress import Worker
 from storage.host.worker_ids import host_of
 from storage.jobs.sweeps import FAILED, UNMADE, Sweep
@@ -101,12 +106,14 @@ def sweeps_table(
 
 
 def notes(standings: Sequence[Standing]) -> Iterator[str]:
-    """Yield why sweeps are paused or incomplete, and what holds up their jobs."""
+    """Yield why sweeps are paused or incomplete, their scores, and what holds them."""
     for one in standings:
         if one.reason:
             yield plain(f"{one.sweep} is {one.state}: {one.reason}")
         if one.incomplete and one.state != "cancelled":
             yield describe_incomplete(one.sweep, one.incomplete)
+        if scores := describe_scores(one):
+            yield scores
         for blocked in one.blocked:
             yield plain(f"{one.sweep}: {describe(blocked)}")
 

@@ -10,6 +10,8 @@ from producer.display.hashing import tell_hashing
 from producer.expansion.expand import Expansion, read_jobs
 from producer.models.cards import describe
 from producer.options import retry_option, spec_options, with_name, yes_option
+from producer.scoring.requests import Requests
+from producer.scoring.wishes import Wish, read_wishes
 from producer.spec.yamltext import Source, StoredSpec
 from producer.submission.confirmation import Consent
 from producer.submission.opening import opened_to_read, tell_who_works
@@ -21,7 +23,7 @@ from storage.jobs import sweeps
 from storage.jobs.sweeps import Sweep
 from storage.models.fingerprint import Digests
 from storage.settings import Settings, read_settings
-from storage.sql.database import open_database
+from storage.sql.database import Database, open_database
 
 
 def submit(  # noqa: PLR0913 - what can be asked is its interface
@@ -111,16 +113,40 @@ def submit_jobs(
     progress: Callable[[int, int], object] | None = None,
 ) -> Submitted:
     """Store and send the jobs of an expanded sweep; see `submit`."""
+    wishes = read_wishes(expansion.spec)
     with closing(open_database(where.database_url)) as database:
+        requests = requests_for(expansion, database, where, wishes)
         # Asked before anything is started or stored.
         seen = consent.settle(database, expansion)
         with submission_to(database, where, progress=progress) as submission:
             while True:
                 try:
-                    return submission.run(expansion, seen=seen, retry=retry_failed)
+                    return submission.run(
+                        expansion, requests=requests, seen=seen, retry=retry_failed
+                    )
                 except ChangedSweepError:
                     # Somebody else was faster: ask again about what they stored.
                     seen = consent.settle(database, expansion)
+
+
+def requests_for(
+    expansion: Expansion,
+    database: Database,
+    where: Settings,
+    wishes: Sequence[Wish],
+) -> Requests:
+    """Return what asks for the scores of a sweep, with its metrics found.
+
+    Raises:
+        UsageError: The network of a metric cannot be found or used.
+    """
+    digests = Digests(where.home / "digests.json", progress=tell_hashing)
+    requests = Requests(
+        database, wishes, describe=describe, digests=digests, cards=expansion.models
+    )
+    requests.check(card.model for card in expansion.models)
+    digests.save()
+    return requests
 
 
 def _why_not_again(read: Callable[[], Expansion], stored: Sweep | None) -> str:
@@ -179,7 +205,7 @@ def submit_command(
         asks=not yes,
     )
     tell(done)
-    if done.unmade:
+    if done.unmade or done.open_scores:
         with opened_to_read(read_settings()) as database:
             tell_who_works(database, done.sweep.name)
     click.echo(done.sweep.name)

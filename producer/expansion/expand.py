@@ -211,9 +211,6 @@ def _list_notes(grids: Sequence[Grid]) -> Iterator[str]:
 
 
 def _list_warnings(spec: Spec, grids: Sequence[Grid]) -> Iterator[Remark]:
-    if spec.scores:
-        names = ", ".join(spec.scores)
-        yield Remark(sentence=f"scores: {names} is noted, but not computed yet")
     yield from spec.remarks
     for grid in grids:
         for sentence in grid.card.unchecked:

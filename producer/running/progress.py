@@ -72,12 +72,15 @@ class _Lines:
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._said = 0.0
+        self._is_over = False
 
     def __call__(self, now: Standing, workers: Sequence[Worker], **more: int) -> None:
         """Say how far it is, if the last line is old enough."""
         self._pace.look(now, workers, **more)
-        if time.monotonic() - self._said < PROGRESS_LINE_S and now.unmade:
-            return
+        is_due = time.monotonic() - self._said >= PROGRESS_LINE_S
+        if self._is_over or (now.unmade and not is_due):
+            return  # what comes after the images is said elsewhere
+        self._is_over = not now.unmade
         self._said = time.monotonic()
         ended = now.total - now.unmade
         share = ended / max(now.total, 1)

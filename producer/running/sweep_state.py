@@ -1,14 +1,17 @@
 """How far a sweep is, in numbers."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from producer.display.amounts import images
 from producer.options import program
 from storage.jobs import sweep_counts, sweeps
 from storage.jobs.blocked_groups import Blocked, blocked_jobs
+from storage.jobs.companions import find_companion
 from storage.jobs.completeness import Incomplete, find_incomplete
 from storage.jobs.sweeps import Sweep
+from storage.scores import score_counts
+from storage.scores.score_counts import count_open
 from storage.sql.database import Database
 from storage.sql.schema import JOB_STATES
 
@@ -32,6 +35,9 @@ class Standing:
         eta_s: Seconds until the end at that rate; None if nobody works on it.
         blocked: What holds unmade jobs up, and where.
         incomplete: How far its submission got; None if all its jobs are stored.
+        references: Jobs for its scores to compare with that are still to be made.
+        open_scores: Scores of its images that will be computed, if workers go on.
+        scores: All scores of its images by state.
     """
 
     sweep: str
@@ -48,11 +54,19 @@ class Standing:
     eta_s: float | None
     blocked: Sequence[Blocked] = ()
     incomplete: Incomplete | None = None
+    references: int = 0
+    open_scores: int = 0
+    scores: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def unmade(self) -> int:
         """Jobs that are still to be made."""
         return self.pending + self.leased
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything is left to make or to compute."""
+        return bool(self.unmade or self.references or self.open_scores)
 
 
 def standing(database: Database, sweep: Sweep) -> Standing:
@@ -61,6 +75,8 @@ def standing(database: Database, sweep: Sweep) -> Standing:
     counts = sweep_counts.count_states(database, sweep)
     rate = sweep_counts.recent_rate(database, sweep)
     unmade = counts.get("pending", 0) + counts.get("leased", 0)
+    scores = score_counts.count_states(database, sweep.id).get(sweep.id, {})
+    is_open = any(scores.get(state) for state in ("waiting", "pending", "leased"))
     return Standing(
         sweep=sweep.name,
         state=now.state,
@@ -72,7 +88,33 @@ def standing(database: Database, sweep: Sweep) -> Standing:
         eta_s=round(unmade / rate, 1) if rate and counts.get("leased") else None,
         blocked=blocked_jobs(database, sweep),
         incomplete=find_incomplete(database, sweep),
+        references=_unmade_references(database, sweep) if scores else 0,
+        open_scores=count_open(database, sweep_id=sweep.id) if is_open else 0,
+        scores=scores,
     )
+
+
+def _unmade_references(database: Database, sweep: Sweep) -> int:
+    companion = find_companion(database, sweep)
+    if companion is None or companion.state != "active":
+        return 0
+    counts = sweep_counts.count_states(database, companion)
+    return counts.get("pending", 0) + counts.get("leased", 0)
+
+
+def describe_scores(now: Standing) -> str:
+    """Say in a line how far the scores of a sweep are; empty if there are none."""
+    words = {
+        "done": "done",
+        "leased": "being computed",
+        "pending": "pending",
+        "waiting": "waiting for images",
+        "failed": "failed",
+    }
+    said = [
+        f"{now.scores[s]:,} {word}" for s, word in words.items() if now.scores.get(s)
+    ]
+    return f"{now.sweep}: scores: {', '.join(said)}." if said else ""
 
 
 def describe_incomplete(sweep: str, found: Incomplete) -> str:

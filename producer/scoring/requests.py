@@ -1,7 +1,7 @@
 """Requests for scores: of images, by metrics, with the references that they need."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,6 +57,7 @@ class Requests:
         *,
         describe: Callable[..., ModelCard],
         digests: Digests,
+        cards: Iterable[ModelCard] = (),
         retry: bool = False,
     ) -> None:
         """Ask for nothing yet.
@@ -66,6 +67,7 @@ class Requests:
             wishes: The metrics.
             describe: What finds a model: `producer.models.cards.describe`.
             digests: Where digests of networks are remembered.
+            cards: Models that are described already.
             retry: Whether failed scores are computed again.
         """
         self.tallies = {wish: Tally() for wish in wishes}
@@ -73,12 +75,22 @@ class Requests:
         self._database = database
         self._identified = Identified(digests)
         self._retry = retry
-        self._cards = Cards(describe)
+        self._cards = Cards(describe, cards)
         self._references = {
             wish: References(self._cards.find, wish.steps)
             for wish in wishes
             if wish.steps
         }
+
+    def check(self, models: Iterable[Model]) -> None:
+        """Find the networks of all metrics for the images of these models.
+
+        Raises:
+            UsageError: One cannot be found or used.
+        """
+        for model in models:
+            for wish in self.tallies:
+                self._identified.metric(wish, model.name)
 
     def add(self, sweep: Sweep, planned: Sequence[PlannedJob]) -> list[PlannedJob]:
         """Ask for the scores of stored jobs; return new jobs, to be sent to workers.
@@ -163,10 +175,12 @@ class Requests:
 class Cards:
     """Describes the models of stored jobs, each once."""
 
-    def __init__(self, describe: Callable[..., ModelCard]) -> None:
-        """Take `producer.models.cards.describe`, or what stands for it."""
+    def __init__(
+        self, describe: Callable[..., ModelCard], known: Iterable[ModelCard] = ()
+    ) -> None:
+        """Take `producer.models.cards.describe`, and models that are described."""
         self._describe = describe
-        self._known: dict[str, ModelCard] = {}
+        self._known = {card.model.fingerprint: card for card in known}
 
     def find(self, model: Model) -> ModelCard:
         """Return what a model says of itself.

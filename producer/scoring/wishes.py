@@ -1,23 +1,21 @@
 """Metrics as people ask for them, by name, and what the name means for an image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
 
-from producer.spec.problems import closest, shown
+from producer.spec.problems import Problems, shown
+from producer.spec.scores import REFERENCE_RANGE, refuse_unknown
+from producer.spec.sweepfile import Spec
 from storage.errors import MetricError, NightsweepError, UsageError
 from storage.metrics.identity import find_kind, identify
-from storage.metrics.kinds import KINDS, MetricKind, default_network
-from storage.metrics.own_classes import GROUP
+from storage.metrics.kinds import MetricKind, default_network
 from storage.models.fingerprint import Digests
 from storage.models.networks import resolve_network
 from storage.scores.identities import AskedMetric
 
 #: Steps of a reference where nobody says how many.
 REFERENCE_STEPS = 200
-#: Least steps of a reference: its half is made too, and must be another setting.
-LEAST_STEPS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,29 +136,30 @@ class Identified:
             raise UsageError(msg) from exc
 
 
-def refuse_unknown(name: str, known: Sequence[str]) -> None:
-    """Refuse a name that is no metric's, and hint at the nearest.
+def read_wishes(spec: Spec) -> list[Wish]:
+    """Find the metrics of a sweep's scores.
 
     Raises:
-        UsageError: It is none of `known`, and no class of a package or a file.
+        SpecError: Some cannot be computed; all of them are said.
     """
-    if name not in known and ":" not in name:
-        near = closest(name, known)
-        hint = f"did you mean {near}?" if near else f"they are {', '.join(known)}"
-        msg = (
-            f"a score must be a metric, or a class as package:Class, got {shown(name)};"
-            f" {hint}"
-        )
-        raise UsageError(msg)
-
-
-def known_metrics() -> list[str]:
-    """Return the names of the metrics that are built in, or that packages offer."""
-    return [*KINDS, *sorted(entry_points(group=GROUP).names)]
+    problems = Problems()
+    wishes: dict[Wish, None] = {}
+    for entry in spec.scores:
+        reference = {"steps": entry.steps} if entry.steps else None
+        with problems.at(entry.place):
+            wish = read_wish(
+                entry.metric,
+                base_dir=spec.folder,
+                model=entry.model,
+                reference=reference,
+            )
+            wishes[wish] = None
+    problems.check()
+    return list(wishes)
 
 
 def _find(name: str, base_dir: Path) -> MetricKind:
-    refuse_unknown(name, known_metrics())
+    refuse_unknown(name)
     try:
         return find_kind(name, base_dir=base_dir)
     except MetricError as exc:
@@ -169,9 +168,10 @@ def _find(name: str, base_dir: Path) -> MetricKind:
 
 def _steps(reference: Mapping[str, int]) -> int:
     steps = reference.get("steps", REFERENCE_STEPS)
-    if not LEAST_STEPS <= steps <= 1000:
+    least, most = REFERENCE_RANGE
+    if not least <= steps <= most:
         msg = (
-            f"the steps of a reference must be {LEAST_STEPS} to 1000, got {steps}; "
+            f"the steps of a reference must be {least} to {most}, got {steps}; "
             f"{REFERENCE_STEPS} is usual"
         )
         raise UsageError(msg)

@@ -15,18 +15,18 @@ from yaml.nodes import MappingNode, Node
 
 from producer.spec.axes import Axis, ValueReader
 from producer.spec.conditions import ConditionEntry, read_entries
-from producer.spec.entries import fields, items, list_meant
+from producer.spec.entries import fields, list_meant
 from producer.spec.mappings import is_workflow
 from producer.spec.overrides import apply_options, write_out
 from producer.spec.parameters import (
     PARAMETERS,
     REQUIRED,
     UNSET,
-    choice,
     integer,
 )
 from producer.spec.problems import Place, Problems, shown
 from producer.spec.remarks import Remark
+from producer.spec.scores import ScoreEntry, read_scores
 from producer.spec.yamltext import (
     Source,
     compose,
@@ -44,8 +44,6 @@ MAX_JOBS = 100_000
 LARGEST_MAX_JOBS = 10_000_000
 #: Disk space to leave free where a sweep sets no `limits.min_free`.
 MIN_FREE_BYTES = 1_000_000_000
-#: Scores that can be asked for.
-SCORES = ("clip",)
 
 _KEYS = (
     *("version", "name", "base", "axes", "exclude", "include", "scores", "limits"),
@@ -69,7 +67,7 @@ class Spec:
         axes: In the order in which they are shown.
         exclude: Cells to leave out.
         include: Cells to add.
-        scores: Metrics to compute, names of `SCORES`.
+        scores: Metrics to compute, each once.
         max_jobs: The most jobs that the sweep may have.
         min_free_bytes: Disk space that must stay free.
         place: The start of the file.
@@ -84,7 +82,7 @@ class Spec:
     axes: tuple[Axis, ...]
     exclude: tuple[ConditionEntry, ...]
     include: tuple[ConditionEntry, ...]
-    scores: tuple[str, ...]
+    scores: tuple[ScoreEntry, ...]
     max_jobs: int
     min_free_bytes: int
     place: Place
@@ -269,15 +267,9 @@ class _Parser:
         node = self._sections[section]
         return read_entries(section, node, axes=axes, reader=reader)
 
-    def _read_scores(self) -> tuple[str, ...]:
-        scores: dict[str, None] = {}
-        parse = choice("a score", *SCORES)
-        for node in (
-            items(self._sections["scores"]) if "scores" in self._sections else ()
-        ):
-            with self._problems.at(place_of(node)):
-                scores[parse(text_of(node, what="a score"))] = None
-        return tuple(scores)
+    def _read_scores(self) -> tuple[ScoreEntry, ...]:
+        node = self._sections.get("scores")
+        return read_scores(node, self._problems) if node is not None else ()
 
 
 def _no_mapping(root: Node | None) -> str:

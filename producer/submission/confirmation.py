@@ -16,6 +16,7 @@ from producer.expansion.expand import Expansion
 from producer.options import program
 from storage.errors import ChangedSweepError, UsageError
 from storage.jobs import sweeps
+from storage.jobs.companions import refuse_companion
 from storage.jobs.differences import Comparison, Difference
 from storage.jobs.sweeps import Sweep
 from storage.sql.database import Database
@@ -42,11 +43,13 @@ class Consent:
             0 if the sweep is new; None if the new revision may follow any.
 
         Raises:
-            UsageError: Consent is needed, and nobody can be asked.
+            UsageError: Consent is needed, and nobody can be asked; or the name is that
+                of the references of another sweep.
             ChangedSweepError: The stored sweep is no longer the one that was read.
             click.exceptions.Exit: The answer was no.
         """
         stored = sweeps.find_sweep(database, expansion.spec.name)
+        refuse_companion(expansion.spec.name, stored)
         if self.read and (not stored or stored.revision != self.read.revision):
             raise ChangedSweepError(expansion.spec.name)
         if stored is None:

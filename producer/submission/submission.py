@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 from producer.display.amounts import free_bytes, images, size
 from producer.display.messages import talk
 from producer.expansion.expand import Expansion
+from producer.scoring.requests import Requests
+from producer.scoring.telling import describe_requests
 from producer.spec.sweepfile import Spec
 from storage.broker.embedded import broker_url
-from storage.broker.queue import make_app, send, waiting
+from storage.broker.queue import make_app, send, send_scores, waiting
+from storage.host.worker_ids import my_host
 from storage.job import PlannedJob
 from storage.jobs import blocked_groups, lifecycle, membership, sweep_counts, sweeps
 from storage.jobs.completeness import find_incomplete, note_complete
 from storage.jobs.sweeps import NORMAL_PRIORITY, Sweep
+from storage.scores.score_counts import count_open, pending_metrics
 from storage.settings import Settings
 from storage.sql.database import Database
 
@@ -38,6 +42,8 @@ class Submitted:
         was: State of the sweep before; `active` if it is new.
         warnings: Sentences for the person who submitted.
         taken: A sentence about what was chosen where the file says nothing; else None.
+        scores: Sentences about the scores that the sweep asks for.
+        open_scores: Scores of its images that workers are to compute, now or later.
     """
 
     sweep: Sweep
@@ -49,6 +55,8 @@ class Submitted:
     was: str = "active"
     warnings: tuple[str, ...]
     taken: str | None = None
+    scores: Sequence[str] = ()
+    open_scores: int = 0
 
     @property
     def unmade(self) -> int:
@@ -125,10 +133,16 @@ class Submission:
             retried=self._retry(sweep) if retry else 0,
             was=sweep.state,
             warnings=(note, *self._cut_off(sweep)),
+            open_scores=count_open(self._database, sweep_id=sweep.id),
         )
 
     def run(
-        self, expansion: Expansion, *, seen: int | None = None, retry: bool
+        self,
+        expansion: Expansion,
+        *,
+        requests: Requests,
+        seen: int | None = None,
+        retry: bool,
     ) -> Submitted:
         """Store every job, and send the new ones.
 
@@ -137,6 +151,7 @@ class Submission:
 
         Args:
             expansion: The jobs.
+            requests: Asks for the scores of the sweep.
             seen: The revision that the new one is to follow; see `save_sweep`.
             retry: Whether failed jobs are tried again.
 
@@ -161,12 +176,13 @@ class Submission:
         new, existing = 0, Counter[str]()
         for batch in expansion.batches():
             added = membership.add_jobs(self._database, sweep, batch)
-            self._send(_by_group(added.fresh))
+            self._send(_by_group([*added.fresh, *requests.add(sweep, batch)]))
             new += len(added.fresh)
             existing.update(added.existing)
             self._progress(batch[-1].position + 1, expansion.count)
         dropped = membership.drop_absent(self._database, sweep)
         note_complete(self._database, sweep)
+        self._send_scores(requests)
         return Submitted(
             sweep=sweep,
             total=expansion.count,
@@ -177,6 +193,8 @@ class Submission:
             was=before.state if before else "active",
             warnings=(*expansion.duplicates, *expansion.warnings, *self._full(spec)),
             taken=expansion.taken,
+            scores=tuple(describe_requests(requests)),
+            open_scores=count_open(self._database, sweep_id=sweep.id),
         )
 
     def _full(self, spec: Spec) -> Iterator[str]:
@@ -202,6 +220,11 @@ class Submission:
         self._send(again)
         return sum(map(len, again.values()))
 
+    def _send_scores(self, requests: Requests) -> None:
+        if requests.tallies:
+            pending = pending_metrics(self._database, host=my_host())
+            send_scores(self._app, {each.digest: each.messages for each in pending})
+
     def _send(self, groups: Mapping[str, Sequence[str]]) -> None:
         if groups:
             send(self._app, groups, priority=self._priority)
@@ -220,6 +243,7 @@ def describe_submission(done: Submitted) -> list[str]:
     ]
     if done.taken:
         lines.append(done.taken)
+    lines += done.scores
     if done.was != "active":
         lines.append(f"{sweep.name} was {done.was}; it is active again.")
     if done.dropped:

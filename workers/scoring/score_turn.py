@@ -26,6 +26,7 @@ from workers.metrics import registry
 from workers.metrics.measuring import measure
 from workers.metrics.metric import Metric, Sample
 from workers.scoring.opening import open_sample, require_numpy
+from workers.scoring.own_files import require_own_file
 from workers.vitals import phases
 
 log = logging.getLogger(__name__)
@@ -145,6 +146,7 @@ class ScoreTurn:
             return self._loaded[1]
         self._loaded = None  # its memory is free before the next one is loaded
         require_numpy()
+        require_own_file(asked.source, self.context.images.root)
         metric = registry.load(
             asked.source,
             model=asked.model,

@@ -58,8 +58,8 @@ def test_ten_mistakes_give_ten_messages_in_the_order_of_their_lines(
         "you mean `steps`? (only an axis of `{label, set}` bundles may have any name)",
         "sweep.yaml line 11: an entry of exclude has no key `sede`; did you mean "
         "`seed`?",
-        "sweep.yaml line 12: a score must be one of clip, got clpi; did you mean "
-        "`clip`?",
+        "sweep.yaml line 12: a score must be a metric, or a class as package:Class, "
+        "got clpi; did you mean `clip`?",
         "sweep.yaml line 13: max_jobs must be an integer from 1 to 10000000, got "
         "lots; write it in digits",
     ]

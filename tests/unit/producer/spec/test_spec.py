@@ -281,7 +281,7 @@ def test_limits_and_scores(tmp_path: Path) -> None:
     assert (plain.max_jobs, plain.min_free_bytes) == (MAX_JOBS, MIN_FREE_BYTES)
     assert plain.scores == ()
     assert (limited.max_jobs, limited.min_free_bytes) == (7, 1_500_000_000_000)
-    assert limited.scores == ("clip",)
+    assert [each.metric for each in limited.scores] == ["clip"]
 
 
 def test_the_text_is_kept_as_it_was_written(tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""What the scores of a sweep would take: counts, and the references to be made."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from producer.display.amounts import images
+from producer.models.cards import ModelCard
+from producer.scoring.references import References, Without
+from producer.scoring.requests import Cards
+from producer.scoring.wishes import Wish
+from storage.job import PlannedJob
+
+
+@dataclass(slots=True)
+class _Count:
+    scores: int = 0
+    without: Counter[Without] = field(default_factory=Counter)
+    references: dict[str, PlannedJob] = field(default_factory=dict)
+
+
+class Forecast:
+    """Counts the scores and the references of planned jobs."""
+
+    def __init__(self, wishes: Sequence[Wish], cards: Iterable[ModelCard]) -> None:
+        """Count nothing yet.
+
+        Args:
+            wishes: The metrics that the sweep asks for.
+            cards: Its models.
+        """
+        find = Cards(_refuse, cards).find
+        self._counts = {wish: _Count() for wish in wishes}
+        self._references = {
+            wish: References(find, wish.steps) for wish in wishes if wish.steps
+        }
+        self._own: set[str] = set()
+
+    def add(self, one: PlannedJob) -> None:
+        """Count the scores of a job."""
+        if self._references:
+            self._own.add(one.job.key)
+        for wish, count in self._counts.items():
+            if not wish.steps:
+                count.scores += 1
+                continue
+            found = self._references[wish].of(one)
+            if isinstance(found, Without):
+                count.without[found] += 1
+                continue
+            count.scores += 1
+            for each in (found.full, found.half):
+                count.references.setdefault(each.job.key, each)
+
+    def references(self) -> list[PlannedJob]:
+        """Return the references that are no images of the sweep itself, each once."""
+        found: dict[str, PlannedJob] = {}
+        for count in self._counts.values():
+            found |= count.references
+        return [one for key, one in found.items() if key not in self._own]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row for each metric."""
+        return [
+            {
+                "metric": wish.kind.name,
+                "reference": {"steps": wish.steps} if wish.steps else {},
+                "scores": count.scores,
+                "references": len(count.references),
+                "without_limit": count.without[Without.NOISE],
+            }
+            for wish, count in self._counts.items()
+        ]
+
+
+def describe_forecast(row: Mapping[str, Any]) -> str:
+    """Say in a line what a metric of a sweep would take."""
+    said = f"{row['metric']}"
+    if row["reference"]:
+        said += f" at {row['reference']['steps']} steps"
+    said += f": {images(row['scores'])}"
+    if row["references"]:
+        said += f", compared with {row['references']:,} more"
+    if row["without_limit"]:
+        said += f"; none for {row['without_limit']:,} whose scheduler draws noise"
+    return said
+
+
+def _refuse(name: str, **_more: Any) -> ModelCard:
+    msg = f"{name} must be among the models of the sweep"
+    raise AssertionError(msg)

@@ -1,0 +1,129 @@
+"""Requests for scores, with the references that they need: stored once each."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from producer.models.cards import ModelCard, describe
+from producer.scoring.forecast import Forecast, describe_forecast
+from producer.scoring.references import Without
+from producer.scoring.requests import Requests
+from producer.scoring.telling import describe_requests, rows_of
+from producer.scoring.wishes import Wish, read_wish
+from storage.catalogue.schedulers import effective_options, resolve
+from storage.job import PlannedJob
+from storage.jobs.companions import find_companion
+from storage.jobs.stored_jobs import read_planned
+from storage.jobs.sweep_counts import count_states
+from storage.models.fingerprint import Digests
+from storage.sql.database import Database
+from storage.sql.schema import jobs, scores
+from tests.builders import make_planned, submit
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="module")
+def card() -> ModelCard:
+    return describe("builtin:shapes", base_dir=Path())
+
+
+def plan(card: ModelCard, name: str, *steps: int) -> list[PlannedJob]:
+    asked = resolve(name)
+    return [
+        make_planned(
+            model=card.model,
+            dtype="float32",
+            scheduler_class=asked.class_name,
+            scheduler_options=effective_options(asked, card.scheduler_config),
+            scheduler_name=name,
+            steps=each,
+            evaluations=each,
+            position=each,
+        )
+        for each in steps
+    ]
+
+
+def requests_of(database: Database, wishes: list[Wish]) -> Requests:
+    return Requests(database, wishes, describe=describe, digests=Digests())
+
+
+def wishes() -> list[Wish]:
+    reference = {"steps": 40}
+    return [
+        read_wish("clip", base_dir=Path()),
+        read_wish("rmse", base_dir=Path(), reference=reference),
+    ]
+
+
+def stored(database: Database) -> list[tuple[int, int | None]]:
+    """Return the steps of each image that has a distance, and of its reference."""
+    other = jobs.alias()
+    query = (
+        sa.select(jobs.c.steps, other.c.steps)
+        .select_from(scores)
+        .join(jobs, jobs.c.id == scores.c.job_id)
+        .join(other, other.c.id == scores.c.reference_id)
+        .order_by(jobs.c.steps)
+    )
+    with database.read() as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def test_distances_are_asked_with_their_references_and_the_half_of_them(
+    database: Database, card: ModelCard
+) -> None:
+    planned = [*plan(card, "ddim", 8, 20, 40), *plan(card, "euler_a", 8)]
+    sweep = submit(database, planned)
+    requests = requests_of(database, wishes())
+    fresh = requests.add(sweep, planned)
+    # At 20 and 40 steps, the sweep has them itself.
+    assert fresh == []
+    assert stored(database) == [(8, 40), (20, 40)]
+    clip, rmse = requests.tallies.values()
+    assert clip.asked.new == 4
+    assert rmse.asked.new == 2
+    assert rmse.without == {Without.NOISE: 1, Without.ITSELF: 1}
+    companion = find_companion(database, sweep)
+    assert companion is not None
+    assert count_states(database, companion) == {"pending": 2}
+    assert count_states(database, sweep) == {"pending": 4}
+    assert list(describe_requests(requests)) == [
+        "clip: 4 scores, 4 new, 4 waiting for images.",
+        "rmse at 40 steps: 2 scores, 2 new, 2 waiting for images.",
+        "rmse at 40 steps: 2 images to compare with, half of them at half the steps, 0 "
+        "new.",
+        "rmse at 40 steps: none for 1 image: its scheduler draws noise, so there is no "
+        "limit for each image.",
+        "rmse at 40 steps: none for 1 image: it is its own reference.",
+    ]
+
+
+def test_asking_again_from_what_is_stored_adds_nothing(
+    database: Database, card: ModelCard
+) -> None:
+    planned = plan(card, "ddim", 4, 8)
+    sweep = submit(database, planned)
+    fresh = requests_of(database, wishes()).add(sweep, planned)
+    assert [one.job.steps for one in fresh] == [40, 20]
+    again = requests_of(database, wishes())
+    rows = read_planned(database, [one.job.key for one in planned])
+    assert [one.job.key for one in rows] == [one.job.key for one in planned]
+    assert again.add(sweep, rows) == []
+    assert [row["new"] for row in rows_of(again)] == [0, 0]
+    assert [row["waiting"] for row in rows_of(again)] == [2, 3]
+    assert stored(database) == [(4, 40), (8, 40), (20, 40)]
+
+
+def test_a_plan_counts_the_same(card: ModelCard) -> None:
+    forecast = Forecast(wishes(), [card])
+    for one in [*plan(card, "ddim", 4, 8, 20), *plan(card, "euler_a", 8)]:
+        forecast.add(one)
+    assert [one.job.steps for one in forecast.references()] == [40]
+    assert [describe_forecast(row) for row in forecast.rows()] == [
+        "clip: 4 images",
+        "rmse at 40 steps: 3 images, compared with 2 more; none for 1 whose scheduler "
+        "draws noise",
+    ]
