@@ -36,12 +36,13 @@ cli(["score", "night", "--metric", "tests.own_metrics:Brightness"])
 def _counted(night: Night) -> None:
     """Have the database count how often a score was written."""
     with night.database.write() as connection:
-        connection.execute(sa.text("CREATE TABLE score_effects (job_id INTEGER)"))
+        connection.execute(sa.text("CREATE TABLE score_effects (score TEXT)"))
         connection.execute(
             sa.text(
                 "CREATE TRIGGER s AFTER UPDATE OF state ON scores "
                 "WHEN NEW.state = 'done' "
-                "BEGIN INSERT INTO score_effects VALUES (NEW.job_id); END"
+                "BEGIN INSERT INTO score_effects "
+                "VALUES (NEW.job_id || ' ' || NEW.metric_id); END"
             )
         )
 
@@ -80,7 +81,7 @@ def check(night: Night, *, done: int, failed: int = 0) -> None:
     wait_until(lambda: states(night).total() == done + failed)
     assert states(night) == Counter({"done": done, "failed": failed}) + Counter()
     with night.database.read() as connection:
-        written = connection.execute(sa.text("SELECT job_id FROM score_effects"))
+        written = connection.execute(sa.text("SELECT score FROM score_effects"))
         assert Counter(Counter(written.scalars()).values()) == {1: done}
 
 
