@@ -198,4 +198,4 @@ def _is_blocked(database: Database, requests: Requests) -> bool:
     open_ones = [
         digest for digest in requests.metrics if count_open(database, digests=[digest])
     ]
-    return all(block_key_of(digest) in keys for digest in open_ones)
+    return bool(open_ones) and keys.issuperset(map(block_key_of, open_ones))

@@ -24,8 +24,9 @@ def describe_requests(requests: Requests) -> Iterator[str]:
                 f"{wish.title}: some schedulers cannot run so many steps; theirs are "
                 f"compared at {counts}."
             )
-        for reason, count in tally.without.items():
-            yield f"{wish.title}: none for {images(count)}: {reason.value}."
+        for reason in Without:
+            if count := tally.without[reason]:
+                yield f"{wish.title}: none for {images(count)}: {reason.value}."
 
 
 def rows_of(requests: Requests) -> Iterator[dict[str, Any]]:
