@@ -39,11 +39,13 @@ class ScoreClaim:
         job_id: Row of the image that is scored.
         parameters: The image's row of the view `images`.
         reference: That of the image that it is compared with; None for none.
+        is_suspect: Whether it was claimed before and not computed: it may kill.
     """
 
     job_id: int
     parameters: Mapping[str, Any]
     reference: Mapping[str, Any] | None = None
+    is_suspect: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +56,14 @@ class Outcome:
     error: str | None = None
 
 
-def claim(
+def claim(  # noqa: PLR0913 - each is a rule of the choice
     database: Database,
     metric_id: int,
     *,
     owner: str,
     lease_s: float,
     limit: int,
+    fresh: bool = False,
     folder_id: int | None = None,
 ) -> list[ScoreClaim]:
     """Take up to `limit` pending scores of a metric, in the order of their images.
@@ -74,6 +77,7 @@ def claim(
         owner: The worker that claims.
         lease_s: Seconds that the claim lasts without a heartbeat.
         limit: Scores at most.
+        fresh: Whether to leave out scores that were claimed before: others are in hand.
         folder_id: Row of the image folder that this worker can read; images that were
             written to another one are left to others. None where it is not known.
     """
@@ -82,6 +86,7 @@ def claim(
         sa.select(scores.c.job_id, scores.c.attempts)
         .join(results, results.c.job_id == scores.c.job_id)
         .where(scores.c.metric_id == metric_id, SCORE_PENDING, found_in)
+        .where(scores.c.attempts == 0 if fresh else sa.true())
         .order_by(scores.c.job_id)
         .limit(limit)
         .with_for_update(of=scores, skip_locked=True)
@@ -194,9 +199,10 @@ def _in_folders(ids: Sequence[int]) -> sa.ColumnElement[bool]:
 def _read_claims(
     connection: Connection, which: sa.ColumnElement[bool]
 ) -> list[ScoreClaim]:
-    query = sa.select(scores.c.job_id, scores.c.reference_id).where(which)
+    columns = (scores.c.job_id, scores.c.reference_id, scores.c.attempts)
+    query = sa.select(*columns).where(which)
     pairs = connection.execute(query.order_by(scores.c.job_id)).all()
-    ids = {each for pair in pairs for each in pair if each is not None}
+    ids = {each for pair in pairs for each in pair[:2] if each is not None}
     images = select_images().add_columns(jobs.c.id.label("_id"))
     rows = {}
     for row in connection.execute(images.where(jobs.c.id.in_(ids))).mappings():
@@ -207,6 +213,7 @@ def _read_claims(
             job_id=pair.job_id,
             parameters=rows[pair.job_id],
             reference=rows.get(pair.reference_id),
+            is_suspect=pair.attempts > 1,
         )
         for pair in pairs
     ]

@@ -3,42 +3,32 @@
 import logging
 import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from storage.errors import (
-    DeviceError,
     MetricError,
-    NightsweepError,
     ScoreError,
     UnfitError,
 )
 from storage.jobs import claims
 from storage.models.fingerprint import Digests
-from storage.scores import score_claims
 from storage.scores.identities import AskedMetric, find_metric
-from storage.scores.score_claims import Outcome, ScoreClaim
+from storage.scores.score_claims import Outcome
 from workers.execution.context import Context
 from workers.execution.heartbeat import Heartbeat
 from workers.metrics import registry
 from workers.metrics.measuring import measure
 from workers.metrics.metric import Metric, Sample
-from workers.scoring.opening import open_sample, require_numpy
+from workers.scoring.opening import require_numpy
 from workers.scoring.own_files import require_own_file
+from workers.scoring.pipeline import Batch, ScorePipeline
 from workers.vitals import phases
 
 log = logging.getLogger(__name__)
 
 #: Seconds after which a turn ends, to let other metrics in.
 SCORE_TURN_S = 600.0
-#: Scores that are claimed before the size of the metric's batches is known.
-FIRST_SCORES = 8
-#: Batches that are claimed at once: one is opened while the other is measured.
-BATCHES = 2
-
-_Opened = Sample | ScoreError
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,11 +71,26 @@ class ScoreTurn:
             return
         metric_id, asked = found
         ends = time.monotonic() + SCORE_TURN_S
-        with self.heartbeat.during():
-            while time.monotonic() < ends and self._may_go_on(asked):
-                taken = self._claim(metric_id, asked)
-                if not taken or not self._compute(metric_id, asked, taken):
-                    return
+        pipeline = ScorePipeline(
+            self.context,
+            self.heartbeat,
+            metric_id,
+            may_go_on=lambda: time.monotonic() < ends and self._may_go_on(asked),
+        )
+        try:
+            with self.heartbeat.during(), pipeline:
+                for batch in pipeline.batches():
+                    self._compute(asked, batch, pipeline)
+        except UnfitError as exc:
+            self._set_aside(asked, str(exc))
+        if pipeline.written:
+            self._lift(asked)
+            log.info(
+                "Scored %d images by %s.",
+                pipeline.written,
+                asked.name,
+                extra={"action": "scores_stored"},
+            )
 
     def release(self) -> None:
         """Forget the metric that was used last; images need the memory."""
@@ -103,48 +108,35 @@ class ScoreTurn:
 
         return self.context.patiently(look)
 
-    def _claim(self, metric_id: int, asked: AskedMetric) -> list[ScoreClaim]:
-        loaded = self._loaded
-        is_loaded = loaded is not None and loaded[0] == asked.digest
-        size = loaded[1].batch_size if loaded and is_loaded else FIRST_SCORES // BATCHES
-        taken = self.context.patiently(
-            lambda: score_claims.claim(
-                self.context.database,
-                metric_id,
-                owner=self.context.owner,
-                lease_s=self.context.lease_s,
-                limit=BATCHES * size,
-                folder_id=self.context.images.id,
-            )
-        )
-        self.heartbeat.hold(*(one.job_id for one in taken))
-        return taken
-
     def _compute(
-        self, metric_id: int, asked: AskedMetric, taken: Sequence[ScoreClaim]
-    ) -> bool:
-        """Compute claimed scores; return False if the metric was set aside."""
-        left = {one.job_id: one for one in taken}
-        try:
-            with phases.during(phases.LOADING, asked.model or asked.name):
-                metric = self._load(asked)
-            with phases.during(phases.SCORING, asked.name):
-                self._measure_all(metric_id, metric, taken, left)
-        except UnfitError as exc:
-            self._set_aside(asked, str(exc))
-            return False
-        except DeviceError:
-            self._suspect(left)
-            raise
-        finally:
-            self._hand_back(left)
-        self._lift(asked)
-        return True
+        self, asked: AskedMetric, batch: Batch, pipeline: ScorePipeline
+    ) -> None:
+        """Measure a batch, and have what came of it written."""
+        metric = self._load(asked)
+        pipeline.size = metric.batch_size
+        self.context.check()
+        with phases.during(phases.SCORING, asked.name):
+            samples = [one for _, one in batch if isinstance(one, Sample)]
+            measured = iter(measure(metric, samples))
+        pipeline.write(
+            [
+                (one, _outcome(next(measured) if isinstance(what, Sample) else what))
+                for one, what in batch
+            ]
+        )
 
     def _load(self, asked: AskedMetric) -> Metric:
         if self._loaded and self._loaded[0] == asked.digest:
             return self._loaded[1]
         self._loaded = None  # its memory is free before the next one is loaded
+        with phases.during(phases.LOADING, asked.model or asked.name):
+            metric = self._load_anew(asked)
+        self._loaded = (asked.digest, metric)
+        if self.device == "cpu" and (torch := sys.modules.get("torch")):
+            torch.set_num_threads(self.threads)
+        return metric
+
+    def _load_anew(self, asked: AskedMetric) -> Metric:
         require_numpy()
         require_own_file(asked.source, self.context.images.root)
         metric = registry.load(
@@ -161,66 +153,7 @@ class ScoreTurn:
                 " for the scores of this one"
             )
             raise MetricError(msg)
-        self._loaded = (asked.digest, metric)
-        if self.device == "cpu" and (torch := sys.modules.get("torch")):
-            torch.set_num_threads(self.threads)
         return metric
-
-    def _measure_all(
-        self,
-        metric_id: int,
-        metric: Metric,
-        taken: Sequence[ScoreClaim],
-        left: dict[int, ScoreClaim],
-    ) -> None:
-        """Measure batch by batch; what is written leaves `left`."""
-        size = metric.batch_size
-        batches = [taken[start : start + size] for start in range(0, len(taken), size)]
-        with ThreadPoolExecutor(1, "open") as opener:
-            opening = [opener.submit(self._open, batch) for batch in batches]
-            try:
-                for batch, opened in zip(batches, opening, strict=True):
-                    self._measure(metric_id, metric, batch, self._await(opened))
-                    for one in batch:
-                        del left[one.job_id]
-                    self.heartbeat.let_go(*(one.job_id for one in batch))
-            finally:
-                opener.shutdown(cancel_futures=True)
-
-    def _await(self, opened: "Future[list[_Opened]]") -> list[_Opened]:
-        self.context.check()
-        return opened.result()
-
-    def _open(self, batch: Sequence[ScoreClaim]) -> list[_Opened]:
-        return self.context.patiently(
-            lambda: [open_sample(self.context.images, one) for one in batch]
-        )
-
-    def _measure(
-        self,
-        metric_id: int,
-        metric: Metric,
-        batch: Sequence[ScoreClaim],
-        opened: Sequence[_Opened],
-    ) -> None:
-        """Measure one batch, and write what came of it."""
-        samples = [one for one in opened if isinstance(one, Sample)]
-        measured = iter(measure(metric, samples))
-        outcomes = [
-            (one, _outcome(next(measured) if isinstance(what, Sample) else what))
-            for one, what in zip(batch, opened, strict=True)
-        ]
-        count = self.context.patiently(
-            lambda: score_claims.record(
-                self.context.database, metric_id, outcomes, owner=self.context.owner
-            )
-        )
-        log.info(
-            "Scored %d images by %s.",
-            count,
-            metric.name,
-            extra={"action": "scores_stored"},
-        )
 
     def _set_aside(self, asked: AskedMetric, reason: str) -> None:
         if self._said.get(asked.digest) != reason:
@@ -231,32 +164,6 @@ class ScoreTurn:
     def _lift(self, asked: AskedMetric) -> None:
         self._said.pop(asked.digest, None)
         self.context.patiently(lambda: self.context.lift(asked.block_key))
-
-    def _suspect(self, left: dict[int, ScoreClaim]) -> None:
-        """Free the scores that the device failed with, as if they had killed it."""
-        self.heartbeat.let_go(*left)
-        left.clear()
-        self.context.patiently(
-            lambda: score_claims.free_owner(
-                self.context.database, self.context.owner, died=True
-            )
-        )
-
-    def _hand_back(self, left: dict[int, ScoreClaim]) -> None:
-        """Hand unmeasured scores back, if the database can be reached."""
-        if left:
-            self.heartbeat.let_go(*left)
-            try:
-                score_claims.hand_back(
-                    self.context.database, owner=self.context.owner, ids=left
-                )
-            except NightsweepError as exc:
-                log.warning(
-                    "%d scores wait for their leases to end: %s",
-                    len(left),
-                    exc,
-                    extra={"action": "hand_back_failed"},
-                )
 
 
 def _outcome(found: float | ScoreError) -> Outcome:
