@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds after which a turn ends, to let other metrics in.
 SCORE_TURN_S = 600.0
+#: Seconds of measuring for which scores are claimed, and the most of them.
+CLAIMED_S = 1.0
+MOST_CLAIMED = 256
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,11 +116,13 @@ class ScoreTurn:
     ) -> None:
         """Measure a batch, and have what came of it written."""
         metric = self._load(asked)
-        pipeline.size = metric.batch_size
         self.context.check()
+        began = time.monotonic()
         with phases.during(phases.SCORING, asked.name):
             samples = [one for _, one in batch if isinstance(one, Sample)]
             measured = iter(measure(metric, samples))
+        elapsed_s = max(time.monotonic() - began, 1e-3)
+        pipeline.size = _next_size(metric, len(batch) / elapsed_s)
         pipeline.write(
             [
                 (one, _outcome(next(measured) if isinstance(what, Sample) else what))
@@ -164,6 +169,12 @@ class ScoreTurn:
     def _lift(self, asked: AskedMetric) -> None:
         self._said.pop(asked.digest, None)
         self.context.patiently(lambda: self.context.lift(asked.block_key))
+
+
+def _next_size(metric: Metric, rate: float) -> int:
+    """Return how many scores to claim next: whole batches, for `CLAIMED_S`."""
+    batches = int(min(rate * CLAIMED_S, MOST_CLAIMED) // metric.batch_size)
+    return metric.batch_size * max(batches, 1)
 
 
 def _outcome(found: float | ScoreError) -> Outcome:
