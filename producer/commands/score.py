@@ -6,16 +6,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
-from producer.commands.find import filter_options, read_filter
 from producer.display.hashing import tell_hashing
 from producer.display.json_lines import json_option, write_json
 from producer.display.messages import talk
 from producer.models.cards import describe
-from producer.options import sweep_option
+from producer.query_options import QueryCommand, query_options
 from producer.scoring.requests import Requests
 from producer.scoring.telling import describe_requests, rows_of
 from producer.scoring.wishes import Wish, read_reference, read_wish
@@ -32,11 +30,12 @@ from storage.jobs.blocked_groups import groups_blocked_by_all, lift_all
 from storage.jobs.stored_jobs import read_planned
 from storage.jobs.sweeps import Sweep, require_sweeps
 from storage.models.fingerprint import Digests
+from storage.queries.answers import PAGE_ROWS, find, read_meaning
+from storage.queries.terms import Query
 from storage.scores.identities import block_key_of
 from storage.scores.score_counts import blocked_metrics, count_open
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database
-from storage.sql.filters import PAGE_ROWS, Filter, find
 
 #: Seconds between two looks at what is left.
 WAIT_S = 0.5
@@ -45,10 +44,10 @@ SCORE_LINE_S = 10.0
 
 
 @click.command(
-    epilog="Example: nightsweep score first-sweep --metric clip --metric rmse"
+    cls=QueryCommand,
+    epilog="Example: nightsweep score first-sweep --metric clip --metric rmse",
 )
-@sweep_option("Images of this sweep; the same as NAME.  [default: of all]")
-@filter_options
+@query_options()
 @click.option(
     "--metric",
     "metrics",
@@ -73,7 +72,7 @@ SCORE_LINE_S = 10.0
 @click.option("--wait", is_flag=True, help="Wait until the scores are computed.")
 @json_option
 def score(  # noqa: PLR0913 - what can be asked is its interface
-    name: str | None,
+    query: Query,
     *,
     metrics: Sequence[str],
     network: str | None,
@@ -81,26 +80,25 @@ def score(  # noqa: PLR0913 - what can be asked is its interface
     retry_failed: bool,
     wait: bool,
     as_json: bool,
-    **asked: Any,
 ) -> None:
     """Score images by metrics, in the queue, each image once.
 
-    The options that choose images are those of `nightsweep find`. Scores of images that
-    are not made yet wait for them. Distances need the same images at many more steps,
+    QUERY says which, as for `nightsweep find`. Scores of images that are not made yet
+    wait for them. Distances need the same images at many more steps,
     which the command has made too; they are kept in a sweep of their own.
     """
     settings = read_settings()
-    which = read_filter({"sweep": name, "state": None, **asked})
     wishes = _read_wishes(metrics, network, reference)
     with opened_to_write(settings) as database:
-        requests = _request(settings, database, which, wishes, retry=retry_failed)
+        requests = _request(settings, database, query, wishes, retry=retry_failed)
         for line in describe_requests(requests):
             talk(line)
         left = count_open(database, digests=requests.metrics.keys())
         if left:
             lift_all(database)
             wake_for_scores(settings, database)
-            tell_who_works(database, name)
+            named = read_meaning(database, query).sweeps
+            tell_who_works(database, named[0] if len(named) == 1 else None)
         if as_json:
             write_json(rows_of(requests))
         if wait and not _wait(database, requests):
@@ -132,7 +130,7 @@ def _read_wishes(
 def _request(
     settings: Settings,
     database: Database,
-    which: Filter,
+    query: Query,
     wishes: Sequence[Wish],
     *,
     retry: bool,
@@ -145,7 +143,7 @@ def _request(
         digests=digests,
         retry=retry,
     )
-    for sweep, planned in _chosen(database, which):
+    for sweep, planned in _chosen(database, query):
         fresh = requests.add(sweep, planned)
         wake(settings, _by_group(fresh), priority=sweep.priority)
     digests.save()
@@ -153,13 +151,13 @@ def _request(
 
 
 def _chosen(
-    database: Database, which: Filter
+    database: Database, query: Query
 ) -> Iterator[tuple[Sweep, list[PlannedJob]]]:
     """Yield the images that were asked for, page by page, with the sweep they are of.
 
     It is the sweep that was named, else the one that asked for the image first.
     """
-    rows = find(database, which)
+    rows = find(database, query)
     while page := list(itertools.islice(rows, PAGE_ROWS)):
         keys: dict[str, list[str]] = {}
         for row in page:
