@@ -6,17 +6,19 @@ import pytest
 import sqlalchemy as sa
 
 from storage.sql.schema import jobs, widths
-from tests.faults.night import Night
+from tests.faults.night import STAND_IN, Night
 from tests.processes import PATIENCE_S
 from workers.engine.batches import CPU_WIDTH
 
 REAL = "workers.engine.torch_painter:make_painter"
 TIGHT = "tests.faults.tight_painter:make_painter"
+#: More than one batch.
+COUNT = CPU_WIDTH + 4
 
 
 def spec(night: Night, *, size: int, steps: int) -> str:
-    """Write a sweep of 24 pictures, which are more than one batch."""
-    path = night.spec(count=24, steps=steps)
+    """Write a sweep of `COUNT` pictures."""
+    path = night.spec(count=COUNT, steps=steps)
     path.write_text(path.read_text().replace("8, height: 8", f"{size}, height: {size}"))
     return str(path)
 
@@ -32,34 +34,34 @@ def _painter(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:  # after th
 
 
 def test_a_worker_that_is_killed_loses_nothing(night: Night) -> None:
-    night.run("submit", spec(night, size=64, steps=24))
+    night.run("submit", spec(night, size=64, steps=12))
     with night.working():
         night.wait_for(1)
         night.kill_a_worker()
-        night.wait_for(24)
-        night.check(done=24)
+        night.wait_for(COUNT)
+        night.check(done=COUNT)
     assert max_of(night, "deaths") == 0, "it died in company"
 
 
 def test_a_worker_that_is_stopped_keeps_what_is_finished(night: Night) -> None:
-    night.run("submit", spec(night, size=64, steps=24))
+    night.run("submit", spec(night, size=64, steps=12))
     with night.working() as worker:
         night.wait_for(1)
         worker.send_signal(signal.SIGINT)
         worker.wait(PATIENCE_S)
     assert not night.owners()
-    assert 1 <= night.states()["done"] < 24
-    with night.working():
-        night.wait_for(24)
-        night.check(done=24)
+    assert 1 <= night.states()["done"] < COUNT
+    with night.working(PAINTER=STAND_IN):
+        night.wait_for(COUNT)
+        night.check(done=COUNT)
     assert max_of(night, "attempts") == 1
 
 
 def test_a_batch_that_memory_is_too_short_for_is_halved(night: Night) -> None:
-    night.run("submit", spec(night, size=128, steps=6))
+    night.run("submit", spec(night, size=128, steps=4))
     with night.working(PAINTER=TIGHT):
-        night.wait_for(24)
-        night.check(done=24)
+        night.wait_for(COUNT)
+        night.check(done=COUNT)
     assert "can't allocate memory" in night.log()
     assert max_of(night, "attempts") == 1
     with night.database.read() as connection:

@@ -109,7 +109,7 @@ def test_a_redis_that_dies_in_the_midst_of_a_submission(night: Night) -> None:
     night.run("submit", spec)
     assert stored(night) == 4000
     with night.working(STAND_IN_WIDTH=64, STAND_IN_STEP_S=0.001):
-        night.wait_for(500)
+        night.wait_for(100)
         night.run("cancel", "night")
         wait_until(lambda: not night.owners())
         wait_until(lambda: not any(night.redis.left().values()))

@@ -40,21 +40,28 @@ def test_a_second_run_has_no_workers_where_the_first_has_all_cores(
     night: Night, cores: int
 ) -> None:
     placements = [f"cpu{number}" for number in range(cores)]
+    waits = f"Waiting for {', '.join(placements)}, which other workers serve"
+    specs = [night.spec(count=12, first=12 * n, name=f"n{n}") for n in range(2)]
+    seen = Counter[str]()
+
+    def look() -> None:
+        nonlocal seen
+        seen |= names(night)
+
+    hold()
     with (
-        night.begin("run", str(night.spec(count=60, steps=20)), *CPU) as first,
-        night.begin(
-            "run", str(night.spec(count=60, steps=20, first=60, name="other")), *CPU
-        ) as second,
+        night.begin("run", str(specs[0]), *CPU) as first,
+        night.begin("run", str(specs[1]), *CPU) as second,
     ):
-        both, seen = (first, second), Counter[str]()
-        while any(run.poll() is None for run in both):
-            seen |= names(night)
+        both = (first, second)
+        wait_until(lambda: look() or waits in night.log())
+        let_go()
+        wait_until(lambda: look() or None not in [run.poll() for run in both])
         said = [run.communicate()[0] for run in both]
     assert [run.returncode for run in both] == [0, 0], said
     assert seen == dict.fromkeys(placements, 1)
-    waits = f"Waiting for {', '.join(placements)}, which other workers serve."
-    assert sorted(text.count(waits) for text in said) == [0, 1]
-    night.check(done=120)
+    assert sorted(text.count(f"{waits}.") for text in said) == [0, 1]
+    night.check(done=24)
     logs = sorted(path.name for path in night.settings.logs.glob("*.log"))
     assert logs == [
         *(f"{name}.log" for name in placements),
@@ -64,16 +71,16 @@ def test_a_second_run_has_no_workers_where_the_first_has_all_cores(
 
 
 def test_a_run_takes_over_from_one_that_was_killed(night: Night, cores: int) -> None:
-    with night.begin("run", str(night.spec(count=60, steps=20)), *CPU) as first:
+    with night.begin("run", str(night.spec(count=20, steps=20)), *CPU) as first:
         night.wait_for(1)
         hold()
-        with night.begin("run", str(night.spec(count=60, steps=20)), *CPU) as second:
+        with night.begin("run", str(night.spec(count=20, steps=20)), *CPU) as second:
             wait_until(lambda: (night.settings.logs / "supervisor-2.log").exists())
             first.send_signal(signal.SIGKILL)
             let_go()
             said, _ = second.communicate()
         assert second.returncode == 0, said
-    night.check(done=60)
+    night.check(done=20)
     assert set(names(night)) <= {f"cpu{number}" for number in range(cores)}
 
 
