@@ -9,6 +9,8 @@ PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 # For `make steady`: runs, and busy loops beside every second one.
 TIMES ?= 20
 BUSY ?= 6
+# Tests start hundreds of processes: each may keep what it compiles for the next.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
