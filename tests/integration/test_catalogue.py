@@ -184,22 +184,34 @@ def test_an_option_is_dropped_only_where_from_config_gives_it_anyway(
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_options_that_pass_the_checks_run_and_are_finite(name: str) -> None:
+    assert check_options(name, most=1, steps=(1, 4, 20))
+    assert check_options(name, most=2, steps=(1, 4))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CLASSES)
+def test_pairs_of_options_that_pass_the_checks_run_with_many_steps(name: str) -> None:
+    assert check_options(name, most=2, steps=(20,))
+
+
+def check_options(name: str, *, most: int, steps: tuple[int, ...]) -> int:
+    """Run a class with up to `most` options at once; return how many runs it took."""
     tried = 0
-    for options, config, family in _combinations(name):
+    for options, config, family in _combinations(name, most):
         scheduler = Scheduler(class_name=name, options=options)
         if schedulers.check(scheduler, config=config, family=family):
             continue
         made = build(name, options, config=config, seed=8)
-        for steps in (1, 4, 20):
-            if schedulers.check_steps(scheduler, config=config, steps=steps):
+        for count in steps:
+            if schedulers.check_steps(scheduler, config=config, steps=count):
                 continue
-            latents, count = run(made, steps=steps)
-            assert torch.isfinite(latents).all(), (options, steps)
-            assert count == schedulers.evaluations(
-                name, options, config=config, steps=steps
+            latents, made_of = run(made, steps=count)
+            assert torch.isfinite(latents).all(), (options, count)
+            assert made_of == schedulers.evaluations(
+                name, options, config=config, steps=count
             )
             tried += 1
-    assert tried
+    return tried
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -281,13 +293,13 @@ def _understood(name: str, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _combinations(
-    name: str,
+    name: str, most: int
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any], str]]:
-    """Give every single option and every pair for the classes that are quick."""
+    """Yield every choice of up to `most` options; of one where a class is slow."""
     of = CLASSES[name]
     values = [(each, v) for each, o in of.options.items() for v in samples(o)]
     is_slow = name.startswith("KDPM2") or name in ("DPMSolverSDEScheduler",)
-    sizes = (0, 1) if is_slow else (0, 1, 2)
+    sizes = range(2 if is_slow else most + 1)
     chosen = [c for size in sizes for c in itertools.combinations(values, size)]
     for pairs in chosen:
         if len(dict(pairs)) < len(pairs):

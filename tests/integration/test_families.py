@@ -31,7 +31,8 @@ MAKERS: Mapping[str, Callable[[Path], Path]] = {
     "flux": lambda folder: make_flux(folder, embeds_guidance=False),
     "flux with guidance": lambda folder: make_flux(folder, embeds_guidance=True),
 }
-DTYPES = ("float32", "float16", "bfloat16")
+#: A CPU is slow at half precision; `test_slots` has some of bfloat16.
+DTYPES = ("float32", "float16", pytest.param("bfloat16", marks=pytest.mark.slow))
 #: Enough for a family that shares the schedulers of Stable Diffusion.
 SOME = ("ddim_eta", "euler_a", "pndm", "heun", "dpmpp_3m_karras", "dpmpp_sde")
 #: How many of them are tried in half precision.

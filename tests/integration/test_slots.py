@@ -24,11 +24,20 @@ NAMES = [row.name for row in schedulers.rows("sd")]
 #: a scaled input, two calls a step.
 KINDS = ("euler_a", "dpmpp_3m", "lms", "heun", "pndm", "dpmpp_sde")
 SLOW = pytest.mark.slow
-#: A CPU is slow at float16; `test_families` has some of it.
-DTYPES = ("float32", pytest.param("float16", marks=SLOW), "bfloat16")
 SLOW_HALVES = (
     "float32",
     *(pytest.param(f"{b}16", marks=SLOW) for b in ("float", "bfloat")),
+)
+#: A CPU is slow at half precision; `test_families` has some of float16.
+MIXED = (
+    *(("float32", name) for name in NAMES),
+    *(("bfloat16", name) for name in KINDS),
+    *(
+        pytest.param("bfloat16", name, marks=SLOW)
+        for name in NAMES
+        if name not in KINDS
+    ),
+    *(pytest.param("float16", name, marks=SLOW) for name in NAMES),
 )
 WIDTH = 4
 
@@ -64,8 +73,7 @@ def mix_all(model: str, dtype: str) -> list[Made]:
     return [made[job.key] for job in jobs]
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("dtype", "name"), MIXED)
 def test_a_mixed_image_is_that_of_the_same_slot_of_an_ordinary_batch(
     sd: str, dtype: str, name: str
 ) -> None:
@@ -162,7 +170,7 @@ def test_guidance_in_the_network_is_one_for_all_rows(tmp_path: Path) -> None:
 
 def surroundings(model: str) -> dict[str, tuple[list[Job], list[Job], int]]:
     """Give jobs before and after the one in row 1, and the width's use."""
-    others = make_various(NAMES[::5], model=model)
+    others = make_various(NAMES[::9], model=model)
     short = [replace(job, steps=2 + place) for place, job in enumerate(others)]
     bad = [
         make_job("euler", model=model, scheduler_options=BOTH_SIGMAS),
