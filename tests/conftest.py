@@ -38,7 +38,6 @@ NEED_TORCH = (
     "acceptance/test_main_job.py",
     "acceptance/test_run.py",
     "acceptance/test_score.py",
-    "acceptance/test_strict.py",
     "faults/test_demo_model.py",
     "gpu",
     "integration/test_accepted_runs.py",

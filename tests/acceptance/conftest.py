@@ -2,19 +2,22 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from producer.cli import cli
 from storage.broker.embedded import stop
 from storage.settings import read_settings
-from tests.processes import PATIENCE_S, wait_until
+from tests.processes import PATIENCE_S, ROOT, wait_until
 
 
 @dataclass(frozen=True)
@@ -29,22 +32,31 @@ class Bench:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("NIGHTSWEEP_")}
         return {**kept, "NIGHTSWEEP_HOME": str(self.home), **self.extra}
 
+    def paint_with_the_stand_in(self) -> None:
+        """Have workers that start from now on paint without torch."""
+        painter = "tests.stand_in:make_painter"
+        self.extra.update(NIGHTSWEEP_PAINTER=painter, PYTHONPATH=str(ROOT))
+
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-P", "-m", "nightsweep", *words]
 
-    def cli(
-        self, *words: str, code: int = 0, stdin: str | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end and check its exit code."""
+    def process(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end in a process of its own; it must succeed."""
         done = subprocess.run(
             self.command(*words),
             env=self.env,
-            input=stdin,
             capture_output=True,
             text=True,
             check=False,
         )
-        assert done.returncode == code, done.stdout + done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def cli(self, *words: str, code: int = 0, stdin: str | None = None) -> Result:
+        """Run a command to its end in this process, and check its exit code."""
+        env = {"NIGHTSWEEP_HOME": str(self.home), **self.extra}
+        done = CliRunner().invoke(cli, words, env=env, input=stdin)
+        assert done.exit_code == code, done.output
         return done
 
     def find(self, *words: str) -> list[dict[str, Any]]:
@@ -52,18 +64,29 @@ class Bench:
         lines = self.cli("find", "--json", *words).stdout.splitlines()
         return [json.loads(line) for line in lines]
 
+    def states(self) -> dict[str, int]:
+        """Count all jobs by state; none before there is a table of them."""
+        path = self.home / "nightsweep.db"
+        if not path.exists():
+            return {}
+        query = "SELECT state, count(*) FROM jobs GROUP BY state"
+        with closing(sqlite3.connect(path, timeout=30)) as connection:
+            try:
+                return dict(connection.execute(query).fetchall())
+            except sqlite3.OperationalError:  # the tables are being made
+                return {}
+
     def finish(self, sweep: str) -> dict[str, Any]:
-        """Wait until nothing of a sweep is left to make, as long as any job moves."""
-        standing: dict[str, Any] = {}
+        """Wait until nothing is left to make, as long as any job moves.
 
-        def is_made() -> bool:
-            time.sleep(0.3)
-            said = self.cli("status", "--json", "--sweep", sweep).stdout
-            standing.update(json.loads(said))
-            return not standing["pending"] + standing["leased"]
-
-        states = ("pending", "leased", "done")
-        wait_until(is_made, moving=lambda: [standing.get(state) for state in states])
+        SQL is asked meanwhile, since a command would take the cores from the workers.
+        """
+        unmade = {"pending", "leased"}
+        wait_until(lambda: not self.states().keys() & unmade, moving=self.states)
+        standing: dict[str, Any] = json.loads(
+            self.cli("status", "--json", "--sweep", sweep).stdout
+        )
+        assert not standing["pending"] + standing["leased"]
         return standing
 
     def make(self, text: str, folder: Path) -> dict[str, Any]:

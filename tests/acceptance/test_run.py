@@ -18,15 +18,16 @@ from tests.acceptance.conftest import Bench
 from tests.processes import PATIENCE_S, find_servers, wait_until
 from tests.tiny_pipelines import make_sd
 
-JOBS = 12
+JOBS = 4
 SWEEP = """
 name: night
 base: {model: "builtin:shapes", prompt: "a blue star on a yellow background"}
 axes:
-  seed: {start: 0, count: 3}
   scheduler: [pndm, ddim]
-  steps: [4, 100]
+  steps: [2, 6]
 """
+#: Two images that are made soon, and two that take long enough to be interrupted.
+LONG = SWEEP.replace("6", "100")
 
 
 @pytest.fixture
@@ -34,6 +35,12 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "night.yaml"
     path.write_text(SWEEP)
     return path
+
+
+@pytest.fixture
+def long_file(file: Path) -> Path:
+    file.write_text(LONG)
+    return file
 
 
 def start(bench: Bench, file: Path) -> "subprocess.Popen[str]":
@@ -48,16 +55,7 @@ def start(bench: Bench, file: Path) -> "subprocess.Popen[str]":
 
 
 def done(bench: Bench) -> int:
-    path = bench.home / "nightsweep.db"
-    if not path.exists():
-        return 0
-    with sqlite3.connect(path, timeout=30) as connection:
-        try:
-            row = connection.execute("SELECT count(*) FROM results").fetchone()
-        except sqlite3.OperationalError:  # the tables are being made
-            row = (0,)
-    connection.close()
-    return int(row[0])
+    return bench.states().get("done", 0)
 
 
 def wait_for(bench: Bench, images: int) -> None:
@@ -104,36 +102,39 @@ def test_run_goes_to_the_end_and_then_has_nothing_to_do(
     bench: Bench, file: Path
 ) -> None:
     words = ("run", str(file), "--device", "cpu", "--workers", "1")
-    first = bench.cli(*words).stderr
+    first = bench.process(*words).stderr
     assert f"{JOBS} images, {JOBS} new, 0 made already." in first
     assert f"Made {JOBS} images in" in first
     assert first.endswith(" grid night\n")
     check_whole(bench)
-    second = bench.cli(*words).stderr
+    second = bench.process(*words).stderr
     assert f"{JOBS} images, 0 new, {JOBS} made already." in second
     assert "Nothing was left to make." in second
     assert not workers_of(bench)
 
 
 def test_run_that_is_killed_half_way_goes_on_where_it_was(
-    bench: Bench, file: Path
+    bench: Bench, long_file: Path
 ) -> None:
-    with start(bench, file) as run:
-        wait_for(bench, 3)
+    with start(bench, long_file) as run:
+        wait_for(bench, 1)
         run.kill()
         run.communicate(timeout=PATIENCE_S)
     psutil.wait_procs(workers_of(bench), timeout=PATIENCE_S)
     assert not workers_of(bench)
     assert is_running(read_settings({"NIGHTSWEEP_HOME": str(bench.home)}))
-    assert 3 <= done(bench) < JOBS
-    bench.cli("run", str(file), "--device", "cpu", "--workers", "1")
+    assert 1 <= done(bench) < JOBS
+    bench.paint_with_the_stand_in()
+    bench.process("run", str(long_file), "--device", "cpu", "--workers", "1")
     check_whole(bench)
 
 
 @pytest.mark.slow
-def test_a_host_that_is_lost_whole_loses_no_image(bench: Bench, file: Path) -> None:
-    with start(bench, file) as run:
-        wait_for(bench, 3)
+def test_a_host_that_is_lost_whole_loses_no_image(
+    bench: Bench, long_file: Path
+) -> None:
+    with start(bench, long_file) as run:
+        wait_for(bench, 1)
         redis = server_of(bench)
         for process in workers_of(bench):
             process.kill()
@@ -141,7 +142,7 @@ def test_a_host_that_is_lost_whole_loses_no_image(bench: Bench, file: Path) -> N
         run.kill()
         run.communicate(timeout=PATIENCE_S)
     psutil.wait_procs(workers_of(bench), timeout=PATIENCE_S)
-    bench.cli("run", str(file), "--device", "cpu", "--workers", "1")
+    bench.process("run", str(long_file), "--device", "cpu", "--workers", "1")
     check_whole(bench)
 
 
@@ -159,30 +160,34 @@ def test_a_model_that_changed_since_it_was_planned_fails_no_job(
     shutil.copytree(BUILTIN_FOLDERS["builtin:shapes"], model)
     change(model, 1)  # so that the package does not hold the same files
     file = tmp_path / "local.yaml"
-    file.write_text(SWEEP.replace("builtin:shapes", str(model)))
+    base = f"{model}, dtype: float32"
+    file.write_text(SWEEP.replace('"builtin:shapes"', base))
     bench.cli("submit", str(file))
     change(model, 2)
-    # Another sweep goes on beside it, to its end.
+    # Another sweep, of the files as they are now, goes on beside it, to its end.
     other = tmp_path / "other.yaml"
-    other.write_text(SWEEP.replace("night", "other").replace("count: 3", "count: 1"))
-    bench.cli("run", str(other), "--device", "cpu", "--workers", "1")
+    other.write_text(file.read_text().replace("night", "other"))
+    bench.process("run", str(other), "--device", "cpu", "--workers", "1")
+    assert {row["state"] for row in bench.find("--sweep", "other")} == {"done"}
     said = bench.cli("status", "--json", "--sweep", "night").stdout
     assert "must have the files that were planned" in said
     rows = bench.find("--sweep", "night")
     assert {(row["state"], row["attempts"]) for row in rows} == {("pending", 0)}
-    # Submitted again, with the files as they are now, it is made, and the old jobs go.
-    options = ("--axis", "seed=0", "--yes", "--device", "cpu", "--workers", "1")
-    bench.cli("run", str(file), *options)
+    # Submitted again, it has the images of the other, and the old jobs go.
+    said = bench.cli("submit", str(file), "--yes").stderr
+    assert f"0 new, {JOBS} made already" in said
     rows = bench.find("--sweep", "night")
     assert {row["state"] for row in rows} == {"done"}
-    assert len(rows) == 4
+    assert len(rows) == JOBS
 
 
 def test_one_ctrl_c_hands_back_and_leaves_nothing_in_hand(
-    bench: Bench, file: Path
+    bench: Bench, long_file: Path
 ) -> None:
-    with start(bench, file) as run:
-        wait_for(bench, 3)
+    bench.paint_with_the_stand_in()
+    bench.extra["NIGHTSWEEP_STAND_IN_STEP_S"] = "0.1"
+    with start(bench, long_file) as run:
+        wait_for(bench, 1)
         run.send_signal(signal.SIGINT)
         said, _ = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 130
@@ -206,11 +211,12 @@ def test_a_cpu_makes_a_sweep_without_a_precision_once(
         " height: 64}\n"
     )
     words = (str(file), "--device", "cpu", "--workers", "1")
+    bench.paint_with_the_stand_in()
 
-    first = bench.cli("run", *words).stderr
+    first = bench.process("run", *words).stderr
 
     assert "tiny is made in float32, since a CPU makes it here" in first
     assert [row["dtype"] for row in bench.find("--sweep", "tiny")] == ["float32"]
     assert "0 new, 1 made already." in bench.cli("submit", str(file)).stderr
     assert json.loads(bench.cli("plan", "--json", str(file)).stdout)["new"] == 0
-    assert "Nothing was left to make." in bench.cli("run", *words).stderr
+    assert "Nothing was left to make." in bench.process("run", *words).stderr
