@@ -69,14 +69,12 @@ def test_workers_make_what_was_sent_and_what_was_not(
     wait_until(lambda: is_made(database))
 
 
-@pytest.mark.parametrize("width", ["1", "4"])
 def test_a_job_that_kills_its_worker_is_set_aside_and_the_others_are_made(
     serving: Callable[..., Supervisor],
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
-    width: str,
 ) -> None:
-    monkeypatch.setenv("NIGHTSWEEP_STAND_IN_WIDTH", width)
+    monkeypatch.setenv("NIGHTSWEEP_STAND_IN_WIDTH", "4")
     bad = make_planned(seed=0, prompt="die", **SMALL)
     submit(database, [bad, *plan_seeds(1, 2, 3, 4, 5, **SMALL)])
     serving(give_up_after=2)
@@ -89,14 +87,12 @@ def test_a_job_that_kills_its_worker_is_set_aside_and_the_others_are_made(
     assert "died 3 times with this job alone" in row.error
 
 
-@pytest.mark.parametrize("width", ["1", "4"])
 def test_a_worker_that_is_killed_gives_its_jobs_to_the_next(
     serving: Callable[..., Supervisor],
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
-    width: str,
 ) -> None:
-    monkeypatch.setenv("NIGHTSWEEP_STAND_IN_WIDTH", width)
+    monkeypatch.setenv("NIGHTSWEEP_STAND_IN_WIDTH", "4")
     submit(database, plan_seeds(*range(9), **{**SMALL, "steps": 30}))
     serving()
     wait_until(lambda: "done" in states(database).values())

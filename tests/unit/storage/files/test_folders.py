@@ -214,7 +214,8 @@ def test_a_worker_that_finds_itself_in_anothers_folder_is_not_started_again(
 ) -> None:
     # The supervisor looks first; the folder changes hands under it.
     said = tmp_path / "said"
-    with running("nightsweep", "worker", "--device", "cpu", said=said) as process:
+    words = ("nightsweep", "worker", "--device", "cpu", "--workers", "1")
+    with running(*words, said=said) as process:
         wait_until((settings.images / NAME).exists)
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
