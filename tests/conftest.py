@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from celery import Celery
@@ -38,6 +38,7 @@ NEED_TORCH = (
     "acceptance/test_main_job.py",
     "acceptance/test_run.py",
     "acceptance/test_score.py",
+    "acceptance/test_strict.py",
     "faults/test_demo_model.py",
     "gpu",
     "integration/test_accepted_runs.py",
@@ -68,6 +69,10 @@ NEED_TORCH = (
 )
 
 
+#: Files of tests/acceptance whose tests share the warm workers.
+WARM = ("test_again.py", "test_main_job.py", "test_strict.py")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option of `make test-bare`."""
     text = "run what needs no torch, in an environment without it"
@@ -79,6 +84,21 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.bare and find_spec("torch"):
         msg = "--bare needs an environment without torch, but here it is installed"
         raise pytest.UsageError(msg)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Have one process run the files of `WARM`: each would start workers of its own."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "warm" if Path(file).name in WARM else file
+
+    return Scheduling(config, log)
 
 
 def pytest_ignore_collect(

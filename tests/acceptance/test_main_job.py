@@ -1,31 +1,19 @@
-"""From a sweep file to images that are found again, through the real parts.
-
-Under `strict`, such an image is bit for bit that of a plain script. All tests with the
-warm workers are in this file, since another file may run in a process of its own, which
-would start them once more.
-"""
+"""From a sweep file to images that are found again, through the real parts."""
 
 import hashlib
 import json
 import shutil
 import sqlite3
 from pathlib import Path
-from typing import Any
 
-import pytest
 from PIL import Image
 
-from storage.catalogue import schedulers
 from storage.models.model_files import BUILTIN_FOLDERS
-from storage.settings import read_settings
-from tests import script
 from tests.acceptance.conftest import Bench
 
-PROMPT = "a red circle on a blue background"
-STRICT_STEPS = 4
 SWEEP = """
 name: {name}
-base: {{model: "builtin:shapes", prompt: "{prompt}"}}
+base: {{model: "builtin:shapes", prompt: "a red circle on a blue background"}}
 axes:
   scheduler: [{schedulers}]
   steps: [{steps}]
@@ -33,7 +21,7 @@ axes:
 
 
 def sweep(name: str, schedulers: str = "pndm, ddim, lms", steps: str = "2, 4") -> str:
-    return SWEEP.format(name=name, prompt=PROMPT, schedulers=schedulers, steps=steps)
+    return SWEEP.format(name=name, schedulers=schedulers, steps=steps)
 
 
 def test_a_sweep_becomes_images_that_can_be_found(warm: Bench, tmp_path: Path) -> None:
@@ -190,56 +178,3 @@ def test_a_model_of_the_hub_is_made_from_its_cache_without_the_network(
     row = bench.find("--sweep", "hub")[0]
     assert (row["state"], row["model"]) == ("done", "org/shapes")
     assert row["model_revision"] == commit
-
-
-def every_name() -> list[str]:
-    """Every name of the catalogue that the model supports, each meaning once."""
-    file = script.SHAPES / "scheduler" / "scheduler_config.json"
-    config = json.loads(file.read_text())
-    meanings: dict[str, str] = {}
-    for row in schedulers.rows("sd"):
-        asked = schedulers.resolve(row.name)
-        options = schedulers.effective_options(asked, config)
-        meaning = json.dumps([asked.class_name, options, dict(asked.extras)])
-        meanings.setdefault(meaning, row.name)
-    return list(meanings.values())
-
-
-@pytest.fixture(scope="module")
-def strict_images(
-    warm: Bench, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, dict[str, Any]]:
-    """Make one image with each scheduler, through the queue."""
-    spec = {
-        "name": "strict",
-        "base": {
-            "model": "builtin:shapes",
-            "prompt": PROMPT,
-            "seed": 8,
-            "steps": STRICT_STEPS,
-            "strict": True,
-        },
-        "axes": {"scheduler": [{"class": n, "label": n} for n in every_name()]},
-    }
-    standing = warm.make(json.dumps(spec), tmp_path_factory.mktemp("strict"))
-    assert standing["failed"] == 0
-    return {row["scheduler_label"]: row for row in warm.find("--sweep", "strict")}
-
-
-@pytest.mark.parametrize("name", every_name())
-def test_a_strict_image_is_that_of_a_plain_script(
-    strict_images: dict[str, dict[str, Any]], warm: Bench, name: str
-) -> None:
-    row = strict_images[name]
-    images = read_settings({"NIGHTSWEEP_HOME": str(warm.home)}).images
-    extras = row["extras"]
-    extras.pop("strict")
-    plain = script.paint(
-        row["scheduler_class"],
-        row["scheduler_options"],
-        prompt=PROMPT,
-        steps=STRICT_STEPS,
-        **extras,
-    )
-    with Image.open(Path(images) / row["path"]) as made:
-        assert made.tobytes() == plain.tobytes()
