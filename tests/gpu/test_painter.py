@@ -13,7 +13,7 @@ from diffusers import DiffusionPipeline
 from storage.errors import UnfitError
 from storage.job import Job
 from storage.models.model_files import BUILTIN_FOLDERS
-from tests.integration.test_painter import make_job, paint_one
+from tests.integration.workers.engine.test_painter import make_job, paint_one
 from tests.work import Notes
 from workers.devices.placements import choose_placements, probe
 from workers.engine.pipelines import DTYPES

@@ -28,7 +28,7 @@ from storage.settings import Settings
 from storage.sql.database import Database
 from storage.sql.schema import sweeps, workers
 from tests.builders import job_rows, make_planned, plan_seeds, states, submit
-from tests.integration.test_supervisor import SMALL, is_made
+from tests.integration.workers.supervision.test_supervisor import SMALL, is_made
 from tests.processes import PATIENCE_S, ROOT, children, wait_until
 from tests.stand_in import hold, let_go
 from workers.devices import device_locks

@@ -24,7 +24,7 @@ from tests.builders import (  # noqa: E402
     TRAILING,
     ZERO_SNR,
 )
-from tests.integration.test_catalogue import run  # noqa: E402
+from tests.integration.storage.catalogue.test_catalogue import run  # noqa: E402
 from workers.engine.schedulers import build  # noqa: E402
 
 #: By what they are: the family, and a scheduler config as it may be on disk.

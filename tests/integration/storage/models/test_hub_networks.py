@@ -7,7 +7,13 @@ import pytest
 
 from storage.models.fingerprint import Digests, fingerprint
 from storage.models.networks import locate_network
-from tests.integration.test_hub_cache import COMMIT, NAME, ask, cached_files, serve
+from tests.integration.storage.models.test_hub_cache import (
+    COMMIT,
+    NAME,
+    ask,
+    cached_files,
+    serve,
+)
 from tests.unit.tiny_folders import make_network
 
 LOADED = {
