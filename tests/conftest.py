@@ -55,7 +55,7 @@ NEED_TORCH = (
 
 
 #: Files of tests/acceptance whose tests share the warm workers.
-WARM = ("test_again.py", "test_main_job.py", "test_strict.py")
+WARM = ("test_again.py", "test_main_job.py", "test_score.py", "test_strict.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
