@@ -1,0 +1,123 @@
+"""Settings: what is compared, such as a scheduler with a number of steps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from storage.errors import UsageError
+
+#: Columns that decide a picture besides the prompt. Those that are not compared must be
+#: equal in a pair of images.
+PARAMETERS = (
+    *("model_fingerprint", "negative_prompt", "seed", "scheduler", "steps"),
+    *("guidance", "width", "height", "dtype", "backend", "generator", "extras"),
+)
+#: What may be compared, and how people read a value.
+WORDS: Mapping[str, str] = {
+    "scheduler": "{}",
+    "steps": "{} steps",
+    "guidance": "guidance {:g}",
+    "model": "{}",
+    "negative_prompt": "negative prompt {!r}",
+    "width": "{} px wide",
+    "height": "{} px high",
+    "dtype": "{}",
+    "generator": "noise from {}",
+    "backend": "{}",
+    "extras": "{}",
+}
+#: Columns of `WORDS` that another parameter decides.
+_DECIDED_BY = {"model": "model_fingerprint"}
+
+
+class Circumstances(NamedTuple):
+    """What is equal within a pair of images of one prompt."""
+
+    others: tuple[Any, ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Setting:
+    """One value of each column that is compared.
+
+    Attributes:
+        values: Column and value, in the order asked for.
+    """
+
+    values: tuple[tuple[str, Any], ...]
+
+    def __str__(self) -> str:
+        """Return what people call it: "ddim at 20 steps"."""
+        words = {name: WORDS[name].format(value) for name, value in self.values}
+        steps = words.pop("steps", "")
+        return " at ".join(filter(None, (", ".join(words.values()), steps)))
+
+    @property
+    def series(self) -> str:
+        """What people call it without its steps; "all" if it has nothing else."""
+        rest = tuple(each for each in self.values if each[0] != "steps")
+        return str(Setting(rest)) or "all"
+
+    @property
+    def steps(self) -> int | None:
+        """Its steps, if steps are compared."""
+        found: int | None = dict(self.values).get("steps")
+        return found
+
+    @property
+    def query(self) -> str:
+        """Return the words that find its images."""
+        return " ".join(f"{name}:{_quote(value)}" for name, value in self.values)
+
+
+def read_columns(text: str) -> tuple[str, ...]:
+    """Read the columns to compare by, as `--by` takes them.
+
+    Raises:
+        UsageError: A column is unknown, is named twice, or is not for comparing.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name in ("prompt", "seed"):
+            msg = (
+                f"--by must name settings, got {name}: prompts and seeds are what "
+                "differences are averaged over; name others, such as scheduler,steps."
+            )
+            raise UsageError(msg)
+        if name not in WORDS:
+            msg = f"--by must name columns of {', '.join(WORDS)}, got {name!r}."
+            raise UsageError(msg)
+    if not names or len(set(names)) < len(names):
+        msg = f"--by must name one column or several, each once, got {text!r}."
+        raise UsageError(msg)
+    return tuple(names)
+
+
+def setting_of(row: Mapping[str, Any], by: Sequence[str]) -> Setting:
+    """Return the setting of an image.
+
+    Args:
+        row: Of the view `images` or `sweep_images`.
+        by: The columns that are compared.
+    """
+    return Setting(tuple((name, _value(row, name)) for name in by))
+
+
+def circumstances_of(row: Mapping[str, Any], by: Sequence[str]) -> Circumstances:
+    """Return what must be equal for two images of a prompt to be a pair."""
+    compared = {"seed", *(_DECIDED_BY.get(name, name) for name in by)}
+    names = (name for name in PARAMETERS if name not in compared)
+    others = tuple(_value(row, name) for name in names)
+    return Circumstances(others=others, seed=row["seed"])
+
+
+def _value(row: Mapping[str, Any], name: str) -> Any:
+    if name == "scheduler":
+        return row.get("scheduler_label") or row["scheduler"]
+    return row[name]
+
+
+def _quote(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return f'"{text}"' if " " in text else text

@@ -1,0 +1,186 @@
+"""The command `nightsweep compare`: which settings are as good as the best one."""
+
+from collections.abc import Callable, Mapping
+from operator import itemgetter
+from typing import Any
+
+import click
+
+from producer.display.json_lines import json_option, write_json
+from producer.display.messages import talk
+from producer.display.tables import Column, write_table
+from producer.options import program
+from producer.query_options import QueryCommand, query_options
+from producer.submission.opening import opened_to_read
+from storage.queries.terms import Query
+from storage.settings import read_settings
+
+_OPTIONS = (
+    click.option(
+        "--by",
+        metavar="COLUMN,...",
+        default="scheduler,steps",
+        show_default=True,
+        help="What to compare: scheduler, steps, guidance, negative_prompt, model "
+        "and others. Images differ in nothing else within a pair.",
+    ),
+    click.option(
+        "--metric",
+        metavar="NAME",
+        help="The score to compare by.  [default: the only one there is]",
+    ),
+    click.option(
+        "--against",
+        metavar="VALUE,...",
+        help="The setting that the others are held against, by its values in the "
+        "order of --by: ddim,50.  [default: the best one]",
+    ),
+    click.option(
+        "--margin",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="LOSS",
+        help="A loss of score that counts as none.  [default: a fifth of the "
+        "standard deviation between seeds of a prompt]",
+    ),
+    click.option(
+        "--gpu",
+        metavar="NAME",
+        help="Part of a GPU's name: costs are the seconds that `calibrate` measured "
+        "on it.  [default: costs are evaluations]",
+    ),
+    click.option(
+        "--rank-guidance",
+        "ranks_guidance",
+        is_flag=True,
+        help="Compare guidance even by a score that rises with it.",
+    ),
+)
+
+
+def comparison_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what is compared, and how."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command(
+    cls=QueryCommand,
+    epilog="Example: nightsweep compare trade-off --by scheduler,steps --metric clip",
+)
+@query_options()
+@comparison_options
+@json_option
+def compare(query: Query, *, as_json: bool, **asked: Any) -> None:
+    """Say which settings are as good as the best one, and what they cost.
+
+    Each setting is held against the reference on the same prompts and seeds. A setting
+    is as good if its loss is shown to be below the margin. Intervals are over prompts,
+    and hold for all settings together; docs/statistics.md says how they are computed.
+    """
+    # Imported here: numpy takes a while, and the help needs none.
+    from analysis.conclusion import conclude
+    from producer.report.reading import answer
+
+    with opened_to_read(read_settings()) as database:
+        answered = answer(database, read_asked(query, asked))
+    found, cost = answered.found, answered.cost
+    if as_json:
+        write_json(_as_json(one, found) for one in found.settings)
+        return
+    rows = [_as_row(one, cost) for one in found.settings]
+    write_table(rows, _columns(cost.unit, found.panel.metric))
+    click.echo()
+    for sentence in conclude(found, cost):
+        click.echo(sentence)
+    talk(f"`{program()} report` writes a page with the images.")
+
+
+def read_asked(query: Query, asked: Mapping[str, Any]) -> Any:
+    """Read what people ask of a comparison.
+
+    Returns:
+        A `producer.report.reading.Asked`.
+
+    Raises:
+        UsageError: A column cannot be compared, or the margin cannot be used.
+    """
+    from analysis.margins import given_margin
+    from analysis.settings import read_columns
+    from producer.report.reading import Asked
+
+    margin = asked["margin"]
+    return Asked(
+        query=query,
+        by=read_columns(asked["by"]),
+        metric=asked["metric"],
+        against=asked["against"],
+        margin=None if margin is None else given_margin(margin),
+        gpu=asked["gpu"],
+        ranks_guidance=asked["ranks_guidance"],
+    )
+
+
+def _as_row(one: Any, cost: Any) -> dict[str, str]:
+    from analysis.conclusion import signed
+
+    return {
+        "setting": str(one.setting),
+        "cost": "" if one.cost is None else cost.form.format(one.cost),
+        "score": f"{one.score:.4g}",
+        "images": f"{one.n_images:,}",
+        "gain": signed(one.gain),
+        "band": f"{signed(one.bounds.low)} to {signed(one.bounds.high)}"
+        if one.bounds
+        else "",
+        "verdict": one.verdict.value,
+        "front": _front(one),
+    }
+
+
+def _front(one: Any) -> str:
+    if one.share is None:
+        return "yes" if one.is_on_front else ""
+    return f"{one.share:.0%}" if one.share else ""
+
+
+def _columns(cost: str, metric: str) -> list[Column]:
+    headings = {
+        "setting": "setting",
+        "cost": cost,
+        "score": metric,
+        "images": "images",
+        "gain": "gain",
+        "band": "band of the gain",
+        "verdict": "verdict",
+        "front": "on the front",
+    }
+    numbers = ("cost", "score", "images", "gain", "front")
+    return [
+        Column(
+            name=heading,
+            read=itemgetter(name),
+            is_number=name in numbers,
+            is_optional=name in ("images", "front"),
+        )
+        for name, heading in headings.items()
+    ]
+
+
+def _as_json(one: Any, found: Any) -> dict[str, Any]:
+    return {
+        **dict(one.setting.values),
+        "cost": one.cost,
+        "metric": found.panel.metric,
+        "score": one.score,
+        "images": one.n_images,
+        "prompts": one.n_prompts,
+        "gain": one.gain,
+        "low": one.bounds.low if one.bounds else None,
+        "high": one.bounds.high if one.bounds else None,
+        "level": found.level,
+        "margin": found.margin.value if found.margin else None,
+        "verdict": one.verdict.value,
+        "is_on_front": one.is_on_front,
+        "front_share": one.share,
+    }

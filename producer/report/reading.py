@@ -1,0 +1,209 @@
+"""What a comparison is made from: images, their scores, and what they cost."""
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from analysis.conclusion import EVALUATIONS, Cost
+from analysis.margins import Margin
+from analysis.settings import Setting, setting_of
+from analysis.trade_off import TradeOff, read_panel, weigh
+from producer.options import program
+from storage.errors import UsageError
+from storage.jobs import speeds
+from storage.jobs.speeds import Speed
+from storage.metrics.kinds import KINDS
+from storage.queries import answers
+from storage.queries.scored import ScoredMetric, find_metrics, read_scores
+from storage.queries.terms import Query
+from storage.sql.database import Database
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What people ask of a comparison.
+
+    Attributes:
+        query: Which images.
+        by: The columns that are compared.
+        metric: Name of the score; None for the only one there is.
+        against: The values of the reference, as `--against` takes them; None for the
+            best setting.
+        margin: The loss that counts as none; None for the default.
+        gpu: Part of the name of the GPU whose calibrated seconds are the cost; None
+            for evaluations.
+        ranks_guidance: Whether guidance may be ranked by a score that rises with it.
+    """
+
+    query: Query
+    by: tuple[str, ...]
+    metric: str | None = None
+    against: str | None = None
+    margin: Margin | None = None
+    gpu: str | None = None
+    ranks_guidance: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A comparison with all that it was made from.
+
+    Attributes:
+        rows: Of the view `images`, made or not, with `score`.
+        found: The comparison.
+        cost: What its costs are.
+        metric: The metric of its scores.
+    """
+
+    rows: Sequence[Row]
+    found: TradeOff
+    cost: Cost
+    metric: ScoredMetric
+
+
+def answer(database: Database, asked: Asked) -> Answered:
+    """Read images with their scores and costs, and compare the settings.
+
+    Raises:
+        UsageError: There are no images, no scores or only one setting; the metric, the
+            reference or the GPU does not exist; or guidance cannot be ranked.
+    """
+    rows: list[Row] = list(answers.find(database, asked.query))
+    if not rows:
+        msg = (
+            "a comparison must have images, but nothing matches the query; "
+            f"`{program()} find --count` tries a query."
+        )
+        raise UsageError(msg)
+    metric = _choose_metric(find_metrics(database, asked.query), asked)
+    _check_guidance(metric, asked)
+    scores = read_scores(database, asked.query, metric)
+    for row in rows:
+        row["score"] = scores.get(row["key"])
+    scored = [row for row in rows if row["score"] is not None]
+    panel = read_panel(
+        scored,
+        by=asked.by,
+        metric=metric.name,
+        higher_is_better=metric.higher_is_better,
+    )
+    costs, cost = _find_costs(database, scored, asked)
+    chosen: Any = panel.settings
+    reference = _choose_reference(chosen, asked.against) if asked.against else None
+    found = weigh(panel, costs, reference=reference, margin=asked.margin)
+    return Answered(rows=rows, found=found, cost=cost, metric=metric)
+
+
+def _choose_metric(known: Sequence[ScoredMetric], asked: Asked) -> ScoredMetric:
+    if not known:
+        msg = (
+            "a comparison must have scores, but none of these images has one; "
+            f"`{program()} score QUERY --metric clip` computes them."
+        )
+        raise UsageError(msg)
+    named = [one for one in known if asked.metric in (None, one.name, str(one))]
+    if len(named) == 1:
+        return named[0]
+    listed = ", ".join(f"{str(one)!r} with {one.count:,} scores" for one in known)
+    given = f", got {asked.metric!r}" if asked.metric else ""
+    msg = f"--metric must name one of {listed}{given}."
+    raise UsageError(msg)
+
+
+def _check_guidance(metric: ScoredMetric, asked: Asked) -> None:
+    kind = KINDS.get(metric.name)
+    rises = kind is not None and kind.rises_with_guidance
+    if "guidance" in asked.by and rises and not asked.ranks_guidance:
+        msg = (
+            f"guidance must not be ranked by {metric.name}, which rises with guidance "
+            "even as images get worse; compare --by scheduler,steps, or give "
+            "--rank-guidance to see it all the same."
+        )
+        raise UsageError(msg)
+
+
+def _choose_reference(settings: Sequence[Setting], against: str) -> Setting:
+    """Return the setting that has the values of `--against`, such as "ddim,50"."""
+    asked = [each.strip() for each in against.split(",")]
+    by_text = {_values(one): one for one in settings}
+    if tuple(asked) in by_text:
+        return by_text[tuple(asked)]
+    known = [",".join(values) for values in by_text]
+    near = get_close_matches(against, known, n=1, cutoff=0)
+    msg = (
+        f"--against must give the values of one setting in the order of --by, got "
+        f"{against!r}; the nearest is {near[0]!r}."
+    )
+    raise UsageError(msg)
+
+
+def _values(setting: Setting) -> tuple[str, ...]:
+    return tuple(
+        f"{value:g}" if isinstance(value, float) else str(value)
+        for _, value in setting.values
+    )
+
+
+def _find_costs(
+    database: Database, rows: Iterable[Row], asked: Asked
+) -> tuple[Mapping[Hashable, float | None], Cost]:
+    if asked.gpu is None:
+        return _evaluations(rows, asked.by), EVALUATIONS
+    measured = speeds.read(database, gpu=asked.gpu)
+    gpus = sorted({speed.gpu for speed in measured})
+    if len(gpus) != 1:
+        msg = (
+            f"--gpu must name one GPU that was calibrated, got {asked.gpu!r} for "
+            f"{', '.join(gpus) or 'none'}; `{program()} calibrate MODEL` measures one."
+        )
+        raise UsageError(msg)
+    return _seconds(rows, measured, asked.by), Cost(
+        unit=f"seconds on {gpus[0]}", form="{:.3g}"
+    )
+
+
+def _evaluations(
+    rows: Iterable[Row], by: Sequence[str]
+) -> Mapping[Hashable, float | None]:
+    """Return the mean evaluations of each setting."""
+    sums: dict[Setting, list[int]] = {}
+    for row in rows:
+        total = sums.setdefault(setting_of(row, by), [0, 0])
+        total[0] += row["evaluations"]
+        total[1] += 1
+    return {setting: total / count for setting, (total, count) in sums.items()}
+
+
+def _seconds(
+    rows: Iterable[Row], measured: Iterable[Speed], by: Sequence[str]
+) -> Mapping[Hashable, float | None]:
+    """Return the calibrated seconds of each setting; None where they are not known.
+
+    A setting that is several kinds of image, such as two sizes, has no one time.
+    """
+    known = {_kind_of_speed(speed): speed.median_s for speed in measured}
+    found: dict[Hashable, set[float | None]] = {}
+    for row in rows:
+        seconds = known.get(_kind_of_row(row))
+        found.setdefault(setting_of(row, by), set()).add(seconds)
+    return {
+        setting: next(iter(times)) if len(times) == 1 else None
+        for setting, times in found.items()
+    }
+
+
+def _kind_of_speed(speed: Speed) -> tuple[Any, ...]:
+    return (
+        *(speed.model_fingerprint, speed.dtype, speed.width, speed.height),
+        *(speed.guidance > 1, speed.scheduler, speed.steps),
+    )
+
+
+def _kind_of_row(row: Row) -> tuple[Any, ...]:
+    return (
+        *(row["model_fingerprint"], row["dtype"], row["width"], row["height"]),
+        *(row["guidance"] > 1, row["scheduler"], row["steps"]),
+    )

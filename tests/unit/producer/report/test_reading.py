@@ -1,0 +1,151 @@
+"""What a comparison is made from, on a real store with scores."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from producer.options import program
+from producer.report.reading import Asked, answer
+from storage.errors import UsageError
+from storage.queries.parsing import parse
+from storage.settings import Settings
+from storage.sql.database import Database, open_database
+from tests.unit.filled_store import make_settings, plan, submit
+from tests.unit.producer.report.scored_store import BY, add_scores, make_scored
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return make_scored(tmp_path_factory.mktemp("reading"))
+
+
+@pytest.fixture(scope="module")
+def database(settings: Settings) -> Iterator[Database]:
+    database = open_database(settings.database_url)
+    yield database
+    database.close()
+
+
+def _asked(text: str = "answer", **changes: Any) -> Asked:
+    values: dict[str, Any] = {"query": parse(text), "by": BY}
+    return Asked(**{**values, **changes})
+
+
+def test_scores_and_evaluations_make_the_comparison(database: Database) -> None:
+    answered = answer(database, _asked())
+
+    assert answered.metric.name == "clip"
+    assert len(answered.rows) == 96
+    assert [str(one.setting) for one in answered.found.settings] == [
+        "ddim at 2 steps",
+        "unipc at 2 steps",
+        "ddim at 20 steps",
+        "unipc at 20 steps",
+    ]
+    assert [one.cost for one in answered.found.settings] == [2, 2, 20, 20]
+
+
+def test_the_answer_is_the_cheap_setting_that_is_as_good(database: Database) -> None:
+    found = answer(database, _asked()).found
+
+    assert str(found.reference) == "ddim at 20 steps"
+    assert found.cheapest is not None
+    assert str(found.cheapest.setting) == "unipc at 2 steps"
+
+
+def test_images_without_a_score_do_not_count(database: Database) -> None:
+    found = answer(database, _asked()).found
+
+    counts = {str(one.setting): one.n_images for one in found.settings}
+    assert counts == {
+        "ddim at 2 steps": 24,
+        "unipc at 2 steps": 23,
+        "ddim at 20 steps": 23,
+        "unipc at 20 steps": 23,
+    }
+
+
+def test_a_reference_is_chosen_by_its_values(database: Database) -> None:
+    found = answer(database, _asked(against="unipc, 20")).found
+
+    assert str(found.reference) == "unipc at 20 steps"
+    assert found.is_chosen
+
+
+def test_an_unknown_reference_is_answered_with_the_nearest(database: Database) -> None:
+    with pytest.raises(UsageError) as refused:
+        answer(database, _asked(against="unipc,200"))
+
+    assert str(refused.value) == (
+        "--against must give the values of one setting in the order of --by, got "
+        "'unipc,200'; the nearest is 'unipc,20'."
+    )
+
+
+def test_a_query_that_matches_nothing_is_said(database: Database) -> None:
+    with pytest.raises(UsageError) as refused:
+        answer(database, _asked("answer steps:3"))
+
+    assert str(refused.value) == (
+        "a comparison must have images, but nothing matches the query; "
+        f"`{program()} find --count` tries a query."
+    )
+
+
+def test_images_without_any_score_are_answered_with_the_command(
+    tmp_path: Path,
+) -> None:
+    settings = make_settings(tmp_path)
+    submit(settings, "answer", plan({"steps": (2, 20)}))
+    database = open_database(settings.database_url)
+
+    with pytest.raises(UsageError) as refused:
+        answer(database, _asked())
+
+    database.close()
+    assert str(refused.value) == (
+        "a comparison must have scores, but none of these images has one; "
+        f"`{program()} score QUERY --metric clip` computes them."
+    )
+
+
+def test_of_several_metrics_one_must_be_named(tmp_path: Path) -> None:
+    settings = make_scored(tmp_path)
+    add_scores(settings, digest="d" * 32, name="sharp", model="", higher_is_better=True)
+    database = open_database(settings.database_url)
+
+    with pytest.raises(UsageError) as refused:
+        answer(database, _asked(metric="sharpness"))
+    named = answer(database, _asked(metric="sharp"))
+
+    database.close()
+    assert str(refused.value) == (
+        "--metric must name one of 'sharp' with 93 scores, 'clip (builtin:clip)' with "
+        "93 scores, got 'sharpness'."
+    )
+    assert named.metric.name == "sharp"
+
+
+def test_guidance_is_not_ranked_by_a_score_that_rises_with_it(
+    database: Database,
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        answer(database, _asked(by=("guidance",)))
+
+    assert str(refused.value) == (
+        "guidance must not be ranked by clip, which rises with guidance even as images "
+        "get worse; compare --by scheduler,steps, or give --rank-guidance to see it "
+        "all the same."
+    )
+
+
+def test_a_gpu_without_a_calibration_is_said(database: Database) -> None:
+    with pytest.raises(UsageError) as refused:
+        answer(database, _asked(gpu="H100"))
+
+    assert str(refused.value) == (
+        "--gpu must name one GPU that was calibrated, got 'H100' for none; "
+        f"`{program()} calibrate MODEL` measures one."
+    )
