@@ -1,0 +1,256 @@
+"""Charts as Vega-Lite specifications: plain dictionaries, drawn in the browser.
+
+Every chart takes points, mappings with these fields, of which a chart uses some:
+
+    setting   what people call the setting: "ddim at 20 steps"
+    series    the setting without its steps: "ddim"
+    steps     steps as asked
+    cost      evaluations, or seconds
+    score     mean score
+    low, high the band around the score, or None where there is no band
+    is_front  whether the setting is on the front
+    label     the setting's name if the chart is to write it, else empty
+    share     how often it is on the front, for people
+    picture   a `data:` URL of an example image, or None
+
+No chart has a colour for text or background: the page sets them for light and dark.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Point = Mapping[str, Any]
+Spec = dict[str, Any]
+
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+#: Okabe and Ito's colours for colour-blind readers, without yellow and black, which
+#: are hard to see on white and on dark pages.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+#: For series without a colour of their own.
+GREY = "#8c8c8c"
+#: Pixels of a small chart's height.
+SMALL_PX = 110
+
+
+def trade_off(
+    points: Sequence[Point], *, cost: str, score: str, named: Sequence[str]
+) -> Spec:
+    """Return the chart of score against cost, one line a series, the front on top.
+
+    Args:
+        points: One for each setting.
+        cost: Title of the horizontal axis; the axis is logarithmic.
+        score: Title of the vertical axis.
+        named: Series with a colour of their own, at most as many as `COLOURS`; the
+            others are grey.
+    """
+    x = {
+        "field": "cost",
+        "type": "quantitative",
+        "title": cost,
+        "scale": {"type": "log", "nice": False, "padding": 12},
+        "axis": {"tickCount": 6, "format": "~g", "grid": False},
+    }
+    y = {
+        "field": "score",
+        "type": "quantitative",
+        "title": score,
+        "scale": {"zero": False, "nice": True},
+    }
+    colour = _colour(named)
+    by_series: Spec = {"x": x, "y": y, "color": colour, "detail": {"field": "series"}}
+    tooltips = [
+        {"field": "setting", "title": "setting"},
+        {"field": "score", "title": score, "format": ".4~g"},
+        {"field": "cost", "title": cost, "format": ".4~g"},
+        {"field": "share", "title": "on the front"},
+        {"field": "picture", "title": "image"},
+    ]
+    return {
+        **_frame(points, f"{score} against {cost}, by setting."),
+        "height": 380,
+        "layer": [
+            {
+                "mark": {"type": "line", "strokeWidth": 1.2, "opacity": 0.45},
+                "encoding": {**by_series, "order": {"field": "cost"}},
+            },
+            {
+                "transform": [{"filter": "datum.is_front"}],
+                "mark": {
+                    "type": "line",
+                    "strokeWidth": 2,
+                    "strokeDash": [5, 3],
+                    "color": GREY,
+                    "interpolate": "step-after",
+                },
+                "encoding": {"x": x, "y": y, "order": {"field": "cost"}},
+            },
+            {
+                "params": [
+                    {
+                        "name": "pointed",
+                        "select": {"type": "point", "on": "pointerover"},
+                    }
+                ],
+                "mark": {"type": "point", "filled": True, "opacity": 1},
+                "encoding": {
+                    **by_series,
+                    "size": {
+                        "condition": {"test": "datum.is_front", "value": 110},
+                        "value": 32,
+                    },
+                    "tooltip": tooltips,
+                },
+            },
+            {
+                "transform": [{"filter": "datum.label != ''"}],
+                "mark": {
+                    "type": "text",
+                    "dy": -11,
+                    "fontSize": 10,
+                    "align": "center",
+                },
+                "encoding": {"x": x, "y": y, "text": {"field": "label"}},
+            },
+        ],
+    }
+
+
+def curves(
+    points: Sequence[Point],
+    *,
+    score: str,
+    rule: float | None = None,
+    columns: int = 3,
+) -> Spec:
+    """Return small charts of a score against steps, one a series, with bands.
+
+    Args:
+        points: One for each setting.
+        score: Title of the vertical axis.
+        rule: A value to draw as a line across all charts.
+        columns: Charts in a row; the page lowers it on a narrow screen.
+    """
+    x = {
+        "field": "steps",
+        "type": "quantitative",
+        "title": "steps",
+        "scale": {"type": "log", "nice": False, "padding": 6},
+        "axis": {"tickCount": 4, "format": "~g", "grid": False},
+    }
+    y = {
+        "field": "score",
+        "type": "quantitative",
+        "title": None,
+        "scale": {"zero": False},
+        "axis": {"tickCount": 4},
+    }
+    band = {
+        "transform": [{"filter": "isValid(datum.low)"}],
+        "mark": {"type": "area", "opacity": 0.22, "color": COLOURS[0]},
+        "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
+    }
+    line = {
+        "mark": {"type": "line", "point": {"size": 22}, "color": COLOURS[0]},
+        "encoding": {
+            "x": x,
+            "y": y,
+            "tooltip": [
+                {"field": "setting", "title": "setting"},
+                {"field": "score", "title": score, "format": ".4~g"},
+                {"field": "low", "title": "from", "format": ".4~g"},
+                {"field": "high", "title": "to", "format": ".4~g"},
+            ],
+        },
+    }
+    layers: list[Spec] = [band, line]
+    if rule is not None:
+        layers.insert(0, _rule(rule))
+    return {
+        **_facets(points, f"{score} against steps, one chart for each series."),
+        "facet": {"field": "series", "title": None, "header": {"labelLimit": 260}},
+        "columns": columns,
+        "spec": {"height": SMALL_PX, "layer": layers},
+    }
+
+
+def time_split(phases: Sequence[Mapping[str, Any]]) -> Spec:
+    """Return bars of seconds per image, split into phases.
+
+    Args:
+        phases: Mappings with `series`, `phase` and `seconds`, in the order of phases.
+    """
+    order = list(dict.fromkeys(str(each["phase"]) for each in phases))
+    rows = [{**each, "place": order.index(str(each["phase"]))} for each in phases]
+    return {
+        **_frame(rows, "Mean seconds per image, by phase."),
+        "height": 18 * len({row["series"] for row in rows}),
+        "mark": {"type": "bar"},
+        "encoding": {
+            "y": {
+                "field": "series",
+                "type": "nominal",
+                "title": None,
+                "sort": {"field": "seconds", "op": "sum"},
+                "axis": {"labelLimit": 220},
+            },
+            "x": {
+                "field": "seconds",
+                "type": "quantitative",
+                "aggregate": "sum",
+                "title": "seconds per image",
+            },
+            "color": {
+                "field": "phase",
+                "type": "nominal",
+                "sort": order,
+                "scale": {"domain": order, "range": list(COLOURS)},
+                "legend": {"orient": "top", "title": None},
+            },
+            "order": {"field": "place"},
+            "tooltip": [
+                {"field": "series"},
+                {"field": "phase"},
+                {"field": "seconds", "aggregate": "sum", "format": ".3~g"},
+            ],
+        },
+    }
+
+
+def _frame(values: Sequence[Mapping[str, Any]], text: str) -> Spec:
+    """Return the beginning of a single chart, as wide as its place on the page."""
+    autosize = {"type": "fit-x", "contains": "padding"}
+    return {**_facets(values, text), "width": "container", "autosize": autosize}
+
+
+def _facets(values: Sequence[Mapping[str, Any]], text: str) -> Spec:
+    """Return the beginning of small charts, whose width the page sets."""
+    return {
+        "$schema": SCHEMA,
+        "description": text,
+        "background": "transparent",
+        "data": {"values": [dict(each) for each in values]},
+    }
+
+
+def _colour(named: Sequence[str]) -> Spec:
+    names = list(named)[: len(COLOURS)]
+    return {
+        "condition": {
+            "test": {"field": "series", "oneOf": names},
+            "field": "series",
+            "type": "nominal",
+            "title": None,
+            "scale": {"domain": names, "range": list(COLOURS[: len(names)])},
+            "legend": {"orient": "top", "columns": 3, "labelLimit": 200},
+        },
+        "value": GREY,
+    }
+
+
+def _rule(value: float) -> Spec:
+    return {
+        "data": {"values": [{"value": value}]},
+        "mark": {"type": "rule", "strokeDash": [3, 3], "color": GREY},
+        "encoding": {"y": {"field": "value", "type": "quantitative"}},
+    }

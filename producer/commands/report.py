@@ -1,0 +1,118 @@
+"""The command `nightsweep report`: one page that answers a sweep's question."""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from producer.commands.compare import comparison_options, read_asked
+from producer.display.messages import talk
+from producer.query_options import QueryCommand, query_options
+from producer.submission.opening import opened_to_read
+from storage.errors import ImageStoreError
+from storage.host.atomic_writes import replacing
+from storage.jobs import sweeps
+from storage.queries.answers import read_meaning
+from storage.queries.environments import read_environments
+from storage.queries.terms import Query
+from storage.settings import read_settings
+from storage.sql.database import Database
+
+
+@click.command(
+    cls=QueryCommand,
+    epilog="Example: nightsweep report trade-off --by scheduler,steps --metric clip",
+)
+@query_options()
+@comparison_options
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write.  [default: $NIGHTSWEEP_HOME/reports/NAME.html]",
+)
+def report(query: Query, *, out: Path | None, **asked: Any) -> None:
+    """Write one page that answers a sweep's question, with images.
+
+    The page opens from disk, without a network: the answer, the trade-off with images,
+    every setting with its interval, images that show the claim, times, failures, and
+    how to make it all again. Prints the file's path.
+    """
+    # Imported here: numpy takes a while, and the help needs none.
+    from analysis.conclusion import conclude
+    from producer.report.building import Source, build
+    from producer.report.page import render
+    from producer.report.reading import answer
+
+    settings = read_settings()
+    with opened_to_read(settings) as database:
+        answered = answer(database, read_asked(query, asked))
+        named = read_meaning(database, query).sweeps
+        source = Source(
+            title=query.text or "all images",
+            rows=answered.rows,
+            by=read_asked(query, asked).by,
+            cost=answered.cost,
+            images=settings.images,
+            details=read_environments(database, query),
+            spec=_read_spec(database, named),
+            commands=_commands(query, asked, answered.metric.name),
+        )
+    file = out or settings.home / "reports" / f"{_file_name(query, named)}.html"
+    page = render(
+        build(source, answered.found),
+        made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        version=version("nightsweep"),
+    )
+    _write(file, page)
+    click.echo(file)
+    for sentence in conclude(answered.found, answered.cost):
+        talk(sentence)
+
+
+def _read_spec(database: Database, named: Sequence[str]) -> str | None:
+    """Return the sweep file, if the query names one sweep."""
+    if len(named) != 1:
+        return None
+    (sweep,) = sweeps.require_sweeps(database, named)
+    return sweep.spec
+
+
+def _commands(query: Query, asked: Mapping[str, Any], metric: str) -> list[str]:
+    """Return the commands that make the scores and this page again."""
+    words = shlex.quote(query.text)
+    options = [
+        f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
+        for name, value in asked.items()
+        if name not in ("ranks_guidance", "metric") and value is not None
+    ]
+    if asked["ranks_guidance"]:
+        options.append("--rank-guidance")
+    report = ["nightsweep report", words, f"--metric {shlex.quote(metric)}", *options]
+    return [
+        f"nightsweep score {words} --metric {shlex.quote(metric)} --wait",
+        " ".join(filter(None, report)),
+    ]
+
+
+def _file_name(query: Query, named: Sequence[str]) -> str:
+    if len(named) == 1 and query.text in named:
+        return named[0]
+    return re.sub(r"[^A-Za-z0-9.]+", "-", query.text).strip("-")[:60] or "all"
+
+
+def _write(file: Path, page: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as fresh:
+            fresh.write_text(page, "utf-8")
+    except OSError as exc:
+        msg = (
+            f"a report must be writable, but {file} says: {exc.strerror or exc}; "
+            "choose another place with --out."
+        )
+        raise ImageStoreError(msg) from exc
