@@ -14,10 +14,11 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo setup lint test test-bare steady soak gpu clean
+.PHONY: help demo answer setup lint test test-bare steady soak gpu clean
 
 help:
 	@echo "make demo       a first sweep with its picture, on any machine"
+	@echo "make answer     a sweep that answers a question, with its report; some minutes"
 	@echo "make setup      the development environment in $(VENV)"
 	@echo "make lint       formatting, rules, types and imports"
 	@echo "make test       the test suite (under ten minutes on two cores)"
@@ -30,6 +31,12 @@ demo: $(VENV)/.demo
 	$(BIN)/nightsweep run examples/first-sweep.yaml
 	@echo "The picture:"
 	@$(BIN)/nightsweep grid first-sweep
+
+answer: $(VENV)/.demo
+	$(BIN)/nightsweep run examples/answer.yaml
+	$(BIN)/nightsweep compare answer
+	@echo "The page, to open in a browser:"
+	@$(BIN)/nightsweep report answer 2>/dev/null
 
 setup: $(VENV)/.dev
 
