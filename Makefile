@@ -36,7 +36,7 @@ answer: $(VENV)/.demo
 	$(BIN)/nightsweep run examples/answer.yaml
 	$(BIN)/nightsweep compare answer
 	@echo "The page, to open in a browser:"
-	@$(BIN)/nightsweep report answer 2>/dev/null
+	@$(BIN)/nightsweep report answer
 
 setup: $(VENV)/.dev
 

@@ -27,7 +27,8 @@ class Cost:
         """Return an amount: "12 evaluations", "0.81 seconds on an H100"."""
         if value is None:
             return f"unknown {self.unit}"
-        return f"{self.form.format(value)} {self.unit}"
+        unit = self.unit.removesuffix("s") if value == 1 else self.unit
+        return f"{self.form.format(value)} {unit}"
 
 
 #: Calls of the network for one image; guidance doubles the work of each.
@@ -51,47 +52,59 @@ def rank_of(found: TradeOff) -> str:
 
 
 def _answer(found: TradeOff, cost: Cost) -> str:
-    best, metric = found.best, found.panel.metric
-    cheapest = found.cheapest
+    best, metric, cheapest = found.best, found.panel.metric, found.cheapest
+    named = f"{best.setting} ({cost.say(best.cost)})"
     if cheapest is not None and cheapest.cost and best.cost:
-        times = best.cost / cheapest.cost
         return (
             f"By {metric}, {cheapest.setting} ({cost.say(cheapest.cost)}) is as good "
-            f"as {best.setting} ({cost.say(best.cost)}), {rank_of(found)}, at "
-            f"1/{times:.3g} of the cost."
+            f"as {named}, {rank_of(found)}, at {cheapest.cost / best.cost:.0%} of the "
+            "cost."
         )
-    if not _has_bands(found):
+    if not any(one.bounds for one in found.settings):
+        first = _best_by_mean(found)
         return (
-            f"By its mean alone, {best.setting} ({cost.say(best.cost)}) is "
-            f"{rank_of(found)}; nothing says how sure that is."
+            f"By its mean alone, {first.setting} ({cost.say(first.cost)}) is the best "
+            f"by {metric}; nothing says how sure that is."
         )
-    if found.margin is None:
-        return (
-            f"By {metric}, {best.setting} ({cost.say(best.cost)}) is {rank_of(found)}; "
-            "no cheaper setting is as good in every prompt."
-        )
+    if best.cost is None:
+        return _without_costs(found, cost)
+    shown = "is as good in every prompt as" if found.margin is None else _SHOWN
+    return f"By {metric}, no cheaper setting {shown} {named}, {rank_of(found)}."
+
+
+#: What is said of no setting, if there is a margin.
+_SHOWN = "is shown to be as good as"
+
+
+def _best_by_mean(found: TradeOff) -> Judged:
+    sign = 1 if found.panel.higher_is_better else -1
+    return max(found.settings, key=lambda one: sign * one.score)
+
+
+def _without_costs(found: TradeOff, cost: Cost) -> str:
+    good = [one for one in found.settings if one.verdict is Verdict.AS_GOOD]
+    listed = ", ".join(str(one.setting) for one in good[:MOST_NAMED]) or "none"
+    more = f" and {len(good) - MOST_NAMED} more" if len(good) > MOST_NAMED else ""
     return (
-        f"By {metric}, no cheaper setting is shown to be as good as {best.setting} "
-        f"({cost.say(best.cost)}), {rank_of(found)}."
+        f"By {found.panel.metric}, these are shown to be as good as "
+        f"{found.best.setting}, {rank_of(found)}: {listed}{more}. Its {cost.unit} are "
+        "not known, so nothing is called cheaper."
     )
 
 
 def _sureness(found: TradeOff) -> Iterator[str]:
-    one = found.cheapest
+    one, together = found.cheapest, f"with {found.level:.0%} for all together"
     if one is not None and one.bounds is not None:
-        yield (
-            f"Its score differs by {signed(one.gain)} (band {signed(one.bounds.low)} "
-            f"to {signed(one.bounds.high)}, {found.level:.0%} for all settings "
-            "together)."
-        )
+        low, high = signed(one.bounds.low), signed(one.bounds.high)
+        sure = f"band {low} to {high}, {together}"
+        if not one.is_band:
+            sure = f"{low} to {high} in single prompts, too few of which differ"
+        yield f"Its gain over it is {signed(one.gain)} ({sure})."
     elif cheaper := cheaper_losses(found):
         listed = ", ".join(f"{each.setting} {each.loss:.3g}" for each in cheaper)
-        yield (
-            f"The cheaper settings lose at most, with {found.level:.0%} for all "
-            f"together: {listed}."
-        )
+        yield f"The cheaper settings lose at most, {together}: {listed}."
     yield _allowance(found.margin)
-    yield _sample(found)
+    yield from _sample(found)
     if (prompts := len(found.panel.prompts)) < LEAST_PROMPTS:
         yield (
             f"There are no intervals: {prompts} prompts are too few, "
@@ -103,8 +116,9 @@ def _allowance(margin: Margin | None) -> str:
     """Return which loss counts as none, and why."""
     if margin is None:
         return (
-            "The margin is unknown, since no prompt has two seeds that differ: only a "
-            "setting that never loses counts as good; give one with --margin."
+            "The margin is unknown, since no prompt has two seeds that differ at the "
+            "reference: only a setting without any loss counts as good; give one with "
+            "--margin."
         )
     allowed = f"A loss below {margin.value:.3g} counts as none"
     if margin.seed_deviation is None:
@@ -115,21 +129,32 @@ def _allowance(margin: Margin | None) -> str:
     )
 
 
-def _sample(found: TradeOff) -> str:
-    panel = found.panel
-    pairs = sum(one.n_images for one in found.settings)
-    return (
-        f"It rests on {pairs:,} images: {len(panel.prompts)} prompts, "
-        f"{len(panel.seeds)} images each per setting, {len(found.settings)} settings; "
-        "it speaks of prompts like these, for the given seeds."
+def _sample(found: TradeOff) -> Iterator[str]:
+    settings = found.settings
+    counts = sorted({one.n_images for one in settings})
+    each = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    yield (
+        f"It rests on {sum(one.n_images for one in settings):,} images: "
+        f"{len(found.panel.prompts)} prompts, {len(settings)} settings with {each} "
+        "images each; it speaks of prompts like these, for the given seeds."
     )
+    if alone := sum(one.n_images - one.n_pairs for one in settings):
+        yield (
+            f"{alone:,} images have no partner at the reference, so they do not count."
+        )
+    if left_out := len(found.front.excluded):
+        yield (
+            f"{left_out} settings take no part in the front: they have less than half "
+            "of the images of another, or their cost is not known."
+        )
 
 
 def cheaper_losses(found: TradeOff) -> list[Judged]:
     """Return cheaper settings, each of which is sure to lose less than those before."""
     kept: list[Judged] = []
     for one in found.settings:
-        if one.loss is None or one.cost is None or one.cost >= (found.best.cost or 0):
+        is_cheaper = one.cost is not None and one.cost < (found.best.cost or 0)
+        if one.loss is None or not one.is_band or not is_cheaper:
             continue
         if not kept or one.loss < (kept[-1].loss or 0):
             kept.append(one)
@@ -152,13 +177,6 @@ def _named_share(one: Judged) -> str:
     if one.share is None:
         return str(one.setting)
     return f"{one.setting} (in {one.share:.0%} of resamples)"
-
-
-def _has_bands(found: TradeOff) -> bool:
-    return any(
-        one.bounds is not None or one.verdict is Verdict.AS_GOOD
-        for one in found.settings
-    )
 
 
 def signed(value: float | None) -> str:

@@ -1,5 +1,6 @@
 """Settings: what is compared, such as a scheduler with a number of steps."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -36,6 +37,11 @@ class Circumstances(NamedTuple):
     others: tuple[Any, ...]
     seed: int
 
+    def __str__(self) -> str:
+        """Return the seed, and what else is equal."""
+        rest = ", ".join(str(each) for each in self.others if each != "")
+        return f"{self.seed} ({rest})" if rest else str(self.seed)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Setting:
@@ -64,11 +70,6 @@ class Setting:
         """Its steps, if steps are compared."""
         found: int | None = dict(self.values).get("steps")
         return found
-
-    @property
-    def query(self) -> str:
-        """Return the words that find its images."""
-        return " ".join(f"{name}:{_quote(value)}" for name, value in self.values)
 
 
 def read_columns(text: str) -> tuple[str, ...]:
@@ -107,9 +108,10 @@ def setting_of(row: Mapping[str, Any], by: Sequence[str]) -> Setting:
 def circumstances_of(row: Mapping[str, Any], by: Sequence[str]) -> Circumstances:
     """Return what must be equal for two images of a prompt to be a pair."""
     compared = {"seed", *(_DECIDED_BY.get(name, name) for name in by)}
-    names = (name for name in PARAMETERS if name not in compared)
-    others = tuple(_value(row, name) for name in names)
-    return Circumstances(others=others, seed=row["seed"])
+    others = {name: row[name] for name in PARAMETERS if name not in compared}
+    if "scheduler" in compared and "extras" in others:
+        others["extras"] = _without_eta(others["extras"])
+    return Circumstances(others=tuple(others.values()), seed=row["seed"])
 
 
 def _value(row: Mapping[str, Any], name: str) -> Any:
@@ -118,6 +120,7 @@ def _value(row: Mapping[str, Any], name: str) -> Any:
     return row[name]
 
 
-def _quote(value: Any) -> str:
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return f'"{text}"' if " " in text else text
+def _without_eta(extras: str) -> str:
+    """Return extras without eta, which names of schedulers include."""
+    kept = {name: one for name, one in json.loads(extras).items() if name != "eta"}
+    return json.dumps(kept, sort_keys=True)

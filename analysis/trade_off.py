@@ -10,7 +10,7 @@ import numpy as np
 from analysis.bands import Band, band_differences
 from analysis.differences import pair
 from analysis.estimates import Interval, Reason
-from analysis.front import Front, FrontMember, find_front
+from analysis.front import LEAST_IMAGES, Front, FrontMember, find_front
 from analysis.margins import Margin, default_margin
 from analysis.panel import Panel, average_seeds
 from analysis.settings import (
@@ -49,12 +49,14 @@ class Judged:
         cost: Evaluations or seconds of an image; None where not known.
         score: Mean over its prompts.
         n_images: Images with a score.
+        n_pairs: Its images that have a partner at the reference.
         n_prompts: Prompts in which it and the reference have a pair of images.
         gain: Mean paired difference to the reference, positive where the setting is
-            better; None for the reference.
+            better; None for the reference, and without a pair.
         bounds: The band of the gain, for all settings at once; or where too few prompts
             differ for one, the least and the largest gain of a prompt; None for the
             reference, and with too few prompts.
+        is_band: Whether the bounds are a band.
         verdict: What the bounds say.
         is_on_front: Whether no other setting is as cheap and as good.
         share: Share of resamples in which it is on the front; None below 10 prompts.
@@ -64,9 +66,11 @@ class Judged:
     cost: float | None
     score: float
     n_images: int
+    n_pairs: int
     n_prompts: int
     gain: float | None
     bounds: Interval | None
+    is_band: bool
     verdict: Verdict
     is_on_front: bool
     share: float | None
@@ -222,15 +226,18 @@ def _describe(
     setting = cast("Setting", band.setting)
     is_reference = setting == reference
     bounds = None if is_reference else _bound(panel, band, reference)
-    mean = band.summary.mean
+    gain = band.summary.mean if panel.higher_is_better else -band.summary.mean
+    has_gain = not is_reference and bool(band.summary.n_prompts)
     return Judged(
         setting=setting,
         cost=cost,
         score=_mean(panel, setting),
         n_images=int(np.isfinite(panel.of(setting)).sum()),
+        n_pairs=band.n_images,
         n_prompts=band.summary.n_prompts,
-        gain=None if is_reference else mean if panel.higher_is_better else -mean,
+        gain=gain if has_gain else None,
         bounds=bounds,
+        is_band=band.interval is not None,
         verdict=Verdict.REFERENCE if is_reference else _decide(bounds, margin),
         is_on_front=place is not None and place.is_on_front,
         share=place.share if place else None,
@@ -247,16 +254,26 @@ def _alone(panel: Panel) -> UsageError:
 
 
 def _best(panel: Panel, costs: Costs) -> Setting:
-    """Return the setting with the best mean; of equal ones, the cheapest."""
+    """Return the setting with the best mean; of equal ones, the cheapest.
+
+    Settings with less than half of the images of another take no part, and the others
+    are held against each other on the images that all of them have, so that a few
+    lucky images make no setting the best.
+    """
+    counts = {one: int(np.isfinite(panel.of(one)).sum()) for one in panel.settings}
+    enough = LEAST_IMAGES * max(counts.values())
+    full = [one for one in panel.settings if counts[one] >= enough]
+    there = np.isfinite([panel.of(one) for one in full]).all(axis=0)
     sign = 1 if panel.higher_is_better else -1
-    settings = cast("tuple[Setting, ...]", panel.settings)
 
-    def goodness(setting: Setting) -> tuple[float, float]:
+    def goodness(setting: Hashable) -> tuple[float, float]:
+        values = panel.of(setting)
+        common = np.where(there, values, np.nan) if there.any() else values
+        mean = float(np.nanmean(average_seeds(common)))
         cost = costs.get(setting)
-        mean = round(sign * _mean(panel, setting), DIGITS)
-        return mean, -np.inf if cost is None else -cost
+        return round(sign * mean, DIGITS), -np.inf if cost is None else -cost
 
-    return max(settings, key=goodness)
+    return cast("Setting", max(full, key=goodness))
 
 
 def _mean(panel: Panel, setting: Hashable) -> float:

@@ -11,6 +11,7 @@ from producer.display.messages import talk
 from producer.display.tables import Column, write_table
 from producer.options import program
 from producer.query_options import QueryCommand, query_options
+from producer.report.content import Table
 from producer.submission.opening import opened_to_read
 from storage.queries.terms import Query
 from storage.settings import read_settings
@@ -80,6 +81,7 @@ def compare(query: Query, *, as_json: bool, **asked: Any) -> None:
     """
     # Imported here: numpy takes a while, and the help needs none.
     from analysis.conclusion import conclude
+    from producer.report.points import tabulate
     from producer.report.reading import answer
 
     with opened_to_read(read_settings()) as database:
@@ -88,8 +90,7 @@ def compare(query: Query, *, as_json: bool, **asked: Any) -> None:
     if as_json:
         write_json(_as_json(one, found) for one in found.settings)
         return
-    rows = [_as_row(one, cost) for one in found.settings]
-    write_table(rows, _columns(cost.unit, found.panel.metric))
+    _write(tabulate(found, cost))
     click.echo()
     for sentence in conclude(found, cost):
         click.echo(sentence)
@@ -121,50 +122,18 @@ def read_asked(query: Query, asked: Mapping[str, Any]) -> Any:
     )
 
 
-def _as_row(one: Any, cost: Any) -> dict[str, str]:
-    from analysis.conclusion import signed
-
-    return {
-        "setting": str(one.setting),
-        "cost": "" if one.cost is None else cost.form.format(one.cost),
-        "score": f"{one.score:.4g}",
-        "images": f"{one.n_images:,}",
-        "gain": signed(one.gain),
-        "band": f"{signed(one.bounds.low)} to {signed(one.bounds.high)}"
-        if one.bounds
-        else "",
-        "verdict": one.verdict.value,
-        "front": _front(one),
-    }
-
-
-def _front(one: Any) -> str:
-    if one.share is None:
-        return "yes" if one.is_on_front else ""
-    return f"{one.share:.0%}" if one.share else ""
-
-
-def _columns(cost: str, metric: str) -> list[Column]:
-    headings = {
-        "setting": "setting",
-        "cost": cost,
-        "score": metric,
-        "images": "images",
-        "gain": "gain",
-        "band": "band of the gain",
-        "verdict": "verdict",
-        "front": "on the front",
-    }
-    numbers = ("cost", "score", "images", "gain", "front")
-    return [
+def _write(table: Table) -> None:
+    columns = [
         Column(
-            name=heading,
+            name=name,
             read=itemgetter(name),
-            is_number=name in numbers,
-            is_optional=name in ("images", "front"),
+            is_number=place in table.numbers,
+            is_optional=name in ("images", "on the front"),
         )
-        for name, heading in headings.items()
+        for place, name in enumerate(table.columns)
     ]
+    names = table.columns
+    write_table([dict(zip(names, row, strict=True)) for row in table.rows], columns)
 
 
 def _as_json(one: Any, found: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The command `nightsweep report`: one page that answers a sweep's question."""
 
+import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -19,9 +20,13 @@ from storage.host.atomic_writes import replacing
 from storage.jobs import sweeps
 from storage.queries.answers import read_meaning
 from storage.queries.environments import read_environments
+from storage.queries.scored import ScoredMetric
 from storage.queries.terms import Query
 from storage.settings import read_settings
 from storage.sql.database import Database
+
+#: A word of a query, with the quotes that hold it together.
+_WORD = re.compile(r'(?:[^\s"]|"(?:\\.|[^"\\])*")+')
 
 
 @click.command(
@@ -60,7 +65,7 @@ def report(query: Query, *, out: Path | None, **asked: Any) -> None:
             images=settings.images,
             details=read_environments(database, query),
             spec=_read_spec(database, named),
-            commands=_commands(query, asked, answered.metric.name),
+            commands=_commands(query, asked, metric=answered.metric, named=named),
         )
     file = out or settings.home / "reports" / f"{_file_name(query, named)}.html"
     page = render(
@@ -82,20 +87,35 @@ def _read_spec(database: Database, named: Sequence[str]) -> str | None:
     return sweep.spec
 
 
-def _commands(query: Query, asked: Mapping[str, Any], metric: str) -> list[str]:
-    """Return the commands that make the scores and this page again."""
-    words = shlex.quote(query.text)
+def _commands(
+    query: Query,
+    asked: Mapping[str, Any],
+    *,
+    metric: ScoredMetric,
+    named: Sequence[str],
+) -> list[str]:
+    """Return the commands that make the images, the scores and this page again."""
+    words = " ".join(map(shlex.quote, _WORD.findall(query.text)))
+    judge = [f"--metric {shlex.quote(metric.source)}"]
+    if metric.model:
+        judge.append(f"--metric-model {shlex.quote(metric.model)}")
+    judge += [
+        f"--reference {name}={value}"
+        for name, value in json.loads(metric.reference).items()
+    ]
     options = [
-        f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
+        f"--{name} {shlex.quote(str(value))}"
         for name, value in asked.items()
         if name not in ("ranks_guidance", "metric") and value is not None
     ]
     if asked["ranks_guidance"]:
         options.append("--rank-guidance")
-    report = ["nightsweep report", words, f"--metric {shlex.quote(metric)}", *options]
+    named_metric = f"--metric {shlex.quote(str(metric))}"
+    sweep = [f"nightsweep run {named[0]}.yaml"] if len(named) == 1 else []
     return [
-        f"nightsweep score {words} --metric {shlex.quote(metric)} --wait",
-        " ".join(filter(None, report)),
+        *sweep,
+        " ".join(["nightsweep score", words, *judge, "--wait"]),
+        " ".join(["nightsweep report", words, named_metric, *options]),
     ]
 
 

@@ -126,7 +126,7 @@ def _caveats(source: Source, found: TradeOff) -> list[str]:
             "evaluations are the same on each."
         )
     guidances = sorted({row["guidance"] for row in source.rows})
-    if len(guidances) > 1:
+    if len(guidances) > 1 and "guidance" not in source.by:
         listed = ", ".join(f"{value:g}" for value in guidances)
         caveats.append(
             f"Images have guidance {listed}. Only images of equal guidance are "

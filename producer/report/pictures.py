@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from analysis.conclusion import cheaper_losses, rank_of
-from analysis.settings import Setting, setting_of
+from analysis.settings import (
+    Circumstances,
+    Setting,
+    circumstances_of,
+    setting_of,
+)
 from analysis.trade_off import Judged, TradeOff
 from producer.report.content import PictureGrid, PictureRow
 from producer.report.thumbnails import thumbnail
@@ -18,8 +23,8 @@ GRID_PX = 256
 MOST_PROMPTS = 4
 
 Row = Mapping[str, Any]
-#: Prompt and seed.
-Subject = tuple[str, int]
+#: A prompt, and what is equal within a pair of its images.
+Subject = tuple[str, Circumstances]
 
 
 def find_examples(
@@ -67,37 +72,46 @@ def picture_claim(
     }
     shown = [
         PictureRow(
-            label=f"{prompt}, seed {seed}",
+            label=f"{prompt}, seed {where.seed}",
             pictures=[
                 thumbnail(
-                    images / by_subject[prompt, seed][one.setting]["path"],
+                    images / by_subject[prompt, where][one.setting]["path"],
                     longer_px=GRID_PX,
                 )
                 for one, _ in columns
             ],
         )
-        for prompt, seed in _worst(by_subject, found)
+        for prompt, where in _worst(by_subject, found)
     ]
     if not any(picture for row in shown for picture in row.pictures):
         return None
     return PictureGrid(
         columns=[f"{one.setting} ({why})" for one, why in columns],
         rows=shown,
-        note=(
-            "The same prompt and seed in each row. In these prompts, the score of the "
-            "first column falls furthest below that of the second."
-        ),
+        note=_note(columns, found),
     )
 
 
+def _note(columns: Sequence[tuple[Judged, str]], found: TradeOff) -> str:
+    note = "The same prompt and seed in each row."
+    if columns[0][0] != found.best:
+        note += (
+            " In these images, the score of the first column falls furthest below that "
+            "of the second."
+        )
+    return note
+
+
 def _columns(found: TradeOff) -> list[tuple[Judged, str]]:
-    columns = [(_claimed(found), "the answer"), (found.best, rank_of(found))]
-    if found.cheapest is None:
-        columns[0] = (columns[0][0], "loses least of the cheaper ones")
-    known = {one.setting for one, _ in columns}
-    others = [one for one in found.settings if one.setting not in known]
-    shown = columns[1:] if len(known) == 1 else columns
-    return [*shown, *((one, "the cheapest") for one in others[:1])]
+    columns = [(found.best, rank_of(found))]
+    claimed = _claimed(found)
+    if claimed != found.best:
+        why = "the answer" if found.cheapest else "loses least of the cheaper ones"
+        columns.insert(0, (claimed, why))
+    cheapest = found.settings[0]
+    if cheapest.cost is not None and cheapest not in [one for one, _ in columns]:
+        columns.append((cheapest, "the cheapest"))
+    return columns
 
 
 def _claimed(found: TradeOff) -> Judged:
@@ -112,7 +126,7 @@ def _by_subject(
     by_subject: dict[Subject, dict[Setting, Row]] = defaultdict(dict)
     for row in rows:
         if row["path"]:
-            subject = row["prompt"], row["seed"]
+            subject = row["prompt"], circumstances_of(row, by)
             by_subject[subject].setdefault(setting_of(row, by), row)
     return by_subject
 

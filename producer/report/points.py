@@ -7,7 +7,7 @@ from typing import Any
 from analysis import charts
 from analysis.bands import band_means
 from analysis.conclusion import Cost, signed
-from analysis.settings import Setting
+from analysis.settings import Setting, setting_of
 from analysis.trade_off import Judged, TradeOff, Verdict
 from producer.report.content import Chart, Table
 
@@ -108,8 +108,6 @@ def chart_times(rows: Iterable[Mapping[str, Any]], by: Sequence[str]) -> Chart |
         rows: Of the view `images`, all of one GPU.
         by: The columns that are compared.
     """
-    from analysis.settings import setting_of
-
     sums: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(PHASES, 0.0))
     counts: dict[str, int] = defaultdict(int)
     for row in rows:

@@ -1,5 +1,6 @@
 """What a comparison is made from: images, their scores, and what they cost."""
 
+import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,6 +12,7 @@ from analysis.settings import Setting, setting_of
 from analysis.trade_off import TradeOff, read_panel, weigh
 from producer.options import program
 from storage.errors import UsageError
+from storage.job import canonical_json
 from storage.jobs import speeds
 from storage.jobs.speeds import Speed
 from storage.metrics.kinds import KINDS
@@ -20,6 +22,9 @@ from storage.queries.terms import Query
 from storage.sql.database import Database
 
 Row = dict[str, Any]
+#: Columns that do not change the work of one evaluation. Between settings that differ
+#: in others, such as the size, evaluations are no cost.
+EQUAL_WORK = frozenset({"scheduler", "steps", "negative_prompt", "generator", "extras"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +84,7 @@ def answer(database: Database, asked: Asked) -> Answered:
         )
         raise UsageError(msg)
     metric = _choose_metric(find_metrics(database, asked.query), asked)
-    _check_guidance(metric, asked)
+    _check_kind(metric, asked)
     scores = read_scores(database, asked.query, metric)
     for row in rows:
         row["score"] = scores.get(row["key"])
@@ -92,7 +97,9 @@ def answer(database: Database, asked: Asked) -> Answered:
     )
     costs, cost = _find_costs(database, scored, asked)
     chosen: Any = panel.settings
-    reference = _choose_reference(chosen, asked.against) if asked.against else None
+    reference = (
+        _choose_reference(chosen, asked.against) if asked.against is not None else None
+    )
     found = weigh(panel, costs, reference=reference, margin=asked.margin)
     return Answered(rows=rows, found=found, cost=cost, metric=metric)
 
@@ -113,10 +120,23 @@ def _choose_metric(known: Sequence[ScoredMetric], asked: Asked) -> ScoredMetric:
     raise UsageError(msg)
 
 
-def _check_guidance(metric: ScoredMetric, asked: Asked) -> None:
+def _check_kind(metric: ScoredMetric, asked: Asked) -> None:
     kind = KINDS.get(metric.name)
-    rises = kind is not None and kind.rises_with_guidance
-    if "guidance" in asked.by and rises and not asked.ranks_guidance:
+    if kind is None:  # a user's own
+        return
+    if kind.for_show:
+        msg = (
+            f"settings must not be ranked by {metric.name}, which is for show: it has "
+            "no mean where images are equal; name another with --metric."
+        )
+        raise UsageError(msg)
+    if kind.needs_reference and asked.by != ("steps",):
+        msg = (
+            f"{metric.name} is the distance of an image to its own scheduler's limit, "
+            "so it ranks numbers of steps only; compare --by steps."
+        )
+        raise UsageError(msg)
+    if "guidance" in asked.by and kind.rises_with_guidance and not asked.ranks_guidance:
         msg = (
             f"guidance must not be ranked by {metric.name}, which rises with guidance "
             "even as images get worse; compare --by scheduler,steps, or give "
@@ -127,12 +147,11 @@ def _check_guidance(metric: ScoredMetric, asked: Asked) -> None:
 
 def _choose_reference(settings: Sequence[Setting], against: str) -> Setting:
     """Return the setting that has the values of `--against`, such as "ddim,50"."""
-    asked = [each.strip() for each in against.split(",")]
-    by_text = {_values(one): one for one in settings}
-    if tuple(asked) in by_text:
-        return by_text[tuple(asked)]
-    known = [",".join(values) for values in by_text]
-    near = get_close_matches(against, known, n=1, cutoff=0)
+    by_text = {",".join(_values(one)): one for one in settings}
+    for text in (against, re.sub(r",\s+", ",", against.strip())):
+        if text in by_text:
+            return by_text[text]
+    near = get_close_matches(against, by_text, n=1, cutoff=0)
     msg = (
         f"--against must give the values of one setting in the order of --by, got "
         f"{against!r}; the nearest is {near[0]!r}."
@@ -151,8 +170,12 @@ def _find_costs(
     database: Database, rows: Iterable[Row], asked: Asked
 ) -> tuple[Mapping[Hashable, float | None], Cost]:
     if asked.gpu is None:
+        if not EQUAL_WORK.issuperset(asked.by):
+            return {}, EVALUATIONS
         return _evaluations(rows, asked.by), EVALUATIONS
     measured = speeds.read(database, gpu=asked.gpu)
+    exact = [speed for speed in measured if speed.gpu == asked.gpu]
+    measured = exact or measured
     gpus = sorted({speed.gpu for speed in measured})
     if len(gpus) != 1:
         msg = (
@@ -198,12 +221,14 @@ def _seconds(
 def _kind_of_speed(speed: Speed) -> tuple[Any, ...]:
     return (
         *(speed.model_fingerprint, speed.dtype, speed.width, speed.height),
-        *(speed.guidance > 1, speed.scheduler, speed.steps),
+        *(speed.guidance > 1, speed.scheduler_class, speed.steps),
+        canonical_json(speed.scheduler_options),
     )
 
 
 def _kind_of_row(row: Row) -> tuple[Any, ...]:
     return (
         *(row["model_fingerprint"], row["dtype"], row["width"], row["height"]),
-        *(row["guidance"] > 1, row["scheduler"], row["steps"]),
+        *(row["guidance"] > 1, row["scheduler_class"], row["steps"]),
+        row["scheduler_options"],
     )

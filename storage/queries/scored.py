@@ -17,6 +17,7 @@ class ScoredMetric:
     Attributes:
         id: Its row.
         name: What people call it: `clip`.
+        source: What `--metric` of `score` takes for it.
         version: Its own version.
         model: The model that judges; empty for none.
         reference: How the image that each is compared with differs, as JSON.
@@ -26,6 +27,7 @@ class ScoredMetric:
 
     id: int
     name: str
+    source: str
     version: str
     model: str
     reference: str
@@ -42,6 +44,8 @@ class ScoredMetric:
 def find_metrics(database: Database, query: Query | str) -> list[ScoredMetric]:
     """Return the metrics by which images of a query have scores, newest first.
 
+    Of several versions of a metric, only the newest counts.
+
     Raises:
         UsageError: A name in the query does not exist.
     """
@@ -54,14 +58,23 @@ def find_metrics(database: Database, query: Query | str) -> list[ScoredMetric]:
         .group_by(scores.c.metric_id)
         .subquery()
     )
-    names = ("id", "name", "version", "model", "reference", "higher_is_better")
+    names = ("id", "name", "source", "version", "model", "reference")
     rows = (
-        sa.select(*(metrics.c[name] for name in names), counted.c.count)
+        sa.select(
+            *(metrics.c[name] for name in names),
+            metrics.c.higher_is_better,
+            counted.c.count,
+        )
         .join(counted, counted.c.metric_id == metrics.c.id)
         .order_by(metrics.c.id.desc())
     )
+    newest: dict[tuple[str, str, str], ScoredMetric] = {}
     with database.read() as connection:
-        return [ScoredMetric(**row) for row in connection.execute(rows).mappings()]
+        for row in connection.execute(rows).mappings():
+            found = ScoredMetric(**row)
+            kind = found.name, found.model, found.reference
+            newest.setdefault(kind, found)
+    return list(newest.values())
 
 
 def read_scores(

@@ -12,7 +12,7 @@ def test_the_first_sentence_is_the_answer() -> None:
 
     assert answer == (
         "By clip, unipc at 12 steps (12 evaluations) is as good as ddim at 40 steps "
-        "(40 evaluations), the best by clip, at 1/3.33 of the cost."
+        "(40 evaluations), the best by clip, at 30% of the cost."
     )
 
 
@@ -23,8 +23,8 @@ def test_the_second_sentence_says_how_sure_it_is() -> None:
 
     _, sure, allowed, *_ = conclude(weigh(panel, costs_of(panel), margin=margin))
 
-    assert sure.startswith("Its score differs by \N{MINUS SIGN}0.000")
-    assert sure.endswith("95% for all settings together).")
+    assert sure.startswith("Its gain over it is \N{MINUS SIGN}0.000")
+    assert sure.endswith("with 95% for all together).")
     assert allowed == "A loss below 0.004 counts as none, as asked."
 
 
@@ -79,10 +79,13 @@ def test_one_seed_leaves_the_margin_unknown() -> None:
 
     said = conclude(weigh(panel, costs_of(panel)))
 
-    assert said[0].endswith("no cheaper setting is as good in every prompt.")
+    assert said[0].startswith(
+        "By clip, no cheaper setting is as good in every prompt as "
+    )
     assert (
-        "The margin is unknown, since no prompt has two seeds that differ: only a "
-        "setting that never loses counts as good; give one with --margin."
+        "The margin is unknown, since no prompt has two seeds that differ at the "
+        "reference: only a setting without any loss counts as good; give one with "
+        "--margin."
     ) in said
 
 
@@ -105,3 +108,36 @@ def test_the_front_is_named_with_its_shares() -> None:
         "Nothing is both cheaper and better than: ddim at 4 steps (in 100% of "
         "resamples)"
     )
+
+
+def test_a_loss_is_a_loss_where_a_lower_score_is_better() -> None:
+    panel = make_panel(
+        {("ddim", 12): 0.101, ("ddim", 40): 0.1},
+        own_spread=0.0005,
+        higher_is_better=False,
+    )
+
+    sure = conclude(weigh(panel, costs_of(panel), margin=given_margin(0.01)))[1]
+
+    assert sure.startswith("Its gain over it is \N{MINUS SIGN}0.00")
+
+
+def test_unknown_costs_are_said_and_nothing_is_called_cheaper() -> None:
+    panel = make_panel(SCORES, own_spread=0.002)
+
+    answer, *_ = conclude(weigh(panel, {}, reference=make_setting("ddim", 40)))
+
+    assert answer == (
+        "By clip, these are shown to be as good as ddim at 40 steps, the chosen "
+        "reference: unipc at 12 steps. Its evaluations are not known, so nothing is "
+        "called cheaper."
+    )
+
+
+def test_images_without_a_partner_are_counted() -> None:
+    panel = make_panel(SCORES, own_spread=0.002)
+    panel.values[0, 0, 2] = float("nan")  # of the reference
+
+    said = conclude(weigh(panel, costs_of(panel), reference=make_setting("ddim", 40)))
+
+    assert "3 images have no partner at the reference, so they do not count." in said

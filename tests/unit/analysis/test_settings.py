@@ -77,12 +77,13 @@ def test_models_are_compared_by_name_and_told_apart_by_nothing_else() -> None:
     assert circumstances_of(ROW, ("model",)) == circumstances_of(other, ("model",))
 
 
-def test_a_setting_writes_the_query_of_its_images() -> None:
-    row = {**ROW, "scheduler_label": "my own", "guidance": 5.0}
+def test_eta_belongs_to_the_scheduler_that_is_compared() -> None:
+    other = {**ROW, "scheduler": "ddim_eta", "extras": '{"eta": 1.0}'}
 
-    setting = setting_of(row, ("scheduler", "steps", "guidance"))
-
-    assert setting.query == 'scheduler:"my own" steps:20 guidance:5'
+    assert circumstances_of(ROW, ("scheduler",)) == circumstances_of(
+        other, ("scheduler",)
+    )
+    assert circumstances_of(ROW, ("steps",)) != circumstances_of(other, ("steps",))
 
 
 def test_columns_are_read_in_their_order() -> None:

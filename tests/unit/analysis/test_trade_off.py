@@ -110,6 +110,26 @@ def test_of_equally_good_settings_the_cheapest_is_the_best() -> None:
     }
 
 
+def test_one_lucky_image_makes_no_setting_the_best() -> None:
+    panel = make_panel({**SCORES, ("euler", 50): 0.9}, own_spread=0.002)
+    panel.values[1:, :, 4] = np.nan
+
+    found = weigh(panel, costs_of(panel))
+
+    assert found.reference == make_setting("ddim", 40)
+
+
+def test_a_setting_without_a_pair_has_no_gain() -> None:
+    panel = make_panel(SCORES, own_spread=0.002)
+    panel.values[:, :2, 0] = np.nan
+    panel.values[:, 2:, 2] = np.nan
+
+    found = weigh(panel, costs_of(panel), reference=make_setting("ddim", 40))
+
+    alone = found.settings[0]
+    assert (alone.gain, alone.bounds, alone.verdict) == (None, None, Verdict.OPEN)
+
+
 def test_where_few_prompts_differ_all_of_them_must_agree() -> None:
     panel = make_panel({("ddim", 8): 1.0, ("ddim", 4): 1.0}, spread=0)
     panel.values[0, :, 1] = 0.0

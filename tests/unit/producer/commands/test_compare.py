@@ -1,6 +1,9 @@
 """What `compare` and `report` write, on a real store with scores."""
 
+import html
 import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,12 +38,12 @@ def test_compare_writes_a_table_and_the_conclusion(run: Run) -> None:
     lines = said.stdout.splitlines()
     assert lines[0].split() == [
         *("setting", "evaluations", "clip", "images", "gain"),
-        *("band", "of", "the", "gain", "verdict", "on", "the", "front"),
+        *("95%", "band", "verdict", "on", "the", "front"),
     ]
     assert [line.split()[0] for line in lines[1:5]] == ["ddim", "unipc"] * 2
     assert lines[6] == (
         "By clip, unipc at 2 steps (2 evaluations) is as good as ddim at 20 steps (20 "
-        "evaluations), the best by clip, at 1/10 of the cost."
+        "evaluations), the best by clip, at 10% of the cost."
     )
 
 
@@ -81,7 +84,23 @@ def test_report_writes_a_page_and_prints_its_path(run: Run, settings: Settings) 
     assert file == settings.home / "reports" / "answer.html"
     page = file.read_text("utf-8")
     assert "unipc at 2 steps (2 evaluations) is as good as" in page
-    assert "nightsweep score answer --metric clip --wait" in page
+    assert (
+        "nightsweep score answer --metric clip --metric-model builtin:clip --wait"
+    ) in page
+
+
+def test_the_commands_of_a_page_are_read_back_as_its_query(
+    run: Run, settings: Settings
+) -> None:
+    said = run("report", "answer", 'prompt:"red circle"', "steps:2,20")
+
+    page = html.unescape(Path(said.stdout.strip()).read_text("utf-8"))
+    (command,) = re.findall(r"^nightsweep report (.*) --metric", page, re.MULTILINE)
+    words = shlex.split(command)
+    assert words == ["answer", 'prompt:"red circle"', "steps:2,20"]
+    assert (
+        run("find", "--count", *words).stdout == run("find", "--count", "answer").stdout
+    )
 
 
 def test_a_report_of_a_query_is_named_after_it(run: Run, settings: Settings) -> None:

@@ -128,6 +128,53 @@ def test_of_several_metrics_one_must_be_named(tmp_path: Path) -> None:
     assert named.metric.name == "sharp"
 
 
+def test_a_metric_that_is_for_show_ranks_nothing(tmp_path: Path) -> None:
+    settings = make_scored(tmp_path, name="psnr", model="")
+    database = open_database(settings.database_url)
+
+    with pytest.raises(UsageError) as refused:
+        answer(database, _asked())
+
+    database.close()
+    assert str(refused.value) == (
+        "settings must not be ranked by psnr, which is for show: it has no mean where "
+        "images are equal; name another with --metric."
+    )
+
+
+def test_a_distance_ranks_numbers_of_steps_only(tmp_path: Path) -> None:
+    settings = make_scored(tmp_path, name="rmse", model="", higher_is_better=False)
+    database = open_database(settings.database_url)
+
+    with pytest.raises(UsageError) as refused:
+        answer(database, _asked())
+    found = answer(database, _asked("answer scheduler:ddim", by=("steps",))).found
+
+    database.close()
+    assert str(refused.value) == (
+        "rmse is the distance of an image to its own scheduler's limit, so it ranks "
+        "numbers of steps only; compare --by steps."
+    )
+    assert str(found.reference) == "2 steps"
+
+
+def test_evaluations_are_no_cost_where_their_work_differs(database: Database) -> None:
+    found = answer(database, _asked(by=("steps", "width"))).found
+
+    assert {one.cost for one in found.settings} == {None}
+
+
+def test_of_two_versions_of_a_metric_the_newer_counts(tmp_path: Path) -> None:
+    settings = make_scored(tmp_path)
+    add_scores(settings, digest="d" * 32, version="2")
+    database = open_database(settings.database_url)
+
+    found = answer(database, _asked()).metric
+
+    database.close()
+    assert found.version == "2"
+
+
 def test_guidance_is_not_ranked_by_a_score_that_rises_with_it(
     database: Database,
 ) -> None:
