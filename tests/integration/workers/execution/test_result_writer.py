@@ -298,7 +298,7 @@ def test_one_answer_is_enough_for_all_threads(
         time.sleep(0.1)
         return renew(*args, **others)
 
-    monkeypatch.setattr(claims, "renew", slowly)
+    monkeypatch.setattr(heartbeat, "_renew", slowly)
 
     def ask(job_id: int) -> None:
         sure.append(heartbeat.is_sure_of(job_id))
@@ -326,7 +326,7 @@ def test_a_job_that_was_claimed_anew_meanwhile_is_not_lost(
         heartbeat.hold(1)
         return kept
 
-    monkeypatch.setattr(claims, "renew", claim_anew)
+    monkeypatch.setattr(heartbeat, "_renew", claim_anew)
     heartbeat._keep_leases()
     assert heartbeat.is_sure_of(1)
     assert not heartbeat.has_lost(1)

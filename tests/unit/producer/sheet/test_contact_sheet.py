@@ -531,7 +531,7 @@ def test_too_many_pages_are_refused_with_the_way_out(store, monkeypatch):
 def test_too_many_images_are_refused_with_the_way_out(store, monkeypatch):
     monkeypatch.setattr("producer.commands.contact_sheet.MOST_IMAGES", 7)
 
-    with pytest.raises(UsageError, match=r"at most 7 images, .* --fix"):
+    with pytest.raises(UsageError, match=r"at most 7 images, .* such as seed:0"):
         lay_out(store[0], "shapes")
     assert lay_out(store[0], "shapes", fixes=["steps=2"]) is not None
 
