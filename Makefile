@@ -21,7 +21,7 @@ help:
 	@echo "make answer     a sweep that answers a question, with its report; some minutes"
 	@echo "make setup      the development environment in $(VENV)"
 	@echo "make lint       formatting, rules, types and imports"
-	@echo "make test       the test suite (under ten minutes on two cores)"
+	@echo "make test       the test suite (a quarter of an hour on two cores)"
 	@echo "make test-bare  those tests that need no torch, where it is not installed"
 	@echo "make steady     the tests of faults and integration, TIMES=20, half beside BUSY=6 loops"
 	@echo "make soak       the slow tests"
