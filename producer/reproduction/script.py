@@ -27,7 +27,7 @@ _USUAL_SD = {
 #: Pipelines that look for `text_encoder.text_model` where `clip_skip` is set.
 _ASK_FOR_TEXT_MODEL = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline")
 #: Extras of jobs that are inputs of pipelines.
-_EXTRAS = ("eta", "clip_skip")
+_EXTRAS = ("clip_skip", "eta")
 #: Versions that the first line names.
 _PACKAGES = ("torch", "diffusers", "transformers")
 
@@ -156,10 +156,7 @@ def _inputs(job: Job, index: Mapping[str, Any]) -> list[list[str]]:
     numbers = {
         "num_inference_steps": job.steps,
         **({"guidance_scale": job.guidance} if takes_scale else {}),
-        **{
-            name: job.extras[name]
-            for name in sorted({"eta", "clip_skip"} & job.extras.keys())
-        },
+        **{name: job.extras[name] for name in _EXTRAS if name in job.extras},
         "width": job.width,
         "height": job.height,
     }
