@@ -52,8 +52,6 @@ class Record:
             else at the one from which it was first submitted.
         places: That model at each of its places, the last submitted first.
         scheduler: The name of its scheduler.
-        state: One of `storage.sql.schema.JOB_STATES`.
-        error: Why it failed; None otherwise.
         made: How it was made; None until it is done.
     """
 
@@ -61,8 +59,6 @@ class Record:
     job: Job
     places: Sequence[Model]
     scheduler: str
-    state: str
-    error: str | None
     made: Made | None
 
 
@@ -88,17 +84,15 @@ def read_records(database: Database, keys: Sequence[str]) -> Iterator[Record]:
 
 _MADE_AT = model_places.alias("made_at")
 _AT = ("name", "revision", "variant", "commit_sha")
-_RESULT = (
-    *("path", "pixel_sha256", "engine", "batch_width", "slot", "decode_dtype"),
-    "place_id",
-)
+_MADE = ("path", "pixel_sha256", "engine", "batch_width", "slot", "decode_dtype")
 
 
 def _select() -> sa.Select[Any]:
     return (
         job_columns()
         .add_columns(
-            *(results.c[name].label(f"made_{name}") for name in _RESULT),
+            *(results.c[name].label(f"made_{name}") for name in _MADE),
+            _MADE_AT.c.id.label("at_id"),
             *(_MADE_AT.c[name].label(f"at_{name}") for name in _AT),
             environments.c.gpu,
             environments.c.details,
@@ -111,7 +105,7 @@ def _select() -> sa.Select[Any]:
 
 def _job_where_made(row: Any) -> Job:
     job = job_from_row(row)
-    if row.made_place_id is None:
+    if row.at_id is None:
         return job
     place = replace(
         job.model,
@@ -127,7 +121,7 @@ def _record(row: Any, job: Job, places: Sequence[Model]) -> Record:
     made = None
     if row.state == "done" and row.made_path is not None:
         made = Made(
-            **{name: getattr(row, f"made_{name}") for name in _RESULT[:-1]},
+            **{name: getattr(row, f"made_{name}") for name in _MADE},
             gpu=row.gpu,
             details=json.loads(row.details),
         )
@@ -136,7 +130,5 @@ def _record(row: Any, job: Job, places: Sequence[Model]) -> Record:
         job=job,
         places=places,
         scheduler=row.scheduler_name,
-        state=row.state,
-        error=row.error,
         made=made,
     )

@@ -114,8 +114,6 @@ def make_record(job: Job) -> Record:
         job=job,
         places=(job.model,),
         scheduler="",
-        state="done",
-        error=None,
         made=made,
     )
 

@@ -56,8 +56,6 @@ def make_record(*, made: Made | None = MADE, **changes: Any) -> Record:
         job=job,
         places=(job.model,),
         scheduler="ddim",
-        state="done" if made else "pending",
-        error=None,
         made=made,
     )
 
