@@ -1,6 +1,6 @@
 """The scores that a sweep asks for: metrics by name, or with a model and reference."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 
 from yaml.nodes import MappingNode, Node
@@ -32,22 +32,16 @@ class ScoreEntry:
     metric: str
     model: str | None = None
     steps: int | None = None
-    place: Place
-
-    @property
-    def identity(self) -> tuple[str, str | None, int | None]:
-        """What it asks for, wherever it was written."""
-        return self.metric, self.model, self.steps
+    place: Place = field(compare=False)
 
 
 def read_scores(node: Node, problems: Problems) -> tuple[ScoreEntry, ...]:
     """Read the section `scores`; what is wrong becomes problems."""
-    found: dict[tuple[str, str | None, int | None], ScoreEntry] = {}
+    found: dict[ScoreEntry, None] = {}
     for each in items(node):
         with problems.at(place_of(each)):
-            entry = _read(each, problems)
-            found.setdefault(entry.identity, entry)
-    return tuple(found.values())
+            found.setdefault(_read(each, problems))
+    return tuple(found)
 
 
 def refuse_unknown(name: str) -> None:

@@ -10,7 +10,7 @@ from storage.errors import SpecError
 
 
 def scores_of(tmp_path: Path, text: str) -> list[tuple[str, str | None, int | None]]:
-    return [each.identity for each in read_all(tmp_path, text)]
+    return [(it.metric, it.model, it.steps) for it in read_all(tmp_path, text)]
 
 
 def read_all(tmp_path: Path, text: str) -> tuple[ScoreEntry, ...]:
