@@ -24,7 +24,7 @@ from workers.painting import Painting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Setting:
+class PainterSetup:
     """What a painter is made with, besides its device.
 
     Attributes:
@@ -45,14 +45,14 @@ class Wanted:
         job: What to make.
         width: Rows of its batch.
         slot: Its row.
-        setting: What its painter is made with.
+        setup: What its painter is made with.
     """
 
     index: int
     job: Job
     width: int = 1
     slot: int = 0
-    setting: Setting = Setting()
+    setup: PainterSetup = PainterSetup()
 
 
 def reproduce(wish: Mapping[str, Any], send: Send) -> None:
@@ -73,21 +73,21 @@ def reproduce(wish: Mapping[str, Any], send: Send) -> None:
     wanted = [_read(index, each) for index, each in enumerate(wish["images"])]
     places = _Places(wish["places"])
     digests = read_settings().home / "digests.json"
-    easel = _Easel(device, digests=digests, places=places)
-    lost: dict[str, str] = {}
+    painters = _Painters(device, digests=digests, places=places)
+    lost: dict[str, ModelError] = {}
     for rows in batches_of(wanted):
+        work = Rows(rows, send)
         first = next(each for each in rows if each)
         model = first.job.model.fingerprint
-        if model not in lost:
-            work = Rows(rows, send)
-            try:
-                easel.painter(first).paint(work)
-            except UnfitError as exc:
-                work.fail_rest(exc)
-                if isinstance(exc, ModelError):
-                    lost[model] = str(exc)
-        else:
-            Rows(rows, send).fail_rest(ModelError(lost[model]))
+        if model in lost:
+            work.fail_rest(lost[model])
+            continue
+        try:
+            painters.get(first).paint(work)
+        except UnfitError as exc:
+            work.fail_rest(exc)
+            if isinstance(exc, ModelError):
+                lost[model] = exc
 
 
 def batches_of(wanted: Sequence[Wanted]) -> Iterator[list[Wanted | None]]:
@@ -97,7 +97,7 @@ def batches_of(wanted: Sequence[Wanted]) -> Iterator[list[Wanted | None]]:
     """
     waiting: dict[Any, dict[int, list[Wanted]]] = {}
     for each in sorted(wanted, key=_order):
-        kind = (each.setting, each.job.group, each.width)
+        kind = (each.setup, each.job.group, each.width)
         waiting.setdefault(kind, {}).setdefault(each.slot, []).append(each)
     for (_, _, width), slots in waiting.items():
         for rows in zip_longest(*(slots.get(row, ()) for row in range(width))):
@@ -106,7 +106,7 @@ def batches_of(wanted: Sequence[Wanted]) -> Iterator[list[Wanted | None]]:
 
 def _order(wanted: Wanted) -> tuple[Any, ...]:
     job = wanted.job
-    return (wanted.setting, job.model.fingerprint, job.dtype, wanted.index)
+    return (wanted.setup, job.model.fingerprint, job.dtype, wanted.index)
 
 
 class Rows:
@@ -174,30 +174,30 @@ class Rows:
         """Never stop."""
 
 
-class _Easel:
-    """The painter of the present setting; another one takes its place."""
+class _Painters:
+    """A painter for each setup, one at a time: the next takes its memory."""
 
     def __init__(self, device: str, *, digests: Path, places: "_Places") -> None:
         self._device = device
         self._digests = digests
         self._places = places
         self._width = _Width()
-        self._setting: Setting | None = None
+        self._setup: PainterSetup | None = None
         self._painter: TorchPainter | None = None
 
-    def painter(self, wanted: Wanted) -> TorchPainter:
+    def get(self, wanted: Wanted) -> TorchPainter:
         """Return the painter for an image and the others of its batch."""
         self._width.rows = wanted.width
-        if self._painter is None or self._setting != wanted.setting:
+        if self._painter is None or self._setup != wanted.setup:
             self._painter = None  # its models leave memory first
-            self._setting = wanted.setting
+            self._setup = wanted.setup
             self._painter = TorchPainter(
                 self._device,
-                threads=wanted.setting.threads,
+                threads=wanted.setup.threads,
                 digests=self._digests,
                 widths=self._width,
                 places=self._places,
-                compile_network=wanted.setting.compiled,
+                compile_network=wanted.setup.compiled,
             )
         return self._painter
 
@@ -230,13 +230,13 @@ def _read(index: int, image: Mapping[str, Any]) -> Wanted:
     job = read_job(image["job"])
     if job.parameter("strict"):
         return Wanted(index=index, job=job)
-    setting = Setting(threads=image["threads"], compiled=image["compiled"])
+    setup = PainterSetup(threads=image["threads"], compiled=image["compiled"])
     return Wanted(
         index=index,
         job=job,
         width=image["width"],
         slot=image["slot"],
-        setting=setting,
+        setup=setup,
     )
 
 
