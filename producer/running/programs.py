@@ -1,4 +1,8 @@
-"""Programs of the workers that make images for one command, and their answers."""
+"""Programs of the workers that make images for one command, and their answers.
+
+`workers.engine.programs` is the other side. `storage.host.programs` asks a program that
+answers one question by one object.
+"""
 
 import json
 import os

@@ -1,4 +1,8 @@
-"""Programs of nightsweep that answer in JSON, each asked in a process of its own."""
+"""Programs of nightsweep that answer one question by one JSON object, and end.
+
+`producer.running.programs` is for programs that take a wish and answer line by line for
+as long as the command runs.
+"""
 
 import json
 import subprocess
