@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 #: Files and folders that `--bare` leaves out: their tests import torch, or have workers
 #: that do. Tests of other files that need torch are marked `torch`.
 NEED_TORCH = (
-    "acceptance/test_again.py",
     "acceptance/test_main_job.py",
+    "acceptance/test_reproduce.py",
     "acceptance/test_run.py",
     "acceptance/test_score.py",
     "acceptance/test_strict.py",
@@ -54,8 +54,13 @@ NEED_TORCH = (
 )
 
 
-#: Files of tests/acceptance whose tests share the warm workers.
-WARM = ("test_again.py", "test_main_job.py", "test_score.py", "test_strict.py")
+#: Files whose tests share the warm workers.
+WARM = (
+    "acceptance/test_main_job.py",
+    "acceptance/test_reproduce.py",
+    "acceptance/test_score.py",
+    "acceptance/test_strict.py",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -81,7 +86,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
-            return "warm" if Path(file).name in WARM else file
+            return "warm" if file.endswith(WARM) else file
 
     return Scheduling(config, log)
 

@@ -9,7 +9,7 @@ import click
 from producer.display.json_lines import json_option
 from producer.options import device_option
 from producer.query_options import QueryCommand, query_options, split_key
-from producer.reproduction.answers import Answers
+from producer.reproduction.outcomes import Outcomes
 from producer.reproduction.remaking import remade
 from producer.reproduction.verdicts import LAST_BITS
 from storage.errors import UsageError
@@ -68,7 +68,7 @@ def reproduce(
     with Store(settings) as store:
         records = _choose(store, query, limit=limit, sample=sample)
         settings.make_home()
-        answers = Answers(
+        outcomes = Outcomes(
             store,
             records,
             tolerance=asked["tolerance"],
@@ -77,7 +77,7 @@ def reproduce(
         )
         log = settings.logs / "reproduction.log"
         remaking = remade(records, as_made=as_made, device=asked["device"], log=log)
-        sys.exit(answers.run(remaking))
+        sys.exit(outcomes.run(remaking))
 
 
 def _choose(

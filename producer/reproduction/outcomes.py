@@ -1,4 +1,4 @@
-"""What `nightsweep reproduce` says: a line for each image, and what they add up to."""
+"""What became of images that were made again: a line for each, and their summary."""
 
 import sys
 from collections import Counter
@@ -19,14 +19,14 @@ from storage.errors import ImageStoreError
 from storage.jobs.records import Record
 from storage.store import Store
 
-#: How the summary words each verdict.
-_IN_WORDS = {"close": "equal but for the last bits", "failed": "failed"}
+#: How the summary words a verdict that is no plain word.
+_IN_WORDS = {"close": "equal but for the last bits"}
 #: Conditions of an image that is made in a batch.
 _OF_A_BATCH = frozenset({"engine", "batch_width", "slot", "threads"})
 
 
-class Answers:
-    """Takes what a reproduction sends, compares it with the store, and says it."""
+class Outcomes:
+    """Compares the images that a process makes again with the store, and says it."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What `reproduce` says of answers, on a store of real files; nothing is painted."""
+"""What `reproduce` says of images, on a store of real files; nothing is painted."""
 
 import base64
 import io
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from producer.reproduction.answers import Answers
+from producer.reproduction.outcomes import Outcomes
 from storage.jobs.records import Record
 from storage.store import Store
 from tests.unit.filled_store import filled
@@ -71,7 +71,7 @@ def answer(store: Store, index: int, record: Record, **changes: Any) -> dict[str
 
 def take(store: Store, records: list[Record], *answers: Any, **changes: Any) -> int:
     wish = {"tolerance": 1, "as_made": False, "as_json": False, **changes}
-    return Answers(store, records, **wish).run(answering(*answers))
+    return Outcomes(store, records, **wish).run(answering(*answers))
 
 
 def same(store: Store, records: list[Record]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from producer.reproduction.answers import describe
+from producer.reproduction.outcomes import describe
 from producer.reproduction.pixels import Difference
 from producer.reproduction.verdicts import Verdict, judge
 from storage.jobs.records import Record
