@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from producer.health import services
-from producer.health.check import guarded
+from producer.health.check import Check, guarded
 from storage.broker.embedded import is_running, stop
 from storage.broker.queue import redis_client
 from storage.sql.database import open_database
@@ -13,6 +13,16 @@ from storage.sql.database import open_database
 
 def verdicts(checks) -> dict[str, str]:
     return {check.name: check.verdict for check in checks}
+
+
+def checked(settings, app, name, value) -> dict[str, Check]:
+    """What is said of a Redis with a changed setting, which is put back."""
+    with redis_client(app) as client:
+        usual = client.config_get(name)[name]
+        client.config_set(name, value)
+        checks = {check.name: check for check in services.check_redis(settings)}
+        client.config_set(name, usual)
+    return checks
 
 
 @pytest.fixture
@@ -75,11 +85,7 @@ def test_a_replica_is_refused_since_it_takes_no_message(settings, app) -> None:
 
 @pytest.mark.usefixtures("_near")
 def test_a_redis_whose_memory_is_full_is_refused(settings, app) -> None:
-    with redis_client(app) as client:
-        client.config_set("maxmemory", "900kb")
-    checks = {check.name: check for check in services.check_redis(settings)}
-    with redis_client(app) as client:
-        client.config_set("maxmemory", "0")
+    checks = checked(settings, app, "maxmemory", "900kb")
     assert checks["Redis writes"].verdict == "fail"
     assert "used memory > 'maxmemory'" in checks["Redis writes"].detail
     assert "maxmemory" in checks["Redis writes"].advice
@@ -88,21 +94,15 @@ def test_a_redis_whose_memory_is_full_is_refused(settings, app) -> None:
 @pytest.mark.usefixtures("_near")
 def test_a_redis_whose_memory_is_nearly_full_is_told(settings, app) -> None:
     with redis_client(app) as client:
-        client.config_set("maxmemory", int(1.1 * client.info()["used_memory"]))
-    checks = {check.name: check for check in services.check_redis(settings)}
-    with redis_client(app) as client:
-        client.config_set("maxmemory", "0")
+        most = int(1.1 * client.info()["used_memory"])
+    checks = checked(settings, app, "maxmemory", most)
     assert checks["Redis writes"].verdict == "ok"
     assert checks["Redis memory"].verdict == "warn"
     assert "are in use" in checks["Redis memory"].detail
 
 
 def test_a_redis_that_asks_for_replicas_is_refused(settings, app) -> None:
-    with redis_client(app) as client:
-        client.config_set("min-replicas-to-write", "1")
-    check = next(services.check_redis(settings))
-    with redis_client(app) as client:
-        client.config_set("min-replicas-to-write", "0")
+    check = checked(settings, app, "min-replicas-to-write", 1)["Redis writes"]
     assert check.verdict == "fail"
     assert "Not enough good replicas" in check.detail
 
