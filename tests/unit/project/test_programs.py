@@ -27,12 +27,13 @@ NAMES = {
     ("producer.health.machine", "workers.devices.gpu_probe"),
     ("producer.reproduction.remaking", "workers.engine.reproduction"),
 }
-_MODULE = re.compile(r"(storage|producer|workers)(\.\w+)+(:\w+)?")
+PACKAGES = ("storage", "analysis", "producer", "workers")
+_MODULE = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+(:\w+)?")
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:
-    """Every module of the three packages, by name."""
-    for package in ("storage", "producer", "workers"):
+    """Every module of the packages, by name."""
+    for package in PACKAGES:
         for file in (ROOT / package).rglob("*.py"):
             name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
             yield name, ast.parse(file.read_text())
