@@ -19,7 +19,7 @@ from producer.expansion.expand import BATCH, Expansion, read_jobs
 from producer.models.cards import describe
 from producer.options import spec_options, with_name
 from producer.scoring.forecast import Forecast
-from producer.scoring.wishes import Identified, read_wishes
+from producer.scoring.requested_metrics import ResolvedMetrics, read_metrics
 from producer.spec.yamltext import Source, read_once
 from producer.submission.precision import settle_precision
 from producer.submission.sources import find_source
@@ -58,12 +58,12 @@ def make_plan(
             tally.find_stored,
             for_cpu=False,
         )
-        wishes = read_wishes(expansion.spec)
-        identified = Identified(digests)
+        metrics = read_metrics(expansion.spec)
+        resolved = ResolvedMetrics(digests)
         for card in expansion.models:
-            for wish in wishes:
-                identified.metric(wish, card.model.name)
-        return tally.plan(expansion, Forecast(wishes, expansion.models))
+            for metric in metrics:
+                resolved.of(metric, card.model.name)
+        return tally.plan(expansion, Forecast(metrics, expansion.models))
 
 
 class _Tally:

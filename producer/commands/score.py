@@ -14,9 +14,13 @@ from producer.display.json_lines import json_option, write_json
 from producer.display.messages import talk
 from producer.models.cards import describe
 from producer.query_options import QueryCommand, query_options
+from producer.scoring.requested_metrics import (
+    RequestedMetric,
+    read_metric,
+    read_reference,
+)
 from producer.scoring.requests import Requests
 from producer.scoring.telling import describe_requests, rows_of
-from producer.scoring.wishes import Wish, read_reference, read_wish
 from producer.submission.opening import (
     opened_to_write,
     tell_who_works,
@@ -88,12 +92,12 @@ def score(  # noqa: PLR0913 - what can be asked is its interface
     which the command has made too; they are kept in a sweep of their own.
     """
     settings = read_settings()
-    wishes = _read_wishes(metrics, network, reference)
+    requested = _read_metrics(metrics, network, reference)
     with opened_to_write(settings) as database:
-        requests = _request(settings, database, query, wishes, retry=retry_failed)
+        requests = _request(settings, database, query, requested, retry=retry_failed)
         for line in describe_requests(requests):
             talk(line)
-        left = count_open(database, digests=requests.metrics.keys())
+        left = count_open(database, digests=requests.resolved)
         if left:
             lift_all(database)
             wake_for_scores(settings, database)
@@ -105,40 +109,40 @@ def score(  # noqa: PLR0913 - what can be asked is its interface
             sys.exit(1)
 
 
-def _read_wishes(
+def _read_metrics(
     metrics: Sequence[str], network: str | None, reference: str | None
-) -> list[Wish]:
+) -> list[RequestedMetric]:
     given = read_reference(reference) if reference is not None else None
     is_many = len(metrics) > 1
-    wishes = []
+    requested = []
     for metric in metrics:
-        wish = read_wish(metric, base_dir=Path())
+        found = read_metric(metric, base_dir=Path())
         # One option for several metrics is for those of them that take it.
-        takes_model = not is_many or wish.kind.needs is not None
-        compares = not is_many or wish.kind.needs_reference
-        wishes.append(
-            read_wish(
+        takes_model = not is_many or found.kind.needs is not None
+        compares = not is_many or found.kind.needs_reference
+        requested.append(
+            read_metric(
                 metric,
                 base_dir=Path(),
                 model=network if takes_model else None,
                 reference=given if compares else None,
             )
         )
-    return list(dict.fromkeys(wishes))
+    return list(dict.fromkeys(requested))
 
 
 def _request(
     settings: Settings,
     database: Database,
     query: Query,
-    wishes: Sequence[Wish],
+    metrics: Sequence[RequestedMetric],
     *,
     retry: bool,
 ) -> Requests:
     digests = Digests(settings.home / "digests.json", progress=tell_hashing)
     requests = Requests(
         database,
-        wishes,
+        metrics,
         describe=partial(describe, digests=digests),
         digests=digests,
         retry=retry,
@@ -176,8 +180,7 @@ def _by_group(planned: Sequence[PlannedJob]) -> Mapping[str, list[str]]:
 def _wait(database: Database, requests: Requests) -> bool:
     """Wait for scores; return False if the workers here cannot compute what is left."""
     said_at = 0.0
-    digests = requests.metrics.keys()
-    while left := count_open(database, digests=digests):
+    while left := count_open(database, digests=requests.resolved):
         if _is_blocked(database, requests):
             for each in blocked_metrics(database):
                 talk(f"{each.name} on {each.worker} of {each.host}: {each.reason}")
@@ -194,6 +197,6 @@ def _is_blocked(database: Database, requests: Requests) -> bool:
     names = {one.name for one in able(list_workers(database), my_host())}
     keys = groups_blocked_by_all(database, my_host(), names)
     open_ones = [
-        digest for digest in requests.metrics if count_open(database, digests=[digest])
+        digest for digest in requests.resolved if count_open(database, digests=[digest])
     ]
     return bool(open_ones) and keys.issuperset(map(block_key_of, open_ones))

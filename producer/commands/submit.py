@@ -10,8 +10,8 @@ from producer.display.hashing import tell_hashing
 from producer.expansion.expand import Expansion, read_jobs
 from producer.models.cards import describe
 from producer.options import retry_option, spec_options, with_name, yes_option
+from producer.scoring.requested_metrics import RequestedMetric, read_metrics
 from producer.scoring.requests import Requests
-from producer.scoring.wishes import Wish, read_wishes
 from producer.spec.yamltext import Source, StoredSpec
 from producer.submission.confirmation import Consent
 from producer.submission.opening import opened_to_read, tell_who_works
@@ -113,9 +113,9 @@ def submit_jobs(
     progress: Callable[[int, int], object] | None = None,
 ) -> Submitted:
     """Store and send the jobs of an expanded sweep; see `submit`."""
-    wishes = read_wishes(expansion.spec)
+    metrics = read_metrics(expansion.spec)
     with closing(open_database(where.database_url)) as database:
-        requests = requests_for(expansion, database, where, wishes)
+        requests = requests_for(expansion, database, where, metrics)
         # Asked before anything is started or stored.
         seen = consent.settle(database, expansion)
         with submission_to(database, where, progress=progress) as submission:
@@ -133,7 +133,7 @@ def requests_for(
     expansion: Expansion,
     database: Database,
     where: Settings,
-    wishes: Sequence[Wish],
+    metrics: Sequence[RequestedMetric],
 ) -> Requests:
     """Return what asks for the scores of a sweep, with its metrics found.
 
@@ -142,7 +142,7 @@ def requests_for(
     """
     digests = Digests(where.home / "digests.json", progress=tell_hashing)
     requests = Requests(
-        database, wishes, describe=describe, digests=digests, cards=expansion.models
+        database, metrics, describe=describe, digests=digests, cards=expansion.models
     )
     requests.check(card.model for card in expansion.models)
     digests.save()

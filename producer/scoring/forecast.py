@@ -8,8 +8,8 @@ from typing import Any
 from producer.display.amounts import images
 from producer.models.cards import ModelCard
 from producer.scoring.references import References, Without
+from producer.scoring.requested_metrics import RequestedMetric
 from producer.scoring.requests import Cards
-from producer.scoring.wishes import Wish
 from storage.job import PlannedJob
 
 
@@ -23,17 +23,19 @@ class _Count:
 class Forecast:
     """Counts the scores and the references of planned jobs."""
 
-    def __init__(self, wishes: Sequence[Wish], cards: Iterable[ModelCard]) -> None:
+    def __init__(
+        self, metrics: Sequence[RequestedMetric], cards: Iterable[ModelCard]
+    ) -> None:
         """Count nothing yet.
 
         Args:
-            wishes: The metrics that the sweep asks for.
+            metrics: The metrics that the sweep asks for.
             cards: Its models.
         """
         find = Cards(_refuse, cards).find
-        self._counts = {wish: _Count() for wish in wishes}
+        self._counts = {metric: _Count() for metric in metrics}
         self._references = {
-            wish: References(find, wish.steps) for wish in wishes if wish.steps
+            metric: References(find, metric.steps) for metric in metrics if metric.steps
         }
         self._own: set[str] = set()
 
@@ -41,11 +43,11 @@ class Forecast:
         """Count the scores of a job."""
         if self._references:
             self._own.add(one.job.key)
-        for wish, count in self._counts.items():
-            if not wish.steps:
+        for metric, count in self._counts.items():
+            if not metric.steps:
                 count.scores += 1
                 continue
-            found = self._references[wish].of(one)
+            found = self._references[metric].of(one)
             if isinstance(found, Without):
                 count.without[found] += 1
                 continue
@@ -64,13 +66,13 @@ class Forecast:
         """Return a row for each metric."""
         return [
             {
-                "metric": wish.kind.name,
-                "reference": {"steps": wish.steps} if wish.steps else {},
+                "metric": metric.kind.name,
+                "reference": {"steps": metric.steps} if metric.steps else {},
                 "scores": count.scores,
                 "references": len(count.references),
                 "without_limit": count.without[Without.NOISE],
             }
-            for wish, count in self._counts.items()
+            for metric, count in self._counts.items()
         ]
 
 

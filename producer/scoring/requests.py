@@ -7,14 +7,14 @@ from pathlib import Path
 
 from producer.models.cards import ModelCard
 from producer.scoring.references import References, Without, require_same
-from producer.scoring.wishes import Identified, Wish
+from producer.scoring.requested_metrics import RequestedMetric, ResolvedMetrics
 from storage.job import Model, PlannedJob
 from storage.jobs.companions import companion_of
 from storage.jobs.membership import add_jobs, find_known
 from storage.jobs.sweeps import Sweep
 from storage.models.fingerprint import Digests
 from storage.scores.asking import ASKED_ROWS, Asked, ask
-from storage.scores.identities import AskedMetric
+from storage.scores.identities import ResolvedMetric
 from storage.sql.database import Database
 
 #: Nothing is asked yet.
@@ -46,14 +46,14 @@ class Requests:
     """Asks for scores of images, a batch of jobs at a time.
 
     Attributes:
-        tallies: What became of it, for each wish.
-        metrics: The metrics that were asked for, by their digests.
+        tallies: What became of it, for each metric.
+        resolved: What the metrics are for the models of these images, by digest.
     """
 
     def __init__(
         self,
         database: Database,
-        wishes: Sequence[Wish],
+        metrics: Sequence[RequestedMetric],
         *,
         describe: Callable[..., ModelCard],
         digests: Digests,
@@ -64,22 +64,22 @@ class Requests:
 
         Args:
             database: Where jobs and scores are.
-            wishes: The metrics.
+            metrics: The metrics.
             describe: What finds a model: `producer.models.cards.describe`.
             digests: Where digests of networks are remembered.
             cards: Models that are described already.
             retry: Whether failed scores are computed again.
         """
-        self.tallies = {wish: Tally() for wish in wishes}
-        self.metrics: dict[str, AskedMetric] = {}
+        self.tallies = {metric: Tally() for metric in metrics}
+        self.resolved: dict[str, ResolvedMetric] = {}
         self._database = database
-        self._identified = Identified(digests)
+        self._resolved = ResolvedMetrics(digests)
         self._retry = retry
         self._cards = Cards(describe, cards)
         self._references = {
-            wish: References(self._cards.find, wish.steps)
-            for wish in wishes
-            if wish.steps
+            metric: References(self._cards.find, metric.steps)
+            for metric in metrics
+            if metric.steps
         }
 
     def check(self, models: Iterable[Model]) -> None:
@@ -89,8 +89,8 @@ class Requests:
             UsageError: One cannot be found or used.
         """
         for model in models:
-            for wish in self.tallies:
-                self._identified.metric(wish, model.name)
+            for metric in self.tallies:
+                self._resolved.of(metric, model.name)
 
     def add(self, sweep: Sweep, planned: Sequence[PlannedJob]) -> list[PlannedJob]:
         """Ask for the scores of stored jobs; return new jobs, to be sent to workers.
@@ -103,34 +103,34 @@ class Requests:
             UsageError: A network or the model of the images is not what it was.
         """
         fresh: list[PlannedJob] = []
-        for wish in self.tallies:
-            if wish.steps:
-                fresh += self._compare(wish, sweep, planned)
+        for metric in self.tallies:
+            if metric.steps:
+                fresh += self._compare(metric, sweep, planned)
             else:
-                self._ask(wish, [(one, None) for one in planned])
+                self._ask(metric, [(one, None) for one in planned])
         return fresh
 
     def _compare(
-        self, wish: Wish, sweep: Sweep, planned: Sequence[PlannedJob]
+        self, metric: RequestedMetric, sweep: Sweep, planned: Sequence[PlannedJob]
     ) -> list[PlannedJob]:
         """Plan the references of jobs, and ask for their distances."""
-        tally = self.tallies[wish]
+        tally = self.tallies[metric]
         pairs: dict[str, tuple[PlannedJob, PlannedJob]] = {}
         wanted: dict[str, PlannedJob] = {}
         for one in planned:
-            found = self._references[wish].of(one)
+            found = self._references[metric].of(one)
             if isinstance(found, Without):
                 tally.without[found] += 1
                 continue
             pairs[one.job.key] = (one, found.full)
             pairs[found.half.job.key] = (found.half, found.full)
             wanted |= {each.job.key: each for each in (found.full, found.half)}
-            if found.full.job.steps != wish.steps:
+            if found.full.job.steps != metric.steps:
                 tally.cut.add(found.full.job.steps)
         # Images that differ in steps only share a reference, here and in other batches.
         other = [each for key, each in wanted.items() if key not in tally.references]
         fresh = self._plan(tally, sweep, other) if other else []
-        self._ask(wish, list(pairs.values()))
+        self._ask(metric, list(pairs.values()))
         return fresh
 
     def _plan(
@@ -144,27 +144,29 @@ class Requests:
         return fresh if companion.state == "active" else []
 
     def _ask(
-        self, wish: Wish, pairs: Sequence[tuple[PlannedJob, PlannedJob | None]]
+        self,
+        metric: RequestedMetric,
+        pairs: Sequence[tuple[PlannedJob, PlannedJob | None]],
     ) -> None:
         """Ask for the scores of stored jobs, each with what it is compared with."""
         named = [each for pair in pairs for each in pair if each]
         with self._database.read() as connection:
             ids = {key: row.id for key, row in find_known(connection, named).items()}
-        tally = self.tallies[wish]
+        tally = self.tallies[metric]
         wanted: dict[str, dict[int, int | None]] = {}
         for one, reference in pairs:
             if one.job.key in tally.keys:
                 continue
             tally.keys.add(one.job.key)
-            metric = self._identified.metric(wish, one.job.model.name)
-            self.metrics[metric.digest] = metric
+            resolved = self._resolved.of(metric, one.job.model.name)
+            self.resolved[resolved.digest] = resolved
             other = ids[reference.job.key] if reference else None
-            wanted.setdefault(metric.digest, {})[ids[one.job.key]] = other
+            wanted.setdefault(resolved.digest, {})[ids[one.job.key]] = other
         for digest, each in wanted.items():
-            self._ask_all(tally, self.metrics[digest], each)
+            self._ask_all(tally, self.resolved[digest], each)
 
     def _ask_all(
-        self, tally: Tally, metric: AskedMetric, wanted: Mapping[int, int | None]
+        self, tally: Tally, metric: ResolvedMetric, wanted: Mapping[int, int | None]
     ) -> None:
         rows = list(wanted.items())
         for start in range(0, len(rows), ASKED_ROWS):

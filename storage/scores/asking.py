@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.scores.identities import AskedMetric, store_metric
+from storage.scores.identities import ResolvedMetric, store_metric
 from storage.sql.database import Database
 from storage.sql.leases import lock
 from storage.sql.rows import insert_rows, lock_jobs
@@ -53,7 +53,7 @@ class Asked:
 
 def ask(
     database: Database,
-    metric: AskedMetric,
+    metric: ResolvedMetric,
     wanted: Mapping[int, int | None],
     *,
     retry: bool = False,

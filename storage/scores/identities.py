@@ -15,8 +15,8 @@ from storage.sql.schema import metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AskedMetric:
-    """A metric as it is asked for, with all that decides its scores.
+class ResolvedMetric:
+    """A metric for the images of a model, with all that decides its scores.
 
     Attributes:
         name: What it is called: `clip`.
@@ -58,7 +58,7 @@ def block_key_of(digest: str) -> str:
     return digest[:16]
 
 
-def store_metric(connection: Connection, metric: AskedMetric) -> int:
+def store_metric(connection: Connection, metric: ResolvedMetric) -> int:
     """Store a metric if it is new, and return the id of its row.
 
     Where it was found last, its class and its network, is noted each time.
@@ -82,7 +82,7 @@ def store_metric(connection: Connection, metric: AskedMetric) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def find_metric(database: Database, digest: str) -> tuple[int, AskedMetric] | None:
+def find_metric(database: Database, digest: str) -> tuple[int, ResolvedMetric] | None:
     """Return the row and the metric of a digest; None if nobody asked for it."""
     query = sa.select(metrics).where(metrics.c.digest == digest)
     with database.read() as connection:
@@ -90,8 +90,8 @@ def find_metric(database: Database, digest: str) -> tuple[int, AskedMetric] | No
     return (row.id, _metric(row)) if row else None
 
 
-def _metric(row: Any) -> AskedMetric:
-    return AskedMetric(
+def _metric(row: Any) -> ResolvedMetric:
+    return ResolvedMetric(
         name=row.name,
         source=row.source,
         version=row.version,

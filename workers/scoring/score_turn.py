@@ -13,7 +13,7 @@ from storage.errors import (
 )
 from storage.jobs import claims
 from storage.models.fingerprint import Digests
-from storage.scores.identities import AskedMetric, find_metric
+from storage.scores.identities import ResolvedMetric, find_metric
 from storage.scores.score_claims import Outcome
 from workers.execution.context import Context
 from workers.execution.heartbeat import Heartbeat
@@ -99,7 +99,7 @@ class ScoreTurn:
         """Forget the metric that was used last; images need the memory."""
         self._loaded = None
 
-    def _may_go_on(self, asked: AskedMetric) -> bool:
+    def _may_go_on(self, asked: ResolvedMetric) -> bool:
         """Return whether no image waits, and the metric is not set aside."""
 
         def look() -> bool:
@@ -112,7 +112,7 @@ class ScoreTurn:
         return self.context.patiently(look)
 
     def _compute(
-        self, asked: AskedMetric, batch: Batch, pipeline: ScorePipeline
+        self, asked: ResolvedMetric, batch: Batch, pipeline: ScorePipeline
     ) -> None:
         """Measure a batch, and have what came of it written."""
         metric = self._load(asked)
@@ -130,7 +130,7 @@ class ScoreTurn:
             ]
         )
 
-    def _load(self, asked: AskedMetric) -> Metric:
+    def _load(self, asked: ResolvedMetric) -> Metric:
         if self._loaded and self._loaded[0] == asked.digest:
             return self._loaded[1]
         self._loaded = None  # its memory is free before the next one is loaded
@@ -141,7 +141,7 @@ class ScoreTurn:
             torch.set_num_threads(self.threads)
         return metric
 
-    def _load_anew(self, asked: AskedMetric) -> Metric:
+    def _load_anew(self, asked: ResolvedMetric) -> Metric:
         require_numpy()
         require_own_file(asked.source, self.context.images.root)
         metric = registry.load(
@@ -160,13 +160,13 @@ class ScoreTurn:
             raise MetricError(msg)
         return metric
 
-    def _set_aside(self, asked: AskedMetric, reason: str) -> None:
+    def _set_aside(self, asked: ResolvedMetric, reason: str) -> None:
         if self._said.get(asked.digest) != reason:
             log.error("%s", reason, extra={"action": "metric_blocked"})
         self._said[asked.digest] = reason
         self.context.patiently(lambda: self.context.block(asked.block_key, reason))
 
-    def _lift(self, asked: AskedMetric) -> None:
+    def _lift(self, asked: ResolvedMetric) -> None:
         self._said.pop(asked.digest, None)
         self.context.patiently(lambda: self.context.lift(asked.block_key))
 

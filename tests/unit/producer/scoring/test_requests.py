@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from producer.models.cards import ModelCard, describe
 from producer.scoring.forecast import Forecast, describe_forecast
 from producer.scoring.references import Without
+from producer.scoring.requested_metrics import RequestedMetric, read_metric
 from producer.scoring.requests import Requests
 from producer.scoring.telling import describe_requests, rows_of
-from producer.scoring.wishes import Wish, read_wish
 from storage.catalogue.schedulers import effective_options, resolve
 from storage.job import PlannedJob
 from storage.jobs.companions import find_companion
@@ -46,15 +46,15 @@ def plan(card: ModelCard, name: str, *steps: int) -> list[PlannedJob]:
     ]
 
 
-def requests_of(database: Database, wishes: list[Wish]) -> Requests:
-    return Requests(database, wishes, describe=describe, digests=Digests())
+def requests_of(database: Database, metrics: list[RequestedMetric]) -> Requests:
+    return Requests(database, metrics, describe=describe, digests=Digests())
 
 
-def wishes() -> list[Wish]:
+def metrics() -> list[RequestedMetric]:
     reference = {"steps": 40}
     return [
-        read_wish("clip", base_dir=Path()),
-        read_wish("rmse", base_dir=Path(), reference=reference),
+        read_metric("clip", base_dir=Path()),
+        read_metric("rmse", base_dir=Path(), reference=reference),
     ]
 
 
@@ -77,7 +77,7 @@ def test_distances_are_asked_with_their_references_and_the_half_of_them(
 ) -> None:
     planned = [*plan(card, "ddim", 8, 20, 40), *plan(card, "euler_a", 8)]
     sweep = submit(database, planned)
-    requests = requests_of(database, wishes())
+    requests = requests_of(database, metrics())
     fresh = requests.add(sweep, planned)
     # At 20 and 40 steps, the sweep has them itself.
     assert fresh == []
@@ -106,9 +106,9 @@ def test_asking_again_from_what_is_stored_adds_nothing(
 ) -> None:
     planned = plan(card, "ddim", 4, 8)
     sweep = submit(database, planned)
-    fresh = requests_of(database, wishes()).add(sweep, planned)
+    fresh = requests_of(database, metrics()).add(sweep, planned)
     assert [one.job.steps for one in fresh] == [40, 20]
-    again = requests_of(database, wishes())
+    again = requests_of(database, metrics())
     rows = read_planned(database, [one.job.key for one in planned])
     assert [one.job.key for one in rows] == [one.job.key for one in planned]
     assert again.add(sweep, rows) == []
@@ -118,7 +118,7 @@ def test_asking_again_from_what_is_stored_adds_nothing(
 
 
 def test_a_plan_counts_the_same(card: ModelCard) -> None:
-    forecast = Forecast(wishes(), [card])
+    forecast = Forecast(metrics(), [card])
     for one in [*plan(card, "ddim", 4, 8, 20), *plan(card, "euler_a", 8)]:
         forecast.add(one)
     assert [one.job.steps for one in forecast.references()] == [40]

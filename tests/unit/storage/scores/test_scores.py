@@ -12,7 +12,7 @@ from storage.files.verification import Finding, Made, select_made
 from storage.jobs.results import record_done
 from storage.scores import score_claims
 from storage.scores.asking import Asked, ask
-from storage.scores.identities import AskedMetric, find_metric
+from storage.scores.identities import ResolvedMetric, find_metric
 from storage.scores.score_claims import Outcome, ScoreClaim
 from storage.scores.score_counts import (
     blocked_metrics,
@@ -35,8 +35,8 @@ from tests.builders import (
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 WORKER = "host:1:1"
-CLIP = AskedMetric(name="clip", source="clip", version="1", higher_is_better=True)
-RMSE = AskedMetric(
+CLIP = ResolvedMetric(name="clip", source="clip", version="1", higher_is_better=True)
+RMSE = ResolvedMetric(
     name="rmse",
     source="rmse",
     version="1",
@@ -64,7 +64,7 @@ def score_states(database: Database) -> list[str]:
     return [row.state for row in score_rows(database)]
 
 
-def row_id(database: Database, metric: AskedMetric = CLIP) -> int:
+def row_id(database: Database, metric: ResolvedMetric = CLIP) -> int:
     found = find_metric(database, metric.digest)
     assert found is not None
     return found[0]
@@ -277,7 +277,7 @@ def test_metrics_that_wait_are_counted_for_the_hosts_that_have_the_images(
 
 def test_where_a_metric_is_found_is_not_part_of_what_it_is(database: Database) -> None:
     submit(database, plan_seeds(1))
-    one = AskedMetric(
+    one = ResolvedMetric(
         name="clip",
         source="clip",
         version="1",
@@ -286,7 +286,7 @@ def test_where_a_metric_is_found_is_not_part_of_what_it_is(database: Database) -
         higher_is_better=True,
     )
     ask(database, one, {1: None})
-    other = AskedMetric(
+    other = ResolvedMetric(
         name="clip",
         source="clip",
         version="1",

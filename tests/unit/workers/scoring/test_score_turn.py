@@ -15,7 +15,7 @@ from storage.jobs import blocked_groups
 from storage.jobs.results import record_done
 from storage.scores import score_claims
 from storage.scores.asking import ask
-from storage.scores.identities import AskedMetric
+from storage.scores.identities import ResolvedMetric
 from storage.scores.score_counts import blocked_metrics
 from storage.settings import Settings
 from storage.sql.database import Database
@@ -29,13 +29,13 @@ from workers.scoring.score_turn import ScoreTurn
 
 pytestmark = [pytest.mark.torch, pytest.mark.databases("sqlite", "postgresql")]
 
-BRIGHTNESS = AskedMetric(
+BRIGHTNESS = ResolvedMetric(
     name="brightness",
     source="tests.own_metrics:Brightness",
     version="1",
     higher_is_better=True,
 )
-DARKNESS = AskedMetric(
+DARKNESS = ResolvedMetric(
     name="darkness",
     source="tests.own_metrics:Darkness",
     version="1",

@@ -1,4 +1,4 @@
-"""Metrics as people ask for them, by name, and what the name means for an image."""
+"""Metrics as people request them, by name, and what the name means for an image."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,15 +12,15 @@ from storage.metrics.identity import find_kind, identify
 from storage.metrics.kinds import MetricKind, default_network
 from storage.models.fingerprint import Digests
 from storage.models.networks import resolve_network
-from storage.scores.identities import AskedMetric
+from storage.scores.identities import ResolvedMetric
 
 #: Steps of a reference where nobody says how many.
 REFERENCE_STEPS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """A metric that somebody asks for.
+class RequestedMetric:
+    """A metric that somebody requests.
 
     Attributes:
         kind: What is known of it.
@@ -39,13 +39,13 @@ class Wish:
         return f"{self.kind.name}{at}"
 
 
-def read_wish(
+def read_metric(
     name: str,
     *,
     base_dir: Path,
     model: str | None = None,
     reference: Mapping[str, int] | None = None,
-) -> Wish:
+) -> RequestedMetric:
     """Find the metric of a name.
 
     Args:
@@ -68,7 +68,7 @@ def read_wish(
             f"{_written(reference)}; leave it out"
         )
         raise UsageError(msg)
-    return Wish(
+    return RequestedMetric(
         kind=kind,
         model=resolve_network(model, base_dir) if model is not None else None,
         steps=_steps(reference or {}) if kind.needs_reference else None,
@@ -89,39 +89,41 @@ def read_reference(text: str) -> dict[str, int]:
 
 
 @dataclass(slots=True)
-class Identified:
-    """The metrics of wishes, each as it judges the images of a model.
+class ResolvedMetrics:
+    """What requested metrics are for the images of each model.
 
     Attributes:
         digests: Where digests of networks are remembered.
     """
 
     digests: Digests
-    _known: dict[tuple[str, str, int | None], AskedMetric] = field(default_factory=dict)
+    _known: dict[tuple[str, str, int | None], ResolvedMetric] = field(
+        default_factory=dict
+    )
 
-    def metric(self, wish: Wish, image_model: str) -> AskedMetric:
-        """Return what a wish means for the images of a model.
+    def of(self, metric: RequestedMetric, image_model: str) -> ResolvedMetric:
+        """Return what a requested metric is for the images of a model.
 
         Args:
-            wish: The metric.
+            metric: The metric.
             image_model: Name of the model that made the images.
 
         Raises:
             UsageError: The metric's network cannot be found or used.
         """
-        kind = wish.kind
-        model = wish.model
+        kind = metric.kind
+        model = metric.model
         if model is None:
             model = default_network(kind, image_model)
-        key = (kind.source, model, wish.steps)
+        key = (kind.source, model, metric.steps)
         if key not in self._known:
-            self._known[key] = AskedMetric(
+            self._known[key] = ResolvedMetric(
                 name=kind.name,
                 source=kind.source,
                 version=kind.version,
                 model=model,
                 model_fingerprint=self._identify(kind, model),
-                reference={"steps": wish.steps} if wish.steps else {},
+                reference={"steps": metric.steps} if metric.steps else {},
                 higher_is_better=kind.higher_is_better,
             )
         return self._known[key]
@@ -136,26 +138,26 @@ class Identified:
             raise UsageError(msg) from exc
 
 
-def read_wishes(spec: Spec) -> list[Wish]:
+def read_metrics(spec: Spec) -> list[RequestedMetric]:
     """Find the metrics of a sweep's scores.
 
     Raises:
         SpecError: Some cannot be computed; all of them are said.
     """
     problems = Problems()
-    wishes: dict[Wish, None] = {}
+    metrics: dict[RequestedMetric, None] = {}
     for entry in spec.scores:
         reference = {"steps": entry.steps} if entry.steps else None
         with problems.at(entry.place):
-            wish = read_wish(
+            metric = read_metric(
                 entry.metric,
                 base_dir=spec.folder,
                 model=entry.model,
                 reference=reference,
             )
-            wishes[wish] = None
+            metrics[metric] = None
     problems.check()
-    return list(wishes)
+    return list(metrics)
 
 
 def _find(name: str, base_dir: Path) -> MetricKind:

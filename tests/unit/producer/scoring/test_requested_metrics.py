@@ -1,10 +1,15 @@
-"""Metrics as people ask for them."""
+"""Metrics as people request them."""
 
 from pathlib import Path
 
 import pytest
 
-from producer.scoring.wishes import Identified, read_reference, read_wish, read_wishes
+from producer.scoring.requested_metrics import (
+    ResolvedMetrics,
+    read_metric,
+    read_metrics,
+    read_reference,
+)
 from producer.spec.sweepfile import read_spec
 from storage.errors import SpecError, UsageError
 from storage.models.fingerprint import Digests
@@ -13,25 +18,25 @@ HERE = Path()
 
 
 def test_a_metric_has_the_usual_reference_if_it_compares() -> None:
-    assert read_wish("clip", base_dir=HERE).title == "clip"
-    assert read_wish("rmse", base_dir=HERE).title == "rmse at 200 steps"
-    wish = read_wish("rmse", base_dir=HERE, reference=read_reference("steps = 50"))
-    assert wish.title == "rmse at 50 steps"
+    assert read_metric("clip", base_dir=HERE).title == "clip"
+    assert read_metric("rmse", base_dir=HERE).title == "rmse at 200 steps"
+    metric = read_metric("rmse", base_dir=HERE, reference=read_reference("steps = 50"))
+    assert metric.title == "rmse at 50 steps"
 
 
 def test_a_metric_of_a_package_says_what_it_is() -> None:
-    wish = read_wish("tests.own_metrics:Brightness", base_dir=HERE)
-    assert (wish.kind.name, wish.kind.version) == ("brightness", "1")
-    assert wish.kind.higher_is_better
+    metric = read_metric("tests.own_metrics:Brightness", base_dir=HERE)
+    assert (metric.kind.name, metric.kind.version) == ("brightness", "1")
+    assert metric.kind.higher_is_better
 
 
 def test_the_network_of_clip_follows_from_the_model_of_the_images() -> None:
-    identified = Identified(Digests())
-    metric = identified.metric(read_wish("clip", base_dir=HERE), "builtin:shapes")
+    resolved = ResolvedMetrics(Digests())
+    metric = resolved.of(read_metric("clip", base_dir=HERE), "builtin:shapes")
     assert metric.model == "builtin:clip"
     assert len(metric.model_fingerprint) == 32
     assert metric.reference == {}
-    other = identified.metric(read_wish("rmse", base_dir=HERE), "builtin:shapes")
+    other = resolved.of(read_metric("rmse", base_dir=HERE), "builtin:shapes")
     assert (other.model, other.model_fingerprint) == ("", "")
     assert other.reference == {"steps": 200}
 
@@ -73,7 +78,7 @@ def test_a_metric_that_cannot_be_asked_for_is_refused(
     name: str, more: dict[str, object], said: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        read_wish(name, base_dir=HERE, **more)  # type: ignore[arg-type]
+        read_metric(name, base_dir=HERE, **more)  # type: ignore[arg-type]
     assert str(caught.value) == said
 
 
@@ -86,9 +91,9 @@ def test_a_reference_must_be_steps() -> None:
 
 
 def test_a_network_that_is_not_there_is_said_with_the_metric(tmp_path: Path) -> None:
-    wish = read_wish("clip", base_dir=tmp_path, model="./nothing")
+    metric = read_metric("clip", base_dir=tmp_path, model="./nothing")
     with pytest.raises(UsageError, match=r"^the metric clip cannot be computed: "):
-        Identified(Digests()).metric(wish, "builtin:shapes")
+        ResolvedMetrics(Digests()).of(metric, "builtin:shapes")
 
 
 def test_all_scores_of_a_sweep_that_cannot_be_computed_are_said(tmp_path: Path) -> None:
@@ -98,7 +103,7 @@ def test_all_scores_of_a_sweep_that_cannot_be_computed_are_said(tmp_path: Path) 
         "- {metric: clip, reference: {steps: 8}}\n"
     )
     with pytest.raises(SpecError) as caught:
-        read_wishes(read_spec(file))
+        read_metrics(read_spec(file))
     assert [str(each)[:18] for each in caught.value.problems] == [
         "sweep.yaml line 5:",
         "sweep.yaml line 6:",
