@@ -16,8 +16,9 @@ from producer.models.cards import describe
 from producer.query_options import QueryCommand, query_options
 from producer.scoring.requested_metrics import (
     RequestedMetric,
-    read_metric,
+    read_kind,
     read_reference,
+    request,
 )
 from producer.scoring.requests import Requests
 from producer.scoring.telling import describe_requests, rows_of
@@ -113,21 +114,17 @@ def _read_metrics(
     metrics: Sequence[str], network: str | None, reference: str | None
 ) -> list[RequestedMetric]:
     given = read_reference(reference) if reference is not None else None
-    is_many = len(metrics) > 1
-    requested = []
-    for metric in metrics:
-        found = read_metric(metric, base_dir=Path())
-        # One option for several metrics is for those of them that take it.
-        takes_model = not is_many or found.kind.needs is not None
-        compares = not is_many or found.kind.needs_reference
-        requested.append(
-            read_metric(
-                metric,
-                base_dir=Path(),
-                model=network if takes_model else None,
-                reference=given if compares else None,
-            )
+    is_one = len(metrics) == 1
+    # One option for several metrics is for those of them that take it.
+    requested = [
+        request(
+            kind,
+            base_dir=Path(),
+            model=network if is_one or kind.needs else None,
+            reference=given if is_one or kind.needs_reference else None,
         )
+        for kind in (read_kind(name, Path()) for name in metrics)
+    ]
     return list(dict.fromkeys(requested))
 
 

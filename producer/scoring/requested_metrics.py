@@ -46,7 +46,7 @@ def read_metric(
     model: str | None = None,
     reference: Mapping[str, int] | None = None,
 ) -> RequestedMetric:
-    """Find the metric of a name.
+    """Find the metric of a name, and request it.
 
     Args:
         name: A built-in metric, `package:Class`, or an entry point.
@@ -58,7 +58,35 @@ def read_metric(
         UsageError: There is no such metric, its package is missing, or it takes no
             such model or reference.
     """
-    kind = _find(name, base_dir)
+    kind = read_kind(name, base_dir)
+    return request(kind, base_dir=base_dir, model=model, reference=reference)
+
+
+def read_kind(name: str, base_dir: Path) -> MetricKind:
+    """Find what is known of a metric; a class of a user's own is loaded for it.
+
+    Raises:
+        UsageError: There is no such metric, or its package is missing.
+    """
+    refuse_unknown(name)
+    try:
+        return find_kind(name, base_dir=base_dir)
+    except MetricError as exc:
+        raise UsageError(str(exc)) from exc
+
+
+def request(
+    kind: MetricKind,
+    *,
+    base_dir: Path,
+    model: str | None = None,
+    reference: Mapping[str, int] | None = None,
+) -> RequestedMetric:
+    """Request a metric; the arguments are those of `read_metric`.
+
+    Raises:
+        UsageError: It takes no such model or reference.
+    """
     if model is not None and kind.needs is None:
         msg = f"the metric {kind.name} takes no model, got {shown(model)}; leave it out"
         raise UsageError(msg)
@@ -158,14 +186,6 @@ def read_metrics(spec: Spec) -> list[RequestedMetric]:
             metrics[metric] = None
     problems.check()
     return list(metrics)
-
-
-def _find(name: str, base_dir: Path) -> MetricKind:
-    refuse_unknown(name)
-    try:
-        return find_kind(name, base_dir=base_dir)
-    except MetricError as exc:
-        raise UsageError(str(exc)) from exc
 
 
 def _steps(reference: Mapping[str, int]) -> int:
