@@ -59,10 +59,8 @@ def make_plan(
             for_cpu=False,
         )
         metrics = read_metrics(expansion.spec)
-        resolved = ResolvedMetrics(digests)
-        for card in expansion.models:
-            for metric in metrics:
-                resolved.of(metric, card.model.name)
+        models = [card.model for card in expansion.models]
+        ResolvedMetrics(digests).check(metrics, models)
         return tally.plan(expansion, Forecast(metrics, expansion.models))
 
 

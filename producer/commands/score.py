@@ -3,7 +3,7 @@
 import itertools
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from producer.scoring.requested_metrics import (
 from producer.scoring.requests import Requests
 from producer.scoring.telling import describe_requests, rows_of
 from producer.submission.opening import (
+    by_group,
     opened_to_write,
     tell_who_works,
     wake,
@@ -146,7 +147,7 @@ def _request(
     )
     for sweep, planned in _chosen(database, query):
         fresh = requests.add(sweep, planned)
-        wake(settings, _by_group(fresh), priority=sweep.priority)
+        wake(settings, by_group(fresh), priority=sweep.priority)
     digests.save()
     return requests
 
@@ -165,13 +166,6 @@ def _chosen(
             keys.setdefault(row["sweep"], []).append(row["key"])
         for sweep in require_sweeps(database, list(keys)):
             yield sweep, read_planned(database, keys[sweep.name])
-
-
-def _by_group(planned: Sequence[PlannedJob]) -> Mapping[str, list[str]]:
-    groups: dict[str, list[str]] = {}
-    for one in planned:
-        groups.setdefault(one.job.group, []).append(one.job.key)
-    return groups
 
 
 def _wait(database: Database, requests: Requests) -> bool:

@@ -67,7 +67,7 @@ class Forecast:
         return [
             {
                 "metric": metric.kind.name,
-                "reference": {"steps": metric.steps} if metric.steps else {},
+                "reference": metric.reference,
                 "scores": count.scores,
                 "references": len(count.references),
                 "without_limit": count.without[Without.NOISE],

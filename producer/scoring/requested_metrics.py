@@ -1,13 +1,15 @@
 """Metrics as people request them, by name, and what the name means for an image."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 from producer.spec.problems import Problems, shown
 from producer.spec.scores import REFERENCE_RANGE, refuse_unknown
 from producer.spec.sweepfile import Spec
 from storage.errors import MetricError, NightsweepError, UsageError
+from storage.job import Model
 from storage.metrics.identity import find_kind, identify
 from storage.metrics.kinds import MetricKind, default_network
 from storage.models.fingerprint import Digests
@@ -37,6 +39,11 @@ class RequestedMetric:
         """What to call it: `clip`, `rmse at 200 steps`."""
         at = f" at {self.steps} steps" if self.steps else ""
         return f"{self.kind.name}{at}"
+
+    @property
+    def reference(self) -> dict[str, int]:
+        """How the reference differs: `{"steps": 200}`; empty if there is none."""
+        return {"steps": self.steps} if self.steps else {}
 
 
 def read_metric(
@@ -129,6 +136,17 @@ class ResolvedMetrics:
         default_factory=dict
     )
 
+    def check(
+        self, metrics: Iterable[RequestedMetric], models: Iterable[Model]
+    ) -> None:
+        """Find the networks of all metrics for the images of these models.
+
+        Raises:
+            UsageError: One cannot be found or used.
+        """
+        for model, metric in product(models, metrics):
+            self.of(metric, model.name)
+
     def of(self, metric: RequestedMetric, image_model: str) -> ResolvedMetric:
         """Return what a requested metric is for the images of a model.
 
@@ -151,7 +169,7 @@ class ResolvedMetrics:
                 version=kind.version,
                 model=model,
                 model_fingerprint=self._identify(kind, model),
-                reference={"steps": metric.steps} if metric.steps else {},
+                reference=metric.reference,
                 higher_is_better=kind.higher_is_better,
             )
         return self._known[key]

@@ -88,9 +88,7 @@ class Requests:
         Raises:
             UsageError: One cannot be found or used.
         """
-        for model in models:
-            for metric in self.tallies:
-                self._resolved.of(metric, model.name)
+        self._resolved.check(self.tallies, models)
 
     def add(self, sweep: Sweep, planned: Sequence[PlannedJob]) -> list[PlannedJob]:
         """Ask for the scores of stored jobs; return new jobs, to be sent to workers.

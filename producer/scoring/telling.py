@@ -35,7 +35,7 @@ def rows_of(requests: Requests) -> Iterator[dict[str, Any]]:
         yield {
             "metric": metric.kind.name,
             "version": metric.kind.version,
-            "reference": {"steps": metric.steps} if metric.steps else {},
+            "reference": metric.reference,
             "scores": sum(tally.asked.states.values()),
             "new": tally.asked.new,
             "retried": tally.asked.retried,

@@ -1,6 +1,6 @@
 """How commands open the database and wake workers."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from storage.broker.queue import make_app, send, send_scores, waiting
 from storage.errors import QueueError, UsageError
 from storage.fleet import registry
 from storage.host.worker_ids import my_host
+from storage.job import PlannedJob
 from storage.scores.score_counts import pending_metrics
 from storage.settings import Settings
 from storage.sql.database import Database, open_existing, open_for_reading
@@ -62,6 +63,14 @@ def wake(
         priority: 0, first, to 9, last.
     """
     _tell_workers(settings, groups, lambda app: send(app, groups, priority=priority))
+
+
+def by_group(planned: Iterable[PlannedJob]) -> dict[str, list[str]]:
+    """Return the keys of jobs by their batch group, as `wake` takes them."""
+    groups: dict[str, list[str]] = {}
+    for one in planned:
+        groups.setdefault(one.job.group, []).append(one.job.key)
+    return groups
 
 
 def wake_for_scores(settings: Settings, database: Database) -> None:

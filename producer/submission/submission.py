@@ -1,7 +1,7 @@
 """One submission under way: rows first, then messages, a thousand jobs at a time."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,10 @@ from producer.expansion.expand import Expansion
 from producer.scoring.requests import Requests
 from producer.scoring.telling import describe_requests
 from producer.spec.sweepfile import Spec
+from producer.submission.opening import by_group
 from storage.broker.embedded import broker_url
 from storage.broker.queue import make_app, send, send_scores, waiting
 from storage.host.worker_ids import my_host
-from storage.job import PlannedJob
 from storage.jobs import blocked_groups, lifecycle, membership, sweep_counts, sweeps
 from storage.jobs.completeness import find_incomplete, note_complete
 from storage.jobs.sweeps import NORMAL_PRIORITY, Sweep
@@ -176,7 +176,7 @@ class Submission:
         new, existing = 0, Counter[str]()
         for batch in expansion.batches():
             added = membership.add_jobs(self._database, sweep, batch)
-            self._send(_by_group([*added.fresh, *requests.add(sweep, batch)]))
+            self._send(by_group([*added.fresh, *requests.add(sweep, batch)]))
             new += len(added.fresh)
             existing.update(added.existing)
             self._progress(batch[-1].position + 1, expansion.count)
@@ -263,10 +263,3 @@ def tell(done: Submitted) -> None:
         talk(f"Warning: {warning}.")
     for line in describe_submission(done):
         talk(line)
-
-
-def _by_group(planned: Iterable[PlannedJob]) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {}
-    for one in planned:
-        groups.setdefault(one.job.group, []).append(one.job.key)
-    return groups
