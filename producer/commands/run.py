@@ -32,14 +32,16 @@ from producer.running.sweep_state import (
     describe_scores,
     standing,
 )
+from producer.scoring.telling import describe_blocked
 from producer.submission.submission import tell
 from storage.errors import DatabaseError
 from storage.files.folders import count_missing, look_at_folder
-from storage.fleet.progress import Worker, able, list_workers
+from storage.fleet.progress import Worker, list_workers
+from storage.fleet.registry import blocked_by_all
 from storage.host.gpus import has_nvidia
 from storage.host.worker_ids import my_host
 from storage.jobs import sweep_counts
-from storage.jobs.blocked_groups import count_unmade, groups_blocked_by_all
+from storage.jobs.blocked_groups import count_unmade
 from storage.jobs.companions import find_companion
 from storage.jobs.sweeps import Sweep
 from storage.scores import score_counts
@@ -125,7 +127,7 @@ def run(
         talk(f"{count:,} scores of {metric} failed: {reason}")
     if after.open_scores:
         for each in score_counts.blocked_metrics(database):
-            talk(f"{each.name} on {each.worker} of {each.host}: {each.reason}")
+            talk(describe_blocked(each))
     sys.exit(_conclude(after, local))
 
 
@@ -181,7 +183,7 @@ def _follow(database: Database, sweep: Sweep, local: LocalWorkers) -> Standing:
                 news.tell(workers)
                 news.tell_scores(now)
                 at_work = now.leased or now.scores.get("leased")
-                is_stuck = not at_work and _is_stuck(database, sweep, now, workers)
+                is_stuck = not at_work and _is_stuck(database, sweep, now)
             except DatabaseError as exc:
                 # The workers wait for the database too, and go on when it is back.
                 news.tell_reason(str(exc))
@@ -196,16 +198,13 @@ def _follow(database: Database, sweep: Sweep, local: LocalWorkers) -> Standing:
     return now
 
 
-def _is_stuck(
-    database: Database, sweep: Sweep, now: Standing, workers: Iterable[Worker]
-) -> bool:
+def _is_stuck(database: Database, sweep: Sweep, now: Standing) -> bool:
     """Return whether every worker of this host failed with all that is left.
 
     Workers of other hosts may manage, or not: the command does not wait for that.
     """
     here = my_host()
-    names = {worker.name for worker in able(workers, here)}
-    groups = groups_blocked_by_all(database, here, names)
+    groups = blocked_by_all(database, here)
     if not groups:
         return False
     both = filter(None, (sweep, find_companion(database, sweep)))

@@ -21,7 +21,7 @@ from producer.scoring.requested_metrics import (
     request,
 )
 from producer.scoring.requests import Requests
-from producer.scoring.telling import describe_requests, rows_of
+from producer.scoring.telling import describe_blocked, describe_requests, rows_of
 from producer.submission.opening import (
     by_group,
     opened_to_write,
@@ -29,10 +29,10 @@ from producer.submission.opening import (
     wake,
     wake_for_scores,
 )
-from storage.fleet.progress import able, list_workers
+from storage.fleet.registry import blocked_by_all
 from storage.host.worker_ids import my_host
 from storage.job import PlannedJob
-from storage.jobs.blocked_groups import groups_blocked_by_all, lift_all
+from storage.jobs.blocked_groups import lift_all
 from storage.jobs.stored_jobs import read_planned
 from storage.jobs.sweeps import Sweep, require_sweeps
 from storage.models.fingerprint import Digests
@@ -174,7 +174,7 @@ def _wait(database: Database, requests: Requests) -> bool:
     while left := count_open(database, digests=requests.resolved):
         if _is_blocked(database, requests):
             for each in blocked_metrics(database):
-                talk(f"{each.name} on {each.worker} of {each.host}: {each.reason}")
+                talk(describe_blocked(each))
             return False
         if time.monotonic() - said_at >= SCORE_LINE_S:
             said_at = time.monotonic()
@@ -185,8 +185,7 @@ def _wait(database: Database, requests: Requests) -> bool:
 
 def _is_blocked(database: Database, requests: Requests) -> bool:
     """Return whether every metric that is left is one that no worker here can do."""
-    names = {one.name for one in able(list_workers(database), my_host())}
-    keys = groups_blocked_by_all(database, my_host(), names)
+    keys = blocked_by_all(database, my_host())
     open_ones = [
         digest for digest in requests.resolved if count_open(database, digests=[digest])
     ]

@@ -7,6 +7,7 @@ from producer.display.amounts import images
 from producer.scoring.references import Without
 from producer.scoring.requested_metrics import RequestedMetric
 from producer.scoring.requests import Requests, Tally
+from storage.scores.score_counts import BlockedMetric
 
 
 def describe_requests(requests: Requests) -> Iterator[str]:
@@ -44,6 +45,11 @@ def rows_of(requests: Requests) -> Iterator[dict[str, Any]]:
             "new_references": tally.new_references,
             "without_limit": tally.without[Without.NOISE],
         }
+
+
+def describe_blocked(metric: BlockedMetric) -> str:
+    """Say in a line which worker cannot compute a metric, and why."""
+    return f"{metric.name} on {metric.worker} of {metric.host}: {metric.reason}"
 
 
 _STATES = ("waiting", "pending", "leased", "done", "failed")

@@ -130,5 +130,13 @@ def has_work(database: Database, host: str) -> bool:
     """
     waiting = {group.key for group in runnable_groups(database)}
     waiting |= {one.block_key for one in pending_metrics(database, host=host)}
-    workers = {worker.name for worker in able(list_workers(database), host)}
-    return bool(waiting - blocked_groups.groups_blocked_by_all(database, host, workers))
+    return bool(waiting - blocked_by_all(database, host))
+
+
+def blocked_by_all(database: Database, host: str) -> set[str]:
+    """Return the groups, and what stands for metrics, that no worker of a host can do.
+
+    Without an able worker, the answer is empty.
+    """
+    names = {worker.name for worker in able(list_workers(database), host)}
+    return blocked_groups.groups_blocked_by_all(database, host, names)
