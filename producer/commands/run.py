@@ -32,7 +32,7 @@ from producer.running.sweep_state import (
     describe_scores,
     standing,
 )
-from producer.scoring.telling import describe_blocked
+from producer.scoring.request_report import describe_blocked
 from producer.submission.submission import tell
 from storage.errors import DatabaseError
 from storage.files.folders import count_missing, look_at_folder

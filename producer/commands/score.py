@@ -14,6 +14,7 @@ from producer.display.json_lines import json_option, write_json
 from producer.display.messages import talk
 from producer.models.cards import describe
 from producer.query_options import QueryCommand, query_options
+from producer.scoring.request_report import describe_blocked, describe_requests, rows_of
 from producer.scoring.requested_metrics import (
     RequestedMetric,
     read_kind,
@@ -21,7 +22,6 @@ from producer.scoring.requested_metrics import (
     request,
 )
 from producer.scoring.requests import Requests
-from producer.scoring.telling import describe_blocked, describe_requests, rows_of
 from producer.submission.opening import (
     by_group,
     opened_to_write,

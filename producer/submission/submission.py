@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from producer.display.amounts import free_bytes, images, size
 from producer.display.messages import talk
 from producer.expansion.expand import Expansion
+from producer.scoring.request_report import describe_requests
 from producer.scoring.requests import Requests
-from producer.scoring.telling import describe_requests
 from producer.spec.sweepfile import Spec
 from producer.submission.opening import by_group
 from storage.broker.embedded import broker_url

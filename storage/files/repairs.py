@@ -19,7 +19,7 @@ from storage.files.orphans import is_orphan, key_at
 from storage.files.relabelling import relabel
 from storage.files.verification import Finding, Made, look_at, select_made
 from storage.jobs.membership import rank
-from storage.scores.waking import note_images_lost
+from storage.scores.image_changes import note_images_lost
 from storage.sql.database import Database
 from storage.sql.schema import jobs, results
 

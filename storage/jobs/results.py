@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from storage.host.environment import Environment
 from storage.job import Model, canonical_json
-from storage.scores.waking import note_images_done
+from storage.scores.image_changes import note_images_done
 from storage.sql.database import Database, insert_into
 from storage.sql.model_places import ids_of
 from storage.sql.rows import lock_jobs

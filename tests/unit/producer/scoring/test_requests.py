@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from producer.models.cards import ModelCard, describe
 from producer.scoring.forecast import Forecast, describe_forecast
 from producer.scoring.references import Without
+from producer.scoring.request_report import describe_requests, rows_of
 from producer.scoring.requested_metrics import RequestedMetric, read_metric
 from producer.scoring.requests import Requests
-from producer.scoring.telling import describe_requests, rows_of
 from storage.catalogue.schedulers import effective_options, resolve
 from storage.job import PlannedJob
 from storage.jobs.companions import find_companion
