@@ -89,7 +89,7 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
     dimensions = Dimensions(planned)
     with database.write() as connection:
         lock_producers(connection)
-        priority = _lock_wish(connection, sweep)
+        priority = _lock_priority(connection, sweep)
         known = find_known(connection, planned)
         keep_names(connection, _with_rows(planned, known), sweep_id=sweep.id)
         fresh = [key for key in rows if key not in known]
@@ -253,7 +253,7 @@ def _absent(connection: Connection, sweep: Sweep, *, after: int) -> list[int]:
     return list(connection.execute(query).scalars())
 
 
-def _lock_wish(connection: Connection, sweep: Sweep) -> int | None:
+def _lock_priority(connection: Connection, sweep: Sweep) -> int | None:
     """Return the priority that a sweep gives its jobs; lock it until the commit.
 
     So a command that changes it also updates the jobs that are added here.

@@ -13,6 +13,9 @@ from storage.job import canonical_json
 from storage.sql.database import Database, insert_into
 from storage.sql.schema import metrics
 
+#: Characters of a digest that stand for a metric in the table `blocks`.
+BLOCK_KEY_LENGTH = 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedMetric:
@@ -55,7 +58,7 @@ class ResolvedMetric:
 
 def block_key_of(digest: str) -> str:
     """Return what stands for a metric in the table `blocks`, as a group does."""
-    return digest[:16]
+    return digest[:BLOCK_KEY_LENGTH]
 
 
 def store_metric(connection: Connection, metric: ResolvedMetric) -> int:

@@ -81,7 +81,7 @@ def claim(  # noqa: PLR0913 - each is a rule of the choice
         folder_id: Row of the image folder that this worker can read; images that were
             written to another one are left to others. None where it is not known.
     """
-    found_in = _in_folders([] if folder_id is None else [folder_id])
+    found_in = _in_folder(folder_id)
     query = (
         sa.select(scores.c.job_id, scores.c.attempts)
         .join(results, results.c.job_id == scores.c.job_id)
@@ -190,10 +190,10 @@ def _these(metric_id: int, ids: Sequence[int]) -> sa.ColumnElement[bool]:
     return sa.and_(scores.c.metric_id == metric_id, scores.c.job_id.in_(ids))
 
 
-def _in_folders(ids: Sequence[int]) -> sa.ColumnElement[bool]:
-    if not ids:
+def _in_folder(folder_id: int | None) -> sa.ColumnElement[bool]:
+    if folder_id is None:
         return sa.true()
-    return sa.or_(results.c.folder_id.is_(None), results.c.folder_id.in_(ids))
+    return sa.or_(results.c.folder_id.is_(None), results.c.folder_id == folder_id)
 
 
 def _read_claims(

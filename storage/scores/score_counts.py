@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.scores.identities import block_key_of
+from storage.scores.identities import BLOCK_KEY_LENGTH, block_key_of
 from storage.sql.database import Database
 from storage.sql.schema import (
     SCORE_LEASED,
@@ -157,7 +157,7 @@ def failures(database: Database, sweep_id: int) -> list[tuple[str, str, int]]:
 
 def blocked_metrics(database: Database) -> list[BlockedMetric]:
     """Return which workers could not compute which metric, and why."""
-    key = sa.func.substr(metrics.c.digest, 1, 16)
+    key = sa.func.substr(metrics.c.digest, 1, BLOCK_KEY_LENGTH)
     columns = (metrics.c.name, blocks.c.host, blocks.c.worker, blocks.c.reason)
     query = sa.select(*columns).join(blocks, blocks.c.group_key == key)
     with database.read() as connection:

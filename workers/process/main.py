@@ -129,7 +129,8 @@ def _prepare(
         compile_network=settings.compile_network,
     )
     turn = Turn(context=context, painter=WatchedPainter(painter), recent=recent)
-    register(app, turn, heartbeat, _score_turn(context, settings, placement))
+    score_turn = _score_turn(context, settings, placement)
+    register(app, turn, heartbeat, score_turn=score_turn)
     return app
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from typing import Any
+from typing import Any, TypeGuard
 
 from celery import Celery
 from celery.worker import state
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def register(
-    app: Celery, turn: Turn, heartbeat: Heartbeat, score_turn: ScoreTurn | None = None
+    app: Celery, turn: Turn, heartbeat: Heartbeat, *, score_turn: ScoreTurn
 ) -> None:
     """Give `app` the tasks that make jobs with `turn`, and scores with `score_turn`."""
     app.steps["consumer"].add(MessageFilter)
@@ -31,33 +31,35 @@ def register(
     def make(keys: object) -> None:
         outages.end(outages.REDIS)
         if known := valid_keys(keys):
-            if score_turn:
-                score_turn.release()
+            score_turn.release()
             with heartbeat.during():
                 _take(turn, known)
 
     @app.task(name=SCORE, shared=False)
     def score(digest: object) -> None:
         outages.end(outages.REDIS)
-        if score_turn and (known := valid_digest(digest)):
+        if known := valid_digest(digest):
             _take(score_turn, known)
 
 
 def valid_keys(keys: object) -> list[str]:
     """Return the keys of a message, or none if it is not a list of keys."""
-    is_list = isinstance(keys, list) and 0 < len(keys) <= MESSAGE_KEYS
-    if not isinstance(keys, list) or not is_list or not all(map(_is_key, keys)):
-        log.warning("Discarded a malformed message.", extra={"action": "discarded"})
-        return []
-    return keys
+    if (
+        isinstance(keys, list)
+        and 0 < len(keys) <= MESSAGE_KEYS
+        and all(map(_is_key, keys))
+    ):
+        return keys
+    _tell_malformed()
+    return []
 
 
 def valid_digest(digest: object) -> str:
     """Return the digest of a message, or an empty text if it is none."""
-    if not isinstance(digest, str) or not _is_key(digest):
-        log.warning("Discarded a malformed message.", extra={"action": "discarded"})
-        return ""
-    return digest
+    if _is_key(digest):
+        return digest
+    _tell_malformed()
+    return ""
 
 
 def should_stop() -> bool:
@@ -65,8 +67,12 @@ def should_stop() -> bool:
     return state.should_stop is not None or state.should_terminate is not None
 
 
-def _is_key(text: object) -> bool:
+def _is_key(text: object) -> TypeGuard[str]:
     return isinstance(text, str) and re.fullmatch(KEY, text) is not None
+
+
+def _tell_malformed() -> None:
+    log.warning("Discarded a malformed message.", extra={"action": "discarded"})
 
 
 def _take(turn: Turn | ScoreTurn, named: Any) -> None:

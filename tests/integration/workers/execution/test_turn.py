@@ -5,6 +5,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,6 +50,7 @@ from workers.painting import Painter, StoppedError, Work
 from workers.process import registration as registration_module
 from workers.process.registration import Registration
 from workers.process.tasks import _take, register, should_stop
+from workers.scoring.score_turn import ScoreTurn
 from workers.supervision.reconciler import reconcile
 from workers.vitals import phases
 from workers.vitals import reports as reports_module
@@ -570,14 +572,22 @@ def test_no_error_ends_the_reports(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.databases("sqlite")
 def test_the_task_takes_keys_and_discards_what_is_none(
-    make_turn: Callable[..., Turn], database: Database, app: Celery
+    make_turn: Callable[..., Turn], database: Database, app: Celery, tmp_path: Path
 ) -> None:
     submit(database, plan_seeds(0, **SMALL))
     heartbeat = Heartbeat(database, owner=OWNER, lease_s=90)
-    register(app, make_turn(heartbeat=heartbeat), heartbeat)
+    turn = make_turn(heartbeat=heartbeat)
+    score_turn = ScoreTurn(
+        context=turn.context,
+        heartbeat=heartbeat,
+        device="cpu",
+        digests=tmp_path / "digests.json",
+    )
+    register(app, turn, heartbeat, score_turn=score_turn)
     task = app.tasks["nightsweep.make"]
     task.run(["../../etc/passwd"])
     task.run({"keys": []})
+    app.tasks["nightsweep.score"].run(["0" * 32])
     assert states(database) == {0: "pending"}
     task.run(keys_of(database))
     assert states(database) == {0: "done"}
