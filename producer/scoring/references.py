@@ -26,7 +26,7 @@ class Without(Enum):
 
     NOISE = "its scheduler draws noise, so there is no limit for each image"
     ITSELF = "it is its own reference"
-    UNKNOWN = "its model or scheduler cannot be looked up here"
+    UNKNOWN = "its scheduler is not known here"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,6 @@ from storage.scores.asking import ASKED_ROWS, Asked, ask
 from storage.scores.identities import ResolvedMetric
 from storage.sql.database import Database
 
-#: Nothing is asked yet.
-NOTHING = Asked(new=0, retried=0, states={})
-
 
 @dataclass(slots=True)
 class Tally:
@@ -34,7 +31,7 @@ class Tally:
         cut: Steps of references that could not have as many as were asked for.
     """
 
-    asked: Asked = NOTHING
+    asked: Asked = field(default_factory=Asked)
     keys: set[str] = field(default_factory=set)
     without: Counter[Without] = field(default_factory=Counter)
     references: set[str] = field(default_factory=set)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -38,9 +38,9 @@ class Asked:
         states: Counts of all of them by state, as they are now.
     """
 
-    new: int
-    retried: int
-    states: Mapping[str, int]
+    new: int = 0
+    retried: int = 0
+    states: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: "Asked") -> "Asked":
         """Return the sum of two."""
@@ -69,8 +69,6 @@ def ask(
             compared with, or None.
         retry: Whether failed scores are computed again.
     """
-    if not wanted:
-        return Asked(new=0, retried=0, states={})
     with database.write() as connection:
         metric_id = store_metric(connection, metric)
         mine = sa.and_(scores.c.metric_id == metric_id, scores.c.job_id.in_(wanted))

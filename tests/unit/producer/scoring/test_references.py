@@ -75,6 +75,12 @@ def test_a_reference_is_not_compared_with_itself(card: ModelCard) -> None:
     assert found(card, planned(card, "ddim", steps=200)) is Without.ITSELF
 
 
+def test_a_scheduler_of_another_version_is_said_to_be_unknown(card: ModelCard) -> None:
+    without = found(card, planned(card, "ddim", scheduler_class="LaterScheduler"))
+    assert without is Without.UNKNOWN
+    assert without.value == "its scheduler is not known here"
+
+
 def test_where_so_many_steps_cannot_run_the_most_that_can_are_taken(
     card: ModelCard,
 ) -> None:
