@@ -28,7 +28,9 @@ class Found:
     @property
     def places(self) -> Sequence[Located]:
         """Both, or the one that is both."""
-        return [self.network, self.processor][: 1 + (self.processor != self.network)]
+        if self.processor == self.network:
+            return [self.network]
+        return [self.network, self.processor]
 
 
 def find_kind(name: str, *, base_dir: Path | None = None) -> MetricKind:

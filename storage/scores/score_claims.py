@@ -135,7 +135,7 @@ def record(
     with database.write() as connection:
         ids = [each.job_id for each, _ in outcomes]
         mine = sa.and_(_these(metric_id, ids), scores.c.owner == owner)
-        held = leases.lock(connection, scores, sa.and_(mine, leases.is_leased(scores)))
+        held = leases.lock(connection, scores, sa.and_(mine, SCORE_LEASED))
         query = sa.select(scores.c.job_id).where(held)
         still = set(connection.execute(query).scalars())
         for each, outcome in outcomes:
