@@ -190,8 +190,7 @@ def name_in(column: sa.Column[Any]) -> Callable[[Expression], Expression]:
 
 
 def _matches(column: Expression, value: Value, *, is_part: bool) -> Condition:
-    is_glob = not value.is_quoted and any(sign in value.text for sign in "*?")
-    if is_glob:
+    if value.is_glob:
         return matches(column, value.text)
     if is_part and value.text:
         return contains(column, value.text)

@@ -55,10 +55,10 @@ def find_sweeps(connection: Connection, values: Sequence[Value]) -> dict[str, in
     known = sweep_names(connection)
     found: dict[str, int] = {}
     for value in values:
-        if value.is_quoted or not is_glob(value.text):
-            some = [value.text] if value.text in known else []
-        else:
+        if value.is_glob:
             some = [each for each in known if fnmatchcase(each, value.text)]
+        else:
+            some = [value.text] if value.text in known else []
         if not some:
             raise RefusedError(no_such_sweep(value.text, known), value)
         found |= {name: known[name] for name in some}

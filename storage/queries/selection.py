@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql import visitors
 
-from storage.catalogue.scheduler_sets import is_glob
 from storage.queries.columns import find_column
 from storage.queries.kinds import says
 from storage.queries.names import find_sweeps, no_such_sweep, sweep_names
@@ -159,8 +158,7 @@ def _refuse_misspelt(
 
 def _is_exact(term: Term) -> bool:
     (value, *others) = term.values
-    is_pattern = not value.is_quoted and is_glob(value.text)
-    return not others and not is_pattern
+    return not others and not value.is_glob
 
 
 def _is_sweep(term: Term, name: str) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from storage.catalogue.scheduler_sets import is_glob
 from storage.errors import QueryError
 
 #: Characters of a query that an error shows.
@@ -28,6 +29,11 @@ class Value:
     start: int = 0
     end: int = 0
     asked: Any = None
+
+    @property
+    def is_glob(self) -> bool:
+        """Return whether `*` and `?` in it stand for other characters."""
+        return not self.is_quoted and is_glob(self.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
