@@ -28,6 +28,9 @@ LISTED = 10
 #: Parameters, besides extras, that are worth a column where rows differ in them.
 DIFFERING = ("model", "negative_prompt", "width", "height", "dtype", "generator")
 
+#: Types in SQL that are not text in Python. A column that is NULL here counts as text.
+_KINDS = {sa.Boolean: bool, sa.Integer: int, sa.Float: float}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -270,15 +273,9 @@ def _select(selection: Selection, columns: Sequence[Column] | None) -> sa.Select
 
 
 def _types(rows: sa.Select[Any]) -> dict[str, type]:
-    known = (int, float, bool)
     return {
-        column.name: next((each for each in known if _holds(column, each)), str)
+        column.name: next(
+            (kind for of, kind in _KINDS.items() if isinstance(column.type, of)), str
+        )
         for column in rows.selected_columns
     }
-
-
-def _holds(column: sa.ColumnElement[Any], kind: type) -> bool:
-    try:
-        return column.type.python_type is kind
-    except NotImplementedError:  # a column that is NULL here
-        return False
