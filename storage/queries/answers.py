@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from storage.errors import UsageError
 from storage.job import EXTRAS
 from storage.queries.kinds import Column
-from storage.queries.parsing import parse, refine
+from storage.queries.parsing import refine
 from storage.queries.paths import find_ids, short_list
 from storage.queries.selection import Selection, compile_query
 from storage.queries.sorting import Key, Order, Position, read_columns, read_order
@@ -82,7 +82,7 @@ def find(
     """
     wanted = wanted or Wanted()
     with database.read() as connection:
-        selection = compile_query(connection, _parsed(query))
+        selection = compile_query(connection, query)
         order = Order(wanted.keys, selection.scope, job_id=selection.job_id)
         rows = _select(selection, wanted.columns)
         after = _position(connection, selection, order, wanted.after)
@@ -105,7 +105,7 @@ def count(database: Database, query: Query | str) -> int:
         UsageError: A name in the query does not exist.
     """
     with database.read() as connection:
-        selection = compile_query(connection, _parsed(query))
+        selection = compile_query(connection, query)
         counted = selection.select(sa.func.count())
         return int(connection.execute(counted).scalar_one())
 
@@ -125,7 +125,7 @@ def read_fields(
             }
         return _types(select_images())
     with database.read() as connection:
-        selection = compile_query(connection, _parsed(query))
+        selection = compile_query(connection, query)
         return _types(_select(selection, wanted.columns if wanted else None))
 
 
@@ -136,7 +136,7 @@ def read_meaning(database: Database, query: Query | str) -> Selection:
         UsageError: A name in the query does not exist.
     """
     with database.read() as connection:
-        return compile_query(connection, _parsed(query))
+        return compile_query(connection, query)
 
 
 def find_differing(
@@ -148,7 +148,7 @@ def find_differing(
         UsageError: A name in the query does not exist.
     """
     with database.read() as connection:
-        selection = compile_query(connection, _parsed(query))
+        selection = compile_query(connection, query)
         rows = selection.select_rows()
         values = [rows.selected_columns[name] for name in DIFFERING]
         # As text, since PostgreSQL has no least of true and false.
@@ -193,10 +193,6 @@ def find_memberships(database: Database, key: str) -> list[dict[str, Any]]:
     query = select_sweep_images().where(jobs.c.key == key).order_by(sweeps.c.id)
     with database.read() as connection:
         return [dict(row._mapping) for row in connection.execute(query)]
-
-
-def _parsed(query: Query | str) -> Query:
-    return parse(query) if isinstance(query, str) else query
 
 
 def _position(

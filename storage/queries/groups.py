@@ -10,7 +10,6 @@ from sqlalchemy.engine import Connection
 
 from storage.errors import UsageError
 from storage.queries.kinds import Column, Expression
-from storage.queries.parsing import parse
 from storage.queries.scope import Condition
 from storage.queries.score_columns import metric_names
 from storage.queries.selection import Selection, compile_query
@@ -81,9 +80,8 @@ def group(
     Raises:
         UsageError: A name in the query does not exist.
     """
-    parsed = parse(query) if isinstance(query, str) else query
     with database.read() as connection:
-        selection = compile_query(connection, parsed)
+        selection = compile_query(connection, query)
         rows = _Rows(connection, selection, columns)
         measures = [TIME, *_scored(connection)]
         found = rows.averages(measures)

@@ -12,6 +12,7 @@ from sqlalchemy.sql import visitors
 from storage.queries.columns import find_column
 from storage.queries.kinds import says
 from storage.queries.names import find_sweeps, no_such_sweep, sweep_names
+from storage.queries.parsing import parse
 from storage.queries.scope import Condition, Scope
 from storage.queries.terms import Query, RefusedError, Term, Value
 from storage.sql.schema import FAILED_STATES, jobs, prompts, results, sweep_jobs
@@ -84,15 +85,16 @@ class Selection:
         return select_sweep_images().where(mine)
 
 
-def compile_query(connection: Connection, query: Query) -> Selection:
+def compile_query(connection: Connection, query: Query | str) -> Selection:
     """Look up the names of a query, and return what it means.
 
     Words at its beginning that are exactly names of sweeps mean these sweeps.
 
     Raises:
-        UsageError: A sweep, a scheduler or a metric does not exist; or the first word
-            is almost the name of a sweep and no prompt has it.
+        UsageError: The query cannot be read; a sweep, a scheduler or a metric does not
+            exist; or the first word is almost the name of a sweep and no prompt has it.
     """
+    query = parse(query) if isinstance(query, str) else query
     try:
         words = _sweep_words(connection, query)
         return _compile(connection, query.terms[len(words) :], words=words)
