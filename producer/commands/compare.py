@@ -28,7 +28,8 @@ _OPTIONS = (
     click.option(
         "--metric",
         metavar="NAME",
-        help="The score to compare by.  [default: the only one there is]",
+        help="The score to compare by, as in score.NAME of a query.  [default: the "
+        "only one there is]",
     ),
     click.option(
         "--against",

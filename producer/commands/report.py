@@ -110,7 +110,7 @@ def _commands(
     ]
     if asked["ranks_guidance"]:
         options.append("--rank-guidance")
-    named_metric = f"--metric {shlex.quote(str(metric))}"
+    named_metric = f"--metric {shlex.quote(metric.label)}"
     sweep = [f"nightsweep run {named[0]}.yaml"] if len(named) == 1 else []
     return [
         *sweep,

@@ -17,6 +17,7 @@ from storage.jobs import speeds
 from storage.jobs.speeds import Speed
 from storage.metrics.kinds import KINDS
 from storage.queries import answers
+from storage.queries.score_columns import matching_names
 from storage.queries.scored import ScoredMetric, find_metrics, read_scores
 from storage.queries.terms import Query
 from storage.sql.database import Database
@@ -34,7 +35,7 @@ class Asked:
     Attributes:
         query: Which images.
         by: The columns that are compared.
-        metric: Name of the score; None for the only one there is.
+        metric: Name of the score, as in `score.NAME`; None for the only one there is.
         against: The values of the reference, as `--against` takes them; None for the
             best setting.
         margin: The loss that counts as none; None for the default.
@@ -111,10 +112,11 @@ def _choose_metric(known: Sequence[ScoredMetric], asked: Asked) -> ScoredMetric:
             f"`{program()} score QUERY --metric clip` computes them."
         )
         raise UsageError(msg)
-    named = [one for one in known if asked.metric in (None, one.name, str(one))]
+    labelled = {one.label: one for one in known}
+    named = matching_names(asked.metric, labelled) if asked.metric else [*labelled]
     if len(named) == 1:
-        return named[0]
-    listed = ", ".join(f"{str(one)!r} with {one.count:,} scores" for one in known)
+        return labelled[named[0]]
+    listed = ", ".join(f"{one.label!r} with {one.count:,} scores" for one in known)
     given = f", got {asked.metric!r}" if asked.metric else ""
     msg = f"--metric must name one of {listed}{given}."
     raise UsageError(msg)

@@ -11,7 +11,8 @@ from sqlalchemy.engine import Connection
 from storage.errors import UsageError
 from storage.queries.kinds import Column, Expression
 from storage.queries.scope import Condition
-from storage.queries.score_columns import metric_names
+from storage.queries.score_columns import read_metrics
+from storage.queries.scored import count_scores
 from storage.queries.selection import Selection, compile_query
 from storage.queries.terms import Query
 from storage.sql.database import Database
@@ -83,9 +84,8 @@ def group(
     with database.read() as connection:
         selection = compile_query(connection, query)
         rows = _Rows(connection, selection, columns)
-        measures = [TIME, *_scored(connection)]
+        measures = [TIME, *_scored(connection, selection)]
         found = rows.averages(measures)
-        measures = _drop_empty(found, measures)
         for measure in measures if percentiles else ():
             for key, some in rows.values(measure).items():
                 found[key] |= _percentiles(measure, some, percentiles)
@@ -147,35 +147,19 @@ class _Rows:
         return rows
 
 
-def _scored(connection: Connection) -> list[Measure]:
-    """Return the metrics of which there are scores."""
-    found = []
-    for name, metric_id in metric_names(connection).items():
-        table = scores.alias()
-        which = sa.and_(table.c.metric_id == metric_id, table.c.state == "done")
-        one = sa.select(table.c.job_id).where(which).limit(1)
-        if connection.execute(one).first():
-            found.append(
-                Measure(
-                    name=f"score.{name}", value=table.c.value, table=table, which=which
-                )
-            )
-    return found
-
-
-def _drop_empty(
-    found: Mapping[Group, dict[str, Any]], measures: Sequence[Measure]
-) -> list[Measure]:
-    """Leave out the scores that no image of these groups has."""
-    kept = []
-    for measure in measures:
-        if measure is TIME or any(row[f"{measure.name}_n"] for row in found.values()):
-            kept.append(measure)
+def _scored(connection: Connection, selection: Selection) -> Iterator[Measure]:
+    """Yield the metrics by which images have scores."""
+    known = read_metrics(connection)
+    # Nothing is counted where nobody asked for a score.
+    counts = count_scores(connection, selection) if known else {}
+    for name, (newest, *_) in known.items():
+        if newest.id not in counts:
             continue
-        for row in found.values():
-            for each in ("n", "mean", "sd"):
-                del row[f"{measure.name}_{each}"]
-    return kept
+        table = scores.alias()
+        which = sa.and_(table.c.metric_id == newest.id, table.c.state == "done")
+        yield Measure(
+            name=f"score.{name}", value=table.c.value, table=table, which=which
+        )
 
 
 def _raw(column: Column, selection: Selection) -> Expression:

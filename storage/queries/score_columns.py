@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -52,45 +52,55 @@ def score_column(name: str) -> Column:
     )
 
 
-def metric_names(connection: Connection) -> dict[str, int]:
-    """Return the metrics by the shortest name that tells them apart, with their ids.
+def read_metrics(connection: Connection) -> dict[str, list[sa.Row[Any]]]:
+    """Return the rows of metrics by the shortest name that tells them apart.
 
-    Of metrics that differ only in version, the newest counts.
+    Metrics that differ only in their version have one name; the newest comes first.
     """
-    kinds: dict[tuple[str, str, str], int] = {}
+    kinds: dict[tuple[str, str, str], list[sa.Row[Any]]] = {}
     for row in connection.execute(sa.select(metrics).order_by(metrics.c.id)):
-        kinds[row.name, row.model, row.reference] = row.id
+        kinds.setdefault((row.name, row.model, row.reference), []).insert(0, row)
     names = [name for name, _, _ in kinds]
     return {
-        name if names.count(name) == 1 else f"{name}@{_detail(model, reference)}": id_
-        for (name, model, reference), id_ in kinds.items()
+        name if names.count(name) == 1 else f"{name}@{_detail(model, reference)}": rows
+        for (name, model, reference), rows in kinds.items()
     }
 
 
+def matching_names(name: str, known: Collection[str]) -> list[str]:
+    """Return which of the names that `read_metrics` returns a name can mean.
+
+    Args:
+        name: One of them; or the metric's name alone, or with part of what follows
+            the `@`, in any case.
+        known: Some of them.
+    """
+    if name in known:
+        return [name]
+    named, _, detail = name.partition("@")
+    parts = {each: each.partition("@") for each in known}
+    return [
+        each
+        for each, (its_name, _, its_detail) in parts.items()
+        if its_name == named and detail.casefold() in its_detail.casefold()
+    ]
+
+
 def find_metric(connection: Connection, name: str) -> int:
-    """Return the id of a metric by its name, and part of what tells it from others.
+    """Return the id of a metric, in its newest version, by what people call it.
 
     Raises:
         UsageError: There is none, or several.
     """
-    known = metric_names(connection)
-    if name in known:
-        return known[name]
-    named, _, detail = name.partition("@")
-    same = {each: id_ for each, id_ in known.items() if each.split("@")[0] == named}
-    fitting = {
-        each: id_
-        for each, id_ in same.items()
-        if detail and detail.casefold() in each.partition("@")[2].casefold()
-    }
-    if len(fitting) == 1:
-        return next(iter(fitting.values()))
-    raise UsageError(_no_such_metric(name, known, fitting or same))
+    known = read_metrics(connection)
+    found = matching_names(name, known)
+    if len(found) == 1:
+        return int(known[found[0]][0].id)
+    alike = found or matching_names(name.partition("@")[0], known)
+    raise UsageError(_no_such_metric(name, known, alike))
 
 
-def _no_such_metric(
-    name: str, known: Mapping[str, int], alike: Mapping[str, int]
-) -> str:
+def _no_such_metric(name: str, known: Collection[str], alike: Collection[str]) -> str:
     if alike:
         listed = " or ".join(f"score.{each}" for each in alike)
         return f"a score must be of one metric, got score.{name}; write {listed}."

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
-from storage.queries.answers import read_meaning
+from storage.queries.score_columns import DONE, read_metrics
+from storage.queries.selection import Selection, compile_query
 from storage.queries.terms import Query
 from storage.sql.database import Database
-from storage.sql.schema import jobs, metrics, scores
+from storage.sql.schema import jobs, scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +17,7 @@ class ScoredMetric:
     """A metric by which some of the images have scores.
 
     Attributes:
+        label: What tells it from others, as in the column `score.LABEL`.
         id: Its row.
         name: What people call it: `clip`.
         source: What `--metric` of `score` takes for it.
@@ -25,6 +28,7 @@ class ScoredMetric:
         count: Images of the query with a score by it.
     """
 
+    label: str
     id: int
     name: str
     source: str
@@ -34,47 +38,44 @@ class ScoredMetric:
     higher_is_better: bool
     count: int
 
-    def __str__(self) -> str:
-        """Return its name with all that tells it from others of the name."""
-        details = (self.model, self.reference if self.reference != "{}" else "")
-        said = ", ".join(filter(None, details))
-        return f"{self.name} ({said})" if said else self.name
+
+def count_scores(connection: Connection, selection: Selection) -> dict[int, int]:
+    """Count the scores of some images, by the id of their metric."""
+    mine = scores.c.job_id.in_(selection.select_ids())
+    counted = sa.select(scores.c.metric_id, sa.func.count()).where(DONE, mine)
+    rows = connection.execute(counted.group_by(scores.c.metric_id))
+    return dict(rows.all())
 
 
 def find_metrics(database: Database, query: Query | str) -> list[ScoredMetric]:
     """Return the metrics by which images of a query have scores, newest first.
 
-    Of several versions of a metric, only the newest counts.
+    Of several versions of a metric, only the newest of these counts.
 
     Raises:
         UsageError: A name in the query does not exist.
     """
-    selection = read_meaning(database, query)
-    count = sa.func.count().label("count")
-    mine = scores.c.job_id.in_(selection.select_ids())
-    counted = (
-        sa.select(scores.c.metric_id, count)
-        .where(scores.c.state == "done", mine)
-        .group_by(scores.c.metric_id)
-        .subquery()
-    )
-    names = ("id", "name", "source", "version", "model", "reference")
-    rows = (
-        sa.select(
-            *(metrics.c[name] for name in names),
-            metrics.c.higher_is_better,
-            counted.c.count,
-        )
-        .join(counted, counted.c.metric_id == metrics.c.id)
-        .order_by(metrics.c.id.desc())
-    )
-    newest: dict[tuple[str, str, str], ScoredMetric] = {}
     with database.read() as connection:
-        for row in connection.execute(rows).mappings():
-            found = ScoredMetric(**row)
-            kind = found.name, found.model, found.reference
-            newest.setdefault(kind, found)
-    return list(newest.values())
+        counts = count_scores(connection, compile_query(connection, query))
+        known = read_metrics(connection)
+    found = []
+    for label, versions in known.items():
+        row = next((each for each in versions if each.id in counts), None)
+        if row is not None:
+            found.append(
+                ScoredMetric(
+                    label=label,
+                    id=row.id,
+                    name=row.name,
+                    source=row.source,
+                    version=row.version,
+                    model=row.model,
+                    reference=row.reference,
+                    higher_is_better=row.higher_is_better,
+                    count=counts[row.id],
+                )
+            )
+    return sorted(found, key=lambda metric: metric.id, reverse=True)
 
 
 def read_scores(
@@ -85,15 +86,15 @@ def read_scores(
     Raises:
         UsageError: A name in the query does not exist.
     """
-    selection = read_meaning(database, query)
-    found = (
-        sa.select(jobs.c.key, scores.c.value)
-        .join(jobs, jobs.c.id == scores.c.job_id)
-        .where(
-            scores.c.metric_id == metric.id,
-            scores.c.state == "done",
-            scores.c.job_id.in_(selection.select_ids()),
-        )
-    )
     with database.read() as connection:
+        selection = compile_query(connection, query)
+        found = (
+            sa.select(jobs.c.key, scores.c.value)
+            .join(jobs, jobs.c.id == scores.c.job_id)
+            .where(
+                scores.c.metric_id == metric.id,
+                DONE,
+                scores.c.job_id.in_(selection.select_ids()),
+            )
+        )
         return {row.key: row.value for row in connection.execute(found)}

@@ -122,10 +122,28 @@ def test_of_several_metrics_one_must_be_named(tmp_path: Path) -> None:
 
     database.close()
     assert str(refused.value) == (
-        "--metric must name one of 'sharp' with 93 scores, 'clip (builtin:clip)' with "
-        "93 scores, got 'sharpness'."
+        "--metric must name one of 'sharp' with 93 scores, 'clip' with 93 scores, got "
+        "'sharpness'."
     )
     assert named.metric.name == "sharp"
+
+
+def test_a_metric_is_named_as_queries_name_its_scores(tmp_path: Path) -> None:
+    settings = make_scored(tmp_path)
+    add_scores(settings, digest="d" * 32, model="openai/clip")
+    database = open_database(settings.database_url)
+
+    found = answer(database, _asked("answer score.clip@openai:*", metric="clip@OpenAI"))
+    with pytest.raises(UsageError) as refused:
+        answer(database, _asked(metric="clip"))
+
+    database.close()
+    assert found.metric.label == "clip@openai/clip"
+    assert found.metric.model == "openai/clip"
+    assert str(refused.value) == (
+        "--metric must name one of 'clip@openai/clip' with 93 scores, "
+        "'clip@builtin_clip' with 93 scores, got 'clip'."
+    )
 
 
 def test_a_metric_that_is_for_show_ranks_nothing(tmp_path: Path) -> None:
