@@ -4,11 +4,13 @@ A new column is one entry of `_TABLE`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 
 from storage.queries import kinds, names, values
-from storage.queries.kinds import Column, Expression, Where, fixed, name_in
+from storage.queries.kinds import Column, Expression, Raw, Where, fixed, name_in
 from storage.queries.scope import Condition, Scope
 from storage.queries.score_columns import score_column
 from storage.queries.terms import Value
@@ -30,72 +32,51 @@ GENERATORS = ("cpu", "cuda")
 ENGINES = ("slots", "plain")
 
 
-def _number(
+def _column(
     name: str,
-    raw: Expression | Callable[[Scope], Expression],
+    raw: Expression | Raw,
     about: str,
     *,
-    shown_as: str = "",
+    form: str,
+    has: Callable[[Raw], Where],
+    **more: Any,
 ) -> Column:
-    given = fixed(raw) if isinstance(raw, sa.ColumnElement) else raw
-    return Column(
-        name=name,
-        about=about,
-        form="number or range",
-        where=kinds.has_number(given),
-        read=values.read_number,
-        raw=given,
-        shown_as=shown_as,
-        is_number=True,
-    )
+    """Return a column whose values are those of a kind.
+
+    Args:
+        name: As for `Column`.
+        raw: A raw value, or what returns it.
+        about: As for `Column`.
+        form: As for `Column`.
+        has: Returns the condition that a raw value is one of some values.
+        more: Other attributes of the column.
+    """
+    raw = fixed(raw) if isinstance(raw, sa.ColumnElement) else raw
+    return Column(name=name, about=about, form=form, where=has(raw), raw=raw, **more)
 
 
-def _moment(name: str, raw: Expression, about: str, *, shown_as: str) -> Column:
-    return Column(
-        name=name,
-        about=about,
-        form="date or range",
-        where=kinds.has_number(fixed(raw)),
-        read=values.read_moment,
-        raw=fixed(raw),
-        shown_as=shown_as,
-    )
+_number = partial(
+    _column,
+    form="number or range",
+    has=kinds.has_number,
+    read=values.read_number,
+    is_number=True,
+)
+_moment = partial(
+    _column, form="date or range", has=kinds.has_number, read=values.read_moment
+)
+_flag = partial(
+    _column, form="`yes` or `no`", has=kinds.has_word, read=values.read_flag
+)
+_text = partial(_column, form="all of it", has=kinds.has_text)
 
 
 def _word(
-    name: str, raw: sa.Column[str], about: str, *, choices: tuple[str, ...]
+    name: str, raw: Expression, about: str, *, choices: tuple[str, ...]
 ) -> Column:
-    return Column(
-        name=name,
-        about=about,
-        form=", ".join(f"`{choice}`" for choice in choices),
-        where=kinds.has_word(fixed(raw)),
-        read=values.one_of(choices),
-        raw=fixed(raw),
-    )
-
-
-def _flag(name: str, raw: Callable[[Scope], Expression], about: str) -> Column:
-    return Column(
-        name=name,
-        about=about,
-        form="`yes` or `no`",
-        where=kinds.has_word(raw),
-        read=values.read_flag,
-        raw=raw,
-    )
-
-
-def _text(
-    name: str,
-    raw: Callable[[Scope], Expression],
-    about: str,
-    *,
-    is_part: bool = False,
-) -> Column:
-    form = "part of it" if is_part else "all of it"
-    where = kinds.has_text(raw, is_part=is_part)
-    return Column(name=name, about=about, form=form, where=where, raw=raw)
+    form = ", ".join(f"`{choice}`" for choice in choices)
+    read = values.one_of(choices)
+    return _column(name, raw, about, form=form, has=kinds.has_word, read=read)
 
 
 def _dimension(
@@ -239,7 +220,13 @@ _TABLE = (
     _flag("strict", kinds.from_extras("strict"), "whether it is made alone"),
     _text("tag", kinds.from_extras("tag"), 'the sweep\'s tag; `""` for none'),
     _word("state", jobs.c.state, "state of the job", choices=JOB_STATES),
-    _text("error", fixed(jobs.c.error), "why it failed", is_part=True),
+    _text(
+        "error",
+        jobs.c.error,
+        "why it failed",
+        form="part of it",
+        has=partial(kinds.has_text, is_part=True),
+    ),
     _number("time", results.c.total_s, "seconds that it took", shown_as="total_s"),
     _number(
         "denoise",
@@ -262,10 +249,10 @@ _TABLE = (
     _dimension(
         "host", results.c.environment_id, environments.c.host, "host that made it"
     ),
-    _text("worker", fixed(results.c.worker), "process that made it: `gpu0`"),
+    _text("worker", results.c.worker, "process that made it: `gpu0`"),
     _word("engine", results.c.engine, "how it was made", choices=ENGINES),
     _number("batch_width", results.c.batch_width, "rows of its batch"),
-    _flag("warm_up", fixed(results.c.warm_up), "whether it was among the first"),
+    _flag("warm_up", results.c.warm_up, "whether it was among the first"),
     _moment(
         "finished", results.c.finished_at, "when it was made", shown_as="finished_at"
     ),
@@ -292,7 +279,7 @@ _TABLE = (
     _number(
         "position", kinds.of_members(sweep_jobs.c.position), "place in the named sweep"
     ),
-    _text("path", fixed(results.c.path), "the file, relative to the image folder"),
+    _text("path", results.c.path, "the file, relative to the image folder"),
     _number("size_bytes", results.c.size_bytes, "size of the file"),
     _number("attempts", jobs.c.attempts, "how often a worker began it"),
 )

@@ -14,6 +14,8 @@ from storage.sql.schema import jobs, prompts
 from storage.sql.searching import contains, matches
 
 Expression = sa.ColumnElement[Any]
+#: Returns the raw value of a row: what rows are grouped by.
+Raw = Callable[[Scope], Expression]
 #: Returns the condition that a row has one of the values.
 Where = Callable[[Scope, Sequence[Value]], Condition]
 
@@ -42,7 +44,7 @@ class Column:
     form: str
     where: Where
     read: Callable[[str], Any] | None = None
-    raw: Callable[[Scope], Expression] | None = None
+    raw: Raw | None = None
     named: Callable[[Expression], Expression] | None = None
     shown_as: str = ""
     is_number: bool = False
@@ -78,22 +80,22 @@ class Column:
         return sa.or_(*found)
 
 
-def fixed(column: Expression) -> Callable[[Scope], Expression]:
+def fixed(column: Expression) -> Raw:
     """Return a raw value that is the same column in every scope."""
     return lambda _scope: column
 
 
-def from_extras(name: str) -> Callable[[Scope], Expression]:
+def from_extras(name: str) -> Raw:
     """Return the raw value of an extra of jobs."""
     return lambda scope: value_of(scope.connection, name)
 
 
-def of_members(column: sa.Column[Any]) -> Callable[[Scope], Expression]:
+def of_members(column: sa.Column[Any]) -> Raw:
     """Return the raw value of a column of memberships."""
     return lambda scope: scope.member(column)
 
 
-def has_number(raw: Callable[[Scope], Expression]) -> Where:
+def has_number(raw: Raw) -> Where:
     """Return a condition for numbers, moments and spans of them."""
 
     def where(scope: Scope, values: Sequence[Value]) -> Condition:
@@ -108,7 +110,7 @@ def has_number(raw: Callable[[Scope], Expression]) -> Where:
     return where
 
 
-def has_word(raw: Callable[[Scope], Expression]) -> Where:
+def has_word(raw: Raw) -> Where:
     """Return a condition for one of few words, or yes and no."""
 
     def where(scope: Scope, values: Sequence[Value]) -> Condition:
@@ -117,7 +119,7 @@ def has_word(raw: Callable[[Scope], Expression]) -> Where:
     return where
 
 
-def has_text(raw: Callable[[Scope], Expression], *, is_part: bool) -> Where:
+def has_text(raw: Raw, *, is_part: bool = False) -> Where:
     """Return a condition for text that a row itself has.
 
     Args:
