@@ -7,13 +7,9 @@ from typing import Any
 
 import click
 
-from producer.display.messages import talk
-from storage.errors import UsageError
-from storage.queries.answers import read_wanted
 from storage.queries.columns import COLUMNS, find_column
 from storage.queries.parsing import parse, quote, refine
 from storage.queries.terms import Query
-from storage.store import Store
 
 _KEY = re.compile(r"[0-9a-fA-F]{1,32}")
 _NEGATED = re.compile(r"-([A-Za-z_][\w.@/=,-]*):")
@@ -93,12 +89,6 @@ def join(words: Iterable[str]) -> str:
     return " ".join(filter(None, map(_requoted, words)))
 
 
-def tell_sweep_words(store: Store, query: Query) -> None:
-    """Say which words of a query mean sweeps, since they might mean prompts."""
-    for name in store.sweep_words(query):
-        talk(f"{name} is a sweep here; prompt:{name} searches prompts.")
-
-
 def split_key(query: Query) -> tuple[str | None, Query]:
     """Return the first word of a query, if it may be a key, and the query without it.
 
@@ -110,30 +100,6 @@ def split_key(query: Query) -> tuple[str | None, Query]:
     if not _KEY.fullmatch(word.text):
         return None, query
     return word.text, parse(query.text[word.end :])
-
-
-def find_keys(store: Store, query: Query, *, most: int) -> list[str]:
-    """Return the keys of a few images: a key as the only word, or what a query finds.
-
-    Args:
-        store: Where they are.
-        query: One word of hex digits is a key or the beginning of one, which the
-            caller looks for.
-        most: How many there may be.
-
-    Raises:
-        UsageError: The query asks for nothing, or finds none or too many.
-    """
-    key, rest = split_key(query)
-    if key and not rest.terms:
-        return [key]
-    rows = store.stream(query, read_wanted(columns="key", limit=most + 1))
-    keys = [row["key"] for row in rows] if query.terms else []
-    if 0 < len(keys) <= most:
-        return keys
-    got = f"more than {most}" if keys else "none" if query.terms else "no query"
-    msg = f"an image must be named by its key or a query, got {got}; see `find`."
-    raise UsageError(msg)
 
 
 def _as_term(word: str) -> str:

@@ -7,8 +7,9 @@ import click
 
 from producer.commands.found_groups import list_groups
 from producer.commands.found_images import list_images
+from producer.display.messages import talk
 from producer.display.tables import TABLE_ROWS
-from producer.query_options import QueryCommand, query_options, tell_sweep_words
+from producer.query_options import QueryCommand, query_options
 from storage.queries.terms import Query
 from storage.store import Store
 
@@ -78,8 +79,14 @@ def find(query: Query, *, group_by: str | None, **asked: Any) -> None:
     is 0 even if nothing matches.
     """
     with Store() as store:
-        tell_sweep_words(store, query)
+        _tell_sweep_words(store, query)
         if group_by:
             list_groups(store, query, group_by, **asked)
         else:
             list_images(store, query, **asked)
+
+
+def _tell_sweep_words(store: Store, query: Query) -> None:
+    """Say which words of a query mean sweeps, since they might mean prompts."""
+    for name in store.sweep_words(query):
+        talk(f"{name} is a sweep here; prompt:{name} searches prompts.")

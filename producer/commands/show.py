@@ -12,9 +12,10 @@ from producer.display.json_lines import json_option, open_row, write_json
 from producer.display.messages import talk
 from producer.display.text_width import padded, plain, quoted
 from producer.options import program
-from producer.query_options import QueryCommand, find_keys, query_options
+from producer.query_options import QueryCommand, query_options, split_key
 from producer.reproduction.script import write_script
 from storage.errors import UsageError
+from storage.queries.answers import read_wanted
 from storage.queries.terms import Query
 from storage.store import Store
 
@@ -61,7 +62,7 @@ def show(query: Query, *, as_script: bool, as_json: bool) -> None:
         msg = "show must print one thing, got --script and --json; leave one out."
         raise UsageError(msg)
     with Store() as store:
-        keys = find_keys(store, query, most=1 if as_script else MOST_SHOWN)
+        keys = _find_keys(store, query, most=1 if as_script else MOST_SHOWN)
         every = [store.show(key) for key in keys]
         if as_script:
             (record,) = store.records([every[0]["key"]])
@@ -73,6 +74,30 @@ def show(query: Query, *, as_script: bool, as_json: bool) -> None:
     click.echo("\n\n".join("\n".join(describe_image(known)) for known in every))
     command = f"{program()} show {every[0]['key'][:8]} --script"
     talk(f"\n{command} prints a diffusers script that makes this image.")
+
+
+def _find_keys(store: Store, query: Query, *, most: int) -> list[str]:
+    """Return the keys of a few images: a key as the only word, or what a query finds.
+
+    Args:
+        store: Where they are.
+        query: One word of hex digits is a key or the beginning of one, which the
+            caller looks for.
+        most: How many there may be.
+
+    Raises:
+        UsageError: The query asks for nothing, or finds none or too many.
+    """
+    key, rest = split_key(query)
+    if key and not rest.terms:
+        return [key]
+    rows = store.stream(query, read_wanted(columns="key", limit=most + 1))
+    keys = [row["key"] for row in rows] if query.terms else []
+    if 0 < len(keys) <= most:
+        return keys
+    got = f"more than {most}" if keys else "none" if query.terms else "no query"
+    msg = f"an image must be named by its key or a query, got {got}; see `find`."
+    raise UsageError(msg)
 
 
 def describe_image(known: Mapping[str, Any]) -> Iterator[str]:
