@@ -120,15 +120,11 @@ def _by_index(
     few = short_list(connection, selection)
     if few is not None:
         return rows.where(job_id.in_(few))
-    for column, its_id in _INDEXED:
-        for each in _within(selection, column):
-            # The entries of one value are in the order of the ids.
-            if getattr(each, "operator", None) is operators.eq and its_id is jobs.c.id:
-                return (
-                    rows.where(each, jobs.c.id >= start)
-                    .order_by(None)
-                    .order_by(jobs.c.id)
-                )
+    for each in _within(selection, jobs.c.seed):
+        # The index has the entries of one seed in the order of the ids.
+        if getattr(each, "operator", None) is operators.eq:
+            by_seed = rows.where(each, jobs.c.id >= start)
+            return by_seed.order_by(None).order_by(jobs.c.id)
     return None
 
 
