@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from storage.queries.columns import COLUMNS, find_column
-from storage.queries.parsing import parse, quote, refine
+from storage.queries.parsing import NAMED, parse, quote, refine
 from storage.queries.terms import Query
 
 _KEY = re.compile(r"[0-9a-fA-F]{1,32}")
-_NEGATED = re.compile(r"-([A-Za-z_][\w.@/=,-]*):")
-_NAMED = re.compile(r"[!-]?([A-Za-z_][\w.@/=,-]*):")
+_NEGATED = re.compile(f"-{NAMED}")
+_NAMED = re.compile(f"[!-]?{NAMED}")
 #: Columns whose commas belong to the text.
 _SENTENCES = frozenset({"prompt", "negative", "template", "error"})
 #: Options that are columns of queries, each with its help.

@@ -19,9 +19,12 @@ from storage.queries.values import MisreadError
 #: What people may ask of a column in code; None asks nothing.
 Asked = str | float | bool | Sequence[str | float] | None
 
+#: The name of a column and its colon, which is not that of an address.
+NAMED = r"([A-Za-z_][\w.@/=,-]*):(?!//)"
+
 _BLANKS = re.compile(r"\s*")
 _SIGN = re.compile(r"[!-](?=\S)")
-_COLUMN = re.compile(r"([A-Za-z_][\w.@/=,-]*):(?!//)")
+_COLUMN = re.compile(NAMED)
 _COMPARED = re.compile(r"([A-Za-z_][\w.]*)(<=|>=|<|>|=)(\S*)")
 _WORD = re.compile(r'[^\s"]+')
 # Parentheses keep the options of a scheduler together: `ddim(clip_sample=true, eta=1)`.

@@ -47,6 +47,7 @@ def run(tmp_path):
         (["steps:4 fox"], "steps:4 fox"),
         (['prompt:"red fox" steps:4'], 'prompt:"red fox" steps:4'),
         (["sateps:4 fox"], "sateps:4 fox"),
+        (["https://a.b and more"], '"https://a.b and more"'),
         (["a (cat:1.2) there"], '"a (cat:1.2) there"'),
         ([""], ""),
     ],
