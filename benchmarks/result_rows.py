@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from storage.catalogue.schedulers import NAMES
 from storage.sql.database import Database
+from storage.sql.job_settings import note_settings
 from storage.sql.schema import (
     environments,
     jobs,
@@ -54,6 +55,7 @@ def fill(database: Database, *, rows: int) -> None:
             if len(made[jobs]) == CHUNK:
                 _insert(connection, made)
         _insert(connection, made)
+        note_settings(connection, sa.true())
 
 
 def _insert(connection: sa.Connection, made: dict[sa.Table, list[Any]]) -> None:
