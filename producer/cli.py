@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "score": "producer.commands.score:score",
     "reproduce": "producer.commands.reproduce:reproduce",
     "compare": "producer.commands.compare:compare",
-    "report": "producer.commands.report:report",
+    "report": "producer.commands.report_page:report",
     "grid": "producer.commands.contact_sheet:grid",
     "schedulers": "producer.commands.schedulers:schedulers",
     "calibrate": "producer.commands.calibrate:calibrate",

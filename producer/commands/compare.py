@@ -82,7 +82,7 @@ def compare(query: Query, *, as_json: bool, **asked: Any) -> None:
     """
     # Imported here: numpy takes a while, and the help needs none.
     from analysis.conclusion import conclude
-    from producer.report.points import tabulate
+    from producer.report.chart_points import tabulate
     from producer.report.reading import answer
 
     with opened_to_read(read_settings()) as database:

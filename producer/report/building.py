@@ -8,6 +8,11 @@ from typing import Any
 from analysis.conclusion import Cost, conclude
 from analysis.estimates import LEAST_PROMPTS
 from analysis.trade_off import TradeOff
+from producer.report.chart_points import (
+    chart_curves,
+    chart_times,
+    chart_trade_off,
+)
 from producer.report.circumstances import (
     describe_environments,
     tabulate_coverage,
@@ -15,11 +20,6 @@ from producer.report.circumstances import (
 )
 from producer.report.content import Chart, Content
 from producer.report.pictures import find_examples, picture_claim
-from producer.report.points import (
-    chart_curves,
-    chart_times,
-    chart_trade_off,
-)
 
 #: How columns are asked for in the question.
 QUESTIONS: Mapping[str, str] = {

@@ -50,7 +50,7 @@ def report(query: Query, *, out: Path | None, **asked: Any) -> None:
     # Imported here: numpy takes a while, and the help needs none.
     from analysis.conclusion import conclude
     from producer.report.building import Source, build
-    from producer.report.page import render
+    from producer.report.html_page import render
     from producer.report.reading import answer
 
     settings = read_settings()

@@ -15,7 +15,7 @@ from producer.report.content import (
     PictureRow,
     Table,
 )
-from producer.report.page import render
+from producer.report.html_page import render
 
 EVIL = "<script>alert('\N{SNOWMAN}')</script>\"'&amp;"
 TABLE = Table(
