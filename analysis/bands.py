@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.estimates import Interval, Summary, spread, summarize
+from analysis.estimates import Interval, Summary, find_extremes, spread, summarize
 from analysis.panel import Floats, Panel, average_seeds
 from analysis.resampling import resample_t
 
@@ -19,12 +19,16 @@ class Band:
         summary: The mean over prompts and what it rests on.
         n_images: Images, or pairs of images, behind the mean.
         interval: Part of the band; None for `summary.reason`.
+        bounds: What claims are decided by: the interval, or where too few prompts
+            differ for one, the least and the largest value of a prompt. None with too
+            few prompts.
     """
 
     setting: Hashable
     summary: Summary
     n_images: int
     interval: Interval | None
+    bounds: Interval | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +137,7 @@ class _Column:
             summary=self.summary,
             n_images=self.n_images,
             interval=interval,
+            bounds=interval or find_extremes(self.by_prompt, self.summary),
         )
 
 

@@ -44,75 +44,82 @@ def trade_off(
         named: Series with a colour of their own, at most as many as `COLOURS`; the
             others are grey.
     """
-    x = {
+    x: Spec = {
         "field": "cost",
         "type": "quantitative",
         "title": cost,
-        "scale": {"type": "log", "nice": False, "padding": 12},
+        "scale": {"type": "log", "nice": False, "padding": 44},
         "axis": {"tickCount": 6, "format": "~g", "grid": False},
     }
-    y = {
+    y: Spec = {
         "field": "score",
         "type": "quantitative",
         "title": score,
         "scale": {"zero": False, "nice": True},
     }
-    colour = _colour(named)
-    by_series: Spec = {"x": x, "y": y, "color": colour, "detail": {"field": "series"}}
-    tooltips = [
+    place: Spec = {"x": x, "y": y}
+    by_series: Spec = {
+        **place,
+        "color": _colour(named),
+        "detail": {"field": "series"},
+    }
+    tooltip = _tooltip(cost, score)
+    return {
+        **_frame(points, f"{score} against {cost}, by setting."),
+        "height": 380,
+        "layer": [
+            _series_lines(by_series),
+            _front_line(place),
+            _setting_marks({**by_series, "tooltip": tooltip}),
+            _names({**place, "text": {"field": "label"}}),
+        ],
+    }
+
+
+def _tooltip(cost: str, score: str) -> list[Spec]:
+    return [
         {"field": "setting", "title": "setting"},
         {"field": "score", "title": score, "format": ".4~g"},
         {"field": "cost", "title": cost, "format": ".4~g"},
         {"field": "share", "title": "on the front"},
         {"field": "picture", "title": "image"},
     ]
+
+
+def _series_lines(encoding: Spec) -> Spec:
     return {
-        **_frame(points, f"{score} against {cost}, by setting."),
-        "height": 380,
-        "layer": [
-            {
-                "mark": {"type": "line", "strokeWidth": 1.2, "opacity": 0.45},
-                "encoding": {**by_series, "order": {"field": "cost"}},
-            },
-            {
-                "transform": [{"filter": "datum.is_front"}],
-                "mark": {
-                    "type": "line",
-                    "strokeWidth": 2,
-                    "strokeDash": [5, 3],
-                    "color": GREY,
-                    "interpolate": "step-after",
-                },
-                "encoding": {"x": x, "y": y, "order": {"field": "cost"}},
-            },
-            {
-                "params": [
-                    {
-                        "name": "pointed",
-                        "select": {"type": "point", "on": "pointerover"},
-                    }
-                ],
-                "mark": {"type": "point", "filled": True, "opacity": 1},
-                "encoding": {
-                    **by_series,
-                    "size": {
-                        "condition": {"test": "datum.is_front", "value": 110},
-                        "value": 32,
-                    },
-                    "tooltip": tooltips,
-                },
-            },
-            {
-                "transform": [{"filter": "datum.label != ''"}],
-                "mark": {
-                    "type": "text",
-                    "dy": -11,
-                    "fontSize": 10,
-                    "align": "center",
-                },
-                "encoding": {"x": x, "y": y, "text": {"field": "label"}},
-            },
-        ],
+        "mark": {"type": "line", "strokeWidth": 1.2, "opacity": 0.45},
+        "encoding": {**encoding, "order": {"field": "cost"}},
+    }
+
+
+def _front_line(encoding: Spec) -> Spec:
+    return {
+        "transform": [{"filter": "datum.is_front"}],
+        "mark": {
+            "type": "line",
+            "strokeWidth": 2,
+            "strokeDash": [5, 3],
+            "color": GREY,
+            "interpolate": "step-after",
+        },
+        "encoding": {**encoding, "order": {"field": "cost"}},
+    }
+
+
+def _setting_marks(encoding: Spec) -> Spec:
+    is_front = {"test": "datum.is_front", "value": 110}
+    return {
+        "mark": {"type": "point", "filled": True, "opacity": 1},
+        "encoding": {**encoding, "size": {"condition": is_front, "value": 32}},
+    }
+
+
+def _names(encoding: Spec) -> Spec:
+    return {
+        "transform": [{"filter": "datum.label != ''"}],
+        "mark": {"type": "text", "dy": -11, "fontSize": 10, "align": "center"},
+        "encoding": encoding,
     }
 
 

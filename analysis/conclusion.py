@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from analysis.estimates import LEAST_PROMPTS
 from analysis.margins import Margin
-from analysis.trade_off import Judged, TradeOff, Verdict
+from analysis.noninferiority import Outcome
+from analysis.trade_off import Judged, TradeOff
 
 #: Settings of the front that a sentence names.
 MOST_NAMED = 6
@@ -82,7 +83,7 @@ def _best_by_mean(found: TradeOff) -> Judged:
 
 
 def _without_costs(found: TradeOff, cost: Cost) -> str:
-    good = [one for one in found.settings if one.verdict is Verdict.AS_GOOD]
+    good = [one for one in found.settings if one.outcome is Outcome.AS_GOOD]
     listed = ", ".join(str(one.setting) for one in good[:MOST_NAMED]) or "none"
     more = f" and {len(good) - MOST_NAMED} more" if len(good) > MOST_NAMED else ""
     return (

@@ -71,7 +71,7 @@ class Difference:
         bounds = self.estimate.bounds
         if bounds is None or self.higher_is_better:
             return bounds
-        return Interval(low=-bounds.high, high=-bounds.low)
+        return bounds.negate()
 
 
 def pair(panel: Panel, setting: Hashable, *, reference: Hashable) -> Pairs:

@@ -59,6 +59,10 @@ class Interval:
     low: float
     high: float
 
+    def negate(self) -> "Interval":
+        """Return the interval of the negated values."""
+        return Interval(low=-self.high, high=-self.low)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
@@ -126,6 +130,20 @@ def spread(summary: Summary, least: float, *, most: float) -> Interval:
         low=summary.mean - most * summary.standard_error,
         high=summary.mean - least * summary.standard_error,
     )
+
+
+def find_extremes(values: Floats, summary: Summary) -> Interval | None:
+    """Return the least and the largest value of a prompt; None with too few prompts.
+
+    They stand for an interval where too few prompts differ for one.
+
+    Args:
+        values: (prompts,), NaN where a prompt has none.
+        summary: Of these values.
+    """
+    if summary.reason is Reason.FEW_PROMPTS:
+        return None
+    return Interval(low=float(np.nanmin(values)), high=float(np.nanmax(values)))
 
 
 def _find_reason(n_prompts: int, n_different: int) -> Reason | None:

@@ -8,8 +8,8 @@ from analysis.estimates import (
     Estimate,
     Interval,
     Procedure,
-    Reason,
     Summary,
+    find_extremes,
     spread,
     summarize,
 )
@@ -38,7 +38,7 @@ def estimate(values: Floats, procedure: Procedure = USUAL) -> Estimate:
     return Estimate(
         summary=summary,
         interval=interval,
-        bounds=interval or _find_extremes(values, summary),
+        bounds=interval or find_extremes(values, summary),
         p_value=p_value,
         procedure=procedure,
     )
@@ -71,9 +71,3 @@ def _bootstrap(
     beyond = np.abs(resampled) >= abs(summary.mean) / summary.standard_error
     p_value = float((1 + beyond.sum()) / (1 + len(resampled)))
     return spread(summary, float(least), most=float(most)), p_value
-
-
-def _find_extremes(values: Floats, summary: Summary) -> Interval | None:
-    if summary.reason is Reason.FEW_PROMPTS:
-        return None
-    return Interval(low=float(values.min()), high=float(values.max()))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from analysis.differences import Difference, subtract
-from analysis.estimates import USUAL, Procedure
+from analysis.estimates import USUAL, Interval, Procedure
 from analysis.margins import Margin, default_margin
 from analysis.panel import Panel
 
@@ -69,14 +69,23 @@ def compare(
     )
 
 
-def _decide(difference: Difference, margin: Margin | None) -> Outcome:
-    gain = difference.gain
-    if gain is None:
+def decide(gain: Interval | None, allowed: float | None) -> Outcome:
+    """Return what the bounds of a gain show.
+
+    Args:
+        gain: Positive where the setting is better; None with too few prompts.
+        allowed: The loss that counts as none; with 0, only a setting that loses nothing
+            is as good. None where it is not known.
+    """
+    if gain is None or allowed is None:
         return Outcome.NOT_DECIDED
-    if difference.n_equal == difference.n_pairs:
-        return Outcome.EQUAL
-    if margin is None:
-        return Outcome.NOT_DECIDED
-    if gain.low > -margin.value:
+    if gain.low > -allowed or gain.low >= 0:
         return Outcome.AS_GOOD
-    return Outcome.WORSE if gain.high < -margin.value else Outcome.NOT_DECIDED
+    return Outcome.WORSE if gain.high < -allowed else Outcome.NOT_DECIDED
+
+
+def _decide(difference: Difference, margin: Margin | None) -> Outcome:
+    has_gain = difference.gain is not None
+    if has_gain and difference.n_equal == difference.n_pairs:
+        return Outcome.EQUAL
+    return decide(difference.gain, margin.value if margin else None)

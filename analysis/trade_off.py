@@ -2,16 +2,15 @@
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, cast
 
 import numpy as np
 
 from analysis.bands import Band, band_differences
-from analysis.differences import pair
-from analysis.estimates import Interval, Reason
+from analysis.estimates import Interval
 from analysis.front import LEAST_IMAGES, Front, FrontMember, find_front
 from analysis.margins import Margin, default_margin
+from analysis.noninferiority import Outcome, decide
 from analysis.panel import Panel, average_seeds
 from analysis.settings import (
     Circumstances,
@@ -25,19 +24,6 @@ from storage.errors import UsageError
 Costs = Mapping[Hashable, float | None]
 #: Decimals that tell two means apart; more come from the order of summation.
 DIGITS = 12
-
-
-class Verdict(StrEnum):
-    """What a setting is, beside the reference."""
-
-    REFERENCE = "reference"
-    """It is the reference."""
-    AS_GOOD = "as good"
-    """Its bounds lie above minus the margin."""
-    WORSE = "worse"
-    """Its bounds lie below minus the margin."""
-    OPEN = "open"
-    """Neither is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +43,7 @@ class Judged:
             differ for one, the least and the largest gain of a prompt; None for the
             reference, and with too few prompts.
         is_band: Whether the bounds are a band.
-        verdict: What the bounds say.
+        outcome: What the bounds show; None for the reference.
         is_on_front: Whether no other setting is as cheap and as good.
         share: Share of resamples in which it is on the front; None below 10 prompts.
     """
@@ -71,7 +57,7 @@ class Judged:
     gain: float | None
     bounds: Interval | None
     is_band: bool
-    verdict: Verdict
+    outcome: Outcome | None
     is_on_front: bool
     share: float | None
 
@@ -113,7 +99,7 @@ class TradeOff:
         """Return the cheapest setting that is as good and cheaper, if there is one."""
         cost = self.best.cost
         for one in self.settings:
-            if one.verdict is Verdict.AS_GOOD and _is_cheaper(one.cost, cost):
+            if one.outcome is Outcome.AS_GOOD and _is_cheaper(one.cost, cost):
                 return one
         return None
 
@@ -224,10 +210,13 @@ def _describe(
     place: FrontMember | None,
 ) -> Judged:
     setting = cast("Setting", band.setting)
-    is_reference = setting == reference
-    bounds = None if is_reference else _bound(panel, band, reference)
-    gain = band.summary.mean if panel.higher_is_better else -band.summary.mean
-    has_gain = not is_reference and bool(band.summary.n_prompts)
+    is_up, is_reference = panel.higher_is_better, setting == reference
+    bounds = None if is_reference else band.bounds
+    if bounds and not is_up:
+        bounds = bounds.negate()
+    mean = band.summary.mean if is_up else -band.summary.mean
+    has_gain = not is_reference and band.summary.n_prompts
+    outcome = decide(bounds, margin.value if margin else 0.0)
     return Judged(
         setting=setting,
         cost=cost,
@@ -235,10 +224,10 @@ def _describe(
         n_images=int(np.isfinite(panel.of(setting)).sum()),
         n_pairs=band.n_images,
         n_prompts=band.summary.n_prompts,
-        gain=gain if has_gain else None,
+        gain=mean if has_gain else None,
         bounds=bounds,
         is_band=band.interval is not None,
-        verdict=Verdict.REFERENCE if is_reference else _decide(bounds, margin),
+        outcome=None if is_reference else outcome,
         is_on_front=place is not None and place.is_on_front,
         share=place.share if place else None,
     )
@@ -278,28 +267,6 @@ def _best(panel: Panel, costs: Costs) -> Setting:
 
 def _mean(panel: Panel, setting: Hashable) -> float:
     return float(np.nanmean(average_seeds(panel.of(setting))))
-
-
-def _bound(panel: Panel, band: Band, reference: Setting) -> Interval | None:
-    """Return the bounds of the gain, as `Judged.bounds` has them."""
-    found = band.interval
-    if found is None and band.summary.reason is not Reason.FEW_PROMPTS:
-        differences = pair(panel, band.setting, reference=reference).by_prompt
-        low, high = np.nanmin(differences), np.nanmax(differences)
-        found = Interval(low=float(low), high=float(high))
-    if found is None or panel.higher_is_better:
-        return found
-    return Interval(low=-found.high, high=-found.low)
-
-
-def _decide(bounds: Interval | None, margin: Margin | None) -> Verdict:
-    """Return what bounds of the gain show; without a margin, no loss counts as none."""
-    if bounds is None:
-        return Verdict.OPEN
-    allowed = margin.value if margin else 0.0
-    if bounds.low > -allowed or bounds.low >= 0:
-        return Verdict.AS_GOOD
-    return Verdict.WORSE if bounds.high < -allowed else Verdict.OPEN
 
 
 def _is_cheaper(cost: float | None, than: float | None) -> bool:

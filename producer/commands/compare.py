@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,10 @@ from producer.report.content import Table
 from producer.submission.opening import opened_to_read
 from storage.queries.terms import Query
 from storage.settings import read_settings
+
+if TYPE_CHECKING:
+    from analysis.trade_off import Judged, TradeOff
+    from producer.report.reading import Asked
 
 _OPTIONS = (
     click.option(
@@ -98,11 +102,8 @@ def compare(query: Query, *, as_json: bool, **asked: Any) -> None:
     talk(f"`{program()} report` writes a page with the images.")
 
 
-def read_asked(query: Query, asked: Mapping[str, Any]) -> Any:
+def read_asked(query: Query, asked: Mapping[str, Any]) -> "Asked":
     """Read what people ask of a comparison.
-
-    Returns:
-        A `producer.report.reading.Asked`.
 
     Raises:
         UsageError: A column cannot be compared, or the margin cannot be used.
@@ -111,16 +112,9 @@ def read_asked(query: Query, asked: Mapping[str, Any]) -> Any:
     from analysis.settings import read_columns
     from producer.report.reading import Asked
 
-    margin = asked["margin"]
-    return Asked(
-        query=query,
-        by=read_columns(asked["by"]),
-        metric=asked["metric"],
-        against=asked["against"],
-        margin=None if margin is None else given_margin(margin),
-        gpu=asked["gpu"],
-        ranks_guidance=asked["ranks_guidance"],
-    )
+    by, margin = read_columns(asked["by"]), asked["margin"]
+    given = None if margin is None else given_margin(margin)
+    return Asked(**{**asked, "query": query, "by": by, "margin": given})
 
 
 def _write(table: Table) -> None:
@@ -137,7 +131,10 @@ def _write(table: Table) -> None:
     write_table([dict(zip(names, row, strict=True)) for row in table.rows], columns)
 
 
-def _as_json(one: Any, found: Any) -> dict[str, Any]:
+def _as_json(one: "Judged", found: "TradeOff") -> dict[str, Any]:
+    # Imported here: numpy takes a while.
+    from producer.report.chart_points import verdict_of
+
     return {
         **dict(one.setting.values),
         "cost": one.cost,
@@ -150,7 +147,7 @@ def _as_json(one: Any, found: Any) -> dict[str, Any]:
         "high": one.bounds.high if one.bounds else None,
         "level": found.level,
         "margin": found.margin.value if found.margin else None,
-        "verdict": one.verdict.value,
+        "verdict": verdict_of(one),
         "is_on_front": one.is_on_front,
         "front_share": one.share,
     }

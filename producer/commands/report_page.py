@@ -53,14 +53,14 @@ def report(query: Query, *, out: Path | None, **asked: Any) -> None:
     from producer.report.html_page import render
     from producer.report.reading import answer
 
-    settings = read_settings()
+    settings, wanted = read_settings(), read_asked(query, asked)
     with opened_to_read(settings) as database:
-        answered = answer(database, read_asked(query, asked))
+        answered = answer(database, wanted)
         named = read_meaning(database, query).sweeps
         source = Source(
             title=query.text or "all images",
             rows=answered.rows,
-            by=read_asked(query, asked).by,
+            by=wanted.by,
             cost=answered.cost,
             images=settings.images,
             details=read_environments(database, query),
@@ -75,8 +75,7 @@ def report(query: Query, *, out: Path | None, **asked: Any) -> None:
     )
     _write(file, page)
     click.echo(file)
-    for sentence in conclude(answered.found, answered.cost):
-        talk(sentence)
+    talk(conclude(answered.found, answered.cost)[0])
 
 
 def _read_spec(database: Database, named: Sequence[str]) -> str | None:

@@ -7,8 +7,9 @@ from typing import Any
 from analysis import charts
 from analysis.bands import band_means
 from analysis.conclusion import Cost, signed
+from analysis.noninferiority import Outcome
 from analysis.settings import Setting, setting_of
-from analysis.trade_off import Judged, TradeOff, Verdict
+from analysis.trade_off import Judged, TradeOff
 from producer.report.content import Chart, Table
 
 #: Columns of seconds in the view `images`, and what people call them.
@@ -17,6 +18,12 @@ PHASES = {
     "denoise_s": "denoise",
     "decode_s": "decode",
     "save_s": "save",
+}
+#: What people read for an outcome.
+VERDICTS: Mapping[Outcome, str] = {
+    Outcome.AS_GOOD: "as good",
+    Outcome.WORSE: "worse",
+    Outcome.NOT_DECIDED: "open",
 }
 #: Names of the front are drawn only if their costs differ by this factor.
 APART = 1.7
@@ -167,7 +174,7 @@ def tabulate(found: TradeOff, cost: Cost) -> Table:
                 f"{one.n_images:,}",
                 signed(one.gain),
                 _interval(one),
-                one.verdict.value,
+                verdict_of(one),
                 _share(one),
             )
             for one in settings
@@ -175,6 +182,11 @@ def tabulate(found: TradeOff, cost: Cost) -> Table:
         numbers=frozenset({1, 2, 3, 4, 5}),
         marked=reference,
     )
+
+
+def verdict_of(one: Judged) -> str:
+    """Return what is shown of a setting, in words."""
+    return VERDICTS[one.outcome] if one.outcome else "reference"
 
 
 def _curve(found: TradeOff, group: Sequence[Judged]) -> list[dict[str, Any]]:
@@ -194,7 +206,7 @@ def _curve(found: TradeOff, group: Sequence[Judged]) -> list[dict[str, Any]]:
 
 
 def _stands_out(one: Judged) -> bool:
-    return one.is_on_front or one.verdict is Verdict.REFERENCE
+    return one.is_on_front or one.outcome is None
 
 
 def _apart(front: Sequence[Judged]) -> set[Setting]:

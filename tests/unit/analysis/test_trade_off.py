@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from analysis.margins import given_margin
-from analysis.trade_off import Verdict, read_panel, weigh
+from analysis.noninferiority import Outcome
+from analysis.trade_off import read_panel, weigh
 from storage.errors import UsageError
 from tests.unit.analysis.test_settings import ROW
 from tests.unit.analysis.trade_offs import costs_of, make_panel, make_setting
@@ -32,11 +33,11 @@ def test_settings_come_with_their_verdicts_the_cheapest_first() -> None:
 
     found = weigh(panel, costs_of(panel))
 
-    assert [(one.cost, one.verdict) for one in found.settings] == [
-        (4, Verdict.WORSE),
-        (12, Verdict.AS_GOOD),
-        (40, Verdict.REFERENCE),
-        (60, Verdict.WORSE),
+    assert [(one.cost, one.outcome) for one in found.settings] == [
+        (4, Outcome.WORSE),
+        (12, Outcome.AS_GOOD),
+        (40, None),
+        (60, Outcome.WORSE),
     ]
 
 
@@ -48,8 +49,8 @@ def test_nothing_is_as_good_where_images_differ_too_much_to_tell() -> None:
     found = weigh(panel, costs_of(panel), reference=best, margin=margin)
 
     assert found.cheapest is None
-    verdicts = {one.setting: one.verdict for one in found.settings}
-    assert verdicts[make_setting("unipc", 12)] is Verdict.OPEN
+    verdicts = {one.setting: one.outcome for one in found.settings}
+    assert verdicts[make_setting("unipc", 12)] is Outcome.NOT_DECIDED
 
 
 def test_a_gain_is_positive_where_a_lower_score_is_better() -> None:
@@ -82,7 +83,7 @@ def test_with_few_prompts_there_are_no_bands_and_no_verdicts() -> None:
     found = weigh(panel, costs_of(panel))
 
     assert {one.bounds for one in found.settings} == {None}
-    assert {one.verdict for one in found.settings} == {Verdict.OPEN, Verdict.REFERENCE}
+    assert {one.outcome for one in found.settings} == {Outcome.NOT_DECIDED, None}
 
 
 def test_a_setting_with_the_very_same_scores_is_as_good() -> None:
@@ -91,7 +92,7 @@ def test_a_setting_with_the_very_same_scores_is_as_good() -> None:
     found = weigh(panel, costs_of(panel), reference=make_setting("ddim", 40))
 
     assert found.cheapest is not None
-    assert found.cheapest.verdict is Verdict.AS_GOOD
+    assert found.cheapest.outcome is Outcome.AS_GOOD
 
 
 def test_of_equally_good_settings_the_cheapest_is_the_best() -> None:
@@ -103,10 +104,10 @@ def test_of_equally_good_settings_the_cheapest_is_the_best() -> None:
 
     assert found.reference == make_setting("ddim", 8)
     assert found.margin is None
-    assert {one.setting.steps: one.verdict for one in found.settings} == {
-        4: Verdict.WORSE,
-        8: Verdict.REFERENCE,
-        60: Verdict.AS_GOOD,
+    assert {one.setting.steps: one.outcome for one in found.settings} == {
+        4: Outcome.WORSE,
+        8: None,
+        60: Outcome.AS_GOOD,
     }
 
 
@@ -127,7 +128,11 @@ def test_a_setting_without_a_pair_has_no_gain() -> None:
     found = weigh(panel, costs_of(panel), reference=make_setting("ddim", 40))
 
     alone = found.settings[0]
-    assert (alone.gain, alone.bounds, alone.verdict) == (None, None, Verdict.OPEN)
+    assert (alone.gain, alone.bounds, alone.outcome) == (
+        None,
+        None,
+        Outcome.NOT_DECIDED,
+    )
 
 
 def test_where_few_prompts_differ_all_of_them_must_agree() -> None:
@@ -140,7 +145,7 @@ def test_where_few_prompts_differ_all_of_them_must_agree() -> None:
     assert one.gain == pytest.approx(-1 / 20)
     assert one.bounds is not None
     assert (one.bounds.low, one.bounds.high) == (-1.0, 0.0)
-    assert one.verdict is Verdict.OPEN
+    assert one.outcome is Outcome.NOT_DECIDED
 
 
 def test_a_setting_of_unknown_cost_is_never_the_answer() -> None:
