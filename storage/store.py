@@ -22,9 +22,9 @@ from storage.jobs import speeds, sweep_counts, sweeps
 from storage.jobs.records import Record, read_records
 from storage.queries import answers
 from storage.queries.answers import Wanted, read_wanted
+from storage.queries.column_kinds import Column
 from storage.queries.frames import make_frame
 from storage.queries.groups import Groups, group
-from storage.queries.kinds import Column
 from storage.queries.parsing import Asked, refine
 from storage.queries.terms import Query
 from storage.settings import Settings, read_settings

@@ -18,7 +18,7 @@ from storage.settings import read_settings
 
 if TYPE_CHECKING:
     from analysis.trade_off import Judged, TradeOff
-    from producer.report.reading import Asked
+    from producer.report.reading import ComparisonRequest
 
 _OPTIONS = (
     click.option(
@@ -102,7 +102,7 @@ def compare(query: Query, *, as_json: bool, **asked: Any) -> None:
     talk(f"`{program()} report` writes a page with the images.")
 
 
-def read_asked(query: Query, asked: Mapping[str, Any]) -> "Asked":
+def read_asked(query: Query, asked: Mapping[str, Any]) -> "ComparisonRequest":
     """Read what people ask of a comparison.
 
     Raises:
@@ -110,11 +110,11 @@ def read_asked(query: Query, asked: Mapping[str, Any]) -> "Asked":
     """
     from analysis.margins import given_margin
     from analysis.settings import read_columns
-    from producer.report.reading import Asked
+    from producer.report.reading import ComparisonRequest
 
     by, margin = read_columns(asked["by"]), asked["margin"]
     given = None if margin is None else given_margin(margin)
-    return Asked(**{**asked, "query": query, "by": by, "margin": given})
+    return ComparisonRequest(**{**asked, "query": query, "by": by, "margin": given})
 
 
 def _write(table: Table) -> None:

@@ -18,7 +18,7 @@ from producer.display.text_width import terminal_width
 from producer.spec.parameters import NUMBERS, shown_as
 from storage.errors import UsageError
 from storage.job import EXTRAS
-from storage.queries import kinds
+from storage.queries import column_kinds
 from storage.queries.answers import Wanted, read_wanted
 from storage.queries.parsing import refine
 from storage.queries.terms import Query
@@ -115,7 +115,7 @@ def cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _asked_column(column: kinds.Column) -> Column:
+def _asked_column(column: column_kinds.Column) -> Column:
     return Column(
         name=column.name,
         read=partial(_text, name=column.name),

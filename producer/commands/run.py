@@ -32,7 +32,7 @@ from producer.running.sweep_state import (
     describe_scores,
     standing,
 )
-from producer.scoring.request_report import describe_blocked
+from producer.scoring.request_report import describe_blocked, describe_failures
 from producer.submission.submission import tell
 from storage.errors import DatabaseError
 from storage.files.folders import count_missing, look_at_folder
@@ -123,8 +123,9 @@ def run(
     _report(settings, before, after, seconds=time.monotonic() - started)
     for reason, count in sweep_counts.failures(database, done.sweep):
         talk(f"{count:,} failed: {reason}")
-    for metric, reason, count in score_counts.failures(database, done.sweep.id):
-        talk(f"{count:,} scores of {metric} failed: {reason}")
+    lost = score_counts.failures(database, sweep_id=done.sweep.id)
+    for line in describe_failures(lost):
+        talk(line)
     if after.open_scores:
         for each in score_counts.blocked_metrics(database):
             talk(describe_blocked(each))

@@ -14,7 +14,12 @@ from producer.display.json_lines import json_option, write_json
 from producer.display.messages import talk
 from producer.models.cards import describe
 from producer.query_options import QueryCommand, query_options
-from producer.scoring.request_report import describe_blocked, describe_requests, rows_of
+from producer.scoring.request_report import (
+    describe_blocked,
+    describe_failures,
+    describe_requests,
+    rows_of,
+)
 from producer.scoring.requested_metrics import (
     RequestedMetric,
     read_kind,
@@ -39,7 +44,7 @@ from storage.models.fingerprint import Digests
 from storage.queries.answers import PAGE_ROWS, find, read_meaning
 from storage.queries.terms import Query
 from storage.scores.identities import block_key_of
-from storage.scores.score_counts import blocked_metrics, count_open
+from storage.scores.score_counts import blocked_metrics, count_open, failures
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database
 
@@ -107,7 +112,9 @@ def score(  # noqa: PLR0913 - what can be asked is its interface
             tell_who_works(database, named[0] if len(named) == 1 else None)
         if as_json:
             write_json(rows_of(requests))
-        if wait and not _wait(database, requests):
+        if not wait:
+            return
+        if not _wait(database, requests) or not _is_whole(database, query, requests):
             sys.exit(1)
 
 
@@ -181,6 +188,15 @@ def _wait(database: Database, requests: Requests) -> bool:
             talk(f"{left:,} scores to compute.")
         time.sleep(WAIT_S)
     return True
+
+
+def _is_whole(database: Database, query: Query, requests: Requests) -> bool:
+    """Return whether no score failed; say why some did."""
+    job_ids = read_meaning(database, query).select_ids()
+    lost = failures(database, job_ids=job_ids, digests=requests.resolved)
+    for line in describe_failures(lost):
+        talk(line)
+    return not lost
 
 
 def _is_blocked(database: Database, requests: Requests) -> bool:

@@ -29,7 +29,7 @@ EQUAL_WORK = frozenset({"scheduler", "steps", "negative_prompt", "generator", "e
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ComparisonRequest:
     """What people ask of a comparison.
 
     Attributes:
@@ -70,7 +70,7 @@ class Answered:
     metric: ScoredMetric
 
 
-def answer(database: Database, asked: Asked) -> Answered:
+def answer(database: Database, asked: ComparisonRequest) -> Answered:
     """Read images with their scores and costs, and compare the settings.
 
     Raises:
@@ -105,7 +105,9 @@ def answer(database: Database, asked: Asked) -> Answered:
     return Answered(rows=rows, found=found, cost=cost, metric=metric)
 
 
-def _choose_metric(known: Sequence[ScoredMetric], asked: Asked) -> ScoredMetric:
+def _choose_metric(
+    known: Sequence[ScoredMetric], asked: ComparisonRequest
+) -> ScoredMetric:
     if not known:
         msg = (
             "a comparison must have scores, but none of these images has one; "
@@ -122,7 +124,7 @@ def _choose_metric(known: Sequence[ScoredMetric], asked: Asked) -> ScoredMetric:
     raise UsageError(msg)
 
 
-def _check_kind(metric: ScoredMetric, asked: Asked) -> None:
+def _check_kind(metric: ScoredMetric, asked: ComparisonRequest) -> None:
     kind = KINDS.get(metric.name)
     if kind is None:  # a user's own
         return
@@ -169,7 +171,7 @@ def _values(setting: Setting) -> tuple[str, ...]:
 
 
 def _find_costs(
-    database: Database, rows: Iterable[Row], asked: Asked
+    database: Database, rows: Iterable[Row], asked: ComparisonRequest
 ) -> tuple[Mapping[Hashable, float | None], Cost]:
     if asked.gpu is None:
         if not EQUAL_WORK.issuperset(asked.by):

@@ -1,6 +1,6 @@
 """What became of requests for scores, in sentences and as rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from producer.display.amounts import images
@@ -50,6 +50,18 @@ def rows_of(requests: Requests) -> Iterator[dict[str, Any]]:
 def describe_blocked(metric: BlockedMetric) -> str:
     """Say in a line which worker cannot compute a metric, and why."""
     return f"{metric.name} on {metric.worker} of {metric.host}: {metric.reason}"
+
+
+def describe_failures(found: Iterable[tuple[str, str, int]]) -> list[str]:
+    """Say why scores failed, a line for each metric and reason.
+
+    Args:
+        found: Metric, reason and count of each.
+    """
+    return [
+        f"{count:,} scores of {metric} failed: {reason}"
+        for metric, reason, count in found
+    ]
 
 
 _STATES = ("waiting", "pending", "leased", "done", "failed")

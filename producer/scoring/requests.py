@@ -13,7 +13,7 @@ from storage.jobs.companions import companion_of
 from storage.jobs.membership import add_jobs, find_known
 from storage.jobs.sweeps import Sweep
 from storage.models.fingerprint import Digests
-from storage.scores.asking import ASKED_ROWS, Asked, ask
+from storage.scores.asking import ASKED_ROWS, AskedScores, ask
 from storage.scores.identities import ResolvedMetric
 from storage.sql.database import Database
 
@@ -31,7 +31,7 @@ class Tally:
         cut: Steps of references that could not have as many as were asked for.
     """
 
-    asked: Asked = field(default_factory=Asked)
+    asked: AskedScores = field(default_factory=AskedScores)
     keys: set[str] = field(default_factory=set)
     without: Counter[Without] = field(default_factory=Counter)
     references: set[str] = field(default_factory=set)

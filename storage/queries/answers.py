@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from storage.errors import UsageError
 from storage.job import EXTRAS
-from storage.queries.kinds import Column
+from storage.queries.column_kinds import Column
 from storage.queries.parsing import refine
 from storage.queries.paths import find_ids, short_list
 from storage.queries.selection import Selection, compile_query

@@ -9,8 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage.queries import kinds, names, values
-from storage.queries.kinds import Column, Expression, Raw, Where, fixed, name_in
+from storage.queries import column_kinds, names, values
+from storage.queries.column_kinds import Column, Expression, Raw, Where, fixed, name_in
 from storage.queries.scope import Condition, Scope
 from storage.queries.score_columns import score_column
 from storage.queries.terms import Value
@@ -58,17 +58,17 @@ def _column(
 _number = partial(
     _column,
     form="number or range",
-    has=kinds.has_number,
+    has=column_kinds.has_number,
     read=values.read_number,
     is_number=True,
 )
 _moment = partial(
-    _column, form="date or range", has=kinds.has_number, read=values.read_moment
+    _column, form="date or range", has=column_kinds.has_number, read=values.read_moment
 )
 _flag = partial(
-    _column, form="`yes` or `no`", has=kinds.has_word, read=values.read_flag
+    _column, form="`yes` or `no`", has=column_kinds.has_word, read=values.read_flag
 )
-_text = partial(_column, form="all of it", has=kinds.has_text)
+_text = partial(_column, form="all of it", has=column_kinds.has_text)
 
 
 def _word(
@@ -76,7 +76,7 @@ def _word(
 ) -> Column:
     form = ", ".join(f"`{choice}`" for choice in choices)
     read = values.one_of(choices)
-    return _column(name, raw, about, form=form, has=kinds.has_word, read=read)
+    return _column(name, raw, about, form=form, has=column_kinds.has_word, read=read)
 
 
 def _dimension(
@@ -92,7 +92,7 @@ def _dimension(
         name=name,
         about=about,
         form="part of it" if is_part else "all of it",
-        where=kinds.has_dimension(through, column, is_part=is_part),
+        where=column_kinds.has_dimension(through, column, is_part=is_part),
         raw=fixed(through),
         named=name_in(column),
         shown_as=shown_as,
@@ -196,7 +196,7 @@ _TABLE = (
         about="the sweep's own label of the scheduler",
         form="all of it",
         where=names.has_label,
-        raw=kinds.of_members(sweep_jobs.c.scheduler_label),
+        raw=column_kinds.of_members(sweep_jobs.c.scheduler_label),
         shown_as="scheduler_label",
     ),
     _number("steps", jobs.c.steps, "steps as asked"),
@@ -214,18 +214,20 @@ _TABLE = (
     _word("dtype", jobs.c.dtype, "precision", choices=DTYPES),
     _word("generator", jobs.c.generator, "where noise is drawn", choices=GENERATORS),
     _number(
-        "clip_skip", kinds.from_extras("clip_skip"), "layers of CLIP that are skipped"
+        "clip_skip",
+        column_kinds.from_extras("clip_skip"),
+        "layers of CLIP that are skipped",
     ),
-    _number("eta", kinds.from_extras("eta"), "eta of the scheduler"),
-    _flag("strict", kinds.from_extras("strict"), "whether it is made alone"),
-    _text("tag", kinds.from_extras("tag"), 'the sweep\'s tag; `""` for none'),
+    _number("eta", column_kinds.from_extras("eta"), "eta of the scheduler"),
+    _flag("strict", column_kinds.from_extras("strict"), "whether it is made alone"),
+    _text("tag", column_kinds.from_extras("tag"), 'the sweep\'s tag; `""` for none'),
     _word("state", jobs.c.state, "state of the job", choices=JOB_STATES),
     _text(
         "error",
         jobs.c.error,
         "why it failed",
         form="part of it",
-        has=partial(kinds.has_text, is_part=True),
+        has=partial(column_kinds.has_text, is_part=True),
     ),
     _number("time", results.c.total_s, "seconds that it took", shown_as="total_s"),
     _number(
@@ -277,7 +279,9 @@ _TABLE = (
         shown_as="created_at",
     ),
     _number(
-        "position", kinds.of_members(sweep_jobs.c.position), "place in the named sweep"
+        "position",
+        column_kinds.of_members(sweep_jobs.c.position),
+        "place in the named sweep",
     ),
     _text("path", results.c.path, "the file, relative to the image folder"),
     _number("size_bytes", results.c.size_bytes, "size of the file"),

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.errors import UsageError
-from storage.queries.kinds import Column, Expression
+from storage.queries.column_kinds import Column, Expression
 from storage.queries.scope import Condition
 from storage.queries.score_columns import read_metrics
 from storage.queries.scored import count_scores

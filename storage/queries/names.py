@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from storage.catalogue.scheduler_sets import is_glob, matching, require_match
 from storage.catalogue.schedulers import resolve
 from storage.errors import UsageError
-from storage.queries.kinds import Column, Expression, any_matches
+from storage.queries.column_kinds import Column, Expression, any_matches
 from storage.queries.scope import Condition, Scope
 from storage.queries.terms import RefusedError, Value
 from storage.sql.extras import read_json

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 
+from storage.queries.column_kinds import Column
 from storage.queries.columns import COLUMNS, FAMILIES, find_column
-from storage.queries.kinds import Column
 from storage.queries.terms import Query, Term, Value
 from storage.queries.values import MisreadError
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.errors import UsageError
-from storage.queries.kinds import Column, Expression, has_number
+from storage.queries.column_kinds import Column, Expression, has_number
 from storage.queries.scope import Condition, Scope
 from storage.queries.terms import RefusedError, Value
 from storage.queries.values import read_number

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql import visitors
 
+from storage.queries.column_kinds import says
 from storage.queries.columns import find_column
-from storage.queries.kinds import says
 from storage.queries.names import find_sweeps, no_such_sweep, sweep_names
 from storage.queries.parsing import parse
 from storage.queries.scope import Condition, Scope

@@ -11,8 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage.errors import UsageError
+from storage.queries.column_kinds import Column, Expression
 from storage.queries.columns import find_column
-from storage.queries.kinds import Column, Expression
 from storage.queries.parsing import unknown_column
 from storage.queries.scope import Condition, Scope
 

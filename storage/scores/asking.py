@@ -29,7 +29,7 @@ FRESH: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class AskedScores:
     """What became of the scores that somebody asked for.
 
     Attributes:
@@ -42,9 +42,9 @@ class Asked:
     retried: int = 0
     states: Mapping[str, int] = field(default_factory=dict)
 
-    def __add__(self, other: "Asked") -> "Asked":
+    def __add__(self, other: "AskedScores") -> "AskedScores":
         """Return the sum of two."""
-        return Asked(
+        return AskedScores(
             new=self.new + other.new,
             retried=self.retried + other.retried,
             states=Counter(self.states) + Counter(other.states),
@@ -57,7 +57,7 @@ def ask(
     wanted: Mapping[int, int | None],
     *,
     retry: bool = False,
-) -> Asked:
+) -> AskedScores:
     """Store scores that nobody asked for yet; call it with `ASKED_ROWS` at most.
 
     A score waits until its image and its reference are done.
@@ -93,7 +93,7 @@ def ask(
         states: dict[str, int] = dict(
             connection.execute(counts.group_by(scores.c.state)).all()
         )
-    return Asked(new=len(rows), retried=retried, states=states)
+    return AskedScores(new=len(rows), retried=retried, states=states)
 
 
 def _lock_done(connection: Connection, wanted: Mapping[int, int | None]) -> set[int]:

@@ -128,6 +128,49 @@ def count_open(
         .select_from(scores)
         .where(sa.or_(SCORE_PENDING, SCORE_LEASED, waits))
     )
+    query = _narrow(query, digests=digests, sweep_id=sweep_id)
+    with database.read() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def failures(
+    database: Database,
+    *,
+    digests: Collection[str] | None = None,
+    sweep_id: int | None = None,
+    job_ids: sa.Select[Any] | None = None,
+) -> list[tuple[str, str, int]]:
+    """Return why scores failed: metric, reason, count; the most frequent.
+
+    Args:
+        database: Where the scores are.
+        digests: Of these metrics only; None for all.
+        sweep_id: Of the members of this sweep only; None for all.
+        job_ids: Of the images with these rows only; None for all.
+    """
+    count = sa.func.count()
+    query = (
+        sa.select(metrics.c.name, scores.c.error, count)
+        .join(metrics, metrics.c.id == scores.c.metric_id)
+        .where(scores.c.state == "failed")
+        .group_by(metrics.c.name, scores.c.error)
+        .order_by(count.desc())
+        .limit(REASONS)
+    )
+    query = _narrow(query, digests=digests, sweep_id=sweep_id)
+    if job_ids is not None:
+        query = query.where(scores.c.job_id.in_(job_ids))
+    with database.read() as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def _narrow(
+    query: sa.Select[Any],
+    *,
+    digests: Collection[str] | None,
+    sweep_id: int | None,
+) -> sa.Select[Any]:
+    """Return a query of scores with those of some metrics, or of one sweep, only."""
     if digests is not None:
         ids = sa.select(metrics.c.id).where(metrics.c.digest.in_(digests))
         query = query.where(scores.c.metric_id.in_(ids))
@@ -135,24 +178,7 @@ def count_open(
         members = sa.select(sweep_jobs.c.job_id)
         mine = members.where(sweep_jobs.c.sweep_id == sweep_id)
         query = query.where(scores.c.job_id.in_(mine))
-    with database.read() as connection:
-        return int(connection.execute(query).scalar_one())
-
-
-def failures(database: Database, sweep_id: int) -> list[tuple[str, str, int]]:
-    """Return why scores of a sweep failed: metric, reason, count; the most frequent."""
-    count = sa.func.count()
-    query = (
-        sa.select(metrics.c.name, scores.c.error, count)
-        .join(metrics, metrics.c.id == scores.c.metric_id)
-        .join(sweep_jobs, sweep_jobs.c.job_id == scores.c.job_id)
-        .where(sweep_jobs.c.sweep_id == sweep_id, scores.c.state == "failed")
-        .group_by(metrics.c.name, scores.c.error)
-        .order_by(count.desc())
-        .limit(REASONS)
-    )
-    with database.read() as connection:
-        return [tuple(row) for row in connection.execute(query)]
+    return query
 
 
 def blocked_metrics(database: Database) -> list[BlockedMetric]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from producer.options import program
-from producer.report.reading import Asked, answer
+from producer.report.reading import ComparisonRequest, answer
 from storage.errors import UsageError
 from storage.queries.parsing import parse
 from storage.settings import Settings
@@ -28,9 +28,9 @@ def database(settings: Settings) -> Iterator[Database]:
     database.close()
 
 
-def _asked(text: str = "answer", **changes: Any) -> Asked:
+def _asked(text: str = "answer", **changes: Any) -> ComparisonRequest:
     values: dict[str, Any] = {"query": parse(text), "by": BY}
-    return Asked(**{**values, **changes})
+    return ComparisonRequest(**{**values, **changes})
 
 
 def test_scores_and_evaluations_make_the_comparison(database: Database) -> None:

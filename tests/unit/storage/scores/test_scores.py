@@ -11,7 +11,7 @@ from storage.files.repairs import mend
 from storage.files.verification import Finding, Made, select_made
 from storage.jobs.results import record_done
 from storage.scores import score_claims
-from storage.scores.asking import Asked, ask
+from storage.scores.asking import AskedScores, ask
 from storage.scores.identities import ResolvedMetric, find_metric
 from storage.scores.score_claims import Outcome, ScoreClaim
 from storage.scores.score_counts import (
@@ -87,9 +87,9 @@ def test_a_score_waits_for_its_image_and_is_asked_for_once(database: Database) -
     submit(database, plan_seeds(1, 2))
     make(database, 1)
     asked = ask(database, CLIP, {1: None, 2: None})
-    assert asked == Asked(new=2, retried=0, states={"pending": 1, "waiting": 1})
+    assert asked == AskedScores(new=2, retried=0, states={"pending": 1, "waiting": 1})
     again = ask(database, CLIP, {1: None, 2: None})
-    assert again == Asked(new=0, retried=0, states={"pending": 1, "waiting": 1})
+    assert again == AskedScores(new=0, retried=0, states={"pending": 1, "waiting": 1})
     make(database, 1)
     assert score_states(database) == ["pending", "pending"]
 
@@ -198,7 +198,8 @@ def test_a_failure_says_why_and_holds_up_nothing(database: Database) -> None:
     outcomes = [(one, Outcome(error="the file is gone")), (two, Outcome(value=1.0))]
     score_claims.record(database, row_id(database), outcomes, owner=WORKER)
     assert score_states(database) == ["failed", "done"]
-    assert failures(database, sweep.id) == [("clip", "the file is gone", 1)]
+    assert failures(database, sweep_id=sweep.id) == [("clip", "the file is gone", 1)]
+    assert failures(database, digests=[]) == []
     assert count_states(database) == {sweep.id: {"failed": 1, "done": 1}}
     assert count_open(database, digests=[CLIP.digest]) == 0
     assert blocked_metrics(database) == []
