@@ -7,7 +7,6 @@ Every chart takes points, mappings with these fields, of which a chart uses some
     steps     steps as asked
     cost      evaluations, or seconds
     score     mean score
-    low, high the band around the score, or None where there is no band
     is_front  whether the setting is on the front
     label     the setting's name if the chart is to write it, else empty
     share     how often it is on the front, for people
@@ -28,8 +27,6 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 #: For series without a colour of their own.
 GREY = "#8c8c8c"
-#: Pixels of a small chart's height.
-SMALL_PX = 110
 
 
 def trade_off(
@@ -123,64 +120,6 @@ def _names(encoding: Spec) -> Spec:
     }
 
 
-def curves(
-    points: Sequence[Point],
-    *,
-    score: str,
-    rule: float | None = None,
-    columns: int = 3,
-) -> Spec:
-    """Return small charts of a score against steps, one a series, with bands.
-
-    Args:
-        points: One for each setting.
-        score: Title of the vertical axis.
-        rule: A value to draw as a line across all charts.
-        columns: Charts in a row; the page lowers it on a narrow screen.
-    """
-    x = {
-        "field": "steps",
-        "type": "quantitative",
-        "title": "steps",
-        "scale": {"type": "log", "nice": False, "padding": 6},
-        "axis": {"tickCount": 4, "format": "~g", "grid": False},
-    }
-    y = {
-        "field": "score",
-        "type": "quantitative",
-        "title": None,
-        "scale": {"zero": False},
-        "axis": {"tickCount": 4},
-    }
-    band = {
-        "transform": [{"filter": "isValid(datum.low)"}],
-        "mark": {"type": "area", "opacity": 0.22, "color": COLOURS[0]},
-        "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
-    }
-    line = {
-        "mark": {"type": "line", "point": {"size": 22}, "color": COLOURS[0]},
-        "encoding": {
-            "x": x,
-            "y": y,
-            "tooltip": [
-                {"field": "setting", "title": "setting"},
-                {"field": "score", "title": score, "format": ".4~g"},
-                {"field": "low", "title": "from", "format": ".4~g"},
-                {"field": "high", "title": "to", "format": ".4~g"},
-            ],
-        },
-    }
-    layers: list[Spec] = [band, line]
-    if rule is not None:
-        layers.insert(0, _rule(rule))
-    return {
-        **_facets(points, f"{score} against steps, one chart for each series."),
-        "facet": {"field": "series", "title": None, "header": {"labelLimit": 260}},
-        "columns": columns,
-        "spec": {"height": SMALL_PX, "layer": layers},
-    }
-
-
 def time_split(phases: Sequence[Mapping[str, Any]]) -> Spec:
     """Return bars of seconds per image, split into phases.
 
@@ -227,10 +166,10 @@ def time_split(phases: Sequence[Mapping[str, Any]]) -> Spec:
 def _frame(values: Sequence[Mapping[str, Any]], text: str) -> Spec:
     """Return the beginning of a single chart, as wide as its place on the page."""
     autosize = {"type": "fit-x", "contains": "padding"}
-    return {**_facets(values, text), "width": "container", "autosize": autosize}
+    return {**begin_facets(values, text), "width": "container", "autosize": autosize}
 
 
-def _facets(values: Sequence[Mapping[str, Any]], text: str) -> Spec:
+def begin_facets(values: Sequence[Mapping[str, Any]], text: str) -> Spec:
     """Return the beginning of small charts, whose width the page sets."""
     return {
         "$schema": SCHEMA,
@@ -252,12 +191,4 @@ def _colour(named: Sequence[str]) -> Spec:
             "legend": {"orient": "top", "columns": 3, "labelLimit": 200},
         },
         "value": GREY,
-    }
-
-
-def _rule(value: float) -> Spec:
-    return {
-        "data": {"values": [{"value": value}]},
-        "mark": {"type": "rule", "strokeDash": [3, 3], "color": GREY},
-        "encoding": {"y": {"field": "value", "type": "quantitative"}},
     }

@@ -110,7 +110,7 @@ def circumstances_of(row: Mapping[str, Any], by: Sequence[str]) -> Circumstances
     compared = {"seed", *(_DECIDED_BY.get(name, name) for name in by)}
     others = {name: row[name] for name in PARAMETERS if name not in compared}
     if "scheduler" in compared and "extras" in others:
-        others["extras"] = _without_eta(others["extras"])
+        others["extras"] = without_eta(others["extras"])
     return Circumstances(others=tuple(others.values()), seed=row["seed"])
 
 
@@ -120,7 +120,7 @@ def _value(row: Mapping[str, Any], name: str) -> Any:
     return row[name]
 
 
-def _without_eta(extras: str) -> str:
+def without_eta(extras: str) -> str:
     """Return extras without eta, which names of schedulers include."""
     kept = {name: one for name, one in json.loads(extras).items() if name != "eta"}
     return json.dumps(kept, sort_keys=True)

@@ -1,7 +1,7 @@
 """How many steps a scheduler needs to reach its own limit."""
 
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import takewhile
 
@@ -27,6 +27,10 @@ class LimitOutcome(StrEnum):
     """More steps draw more noise: no image is the limit of another."""
     FEW_PROMPTS = "few_prompts"
     """Too few prompts have a distance and a unit."""
+    NO_UNIT = "no_unit"
+    """No prompt has two seeds whose distance is known."""
+    NO_FLOOR = "no_floor"
+    """No image of at most half of the reference's steps has a distance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,8 @@ class StepLimit:
         is_smallest: Whether that is the smallest number there is, so that the limit may
             be reached even earlier.
         reference: Steps of the images that stand for the limit.
-        floor_steps: Steps of the first test, half of the reference's.
+        floor_steps: Steps of the first test: half of the reference's, or the most below
+            it that have distances; None where none have.
         delta: What counts as no distance, in distances of two seeds.
         tests: One for each number of steps up to `floor_steps`, the largest first.
             Those after the first failure are for show.
@@ -70,12 +75,24 @@ class StepLimit:
     steps: int | None
     is_smallest: bool
     reference: int
-    floor_steps: int
+    floor_steps: int | None
     delta: float
     tests: tuple[LimitTest, ...]
     n_prompts: int
     n_seeds: int
     procedure: Procedure
+
+    @property
+    def floor(self) -> Estimate | None:
+        """The distance at `floor_steps`; None where nothing was tested."""
+        return self.tests[0].distance if self.tests else None
+
+    @property
+    def at_limit(self) -> Estimate | None:
+        """The distance at `steps`; None where no limit was found."""
+        return next(
+            (one.distance for one in self.tests if one.steps == self.steps), None
+        )
 
 
 def find_step_limit(
@@ -107,11 +124,10 @@ def find_step_limit(
         procedure: Level, method and seed of each interval.
 
     Raises:
-        UsageError: Delta is not above zero, or no image has half of the reference's
-            steps.
+        UsageError: Delta is not above zero.
     """
     _check_delta(delta)
-    scaled = _scale(distances, units)
+    scaled = average_seeds(scale(distances, units).values)
     counts = [] if draws_noise else _descend(distances, reference)
     tests = [
         _test(
@@ -125,11 +141,11 @@ def find_step_limit(
     passed = list(takewhile(lambda test: test.is_at_limit, tests))
     return StepLimit(
         metric=distances.metric,
-        outcome=_conclude(tests, passed),
+        outcome=_conclude(tests, passed, draws_noise=draws_noise, scaled=scaled),
         steps=passed[-1].steps if passed else None,
         is_smallest=bool(tests) and len(passed) == len(tests),
         reference=reference,
-        floor_steps=reference // 2,
+        floor_steps=tests[0].steps if tests else None,
         delta=delta,
         tests=tuple(tests),
         n_prompts=int(np.isfinite(scaled).any(axis=1).sum()),
@@ -147,26 +163,17 @@ def _check_delta(delta: float) -> None:
         raise UsageError(msg)
 
 
-def _scale(distances: Panel, units: Mapping[Hashable, float]) -> Floats:
-    """Return each prompt's mean distance in its unit: (prompts, numbers of steps)."""
+def scale(distances: Panel, units: Mapping[Hashable, float]) -> Panel:
+    """Return distances in the unit of each prompt; NaN for a prompt without one."""
     known = np.array([units.get(prompt, np.nan) for prompt in distances.prompts])
     usable = np.where(known > 0, known, np.nan)
-    scaled: Floats = average_seeds(distances.values) / usable[:, None]
-    return scaled
+    return replace(distances, values=distances.values / usable[:, None, None])
 
 
 def _descend(distances: Panel, reference: int) -> list[int]:
     """Return the numbers of steps from half of the reference's downward."""
-    floor_steps = reference // 2
-    if floor_steps not in distances.settings:
-        msg = (
-            f"half of the reference's {reference} steps must have values of "
-            f"{distances.metric}, but {floor_steps} steps have none; make and score "
-            "those images first."
-        )
-        raise UsageError(msg)
     counts = [one for one in distances.settings if isinstance(one, int)]
-    return sorted((one for one in counts if one <= floor_steps), reverse=True)
+    return sorted((one for one in counts if one <= reference // 2), reverse=True)
 
 
 def _test(
@@ -178,11 +185,19 @@ def _test(
     return LimitTest(steps=steps, distance=distance, is_at_limit=is_at_limit)
 
 
-def _conclude(tests: list[LimitTest], passed: list[LimitTest]) -> LimitOutcome:
-    if passed:
-        return LimitOutcome.FOUND
-    if not tests:
+def _conclude(
+    tests: Sequence[LimitTest],
+    passed: Sequence[LimitTest],
+    *,
+    draws_noise: bool,
+    scaled: Floats,
+) -> LimitOutcome:
+    if draws_noise:
         return LimitOutcome.DRAWS_NOISE
+    if not tests:
+        return LimitOutcome.NO_FLOOR
+    if not np.isfinite(scaled).any():
+        return LimitOutcome.NO_UNIT
     if tests[0].distance.summary.reason is Reason.FEW_PROMPTS:
         return LimitOutcome.FEW_PROMPTS
-    return LimitOutcome.NOT_CONVERGED
+    return LimitOutcome.FOUND if passed else LimitOutcome.NOT_CONVERGED

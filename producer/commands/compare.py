@@ -1,6 +1,6 @@
 """The command `nightsweep compare`: which settings are as good as the best one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,9 @@ from storage.queries.terms import Query
 from storage.settings import read_settings
 
 if TYPE_CHECKING:
+    from analysis.limits import Limits
     from analysis.trade_off import Judged, TradeOff
-    from producer.report.reading import ComparisonRequest
+    from producer.report.reading import Answered, ComparisonRequest
 
 _OPTIONS = (
     click.option(
@@ -32,8 +33,9 @@ _OPTIONS = (
     click.option(
         "--metric",
         metavar="NAME",
-        help="The score to compare by, as in score.NAME of a query.  [default: the "
-        "only one there is]",
+        help="The score to compare by, as in score.NAME of a query; a distance such as "
+        "rmse tells how many steps a scheduler needs.  [default: the only one that is "
+        "no distance]",
     ),
     click.option(
         "--against",
@@ -46,7 +48,8 @@ _OPTIONS = (
         type=click.FloatRange(min=0, min_open=True),
         metavar="LOSS",
         help="A loss of score that counts as none.  [default: a fifth of the "
-        "standard deviation between seeds of a prompt]",
+        "standard deviation between seeds of a prompt; for a distance, 0.05 of that "
+        "of two seeds]",
     ),
     click.option(
         "--gpu",
@@ -83,23 +86,40 @@ def compare(query: Query, *, as_json: bool, **asked: Any) -> None:
     Each setting is held against the reference on the same prompts and seeds. A setting
     is as good if its loss is shown to be below the margin. Intervals are over prompts,
     and hold for all settings together; docs/statistics.md says how they are computed.
+    By a distance, say from how many steps on each scheduler is at its own limit.
     """
     # Imported here: numpy takes a while, and the help needs none.
+    from producer.report.limit_reading import answer_limits
+    from producer.report.reading import answer, read_images
+
+    wanted = read_asked(query, asked)
+    with opened_to_read(read_settings()) as database:
+        images = read_images(database, wanted)
+        if images.metric.is_distance:
+            _tell_limits(answer_limits(database, wanted, images), as_json=as_json)
+        else:
+            _tell(answer(database, wanted, images), as_json=as_json)
+
+
+def _tell(answered: "Answered", *, as_json: bool) -> None:
     from analysis.conclusion import conclude
     from producer.report.chart_points import tabulate
-    from producer.report.reading import answer
 
-    with opened_to_read(read_settings()) as database:
-        answered = answer(database, read_asked(query, asked))
     found, cost = answered.found, answered.cost
     if as_json:
         write_json(_as_json(one, found) for one in found.settings)
-        return
-    _write(tabulate(found, cost))
-    click.echo()
-    for sentence in conclude(found, cost):
-        click.echo(sentence)
-    talk(f"`{program()} report` writes a page with the images.")
+    else:
+        _write(tabulate(found, cost), conclude(found, cost))
+
+
+def _tell_limits(found: "Limits", *, as_json: bool) -> None:
+    from analysis.limit_conclusion import conclude_limits
+    from producer.report.limit_points import limit_as_json, tabulate_limits
+
+    if as_json:
+        write_json(limit_as_json(one, found) for one in found.series)
+    else:
+        _write(tabulate_limits(found), conclude_limits(found))
 
 
 def read_asked(query: Query, asked: Mapping[str, Any]) -> "ComparisonRequest":
@@ -117,7 +137,7 @@ def read_asked(query: Query, asked: Mapping[str, Any]) -> "ComparisonRequest":
     return ComparisonRequest(**{**asked, "query": query, "by": by, "margin": given})
 
 
-def _write(table: Table) -> None:
+def _write(table: Table, conclusion: Iterable[str]) -> None:
     columns = [
         Column(
             name=name,
@@ -129,6 +149,10 @@ def _write(table: Table) -> None:
     ]
     names = table.columns
     write_table([dict(zip(names, row, strict=True)) for row in table.rows], columns)
+    click.echo()
+    for sentence in conclusion:
+        click.echo(sentence)
+    talk(f"`{program()} report` writes a page with the images.")
 
 
 def _as_json(one: "Judged", found: "TradeOff") -> dict[str, Any]:

@@ -4,10 +4,11 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,8 +23,12 @@ from storage.queries.answers import read_meaning
 from storage.queries.environments import read_environments
 from storage.queries.scored import ScoredMetric
 from storage.queries.terms import Query
-from storage.settings import read_settings
+from storage.settings import Settings, read_settings
 from storage.sql.database import Database
+
+if TYPE_CHECKING:
+    from producer.report.content import Content
+    from producer.report.reading import ComparisonRequest
 
 #: A word of a query, with the quotes that hold it together.
 _WORD = re.compile(r'(?:[^\s"]|"(?:\\.|[^"\\])*")+')
@@ -48,34 +53,56 @@ def report(query: Query, *, out: Path | None, **asked: Any) -> None:
     how to make it all again. Prints the file's path.
     """
     # Imported here: numpy takes a while, and the help needs none.
-    from analysis.conclusion import conclude
-    from producer.report.building import Source, build
     from producer.report.html_page import render
-    from producer.report.reading import answer
 
     settings, wanted = read_settings(), read_asked(query, asked)
     with opened_to_read(settings) as database:
-        answered = answer(database, wanted)
         named = read_meaning(database, query).sweeps
-        source = Source(
-            title=query.text or "all images",
-            rows=answered.rows,
-            by=wanted.by,
-            cost=answered.cost,
-            images=settings.images,
-            details=read_environments(database, query),
-            spec=_read_spec(database, named),
-            commands=_commands(query, asked, metric=answered.metric, named=named),
-        )
+        content = _build(database, settings, wanted, asked=asked, named=named)
     file = out or settings.home / "reports" / f"{_file_name(query, named)}.html"
     page = render(
-        build(source, answered.found),
+        content,
         made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         version=version("nightsweep"),
     )
     _write(file, page)
     click.echo(file)
-    talk(conclude(answered.found, answered.cost)[0])
+    talk(content.answer[0])
+
+
+def _build(
+    database: Database,
+    settings: Settings,
+    wanted: "ComparisonRequest",
+    *,
+    asked: Mapping[str, Any],
+    named: Sequence[str],
+) -> "Content":
+    """Read what the report is made from, and return what it says."""
+    from producer.report.building import Source, build, build_limits
+    from producer.report.limit_reading import answer_limits, read_all_limits
+    from producer.report.reading import answer, read_images
+
+    query = wanted.query
+    images = read_images(database, wanted)
+    distances = [one for one in images.metrics if one.is_distance]
+    used = dict.fromkeys([images.metric, *distances])
+    source = Source(
+        title=query.text or "all images",
+        rows=images.rows,
+        by=wanted.by,
+        images=settings.images,
+        details=read_environments(database, query),
+        spec=_read_spec(database, named),
+        commands=_commands(query, asked, metrics=[*used], named=named),
+    )
+    if images.metric.is_distance:
+        found = answer_limits(database, wanted, images)
+        others = read_all_limits(database, wanted, images, but=images.metric)
+        return build_limits(source, found, others)
+    answered = answer(database, wanted, images)
+    limits = read_all_limits(database, wanted, images)
+    return build(replace(source, cost=answered.cost), answered.found, limits)
 
 
 def _read_spec(database: Database, named: Sequence[str]) -> str | None:
@@ -90,18 +117,18 @@ def _commands(
     query: Query,
     asked: Mapping[str, Any],
     *,
-    metric: ScoredMetric,
+    metrics: Sequence[ScoredMetric],
     named: Sequence[str],
 ) -> list[str]:
-    """Return the commands that make the images, the scores and this page again."""
+    """Return the commands that make the images, the scores and this page again.
+
+    Args:
+        query: Which images.
+        asked: The options of the command.
+        metrics: Those that the page tells of, the one that was asked for first.
+        named: The sweeps that the query names.
+    """
     words = " ".join(map(shlex.quote, _WORD.findall(query.text)))
-    judge = [f"--metric {shlex.quote(metric.source)}"]
-    if metric.model:
-        judge.append(f"--metric-model {shlex.quote(metric.model)}")
-    judge += [
-        f"--reference {name}={value}"
-        for name, value in json.loads(metric.reference).items()
-    ]
     options = [
         f"--{name} {shlex.quote(str(value))}"
         for name, value in asked.items()
@@ -109,13 +136,25 @@ def _commands(
     ]
     if asked["ranks_guidance"]:
         options.append("--rank-guidance")
-    named_metric = f"--metric {shlex.quote(metric.label)}"
+    named_metric = f"--metric {shlex.quote(metrics[0].label)}"
     sweep = [f"nightsweep run {named[0]}.yaml"] if len(named) == 1 else []
     return [
         *sweep,
-        " ".join(["nightsweep score", words, *judge, "--wait"]),
+        *(" ".join(["nightsweep score", words, *_judge(one)]) for one in metrics),
         " ".join(["nightsweep report", words, named_metric, *options]),
     ]
+
+
+def _judge(metric: ScoredMetric) -> list[str]:
+    """Return the options of `score` that compute a metric."""
+    judge = [f"--metric {shlex.quote(metric.source)}"]
+    if metric.model:
+        judge.append(f"--metric-model {shlex.quote(metric.model)}")
+    judge += [
+        f"--reference {name}={value}"
+        for name, value in json.loads(metric.reference).items()
+    ]
+    return [*judge, "--wait"]
 
 
 def _file_name(query: Query, named: Sequence[str]) -> str:

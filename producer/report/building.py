@@ -1,12 +1,14 @@
 """The content of a report, from rows and a comparison."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from analysis.conclusion import Cost, conclude
+from analysis.conclusion import EVALUATIONS, Cost, conclude
 from analysis.estimates import LEAST_PROMPTS
+from analysis.limit_conclusion import conclude_limits
+from analysis.limits import Limits
 from analysis.trade_off import TradeOff
 from producer.report.chart_points import (
     chart_curves,
@@ -19,6 +21,8 @@ from producer.report.circumstances import (
     tabulate_failures,
 )
 from producer.report.content import Chart, Content
+from producer.report.limit_pictures import picture_limits
+from producer.report.limit_points import chart_limits
 from producer.report.pictures import find_examples, picture_claim
 
 #: How columns are asked for in the question.
@@ -40,7 +44,7 @@ class Source:
         title: Name of the sweep, or the query.
         rows: Rows of the view `images` with `score`, made or not.
         by: The columns that are compared.
-        cost: What the costs of `found` are.
+        cost: What an image costs.
         images: The image folder.
         details: Of the environments that made the images, as JSON.
         spec: The sweep file, if the images are those of one sweep.
@@ -50,33 +54,87 @@ class Source:
     title: str
     rows: Sequence[Mapping[str, Any]]
     by: tuple[str, ...]
-    cost: Cost
+    cost: Cost = EVALUATIONS
     images: Path
     details: Sequence[str]
     spec: str | None
     commands: Sequence[str]
 
 
-def build(source: Source, found: TradeOff) -> Content:
-    """Return what a report says of a comparison.
+def build(source: Source, found: TradeOff, limits: Sequence[Limits] = ()) -> Content:
+    """Return what a report says of a comparison, and of limits.
 
     Reads the files of one image per setting, and of those in the grid.
     """
     rows, by = source.rows, source.by
+    score = found.panel
     return Content(
-        title=source.title,
         question=ask(by),
         answer=conclude(found, source.cost),
-        facts=_facts(rows, found),
-        charts=_charts(source, found),
+        facts=_facts(
+            rows,
+            settings=len(found.settings),
+            prompts=len(score.prompts),
+            score=f"{score.metric}, {'higher' if score.higher_is_better else 'lower'}",
+        ),
+        charts=[
+            *_charts(source, found),
+            *filter(None, map(chart_limits, limits)),
+            *_times(source),
+        ],
         grid=picture_claim(rows, found, by=by, images=source.images),
-        coverage=tabulate_coverage(rows, by),
-        failures=tabulate_failures(rows),
-        environment=describe_environments(rows, source.details),
-        spec=source.spec,
-        commands=source.commands,
-        caveats=_caveats(source, found),
+        caveats=_caveats(source, found.panel.metric),
+        **_rest(source),
     )
+
+
+def build_limits(
+    source: Source, found: Limits, others: Sequence[Limits] = ()
+) -> Content:
+    """Return what a report says of limits alone.
+
+    Reads the files of the images in the grid.
+
+    Args:
+        source: What it is made from.
+        found: The limits that are asked for.
+        others: Limits by other distances.
+    """
+    main = chart_limits(found)
+    charts = [replace(main, answer=())] if main else []
+    return Content(
+        question="How many steps until a setting is at its own limit?",
+        answer=conclude_limits(found),
+        facts=_facts(
+            source.rows,
+            settings=len(found.series),
+            prompts=max((one.n_prompts for one in found.series), default=0),
+            score=f"{found.metric}, lower",
+        ),
+        charts=[*charts, *filter(None, map(chart_limits, others)), *_times(source)],
+        grid=picture_limits(found, source.images),
+        caveats=[
+            f"{found.metric} is a distance, not a quality: at its limit, a picture "
+            "does not change with more steps. Look at the images.",
+            "Two schedulers may have two limits, and neither need be the better "
+            "picture.",
+            *_usual_caveats(source),
+        ],
+        **_rest(source),
+    )
+
+
+def _rest(source: Source) -> dict[str, Any]:
+    """Return what every report says."""
+    rows = source.rows
+    return {
+        "title": source.title,
+        "coverage": tabulate_coverage(rows, source.by),
+        "failures": tabulate_failures(rows),
+        "environment": describe_environments(rows, source.details),
+        "spec": source.spec,
+        "commands": source.commands,
+    }
 
 
 def ask(by: Sequence[str]) -> str:
@@ -86,14 +144,15 @@ def ask(by: Sequence[str]) -> str:
     return f"{text[0].upper()}{text[1:]}?"
 
 
-def _facts(rows: Sequence[Mapping[str, Any]], found: TradeOff) -> list[tuple[str, str]]:
+def _facts(
+    rows: Sequence[Mapping[str, Any]], *, settings: int, prompts: int, score: str
+) -> list[tuple[str, str]]:
     models = dict.fromkeys(str(row["model"]) for row in rows)
-    better = "higher" if found.panel.higher_is_better else "lower"
     return [
         ("images", f"{len(rows):,}"),
-        ("settings", f"{len(found.settings):,}"),
-        ("prompts", f"{len(found.panel.prompts):,}"),
-        ("score", f"{found.panel.metric}, {better} is better"),
+        ("settings", f"{settings:,}"),
+        ("prompts", f"{prompts:,}"),
+        ("score", f"{score} is better"),
         ("model", ", ".join(models)),
     ]
 
@@ -103,14 +162,16 @@ def _charts(source: Source, found: TradeOff) -> list[Chart]:
     charts = [chart_trade_off(found, source.cost, examples)]
     if curves := chart_curves(found):
         charts.append(curves)
-    gpus = {row["gpu"] for row in source.rows if row["gpu"]}
-    if len(gpus) == 1 and (times := chart_times(source.rows, source.by)):
-        charts.append(times)
     return charts
 
 
-def _caveats(source: Source, found: TradeOff) -> list[str]:
-    metric = found.panel.metric
+def _times(source: Source) -> list[Chart]:
+    gpus = {row["gpu"] for row in source.rows if row["gpu"]}
+    times = chart_times(source.rows, source.by) if len(gpus) == 1 else None
+    return [times] if times else []
+
+
+def _caveats(source: Source, metric: str) -> list[str]:
     caveats = [
         f"{metric} is a number, not a person: look at the images.",
         "The bands speak of prompts like these and of the seeds that were used. Other "
@@ -118,13 +179,8 @@ def _caveats(source: Source, found: TradeOff) -> list[str]:
         f"A margin was chosen: a loss below it counts as none. `as good` means that, "
         f"not that two settings are equal. With fewer than {LEAST_PROMPTS} prompts "
         "there are no bands.",
+        *_usual_caveats(source),
     ]
-    gpus = sorted({row["gpu"] for row in source.rows if row["gpu"]})
-    if len(gpus) > 1:
-        caveats.append(
-            f"Images were made on {', '.join(gpus)}, so times are not compared; "
-            "evaluations are the same on each."
-        )
     guidances = sorted({row["guidance"] for row in source.rows})
     if len(guidances) > 1 and "guidance" not in source.by:
         listed = ", ".join(f"{value:g}" for value in guidances)
@@ -133,3 +189,12 @@ def _caveats(source: Source, found: TradeOff) -> list[str]:
             "compared, since scores rise with guidance by themselves."
         )
     return caveats
+
+
+def _usual_caveats(source: Source) -> Iterator[str]:
+    gpus = sorted({row["gpu"] for row in source.rows if row["gpu"]})
+    if len(gpus) > 1:
+        yield (
+            f"Images were made on {', '.join(gpus)}, so times are not compared; "
+            "evaluations are the same on each."
+        )

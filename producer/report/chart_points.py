@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from analysis import charts
+from analysis import charts, step_charts
 from analysis.bands import band_means
 from analysis.conclusion import Cost, signed
 from analysis.noninferiority import Outcome
@@ -89,7 +89,7 @@ def chart_curves(found: TradeOff) -> Chart | None:
             f"{found.level:.0%}. It says how far the mean over prompts is known, "
             "not how much images differ. The dashed line is the reference."
         ),
-        spec=charts.curves(points, score=metric, rule=found.best.score),
+        spec=step_charts.curves(points, score=metric, rule=found.best.score),
         table=Table(
             columns=("setting", "score", "from", "to"),
             rows=[

@@ -32,6 +32,8 @@ class Chart:
         note: How to read it.
         spec: A Vega-Lite specification from `analysis.charts`.
         table: The same numbers as text.
+        summary: What it comes to; None where the page has it elsewhere.
+        answer: What it shows, in sentences; empty where the page has said it.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Chart:
     note: str
     spec: Mapping[str, Any]
     table: Table
+    summary: Table | None = None
+    answer: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,10 +35,12 @@ class ComparisonRequest:
     Attributes:
         query: Which images.
         by: The columns that are compared.
-        metric: Name of the score, as in `score.NAME`; None for the only one there is.
+        metric: Name of the score, as in `score.NAME`; None for the only one there is,
+            distances left aside.
         against: The values of the reference, as `--against` takes them; None for the
             best setting.
-        margin: The loss that counts as none; None for the default.
+        margin: The loss that counts as none; for a distance, the share of that of two
+            seeds. None for the default.
         gpu: Part of the name of the GPU whose calibrated seconds are the cost; None
             for evaluations.
         ranks_guidance: Whether guidance may be ranked by a score that rises with it.
@@ -54,28 +56,38 @@ class ComparisonRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    """A comparison with all that it was made from.
+class ScoredImages:
+    """The images of a query, and the metrics by which they have scores.
 
     Attributes:
-        rows: Of the view `images`, made or not, with `score`.
-        found: The comparison.
-        cost: What its costs are.
-        metric: The metric of its scores.
+        rows: Of the view `images`, made or not, with `score` by `metric`.
+        metric: What is asked for.
+        metrics: All of them, newest first.
     """
 
     rows: Sequence[Row]
+    metric: ScoredMetric
+    metrics: Sequence[ScoredMetric]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A comparison.
+
+    Attributes:
+        found: The comparison.
+        cost: What its costs are.
+    """
+
     found: TradeOff
     cost: Cost
-    metric: ScoredMetric
 
 
-def answer(database: Database, asked: ComparisonRequest) -> Answered:
-    """Read images with their scores and costs, and compare the settings.
+def read_images(database: Database, asked: ComparisonRequest) -> ScoredImages:
+    """Read images with their scores.
 
     Raises:
-        UsageError: There are no images, no scores or only one setting; the metric, the
-            reference or the GPU does not exist; or guidance cannot be ranked.
+        UsageError: There are no images or no scores, or the metric does not exist.
     """
     rows: list[Row] = list(answers.find(database, asked.query))
     if not rows:
@@ -84,12 +96,26 @@ def answer(database: Database, asked: ComparisonRequest) -> Answered:
             f"`{program()} find --count` tries a query."
         )
         raise UsageError(msg)
-    metric = _choose_metric(find_metrics(database, asked.query), asked)
-    _check_kind(metric, asked)
+    metrics = find_metrics(database, asked.query)
+    metric = _choose_metric(metrics, asked)
     scores = read_scores(database, asked.query, metric)
     for row in rows:
         row["score"] = scores.get(row["key"])
-    scored = [row for row in rows if row["score"] is not None]
+    return ScoredImages(rows=rows, metric=metric, metrics=metrics)
+
+
+def answer(
+    database: Database, asked: ComparisonRequest, images: ScoredImages
+) -> Answered:
+    """Compare settings by a score that is no distance.
+
+    Raises:
+        UsageError: There is only one setting; the reference or the GPU does not exist;
+            or guidance cannot be ranked.
+    """
+    metric = images.metric
+    _check_kind(metric, asked)
+    scored = [row for row in images.rows if row["score"] is not None]
     panel = read_panel(
         scored,
         by=asked.by,
@@ -102,7 +128,7 @@ def answer(database: Database, asked: ComparisonRequest) -> Answered:
         _choose_reference(chosen, asked.against) if asked.against is not None else None
     )
     found = weigh(panel, costs, reference=reference, margin=asked.margin)
-    return Answered(rows=rows, found=found, cost=cost, metric=metric)
+    return Answered(found=found, cost=cost)
 
 
 def _choose_metric(
@@ -115,7 +141,9 @@ def _choose_metric(
         )
         raise UsageError(msg)
     labelled = {one.label: one for one in known}
-    named = matching_names(asked.metric, labelled) if asked.metric else [*labelled]
+    # Distances tell limits, and only those who name one ask for them.
+    usual = [one.label for one in known if not one.is_distance] or [*labelled]
+    named = matching_names(asked.metric, labelled) if asked.metric else usual
     if len(named) == 1:
         return labelled[named[0]]
     listed = ", ".join(f"{one.label!r} with {one.count:,} scores" for one in known)
@@ -128,18 +156,6 @@ def _check_kind(metric: ScoredMetric, asked: ComparisonRequest) -> None:
     kind = KINDS.get(metric.name)
     if kind is None:  # a user's own
         return
-    if kind.for_show:
-        msg = (
-            f"settings must not be ranked by {metric.name}, which is for show: it has "
-            "no mean where images are equal; name another with --metric."
-        )
-        raise UsageError(msg)
-    if kind.needs_reference and asked.by != ("steps",):
-        msg = (
-            f"{metric.name} is the distance of an image to its own scheduler's limit, "
-            "so it ranks numbers of steps only; compare --by steps."
-        )
-        raise UsageError(msg)
     if "guidance" in asked.by and kind.rises_with_guidance and not asked.ranks_guidance:
         msg = (
             f"guidance must not be ranked by {metric.name}, which rises with guidance "

@@ -7,9 +7,10 @@ from typing import Any
 
 from producer.display.amounts import images
 from producer.models.cards import ModelCard
-from producer.scoring.references import References, Without
+from producer.scoring.references import Reference, References, Without
 from producer.scoring.requested_metrics import RequestedMetric
 from producer.scoring.requests import Cards
+from producer.scoring.seed_pairs import SeedPairs
 from storage.job import PlannedJob
 
 
@@ -18,6 +19,15 @@ class _Count:
     scores: int = 0
     without: Counter[Without] = field(default_factory=Counter)
     references: dict[str, PlannedJob] = field(default_factory=dict)
+    seed_pairs: SeedPairs = field(default_factory=SeedPairs)
+    between_seeds: int = 0
+
+    def compare(self, found: Reference, *, has_unit: bool) -> None:
+        """Count the references of a job, and the pairs of seeds, each once."""
+        if has_unit and found.full.job.key not in self.references:
+            self.between_seeds += self.seed_pairs.of(found.full) is not None
+        for each in (found.full, found.half):
+            self.references.setdefault(each.job.key, each)
 
 
 class Forecast:
@@ -52,8 +62,7 @@ class Forecast:
                 count.without[found] += 1
                 continue
             count.scores += 1
-            for each in (found.full, found.half):
-                count.references.setdefault(each.job.key, each)
+            count.compare(found, has_unit=not metric.kind.for_show)
 
     def references(self) -> list[PlannedJob]:
         """Return the references that are no images of the sweep itself, each once."""
@@ -70,6 +79,7 @@ class Forecast:
                 "reference": metric.reference,
                 "scores": count.scores,
                 "references": len(count.references),
+                "between_seeds": count.between_seeds,
                 "without_limit": count.without[Without.NOISE],
             }
             for metric, count in self._counts.items()
@@ -84,6 +94,8 @@ def describe_forecast(row: Mapping[str, Any]) -> str:
     said += f": {images(row['scores'])}"
     if row["references"]:
         said += f", compared with {row['references']:,} more"
+    if row["between_seeds"]:
+        said += f" and {row['between_seeds']:,} times with another seed"
     if row["without_limit"]:
         said += f"; none for {row['without_limit']:,} whose scheduler draws noise"
     return said

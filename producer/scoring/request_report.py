@@ -19,6 +19,11 @@ def describe_requests(requests: Requests) -> Iterator[str]:
                 f"{metric.title}: {images(len(tally.references))} to compare with, "
                 f"half of them at half the steps, {tally.new_references:,} new."
             )
+        if pairs := sum(tally.between_seeds.states.values()):
+            yield (
+                f"{metric.title}: {pairs:,} distances between two seeds of a prompt, "
+                "the unit of limits."
+            )
         if tally.cut:
             counts = ", ".join(map(str, sorted(tally.cut)))
             yield (
@@ -43,6 +48,7 @@ def rows_of(requests: Requests) -> Iterator[dict[str, Any]]:
             **{state: tally.asked.states.get(state, 0) for state in _STATES},
             "references": len(tally.references),
             "new_references": tally.new_references,
+            "between_seeds": sum(tally.between_seeds.states.values()),
             "without_limit": tally.without[Without.NOISE],
         }
 

@@ -1,13 +1,14 @@
 """Requests for scores: of images, by metrics, with the references that they need."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from producer.models.cards import ModelCard
 from producer.scoring.references import References, Without, require_same
 from producer.scoring.requested_metrics import RequestedMetric, ResolvedMetrics
+from producer.scoring.seed_pairs import SeedPairs
 from storage.job import Model, PlannedJob
 from storage.jobs.companions import companion_of
 from storage.jobs.membership import add_jobs, find_known
@@ -24,7 +25,8 @@ class Tally:
 
     Attributes:
         asked: The scores, those of half references included.
-        keys: The images that they are of.
+        between_seeds: Distances of references to those of another seed.
+        keys: The images that the scores are of.
         without: Images that have no reference, by the reason.
         references: Jobs that were planned as references, half references included.
         new_references: Those of them that did not exist before.
@@ -32,11 +34,21 @@ class Tally:
     """
 
     asked: AskedScores = field(default_factory=AskedScores)
+    between_seeds: AskedScores = field(default_factory=AskedScores)
     keys: set[str] = field(default_factory=set)
     without: Counter[Without] = field(default_factory=Counter)
     references: set[str] = field(default_factory=set)
     new_references: int = 0
     cut: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    """A score that somebody asks for: of which image, by what, against which other."""
+
+    image: PlannedJob
+    metric: ResolvedMetric
+    other: PlannedJob | None = None
 
 
 class Requests:
@@ -78,6 +90,7 @@ class Requests:
             for metric in metrics
             if metric.steps
         }
+        self._seed_pairs = {metric: SeedPairs() for metric in self._references}
 
     def check(self, models: Iterable[Model]) -> None:
         """Find the networks of all metrics for the images of these models.
@@ -98,11 +111,12 @@ class Requests:
             UsageError: A network or the model of the images is not what it was.
         """
         fresh: list[PlannedJob] = []
-        for metric in self.tallies:
+        for metric, tally in self.tallies.items():
             if metric.steps:
                 fresh += self._compare(metric, sweep, planned)
             else:
-                self._ask(metric, [(one, None) for one in planned])
+                pairs = {one.job.key: (one, None) for one in planned}
+                tally.asked += self._ask_new(metric, pairs)
         return fresh
 
     def _compare(
@@ -110,8 +124,9 @@ class Requests:
     ) -> list[PlannedJob]:
         """Plan the references of jobs, and ask for their distances."""
         tally = self.tallies[metric]
-        pairs: dict[str, tuple[PlannedJob, PlannedJob]] = {}
+        pairs: dict[str, tuple[PlannedJob, PlannedJob | None]] = {}
         wanted: dict[str, PlannedJob] = {}
+        full: dict[str, PlannedJob] = {}
         for one in planned:
             found = self._references[metric].of(one)
             if isinstance(found, Without):
@@ -120,13 +135,30 @@ class Requests:
             pairs[one.job.key] = (one, found.full)
             pairs[found.half.job.key] = (found.half, found.full)
             wanted |= {each.job.key: each for each in (found.full, found.half)}
+            full[found.full.job.key] = found.full
             if found.full.job.steps != metric.steps:
                 tally.cut.add(found.full.job.steps)
         # Images that differ in steps only share a reference, here and in other batches.
-        other = [each for key, each in wanted.items() if key not in tally.references]
-        fresh = self._plan(tally, sweep, other) if other else []
-        self._ask(metric, list(pairs.values()))
+        other = {
+            key: each for key, each in wanted.items() if key not in tally.references
+        }
+        fresh = self._plan(tally, sweep, [*other.values()]) if other else []
+        tally.asked += self._ask_new(metric, pairs)
+        if not metric.kind.for_show:
+            new = [each for key, each in full.items() if key in other]
+            tally.between_seeds += self._ask(self._between_seeds(metric, new))
         return fresh
+
+    def _between_seeds(
+        self, metric: RequestedMetric, references: Iterable[PlannedJob]
+    ) -> Iterator[_Wish]:
+        """Yield the distance of each reference to that of another seed."""
+        for one in references:
+            if other := self._seed_pairs[metric].of(one):
+                resolved = self._resolved.of(metric, one.job.model.name)
+                changes = {"seed": other.job.seed}
+                between = replace(resolved, reference=changes)
+                yield _Wish(image=one, metric=between, other=other)
 
     def _plan(
         self, tally: Tally, sweep: Sweep, wanted: Sequence[PlannedJob]
@@ -138,35 +170,50 @@ class Requests:
         tally.new_references += len(fresh)
         return fresh if companion.state == "active" else []
 
-    def _ask(
+    def _ask_new(
         self,
         metric: RequestedMetric,
-        pairs: Sequence[tuple[PlannedJob, PlannedJob | None]],
-    ) -> None:
-        """Ask for the scores of stored jobs, each with what it is compared with."""
-        named = [each for pair in pairs for each in pair if each]
+        pairs: Mapping[str, tuple[PlannedJob, PlannedJob | None]],
+    ) -> AskedScores:
+        """Ask for the scores of stored jobs, but for those that were asked before.
+
+        Args:
+            metric: The metric.
+            pairs: Keys to jobs, each with what it is compared with.
+        """
+        known = self.tallies[metric].keys
+        wishes = [
+            _Wish(
+                image=one,
+                metric=self._resolved.of(metric, one.job.model.name),
+                other=other,
+            )
+            for key, (one, other) in pairs.items()
+            if key not in known
+        ]
+        known.update(pairs)
+        return self._ask(wishes)
+
+    def _ask(self, wishes: Iterable[_Wish]) -> AskedScores:
+        """Ask for scores of stored jobs, metric by metric."""
+        wishes = list(wishes)
+        named = [each for one in wishes for each in (one.image, one.other) if each]
         with self._database.read() as connection:
             ids = {key: row.id for key, row in find_known(connection, named).items()}
-        tally = self.tallies[metric]
         wanted: dict[str, dict[int, int | None]] = {}
-        for one, reference in pairs:
-            if one.job.key in tally.keys:
-                continue
-            tally.keys.add(one.job.key)
-            resolved = self._resolved.of(metric, one.job.model.name)
-            self.resolved[resolved.digest] = resolved
-            other = ids[reference.job.key] if reference else None
-            wanted.setdefault(resolved.digest, {})[ids[one.job.key]] = other
+        for one in wishes:
+            digest = one.metric.digest
+            self.resolved[digest] = one.metric
+            other = ids[one.other.job.key] if one.other else None
+            wanted.setdefault(digest, {})[ids[one.image.job.key]] = other
+        asked = AskedScores()
         for digest, each in wanted.items():
-            self._ask_all(tally, self.resolved[digest], each)
-
-    def _ask_all(
-        self, tally: Tally, metric: ResolvedMetric, wanted: Mapping[int, int | None]
-    ) -> None:
-        rows = list(wanted.items())
-        for start in range(0, len(rows), ASKED_ROWS):
-            some = dict(rows[start : start + ASKED_ROWS])
-            tally.asked += ask(self._database, metric, some, retry=self._retry)
+            rows = list(each.items())
+            for start in range(0, len(rows), ASKED_ROWS):
+                some = dict(rows[start : start + ASKED_ROWS])
+                metric = self.resolved[digest]
+                asked += ask(self._database, metric, some, retry=self._retry)
+        return asked
 
 
 class Cards:

@@ -56,15 +56,27 @@ def read_metrics(connection: Connection) -> dict[str, list[sa.Row[Any]]]:
     """Return the rows of metrics by the shortest name that tells them apart.
 
     Metrics that differ only in their version have one name; the newest comes first.
+    Distances between seeds are always told apart from those to many steps.
     """
     kinds: dict[tuple[str, str, str], list[sa.Row[Any]]] = {}
     for row in connection.execute(sa.select(metrics).order_by(metrics.c.id)):
         kinds.setdefault((row.name, row.model, row.reference), []).insert(0, row)
-    names = [name for name, _, _ in kinds]
+    names = [name for name, _, to in kinds if not is_between_seeds(to)]
     return {
-        name if names.count(name) == 1 else f"{name}@{_detail(model, reference)}": rows
+        name
+        if names.count(name) == 1 and not is_between_seeds(reference)
+        else f"{name}@{_detail(model, reference)}": rows
         for (name, model, reference), rows in kinds.items()
     }
+
+
+def is_between_seeds(reference: str) -> bool:
+    """Return whether a metric measures how far another seed is: the unit of limits.
+
+    Args:
+        reference: How the image that each is compared with differs, as JSON.
+    """
+    return "seed" in json.loads(reference)
 
 
 def matching_names(name: str, known: Collection[str]) -> list[str]:
@@ -72,7 +84,7 @@ def matching_names(name: str, known: Collection[str]) -> list[str]:
 
     Args:
         name: One of them; or the metric's name alone, or with part of what follows
-            the `@`, in any case.
+            the `@`, in any case. Distances between seeds must be named as such.
         known: Some of them.
     """
     if name in known:
@@ -82,7 +94,9 @@ def matching_names(name: str, known: Collection[str]) -> list[str]:
     return [
         each
         for each, (its_name, _, its_detail) in parts.items()
-        if its_name == named and detail.casefold() in its_detail.casefold()
+        if its_name == named
+        and detail.casefold() in its_detail.casefold()
+        and ("seed=" in detail or "seed=" not in its_detail)
     ]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.queries.score_columns import DONE, read_metrics
+from storage.queries.score_columns import DONE, is_between_seeds, read_metrics
 from storage.queries.selection import Selection, compile_query
 from storage.queries.terms import Query
 from storage.sql.database import Database
@@ -38,6 +38,11 @@ class ScoredMetric:
     higher_is_better: bool
     count: int
 
+    @property
+    def is_distance(self) -> bool:
+        """Whether it compares each image with another one."""
+        return self.reference != "{}"
+
 
 def count_scores(connection: Connection, selection: Selection) -> dict[int, int]:
     """Count the scores of some images, by the id of their metric."""
@@ -50,7 +55,8 @@ def count_scores(connection: Connection, selection: Selection) -> dict[int, int]
 def find_metrics(database: Database, query: Query | str) -> list[ScoredMetric]:
     """Return the metrics by which images of a query have scores, newest first.
 
-    Of several versions of a metric, only the newest of these counts.
+    Of several versions of a metric, only the newest of these counts. Distances between
+    seeds are a unit, and do not count.
 
     Raises:
         UsageError: A name in the query does not exist.
@@ -61,7 +67,7 @@ def find_metrics(database: Database, query: Query | str) -> list[ScoredMetric]:
     found = []
     for label, versions in known.items():
         row = next((each for each in versions if each.id in counts), None)
-        if row is not None:
+        if row is not None and not is_between_seeds(row.reference):
             found.append(
                 ScoredMetric(
                     label=label,

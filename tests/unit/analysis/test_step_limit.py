@@ -113,13 +113,21 @@ def test_where_few_prompts_are_off_all_must_be_near() -> None:
     assert find(panel).steps == 100
 
 
-def test_the_floor_must_have_been_measured() -> None:
-    with pytest.raises(UsageError) as caught:
-        find(distances({10: 0.2, 50: 0.01}))
-    assert str(caught.value) == (
-        "half of the reference's 200 steps must have values of rmse, but 100 steps "
-        "have none; make and score those images first."
-    )
+def test_the_floor_is_that_of_the_most_steps_up_to_half_of_the_reference() -> None:
+    found = find(distances({10: 0.2, 50: 0.01, 150: 0.001}))
+    assert (found.outcome, found.steps, found.floor_steps) == ("found", 50, 50)
+    assert found.floor is found.at_limit is found.tests[0].distance
+
+
+def test_without_an_image_of_half_the_steps_there_is_no_floor() -> None:
+    found = find(distances({150: 0.01}))
+    assert (found.outcome, found.floor_steps) == (LimitOutcome.NO_FLOOR, None)
+    assert found.floor is found.at_limit is None
+
+
+def test_without_two_seeds_of_any_prompt_there_is_no_unit() -> None:
+    found = find(distances(FALLING), units={})
+    assert (found.outcome, found.steps) == (LimitOutcome.NO_UNIT, None)
 
 
 def test_delta_is_above_zero() -> None:

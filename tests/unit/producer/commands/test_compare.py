@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 
 from producer.cli import cli
 from storage.settings import Settings
-from tests.unit.producer.report.scored_store import make_scored
+from tests.unit.producer.report.measured_store import make_measured
+from tests.unit.producer.report.scored_store import add_scores, make_scored
 
 Run = Callable[..., Result]
 
@@ -119,3 +120,107 @@ def test_a_report_that_cannot_be_written_says_where_else(
 
     assert said.exit_code == 1
     assert "choose another place with --out." in said.stderr.replace("\n", " ")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run commands on images that have distances and scores by `clip`."""
+    settings = make_measured(tmp_path_factory.mktemp("measured"))
+    environ = {"NIGHTSWEEP_HOME": str(settings.home)}
+
+    def call(*words: str) -> Result:
+        return CliRunner(env=environ).invoke(cli, words)
+
+    return call
+
+
+LIMITS = (
+    "By rmse, images are at their limit from 4 steps on with unipc; from 8 steps on "
+    "with ddim."
+)
+
+
+def test_a_distance_tells_from_how_many_steps_on_a_scheduler_is_at_its_limit(
+    measured: Run,
+) -> None:
+    said = measured("compare", "limits", "--metric", "rmse")
+
+    assert said.exit_code == 0, said.stderr
+    lines = [re.sub(r"  +", "|", line) for line in said.stdout.splitlines()]
+    assert lines[0].split("|") == [
+        *("setting", "at its limit from", "distance there", "95% interval", "floor"),
+        *("rmse of two seeds", "prompts"),
+    ]
+    assert lines[1].startswith("unipc|4 steps|3.1%|3.0% to 3.1%|0.41%|0.2|12")
+    assert lines[3].startswith("heun|not by 16 steps|")
+    assert lines[6] == LIMITS
+    assert (
+        "heun did not converge by 16 steps: these images are not shown to be near "
+        "those of 32 steps."
+    ) in lines
+
+
+def test_limits_are_written_as_json_with_every_test(measured: Run) -> None:
+    said = measured("compare", "limits", "--json")
+
+    ddim, *_, noisy = sorted(
+        (json.loads(line) for line in said.stdout.splitlines()),
+        key=lambda row: (row["outcome"] == "draws_noise", row["scheduler"]),
+    )
+    assert (ddim["outcome"], ddim["limit_steps"]) == ("found", 8)
+    assert (ddim["reference_steps"], ddim["floor_steps"]) == (32, 16)
+    assert [test["steps"] for test in ddim["tests"]] == [16, 8, 4, 2]
+    assert [test["is_at_limit"] for test in ddim["tests"]] == [True, True, False, False]
+    assert ddim["tests"][1]["low"] < ddim["tests"][1]["distance"] < 0.05
+    assert (noisy["scheduler"], noisy["limit_steps"]) == ("euler_a", None)
+    assert (noisy["tests"], noisy["floor"]) == ([], None)
+
+
+def test_a_page_of_limits_answers_first_and_draws_the_distances(measured: Run) -> None:
+    said = measured("report", "limits", "--metric", "rmse")
+
+    assert said.exit_code == 0, said.stderr
+    page = html.unescape(Path(said.stdout.strip()).read_text("utf-8"))
+    assert "<h1>How many steps until a setting is at its own limit?</h1>" in page
+    answer, _, rest = page.partition('<section class="answer"')[2].partition("</sec")
+    assert LIMITS in answer
+    assert LIMITS not in rest
+    (spec,) = re.findall(r'id="spec-limits-rmse">(.*?)</script>', rest)
+    points = json.loads(spec)["data"]["values"]
+    assert {p["series"] for p in points if p["is_limit"]} == {"ddim", "unipc"}
+    assert "nightsweep score limits --metric rmse --reference steps=32 --wait" in rest
+
+
+def test_a_page_of_a_score_tells_limits_wherever_distances_are(
+    tmp_path: Path,
+) -> None:
+    settings = make_measured(tmp_path)
+    add_scores(settings)
+
+    said = CliRunner(env={"NIGHTSWEEP_HOME": str(settings.home)}).invoke(
+        cli, ["report", "limits"]
+    )
+
+    assert said.exit_code == 0, said.stderr
+    page = html.unescape(Path(said.stdout.strip()).read_text("utf-8"))
+    first, _, rest = page.partition('<section class="answer"')[2].partition("</sec")
+    assert "By clip, " in first
+    assert LIMITS in rest
+    assert "nightsweep score limits --metric rmse --reference steps=32 --wait" in rest
+
+
+def test_a_page_of_limits_shows_images_before_at_and_beyond_them(
+    measured: Run,
+) -> None:
+    said = measured("report", "limits", "--metric", "rmse")
+
+    page = html.unescape(Path(said.stdout.strip()).read_text("utf-8"))
+    pictures = page.partition('<table class="pictures">')[2].partition("</table>")[0]
+    assert re.findall(r'<th scope="col">(.*?)</th>', pictures) == [
+        *("fewer steps", "at its limit", "many steps"),
+    ]
+    assert re.findall(r'<th scope="row">(.*?)</th>', pictures) == [
+        "unipc, 2, 4 and 32 steps: a red circle number 4 on a blue one, seed 0",
+        "ddim, 4, 8 and 32 steps: a red circle number 4 on a blue one, seed 0",
+    ]
+    assert pictures.count('src="data:image/webp;base64,') == 6

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from producer.options import program
-from producer.report.reading import ComparisonRequest, answer
+from producer.report import reading
+from producer.report.reading import Answered, ComparisonRequest, read_images
 from storage.errors import UsageError
 from storage.queries.parsing import parse
 from storage.settings import Settings
@@ -33,11 +34,16 @@ def _asked(text: str = "answer", **changes: Any) -> ComparisonRequest:
     return ComparisonRequest(**{**values, **changes})
 
 
-def test_scores_and_evaluations_make_the_comparison(database: Database) -> None:
-    answered = answer(database, _asked())
+def answer(database: Database, asked: ComparisonRequest) -> Answered:
+    return reading.answer(database, asked, read_images(database, asked))
 
-    assert answered.metric.name == "clip"
-    assert len(answered.rows) == 96
+
+def test_scores_and_evaluations_make_the_comparison(database: Database) -> None:
+    images = read_images(database, _asked())
+    answered = reading.answer(database, _asked(), images)
+
+    assert images.metric.name == "clip"
+    assert len(images.rows) == 96
     assert [str(one.setting) for one in answered.found.settings] == [
         "ddim at 2 steps",
         "unipc at 2 steps",
@@ -118,7 +124,7 @@ def test_of_several_metrics_one_must_be_named(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError) as refused:
         answer(database, _asked(metric="sharpness"))
-    named = answer(database, _asked(metric="sharp"))
+    named = read_images(database, _asked(metric="sharp"))
 
     database.close()
     assert str(refused.value) == (
@@ -133,7 +139,8 @@ def test_a_metric_is_named_as_queries_name_its_scores(tmp_path: Path) -> None:
     add_scores(settings, digest="d" * 32, model="openai/clip")
     database = open_database(settings.database_url)
 
-    found = answer(database, _asked("answer score.clip@openai:*", metric="clip@OpenAI"))
+    asked = _asked("answer score.clip@openai:*", metric="clip@OpenAI")
+    found = read_images(database, asked)
     with pytest.raises(UsageError) as refused:
         answer(database, _asked(metric="clip"))
 
@@ -144,36 +151,6 @@ def test_a_metric_is_named_as_queries_name_its_scores(tmp_path: Path) -> None:
         "--metric must name one of 'clip@openai/clip' with 93 scores, "
         "'clip@builtin_clip' with 93 scores, got 'clip'."
     )
-
-
-def test_a_metric_that_is_for_show_ranks_nothing(tmp_path: Path) -> None:
-    settings = make_scored(tmp_path, name="psnr", model="")
-    database = open_database(settings.database_url)
-
-    with pytest.raises(UsageError) as refused:
-        answer(database, _asked())
-
-    database.close()
-    assert str(refused.value) == (
-        "settings must not be ranked by psnr, which is for show: it has no mean where "
-        "images are equal; name another with --metric."
-    )
-
-
-def test_a_distance_ranks_numbers_of_steps_only(tmp_path: Path) -> None:
-    settings = make_scored(tmp_path, name="rmse", model="", higher_is_better=False)
-    database = open_database(settings.database_url)
-
-    with pytest.raises(UsageError) as refused:
-        answer(database, _asked())
-    found = answer(database, _asked("answer scheduler:ddim", by=("steps",))).found
-
-    database.close()
-    assert str(refused.value) == (
-        "rmse is the distance of an image to its own scheduler's limit, so it ranks "
-        "numbers of steps only; compare --by steps."
-    )
-    assert str(found.reference) == "2 steps"
 
 
 def test_evaluations_are_no_cost_where_their_work_differs(database: Database) -> None:
@@ -187,7 +164,7 @@ def test_of_two_versions_of_a_metric_the_newer_counts(tmp_path: Path) -> None:
     add_scores(settings, digest="d" * 32, version="2")
     database = open_database(settings.database_url)
 
-    found = answer(database, _asked()).metric
+    found = read_images(database, _asked()).metric
 
     database.close()
     assert found.version == "2"

@@ -1,5 +1,6 @@
 """Requests for scores, with the references that they need: stored once each."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from storage.jobs.sweep_counts import count_states
 from storage.models.fingerprint import Digests
 from storage.sql.database import Database
 from storage.sql.schema import jobs, scores
+from storage.sql.schema import metrics as metric_rows
 from tests.builders import make_planned, submit
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -127,3 +129,70 @@ def test_a_plan_counts_the_same(card: ModelCard) -> None:
         "rmse at 40 steps: 3 images, compared with 2 more; none for 1 whose scheduler "
         "draws noise",
     ]
+
+
+def plan_seeds(card: ModelCard, *seeds: int) -> list[PlannedJob]:
+    (one,) = plan(card, "ddim", 8)
+    return [
+        replace(one, job=replace(one.job, seed=seed), position=seed) for seed in seeds
+    ]
+
+
+def between_seeds(database: Database) -> list[tuple[int, int, int, str]]:
+    """Return steps and seed of the scored image, and seed and reference of the other.
+
+    Only of scores whose images differ in the seed.
+    """
+    other = jobs.alias()
+    query = (
+        sa.select(jobs.c.steps, jobs.c.seed, other.c.seed, metric_rows.c.reference)
+        .select_from(scores)
+        .join(metric_rows, metric_rows.c.id == scores.c.metric_id)
+        .join(jobs, jobs.c.id == scores.c.job_id)
+        .join(other, other.c.id == scores.c.reference_id)
+        .where(jobs.c.seed != other.c.seed)
+        .order_by(jobs.c.seed)
+    )
+    with database.read() as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def test_references_are_held_against_the_same_of_the_first_seed(
+    database: Database, card: ModelCard
+) -> None:
+    planned = plan_seeds(card, 3, 1, 7)
+    sweep = submit(database, planned)
+    requests = requests_of(database, metrics())
+    requests.add(sweep, planned[:2])
+    requests.add(sweep, planned[2:])
+
+    assert between_seeds(database) == [
+        (40, 1, 3, '{"seed":3}'),
+        (40, 7, 3, '{"seed":3}'),
+    ]
+    assert [row["between_seeds"] for row in rows_of(requests)] == [0, 2]
+    assert (
+        "rmse at 40 steps: 2 distances between two seeds of a prompt, the unit of "
+        "limits."
+    ) in list(describe_requests(requests))
+
+    again = requests_of(database, metrics())
+    again.add(sweep, planned)
+    assert len(between_seeds(database)) == 2
+    assert [tally.between_seeds.new for tally in again.tallies.values()] == [0, 0]
+
+
+def test_a_metric_for_show_needs_no_unit(database: Database, card: ModelCard) -> None:
+    planned = plan_seeds(card, 0, 1)
+    psnr = read_metric("psnr", base_dir=Path(), reference={"steps": 40})
+    requests_of(database, [psnr]).add(submit(database, planned), planned)
+    assert between_seeds(database) == []
+
+
+def test_a_plan_counts_the_pairs_of_seeds(card: ModelCard) -> None:
+    forecast = Forecast(metrics(), [card])
+    for one in plan_seeds(card, 0, 1, 2):
+        forecast.add(one)
+    assert [describe_forecast(row) for row in forecast.rows()][1] == (
+        "rmse at 40 steps: 3 images, compared with 6 more and 2 times with another seed"
+    )

@@ -116,3 +116,20 @@ def test_an_unknown_metric_is_refused_with_the_nearest(database):
         list(find(database, "score.clib:*"))
     with pytest.raises(UsageError, match=r"got score\.zzz; there are score\.clip\."):
         list(find(database, "score.zzz:*"))
+
+
+def test_a_distance_between_seeds_is_named_as_such_only(database):
+    add_metric(database, "rmse", 0.1, steps=200)
+    add_metric(database, "rmse", 0.4, seed=0)
+
+    for name, value in (("rmse", 0.1), ("rmse@seed=0", 0.4)):
+        column = f"score.{name}"
+        (row,) = find(database, f"{column}:*", read_wanted(columns=column))
+        assert row == {column: value}
+    add_metric(database, "rmse", 0.2, steps=100)
+    with pytest.raises(UsageError) as refused:
+        list(find(database, "score.rmse:*"))
+    assert str(refused.value).splitlines()[0] == (
+        "a score must be of one metric, got score.rmse; write score.rmse@steps=200 or "
+        "score.rmse@steps=100."
+    )
