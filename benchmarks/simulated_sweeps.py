@@ -92,6 +92,12 @@ def limits(shape: str, prompts: int, draws: int) -> list[str]:
     rates = [
         truth.name_limit_too_early(shape, prompts, draws=draws, method="t"),
         truth.name_limit_too_early(shape, prompts, draws=draws, method="bootstrap-t"),
+        *(
+            truth.name_limit_too_early(
+                shape, prompts, draws=draws, method="bootstrap-t", pairs=pairs
+            )
+            for pairs in (1, 3)
+        ),
     ]
     return [cell(rate, errs_rarely) for rate in rates]
 
@@ -168,11 +174,12 @@ def each(
 TABLES = {
     "limits": Table(
         title="Limits of schedulers that are named too early",
-        header=("distances", "prompts", "t", "bootstrap-t"),
+        header=("distances", "prompts", "t", "bootstrap-t", "1 pair", "3 pairs"),
         fill=each(DISTANCES, limits),
         notes="""\
 Per cent of draws that name a number of steps whose true distance is not below delta;
-that of 20 steps is exactly delta.""",
+that of 20 steps is exactly delta. The last columns measure the unit of each prompt by
+one pair of seeds, or by the median of three, and use the bootstrap-t.""",
     ),
     "coverage": Table(
         title="Intervals that hold the truth",

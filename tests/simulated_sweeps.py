@@ -1,6 +1,6 @@
 """Scores and distances of sweeps whose truth is known."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +102,8 @@ DISTANCES = {"even": 0.2, "uneven": 0.4, "very uneven": 0.8}
 #: The same between seeds of a prompt.
 BETWEEN_SEEDS = 0.4
 UNIT = 3.0
+#: The deviation of the logarithm between pairs of seeds of a prompt, on that model.
+BETWEEN_PAIRS = 0.2
 
 
 def draw_distances(
@@ -124,6 +126,14 @@ def draw_distances(
     seed = _factors(generator, BETWEEN_SEEDS, *shape)
     values = UNIT * np.array(list(means.values())) * prompt * seed
     return make_panel(values, list(means), metric="rmse", higher_is_better=False)
+
+
+def draw_units(
+    generator: np.random.Generator, panel: Panel, *, pairs: int
+) -> dict[Hashable, float]:
+    """Draw the median distance of some pairs of seeds for each prompt."""
+    drawn = UNIT * _factors(generator, BETWEEN_PAIRS, len(panel.prompts), pairs)
+    return dict(zip(panel.prompts, np.median(drawn, axis=1), strict=True))
 
 
 def _factors(generator: np.random.Generator, spread: float, *shape: int) -> Floats:

@@ -22,6 +22,7 @@ from tests.simulated_sweeps import (
     SWEEPS,
     UNIT,
     draw_distances,
+    draw_units,
 )
 
 #: The margin, and the true loss against it, where an error is most likely.
@@ -141,15 +142,25 @@ def reject_equal_pairs(shape: str, prompts: int, *, draws: int, method: Method) 
 
 
 def name_limit_too_early(
-    shape: str, prompts: int, *, draws: int, method: Method
+    shape: str, prompts: int, *, draws: int, method: Method, pairs: int | None = None
 ) -> Rate:
-    """Count the draws that name a number of steps that is not at the limit."""
+    """Count the draws that name a number of steps that is not at the limit.
+
+    Args:
+        shape: Of the distances, a name in `DISTANCES`.
+        prompts: How many.
+        draws: How many.
+        method: Of the intervals.
+        pairs: Pairs of seeds that the unit is measured by; None for the true unit.
+    """
     procedure = Procedure(method=method)
+    of_units = np.random.default_rng(prompts + 1)
 
     def is_too_early(panel: Panel) -> bool:
+        true = dict.fromkeys(panel.prompts, UNIT)
         found = find_step_limit(
             panel,
-            dict.fromkeys(panel.prompts, UNIT),
+            draw_units(of_units, panel, pairs=pairs) if pairs else true,
             reference=200,
             draws_noise=False,
             procedure=procedure,

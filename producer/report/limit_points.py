@@ -35,7 +35,7 @@ def chart_limits(found: Limits) -> Chart | None:
             "Mean distance of each image to that of many steps, as a share of the "
             "distance between two seeds of one prompt; both axes are logarithmic. The "
             "band of each chart holds for all its steps at once, with 95%. Below the "
-            f"dashed line, {_share(found.delta)}, images are at the limit; the ring "
+            f"dashed line, {100 * found.delta:.2g}%, images are at the limit; the ring "
             "is the smallest number of steps that is shown to be. The dotted line is "
             "the floor: the reference tells nothing apart below it."
         ),
@@ -88,12 +88,13 @@ def limit_as_json(one: SeriesLimit, found: Limits) -> dict[str, Any]:
 
 def _row(one: SeriesLimit) -> tuple[str, ...]:
     limit = one.limit
-    there, floor = limit.at_limit, limit.floor
+    floor = limit.floor
+    there = limit.at_limit or floor
     bounds = there.bounds if there else None
     return (
         str(one.series),
         say_limit(one),
-        _share(there.summary.mean) if there else "",
+        _share(_mean(there.summary.mean)) if there else "",
         f"{_share(bounds.low)} to {_share(bounds.high)}" if bounds else "",
         _share(_mean(floor.summary.mean)) if floor else "",
         "" if one.unit is None else f"{one.unit:.3g}",

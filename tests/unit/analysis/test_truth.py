@@ -36,6 +36,13 @@ def test_limits_are_rarely_named_too_early(spread) -> None:
     assert rate.is_at_most(0.05), rate
 
 
+def test_a_unit_that_is_measured_names_no_limit_too_early() -> None:
+    rate = truth.name_limit_too_early(
+        "uneven", 20, draws=DRAWS, method="bootstrap-t", pairs=1
+    )
+    assert rate.is_at_most(0.05), rate
+
+
 def test_a_band_holds_the_whole_truth() -> None:
     rate = truth.cover_curve("normal", 20, draws=DRAWS)
     assert rate.is_near(0.95), rate
