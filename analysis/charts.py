@@ -10,6 +10,7 @@ Every chart takes points, mappings with these fields, of which a chart uses some
     is_front  whether the setting is on the front
     label     the setting's name if the chart is to write it, else empty
     share     how often it is on the front, for people
+    text      what is read aloud of it
     picture   a `data:` URL of an example image, or None
 
 No chart has a colour for text or background: the page sets them for light and dark.
@@ -108,7 +109,12 @@ def _setting_marks(encoding: Spec) -> Spec:
     is_front = {"test": "datum.is_front", "value": 110}
     return {
         "mark": {"type": "point", "filled": True, "opacity": 1},
-        "encoding": {**encoding, "size": {"condition": is_front, "value": 32}},
+        "encoding": {
+            **encoding,
+            "size": {"condition": is_front, "value": 32},
+            # Else the image is read aloud, letter by letter.
+            "description": {"field": "text"},
+        },
     }
 
 

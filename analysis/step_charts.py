@@ -6,6 +6,7 @@ The points have these fields:
     series    the setting without its steps: "ddim"
     steps     steps as asked
     score     mean score, or distance
+    text      what is read aloud of it
     low, high the band around it, or None where there is no band
     floor     distances only: the smallest that the reference can tell apart, or None
     is_limit  distances only: whether the series is at its limit from here on
@@ -71,7 +72,7 @@ def distances(
         "scale": {"type": "log", "nice": False, "padding": 8},
         "axis": {"values": [0.0001, 0.001, 0.01, 0.1, 1, 10], "format": "~%"},
     }
-    layers = [_rule(delta), _floor(y), _band(y), _line(y, score), _limit(y)]
+    layers = [_rule(delta), _floor(y), _band(y), _line(y, score, ".2~%"), _limit(y)]
     text = f"Distance by {score} to the limit against steps, one chart for each series."
     return {
         **begin_facets(points, text),
@@ -113,17 +114,18 @@ def _band(y: Spec) -> Spec:
     }
 
 
-def _line(y: Spec, score: str) -> Spec:
+def _line(y: Spec, score: str, form: str = ".4~g") -> Spec:
     return {
         "mark": {"type": "line", "point": {"size": 22}, "color": COLOURS[0]},
         "encoding": {
             "x": _X,
             "y": y,
+            "description": {"field": "text"},
             "tooltip": [
                 {"field": "setting", "title": "setting"},
-                {"field": "score", "title": score, "format": ".4~g"},
-                {"field": "low", "title": "from", "format": ".4~g"},
-                {"field": "high", "title": "to", "format": ".4~g"},
+                {"field": "score", "title": score, "format": form},
+                {"field": "low", "title": "from", "format": form},
+                {"field": "high", "title": "to", "format": form},
             ],
         },
     }
@@ -135,6 +137,7 @@ def _limit(y: Spec) -> Spec:
         "transform": [{"filter": "datum.is_limit"}],
         "mark": {
             "type": "point",
+            "aria": False,
             "size": 160,
             "strokeWidth": 2.5,
             "color": COLOURS[1],

@@ -54,6 +54,7 @@ def chart_trade_off(
             "is_front": one.is_on_front,
             "label": str(one.setting) if one.setting in labelled else "",
             "share": _share(one),
+            "text": _said(one, cost),
             "picture": pictures.get(one.setting),
         }
         for one in judged
@@ -63,8 +64,8 @@ def chart_trade_off(
         title=f"What {cost.unit} buy",
         note=(
             f"One point is one setting: its mean {metric} over all prompts and seeds. "
-            "Nothing is both cheaper and better than the large points. Point at one "
-            "to see an image."
+            "Nothing is both cheaper and better than the large points. Point at one, "
+            "or go there by Tab and the arrow keys, to see an image."
         ),
         spec=charts.trade_off(points, cost=cost.unit, score=metric, named=named),
         table=tabulate(found, cost),
@@ -198,11 +199,17 @@ def _curve(found: TradeOff, group: Sequence[Judged]) -> list[dict[str, Any]]:
             "series": one.setting.series,
             "steps": one.setting.steps,
             "score": band.summary.mean,
+            "text": f"{one.setting}: {band.summary.mean:.3g}",
             "low": band.interval.low if band.interval else None,
             "high": band.interval.high if band.interval else None,
         }
         for one, band in zip(group, bands.members, strict=True)
     ]
+
+
+def _said(one: Judged, cost: Cost) -> str:
+    front = ", on the front" if one.is_on_front else ""
+    return f"{one.setting}: {one.score:.3g} for {cost.say(one.cost)}{front}"
 
 
 def _stands_out(one: Judged) -> bool:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from analysis import step_charts
+from analysis.bands import Band
 from analysis.estimates import Interval
 from analysis.limit_conclusion import conclude_limits, say_limit
 from analysis.limits import Limits, SeriesLimit
@@ -116,9 +117,16 @@ def _points(one: SeriesLimit) -> list[dict[str, Any]]:
             "high": member.interval.high if member.interval else None,
             "floor": _mean(floor.summary.mean) if floor else None,
             "is_limit": member.setting == one.limit.steps,
+            "text": _said(one, member),
         }
         for member in one.curve.members
     ]
+
+
+def _said(one: SeriesLimit, member: Band) -> str:
+    at_limit = ", at its limit from here on" * (member.setting == one.limit.steps)
+    share = _share(_mean(member.summary.mean))
+    return f"{one.series} at {member.setting} steps: {share}{at_limit}"
 
 
 def _fit(points: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -68,6 +68,18 @@ def test_every_setting_has_an_example_to_point_at(store: Store) -> None:
     )
 
 
+def test_no_image_is_read_aloud_letter_by_letter(store: Store) -> None:
+    trade_off, curves, *_ = _build(store).charts
+
+    texts = [point["text"] for point in trade_off.spec["data"]["values"]]
+    assert "unipc at 2 steps: 0.778 for 2 evaluations, on the front" in texts
+    marks = trade_off.spec["layer"][2]["encoding"]
+    assert marks["description"] == {"field": "text"}
+    line = curves.spec["spec"]["layer"][-1]["encoding"]
+    assert line["description"] == {"field": "text"}
+    assert curves.spec["data"]["values"][0]["text"].startswith("ddim at 2 steps: 0.")
+
+
 def test_the_grid_shows_the_settings_that_the_answer_names(store: Store) -> None:
     grid = _build(store).grid
 

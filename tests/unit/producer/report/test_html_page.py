@@ -118,3 +118,15 @@ def test_what_there_is_none_of_is_left_out(name: str) -> None:
     }[name]
     assert heading in whole
     assert heading not in page
+
+
+def test_tables_name_their_rows_and_columns() -> None:
+    page = _render()
+
+    assert page.count('<th scope="col">setting</th>') == 3
+    # In the table of the chart, in two others, and in the row of images.
+    assert page.count('<th scope="row">&lt;script&gt;alert') == 4
+
+
+def test_only_what_the_page_makes_a_stop_of_the_tab_key_is_one() -> None:
+    assert "tabindex" not in _render().partition("<script>")[0]
