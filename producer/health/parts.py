@@ -1,6 +1,6 @@
 """The part of all images that a query asks `nightsweep verify` to look at."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
@@ -33,7 +33,7 @@ def read_part(database: Database, query: Query) -> Part:
     Raises:
         UsageError: A name in the query does not exist.
     """
-    meaning = read_meaning(database, query)
+    meaning = read_meaning(database, replace(query, has_references=True))
     if meaning.member and not meaning.conditions:
         return Part(sweep=require_sweeps(database, meaning.sweeps[:1])[0])
     if not query.terms:

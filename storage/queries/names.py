@@ -49,20 +49,41 @@ def sweep_names(connection: Connection) -> dict[str, int]:
 def find_sweeps(connection: Connection, values: Sequence[Value]) -> dict[str, int]:
     """Return the sweeps that names and globs mean, with their ids.
 
+    A glob means sweeps that hold references only if it fits no others.
+
     Raises:
         RefusedError: There is none for one of the values.
     """
     known = sweep_names(connection)
+    references = _companions(connection)
     found: dict[str, int] = {}
     for value in values:
         if value.is_glob:
-            some = [each for each in known if fnmatchcase(each, value.text)]
+            fits = [each for each in known if fnmatchcase(each, value.text)]
+            some = [each for each in fits if known[each] not in references] or fits
         else:
             some = [value.text] if value.text in known else []
         if not some:
             raise RefusedError(no_such_sweep(value.text, known), value)
         found |= {name: known[name] for name in some}
     return found
+
+
+def without_references(connection: Connection) -> list[Condition]:
+    """Return the condition that people's own sweeps want a job; none if all are."""
+    references = _companions(connection)
+    if not references:
+        return []
+    mine = sweep_jobs.c.job_id == jobs.c.id
+    is_wanted = sa.exists().where(mine, sweep_jobs.c.sweep_id.not_in(references))
+    # The first sweep says it of nearly all.
+    return [sa.or_(jobs.c.sweep_id.not_in(references), is_wanted.correlate(jobs))]
+
+
+def _companions(connection: Connection) -> set[int]:
+    """Return the ids of the sweeps that hold references."""
+    query = sa.select(sweeps.c.id).where(sweeps.c.reference_of.is_not(None))
+    return set(connection.execute(query).scalars())
 
 
 def in_sweep(scope: Scope, values: Sequence[Value]) -> Condition:

@@ -11,7 +11,12 @@ from sqlalchemy.sql import visitors
 
 from storage.queries.column_kinds import says
 from storage.queries.columns import find_column
-from storage.queries.names import find_sweeps, no_such_sweep, sweep_names
+from storage.queries.names import (
+    find_sweeps,
+    no_such_sweep,
+    sweep_names,
+    without_references,
+)
 from storage.queries.parsing import parse
 from storage.queries.scope import Condition, Scope
 from storage.queries.terms import Query, RefusedError, Term, Value
@@ -88,7 +93,8 @@ class Selection:
 def compile_query(connection: Connection, query: Query | str) -> Selection:
     """Look up the names of a query, and return what it means.
 
-    Words at its beginning that are exactly names of sweeps mean these sweeps.
+    Words at its beginning that are exactly names of sweeps mean these sweeps. Images
+    that are references and nothing else are left out, unless a sweep or a key is named.
 
     Raises:
         UsageError: The query cannot be read; a sweep, a scheduler or a metric does not
@@ -97,11 +103,15 @@ def compile_query(connection: Connection, query: Query | str) -> Selection:
     query = parse(query) if isinstance(query, str) else query
     try:
         words = _sweep_words(connection, query)
-        return _compile(connection, query.terms[len(words) :], words=words)
+        found = _compile(connection, query.terms[len(words) :], words=words)
     except RefusedError as exc:
         value = exc.value
         where = {"start": value.start, "end": value.end}
         raise query.refuse(str(exc), **where) from exc
+    if query.has_references or found.sweeps or any(query.of("key")):
+        return found
+    own = without_references(connection)
+    return replace(found, conditions=(*found.conditions, *own))
 
 
 def _compile(

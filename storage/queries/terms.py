@@ -61,10 +61,17 @@ class Query:
     """Which images to find: those that meet every term.
 
     `storage.queries.parsing` makes it, from text or from values.
+
+    Attributes:
+        text: As it was written.
+        terms: What an image must meet.
+        has_references: Whether images that only distances are measured from count even
+            if neither their sweep nor their key is named.
     """
 
     text: str = ""
     terms: tuple[Term, ...] = ()
+    has_references: bool = False
 
     def of(self, name: str) -> Iterator[Term]:
         """Yield the terms about a column."""
