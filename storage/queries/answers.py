@@ -105,9 +105,7 @@ def count(database: Database, query: Query | str) -> int:
         UsageError: A name in the query does not exist.
     """
     with database.read() as connection:
-        selection = compile_query(connection, query)
-        counted = selection.select(sa.func.count())
-        return int(connection.execute(counted).scalar_one())
+        return compile_query(connection, query).count()
 
 
 def read_fields(

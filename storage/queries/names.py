@@ -69,15 +69,17 @@ def find_sweeps(connection: Connection, values: Sequence[Value]) -> dict[str, in
     return found
 
 
-def without_references(connection: Connection) -> list[Condition]:
-    """Return the condition that people's own sweeps want a job; none if all are."""
+def select_references(connection: Connection) -> sa.Select[tuple[int]] | None:
+    """Return the query of the ids of jobs that are references only; None for none."""
     references = _companions(connection)
     if not references:
-        return []
-    mine = sweep_jobs.c.job_id == jobs.c.id
-    is_wanted = sa.exists().where(mine, sweep_jobs.c.sweep_id.not_in(references))
-    # The first sweep says it of nearly all.
-    return [sa.or_(jobs.c.sweep_id.not_in(references), is_wanted.correlate(jobs))]
+        return None
+    other = sweep_jobs.alias()
+    is_wanted = sa.exists().where(
+        other.c.job_id == sweep_jobs.c.job_id, other.c.sweep_id.not_in(references)
+    )
+    mine = sweep_jobs.c.sweep_id.in_(references)
+    return sa.select(sweep_jobs.c.job_id).where(mine, ~is_wanted).correlate(None)
 
 
 def _companions(connection: Connection) -> set[int]:

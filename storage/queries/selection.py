@@ -14,8 +14,8 @@ from storage.queries.columns import find_column
 from storage.queries.names import (
     find_sweeps,
     no_such_sweep,
+    select_references,
     sweep_names,
-    without_references,
 )
 from storage.queries.parsing import parse
 from storage.queries.scope import Condition, Scope
@@ -38,6 +38,8 @@ class Selection:
         has_failed: Whether only jobs that failed are asked for.
         sweeps: Names of the sweeps that it names.
         sweep_words: Those of them that were written as words, without `sweep:`.
+        left_out: The query of the ids of references, which are no rows of it; None
+            where there are none, or where they count too.
     """
 
     scope: Scope
@@ -47,6 +49,7 @@ class Selection:
     has_failed: bool
     sweeps: tuple[str, ...]
     sweep_words: tuple[str, ...]
+    left_out: sa.Select[tuple[int]] | None = None
 
     @property
     def job_id(self) -> sa.Column[int]:
@@ -64,11 +67,22 @@ class Selection:
                 tables = tables.join(jobs, jobs.c.id == sweep_jobs.c.job_id)
         if results in used:
             tables = tables.outerjoin(results, results.c.job_id == self.job_id)
-        return (
-            sa.select(*columns)
-            .select_from(tables)
-            .where(*self.member, *self.conditions)
-        )
+        rows = sa.select(*columns).select_from(tables)
+        if self.left_out is not None:
+            rows = rows.where(jobs.c.id.not_in(self.left_out))
+        return rows.where(*self.member, *self.conditions)
+
+    def count(self) -> int:
+        """Count the rows."""
+        everything = replace(self, left_out=None)
+        counted = everything.select(sa.func.count())
+        queries = [counted]
+        if self.left_out is not None:
+            # Faster than to look for each of all rows among the few that are left out.
+            queries.append(counted.where(jobs.c.id.in_(self.left_out)))
+        read = self.scope.connection.execute
+        total, *left_out = (int(read(each).scalar_one()) for each in queries)
+        return total - sum(left_out)
 
     def in_order(self) -> "Selection":
         """Return the same rows, for a database that must not look for them by index.
@@ -110,8 +124,7 @@ def compile_query(connection: Connection, query: Query | str) -> Selection:
         raise query.refuse(str(exc), **where) from exc
     if query.has_references or found.sweeps or any(query.of("key")):
         return found
-    own = without_references(connection)
-    return replace(found, conditions=(*found.conditions, *own))
+    return replace(found, left_out=select_references(connection))
 
 
 def _compile(
