@@ -136,7 +136,8 @@ def _choose_metric(
 ) -> ScoredMetric:
     if not known:
         msg = (
-            "a comparison must have scores, but none of these images has one; "
+            "a comparison must have scores, but none of these images has one by the "
+            "newest version of a metric; "
             f"`{program()} score QUERY --metric clip` computes them."
         )
         raise UsageError(msg)

@@ -55,12 +55,19 @@ def score_column(name: str) -> Column:
 def read_metrics(connection: Connection) -> dict[str, list[sa.Row[Any]]]:
     """Return the rows of metrics by the shortest name that tells them apart.
 
-    Metrics that differ only in their version have one name; the newest comes first.
+    Metrics that differ only in their version have one name. The first of them is the
+    one that counts everywhere: the newest that has computed a score, if any has.
     Distances between seeds are always told apart from those to many steps.
     """
+    has_scored = sa.exists().where(
+        scores.c.metric_id == metrics.c.id, scores.c.value.is_not(None)
+    )
     kinds: dict[tuple[str, str, str], list[sa.Row[Any]]] = {}
-    for row in connection.execute(sa.select(metrics).order_by(metrics.c.id)):
-        kinds.setdefault((row.name, row.model, row.reference), []).insert(0, row)
+    query = sa.select(metrics, has_scored.label("has_scored")).order_by(metrics.c.id)
+    for row in connection.execute(query):
+        kinds.setdefault((row.name, row.model, row.reference), []).append(row)
+    for rows in kinds.values():
+        rows.sort(key=lambda row: (bool(row.has_scored), row.id), reverse=True)
     names = [name for name, _, to in kinds if not is_between_seeds(to)]
     return {
         name
@@ -101,7 +108,7 @@ def matching_names(name: str, known: Collection[str]) -> list[str]:
 
 
 def find_metric(connection: Connection, name: str) -> int:
-    """Return the id of a metric, in its newest version, by what people call it.
+    """Return the id of a metric, in the version that counts, by what people call it.
 
     Raises:
         UsageError: There is none, or several.

@@ -55,8 +55,8 @@ def count_scores(connection: Connection, selection: Selection) -> dict[int, int]
 def find_metrics(database: Database, query: Query | str) -> list[ScoredMetric]:
     """Return the metrics by which images of a query have scores, newest first.
 
-    Of several versions of a metric, only the newest of these counts. Distances between
-    seeds are a unit, and do not count.
+    Of several versions of a metric, only the one counts that `read_metrics` says.
+    Distances between seeds are a unit, and do not count.
 
     Raises:
         UsageError: A name in the query does not exist.
@@ -65,9 +65,8 @@ def find_metrics(database: Database, query: Query | str) -> list[ScoredMetric]:
         counts = count_scores(connection, compile_query(connection, query))
         known = read_metrics(connection)
     found = []
-    for label, versions in known.items():
-        row = next((each for each in versions if each.id in counts), None)
-        if row is not None and not is_between_seeds(row.reference):
+    for label, (row, *_) in known.items():
+        if row.id in counts and not is_between_seeds(row.reference):
             found.append(
                 ScoredMetric(
                     label=label,

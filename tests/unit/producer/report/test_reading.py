@@ -112,7 +112,8 @@ def test_images_without_any_score_are_answered_with_the_command(
 
     database.close()
     assert str(refused.value) == (
-        "a comparison must have scores, but none of these images has one; "
+        "a comparison must have scores, but none of these images has one by the newest "
+        "version of a metric; "
         f"`{program()} score QUERY --metric clip` computes them."
     )
 

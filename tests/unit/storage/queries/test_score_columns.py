@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from storage.errors import QueryError, UsageError
 from storage.queries.answers import find, read_wanted
 from storage.queries.groups import group
+from storage.queries.scored import find_metrics
 from storage.queries.sorting import read_columns
 from storage.sql.database import open_database
 from storage.sql.schema import jobs, metrics, scores
@@ -81,6 +82,12 @@ def test_of_metrics_that_differ_in_their_version_the_newest_counts(database):
     add_metric(database, "clip", 0.1)
     add_metric(database, "clip", 0.2, version="2")
     assert values_of(database, "score.clip:*") == [0.2]
+    add_metric(database, "clip", None, version="3")
+    assert values_of(database, "score.clip:*") == [0.2]
+    (found,) = find_metrics(database, "")
+    assert (found.version, found.count) == ("2", 1)
+    found = group(database, "shapes", read_columns("model"))
+    assert found.rows[0]["score.clip_mean"] == 0.2
 
 
 def test_a_metric_of_several_is_told_by_part_of_its_model_or_reference(database):
