@@ -1,6 +1,7 @@
 """What a comparison is made from: images, their scores, and what they cost."""
 
 import re
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -96,12 +97,28 @@ def read_images(database: Database, asked: ComparisonRequest) -> ScoredImages:
             f"`{program()} find --count` tries a query."
         )
         raise UsageError(msg)
+    _name_models(rows)
     metrics = find_metrics(database, asked.query)
     metric = _choose_metric(metrics, asked)
     scores = read_scores(database, asked.query, metric)
     for row in rows:
         row["score"] = scores.get(row["key"])
     return ScoredImages(rows=rows, metric=metric, metrics=metrics)
+
+
+def _name_models(rows: Sequence[Row]) -> None:
+    """Give each model one name: the first of its places, and part of its fingerprint.
+
+    The fingerprint is added only where two models have one name.
+    """
+    names: dict[str, str] = {}
+    for row in rows:
+        names.setdefault(row["model_fingerprint"], row["model"])
+    shared = Counter(names.values())
+    for row in rows:
+        fingerprint = row["model_fingerprint"]
+        name = names[fingerprint]
+        row["model"] = name if shared[name] == 1 else f"{name} ({fingerprint[:6]})"
 
 
 def answer(

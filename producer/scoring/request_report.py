@@ -20,8 +20,9 @@ def describe_requests(requests: Requests) -> Iterator[str]:
                 f"half of them at half the steps, {tally.new_references:,} new."
             )
         if pairs := sum(tally.between_seeds.states.values()):
+            distances = "distance" if pairs == 1 else "distances"
             yield (
-                f"{metric.title}: {pairs:,} distances between two seeds of a prompt, "
+                f"{metric.title}: {pairs:,} {distances} between two seeds of a prompt, "
                 "the unit of limits."
             )
         if tally.cut:

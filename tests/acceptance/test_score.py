@@ -40,6 +40,40 @@ def test_images_are_scored_once_by_clip_and_by_their_distance(
     assert "scored: scores: 3 done." in warm.cli("status", "scored").stdout
 
 
+TWO_SEEDS = """
+name: seeds
+base: {model: "builtin:shapes", guidance: 3, steps: 6, scheduler: ddim}
+axes: {prompt: [a red circle], seed: [3, 5]}
+"""
+
+
+def test_distances_come_with_that_between_two_seeds_and_tell_why_no_limit_is_named(
+    warm: Bench, tmp_path: Path
+) -> None:
+    warm.make(TWO_SEEDS, tmp_path)
+    metric = ("--metric", "rmse", "--reference", "steps=24")
+    said = warm.cli("score", "seeds", *metric, "--wait")
+    assert (
+        "rmse at 24 steps: 1 distance between two seeds of a prompt, the unit of limits"
+    ) in said.stderr
+    query = (
+        "SELECT seed, steps, s.value FROM image_scores s JOIN images USING (key) "
+        "WHERE reference = '{\"seed\":3}'"
+    )
+    with sqlite3.connect(warm.home / "nightsweep.db") as connection:
+        ((seed, steps, apart),) = connection.execute(query).fetchall()
+    connection.close()
+    assert (seed, steps) == (5, 24)
+    (row,) = map(
+        json.loads,
+        warm.cli("compare", "seeds", "--json").stdout.splitlines(),
+    )
+    assert row["outcome"] == "few_prompts"
+    assert row["seed_distance"] == apart
+    assert [test["steps"] for test in row["tests"]] == [12, 6]
+    assert all(0 < test["distance"] < 1 for test in row["tests"])
+
+
 def scores(bench: Bench) -> list[tuple[str, str, str, float]]:
     query = "SELECT metric, state, better, value FROM image_scores ORDER BY metric, key"
     with sqlite3.connect(bench.home / "nightsweep.db") as connection:

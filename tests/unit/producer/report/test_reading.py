@@ -1,6 +1,7 @@
 """What a comparison is made from, on a real store with scores."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from storage.errors import UsageError
 from storage.queries.parsing import parse
 from storage.settings import Settings
 from storage.sql.database import Database, open_database
-from tests.unit.filled_store import make_settings, plan, submit
-from tests.unit.producer.report.scored_store import BY, add_scores, make_scored
+from tests.unit.filled_store import MODEL, finish, make_settings, plan, submit
+from tests.unit.producer.report.scored_store import AXES, BY, add_scores, make_scored
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +153,37 @@ def test_a_metric_is_named_as_queries_name_its_scores(tmp_path: Path) -> None:
         "--metric must name one of 'clip@openai/clip' with 93 scores, "
         "'clip@builtin_clip' with 93 scores, got 'clip'."
     )
+
+
+@pytest.mark.parametrize(
+    ("other", "names"),
+    [("/c", ["/a", "/c"]), ("/a", ["/a (111111)", "/a (222222)"])],
+)
+def test_models_are_told_apart_by_their_files_and_not_by_their_places(
+    tmp_path: Path, other: str, names: list[str]
+) -> None:
+    settings = make_settings(tmp_path)
+    planned = [
+        one
+        for name, fingerprint, seed in (
+            *(("/a", "1", 0), ("/b", "1", 1)),  # two places of one model
+            *((other, "2", 0), (other, "2", 1)),
+        )
+        for one in plan(
+            {"prompt": AXES["prompt"], "seed": (seed,)},
+            model=replace(MODEL, name=name, fingerprint=fingerprint * 32),
+        )
+    ]
+    submit(settings, "answer", planned)
+    finish(settings, planned)
+    add_scores(settings)
+    database = open_database(settings.database_url)
+
+    found = answer(database, _asked(by=("model",))).found
+
+    database.close()
+    assert sorted(map(str, found.panel.settings)) == names
+    assert [one.n_images for one in found.settings] == [24, 24]
 
 
 def test_evaluations_are_no_cost_where_their_work_differs(database: Database) -> None:
