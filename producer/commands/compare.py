@@ -114,10 +114,10 @@ def _tell(answered: "Answered", *, as_json: bool) -> None:
 
 def _tell_limits(found: "Limits", *, as_json: bool) -> None:
     from analysis.limit_conclusion import conclude_limits
-    from producer.report.limit_points import limit_as_json, tabulate_limits
+    from producer.report.limit_points import limits_as_json, tabulate_limits
 
     if as_json:
-        write_json(limit_as_json(one, found) for one in found.series)
+        write_json(limits_as_json(found))
     else:
         _write(tabulate_limits(found), conclude_limits(found))
 

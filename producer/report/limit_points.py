@@ -1,5 +1,6 @@
 """The numbers of the charts of distances, and of the tables beside them."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from analysis import step_charts
@@ -18,7 +19,10 @@ def tabulate_limits(found: Limits) -> Table:
             *("setting", "at its limit from", "distance there", "95% interval"),
             *("floor", f"{found.metric} of two seeds", "prompts"),
         ),
-        rows=[_row(one) for one in found.series],
+        rows=[
+            *map(_row, found.series),
+            *((str(one), "no distance yet", *[""] * 5) for one in found.unscored),
+        ],
         numbers=frozenset({2, 3, 4, 5, 6}),
     )
 
@@ -58,8 +62,15 @@ def chart_limits(found: Limits) -> Chart | None:
     )
 
 
-def limit_as_json(one: SeriesLimit, found: Limits) -> dict[str, Any]:
-    """Return a limit for programs, in units unless the name says otherwise."""
+def limits_as_json(found: Limits) -> Iterator[dict[str, Any]]:
+    """Yield the limits for programs, in units unless the name says otherwise."""
+    for one in found.series:
+        yield _as_json(one, found)
+    for each in found.unscored:
+        yield {**dict(each.values), "metric": found.metric, "outcome": "unscored"}
+
+
+def _as_json(one: SeriesLimit, found: Limits) -> dict[str, Any]:
     limit, floor = one.limit, one.limit.floor
     return {
         **dict(one.series.values),

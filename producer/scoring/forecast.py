@@ -95,7 +95,7 @@ def describe_forecast(row: Mapping[str, Any]) -> str:
     if row["references"]:
         said += f", compared with {row['references']:,} more"
     if row["between_seeds"]:
-        said += f" and {row['between_seeds']:,} times with another seed"
+        said += f"; {row['between_seeds']:,} of these with another seed"
     if row["without_limit"]:
         said += f"; none for {row['without_limit']:,} whose scheduler draws noise"
     return said

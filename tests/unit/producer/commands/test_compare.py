@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from producer.cli import cli
 from storage.settings import Settings
+from tests.unit.filled_store import finish, plan, submit
 from tests.unit.producer.report.measured_store import make_measured
 from tests.unit.producer.report.scored_store import add_scores, make_scored
 
@@ -224,3 +225,24 @@ def test_a_page_of_limits_shows_images_before_at_and_beyond_them(
         "ddim, 4, 8 and 32 steps: a red circle number 4 on a blue one, seed 0",
     ]
     assert pictures.count('src="data:image/webp;base64,') == 6
+
+
+def test_what_has_no_distance_yet_is_told_in_every_form(tmp_path: Path) -> None:
+    settings = make_measured(tmp_path)
+    planned = plan({"prompt": ["a red circle number 0 on a blue one"]}, scheduler="lms")
+    submit(settings, "more", planned)
+    finish(settings, planned)
+    run = CliRunner(env={"NIGHTSWEEP_HOME": str(settings.home)})
+
+    said = run.invoke(cli, ["compare", "sweep:limits,more", "--metric", "rmse"])
+    rows = run.invoke(cli, ["compare", "sweep:limits,more", "--json"]).stdout
+
+    assert re.search(r"^lms +no distance yet", said.stdout, re.MULTILINE)
+    assert (
+        "lms has no distance yet; ask `nightsweep score QUERY --metric rmse`."
+    ) in said.stdout.splitlines()
+    assert json.loads(rows.splitlines()[-1]) == {
+        "scheduler": "lms",
+        "metric": "rmse",
+        "outcome": "unscored",
+    }

@@ -194,5 +194,5 @@ def test_a_plan_counts_the_pairs_of_seeds(card: ModelCard) -> None:
     for one in plan_seeds(card, 0, 1, 2):
         forecast.add(one)
     assert [describe_forecast(row) for row in forecast.rows()][1] == (
-        "rmse at 40 steps: 3 images, compared with 6 more and 2 times with another seed"
+        "rmse at 40 steps: 3 images, compared with 6 more; 2 of these with another seed"
     )
