@@ -70,7 +70,8 @@ class Limits:
     """The limits of all series by one metric.
 
     Attributes:
-        metric: The name of the distance.
+        metric: The name of the distance; and after an `@`, where there are several of
+            that name, what tells it from the others.
         delta: What counts as no distance, as a share of that of two seeds.
         series: Those with a distance, and those that draw noise; the first to be at its
             limit comes first, those without a limit last.

@@ -1,5 +1,6 @@
 """The numbers of the charts of distances, and of the tables beside them."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,7 +35,7 @@ def chart_limits(found: Limits) -> Chart | None:
         return None
     drawn = _fit(points)
     return Chart(
-        name=f"limits-{found.metric}".replace("_", "-"),
+        name=re.sub(r"[^a-z0-9]+", "-", f"limits-{found.metric.lower()}"),
         title=f"Steps to a setting's own limit, by {found.metric}",
         note=(
             "Mean distance of each image to that of many steps, as a share of the "

@@ -85,12 +85,16 @@ def read_limits(
     distances = read_distances(database, asked.query, metric)
     measured = list(_measure(distances, {row["key"]: row for row in rows}, series))
     known = {one.series for one in measured}
-    noisy, unscored = _without(rows, series, {one.reference for one in distances})
+    references = {one.reference for one in distances}
+    noisy, unscored = _without(rows, series, references)
     between = read_seed_distances(database, asked.query, metric)
     return find_limits(
         measured,
-        [(one.key, one.value) for one in between],
-        metric=metric.name,
+        [
+            (one.key if one.key in references else one.other, one.value)
+            for one in between
+        ],
+        metric=metric.label,
         noisy=[one for one in noisy if one not in known],
         unscored=[one for one in unscored if one not in known],
         delta=delta,

@@ -81,7 +81,7 @@ def read_distances(
 def read_seed_distances(
     database: Database, query: Query | str, metric: ScoredMetric
 ) -> list[SeedDistance]:
-    """Return the distances between seeds of the references of a query's images.
+    """Return the distances between seeds, where one is the reference of an image.
 
     Raises:
         UsageError: A name in the query does not exist.
@@ -95,7 +95,7 @@ def read_seed_distances(
             .join(jobs, jobs.c.id == scores.c.job_id)
             .join(other, other.c.id == scores.c.reference_id)
             .where(scores.c.metric_id.in_(_between_seeds(connection, metric)), DONE)
-            .where(scores.c.job_id.in_(mine))
+            .where(sa.or_(scores.c.job_id.in_(mine), scores.c.reference_id.in_(mine)))
             .order_by(scores.c.metric_id, scores.c.job_id)
         )
         rows = connection.execute(found).mappings()

@@ -4,7 +4,9 @@ import html
 import json
 import re
 import shlex
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -246,3 +248,33 @@ def test_what_has_no_distance_yet_is_told_in_every_form(tmp_path: Path) -> None:
         "metric": "rmse",
         "outcome": "unscored",
     }
+
+
+def test_distances_to_two_references_have_a_chart_each(tmp_path: Path) -> None:
+    settings = make_measured(tmp_path)
+    with closing(sqlite3.connect(settings.home / "nightsweep.db")) as connection:
+        connection.executescript(COPY_OF_THE_DISTANCES)
+    run = CliRunner(env={"NIGHTSWEEP_HOME": str(settings.home)})
+
+    said = run.invoke(cli, ["report", "limits", "--metric", "rmse@steps=32"])
+
+    assert said.exit_code == 0, said.stderr
+    page = html.unescape(Path(said.stdout.strip()).read_text("utf-8"))
+    assert LIMITS.replace("By rmse", "By rmse@steps=32") in page
+    assert re.findall(r'<div class="chart" id="limits-(.*?)"', page) == [
+        *("rmse-steps-32", "rmse-steps-64"),
+    ]
+
+
+COPY_OF_THE_DISTANCES = """
+INSERT INTO metrics (digest, name, source, version, model, model_fingerprint,
+        reference, higher_is_better)
+    SELECT 'another', name, source, version, model, model_fingerprint,
+        '{"steps":64}', higher_is_better
+    FROM metrics WHERE reference = '{"steps":32}';
+INSERT INTO scores (metric_id, job_id, reference_id, state, value, attempts, deaths)
+    SELECT (SELECT id FROM metrics WHERE digest = 'another'), job_id, reference_id,
+        state, value, attempts, deaths
+    FROM scores JOIN metrics ON metrics.id = metric_id
+    WHERE reference = '{"steps":32}';
+"""

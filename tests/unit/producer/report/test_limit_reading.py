@@ -80,11 +80,13 @@ def test_a_query_without_the_reference_still_has_the_floor(database: Database) -
     assert [test.steps for test in one.limit.tests] == [16, 8, 4]
 
 
-def test_another_seed_of_the_query_alone_has_its_own_distances(
-    database: Database,
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_query_of_one_seed_has_the_unit_that_another_one_made(
+    database: Database, seed: int
 ) -> None:
-    (one,) = limits(database, "limits scheduler:ddim seed:1").series
+    (one,) = limits(database, f"limits scheduler:ddim seed:{seed}").series
     assert (one.limit.steps, one.limit.n_seeds) == (8, 1)
+    assert one.unit == pytest.approx(UNIT)
 
 
 def test_what_differs_besides_has_limits_of_its_own(opened: Open) -> None:
