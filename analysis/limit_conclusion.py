@@ -45,7 +45,7 @@ def _answer(found: Limits) -> Iterator[str]:
         yield f"By {found.metric}, no images are shown to be at their limit."
     else:
         yield f"By {found.metric}, no limit can be named."
-    for some in _group(missed, lambda one: str(one.limit.floor_steps)).values():
+    for some in _group(missed, _say_counts).values():
         limit = some[0].limit
         yield (
             f"{_named(some)} did not converge by {limit.floor_steps} steps: these "
@@ -85,7 +85,11 @@ def _without_limit(found: Limits) -> Iterator[str]:
 
 def _meaning(found: Limits) -> Iterator[str]:
     """Say what a limit is, in which unit, and how far the reference can be trusted."""
-    tested = [one for one in found.series if one.limit.floor and one.unit]
+    tested = [
+        one
+        for outcome in (LimitOutcome.FOUND, LimitOutcome.NOT_CONVERGED)
+        for one in _with_outcome(found, outcome)
+    ]
     if not tested:
         return
     level = tested[0].limit.procedure.level
@@ -99,7 +103,7 @@ def _meaning(found: Limits) -> Iterator[str]:
     )
     units = _span([one.unit or 0.0 for one in tested], "{:.3g}")
     distances = [one.limit.floor.summary.mean for one in tested if one.limit.floor]
-    floor = _span([100 * each for each in distances if each == each], "{:.2g}")
+    floor = _span([100 * each for each in distances], "{:.2g}")
     yield (
         f"Two seeds are {units} apart, the median over prompts. The floor, the "
         f"distance of {floors} from {references} steps, is {floor}% of that; "
@@ -116,10 +120,9 @@ def _sample(found: Limits) -> Iterator[str]:
     prompts = _span([one.n_prompts for one in measured], "{:,}")
     seeds = f"up to {most:,} seeds" if most > 1 else "one seed"
     yield (
-        f"It rests on {images:,} distances: {prompts} prompts with {seeds} each; "
-        "it speaks of prompts like these, for the given seeds. Each "
-        "setting has a limit of its own, and to reach it early is not to make the "
-        "better picture."
+        f"It rests on {images:,} distances: {prompts} prompts with {seeds} each; it "
+        "speaks of prompts like these, for the given seeds. Each setting has a limit "
+        "of its own, and to reach it early is not to make the better picture."
     )
 
 
@@ -130,6 +133,10 @@ def _group(
     for one in some:
         groups.setdefault(word(one), []).append(one)
     return groups
+
+
+def _say_counts(one: SeriesLimit) -> str:
+    return f"{one.limit.floor_steps} of {one.limit.reference}"
 
 
 def _named(some: Iterable[SeriesLimit]) -> str:

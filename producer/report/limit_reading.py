@@ -119,12 +119,13 @@ def _check(asked: ComparisonRequest, metric: ScoredMetric) -> None:
         "--gpu": asked.gpu,
         "--rank-guidance": asked.ranks_guidance,
     }
-    if wrong := [name for name, value in given.items() if value]:
-        msg = (
-            f"{metric.name} tells limits, which take no {wrong[0]}; leave it out, or "
-            "compare by another score."
-        )
-        raise UsageError(msg)
+    for name, value in given.items():
+        if value:
+            msg = (
+                f"{metric.name} tells limits, which take no {name}; leave it out, or "
+                "compare by another score."
+            )
+            raise UsageError(msg)
 
 
 def _for_show(metric: ScoredMetric) -> bool:
