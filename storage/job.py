@@ -48,7 +48,7 @@ class Model:
         former_fingerprints: Other fingerprints that earlier versions gave the same
             files; ignored when models are compared.
         embeds_guidance: Whether guidance is an input of the network (Flux-dev,
-            distilled UNets), so that a batch can hold one value only.
+            distilled UNets).
     """
 
     fingerprint: str
@@ -168,7 +168,6 @@ class Job:
     @cached_property
     def group(self) -> str:
         """16 hex digits, equal for jobs that one batch can hold."""
-        embedded = self.guidance if self.model.embeds_guidance else None
         return _group_digest(
             self.model.fingerprint,
             self.backend,
@@ -176,8 +175,6 @@ class Job:
             self.width,
             self.height,
             self.generator,
-            self.guidance > 1,
-            embedded,
             self.parameter("strict"),
         )
 

@@ -73,6 +73,7 @@ def test_jobs_of_one_batch_share_a_group() -> None:
         make_job(seed=9),
         make_job(steps=50),
         make_job(guidance=3.0),
+        make_job(guidance=1.0),
         make_job(prompt="a dog"),
         make_job(scheduler_class="PNDMScheduler"),
     ]
@@ -84,16 +85,9 @@ def test_jobs_of_one_batch_share_a_group() -> None:
     [
         {"width": 768},
         {"dtype": "float32"},
-        {"guidance": 1.0},
         {"extras": {"strict": True}},
         {"model": replace(SHAPES, fingerprint="1" * 32)},
     ],
 )
 def test_jobs_that_one_batch_cannot_hold_do_not(changes: dict[str, Any]) -> None:
     assert make_job(**changes).group != make_job().group
-
-
-def test_embedded_guidance_is_part_of_the_group() -> None:
-    model = replace(SHAPES, embeds_guidance=True)
-    one, other = make_job(model=model), make_job(model=model, guidance=3.0)
-    assert one.group != other.group

@@ -27,9 +27,9 @@ from storage.sql.database import (
 )
 from storage.sql.model_places import DatabasePlaces
 from storage.sql.partial_indexes import metadata
-from storage.sql.schema import sweeps
+from storage.sql.schema import jobs, sweeps
 from storage.sql.views import VIEWS
-from tests.builders import plan_seeds, submit
+from tests.builders import make_job, plan_seeds, submit
 from tests.unit.old_database import make_old, read_old, read_scores
 
 VERSIONS = Path(module.__file__).parent / "migrations" / "versions"
@@ -128,6 +128,23 @@ def test_an_older_database_is_upgraded_with_its_rows(settings: Settings) -> None
     assert member == {**image, "position": 7, "scheduler_label": None, "cell": "{}"}
     carried = ("k", "clip", "", "small", "{}", "higher", "done", 0.25)
     assert read_scores(database) == [carried]
+    database.close()
+
+
+def test_jobs_of_an_older_database_are_in_the_groups_of_new_ones(
+    settings: Settings,
+) -> None:
+    make_old(settings.database_url)
+    database = open_database(settings.database_url)
+    alike = make_job(
+        model=Model(fingerprint="f", name="builtin:shapes"),
+        dtype="float16",
+        width=512,
+        height=512,
+    )
+    with database.read() as connection:
+        groups = connection.execute(sa.select(jobs.c.group_key)).scalars().all()
+    assert groups == [alike.group]
     database.close()
 
 
