@@ -4,14 +4,14 @@
     python benchmarks/mixing_cost.py --device cuda --model sd15 [--compile]
 
 The time of one step of a batch of mixed schedulers is compared with the mean over
-batches of one of these schedulers: in the same slots, and in an ordinary batch of
-diffusers. All run the same network on equally many rows, without texts and decoding.
+batches of one of these schedulers: in the hub too, and in an ordinary batch of
+diffusers. All run the same network on equally many rows, and decode each image
+alone.
 """
 
 import argparse
 import itertools
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -26,10 +26,13 @@ import workload
 from storage.errors import JobError
 from storage.job import Job
 from workers.engine.compiling import Compiled
+from workers.engine.hub import Hub
 from workers.engine.pipelines import Pipelines
+from workers.engine.runs import Run
 from workers.engine.schedulers import build
-from workers.engine.slot import Starter
-from workers.engine.slots import Slots, Tally
+from workers.engine.starter import Starter
+from workers.engine.tally import Tally
+from workers.engine.texts import TextCache
 
 #: Schedulers with one call of the network a step, so that no row is ever empty.
 SCHEDULERS = (
@@ -42,7 +45,7 @@ HEADER = (
 )
 NOTES = """\
 Milliseconds are medians over the rounds. `one / mixed` is the speed of a mixed batch
-relative to batches of one scheduler in the same slots; `ordinary / mixed` is that
+relative to batches of one scheduler; `ordinary / mixed` is that
 relative to the pipeline's own batches, in which one scheduler steps all rows at
 once."""
 
@@ -53,10 +56,6 @@ class Nothing:
     def take(self) -> Job | None:
         """Return no job."""
 
-    def fail(self, _job: Job, error: JobError) -> None:
-        """Raise the error."""
-        raise error
-
     def withdraw(self) -> list[Job]:
         """Return no jobs: all are wanted."""
         return []
@@ -64,48 +63,58 @@ class Nothing:
     def check(self) -> None:
         """Do nothing."""
 
+    def finish(self, run: Run) -> None:
+        """Do nothing with the pixels."""
+
+    def fail(self, job: Job, error: JobError) -> None:
+        """Raise the error."""
+        del job
+        raise error
+
 
 class Batches:
     """Runs and times batches of a loaded pipeline."""
 
-    def __init__(self, starter: Starter, config: dict[str, Any]) -> None:
+    def __init__(
+        self, starter: Starter, config: dict[str, Any], compiled: Compiled | None
+    ) -> None:
         self._starter = starter
         self._config = config
+        self._compiled = compiled
+        pipe = starter.pipe
+        # The hub, too, knows its texts.
+        pipe.encode_prompt = TextCache(pipe.encode_prompt, device=pipe.device).encode
 
-    def time_slots(self, jobs: Sequence[Job]) -> float:
-        """Return the seconds of a step of these jobs in slots."""
-        slots = Slots(
+    def time_shared(self, jobs: Sequence[Job]) -> float:
+        """Return the seconds of a step of these jobs in the hub."""
+        hub = Hub(
             self._starter,
             jobs,
             Nothing(),
             width=len(jobs),
-            finish=lambda _slot, _latents: None,
             tally=Tally(),
+            compiled=self._compiled,
         )
-        return self._time(slots.run) / jobs[0].steps
+        return self._time(hub.run) / jobs[0].steps
 
     def time_ordinary(self, jobs: Sequence[Job]) -> float:
         """Return the seconds of a step of the pipeline's own batch of these jobs."""
-        family, job = self._starter.family, jobs[0]
-        encoded = family.encode(job.prompt, 0)
-        given = {name: torch.cat([text] * len(jobs)) for name, text in encoded.items()}
-        empty = family.encode_nothing()
-        for name, text in empty.items():
-            given[f"negative_{name}"] = torch.cat([text] * len(jobs))
+        pipe, job = self._starter.pipe, jobs[0]
 
         def run() -> None:
-            own, family.pipe.scheduler = family.pipe.scheduler, self._scheduler(job)
-            family.pipe(
-                **given,
+            own, pipe.scheduler = pipe.scheduler, self._scheduler(job)
+            pipe(
+                prompt=[job.prompt for job in jobs],
                 generator=[torch.Generator().manual_seed(job.seed) for job in jobs],
                 num_inference_steps=job.steps,
                 guidance_scale=job.guidance,
                 height=job.height,
                 width=job.width,
-                output_type="latent",
+                output_type="pt",
             )
-            family.pipe.scheduler = own
+            pipe.scheduler = own
 
+        pipe.vae.enable_slicing()  # the hub, too, decodes each image alone
         return self._time(run) / job.steps
 
     def _scheduler(self, job: Job) -> Any:
@@ -139,8 +148,8 @@ def measure(
     for number in range(rounds + 1):
         taken = [
             (
-                batches.time_slots(mixed_jobs),
-                batches.time_slots(jobs[name][:width]),
+                batches.time_shared(mixed_jobs),
+                batches.time_shared(jobs[name][:width]),
                 batches.time_ordinary(jobs[name][:width]),
             )
             for name in SCHEDULERS
@@ -198,11 +207,10 @@ def main() -> None:
     with ExitStack() as stack:
         resident = stack.enter_context(pipelines.lend(jobs[SCHEDULERS[0]][0]))
         starter = resident.starter
-        if starter is None:
-            sys.exit("The slots cannot drive this model.")
-        if options.compile:
-            stack.enter_context(Compiled(starter.family).in_place())
-        batches = Batches(starter, dict(resident.scheduler_config))
+        compiled = Compiled(starter) if options.compile else None
+        if compiled:
+            stack.enter_context(compiled.in_place())
+        batches = Batches(starter, dict(starter.pipe.scheduler.config), compiled)
         rows = [
             measure(batches, jobs, width=width, rounds=options.rounds)
             for width in options.widths

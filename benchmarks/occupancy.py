@@ -22,7 +22,7 @@ from storage.files.images import ImageFolder
 from storage.host.worker_ids import my_name
 from storage.settings import Settings
 from storage.sql.database import open_database
-from workers.engine.slots import Tally
+from workers.engine.tally import Tally
 from workers.execution.context import Context
 from workers.execution.heartbeat import Heartbeat
 from workers.execution.turn import Turn

@@ -1,8 +1,8 @@
-"""Draw which job had which slot in a real run of a small mixed batch.
+"""Draw which job had which row in a real run of a small mixed batch.
 
     python benchmarks/slots_picture.py docs/images/slots.svg
 
-Fourteen jobs of the demo model, eight schedulers, in four slots. Each bar is a job
+Fourteen jobs of the demo model, eight schedulers, in four rows. Each bar is a job
 from its first to its last step; each column is one call of the network.
 """
 
@@ -19,10 +19,11 @@ from storage.catalogue import schedulers
 from storage.errors import JobError
 from storage.job import Job
 from storage.models.model_files import locate
-from workers.engine.families import BATCHED
+from workers.engine.hub import Hub
 from workers.engine.loading import load_pipeline
-from workers.engine.slot import Slot, Starter
-from workers.engine.slots import Slots, Tally
+from workers.engine.runs import Run
+from workers.engine.starter import Starter
+from workers.engine.tally import Tally
 
 WIDTH = 4
 NAMES = (
@@ -45,6 +46,10 @@ class Queue:
         self.began: dict[str, int] = {}
         self.bars: list[tuple[Job, int, int, int]] = []
 
+    def gather(self, count: int) -> list[Job]:
+        """Return the first jobs."""
+        return [job for _ in range(count) if (job := self.take())]
+
     def take(self) -> Job | None:
         """Return the next job, and note when it begins."""
         if not self._jobs:
@@ -53,10 +58,10 @@ class Queue:
         self.began[job.key] = self._tally.calls
         return job
 
-    def finish(self, slot: Slot, _latents: torch.Tensor) -> None:
+    def finish(self, run: Run) -> None:
         """Note when a job ended."""
-        began = self.began[slot.job.key]
-        self.bars.append((slot.job, slot.index, began, self._tally.calls))
+        began = self.began[run.job.key]
+        self.bars.append((run.job, run.row, began, self._tally.calls))
 
     def fail(self, job: Job, error: JobError) -> None:
         """Raise the error."""
@@ -103,7 +108,7 @@ def draw(bars: list[tuple[Job, int, int, int]], calls: int) -> str:
         'font-family="sans-serif" font-size="12">',
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
         f'<text x="{LEFT}" y="22" font-size="15" fill="#222222">'
-        f"{len(bars)} jobs in {WIDTH} slots: {calls} calls of the network</text>",
+        f"{len(bars)} jobs in {WIDTH} rows: {calls} calls of the network</text>",
         f'<text x="{LEFT}" y="42" fill="#555555">Each column is one call, for all '
         "rows. Each bar is a job: its scheduler, steps, guidance.</text>",
     ]
@@ -115,7 +120,7 @@ def draw(bars: list[tuple[Job, int, int, int]], calls: int) -> str:
         )
     for index in range(WIDTH):
         y = TOP + index * ROW + 24
-        parts.append(f'<text x="12" y="{y}" fill="#222222">slot {index}</text>')
+        parts.append(f'<text x="12" y="{y}" fill="#222222">row {index}</text>')
     parts += [_bar(*bar) for bar in bars]
     parts.append(
         f'<text x="{LEFT}" y="{height - 12}" fill="#555555">calls of the network, '
@@ -143,13 +148,10 @@ def main() -> None:
     """Run the batch and write the picture."""
     found = locate("builtin:shapes", download=False)
     pipe = load_pipeline(found, variant=None, dtype=torch.float32)
-    family = BATCHED[type(pipe).__name__](pipe)
-    starter = Starter(family, dict(pipe.scheduler.config))
+    starter = Starter(pipe, dict(pipe.scheduler.config))
     tally = Tally()
     queue = Queue(make_jobs(), tally)
-    Slots(
-        starter, [queue.take()], queue, width=WIDTH, finish=queue.finish, tally=tally
-    ).run()
+    Hub(starter, queue.gather(WIDTH), queue, width=WIDTH, tally=tally).run()
     Path(sys.argv[1]).write_text(draw(queue.bars, tally.calls))
     print(f"{tally.calls} calls, {tally.occupancy:.2f} of the rows in use")
 

@@ -1,27 +1,29 @@
 """Mixed batches, diffusers' ordinary batches and plain scripts, for comparison."""
 
+import functools
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
+from torch.utils import _pytree as pytree
 
 from producer.models.cards import ModelCard, describe
 from storage.catalogue import schedulers
+from storage.errors import JobError
 from storage.job import Job
 from storage.models.model_files import BUILTIN_FOLDERS
 from tests.work import Basket, go_on
-from workers.engine.clock import Clock
-from workers.engine.decoding import Decoded, decode
-from workers.engine.families import BATCHED, Texts
+from workers.engine.hub import Hub
 from workers.engine.loading import mend_clip_skip
 from workers.engine.pipelines import DTYPES
-from workers.engine.slot import Slot, Starter
-from workers.engine.slots import Slots, Source, Tally
-from workers.engine.texts import TextCache
+from workers.engine.runs import Run
+from workers.engine.starter import Starter
+from workers.engine.tally import Tally
 
 PROMPTS = ("a cat", "two dogs", "a green square", "red", "a blue circle")
 #: First those that float16 and bfloat16 cannot hold exactly.
@@ -79,22 +81,38 @@ class Made:
     """The result of a job, on the CPU.
 
     Attributes:
-        latents: After the last step, (1, ...).
         pixels: (1, 3, height, width), 0 to 1.
-        slot: The slot that made it; None if it was made without slots.
+        run: The run that made it; None if it was made without the engine.
     """
 
-    latents: torch.Tensor
     pixels: torch.Tensor
-    slot: Slot | None = None
+    run: Run | None = None
 
     def equals(self, other: "Made") -> bool:
         """Return whether both are equal bit for bit; all numbers must be finite."""
-        assert self.latents.isfinite().all()
         assert self.pixels.isfinite().all()
-        return torch.equal(self.latents, other.latents) and torch.equal(
-            self.pixels, other.pixels
-        )
+        return torch.equal(self.pixels, other.pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A `Source` with the jobs of a basket."""
+
+    basket: Basket
+    finish: Callable[[Run], None]
+    fail: Callable[[Job, JobError], None]
+
+    def take(self) -> Job | None:
+        """Return the next job of the basket."""
+        return self.basket.take()
+
+    def withdraw(self) -> list[Job]:
+        """Return the jobs that nobody wants any more."""
+        return self.basket.withdraw()
+
+    def check(self) -> None:
+        """Do what the basket's check does."""
+        self.basket.check()
 
 
 class Bench:
@@ -109,70 +127,64 @@ class Bench:
         ).to(device)
         self.pipe.set_progress_bar_config(disable=True)
         mend_clip_skip(self.pipe)  # without it, no script can use clip_skip
-        # Otherwise an ordinary batch decodes all images at once, in other low bits.
-        self.pipe.vae.enable_slicing()
+        for name in ("text_encoder", "text_encoder_2", "text_encoder_3", "vae"):
+            if part := getattr(self.pipe, name, None):
+                _row_by_row(part, "decode" if name == "vae" else "forward")
         self.config = dict(self.pipe.scheduler.config)
-        self.family = BATCHED[type(self.pipe).__name__](self.pipe)
-        self.starter = Starter(self.family, self.config)
-        self.clock = Clock(device)
+        self.starter = Starter(self.pipe, self.config)
         self.tally = Tally()
 
-    def slots(
+    def hub(
         self,
         jobs: Sequence[Job],
-        source: Source,
+        source: Basket,
         width: int,
-        finish: Callable[[Slot, torch.Tensor], None],
-    ) -> Slots:
-        """Make a batch of slots for these jobs and the further jobs of the source."""
-        return Slots(
-            self.starter, jobs, source, width=width, finish=finish, tally=self.tally
-        )
+        *,
+        finish: Callable[[Run], None],
+        fail: Callable[[Job, JobError], None],
+    ) -> Hub:
+        """Make a batch of these jobs and the further jobs of the source."""
+        feed = Feed(source, finish, fail)
+        return Hub(self.starter, jobs, feed, width=width, tally=self.tally)
 
     def mixed(
         self, jobs: Iterable[Job], width: int, *, check: Callable[[], None] = go_on
     ) -> tuple[dict[str, Made], Basket]:
         """Make jobs in a mixed batch; return the results by key, and the source."""
-        done: list[tuple[Slot, torch.Tensor, Decoded]] = []
+        done: dict[str, Made] = {}
 
-        def finish(slot: Slot, latents: torch.Tensor) -> None:
-            decoded = decode(self.family, latents, slot.job, clock=self.clock)
-            done.append((slot, latents, decoded))
-            basket.in_hand.remove(slot.job)
+        def finish(run: Run) -> None:
+            assert run.pixels is not None
+            done[run.job.key] = Made(pixels=run.pixels.cpu(), run=run)
+            basket.in_hand.remove(run.job)
 
         basket = Basket(*jobs, check=check)
-        with torch.no_grad(), self.family.decoding():
-            self.slots(basket.gather(width), basket, width, finish).run()
-        assert not basket.waiting
+        while basket.waiting:
+            first = basket.gather(width)
+            self.hub(first, basket, width, finish=finish, fail=basket.fail).run()
         assert not basket.in_hand
-        for *_, decoded in done:
-            self.clock.wait(decoded.arrived)
-        made = {
-            slot.job.key: Made(latents=latents.cpu(), pixels=decoded.pixels, slot=slot)
-            for slot, latents, decoded in done
-        }
-        return made, basket
+        return done, basket
 
     @torch.no_grad()
-    def ordinary(self, slot: Slot) -> Made:
-        """Make a slot's job in an ordinary batch of equal width, in the same row.
+    def ordinary(self, run: Run) -> Made:
+        """Make a run's job in an ordinary batch of equal width, in the same row.
 
         All rows have the job's scheduler, steps and guidance, but prompts and seeds of
         their own.
         """
         rows = [
-            replace(slot.job, prompt=PROMPTS[row % len(PROMPTS)], seed=100 + row)
-            for row in range(slot.width)
+            replace(run.job, prompt=PROMPTS[row % len(PROMPTS)], seed=100 + row)
+            for row in range(run.width)
         ]
-        rows[slot.index] = slot.job
+        rows[run.row] = run.job
         made = self._call(
-            slot.job,
+            run.job,
             seeds=[job.seed for job in rows],
+            prompt=[job.prompt for job in rows],
+            **_if_any(negative_prompt=[job.negative_prompt for job in rows]),
             generator=[self._generator(job) for job in rows],
-            **self._texts(rows),
         )
-        row = slice(slot.index, slot.index + 1)
-        return Made(latents=made.latents[row], pixels=made.pixels[row])
+        return Made(pixels=made.pixels[run.row : run.row + 1])
 
     def plain(self, job: Job) -> Made:
         """Make a job as a plain script does."""
@@ -184,51 +196,51 @@ class Bench:
             generator=self._generator(job),
         )
 
-    def _texts(self, rows: list[Job]) -> dict[str, Any]:
-        is_pooled = "pooled_prompt_embeds" in self.family.embeddings
-        if not is_pooled and self.pipe.device.type == "cpu":
-            negatives = [job.negative_prompt for job in rows]
-            prompts = [job.prompt for job in rows]
-            return {"prompt": prompts, **_if_any(negative_prompt=negatives)}
-        # Texts that are encoded together would have other low bits.
-        texts = TextCache(self.family)
-        given = _stack([texts.prompt(job) for job in rows])
-        if self.family.is_guided(rows[0]):
-            negative = _stack([texts.negative(job) for job in rows])
-            given |= {f"negative_{name}": text for name, text in negative.items()}
-        return given
-
     def _call(self, job: Job, *, seeds: int | list[int], **given: Any) -> Made:
-        last: list[torch.Tensor] = []
-
-        def look(_pipe: Any, _step: int, _time: Any, tensors: Any) -> Any:
-            last[:] = [tensors["latents"].clone()]
-            return tensors
-
         own = dict(job.scheduler_options)
         if job.scheduler_class == "DPMSolverSDEScheduler":
             own["noise_sampler_seed"] = seeds
         made_by = getattr(diffusers, job.scheduler_class)
         self.pipe.scheduler = made_by.from_config(self.config, **own)
+        taken = inspect.signature(self.pipe.__call__).parameters
+        if "guidance_scale" in taken:
+            given["guidance_scale"] = job.guidance
         pixels = self.pipe(
             num_inference_steps=job.steps,
-            guidance_scale=job.guidance,
             width=job.width,
             height=job.height,
             **_if_any(eta=job.parameter("eta"), clip_skip=job.parameter("clip_skip")),
-            callback_on_step_end=look,
             output_type="pt",
+            return_dict=False,
             **given,
-        ).images
-        return Made(latents=last[0].cpu(), pixels=pixels.cpu())
+        )[0]
+        return Made(pixels=pixels.cpu())
 
     def _generator(self, job: Job) -> torch.Generator:
         device = "cpu" if job.generator == "cpu" else self.pipe.device
         return torch.Generator(device).manual_seed(job.seed)
 
 
-def _stack(rows: Sequence[Texts]) -> dict[str, torch.Tensor]:
-    return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+def _row_by_row(part: Any, name: str) -> None:
+    """Have a part of a pipeline take the rows of a batch one by one.
+
+    Otherwise an ordinary batch would encode its texts and decode its images together,
+    in other low bits.
+    """
+    own = getattr(part, name)
+
+    def each(first: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        def of(row: int, value: Any) -> Any:
+            has_rows = isinstance(value, torch.Tensor) and len(value) == len(first)
+            return value[row : row + 1] if has_rows else value
+
+        answers = []
+        for row in range(len(first)):
+            given, named = pytree.tree_map(partial(of, row), (args, kwargs))
+            answers.append(own(first[row : row + 1], *given, **named))
+        return pytree.tree_map(lambda *rows: torch.cat(rows), *answers)
+
+    setattr(part, name, functools.wraps(own)(each))
 
 
 def _if_any(**given: Any) -> dict[str, Any]:

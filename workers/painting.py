@@ -15,10 +15,6 @@ class StoppedError(Exception):
     """The worker was asked to stop; its jobs go back as if never begun."""
 
 
-class WithdrawnError(Exception):
-    """The job being painted is no longer wanted; it went back already."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Painting:
     """One picture, before it is a file.

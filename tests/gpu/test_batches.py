@@ -15,7 +15,7 @@ from tests.batches import Bench, make_job, make_various
 from tests.gpu.conftest import watch_waits
 from tests.shortage import check_a_batch_is_halved
 from tests.work import Basket, Notes, paint
-from workers.engine.slot import Slot
+from workers.engine.runs import Run
 from workers.engine.torch_painter import TorchPainter
 from workers.painting import Painting
 
@@ -48,7 +48,7 @@ def painter(tmp_path: Path, notes: Notes) -> TorchPainter:
 
 @pytest.mark.parametrize("generator", ["cpu", "cuda"])
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_a_mixed_image_is_that_of_the_same_slot_of_an_ordinary_batch(
+def test_a_mixed_image_is_that_of_the_same_row_of_an_ordinary_batch(
     dtype: str, generator: str
 ) -> None:
     bench = bench_of(dtype)
@@ -57,9 +57,9 @@ def test_a_mixed_image_is_that_of_the_same_slot_of_an_ordinary_batch(
     assert not basket.failures
     wrong = []
     for name, job in zip(NAMES, jobs, strict=True):
-        slot = made[job.key].slot
-        assert slot
-        if not made[job.key].equals(bench.ordinary(slot)):
+        run = made[job.key].run
+        assert run
+        if not made[job.key].equals(bench.ordinary(run)):
             wrong.append(name)
     assert not wrong
 
@@ -92,10 +92,10 @@ def test_no_step_waits_for_the_gpu(name: str, dtype: str) -> None:
     jobs = [make_job(name, dtype=dtype, seed=seed, steps=6) for seed in range(WIDTH)]
     # Texts are known, kernels chosen, and coefficients computed.
     bench.mixed(jobs, WIDTH)
-    done: list[Slot] = []
+    done: list[Run] = []
     between = Between(jobs)
     first = between.gather(WIDTH)
-    bench.slots(first, between, WIDTH, lambda slot, _latents: done.append(slot)).run()
+    bench.hub(first, between, WIDTH, finish=done.append, fail=between.fail).run()
     watch_waits("default")
     assert len(done) == WIDTH
     assert between.steps > 5
@@ -136,10 +136,10 @@ def test_a_refill_from_the_gpus_generator_does_not_wait() -> None:
         for seed in range(3 * WIDTH)
     ]
     bench.mixed(jobs, WIDTH)
-    done: list[Slot] = []
+    done: list[Run] = []
     between = Between(jobs)
     first = between.gather(WIDTH)
-    bench.slots(first, between, WIDTH, lambda slot, _latents: done.append(slot)).run()
+    bench.hub(first, between, WIDTH, finish=done.append, fail=between.fail).run()
     assert len(done) == len(jobs)
 
 

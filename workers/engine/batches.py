@@ -1,27 +1,27 @@
-"""Batches of one group: their width, and the hand-over of finished slots."""
+"""Batches of one group: their width, and the hand-over of finished jobs."""
 
 import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
-from storage.errors import DatabaseError, UnfitError
+from storage.catalogue.pipeline_families import NO_GUIDANCE
+from storage.errors import DatabaseError, JobError, UnfitError
 from storage.host.environment import Environment
 from storage.job import Job
 from workers.devices.device_errors import is_shortage
 from workers.engine.compiling import Compiled
-from workers.engine.decoding import decode
 from workers.engine.finished import Finished
-from workers.engine.pipelines import (
-    Pipelines,
-    Resident,
-)
-from workers.engine.slot import Slot, Starter
-from workers.engine.slots import Slots, Source, Tally
-from workers.engine.steering import UnsteerableError
+from workers.engine.hub import Hub
+from workers.engine.network_calls import UnshareableError
+from workers.engine.pipelines import Pipelines, Resident
+from workers.engine.runs import Run
+from workers.engine.seating import least_power
+from workers.engine.starter import Starter
+from workers.engine.tally import Tally
 from workers.painting import Widths, Work
 
 log = logging.getLogger(__name__)
@@ -31,11 +31,13 @@ GPU_WIDTH = 32
 #: Default rows on a CPU, for images of up to `CPU_PIXELS`; larger ones get fewer.
 CPU_WIDTH = 16
 CPU_PIXELS = 256 * 256
+#: Any guidance that doubles the rows of most networks.
+GUIDED = 2.0
 
 
 @dataclass(slots=True, kw_only=True)
 class Batches:
-    """Paints the jobs of one group together.
+    """Paints the jobs of one group, together or one by one; a `Source` of the hub.
 
     Attributes:
         pipelines: Holds other pipelines, which are dropped when memory runs out.
@@ -45,7 +47,8 @@ class Batches:
         environment: Where and with what the images are painted.
         tally: Counts rows.
         work: Supplies jobs and takes pictures.
-        compiled: The compiled network; None to run the network uncompiled.
+        compiled: The compiled networks; None to run the networks uncompiled.
+        is_alone: Whether jobs are painted one by one, as plain scripts do.
     """
 
     pipelines: Pipelines
@@ -56,6 +59,7 @@ class Batches:
     tally: Tally
     work: Work
     compiled: Compiled | None = None
+    is_alone: bool = False
     _first: set[str] = field(default_factory=set)
     _has_forgotten: bool = False
 
@@ -65,56 +69,51 @@ class Batches:
         Raises:
             StoppedError: The work is to end.
             UnfitError: Not even one image fits into memory.
-            UnsteerableError: The pipeline must paint its jobs one by one; the jobs in
+            UnshareableError: The pipeline must paint its jobs one by one; the jobs in
                 hand were put back.
         """
-        width = self._known_width(job)
+        width = 1 if self.is_alone else self._known_width(job)
         self.work.expect(width)
         jobs = [job, *(self.work.gather(width - 1) if width > 1 else ())]
-        with self.starter.family.decoding(), self._network():
+        with self._networks():
             while jobs:
                 width = self._run(jobs, width)
                 jobs = self.work.gather(width)
 
     def _run(self, jobs: list[Job], width: int) -> int:
         """Run one batch until it is empty, and return the width of the next one."""
-        rows = self._rows(len(jobs), width)
-        self._note_warm_up(jobs, rows)
-        slots = Slots(
+        if self.resident.fresh:
+            self._first.update(job.key for job in jobs)
+        hub = Hub(
             self.starter,
             jobs,
-            # A narrow batch takes no more jobs, so that a wide one can follow it.
-            _Closed(self.work) if rows < width else self.work,
-            width=rows,
-            finish=self._finish,
+            self,
+            width=width,
             tally=self.tally,
+            compiled=self.compiled,
         )
-        if self._fits(slots):
+        if self._fits(hub):
             return width
-        unmade = slots.jobs
+        unmade, rows = hub.jobs, hub.widest
         self.work.put_back(unmade)
         # Free its tensors before the next batch.
-        del slots
+        del hub
         return self._make_room(unmade, rows, width)
 
-    def _rows(self, jobs: int, width: int) -> int:
-        # For another width, the network would be compiled again.
-        return width if self.compiled else min(width, least_power(jobs))
-
-    def _fits(self, slots: Slots) -> bool:
+    def _fits(self, hub: Hub) -> bool:
         if self._on_gpu:
-            torch.cuda.reset_peak_memory_stats(self.starter.family.device)
+            torch.cuda.reset_peak_memory_stats(self.starter.device)
         try:
-            slots.run()
-        except UnsteerableError:
-            self.work.put_back(slots.jobs)
+            hub.run()
+        except UnshareableError:
+            self.work.put_back(hub.jobs)
             raise
         except (RuntimeError, MemoryError) as exc:
             if not is_shortage(exc):
                 raise
             log.warning(
                 "%d rows do not fit: %s",
-                slots.width,
+                hub.widest,
                 # Not the error itself: a log record would keep its tensors alive.
                 str(exc),
                 extra={"action": "no_room"},
@@ -149,44 +148,53 @@ class Batches:
         return self.starter.forget_texts(jobs)
 
     def _known_width(self, job: Job) -> int:
-        known = None
-        with suppress(DatabaseError):
-            known = self.widths.get(job, self.environment.gpu)
-        return known or default_width(job, on_gpu=self._on_gpu)
+        """Return the width that fits with guidance and without, or the default."""
+        known = []
+        for guidance in (NO_GUIDANCE, GUIDED):
+            with suppress(DatabaseError):
+                alike = replace(job, guidance=guidance)
+                known.append(self.widths.get(alike, self.environment.gpu))
+        return min(filter(None, known), default=default_width(job, on_gpu=self._on_gpu))
 
-    def _note_warm_up(self, jobs: list[Job], width: int) -> None:
-        compiles = self.compiled and self.compiled.note(jobs[0], width)
-        if self.resident.fresh or compiles:
-            self._first.update(job.key for job in jobs)
+    def take(self) -> Job | None:
+        """Return the next job; see `Source`."""
+        return self.work.take()
 
-    def _finish(self, slot: Slot, latents: torch.Tensor) -> None:
-        """Start to decode a finished slot, and leave the rest to other threads."""
-        decoded = decode(
-            self.starter.family, latents, slot.job, clock=self.starter.clock
-        )
-        finished = Finished(
-            job=slot.job,
-            width=slot.width,
-            index=slot.index,
-            evaluations=slot.done,
-            encoding=slot.encoding,
-            shares=slot.shares,
-            decoded=decoded,
-            load_s=self.resident.finish(),
-            warm_up=slot.job.key in self._first,
+    def withdraw(self) -> list[Job]:
+        """Return jobs to stop painting; see `Source`."""
+        return self.work.withdraw()
+
+    def check(self) -> None:
+        """Raise if the work is to end; see `Source`."""
+        self.work.check()
+
+    def finish(self, run: Run) -> None:
+        """Start to fetch the pixels of a run, and leave the rest to other threads."""
+        finished = Finished.of(
+            run,
+            self.resident,
+            self.environment,
+            engine="plain" if self.is_alone else "slots",
+            warm_up=run.job.key in self._first,
             peak_bytes=self._peak_bytes(),
-            resident=self.resident,
-            starter=self.starter,
-            environment=self.environment,
         )
-        self.work.keep(slot.job, finished.fetch)
+        self.work.keep(run.job, finished.fetch)
+
+    def fail(self, job: Job, error: JobError) -> None:
+        """Fail a job, unless its model's files have changed.
+
+        Raises:
+            ModelError: They may have changed since the pipeline was loaded.
+        """
+        self.resident.check()
+        self.work.fail(job, error)
 
     def _peak_bytes(self) -> int | None:
-        device = self.starter.family.device
+        device = self.starter.device
         return torch.cuda.max_memory_allocated(device) if self._on_gpu else None
 
     @contextmanager
-    def _network(self) -> Iterator[None]:
+    def _networks(self) -> Iterator[None]:
         if self.compiled is None:
             yield
         else:
@@ -198,26 +206,9 @@ class Batches:
         return self.starter.clock.on_gpu
 
 
-class _Closed:
-    """A source without further jobs."""
-
-    def __init__(self, source: Source) -> None:
-        self.fail = source.fail
-        self.withdraw = source.withdraw
-        self.check = source.check
-
-    def take(self) -> Job | None:
-        return None
-
-
 def default_width(job: Job, *, on_gpu: bool) -> int:
     """Return the first width to try for jobs like `job`: a power of two."""
     if on_gpu:
         return GPU_WIDTH
     room = CPU_WIDTH * CPU_PIXELS // (job.width * job.height)
     return max(1, min(CPU_WIDTH, least_power(room + 1) // 2))
-
-
-def least_power(count: int) -> int:
-    """Return the least power of two that is not less than `count`."""
-    return 1 << (count - 1).bit_length()

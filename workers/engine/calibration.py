@@ -7,7 +7,7 @@ image; that the speeds are complete; and a line for each width.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -17,13 +17,12 @@ from storage.errors import JobError, UnfitError
 from storage.job import Job
 from storage.settings import read_settings
 from workers.devices.placements import choose_placements
+from workers.engine.alone import paint_alone
 from workers.engine.batches import default_width
 from workers.engine.compiling import Compiled
 from workers.engine.environment import describe_environment
 from workers.engine.pipelines import Pipelines
-from workers.engine.plain import paint_plain
 from workers.engine.programs import Send, choose_device, read_job, serve
-from workers.engine.slot import Starter
 from workers.engine.throughput import alike_jobs, measure_widths
 from workers.engine.torch_painter import OWN_THREADS
 from workers.painting import Painting
@@ -55,20 +54,21 @@ def calibrate(wish: Mapping[str, Any], send: Send) -> None:
     with pipelines.lend(jobs[0]) as resident:
 
         def paint(job: Job) -> Painting:
-            return paint_plain(
-                resident, job, check=lambda: None, environment=environment
-            )
+            return paint_alone(resident, job, environment)
 
         send({"environment": asdict(environment)})
         counted = measure_speeds(paint, jobs, images=wish["images"], send=send)
         send({"speeds": "complete"})
-        starter = resident.starter
-        if not (wish["widths"] and starter and counted):
+        if not (wish["widths"] and counted):
             return
         alike = alike_jobs(jobs, counted)
         most = _prepare_widths(device, alike[0])
-        with _network(starter, compiled=settings.compile_network):
-            for width, rate in measure_widths(starter, alike, most=most):
+        starter = resident.starter
+        compiled = Compiled(starter) if settings.compile_network else None
+        with compiled.in_place() if compiled else nullcontext():
+            for width, rate in measure_widths(
+                starter, alike, most=most, compiled=compiled
+            ):
                 send({"width": width, "images_per_s": rate})
 
 
@@ -118,10 +118,6 @@ def _prepare_widths(device: str, job: Job) -> int:
         return GPU_MOST
     torch.set_num_threads(choose_placements(device="cpu")[0].threads)
     return 2 * default_width(job, on_gpu=False)
-
-
-def _network(starter: Starter, *, compiled: bool) -> AbstractContextManager[None]:
-    return Compiled(starter.family).in_place() if compiled else nullcontext()
 
 
 def _try(paint: Callable[[Job], Painting], job: Job) -> Painting | str:

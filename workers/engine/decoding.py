@@ -1,4 +1,4 @@
-"""Decoding of one job's latents to pixels, without waiting for the device."""
+"""Pixels of one job on their way to the CPU, without waiting for the device."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,9 +7,8 @@ import torch
 from PIL.Image import Image
 
 from storage.errors import NonFiniteError
-from storage.job import Job
 from workers.engine.clock import Clock, Moment
-from workers.engine.families import StableDiffusion
+from workers.engine.runs import Run
 
 NON_FINITE = (
     "pixels must be finite numbers, but this combination of model, dtype, scheduler "
@@ -19,7 +18,7 @@ NON_FINITE = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decoded:
+class Fetched:
     """Pixels on their way to the CPU.
 
     Attributes:
@@ -27,15 +26,11 @@ class Decoded:
             complete after `arrived`.
         is_finite: Whether all were finite before they were clamped to 0 to 1; a bool
             tensor without dimensions, on the CPU; complete after `arrived`.
-        began: The moment before the decoder ran.
-        ended: The moment after it ran.
         arrived: The moment when both tensors are on the CPU.
     """
 
     pixels: torch.Tensor
     is_finite: torch.Tensor
-    began: Moment
-    ended: Moment
     arrived: Moment
 
     def image(self, pipe: Any, clock: Clock) -> Image:
@@ -52,22 +47,14 @@ class Decoded:
         return images[0]
 
 
-def decode(
-    family: StableDiffusion, latents: torch.Tensor, job: Job, *, clock: Clock
-) -> Decoded:
-    """Start to decode one job's latents, (1, ...), on the device, alone.
-
-    In a batch, the last bits would depend on the neighbours.
-    """
-    began = clock.now()
-    decoded = family.decode(latents, job)
-    pixels = family.pipe.image_processor.denormalize(decoded)
-    is_finite = torch.isfinite(decoded).all()
-    ended = clock.now()
-    return Decoded(
+def fetch(run: Run) -> Fetched:
+    """Start to copy the pixels of a run that has ended to the CPU."""
+    pixels = run.result
+    is_finite = torch.isfinite(pixels).all()
+    if run.finite is not None:
+        is_finite &= run.finite
+    return Fetched(
         pixels=pixels.to("cpu", non_blocking=True),
         is_finite=is_finite.to("cpu", non_blocking=True),
-        began=began,
-        ended=ended,
-        arrived=clock.now(),
+        arrived=run.clock.now(),
     )

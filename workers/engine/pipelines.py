@@ -12,17 +12,16 @@ from typing import Any
 
 import torch
 
-from storage.errors import JobError, NightsweepError
+from storage.errors import JobError
 from storage.job import Job, Model
 from storage.models.fingerprint import Digests, Fingerprints, Seal
 from storage.models.places import first_whole, in_order
 from workers.devices.device_errors import device_errors
 from workers.devices.memory import free_bytes, total_bytes
 from workers.engine.compiling import Compiled
-from workers.engine.families import BATCHED
 from workers.engine.loading import find_model, load_pipeline
-from workers.engine.slot import Starter
-from workers.painting import Places, StoppedError, WithdrawnError
+from workers.engine.starter import Starter
+from workers.painting import Places
 from workers.vitals import phases
 
 log = logging.getLogger(__name__)
@@ -50,12 +49,12 @@ class Resident:
 
     Attributes:
         pipe: The diffusers pipeline, on the device.
-        scheduler_config: The scheduler's config as loaded. Every job's scheduler is
-            built from it: options leak from one scheduler's config to the next.
-        starter: Prepares jobs for the slots; None if the slots cannot drive it.
+        starter: Prepares jobs.
         load_s: Seconds that loading took; 0 after the first image has recorded them.
         fresh: Whether it has not finished an image yet.
-        compiled: Its compiled network; None if it was not compiled.
+        compiled: Its compiled networks; None if they were not compiled.
+        unshareable: Why calls of its jobs cannot be merged; empty if they can, None if
+            that is not known yet.
         fingerprints: Fingerprints of its files.
         place: Its model, at the place it was loaded from.
         seal: Knows whether its files have changed; None on a GPU, which has a copy of
@@ -63,13 +62,13 @@ class Resident:
     """
 
     pipe: Any
-    scheduler_config: Mapping[str, Any]
-    starter: Starter | None
+    starter: Starter
     load_s: float
     fingerprints: Fingerprints
     place: Model
     fresh: bool = True
     compiled: Compiled | None = None
+    unshareable: str | None = None
     seal: Seal | None = None
 
     @contextmanager
@@ -82,11 +81,12 @@ class Resident:
         try:
             yield
         except JobError:
-            self._check()
+            self.check()
             raise
-        self._check()
+        self.check()
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Check the weights; see `trusted`."""
         if self.seal:
             self.seal.check()
 
@@ -137,22 +137,6 @@ class Pipelines:
         with device_errors("one image"):
             yield resident
 
-    @contextmanager
-    def trusting(self, resident: Resident) -> Iterator[None]:
-        """Drop a pipeline after an unforeseen error in its call.
-
-        The call may have left it in another state: if memory runs out while SDXL
-        decodes, its VAE stays in float32.
-        """
-        try:
-            yield
-        except (StoppedError, WithdrawnError, NightsweepError):
-            # Our own errors are raised where the pipeline's state is sound.
-            raise
-        except BaseException:
-            self._drop(resident)
-            raise
-
     def drop_spare(self) -> bool:
         """Drop all but the most recently used; return whether there were any."""
         spare = list(self._residents.values())[:-1]
@@ -165,7 +149,8 @@ class Pipelines:
             if held is resident:
                 del self._residents[key]
         # Pipelines hold reference cycles: only garbage collection frees their memory.
-        resident.pipe = resident.starter = resident.compiled = None
+        resident.pipe = resident.compiled = None
+        del resident.starter
         gc.collect()
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
@@ -211,11 +196,9 @@ class Pipelines:
             load_s,
             extra={"action": "model_loaded"},
         )
-        family = BATCHED.get(type(pipe).__name__)
         return Resident(
             pipe=pipe,
-            scheduler_config=config,
-            starter=Starter(family(pipe), config) if family else None,
+            starter=Starter(pipe, config),
             load_s=load_s,
             fingerprints=found.fingerprints,
             place=place,

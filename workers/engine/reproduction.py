@@ -14,6 +14,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from storage.catalogue.pipeline_families import NO_GUIDANCE
 from storage.errors import JobError, ModelError, NightsweepError, UnfitError
 from storage.job import Job, Model
 from storage.settings import read_settings
@@ -97,9 +98,10 @@ def batches_of(wanted: Sequence[Wanted]) -> Iterator[list[Wanted | None]]:
     """
     waiting: dict[Any, dict[int, list[Wanted]]] = {}
     for each in sorted(wanted, key=_order):
-        kind = (each.setup, each.job.group, each.width)
+        is_guided = each.job.guidance > NO_GUIDANCE  # their rows are in other calls
+        kind = (each.setup, each.job.group, is_guided, each.width)
         waiting.setdefault(kind, {}).setdefault(each.slot, []).append(each)
-    for (_, _, width), slots in waiting.items():
+    for (*_, width), slots in waiting.items():
         for rows in zip_longest(*(slots.get(row, ()) for row in range(width))):
             yield list(rows)
 

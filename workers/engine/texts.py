@@ -1,82 +1,80 @@
-"""Embeddings of texts; a worker encodes each text alone, and caches it."""
+"""Embeddings of texts; each pair of prompt and negative prompt is encoded once."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from storage.job import Job
+import torch
+from torch.utils import _pytree as pytree
+
 from workers.devices.memory import total_bytes
-from workers.engine.families import StableDiffusion, Texts
 
 #: Share of the device's memory that the texts of one model may take. A text of Stable
 #: Diffusion takes 0.1 MB, one of Flux 4 MB.
 SHARE = 1 / 64
 
-#: A text and the number of layers that it skips; None for an absent negative prompt.
-Key = tuple[str, int] | None
-
 
 class TextCache:
-    """The embeddings of the most recently used texts.
+    """The answers of a pipeline's `encode_prompt` to its most recent questions.
 
-    Each text is encoded alone, so a job's embeddings do not depend on other jobs.
+    It encodes each text alone, so a job's embeddings do not depend on other jobs.
     """
 
     def __init__(
-        self, family: StableDiffusion, *, most_bytes: int | None = None
+        self,
+        encode: Callable[..., Any],
+        *,
+        device: torch.device,
+        most_bytes: int | None = None,
     ) -> None:
         """Begin empty.
 
         Args:
-            family: The pipeline that encodes.
-            most_bytes: Most bytes of all texts; None for `SHARE` of the memory.
+            encode: The pipeline's own `encode_prompt`.
+            device: Where its answers are.
+            most_bytes: Most bytes of all answers; None for `SHARE` of the memory.
         """
-        self._family = family
+        self._encode = encode
         if most_bytes is None:
-            most_bytes = int(SHARE * total_bytes(str(family.device)))
+            most_bytes = int(SHARE * total_bytes(str(device)))
         self._most = most_bytes
-        self._known: OrderedDict[Key, Texts] = OrderedDict()
+        self._known: OrderedDict[str, Any] = OrderedDict()
         self._bytes = 0
 
-    def prompt(self, job: Job) -> Texts:
-        """Return the embeddings of a job's prompt."""
-        return self._get(_prompt(job))
-
-    def negative(self, job: Job) -> Texts:
-        """Return the embeddings of its negative prompt, which skips no layers."""
-        return self._get(_negative(job))
-
-    def forget_all_but(self, jobs: Iterable[Job]) -> bool:
-        """Drop texts that none of these jobs has; return whether there were any."""
-        kept = {key(job) for job in jobs for key in (_prompt, _negative)}
-        gone = self._known.keys() - kept
-        for text in gone:
-            self._forget(text)
-        return bool(gone)
-
-    def _get(self, text: Key) -> Texts:
-        known = self._known.get(text)
-        if known is None:
-            encode = self._family.encode
-            known = encode(*text) if text else self._family.encode_nothing()
-            self._known[text] = known
-            self._bytes += _size(known)
-        self._known.move_to_end(text)
+    def encode(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what `encode_prompt` returns for these arguments."""
+        leaves = pytree.tree_leaves((args, kwargs))
+        if any(isinstance(leaf, torch.Tensor) for leaf in leaves):
+            return self._encode(*args, **kwargs)
+        asked = repr((args, sorted(kwargs.items())))
+        if asked not in self._known:
+            self._known[asked] = self._encode(*args, **kwargs)
+            self._bytes += _size(self._known[asked])
+        self._known.move_to_end(asked)
+        # Not the containers themselves, to which a pipeline may append.
+        known = pytree.tree_map(lambda leaf: leaf, self._known[asked])
         while self._bytes > self._most:
-            self._forget(next(iter(self._known)))
+            _, gone = self._known.popitem(last=False)
+            self._bytes -= _size(gone)
         return known
 
-    def _forget(self, text: Key) -> None:
-        self._bytes -= _size(self._known.pop(text))
+    def forget_all_but(self, prompts: Iterable[str]) -> bool:
+        """Drop the answers without these prompts; return whether there were any."""
+        kept = [repr(prompt) for prompt in prompts]
+        gone = [
+            asked
+            for asked in self._known
+            if not any(prompt in asked for prompt in kept)
+        ]
+        for asked in gone:
+            self._bytes -= _size(self._known.pop(asked))
+        return bool(gone)
 
 
-def _prompt(job: Job) -> Key:
-    return (job.prompt, int(job.parameter("clip_skip")))
-
-
-def _negative(job: Job) -> Key:
-    return (job.negative_prompt, 0) if job.negative_prompt else None
-
-
-def _size(texts: Texts) -> int:
+def _size(answer: Any) -> int:
     # Of their storages: a text may be a view of a larger tensor.
-    return sum(text.untyped_storage().nbytes() for text in texts.values())
+    return sum(
+        leaf.untyped_storage().nbytes()
+        for leaf in pytree.tree_leaves(answer)
+        if isinstance(leaf, torch.Tensor)
+    )

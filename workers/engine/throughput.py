@@ -13,9 +13,12 @@ import torch
 
 from storage.errors import JobError
 from storage.job import Job
-from workers.engine.decoding import Decoded, decode
-from workers.engine.slot import Slot, Starter
-from workers.engine.slots import Slots, Tally
+from workers.engine.compiling import Compiled
+from workers.engine.decoding import Fetched, fetch
+from workers.engine.hub import Hub
+from workers.engine.runs import Run
+from workers.engine.starter import Starter
+from workers.engine.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +49,11 @@ def alike_jobs(jobs: Sequence[Job], counted: Mapping[int, int]) -> list[Job]:
 
 
 def measure_widths(
-    starter: Starter, jobs: Sequence[Job], *, most: int
+    starter: Starter,
+    jobs: Sequence[Job],
+    *,
+    most: int,
+    compiled: Compiled | None = None,
 ) -> Iterator[tuple[int, float | None]]:
     """Measure batches of width 1, 2, 4 and so on, until a wider one no longer pays.
 
@@ -54,6 +61,7 @@ def measure_widths(
         starter: Prepares jobs of the pipeline.
         jobs: Made again and again with other seeds; all take equally many calls.
         most: Rows of the widest batch.
+        compiled: The compiled networks; None if they are not compiled.
 
     Yields:
         A width and its images per second; None if the width does not fit into memory,
@@ -62,7 +70,7 @@ def measure_widths(
     best, in_vain, width = 0.0, 0, 1
     while width <= most and in_vain < PATIENCE:
         try:
-            rate = _measure_width(starter, jobs, width)
+            rate = _measure_width(starter, jobs, width, compiled)
         except torch.OutOfMemoryError as exc:
             log.warning(
                 "%d rows do not fit: %s", width, str(exc), extra={"action": "no_room"}
@@ -74,35 +82,41 @@ def measure_widths(
         best, width = max(best, rate), 2 * width
 
 
-def _measure_width(starter: Starter, jobs: Sequence[Job], width: int) -> float:
+def _measure_width(
+    starter: Starter, jobs: Sequence[Job], width: int, compiled: Compiled | None
+) -> float:
     """Return the images per second of a batch that is always full.
 
     The first `width` images are left out, as a warm-up.
     """
     batches = 1 + max(BATCHES, IMAGES // width)
-    source = _Endless(jobs, batches * width)
-    done: list[Future[float]] = []
-
-    def fetch(decoded: Decoded) -> float:
-        decoded.image(starter.family.pipe, starter.clock)
-        return time.perf_counter()
-
-    def finish(slot: Slot, latents: torch.Tensor) -> None:
-        decoded = decode(starter.family, latents, slot.job, clock=starter.clock)
-        done.append(fetcher.submit(fetch, decoded))
-
     # Another thread fetches the pictures, as in a worker.
-    with ThreadPoolExecutor(1) as fetcher, starter.family.decoding():
+    with ThreadPoolExecutor(1) as fetcher:
+        source = _Endless(starter, jobs, fetcher, count=batches * width)
         first = source.give(width)
-        Slots(starter, first, source, width=width, finish=finish, tally=Tally()).run()
-        ends = [each.result() for each in done][width - 1 :: width]
+        Hub(starter, first, source, width=width, tally=Tally(), compiled=compiled).run()
+        ends = [each.result() for each in source.done][width - 1 :: width]
     return width / median(end - began for began, end in itertools.pairwise(ends))
 
 
 class _Endless:
-    """A `Source` that repeats jobs with other seeds, `count` in all."""
+    """A `Source` that repeats jobs with other seeds, `count` in all.
 
-    def __init__(self, jobs: Sequence[Job], count: int) -> None:
+    Attributes:
+        done: For each image, the moment when its pixels are there.
+    """
+
+    def __init__(
+        self,
+        starter: Starter,
+        jobs: Sequence[Job],
+        fetcher: ThreadPoolExecutor,
+        *,
+        count: int,
+    ) -> None:
+        self.done: list[Future[float]] = []
+        self._starter = starter
+        self._fetcher = fetcher
         each = (replace(job, seed=n) for n, job in enumerate(itertools.cycle(jobs)))
         self._jobs = itertools.islice(each, count)
 
@@ -114,14 +128,22 @@ class _Endless:
         """Return the next job, if any is left."""
         return next(self._jobs, None)
 
-    def fail(self, job: Job, error: JobError) -> None:
-        """Raise the error: a rate with failures in it would be meaningless."""
-        del job
-        raise error
-
     def withdraw(self) -> list[Job]:
         """Return no jobs: all are wanted."""
         return []
 
     def check(self) -> None:
         """Do nothing: the measurement is never stopped."""
+
+    def finish(self, run: Run) -> None:
+        """Fetch the pixels."""
+        self.done.append(self._fetcher.submit(self._wait, fetch(run)))
+
+    def fail(self, job: Job, error: JobError) -> None:
+        """Raise the error: a rate with failures in it would be meaningless."""
+        del job
+        raise error
+
+    def _wait(self, fetched: Fetched) -> float:
+        fetched.image(self._starter.pipe, self._starter.clock)
+        return time.perf_counter()

@@ -1,8 +1,7 @@
-"""The painter: continuous batches where a pipeline allows it, else plain calls."""
+"""The painter: continuous batches where a pipeline allows it, else one by one."""
 
 import logging
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,17 +9,18 @@ from typing import Any
 import diffusers
 import torch
 
-from storage.errors import JobError, UnfitError
+from storage.errors import UnfitError
+from storage.host.environment import Environment
 from storage.job import Job
+from workers.devices.device_errors import is_shortage
 from workers.engine.batches import Batches
 from workers.engine.compiling import Compiled
 from workers.engine.environment import describe_environment
-from workers.engine.pipelines import Pipelines, Resident
-from workers.engine.plain import paint_plain
-from workers.engine.slot import Starter
-from workers.engine.slots import Tally
-from workers.engine.steering import TESTED, UnsteerableError
-from workers.painting import Painting, Places, Widths, WithdrawnError, Work
+from workers.engine.network_calls import UnshareableError
+from workers.engine.pipelines import DTYPES, Pipelines, Resident
+from workers.engine.sharing_check import find_fault
+from workers.engine.tally import Tally
+from workers.painting import Places, Widths, Work
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +61,6 @@ class TorchPainter:
         self._pipelines = Pipelines(device, digests=digests, places=places)
         self._widths = widths
         self._compile = compile_network
-        #: Names of pipeline classes that cannot be batched.
-        self._unsteerable: set[str] = set()
         plain = threads if device == "cpu" else OWN_THREADS
         self._threads = {False: plain, True: OWN_THREADS}
         self._environments = {
@@ -81,78 +79,72 @@ class TorchPainter:
         self._require_generator(job)
         torch.set_num_threads(self._threads[_is_strict(job)])
         with self._pipelines.lend(job) as resident:
-            starter = resident.starter
-            if starter is None or _is_strict(job) or not self._steers(resident):
+            if _is_strict(job) or not self._can_share(resident, job):
                 self._paint_each(resident, job, work)
             else:
-                self._paint_together(resident, starter, job=job, work=work)
+                self._paint_together(resident, job, work)
+
+    def _can_share(self, resident: Resident, job: Job) -> bool:
+        """Return whether jobs of a pipeline can share calls; find out if it is new."""
+        while resident.unshareable is None:
+            try:
+                fault = find_fault(resident.starter, job, DTYPES[job.dtype])
+            except (RuntimeError, MemoryError) as exc:
+                if not is_shortage(exc):
+                    raise
+                if not self._pipelines.drop_spare():
+                    return False
+            else:
+                self._note_fault(resident, fault)
+        return not resident.unshareable
 
     def _paint_each(self, resident: Resident, job: Job, work: Work) -> None:
-        work.expect(1)
-        jobs = [job]
-        while jobs:
-            try:
-                painting = self._paint_one(resident, jobs[0], _checking(work))
-            except WithdrawnError:
-                pass
-            except JobError as exc:
-                work.fail(jobs[0], exc)
-            else:
-                work.keep(jobs[0], lambda made=painting: made)  # type: ignore[misc]
-            jobs = work.gather(1)
+        environment = self._environments[_is_strict(job)]
+        if not _is_strict(job):
+            reason = resident.unshareable or "memory is short"
+            details = {**environment.details, "alone": reason}
+            environment = replace(environment, details=details)
+        self._batches(resident, work, environment, is_alone=True).paint(job)
 
-    def _paint_one(
-        self, resident: Resident, job: Job, check: Callable[[], None]
-    ) -> Painting:
-        self._forget_peak()
-        with self._pipelines.trusting(resident), resident.trusted():
-            painting = paint_plain(
-                resident,
-                job,
-                check=check,
-                environment=self._environments[_is_strict(job)],
-                warm_up=resident.fresh,
-                place=resident.place,
-            )
-        return replace(
-            painting, load_s=resident.finish(), peak_bytes=self._peak_bytes()
-        )
-
-    def _paint_together(
-        self, resident: Resident, starter: Starter, *, job: Job, work: Work
-    ) -> None:
+    def _paint_together(self, resident: Resident, job: Job, work: Work) -> None:
         if self._compile and resident.compiled is None:
-            resident.compiled = Compiled(starter.family)
-        batches = Batches(
-            pipelines=self._pipelines,
-            resident=resident,
-            starter=starter,
-            widths=self._widths,
-            environment=self._environments[False],
-            tally=self.tally,
-            work=work,
-            compiled=resident.compiled,
-        )
+            resident.compiled = Compiled(resident.starter)
         try:
-            batches.paint(job)
-        except UnsteerableError:
-            self._give_up_batches(resident)
+            self._batches(resident, work, self._environments[False]).paint(job)
+        except UnshareableError as exc:
+            self._note_fault(resident, str(exc))
             for first in work.gather(1):
                 self._paint_each(resident, first, work)
 
-    def _steers(self, resident: Resident) -> bool:
-        return type(resident.pipe).__name__ not in self._unsteerable
+    def _note_fault(self, resident: Resident, fault: str) -> None:
+        resident.unshareable = fault
+        if fault:
+            log.warning(
+                "%s of diffusers %s must paint its images one by one: %s.",
+                type(resident.pipe).__name__,
+                diffusers.__version__,
+                fault,
+                extra={"action": "unshareable"},
+            )
 
-    def _give_up_batches(self, resident: Resident) -> None:
-        name = type(resident.pipe).__name__
-        self._unsteerable.add(name)
-        log.warning(
-            "%s of diffusers %s copies the tensors that batches write to: its images "
-            "are painted one by one; install diffusers %s*, which is tested.",
-            name,
-            diffusers.__version__,
-            TESTED,
-            extra={"action": "unsteerable"},
+    def _batches(
+        self,
+        resident: Resident,
+        work: Work,
+        environment: Environment,
+        *,
+        is_alone: bool = False,
+    ) -> Batches:
+        return Batches(
+            pipelines=self._pipelines,
+            resident=resident,
+            starter=resident.starter,
+            widths=self._widths,
+            environment=environment,
+            tally=Tally() if is_alone else self.tally,
+            work=work,
+            compiled=None if is_alone else resident.compiled,
+            is_alone=is_alone,
         )
 
     def _require_generator(self, job: Job) -> None:
@@ -162,29 +154,6 @@ class TorchPainter:
                 "on a GPU, or use `generator: cpu`, which is the same everywhere"
             )
             raise UnfitError(msg)
-
-    def _forget_peak(self) -> None:
-        if self.device.startswith("cuda"):
-            torch.cuda.reset_peak_memory_stats(self.device)
-
-    def _peak_bytes(self) -> int | None:
-        if not self.device.startswith("cuda"):
-            return None
-        return torch.cuda.max_memory_allocated(self.device)
-
-
-def _checking(work: Work) -> Callable[[], None]:
-    """Return the check before each call of the network for a job that is alone.
-
-    It raises `StoppedError` or `WithdrawnError`.
-    """
-
-    def check() -> None:
-        work.check()
-        if work.withdraw():
-            raise WithdrawnError
-
-    return check
 
 
 def _is_strict(job: Job) -> bool:

@@ -18,9 +18,9 @@ from storage.jobs.records import Made, Record
 from tests import tiny_families
 from tests.batches import card_of, make_job
 from tests.tiny_pipelines import make_flux, make_sd, make_sd3, make_sdxl
+from workers.engine.alone import paint_alone
 from workers.engine.environment import describe_environment
 from workers.engine.pipelines import Pipelines
-from workers.engine.plain import paint_plain
 
 #: Calls of diffusers' pipelines about themselves.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -80,9 +80,7 @@ def paint(job: Job) -> Image.Image:
     """Make an image as a strict job of a worker is made."""
     environment = describe_environment("cpu", torch.get_num_threads())
     with pipelines().lend(job) as resident:
-        return paint_plain(
-            resident, job, check=lambda: None, environment=environment
-        ).image
+        return paint_alone(resident, job, environment).image
 
 
 def run(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Image.Image:

@@ -126,7 +126,7 @@ def test_wider_batches_are_tried_until_two_in_a_row_do_not_pay(
 ) -> None:
     rates = {1: 1.0, 2: 1.0, 4: 3.0, 8: 3.01, 16: 3.02, 32: 9.0}
     monkeypatch.setattr(
-        throughput, "_measure_width", lambda _starter, _jobs, width: rates[width]
+        throughput, "_measure_width", lambda _starter, _jobs, width, _: rates[width]
     )
     tried = dict(measure_widths(bench().starter, strict("ddim"), most=64))
     assert list(tried) == [1, 2, 4, 8, 16]

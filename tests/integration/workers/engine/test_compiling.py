@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 
-from tests.builders import make_job
 from workers.engine.compiling import Compiled
 from workers.vitals import phases
 
@@ -23,15 +22,13 @@ def test_the_first_call_of_a_shape_is_told_as_a_compilation(
 
     by_hand = partial(torch.compile, backend=compile_graph)
     monkeypatch.setattr(torch, "compile", by_hand)
-    network, pipe = torch.nn.Conv2d(1, 1, 1), SimpleNamespace()
-    family: Any = SimpleNamespace(
-        denoiser=network, denoiser_name="unet", pipe=pipe, is_guided=lambda _job: True
-    )
-    made = Compiled(family)
+    network = torch.nn.Conv2d(1, 1, 1)
+    starter: Any = SimpleNamespace(networks={"unet": network})
+    made = Compiled(starter)
     with phases.during(phases.PAINTING), made.in_place():
         for width, is_new in ((2, True), (2, False), (4, True)):
-            assert made.note(make_job(), width) == is_new
-            pipe.unet(torch.zeros(width, 1, 2, 2))
+            assert made.note("signature", width) == is_new
+            starter.networks["unet"](torch.zeros(width, 1, 2, 2))
             assert [one.phase for one in phases.under_way()] == ["painting"]
     assert compiled == [["compiling"], ["compiling"]]
-    assert pipe.unet is network
+    assert starter.networks == {"unet": network}

@@ -26,9 +26,10 @@ from storage.models.model_files import locate
 from tests.builders import ENVIRONMENT
 from tests.tiny_families import MAKERS
 from tests.tiny_pipelines import make_flux, make_sd, make_sd3, make_sdxl
+from workers.engine.alone import paint_alone
 from workers.engine.loading import load_pipeline
 from workers.engine.pipelines import DTYPES, Resident
-from workers.engine.plain import paint_plain
+from workers.engine.starter import Starter
 from workers.vitals import phases
 
 #: What diffusers and transformers say of small models that stand in for large ones.
@@ -70,7 +71,7 @@ class Studio:
         return resolve({**base, **changes}, self.card)
 
     def paint(self, job: Job) -> bytes:
-        paint_plain(self.resident, job, check=lambda: None, environment=ENVIRONMENT)
+        paint_alone(self.resident, job, ENVIRONMENT)
         return self.pixels
 
 
@@ -90,8 +91,7 @@ def open_studio(folder: Path, maker: Maker) -> Studio:
     card = describe(name, base_dir=folder)
     resident = Resident(
         pipe=pipe,
-        scheduler_config=dict(pipe.scheduler.config),
-        starter=None,
+        starter=Starter(pipe, dict(pipe.scheduler.config)),
         load_s=0,
         fingerprints=Fingerprints(current=card.model.fingerprint, former=()),
         place=card.model,
@@ -190,5 +190,5 @@ def test_the_steps_of_a_call_for_one_image_are_told(
     monkeypatch.setattr(phases, "get_to", told.append)
     studio = open_studio(tmp_path, make_sd)
     studio.paint(word_job(studio.parameters(steps=4), studio.card))
-    assert told[-1] == 1.0
-    assert told == [(step + 1) / len(told) for step in range(len(told))]
+    # Nothing is under way once the last step has led to pixels.
+    assert told == [0.25, 0.5, 0.75, 0.0]

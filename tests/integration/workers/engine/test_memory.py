@@ -1,87 +1,85 @@
 """What is kept in a device's memory, and what is given up for it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from storage.job import Job
 from storage.models.fingerprint import Fingerprints
-from tests.batches import Bench, make_job
+from tests.batches import Bench
 from tests.builders import SHAPES
 from workers.devices.memory import free_bytes, total_bytes
 from workers.engine.pipelines import Pipelines, Resident
+from workers.engine.starter import Starter
 from workers.engine.texts import SHARE, TextCache
 
 GB = 10**9
 
 
-@pytest.fixture(scope="module")
-def bench() -> Bench:
-    return Bench("builtin:shapes")
+class Encoder:
+    """An `encode_prompt`: 400 bytes for each pair of texts; it notes them."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, prompt: str, **_others: Any) -> tuple[torch.Tensor, None]:
+        self.asked.append(prompt)
+        return torch.full((1, 100), float(len(self.asked))), None
 
 
-@pytest.fixture
-def encoded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Give the texts that are encoded from here on."""
-    texts: list[str] = []
-    encode = type(bench.family).encode
-
-    def note(family: Any, text: str, clip_skip: int) -> Any:
-        texts.append(text)
-        return encode(family, text, clip_skip)
-
-    monkeypatch.setattr(type(bench.family), "encode", note)
-    return texts
+def texts_of(encoder: Encoder, most_bytes: int | None = None) -> TextCache:
+    return TextCache(encoder, device=torch.device("cpu"), most_bytes=most_bytes)
 
 
-def jobs_of(*prompts: str) -> Iterator[Job]:
-    return (make_job(prompt=prompt) for prompt in prompts)
+def test_texts_are_kept_up_to_so_many_bytes() -> None:
+    encoder = Encoder()
+    texts = texts_of(encoder, most_bytes=1200)
+    for prompt in ("a", "b", "c", "a", "d", "a", "c", "b"):
+        texts.encode(prompt, negative_prompt=None)
+    assert encoder.asked == ["a", "b", "c", "d", "b"], "the one used last stays"
 
 
-def size(bench: Bench) -> int:
-    (embedding,) = bench.family.encode("a cat", 0).values()
-    return embedding.nbytes
+def test_a_text_that_is_too_large_to_be_kept_is_still_given() -> None:
+    encoder = Encoder()
+    texts = texts_of(encoder, most_bytes=399)
+    first, second = texts.encode("a"), texts.encode("a")
+    assert encoder.asked == ["a", "a"]
+    assert (first[0][0, 0], second[0][0, 0]) == (1, 2)
 
 
-def test_texts_are_kept_up_to_so_many_bytes(bench: Bench, encoded: list[str]) -> None:
-    texts = TextCache(bench.family, most_bytes=3 * size(bench))
-    encoded.clear()
-    for job in jobs_of("a", "b", "c", "a", "d", "a", "c", "b"):
-        texts.prompt(job)
-    assert encoded == ["a", "b", "c", "d", "b"], "the one that was used last stays"
+def test_texts_of_other_jobs_can_be_given_up() -> None:
+    encoder = Encoder()
+    texts = texts_of(encoder)
+    for prompt in ("a cat", "a", "it's"):
+        texts.encode(prompt, negative_prompt="red")
+    assert texts.forget_all_but(["a cat", "it's"])
+    assert not texts.forget_all_but(["a cat", "it's"])
+    encoder.asked.clear()
+    for prompt in ("a cat", "a", "it's"):
+        texts.encode(prompt, negative_prompt="red")
+    assert encoder.asked == ["a"]
 
 
-def test_a_text_that_is_too_large_to_be_kept_is_still_given(
-    bench: Bench, encoded: list[str]
-) -> None:
-    texts = TextCache(bench.family, most_bytes=size(bench) - 1)
-    encoded.clear()
-    (job,) = jobs_of("a")
-    first, second = texts.prompt(job), texts.prompt(job)
-    assert encoded == ["a", "a"]
-    assert torch.equal(first["prompt_embeds"], second["prompt_embeds"])
+def test_a_text_is_known_with_all_that_it_was_encoded_with() -> None:
+    encoder = Encoder()
+    texts = texts_of(encoder)
+    for given in ({}, {"clip_skip": 1}, {"clip_skip": 1}, {"negative_prompt": ""}):
+        texts.encode("a", **given)
+    assert len(encoder.asked) == 3
+    for _ in range(2):
+        texts.encode("a", prompt_embeds=torch.zeros(1, 4))
+    assert len(encoder.asked) == 5, "embeddings are not compared"
 
 
-def test_texts_of_other_jobs_can_be_given_up(bench: Bench, encoded: list[str]) -> None:
-    texts = TextCache(bench.family)
-    kept, *others = jobs_of("a", "b", "c")
-    for job in (kept, *others):
-        texts.prompt(job)
-        texts.negative(job)
-    encoded.clear()
-    assert texts.forget_all_but([kept])
-    assert not texts.forget_all_but([kept])
-    for job in (kept, *others):
-        texts.prompt(job)
-        texts.negative(job)
-    assert encoded == ["b", "c"]
+def test_a_list_of_embeddings_that_a_pipeline_changes_stays_as_it_was() -> None:
+    texts = TextCache(lambda _prompt: [torch.zeros(1)], device=torch.device("cpu"))
+    texts.encode("a").append(torch.ones(1))
+    assert len(texts.encode("a")) == 1
 
 
-def test_the_texts_of_a_model_may_take_a_share_of_the_device(bench: Bench) -> None:
-    assert TextCache(bench.family)._most == int(SHARE * total_bytes("cpu"))
+def test_the_texts_of_a_model_may_take_a_share_of_the_device() -> None:
+    assert texts_of(Encoder())._most == int(SHARE * total_bytes("cpu"))
 
 
 @pytest.fixture
@@ -114,8 +112,7 @@ def test_no_model_leaves_for_memory_that_torch_only_keeps(
     for number in range(2):
         held._residents[str(number), "float16"] = Resident(
             pipe=object(),
-            scheduler_config={},
-            starter=None,
+            starter=Starter(Bench("builtin:shapes").pipe, {}),
             load_s=0.0,
             fingerprints=Fingerprints(current=SHAPES.fingerprint, former=()),
             place=SHAPES,

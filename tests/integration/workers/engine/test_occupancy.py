@@ -17,7 +17,7 @@ from storage.sql.database import Database
 from tests.builders import make_job, submit
 from tests.contexts import make_context
 from tests.work import Unhurried
-from workers.engine.slots import Tally
+from workers.engine.tally import Tally
 from workers.engine.torch_painter import TorchPainter
 from workers.execution.turn import Turn
 
@@ -28,7 +28,8 @@ NAMES = (
     *("dpm2_karras", "dpm2_a", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_2m_sde"),
     *("dpmpp_3m", "dpmpp_2s", "unipc"),
 )
-GUIDANCES = (1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 9.0)
+#: A quarter of the jobs has none.
+GUIDANCES = (1.0, 1.0, 2.5, 3.5, 4.5, 5.5, 7.5, 9.0)
 
 
 class Widths:

@@ -1,7 +1,6 @@
 """The torch painter, one job at a time: `strict`, models, and errors."""
 
 import json
-import math
 import os
 import shutil
 from collections.abc import Callable
@@ -401,13 +400,17 @@ def test_a_model_that_diffusers_cannot_load_is_not_the_jobs_fault(
         (RuntimeError("other"), RuntimeError),
     ],
 )
-def test_after_an_error_of_the_pipeline_it_is_loaded_anew(
+def test_after_an_error_of_the_device_the_pipeline_is_as_it_was(
     painter: TorchPainter, raised: Exception, told: type[Exception]
 ) -> None:
-    paint_one(painter, make_job())
-    with pytest.raises(told, match=str(raised)):
+    usual = pixels(painter, make_job())
+    with pytest.raises(told) as caught:
         paint_one(painter, make_job(), check=failing(raised))
-    assert paint_one(painter, make_job()).load_s > 0
+    if told is UnfitError:
+        assert str(caught.value).startswith("one image must fit into memory beside")
+    else:
+        assert str(raised) in str(caught.value)
+    assert pixels(painter, make_job()) == usual
 
 
 def test_a_job_that_cannot_be_painted_leaves_the_model_where_it_is(
@@ -440,8 +443,7 @@ def test_a_pipeline_that_calls_nobody_back_is_stopped_and_timed(
     assert painting.image.tobytes() == usual
     assert painting.evaluations == 2
     phases = (painting.encode_s, painting.denoise_s, painting.decode_s)
-    assert all(math.isfinite(phase) for phase in phases)
-    assert painting.decode_s == 0
+    assert all(phase > 0 for phase in phases)
     with pytest.raises(StoppedError):
         paint_one(painter, make_job(), check=failing(StoppedError()))
     with pytest.raises(JobError, match="negative_prompt must be neutral"):

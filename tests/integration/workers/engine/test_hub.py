@@ -15,7 +15,7 @@ from storage.job import Job
 from tests.batches import Bench, Made, make_job, make_various
 from tests.tiny_pipelines import make_sd
 from tests.work import Basket
-from workers.engine.slot import Slot
+from workers.engine.runs import Run
 from workers.painting import StoppedError
 from workers.vitals import phases
 
@@ -74,18 +74,18 @@ def mix_all(model: str, dtype: str) -> list[Made]:
 
 
 @pytest.mark.parametrize(("dtype", "name"), MIXED)
-def test_a_mixed_image_is_that_of_the_same_slot_of_an_ordinary_batch(
+def test_a_mixed_image_is_that_of_the_same_row_of_an_ordinary_batch(
     sd: str, dtype: str, name: str
 ) -> None:
     made = mix_all(sd, dtype)[NAMES.index(name)]
-    assert made.slot
-    assert made.slot.width == WIDTH
-    assert made.slot.done == len(made.slot.timesteps)
-    assert made.equals(bench_of(sd, dtype).ordinary(made.slot))
+    assert made.run
+    assert made.run.width == WIDTH
+    assert made.run.taken == made.run.steps
+    assert made.equals(bench_of(sd, dtype).ordinary(made.run))
 
 
-def test_every_slot_had_many_schedulers(sd: str) -> None:
-    rows = [made.slot.index for made in mix_all(sd, "float32") if made.slot]
+def test_every_row_had_many_schedulers(sd: str) -> None:
+    rows = [made.run.row for made in mix_all(sd, "float32") if made.run]
     assert all(rows.count(index) > 4 for index in range(WIDTH))
 
 
@@ -129,8 +129,8 @@ def test_the_demo_model_mixes_exactly() -> None:
     bench = bench_of("builtin:shapes")
     jobs = make_various(KINDS)
     made, _ = bench.mixed(jobs, 8)
-    slots = [made[job.key].slot for job in jobs]
-    assert all(made[s.job.key].equals(bench.ordinary(s)) for s in slots if s)
+    runs = [made[job.key].run for job in jobs]
+    assert all(made[run.job.key].equals(bench.ordinary(run)) for run in runs if run)
 
 
 @pytest.mark.parametrize(("guidance", "rows"), [(1.0, 4), (0.0, 4), (2.3, 8)])
@@ -149,9 +149,9 @@ def test_the_network_sees_the_unconditional_rows_only_where_they_count(
     made, _ = bench.mixed(jobs, 4)
     hook.remove()
     assert set(seen) == {(rows, 4, 8, 8)}
-    slot = made[jobs[0].key].slot
-    assert slot
-    assert made[jobs[0].key].equals(bench.ordinary(slot))
+    run = made[jobs[0].key].run
+    assert run
+    assert made[jobs[0].key].equals(bench.ordinary(run))
 
 
 def test_guidance_in_the_network_is_one_for_all_rows(tmp_path: Path) -> None:
@@ -163,8 +163,8 @@ def test_guidance_in_the_network_is_one_for_all_rows(tmp_path: Path) -> None:
     ]
     assert jobs[0].model.embeds_guidance
     made, _ = bench.mixed(jobs, 4)
-    slots = [made[job.key].slot for job in jobs]
-    assert all(made[s.job.key].equals(bench.ordinary(s)) for s in slots if s)
+    runs = [made[job.key].run for job in jobs]
+    assert all(made[run.job.key].equals(bench.ordinary(run)) for run in runs if run)
     check_alone(model, jobs[0])
 
 
@@ -196,24 +196,23 @@ def test_a_job_does_not_depend_on_its_neighbours(
     jobs = [*before, job, *after]
     source = Basket(*jobs[count:])
     made = run_from(bench_of(sd), jobs[:count], source)
-    assert made.slot
-    assert made.slot.index == 1
-    assert made.equals(bench_of(sd).ordinary(made.slot))
+    assert made.run
+    assert made.run.row == 1
+    assert made.equals(bench_of(sd).ordinary(made.run))
 
 
 def run_from(bench: Bench, first: list[Job], source: Basket) -> Made:
     """Run a batch of `WIDTH` rows that may not be full; give the job of seed 77."""
     found: list[Made] = []
 
-    def finish(slot: Slot, latents: torch.Tensor) -> None:
-        source.in_hand.remove(slot.job)
-        if slot.job.seed == 77:
-            pixels = bench.family.decode(latents, slot.job)
-            shown = bench.pipe.image_processor.denormalize(pixels)
-            found.append(Made(latents=latents, pixels=shown, slot=slot))
+    def finish(run: Run) -> None:
+        source.in_hand.remove(run.job)
+        if run.job.seed == 77:
+            assert run.pixels is not None
+            found.append(Made(pixels=run.pixels, run=run))
 
     source.in_hand += first
-    bench.slots(first, source, WIDTH, finish).run()
+    bench.hub(first, source, WIDTH, finish=finish, fail=source.fail).run()
     assert not source.in_hand
     return found[0]
 
@@ -239,22 +238,26 @@ def test_rows_that_are_not_wanted_any_more_make_room_and_harm_nobody(
     assert source.withdrawn == long
     assert steps < 50
     assert not source.waiting
-    assert made.slot
-    assert made.equals(bench_of(sd).ordinary(made.slot))
+    assert made.run
+    assert made.equals(bench_of(sd).ordinary(made.run))
 
 
-def test_a_batch_that_nobody_wants_any_more_ends_with_its_step(sd: str) -> None:
+def test_a_batch_that_nobody_wants_any_more_ends_before_its_next_call(sd: str) -> None:
     jobs = make_various(NAMES[:2], model=sd)
     source = Basket(*jobs)
     source.unwanted = {job.key for job in jobs}
     first = source.gather(2)
-    slots = bench_of(sd).slots(
-        first, source, WIDTH, lambda *_: pytest.fail("none is finished")
+    hub = bench_of(sd).hub(
+        first,
+        source,
+        WIDTH,
+        finish=lambda _: pytest.fail("none is finished"),
+        fail=source.fail,
     )
     own = bench_of(sd).tally.calls
-    slots.run()
-    assert bench_of(sd).tally.calls == own + 1
-    assert (slots.jobs, source.in_hand) == ([], [])
+    hub.run()
+    assert bench_of(sd).tally.calls == own
+    assert (hub.jobs, source.in_hand) == ([], [])
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -267,7 +270,7 @@ def test_a_job_does_not_depend_on_when_its_row_was_filled(sd: str, name: str) ->
             for seed in range(WIDTH)
         ]
         made.append(run_from(bench_of(sd), first, Basket(late)))
-    assert [each.slot.index for each in made if each.slot] == [0, 0, 0]
+    assert [each.run.row for each in made if each.run] == [0, 0, 0]
     assert made[0].equals(made[1])
     assert made[0].equals(made[2])
 
@@ -307,9 +310,10 @@ def test_the_rows_of_numbers_are_not_harmed_by_one_that_is_not(sd: str) -> None:
     bad = make_job("ddim", model=sd, scheduler_options=NOT_A_NUMBER)
     jobs = make_various(KINDS, model=sd)
     made, _ = bench_of(sd).mixed([*jobs[:2], bad, *jobs[2:]], WIDTH)
-    slots = [made[job.key].slot for job in jobs]
-    assert not made[bad.key].latents.isfinite().all()
-    assert all(made[s.job.key].equals(bench_of(sd).ordinary(s)) for s in slots if s)
+    runs = [made[job.key].run for job in jobs]
+    assert not made[bad.key].pixels.isfinite().all()
+    ordinary = bench_of(sd).ordinary
+    assert all(made[run.job.key].equals(ordinary(run)) for run in runs if run)
 
 
 @pytest.mark.parametrize(
@@ -331,19 +335,20 @@ def test_after_an_error_the_jobs_in_hand_are_known_and_the_pipeline_is_whole(
             raise raised
 
     basket = Basket(*jobs)
-    slots = bench.slots(
+    hub = bench.hub(
         basket.gather(WIDTH),
         basket,
         WIDTH,
-        lambda slot, _latents: finished.append(slot.job),
+        finish=lambda run: finished.append(run.job),
+        fail=basket.fail,
     )
     hook = bench.pipe.unet.register_forward_pre_hook(fail)
     with pytest.raises(type(raised)):
-        slots.run()
+        hub.run()
     hook.remove()
     assert finished
     in_hand = {job.key for job in basket.in_hand} - {job.key for job in finished}
-    assert {job.key for job in slots.jobs} == in_hand
+    assert {job.key for job in hub.jobs} == in_hand
     assert bench.pipe.scheduler is own
     check_alone(sd, jobs[0])
 
@@ -362,16 +367,17 @@ def test_the_steps_of_all_rows_are_told(
 
 def test_rows_that_serve_no_job_are_counted(sd: str) -> None:
     bench = Bench(sd)
-    bench.mixed([make_job(model=sd, steps=steps, seed=steps) for steps in (2, 4)], 4)
-    assert (bench.tally.calls, bench.tally.rows, bench.tally.useful) == (4, 16, 6)
-    assert bench.tally.occupancy == 6 / 16
+    jobs = [make_job(model=sd, steps=steps, seed=steps) for steps in (1, 2, 4)]
+    bench.mixed(jobs, 4)
+    assert (bench.tally.calls, bench.tally.rows, bench.tally.useful) == (4, 16, 7)
+    assert bench.tally.occupancy == 7 / 16
 
 
 def test_a_job_shares_the_networks_time_with_its_neighbours(sd: str) -> None:
     bench = Bench(sd)
     jobs = [make_job("heun", model=sd, steps=steps, seed=steps) for steps in (2, 3)]
     made, _ = bench.mixed(jobs, 2)
-    short, long = (made[job.key].slot for job in jobs)
+    short, long = (made[job.key].run for job in jobs)
     assert short
     assert long
     # One span of the network and one of the scheduler for each call.

@@ -1,0 +1,130 @@
+"""Preparing the jobs of one loaded pipeline."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from storage.errors import JobError, in_words
+from storage.job import Job
+from workers.engine.arguments import arguments_of
+from workers.engine.clock import Clock
+from workers.engine.runs import Run
+from workers.engine.schedulers import Schedulers
+from workers.engine.stand_ins import (
+    OWN_ERRORS,
+    DecoderStandIn,
+    NetworkStandIn,
+    SchedulerStandIn,
+)
+from workers.engine.texts import TextCache
+
+#: Attributes of a pipeline that may hold a network which its loop calls.
+NETWORKS = ("unet", "transformer", "transformer_2", "controlnet", "prior")
+#: Attributes that may hold a decoder.
+DECODERS = ("vae", "movq")
+
+
+class Starter:
+    """Makes a run of each job: its own copy of the pipeline, and its own scheduler.
+
+    The copy shares all modules with the pipeline.
+
+    Attributes:
+        pipe: The pipeline, on its device.
+        device: That device.
+        clock: Takes moments of its time.
+        networks: What is called for each network, by the pipeline's attribute.
+    """
+
+    def __init__(self, pipe: Any, scheduler_config: Mapping[str, Any]) -> None:
+        """Set the pipeline, and the scheduler config that it was loaded with."""
+        self.pipe = pipe
+        # Kept: diffusers walks through all modules for it.
+        self.device: torch.device = pipe.device
+        self.clock = Clock(str(self.device))
+        self.networks: dict[str, Callable[..., Any]] = {
+            name: part for name in NETWORKS if (part := getattr(pipe, name, None))
+        }
+        self._copied_class = _fast_class(pipe, self.device)
+        self._decoders = [name for name in DECODERS if getattr(pipe, name, None)]
+        self._dtypes = {name: getattr(pipe, name).dtype for name in self._decoders}
+        self._schedulers = Schedulers(scheduler_config)
+        encode = getattr(pipe, "encode_prompt", None)
+        self._texts = TextCache(encode, device=self.device) if encode else None
+
+    def forget_texts(self, jobs: Sequence[Job] = ()) -> bool:
+        """Drop all texts but those of `jobs`; return whether there were others."""
+        prompts = {job.prompt for job in jobs}
+        return bool(self._texts and self._texts.forget_all_but(prompts))
+
+    def restore(self) -> None:
+        """Give decoders the dtype that they were loaded with.
+
+        SDXL changes it while it decodes. If memory runs out then, it stays changed.
+        """
+        for name, dtype in self._dtypes.items():
+            decoder = getattr(self.pipe, name)
+            if decoder.dtype != dtype:
+                decoder.to(dtype=dtype)
+
+    def start(
+        self, job: Job, *, is_alone: bool = False
+    ) -> tuple[Run, Callable[[], torch.Tensor]]:
+        """Return the run of a job, and the function that paints it within the run.
+
+        Args:
+            job: The job to paint.
+            is_alone: Whether its calls are never merged with those of other jobs.
+
+        Raises:
+            JobError: The scheduler refuses its options, or the pipeline an argument.
+            UnfitError: A package that the scheduler needs is missing here.
+        """
+        run = Run(job=job, clock=self.clock, is_alone=is_alone)
+        device = "cpu" if job.generator == "cpu" else self.device
+        generator = torch.Generator(device).manual_seed(job.seed)
+        pipe = self._copy(run, generator)
+        arguments = arguments_of(job, self.pipe, generator)
+
+        def paint() -> torch.Tensor:
+            try:
+                pixels: torch.Tensor = pipe(**arguments)[0]
+            except OWN_ERRORS as exc:
+                msg = f"{type(pipe).__name__} must paint a job, but fails: "
+                raise JobError(msg + in_words(exc)) from exc
+            finally:
+                vars(pipe).clear()  # it would keep what its parts refer to
+            return pixels
+
+        return run, paint
+
+    def _copy(self, run: Run, generator: torch.Generator) -> Any:
+        """Return the pipeline with stand-ins for its parts."""
+        pipe = copy.copy(self.pipe)
+        pipe.__class__ = self._copied_class
+        own = vars(pipe)
+        own["_internal_dict"] = copy.copy(own["_internal_dict"])
+        own["scheduler"] = SchedulerStandIn(
+            self._schedulers.build(run.job),
+            run=run,
+            prepare=self._schedulers.set_timesteps,
+            generator=generator,
+        )
+        for name in self.networks:
+            own[name] = NetworkStandIn(getattr(self.pipe, name), name=name, run=run)
+        for name in self._decoders:
+            own[name] = DecoderStandIn(getattr(self.pipe, name), run=run)
+        if self._texts:
+            own["encode_prompt"] = self._texts.encode
+        return pipe
+
+
+def _fast_class(pipe: Any, device: torch.device) -> type:
+    """Return a pipeline's class with its device as a constant.
+
+    diffusers walks through all modules, several times a call, to find it.
+    """
+    own = type(pipe)
+    return type(own.__name__, (own,), {"device": device, "_execution_device": device})
