@@ -130,6 +130,7 @@ def _row(
     model = sweep % len(MODELS) + 1
     is_done = job_id % UNDONE_EVERY != 7
     state = "done" if is_done else ("failed", "pending")[job_id // UNDONE_EVERY % 2]
+    total_s = steps * model * 0.02 * chance.lognormvariate(0, 0.2)
     key = hashlib.sha256(str(job_id).encode()).hexdigest()
     at = (START + timedelta(seconds=job_id / 10)).isoformat(timespec="microseconds")
     job = {
@@ -158,6 +159,7 @@ def _row(
         "error": "latents are NaN" if state == "failed" else None,
         "created_at": START.isoformat(timespec="microseconds"),
         "place_id": model,
+        "total_s": total_s if is_done else None,
     }
     labels = {"prompt": f"number {prompt}", "seed": str(seed), "steps": str(steps)}
     labels |= {"scheduler": str(scheduler), "guidance": str(guidance)}
@@ -168,7 +170,6 @@ def _row(
         "cell": json.dumps(labels),
         "revision": 1,
     }
-    total_s = steps * model * 0.02 * chance.lognormvariate(0, 0.2)
     result = {
         "job_id": job_id,
         "environment_id": 1 + (sweep == 9),

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 import sqlalchemy as sa
 
 from storage.errors import ImageStoreError, UsageError
-from storage.files.folders import find_place, look_at_folder
 from storage.files.images import ImageFolder
-from storage.jobs import speeds, sweep_counts, sweeps
+from storage.jobs import sweep_counts, sweeps
 from storage.jobs.records import Record, read_records
 from storage.queries import answers
 from storage.queries.answers import Wanted, read_wanted
@@ -246,6 +245,9 @@ class Store:
         Raises:
             UsageError: No key, or more than one, begins with `key`.
         """
+        # Here and below: `find`, which starts often, needs none of this.
+        from storage.files.folders import find_place
+
         with self._one(key) as (database, row):
             file = self.settings.images / row["path"] if row["path"] else None
             return {
@@ -328,6 +330,8 @@ class Store:
         Raises:
             DatabaseError: The database cannot be read.
         """
+        from storage.jobs import speeds
+
         with self._reading() as database:
             found = speeds.read(database, model=model, gpu=gpu) if database else []
             return [asdict(each) for each in found]
@@ -347,6 +351,8 @@ class Store:
             return ask(database, query) if database else []
 
     def _refuse_other_folder(self, database: Database, key: str) -> None:
+        from storage.files.folders import find_place, look_at_folder
+
         here = look_at_folder(database, self.settings.images)
         row_id, place = find_place(database, key)
         if row_id is not None and row_id != here.id:

@@ -114,7 +114,9 @@ def record_done(
         lock_jobs(connection, jobs.c.id.in_(done))
         environment_id = keep_environment(connection, environment)
         first = {
-            job_id for job_id in sorted(done) if _finish(connection, job_id, owner)
+            job_id
+            for job_id in sorted(done)
+            if _finish(connection, job_id, owner, total_s=done[job_id].timings.total_s)
         }
         places = ids_of(connection, [one.place for one in done.values() if one.place])
         rows = [
@@ -161,13 +163,15 @@ def keep_environment(connection: Connection, environment: Environment) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def _finish(connection: Connection, job_id: int, owner: str | None) -> bool:
+def _finish(
+    connection: Connection, job_id: int, owner: str | None, *, total_s: float
+) -> bool:
     free = sa.or_(jobs.c.owner.is_(None), jobs.c.owner == owner)
     statement = (
         sa.update(jobs)
         .where(jobs.c.id == job_id, jobs.c.state != "done")
         .where(sa.true() if owner is None else free)
-        .values(state="done", owner=None, lease_until=None, error=None)
+        .values(state="done", owner=None, lease_until=None, error=None, total_s=total_s)
     )
     return connection.execute(statement).rowcount == 1
 

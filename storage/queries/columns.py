@@ -229,7 +229,7 @@ _TABLE = (
         form="part of it",
         has=partial(column_kinds.has_text, is_part=True),
     ),
-    _number("time", results.c.total_s, "seconds that it took", shown_as="total_s"),
+    _number("time", jobs.c.total_s, "seconds that it took", shown_as="total_s"),
     _number(
         "denoise",
         results.c.denoise_s,

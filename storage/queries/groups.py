@@ -89,7 +89,7 @@ def group(
         for measure in measures if percentiles else ():
             for key, some in rows.values(measure).items():
                 found[key] |= _percentiles(measure, some, percentiles)
-        gpus = _gpus(connection, selection)
+        gpus = _gpus(connection, rows.environments)
     return Groups(rows=list(found.values()), gpus=gpus)
 
 
@@ -103,27 +103,41 @@ class _Rows:
         self._selection = selection
         self._columns = columns
         raws = [_raw(column, selection) for column in columns]
+        #: Rows of the environments of all times that `averages` counted.
+        self.environments: set[int | None] = set()
         self._keys = [raw.label(f"by_{number}") for number, raw in enumerate(raws)]
 
     def averages(self, measures: Sequence[Measure]) -> dict[Group, dict[str, Any]]:
-        """Return what each group has, by its key."""
-        # Grouped by ids first: names are looked up once for each group of ids.
+        """Return what each group has, by its key, in the order of the keys."""
+        # By ids first: names are looked up once for each group of ids. By environment
+        # too, since a query of its own for the environments takes as long again.
+        made_by = sa.case((TIME.value.is_not(None), results.c.environment_id))
+        ids = [*self._keys, made_by.label("made_by")]
         sums = [sum_ for measure in measures for sum_ in _sums(measure)]
-        counted = sa.func.count().label("n")
-        rows = self._joined(
-            self._selection.select(*self._keys, counted, *sums), measures
-        )
-        by_id = rows.group_by(*self._keys).subquery()
+        rows = self._selection.select(*ids, sa.func.count().label("n"), *sums)
+        by_id = self._joined(rows, measures).group_by(*ids).subquery()
         shown = _named(self._columns, by_id)
-        totals = [sa.func.sum(each) for each in list(by_id.c)[len(shown) :]]
-        grouped = sa.select(*shown, *totals).group_by(*shown).order_by(*shown)
-        found = {}
-        for row in self._connection.execute(grouped):
-            key, values = tuple(row[: len(shown)]), list(row[len(shown) :])
-            names = (column.name for column in self._columns)
-            found[key] = dict(zip(names, key, strict=True)) | {"n": int(values.pop(0))}
-            for number, measure in enumerate(measures):
-                found[key] |= _moments(measure, *values[3 * number : 3 * number + 3])
+        others = [*by_id.c][len(shown) :]
+        totals: dict[Group, list[Any]] = {}
+        named = sa.select(*shown, *others).order_by(*shown)
+        for row in self._connection.execute(named):
+            key, environment, *some = tuple(row[: len(shown)]), *row[len(shown) :]
+            self.environments.add(environment)
+            known = totals.get(key, [0] * len(some))
+            both = zip(known, some, strict=True)
+            totals[key] = [one + (more or 0) for one, more in both]
+        return {
+            key: self._described(key, some, measures) for key, some in totals.items()
+        }
+
+    def _described(
+        self, key: Group, totals: Sequence[Any], measures: Sequence[Measure]
+    ) -> dict[str, Any]:
+        count, *sums = totals
+        names = (column.name for column in self._columns)
+        found = dict(zip(names, key, strict=True)) | {"n": int(count)}
+        for number, measure in enumerate(measures):
+            found |= _moments(measure, *sums[3 * number : 3 * number + 3])
         return found
 
     def values(self, measure: Measure) -> dict[Group, list[float]]:
@@ -182,14 +196,13 @@ def _sums(measure: Measure) -> Iterator[Expression]:
 
 
 def _moments(
-    measure: Measure, count: int, total: float | None, squares: float | None
+    measure: Measure, count: int, total: float, squares: float
 ) -> Mapping[str, Any]:
     count = int(count)  # PostgreSQL adds counts to a decimal
-    mean = sd = None
-    if count:
-        mean = (total or 0.0) / count
+    mean = total / count if count else None
+    sd = None
     if count > 1 and mean is not None:
-        spread = (squares or 0.0) - count * mean * mean
+        spread = squares - count * mean * mean
         sd = math.sqrt(max(spread, 0.0) / (count - 1))
     names = (f"{measure.name}_{each}" for each in ("n", "mean", "sd"))
     return dict(zip(names, (count, mean, sd), strict=True))
@@ -211,7 +224,6 @@ def _percentile(ordered: Sequence[float], percent: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
-def _gpus(connection: Connection, selection: Selection) -> list[str]:
-    ids = selection.select(results.c.environment_id).where(TIME.value.is_not(None))
+def _gpus(connection: Connection, ids: Iterable[int | None]) -> list[str]:
     made_by = sa.select(environments.c.gpu).where(environments.c.id.in_(ids))
     return list(connection.execute(made_by.distinct().order_by("gpu")).scalars())

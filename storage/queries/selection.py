@@ -1,5 +1,6 @@
 """A query compiled for one database: which rows of `jobs` it means."""
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -20,9 +21,13 @@ from storage.queries.names import (
 from storage.queries.parsing import parse
 from storage.queries.scope import Condition, Scope
 from storage.queries.terms import Query, RefusedError, Term, Value
-from storage.sql.schema import FAILED_STATES, jobs, prompts, results, sweep_jobs
+from storage.queries.values import ANYTHING, Span
+from storage.sql.schema import FAILED, FAILED_STATES, jobs, prompts, results, sweep_jobs
 from storage.sql.searching import contains
 from storage.sql.views import select_images, select_sweep_images
+
+#: Most seeds that are looked up one by one.
+FEW = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,9 @@ class Selection:
         positive: Those of them that only rows with a value meet, so that an index of
             the values has all of these rows.
         has_failed: Whether only jobs that failed are asked for.
+        is_undone: Whether only jobs without an image are asked for.
+        is_empty: Whether no row can meet all conditions.
+        seeds: The seeds that rows may have, if these are few; empty for any.
         sweeps: Names of the sweeps that it names.
         sweep_words: Those of them that were written as words, without `sweep:`.
         left_out: The query of the ids of references, which are no rows of it; None
@@ -47,6 +55,9 @@ class Selection:
     member: tuple[Condition, ...]
     positive: tuple[Condition, ...]
     has_failed: bool
+    is_undone: bool
+    is_empty: bool
+    seeds: tuple[int, ...]
     sweeps: tuple[str, ...]
     sweep_words: tuple[str, ...]
     left_out: sa.Select[tuple[int]] | None = None
@@ -70,7 +81,9 @@ class Selection:
         rows = sa.select(*columns).select_from(tables)
         if self.left_out is not None:
             rows = rows.where(jobs.c.id.not_in(self.left_out))
-        return rows.where(*self.member, *self.conditions)
+        # As the index of failed jobs says it.
+        failed = FAILED if self.has_failed else sa.true()
+        return rows.where(*self.member, *self.conditions, failed)
 
     def count(self) -> int:
         """Count the rows."""
@@ -84,13 +97,27 @@ class Selection:
         total, *left_out = (int(read(each).scalar_one()) for each in queries)
         return total - sum(left_out)
 
-    def in_order(self) -> "Selection":
-        """Return the same rows, for a database that must not look for them by index.
+    def in_order(self) -> sa.Select[Any]:
+        """Return the query of the ids of all rows, in the order of submission.
 
-        It then goes through the ids, whose order the answer has.
+        It goes through the ids, whose order it has: the database must look for rows
+        neither by an index of a condition nor by the members of the sweep.
         """
-        plain = (each.is_(sa.true()) for each in self.conditions)
-        return replace(self, conditions=tuple(plain))
+        tables: sa.FromClause = jobs
+        if self.scope.sweep_id is not None:
+            is_its = sweep_jobs.c.job_id == jobs.c.id
+            tables = tables.outerjoin(sweep_jobs, sa.and_(is_its, *self.member))
+        if any(columns_in(each) & {*results.c} for each in self.conditions):
+            tables = tables.outerjoin(results, results.c.job_id == jobs.c.id)
+        plain = map(unindexed, (*self.member, *self.conditions))
+        rows = sa.select(jobs.c.id).select_from(tables).where(*plain)
+        if self.left_out is not None:
+            rows = rows.where(jobs.c.id.not_in(self.left_out))
+        return rows.order_by(jobs.c.id)
+
+    def about(self, *columns: sa.Column[Any]) -> Sequence[Condition]:
+        """Return the positive conditions that are only about some columns."""
+        return [each for each in self.positive if columns_in(each) <= {*columns}]
 
     def select_ids(self) -> sa.Select[Any]:
         """Return the query of the ids of all rows, to look for other rows with them."""
@@ -133,25 +160,33 @@ def _compile(
     if words:
         values = tuple(word.values[0] for word in words)
         terms = (Term(name="sweep", values=values), *terms)
-    positive = [term for term in terms if term.name == "sweep" and not term.is_negated]
+    wanted = [term for term in terms if term.name == "sweep" and not term.is_negated]
     named: dict[str, int] = {}
-    for term in positive:
+    for term in wanted:
         named |= find_sweeps(connection, term.values)
     scope = Scope(connection=connection, sweep_ids=tuple(named.values()))
     member = list[Condition]()
-    exact = [term.values[0].text for term in positive if _is_exact(term)]
+    exact = [term.values[0].text for term in wanted if _is_exact(term)]
     if exact:
         scope = replace(scope, sweep_id=named[exact[0]])
         member.append(sweep_jobs.c.sweep_id == scope.sweep_id)
         terms = [term for term in terms if not _is_sweep(term, exact[0])]
     conditions = [_condition(scope, term) for term in terms]
     signed = zip(conditions, terms, strict=True)
+    positive = [each for each, term in signed if not term.is_negated]
+    is_undone = any(map(_is_undone, terms))
+    is_empty = is_undone and any(map(_needs_image, positive))
+    if is_undone:
+        positive.append(jobs.c.total_s.is_(None))
     return Selection(
         scope=scope,
         conditions=tuple(conditions),
         member=tuple(member),
-        positive=tuple(each for each, term in signed if not term.is_negated),
+        positive=tuple(positive),
         has_failed=any(map(_is_failed, terms)),
+        is_undone=is_undone,
+        is_empty=is_empty,
+        seeds=next(filter(None, map(_few_seeds, terms)), ()),
         sweeps=tuple(named),
         sweep_words=tuple(word.values[0].text for word in words),
     )
@@ -192,8 +227,43 @@ def _is_sweep(term: Term, name: str) -> bool:
 
 
 def _is_failed(term: Term) -> bool:
-    is_state = term.name == "state" and not term.is_negated
-    return is_state and all(value.asked in FAILED_STATES for value in term.values)
+    return _asks_state(term) and all(
+        each.asked in FAILED_STATES for each in term.values
+    )
+
+
+def _is_undone(term: Term) -> bool:
+    return _asks_state(term) and all(each.asked != "done" for each in term.values)
+
+
+def _few_seeds(term: Term) -> tuple[int, ...]:
+    """Return the seeds that a term allows, if these are few; else nothing."""
+    found: set[int] = set()
+    if term.name != "seed" or term.is_negated:
+        return ()
+    for value in term.values:
+        low, high = _bounds(value.asked)
+        if low is None or high is None or high - low > FEW:
+            return ()
+        found |= {*range(math.ceil(low), math.floor(high) + 1)}
+    return tuple(sorted(found)) if len(found) <= FEW else ()
+
+
+def _bounds(asked: Any) -> tuple[float | None, float | None]:
+    if isinstance(asked, Span):
+        return asked.low, asked.high
+    return (None, None) if asked is ANYTHING else (asked, asked)
+
+
+def _asks_state(term: Term) -> bool:
+    is_any = any(value.asked is ANYTHING for value in term.values)
+    return term.name == "state" and not (term.is_negated or is_any)
+
+
+def _needs_image(condition: Condition) -> bool:
+    """Return whether only jobs with an image can meet a condition that is positive."""
+    found = columns_in(condition)
+    return bool(found) and found <= {*results.c, jobs.c.total_s}
 
 
 def _condition(scope: Scope, term: Term) -> Condition:
@@ -204,6 +274,11 @@ def _condition(scope: Scope, term: Term) -> Condition:
         meant = column.condition(scope, term.values)
     # Rows that have no value are among the others, too.
     return meant.is_not(sa.true()) if term.is_negated else meant
+
+
+def unindexed(condition: Condition) -> Condition:
+    """Return a condition that a database does not look for by an index."""
+    return condition.is_(sa.true())
 
 
 def columns_in(expression: sa.ColumnElement[Any]) -> set[sa.Column[Any]]:

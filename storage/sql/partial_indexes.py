@@ -5,7 +5,16 @@ Apart from the tables, since naming a dialect loads it: 0.08 s that no command n
 
 from sqlalchemy import Index, text
 
-from storage.sql.schema import FAILED, LEASED, RUNNABLE, jobs, metadata, scores
+from storage.sql.schema import (
+    FAILED,
+    LEASED,
+    RUNNABLE,
+    SETTINGS,
+    jobs,
+    metadata,
+    scores,
+    sweep_jobs,
+)
 
 __all__ = ["metadata"]
 
@@ -26,8 +35,18 @@ Index(
 Index(
     "ix_jobs_failed",
     jobs.c.state,
+    *(jobs.c[name] for name in SETTINGS),
+    jobs.c.seed,
     sqlite_where=FAILED,
     postgresql_where=FAILED,
+)
+_LABELLED = text("scheduler_label IS NOT NULL")
+Index(
+    "ix_sweep_jobs_labelled",
+    sweep_jobs.c.sweep_id,
+    sweep_jobs.c.scheduler_label,
+    sqlite_where=_LABELLED,
+    postgresql_where=_LABELLED,
 )
 for _name, _columns, _condition in (
     ("pending", (scores.c.metric_id, scores.c.job_id), "state = 'pending'"),

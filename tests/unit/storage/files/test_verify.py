@@ -26,7 +26,7 @@ from storage.jobs.results import record_done
 from storage.jobs.sweeps import require_sweeps
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database
-from storage.sql.schema import sweeps
+from storage.sql.schema import jobs, sweeps
 from tests.builders import (
     ENVIRONMENT,
     job_rows,
@@ -309,6 +309,11 @@ def test_a_repair_queues_lost_images_again_and_keeps_every_picture(
     ]
     assert "; 4 repaired." in said.stderr
     assert states(database) == {1: "pending", 2: "pending", 3: "pending", 4: "done"}
+    with database.read() as connection:
+        times = sa.select(jobs.c.total_s).order_by(jobs.c.id)
+        *lost, kept = connection.execute(times).scalars()
+    assert lost == [None, None, None]
+    assert kept is not None
     moved = settings.images / repairs.ORPHANS
     assert (moved / relative_path(stranger)).read_bytes() == b"stranger"
     short = moved / relative_path(make_job(seed=2).key)

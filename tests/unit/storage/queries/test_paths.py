@@ -26,6 +26,8 @@ TERMS = (
     "seed:3",
     "seed:2..4",
     "state:failed",
+    "state:pending,failed",
+    "state:done",
     "-state:done",
     "time:..3",
     "!time:..3",
@@ -56,6 +58,8 @@ def database(tmp_path, database_url):
         for job_id in connection.execute(sa.select(results.c.job_id)).scalars().all():
             this = sa.update(results).where(results.c.job_id == job_id)
             connection.execute(this.values(total_s=job_id % 7))
+            this = sa.update(jobs).where(jobs.c.id == job_id)
+            connection.execute(this.values(total_s=job_id % 7))
     yield opened
     opened.close()
 
@@ -64,12 +68,13 @@ def keys(database, query, wanted=None):
     return [row["key"] for row in find(database, query, wanted)]
 
 
-@pytest.mark.parametrize(("window", "short"), [(1, 0), (2, 1000)])
-def test_every_way_to_a_page_finds_the_same_rows(database, monkeypatch, window, short):
+@pytest.mark.parametrize(("window", "spared"), [(1, 1000), (1, 4), (2, 0.001)])
+def test_every_way_to_a_page_finds_the_same_rows(database, monkeypatch, window, spared):
     every = {mix: keys(database, mix) for mix in MIXES}
     assert len({len(found) for found in every.values()}) > 10
     monkeypatch.setattr("storage.queries.paths.WINDOW", window)
-    monkeypatch.setattr("storage.queries.paths.SHORT", short)
+    monkeypatch.setattr("storage.queries.paths.SPARED", spared)
+    monkeypatch.setattr("storage.queries.zones.GAP", 0)
 
     for mix, expected in every.items():
         assert keys(database, mix, Wanted(limit=100)) == expected, mix
@@ -103,6 +108,21 @@ def test_images_without_a_value_come_last_whichever_way_they_are_sorted(database
         made = [time for time in times if time is not None]
         assert made == sorted(made, reverse=sort == "-time")
         assert times == made + [None] * (len(times) - len(made))
+
+
+def test_a_job_without_an_image_took_no_time(database):
+    for mix in ("state:pending time:..9", "state:failed,pending gpu:*", "time:9.."):
+        assert keys(database, mix) == []
+        assert count(database, mix) == 0
+    assert keys(database, "state:pending -time:..9") == keys(database, "state:pending")
+
+
+def test_rows_that_are_far_apart_in_a_large_sweep_are_found(database, monkeypatch):
+    monkeypatch.setattr("storage.queries.paths.WINDOW", 1)
+    monkeypatch.setattr("storage.queries.paths.SPARED", 1000)
+    one, *_, other = keys(database, "seed:5 steps:8")
+    assert keys(database, "seed:5 steps:8", Wanted(limit=1)) == [one]
+    assert keys(database, "seed:5 steps:8", Wanted(after=one))[-1] == other
 
 
 def test_the_settings_of_all_jobs_are_noted_with_their_first_and_last(database):

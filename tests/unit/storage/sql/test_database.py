@@ -126,6 +126,8 @@ def test_an_older_database_is_upgraded_with_its_rows(settings: Settings) -> None
     assert (image["engine"], image["decode_dtype"]) == ("plain", "")
     assert (image["model"], image["model_revision"]) == ("builtin:shapes", None)
     assert member == {**image, "position": 7, "scheduler_label": None, "cell": "{}"}
+    with database.read() as connection:
+        assert connection.execute(sa.select(jobs.c.total_s)).scalars().all() == [1.5]
     carried = ("k", "clip", "", "small", "{}", "higher", "done", 0.25)
     assert read_scores(database) == [carried]
     database.close()
