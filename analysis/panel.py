@@ -1,5 +1,6 @@
 """Values of one metric, laid out by prompt, seed and setting."""
 
+from array import array
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from math import isnan
@@ -13,7 +14,6 @@ from storage.errors import UsageError
 Floats = NDArray[np.float64]
 #: One prompt, seed, setting and value; None or NaN where the value is missing.
 Row = tuple[Hashable, Hashable, Hashable, float | None]
-_Known = tuple[Hashable, Hashable, Hashable, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,21 +45,18 @@ class Panel:
         Raises:
             UsageError: Two rows have the same place, or a value is infinite.
         """
-        known = [
-            (prompt, seed, setting, value)
-            for prompt, seed, setting, value in rows
-            if value is not None and not isnan(value)
-        ]
-        prompts = _sort(row[0] for row in known)
-        seeds = _sort(row[1] for row in known)
-        settings = tuple(dict.fromkeys(row[2] for row in known))
+        known = _Known()
+        for row in rows:
+            known.take(row)
+        prompts, seeds, settings = known.labels
+        axes = (_sort(prompts), _sort(seeds), tuple(settings))
         return cls(
             metric=metric,
             higher_is_better=higher_is_better,
-            prompts=prompts,
-            seeds=seeds,
-            settings=settings,
-            values=_fill(known, (prompts, seeds, settings), metric=metric),
+            prompts=axes[0],
+            seeds=axes[1],
+            settings=axes[2],
+            values=_fill(known, axes, metric=metric),
         )
 
     def of(self, setting: Hashable) -> Floats:
@@ -103,19 +100,71 @@ def _sort(labels: Iterable[Hashable]) -> tuple[Hashable, ...]:
     return tuple(sorted(numbers_first, key=numbers_first.__getitem__))
 
 
+class _Known:
+    """Rows that have a value, in a few bytes each.
+
+    Attributes:
+        labels: Of each axis, with their numbers in the order of the rows.
+        places: The numbers of each row's labels, axis by axis.
+        values: Of each row.
+    """
+
+    def __init__(self) -> None:
+        self.labels: tuple[dict[Hashable, int], ...] = ({}, {}, {})
+        self.places = (array("q"), array("q"), array("q"))
+        self.values = array("d")
+
+    def take(self, row: Row) -> None:
+        *labels, value = row
+        if value is None or isnan(value):
+            return
+        axes = zip(self.labels, self.places, labels, strict=True)
+        for numbers, places, label in axes:
+            places.append(numbers.setdefault(label, len(numbers)))
+        self.values.append(value)
+
+    def at(self, number: int) -> Sequence[object]:
+        """Return the labels of a row."""
+        axes = zip(self.labels, self.places, strict=True)
+        return [[*numbers][places[number]] for numbers, places in axes]
+
+
 def _fill(
-    rows: Sequence[_Known], axes: Sequence[tuple[Hashable, ...]], *, metric: str
+    known: _Known, axes: Sequence[tuple[Hashable, ...]], *, metric: str
 ) -> Floats:
-    places = [{label: at for at, label in enumerate(labels)} for labels in axes]
     values = np.full([len(labels) for labels in axes], np.nan)
-    for *labels, value in rows:
-        place = tuple(at[label] for at, label in zip(places, labels, strict=True))
-        if not np.isnan(values[place]):
-            raise _twice(labels, metric)
-        if not np.isfinite(value):
-            raise _infinite(labels, metric)
-        values[place] = value
+    found = np.asarray(known.values)
+    if found.size:
+        places = np.ravel_multi_index(_sorted(known, axes), values.shape)
+        _check(known, places, found, metric=metric)
+        values.flat[places] = found
     return values
+
+
+def _sorted(
+    known: _Known, axes: Sequence[tuple[Hashable, ...]]
+) -> tuple[NDArray[np.int64], ...]:
+    """Return the places of the rows on each axis as it is sorted."""
+    found = []
+    for numbers, places, labels in zip(known.labels, known.places, axes, strict=True):
+        at = {label: place for place, label in enumerate(labels)}
+        becomes = np.array([at[label] for label in numbers], dtype=np.int64)
+        found.append(becomes[np.asarray(places)])
+    return tuple(found)
+
+
+def _check(
+    known: _Known, places: NDArray[np.int64], values: Floats, *, metric: str
+) -> None:
+    """Refuse the first row whose place another has, or whose value is infinite."""
+    _, first = np.unique(places, return_index=True)
+    is_wrong = ~np.isfinite(values)
+    is_again = np.ones(len(places), dtype=bool)
+    is_again[first] = False
+    wrong = np.flatnonzero(is_wrong | is_again)
+    if wrong.size:
+        refuse = _twice if is_again[wrong[0]] else _infinite
+        raise refuse(known.at(int(wrong[0])), metric)
 
 
 def _twice(labels: Sequence[object], metric: str) -> UsageError:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from storage.errors import UsageError
@@ -120,6 +121,7 @@ def _value(row: Mapping[str, Any], name: str) -> Any:
     return row[name]
 
 
+@lru_cache(maxsize=1000)
 def without_eta(extras: str) -> str:
     """Return extras without eta, which names of schedulers include."""
     kept = {name: one for name, one in json.loads(extras).items() if name != "eta"}

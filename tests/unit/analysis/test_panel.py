@@ -1,6 +1,7 @@
 """Rows become panels, whatever their order."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -62,6 +63,23 @@ def test_two_values_for_one_place_are_refused() -> None:
         "'a fox', seed 1, setting ddim has two; narrow the query, or compare by more "
         "columns."
     )
+
+
+def test_the_first_of_several_wrong_rows_is_named() -> None:
+    infinite = ("a fox", 7, "ddim", math.inf)
+    with pytest.raises(UsageError, match="seed 7, setting ddim is infinite"):
+        read([*ROWS, infinite, ROWS[2]])
+    with pytest.raises(UsageError, match="seed 0, setting euler has two"):
+        read([*ROWS, ROWS[2], infinite])
+
+
+def test_a_row_takes_a_few_bytes() -> None:
+    rows = ((f"{n % 50}", n // 2500, f"{n // 50 % 50}", n / 7) for n in range(50_000))
+    tracemalloc.start()
+    assert read(rows).values.shape == (50, 20, 50)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 * 50_000
 
 
 def test_an_infinite_value_is_refused() -> None:
