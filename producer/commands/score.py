@@ -43,8 +43,12 @@ from storage.jobs.sweeps import Sweep, require_sweeps
 from storage.models.fingerprint import Digests
 from storage.queries.answers import PAGE_ROWS, find, read_meaning
 from storage.queries.terms import Query
-from storage.scores.identities import block_key_of
-from storage.scores.score_counts import blocked_metrics, count_open, failures
+from storage.scores.score_counts import (
+    blocked_images,
+    blocked_metrics,
+    count_open,
+    failures,
+)
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database
 
@@ -180,7 +184,8 @@ def _wait(database: Database, requests: Requests) -> bool:
     said_at = 0.0
     while left := count_open(database, digests=requests.resolved):
         if _is_blocked(database, requests):
-            for each in blocked_metrics(database):
+            held_up = blocked_images(database, requests.resolved)
+            for each in (*blocked_metrics(database), *held_up):
                 talk(describe_blocked(each))
             return False
         if time.monotonic() - said_at >= SCORE_LINE_S:
@@ -200,9 +205,7 @@ def _is_whole(database: Database, query: Query, requests: Requests) -> bool:
 
 
 def _is_blocked(database: Database, requests: Requests) -> bool:
-    """Return whether every metric that is left is one that no worker here can do."""
+    """Return whether no worker here can do what is left, or what that waits for."""
     keys = blocked_by_all(database, my_host())
-    open_ones = [
-        digest for digest in requests.resolved if count_open(database, digests=[digest])
-    ]
-    return bool(open_ones) and keys.issuperset(map(block_key_of, open_ones))
+    digests = requests.resolved
+    return bool(keys) and not count_open(database, digests=digests, without=keys)

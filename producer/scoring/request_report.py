@@ -7,7 +7,7 @@ from producer.display.amounts import images
 from producer.scoring.references import Without
 from producer.scoring.requested_metrics import RequestedMetric
 from producer.scoring.requests import Requests, Tally
-from storage.scores.score_counts import BlockedMetric
+from storage.scores.score_counts import BlockedWork
 
 
 def describe_requests(requests: Requests) -> Iterator[str]:
@@ -54,9 +54,9 @@ def rows_of(requests: Requests) -> Iterator[dict[str, Any]]:
         }
 
 
-def describe_blocked(metric: BlockedMetric) -> str:
-    """Say in a line which worker cannot compute a metric, and why."""
-    return f"{metric.name} on {metric.worker} of {metric.host}: {metric.reason}"
+def describe_blocked(work: BlockedWork) -> str:
+    """Say in a line which worker cannot do some work, and why."""
+    return f"{work.name} on {work.worker} of {work.host}: {work.reason}"
 
 
 def describe_failures(found: Iterable[tuple[str, str, int]]) -> list[str]:

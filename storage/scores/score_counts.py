@@ -28,6 +28,9 @@ COUNTED = 512
 SCORES_EACH = 32
 #: How many reasons for failures people are shown.
 REASONS = 3
+#: What stands for a metric in the table `blocks`.
+_METRIC_KEY = sa.func.substr(metrics.c.digest, 1, BLOCK_KEY_LENGTH)
+_BLOCK = (blocks.c.host, blocks.c.worker, blocks.c.reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +59,15 @@ class PendingMetric:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlockedMetric:
-    """A metric that a worker could not compute, through no fault of the images."""
+class BlockedWork:
+    """What a worker could not do, through no fault of the images.
+
+    Attributes:
+        name: The metric, or `images` for images that scores wait for.
+        host: The worker's machine.
+        worker: Its name for people.
+        reason: Why it could not.
+    """
 
     name: str
     host: str
@@ -111,6 +121,7 @@ def count_open(
     *,
     digests: Collection[str] | None = None,
     sweep_id: int | None = None,
+    without: Collection[str] = (),
 ) -> int:
     """Count the scores that will be computed, if workers go on.
 
@@ -120,14 +131,21 @@ def count_open(
         database: Where the scores are.
         digests: Of these metrics only; None for all.
         sweep_id: Of the members of this sweep only; None for all.
+        without: Groups of jobs, and what stands for metrics, that nobody can do: the
+            scores that they hold up are left out.
     """
     is_lost = _is_lost(scores.c.job_id) | _is_lost(scores.c.reference_id)
+    if without:
+        is_lost |= _awaits(jobs.c.group_key.in_(without))
     waits = sa.and_(SCORE_WAITING, ~is_lost)
     query = (
         sa.select(sa.func.count())
         .select_from(scores)
         .where(sa.or_(SCORE_PENDING, SCORE_LEASED, waits))
     )
+    if without:
+        able = sa.select(metrics.c.id).where(_METRIC_KEY.not_in(without))
+        query = query.where(scores.c.metric_id.in_(able))
     query = _narrow(query, digests=digests, sweep_id=sweep_id)
     with database.read() as connection:
         return int(connection.execute(query).scalar_one())
@@ -181,14 +199,28 @@ def _narrow(
     return query
 
 
-def blocked_metrics(database: Database) -> list[BlockedMetric]:
+def blocked_metrics(database: Database) -> list[BlockedWork]:
     """Return which workers could not compute which metric, and why."""
-    key = sa.func.substr(metrics.c.digest, 1, BLOCK_KEY_LENGTH)
-    columns = (metrics.c.name, blocks.c.host, blocks.c.worker, blocks.c.reason)
-    query = sa.select(*columns).join(blocks, blocks.c.group_key == key)
+    columns = (metrics.c.name, *_BLOCK)
+    query = sa.select(*columns).join(blocks, blocks.c.group_key == _METRIC_KEY)
     with database.read() as connection:
         rows = connection.execute(query.order_by(*columns))
-        return [BlockedMetric(**row) for row in rows.mappings()]
+        return [BlockedWork(**row) for row in rows.mappings()]
+
+
+def blocked_images(database: Database, digests: Collection[str]) -> list[BlockedWork]:
+    """Return which workers could not make images that scores wait for, and why."""
+    waits = _narrow(
+        sa.select(scores.c.job_id).where(
+            SCORE_WAITING, _awaits(jobs.c.group_key == blocks.c.group_key)
+        ),
+        digests=digests,
+        sweep_id=None,
+    )
+    query = sa.select(*_BLOCK).where(waits.correlate(blocks).exists()).distinct()
+    with database.read() as connection:
+        rows = connection.execute(query.order_by(*_BLOCK))
+        return [BlockedWork(name="images", **row) for row in rows.mappings()]
 
 
 def _is_lost(column: sa.Column[Any]) -> sa.Exists:
@@ -198,6 +230,12 @@ def _is_lost(column: sa.Column[Any]) -> sa.Exists:
         sa.and_(jobs.c.state == "pending", jobs.c.priority.is_(None)),
     )
     return sa.exists().where(jobs.c.id == column, in_vain)
+
+
+def _awaits(which: sa.ColumnElement[bool]) -> sa.Exists:
+    """Return whether a score waits for an unmade job that meets a condition."""
+    awaited = jobs.c.id.in_([scores.c.job_id, scores.c.reference_id])
+    return sa.exists().where(awaited, jobs.c.state != "done", which)
 
 
 def _count_pending(connection: Connection, metric_id: int, host: str) -> int:

@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
 from producer.cli import cli
+from storage.fleet import registry
+from storage.host.worker_ids import my_host
+from storage.jobs import blocked_groups
 from storage.settings import Settings
-from storage.sql.database import open_database
+from storage.sql.database import Database, open_database, utc_now
 from storage.sql.schema import jobs, scores
 from tests.unit.filled_store import filled
 
@@ -50,3 +54,28 @@ def test_scores_of_other_images_that_failed_do_not_count(tmp_path: Path) -> None
     said = _score(settings, f"key:{planned[1].job.key}", "--wait", code=0)
 
     assert "failed" not in said
+
+
+def test_waiting_ends_when_no_worker_here_can_make_the_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, planned = filled(tmp_path)
+    (pending,) = (one.job for one in planned[7:])
+
+    def cannot_make_it(database: Database, _sweep: str | None) -> None:
+        now, worker = utc_now(), {"host": my_host(), "name": "cpu0"}
+        entry = {"owner": "a:1:1", "gpu": "CPU", "started_at": now, "phase_at": now}
+        registry.note(database, registry.Entry(**worker, **entry, phase="idle"))
+        blocked_groups.block(
+            database,
+            pending.group,
+            host=my_host(),
+            worker="cpu0",
+            reason="its model is gone",
+        )
+
+    monkeypatch.setattr("producer.commands.score.tell_who_works", cannot_make_it)
+
+    said = _score(settings, f"key:{pending.key}", "--wait", code=1)
+
+    assert f"images on cpu0 of {my_host()}: its model is gone" in said
