@@ -45,7 +45,16 @@ def arguments_of(job: Job, pipe: Any, generator: torch.Generator) -> dict[str, A
         "width": job.width,
         "height": job.height,
         "generator": generator,
-        "output_type": "pt",
+        "output_type": output_type_of(pipe),
         "return_dict": False,
         **wanted,
     }
+
+
+def output_type_of(pipe: Any) -> str:
+    """Return the kind of pixels to ask a pipeline for: 0 to 1, on the device if it can.
+
+    A pipeline without an image processor returns tensors as its decoder
+    does, from -1 to 1.
+    """
+    return "pt" if hasattr(pipe, "image_processor") else "np"

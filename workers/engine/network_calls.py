@@ -15,10 +15,47 @@ import torch
 
 #: Fewest dimensions of a network's main input.
 _INPUT_DIMENSIONS = 2
+#: Dimensions of hidden states of many layers: layer, row, token, channel.
+_LAYERS_DIMENSIONS = 4
+#: Dtypes that hold a timestep exactly.
+_NUMBERS = frozenset({torch.int32, torch.int64, torch.float32, torch.float64})
 
 
 class UnshareableError(Exception):
     """A pipeline calls its network in a way that calls of other jobs cannot join."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """How a call, or its answer, has rows.
+
+    Attributes:
+        count: Number of rows.
+        in_lists: Whether a list of that many tensors is a list of rows.
+    """
+
+    count: int
+    in_lists: bool = False
+
+    def are_in(self, value: Any) -> bool:
+        """Return whether a value is a list of rows."""
+        is_list = self.in_lists and isinstance(value, list)
+        return is_list and len(value) == self.count and _are_tensors(value)
+
+    def are_absent(self, value: Any) -> bool:
+        """Return whether a value is a list of tensors without rows, such as positions.
+
+        One of them may be as long as there are rows, by chance; the others are not.
+        """
+        is_list = isinstance(value, list) and _are_tensors(value)
+        return is_list and not all(each.shape[:1] == (self.count,) for each in value)
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """Tensors without rows, which are equal in all calls that are merged."""
+
+    value: Sequence[torch.Tensor]
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +67,6 @@ class Call:
         args: Positional arguments.
         kwargs: Arguments by name.
         rows: Rows of the call.
-        list_rows: The same if the network takes lists of rows, else None.
         leaves: All values in the arguments, in a fixed order: tensors, lists of rows,
             and others.
         signature: Equal for calls that can be merged: the network, the image size, the
@@ -40,8 +76,7 @@ class Call:
     network: str
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
-    rows: int
-    list_rows: int | None
+    rows: Rows
     leaves: Sequence[Any]
     signature: Hashable
 
@@ -61,16 +96,14 @@ def read_call(
     Raises:
         UnshareableError: No argument has rows.
     """
-    rows, takes_lists = _count_rows((*args, *kwargs.values()))
-    list_rows = rows if takes_lists else None
+    rows = _find_rows((*args, *kwargs.values()))
     leaves: list[Any] = []
-    kind = _flatten((args, kwargs), leaves, list_rows)
+    kind = _flatten((args, kwargs), leaves, rows)
     return Call(
         network=network,
         args=args,
         kwargs=kwargs,
         rows=rows,
-        list_rows=list_rows,
         leaves=leaves,
         signature=(network, size, rows, kind),
     )
@@ -84,8 +117,7 @@ def whole_call(
         network=network,
         args=args,
         kwargs=kwargs,
-        rows=1,
-        list_rows=None,
+        rows=Rows(count=1),
         leaves=(),
         signature=(network, size),
     )
@@ -124,10 +156,10 @@ class Merger:
             self._before, self._merged = [()] * len(columns), [None] * len(columns)
         for place, column in enumerate(columns):
             if not _are_same(column, self._before[place]):
-                self._merged[place] = _join(column, first.rows, device)
+                self._merged[place] = _join(column, first.rows.count, device)
                 self._before[place] = column
         args, kwargs = _rebuild(
-            (first.args, first.kwargs), iter(self._merged), first.list_rows
+            (first.args, first.kwargs), iter(self._merged), first.rows
         )
         return args, kwargs
 
@@ -147,7 +179,8 @@ def split(answer: Any, *, rows: int, count: int) -> Callable[[int], Any]:
         UnshareableError: Nothing in the answer has so many rows.
     """
     leaves: list[Any] = []
-    _flatten(answer, leaves, rows * count)
+    whole = Rows(count=rows * count, in_lists=True)
+    _flatten(answer, leaves, whole)
     parts = [_parts(leaf, rows, count) for leaf in leaves]
     if not any(parts):
         msg = "the answer of its network has no rows"
@@ -158,74 +191,81 @@ def split(answer: Any, *, rows: int, count: int) -> Callable[[int], Any]:
             each[index] if each else leaf
             for each, leaf in zip(parts, leaves, strict=True)
         )
-        return _rebuild(answer, own, rows * count)
+        return _rebuild(answer, own, whole)
 
     return part
 
 
-def _count_rows(values: Sequence[Any]) -> tuple[int, bool]:
-    """Return the number of rows, and whether the network takes lists of rows.
+def _find_rows(values: Sequence[Any]) -> Rows:
+    """Return the rows of a call.
 
-    The main input is the first tensor with two or more dimensions, or the first list of
+    Its main input is the first tensor with two or more dimensions, or the first list of
     tensors.
     """
     for value in values:
         if isinstance(value, torch.Tensor) and value.ndim >= _INPUT_DIMENSIONS:
-            return len(value), False
+            return Rows(count=len(value))
         if isinstance(value, list) and value and _are_tensors(value):
-            return len(value), True
+            return Rows(count=len(value), in_lists=True)
     msg = "it passes no tensor with rows to its network"
     raise UnshareableError(msg)
 
 
-def _flatten(value: Any, leaves: list[Any], rows: int | None) -> Hashable:
+def _flatten(value: Any, leaves: list[Any], rows: Rows) -> Hashable:
     """Collect the leaves of a value; return what must be equal to merge it.
 
     Args:
         value: A leaf, or dictionaries, tuples and lists of leaves.
         leaves: Where they are collected.
-        rows: Length of a list of tensors that is a leaf; None if none is.
+        rows: Rows of the call.
     """
     if isinstance(value, torch.Tensor):
         leaves.append(value)
-        return (value.shape, _is_time(value) or value.dtype)
+        return (value.shape, _is_number(value) or value.dtype)
     if isinstance(value, dict):
         return tuple((k, _flatten(v, leaves, rows)) for k, v in value.items())
-    if _is_rows(value, rows):
-        leaves.append(value)
-        return tuple((row.shape, row.dtype) for row in value)
     if isinstance(value, tuple | list):
-        return tuple([_flatten(each, leaves, rows) for each in value])
+        return _flatten_list(value, leaves, rows)
     leaves.append(value)
     is_plain = value is None or isinstance(value, str | bool | int | float)
     return value if is_plain else repr(value)
 
 
-def _rebuild(value: Any, leaves: Iterator[Any], rows: int | None) -> Any:
+def _flatten_list(value: Any, leaves: list[Any], rows: Rows) -> Hashable:
+    if rows.are_in(value):
+        leaves.append(value)
+    elif rows.are_absent(value):
+        leaves.append(Common(value))
+    else:
+        return tuple([_flatten(each, leaves, rows) for each in value])
+    return tuple([(each.shape, each.dtype) for each in value])
+
+
+def _rebuild(value: Any, leaves: Iterator[Any], rows: Rows) -> Any:
     """Return a value with other leaves; see `_flatten`."""
     if isinstance(value, dict):
         made = {k: _rebuild(v, leaves, rows) for k, v in value.items()}
         # An output class of diffusers is a dictionary, too.
         return made if type(value) is dict else type(value)(**made)
-    if isinstance(value, tuple | list) and not _is_rows(value, rows):
+    if isinstance(value, tuple | list) and not (
+        rows.are_in(value) or rows.are_absent(value)
+    ):
         return type(value)([_rebuild(each, leaves, rows) for each in value])
-    return next(leaves)
+    leaf = next(leaves)
+    return leaf.value if isinstance(leaf, Common) else leaf
 
 
 def _are_tensors(values: Sequence[Any]) -> bool:
     return all(isinstance(value, torch.Tensor) for value in values)
 
 
-def _is_rows(value: Any, rows: int | None) -> bool:
-    return isinstance(value, list) and len(value) == rows and _are_tensors(value)
+def _is_number(leaf: torch.Tensor) -> bool:
+    """Return whether a tensor may be a timestep, one for all rows or one for each.
 
-
-def _is_time(leaf: torch.Tensor) -> bool:
-    """Return whether a tensor is a timestep, which networks embed in float32.
-
-    Schedulers have timesteps of several dtypes. They are merged as float32.
+    Schedulers have timesteps of several dtypes, which networks embed in float32. Those
+    of calls that are merged may differ; the wider dtype holds them all.
     """
-    return leaf.ndim == 0 or (leaf.ndim == 1 and not leaf.is_floating_point())
+    return leaf.ndim == 0 or (leaf.ndim == 1 and leaf.dtype in _NUMBERS)
 
 
 def _are_same(column: Sequence[Any], before: Sequence[Any]) -> bool:
@@ -241,10 +281,22 @@ def _join(column: Sequence[Any], rows: int, device: torch.device) -> Any:
     if first.ndim == 0:
         times = torch.stack([value.float() for value in column])
         return _on(device, times.repeat(rows))
-    if len(first) != rows:
+    place = _place_of_rows(first, rows)
+    if place is None:
         return first
-    joined = torch.stack(tuple(column), 1).flatten(0, 1)
-    return _on(device, joined.float() if _is_time(first) else joined)
+    joined = torch.stack(tuple(column), place + 1).flatten(place, place + 1)
+    return _on(device, joined)
+
+
+def _place_of_rows(tensor: torch.Tensor, rows: int) -> int | None:
+    """Return the dimension of a tensor's rows; None if it has none.
+
+    Hidden states of many layers have the layers first, and then the rows.
+    """
+    if len(tensor) == rows:
+        return 0
+    has_layers = tensor.ndim >= _LAYERS_DIMENSIONS and tensor.shape[1] == rows
+    return 1 if has_layers else None
 
 
 def _on(device: torch.device, tensor: torch.Tensor) -> torch.Tensor:

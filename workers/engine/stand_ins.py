@@ -13,6 +13,7 @@ import torch
 
 from storage.errors import JobError, in_words
 from storage.job import Job
+from workers.engine.network_calls import UnshareableError
 from workers.engine.runs import Run
 
 #: Errors of a scheduler's own code, or of a pipeline's. Any other error may come from
@@ -28,6 +29,11 @@ OWN_ERRORS = (
     ValueError,
     torch.linalg.LinAlgError,  # type: ignore[attr-defined]
 )
+
+
+#: What a pipeline reads of its network to change it for one job, as those with
+#: perturbed attention (PAG) do.
+CHANGES = frozenset({"attn_processors", "named_modules", "set_attn_processor"})
 
 
 class StandIn:
@@ -58,6 +64,17 @@ class NetworkStandIn(StandIn):
         """Set the network, the pipeline's attribute that holds it, and the run."""
         super().__init__(own)
         self.__dict__.update(_name=name, _run=run)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the network.
+
+        Raises:
+            UnshareableError: The job would change the network, which others share.
+        """
+        if name in CHANGES and not self._run.is_alone:
+            msg = f"it changes its network while it runs (`{name}`)"
+            raise UnshareableError(msg)
+        return super().__getattr__(name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return the network's answer."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from diffusers import ConfigMixin
 
 from storage.errors import JobError, in_words
 from storage.job import Job
@@ -29,7 +30,7 @@ DECODERS = ("vae", "movq")
 class Starter:
     """Makes a run of each job: its own copy of the pipeline, and its own scheduler.
 
-    The copy shares all modules with the pipeline.
+    The copy shares all modules with the pipeline, and nothing that a job changes.
 
     Attributes:
         pipe: The pipeline, on its device.
@@ -49,6 +50,7 @@ class Starter:
         }
         self._copied_class = _fast_class(pipe, self.device)
         self._decoders = [name for name in DECODERS if getattr(pipe, name, None)]
+        self._changing = _find_changing(pipe)
         self._dtypes = {name: getattr(pipe, name).dtype for name in self._decoders}
         self._schedulers = Schedulers(scheduler_config)
         encode = getattr(pipe, "encode_prompt", None)
@@ -90,13 +92,13 @@ class Starter:
 
         def paint() -> torch.Tensor:
             try:
-                pixels: torch.Tensor = pipe(**arguments)[0]
+                pixels = pipe(**arguments)[0]
             except OWN_ERRORS as exc:
                 msg = f"{type(pipe).__name__} must paint a job, but fails: "
                 raise JobError(msg + in_words(exc)) from exc
             finally:
                 vars(pipe).clear()  # it would keep what its parts refer to
-            return pixels
+            return _as_tensor(pixels)
 
         return run, paint
 
@@ -106,6 +108,8 @@ class Starter:
         pipe.__class__ = self._copied_class
         own = vars(pipe)
         own["_internal_dict"] = copy.copy(own["_internal_dict"])
+        for name in self._changing:
+            own[name] = copy.deepcopy(getattr(self.pipe, name))
         own["scheduler"] = SchedulerStandIn(
             self._schedulers.build(run.job),
             run=run,
@@ -119,6 +123,29 @@ class Starter:
         if self._texts:
             own["encode_prompt"] = self._texts.encode
         return pipe
+
+
+def _as_tensor(pixels: Any) -> torch.Tensor:
+    """Return pixels as (1, 3, height, width)."""
+    if isinstance(pixels, torch.Tensor):
+        return pixels
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+def _find_changing(pipe: Any) -> list[str]:
+    """Return the names of parts that change while a job is painted: guiders and such.
+
+    They are configured like a scheduler, and are no networks. Each job has a scheduler
+    of its own anyhow.
+    """
+    parts = {name: getattr(pipe, name, None) for name in pipe.config}
+    return [
+        name
+        for name, part in parts.items()
+        if name != "scheduler"
+        and isinstance(part, ConfigMixin)
+        and not isinstance(part, torch.nn.Module)
+    ]
 
 
 def _fast_class(pipe: Any, device: torch.device) -> type:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tests.batches import make_job
 from workers.engine.clock import Clock
 from workers.engine.lanes import Lane
-from workers.engine.network_calls import Call
+from workers.engine.network_calls import Call, Rows
 from workers.engine.runs import Run
 from workers.engine.seating import PATIENCE, Seating, least_power
 from workers.engine.tally import Tally
@@ -36,8 +36,7 @@ class Room:
                 network="unet",
                 args=(),
                 kwargs={},
-                rows=1,
-                list_rows=None,
+                rows=Rows(count=1),
                 leaves=(),
                 signature=letter,
             )

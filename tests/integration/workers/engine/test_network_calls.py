@@ -1,0 +1,58 @@
+"""Which arguments of a network's call have rows, and how these are merged."""
+
+from typing import Any
+
+import torch
+
+from workers.engine.network_calls import Call, Merger, read_call
+
+CPU = torch.device("cpu")
+
+
+def read(**kwargs: Any) -> Call:
+    return read_call("transformer", (), kwargs, size=(64, 64))
+
+
+def merge(*calls: Call) -> Any:
+    assert len({call.signature for call in calls}) == 1
+    return Merger().merge(calls, CPU)[1]
+
+
+def test_the_first_rows_of_all_calls_come_first() -> None:
+    calls = [read(sample=torch.full((2, 3), 1.0 * n)) for n in range(3)]
+    assert merge(*calls)["sample"][:, 0].tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def test_whole_numbers_of_each_row_stay_whole() -> None:
+    # An embedding looks them up: the style of a HunyuanDiT.
+    calls = [read(sample=torch.ones(1, 3), style=torch.tensor([n])) for n in range(2)]
+    style = merge(*calls)["style"]
+    assert (style.tolist(), style.dtype) == ([0, 1], torch.int64)
+
+
+def test_timesteps_of_schedulers_with_other_dtypes_meet() -> None:
+    times = (torch.tensor([999]), torch.tensor([3.25]))
+    calls = [read(sample=torch.ones(1, 3), timestep=time) for time in times]
+    assert merge(*calls)["timestep"].tolist() == [999.0, 3.25]
+
+
+def test_a_list_of_positions_has_no_rows_even_if_one_is_as_long_as_the_rows() -> None:
+    where = [torch.arange(1), torch.arange(4)]
+    merged = merge(*(read(sample=torch.ones(1, 3), where=where) for _ in range(2)))
+    assert [each.tolist() for each in merged["where"]] == [[0], [0, 1, 2, 3]]
+
+
+def test_the_rows_of_many_layers_are_their_second_dimension() -> None:
+    calls = [
+        read(sample=torch.ones(2, 3), layers=torch.full((5, 2, 7, 3), 1.0 * n))
+        for n in range(2)
+    ]
+    layers = merge(*calls)["layers"]
+    assert layers.shape == (5, 4, 7, 3)
+    assert layers[0, :, 0, 0].tolist() == [0, 1, 0, 1]
+
+
+def test_lists_of_rows_are_merged_as_rows() -> None:
+    calls = [read(rows=[torch.tensor([n, r]) for r in range(2)]) for n in range(2)]
+    merged = [row.tolist() for row in merge(*calls)["rows"]]
+    assert merged == [[0, 0], [1, 0], [0, 1], [1, 1]]
