@@ -1,7 +1,9 @@
 """Mixed batches, diffusers' ordinary batches and plain scripts, for comparison."""
 
+import copy
 import functools
 import inspect
+import string
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -28,6 +30,10 @@ from workers.engine.tally import Tally
 PROMPTS = ("a cat", "two dogs", "a green square", "red", "a blue circle")
 #: First those that float16 and bfloat16 cannot hold exactly.
 GUIDANCES = (7.3, 2.3, 1.7, 4.0, 11.9)
+#: Attributes of a pipeline that may hold such a part.
+TEXT_ENCODERS = ("text_encoder", *(f"text_encoder_{n}" for n in (2, 3, 4)))
+DECODERS = ("vae", "movq")
+GUIDERS = ("guider", "ocr_guider")
 
 
 @cache
@@ -127,10 +133,12 @@ class Bench:
         ).to(device)
         self.pipe.set_progress_bar_config(disable=True)
         mend_clip_skip(self.pipe)  # without it, no script can use clip_skip
-        for name in ("text_encoder", "text_encoder_2", "text_encoder_3", "vae"):
+        for name in (*TEXT_ENCODERS, *DECODERS):
             if part := getattr(self.pipe, name, None):
-                _row_by_row(part, "decode" if name == "vae" else "forward")
+                _row_by_row(part, "decode" if name in DECODERS else "forward")
         self.config = dict(self.pipe.scheduler.config)
+        parts = {name: getattr(self.pipe, name, None) for name in GUIDERS}
+        self._guiders = {name: part for name, part in parts.items() if part}
         self.starter = Starter(self.pipe, self.config)
         self.tally = Tally()
 
@@ -155,7 +163,7 @@ class Bench:
 
         def finish(run: Run) -> None:
             assert run.pixels is not None
-            done[run.job.key] = Made(pixels=run.pixels.cpu(), run=run)
+            done[run.job.key] = Made(pixels=run.pixels.cpu().float(), run=run)
             basket.in_hand.remove(run.job)
 
         basket = Basket(*jobs, check=check)
@@ -170,10 +178,11 @@ class Bench:
         """Make a run's job in an ordinary batch of equal width, in the same row.
 
         All rows have the job's scheduler, steps and guidance, but prompts and seeds of
-        their own.
+        their own. The prompts have equal lengths: an ordinary batch fills up shorter
+        ones.
         """
         rows = [
-            replace(run.job, prompt=PROMPTS[row % len(PROMPTS)], seed=100 + row)
+            replace(run.job, prompt=_turn(run.job.prompt, by=row), seed=100 + row)
             for row in range(run.width)
         ]
         rows[run.row] = run.job
@@ -202,6 +211,9 @@ class Bench:
             own["noise_sampler_seed"] = seeds
         made_by = getattr(diffusers, job.scheduler_class)
         self.pipe.scheduler = made_by.from_config(self.config, **own)
+        # They remember the answers of earlier steps; a new script has new ones.
+        for name, part in self._guiders.items():
+            setattr(self.pipe, name, copy.deepcopy(part))
         taken = inspect.signature(self.pipe.__call__).parameters
         if "guidance_scale" in taken:
             given["guidance_scale"] = job.guidance
@@ -210,15 +222,22 @@ class Bench:
             width=job.width,
             height=job.height,
             **_if_any(eta=job.parameter("eta"), clip_skip=job.parameter("clip_skip")),
-            output_type="pt",
+            output_type="np",
             return_dict=False,
             **given,
         )[0]
-        return Made(pixels=pixels.cpu())
+        return Made(pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2))
 
     def _generator(self, job: Job) -> torch.Generator:
         device = "cpu" if job.generator == "cpu" else self.pipe.device
         return torch.Generator(device).manual_seed(job.seed)
+
+
+def _turn(text: str, *, by: int) -> str:
+    """Return a text with other letters."""
+    letters = string.ascii_lowercase
+    by %= len(letters)
+    return text.translate(str.maketrans(letters, letters[by:] + letters[:by]))
 
 
 def _row_by_row(part: Any, name: str) -> None:
@@ -229,18 +248,33 @@ def _row_by_row(part: Any, name: str) -> None:
     """
     own = getattr(part, name)
 
-    def each(first: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        def of(row: int, value: Any) -> Any:
-            has_rows = isinstance(value, torch.Tensor) and len(value) == len(first)
-            return value[row : row + 1] if has_rows else value
-
+    def each(*args: Any, **kwargs: Any) -> Any:
+        leaves = pytree.tree_leaves((args, kwargs))
+        rows = next(len(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
+        if rows == 1:
+            return own(*args, **kwargs)
         answers = []
-        for row in range(len(first)):
-            given, named = pytree.tree_map(partial(of, row), (args, kwargs))
-            answers.append(own(first[row : row + 1], *given, **named))
-        return pytree.tree_map(lambda *rows: torch.cat(rows), *answers)
+        for row in range(rows):
+            cut = partial(_cut, row=row, rows=rows)
+            given, named = pytree.tree_map(cut, (args, kwargs))
+            answers.append(own(*given, **named))
+        return pytree.tree_map(_stack, *answers)
 
     setattr(part, name, functools.wraps(own)(each))
+
+
+def _cut(value: Any, *, row: int, rows: int) -> Any:
+    """Return a row of a tensor; the rows of positions are their second dimension."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    if len(value) == rows:
+        return value[row : row + 1]
+    has_rows = value.ndim > 2 and value.shape[1] == rows
+    return value[:, row : row + 1] if has_rows else value
+
+
+def _stack(*rows: Any) -> Any:
+    return torch.cat(rows) if isinstance(rows[0], torch.Tensor) else rows[0]
 
 
 def _if_any(**given: Any) -> dict[str, Any]:

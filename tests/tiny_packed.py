@@ -21,7 +21,7 @@ def make_flux2(folder: Path) -> Path:
             scheduler=diffusers.FlowMatchEulerDiscreteScheduler(
                 use_dynamic_shifting=True
             ),
-            vae=_flux2_vae(parts),
+            vae=flux2_vae(parts),
             text_encoder=make_qwen3(parts, layers=31),
             tokenizer=write_qwen_tokenizer(folder),
             transformer=_flux2_transformer(parts, guidance_embeds=True),
@@ -36,7 +36,7 @@ def make_klein(folder: Path, *, is_distilled: bool) -> Path:
             scheduler=diffusers.FlowMatchEulerDiscreteScheduler(
                 use_dynamic_shifting=True
             ),
-            vae=_flux2_vae(parts),
+            vae=flux2_vae(parts),
             text_encoder=make_qwen3(parts, layers=28),
             tokenizer=write_qwen_tokenizer(folder),
             transformer=_flux2_transformer(parts, guidance_embeds=False),
@@ -157,7 +157,7 @@ def make_chroma(folder: Path) -> Path:
     )
 
 
-def _flux2_vae(parts: Parts) -> Any:
+def flux2_vae(parts: Parts) -> Any:
     return parts.randomize(
         diffusers.AutoencoderKLFlux2(
             block_out_channels=(8, 8, 8, 8),

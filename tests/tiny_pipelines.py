@@ -164,7 +164,7 @@ class Parts:
         pipe.save_pretrained(self._folder)
         return self._folder
 
-    def clip(self, kind: Any) -> Any:
+    def clip(self, kind: Any, **changes: Any) -> Any:
         config = transformers.CLIPTextConfig(
             vocab_size=len(self.tokenizer),
             hidden_size=TEXT,
@@ -175,6 +175,7 @@ class Parts:
             bos_token_id=self.tokenizer.bos_token_id,
             eos_token_id=self.tokenizer.eos_token_id,
             pad_token_id=self.tokenizer.pad_token_id,
+            **changes,
         )
         return self.randomize(kind(config))
 
@@ -208,10 +209,9 @@ class Parts:
             block_out_channels=(8, 8, 8, 8),
             down_block_types=("DownEncoderBlock2D",) * 4,
             up_block_types=("UpDecoderBlock2D",) * 4,
-            latent_channels=4,
             norm_num_groups=4,
             sample_size=64,
-            **changes,
+            **{"latent_channels": 4, **changes},
         )
         return self.randomize(vae)
 
