@@ -68,6 +68,11 @@ class Run:
         return cast(torch.Tensor, self.pixels)
 
     @property
+    def is_here(self) -> bool:
+        """Whether the caller is the run itself, and no thread of its pipeline."""
+        return greenlet.getcurrent() is self._greenlet
+
+    @property
     def part(self) -> float:
         """The share of its steps that are taken, 0 to 1."""
         return self.taken / self.steps if self.steps else 0.0
@@ -117,15 +122,14 @@ class Run:
         Raises:
             UnshareableError: No call of another job can join this one.
         """
-        here = greenlet.getcurrent()
-        if here is not self._greenlet:
+        if not self.is_here:
             msg = "it calls its network in a thread of its own"
             raise UnshareableError(msg)
         size = (self.job.width, self.job.height)
         read = whole_call if self.is_alone else read_call
         self.call = read(network, args, kwargs, size=size)
         self.evaluations += 1
-        return cast(Any, here.parent).switch()
+        return self._greenlet.parent.switch()
 
     def sit(self, width: int, row: int) -> None:
         """Note the width of a lane, and the row in it, if it is the first one."""

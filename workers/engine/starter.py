@@ -98,6 +98,7 @@ class Starter:
                 raise JobError(msg + in_words(exc)) from exc
             finally:
                 vars(pipe).clear()  # it would keep what its parts refer to
+            _require_steps(run)
             return _as_tensor(pixels)
 
         return run, paint
@@ -125,6 +126,22 @@ class Starter:
         return pipe
 
 
+def _require_steps(run: Run) -> None:
+    """Check that a pipeline has used the job's scheduler.
+
+    One that consists of other pipelines uses theirs.
+
+    Raises:
+        JobError: It has not.
+    """
+    if not run.steps:
+        msg = (
+            "a pipeline must use the scheduler of the job, but this one never asks it "
+            "for timesteps; name another model"
+        )
+        raise JobError(msg)
+
+
 def _as_tensor(pixels: Any) -> torch.Tensor:
     """Return pixels as (1, 3, height, width)."""
     if isinstance(pixels, torch.Tensor):
@@ -138,11 +155,11 @@ def _find_changing(pipe: Any) -> list[str]:
     They are configured like a scheduler, and are no networks. Each job has a scheduler
     of its own anyhow.
     """
-    parts = {name: getattr(pipe, name, None) for name in pipe.config}
     return [
         name
-        for name, part in parts.items()
-        if name != "scheduler"
+        for name, part in vars(pipe).items()
+        if name in pipe.config
+        and name != "scheduler"
         and isinstance(part, ConfigMixin)
         and not isinstance(part, torch.nn.Module)
     ]

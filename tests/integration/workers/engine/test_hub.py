@@ -28,7 +28,7 @@ SLOW_HALVES = (
     "float32",
     *(pytest.param(f"{b}16", marks=SLOW) for b in ("float", "bfloat")),
 )
-#: A CPU is slow at half precision; `test_families` has some of float16.
+#: A CPU is slow at half precision; `test_pipelines` has some of float16.
 MIXED = (
     *(("float32", name) for name in NAMES),
     *(("bfloat16", name) for name in KINDS),

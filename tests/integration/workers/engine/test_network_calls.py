@@ -2,9 +2,16 @@
 
 from typing import Any
 
+import pytest
 import torch
 
-from workers.engine.network_calls import Call, Merger, read_call
+from workers.engine.network_calls import (
+    Call,
+    Merger,
+    UnshareableError,
+    read_call,
+    split,
+)
 
 CPU = torch.device("cpu")
 
@@ -56,3 +63,17 @@ def test_lists_of_rows_are_merged_as_rows() -> None:
     calls = [read(rows=[torch.tensor([n, r]) for r in range(2)]) for n in range(2)]
     merged = [row.tolist() for row in merge(*calls)["rows"]]
     assert merged == [[0, 0], [1, 0], [0, 1], [1, 1]]
+
+
+def test_each_call_gets_its_own_rows_of_the_answer() -> None:
+    answer = (torch.arange(6.0), [torch.tensor([n]) for n in range(6)])
+    part_of = split(answer, rows=2, count=3)
+    rows, listed = part_of(1)
+    assert (rows.tolist(), [each.item() for each in listed]) == ([1, 4], [1, 4])
+
+
+def test_a_call_without_rows_cannot_be_merged() -> None:
+    with pytest.raises(
+        UnshareableError, match=r"^it passes no tensor with rows to its network$"
+    ):
+        read(question="what?", timestep=torch.tensor(3.0))

@@ -1,0 +1,186 @@
+"""Pipelines that cannot share their network's calls: their jobs are painted alone.
+
+They are the installed ones, with lines of their own or of their network changed.
+"""
+
+import functools
+import inspect
+import logging
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+
+from storage.job import Job
+from tests.batches import Bench, make_job
+from tests.tiny_pipelines import make_sd
+from tests.work import Basket, Notes
+from workers.engine.network_calls import UnshareableError
+from workers.engine.torch_painter import TorchPainter
+
+TEXTS = ("a cat", "a dog", "a cow", "a hen")
+#: A line of Stable Diffusion, and what stands in its place.
+IN_A_THREAD = {"noise_pred = self.unet(": "noise_pred = in_a_thread(self.unet, "}
+
+
+@pytest.fixture(scope="module")
+def sd(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(make_sd(tmp_path_factory.mktemp("models") / "sd"))
+
+
+@pytest.fixture
+def painter(tmp_path: Path) -> TorchPainter:
+    digests = tmp_path / "digests.json"
+    return TorchPainter("cpu", threads=1, digests=digests, widths=Notes(2))
+
+
+def make_jobs(model: str, *, guidance: float = 2.3) -> list[Job]:
+    return [
+        make_job(model=model, prompt=text, seed=seed, steps=2, guidance=guidance)
+        for seed, text in enumerate(TEXTS)
+    ]
+
+
+def change_network(
+    monkeypatch: pytest.MonkeyPatch, change: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    """Change the answers of all UNets."""
+    forward = diffusers.UNet2DConditionModel.forward
+
+    @functools.wraps(forward)
+    def wrong(*args: Any, **kwargs: Any) -> Any:
+        return (change(forward(*args, **kwargs)[0]),)
+
+    monkeypatch.setattr(diffusers.UNet2DConditionModel, "forward", wrong)
+
+
+def change_pipeline(
+    monkeypatch: pytest.MonkeyPatch, changes: Mapping[str, str], **names: Any
+) -> None:
+    """Change lines of the call of Stable Diffusion, which may use these names."""
+    made_by = diffusers.StableDiffusionPipeline
+    source = textwrap.dedent(inspect.getsource(made_by.__call__))
+    for old, new in changes.items():
+        assert source.count(old) == 1, old
+        source = source.replace(old, new)
+    known = {**vars(sys.modules[made_by.__module__]), **names}
+    exec(compile(source, "changed", "exec"), known)  # noqa: S102 - diffusers' own
+    monkeypatch.setattr(made_by, "__call__", known["__call__"])
+
+
+def mix_rows(answer: torch.Tensor) -> torch.Tensor:
+    return answer + answer.mean(0, keepdim=True)
+
+
+def drop_rows(answer: torch.Tensor) -> torch.Tensor:
+    return answer.mean(0)
+
+
+def in_a_thread(network: Any, *args: Any, **kwargs: Any) -> Any:
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(torch.no_grad()(network), *args, **kwargs).result()
+
+
+def mix_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    change_network(monkeypatch, mix_rows)
+
+
+def drop_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    change_network(monkeypatch, drop_rows)
+
+
+def use_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    change_pipeline(monkeypatch, IN_A_THREAD, in_a_thread=in_a_thread)
+
+
+def paint(painter: TorchPainter, *jobs: Job) -> Basket:
+    basket = Basket(*jobs)
+    painter.paint(basket)
+    basket.fetch()
+    assert (list(basket.waiting), basket.in_hand, basket.failures) == ([], [], {})
+    return basket
+
+
+@pytest.mark.parametrize(
+    ("spoil", "guidance", "reason"),
+    [
+        (mix_answers, 2.3, r"two images that are made together differ .* of 1"),
+        (drop_answers, 1.0, "the answer of its network has no rows"),
+        (use_threads, 2.3, "it calls its network in a thread of its own"),
+    ],
+)
+def test_a_pipeline_that_cannot_share_calls_paints_one_by_one(
+    painter: TorchPainter,
+    sd: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    spoil: Callable[[pytest.MonkeyPatch], None],
+    guidance: float,
+    reason: str,
+) -> None:
+    spoil(monkeypatch)
+    caplog.set_level(logging.WARNING, "workers")
+    jobs, bench = make_jobs(sd, guidance=guidance), Bench(sd)
+    basket = paint(painter, *jobs)
+    paint(painter, *jobs)
+    for job in jobs:
+        made = basket.paintings[job.key]
+        assert made.engine == "plain"
+        assert re.fullmatch(reason, str(made.environment.details["alone"]))
+        pixels = bench.plain(job).pixels.permute(0, 2, 3, 1).numpy()
+        assert made.image.tobytes() == bench.pipe.numpy_to_pil(pixels)[0].tobytes()
+    (said,) = [text for text in caplog.messages if "one by one" in text]
+    assert re.fullmatch(
+        rf"StableDiffusionPipeline of diffusers {re.escape(diffusers.__version__)} must"
+        rf" paint its images one by one: {reason}\.",
+        said,
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (drop_answers, "the answer of its network has no rows"),
+        (use_threads, "it calls its network in a thread of its own"),
+    ],
+)
+def test_what_cannot_be_merged_ends_a_batch_and_leaves_its_jobs(
+    sd: str,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[pytest.MonkeyPatch], None],
+    reason: str,
+) -> None:
+    spoil(monkeypatch)
+    bench, jobs = Bench(sd), make_jobs(sd, guidance=1.0)
+    basket = Basket(*jobs)
+    hub = bench.hub(
+        basket.gather(2), basket, 2, finish=lambda _: None, fail=basket.fail
+    )
+    with pytest.raises(UnshareableError) as raised:
+        hub.run()
+    assert str(raised.value) == reason
+    assert {job.key for job in hub.jobs} == {job.key for job in basket.in_hand}
+
+
+def test_a_pipeline_that_ignores_the_scheduler_fails_its_jobs(
+    painter: TorchPainter, sd: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def call(_pipe: Any, prompt: str, **_given: Any) -> Any:
+        assert prompt
+        return (torch.zeros(1, 3, 64, 64),)
+
+    monkeypatch.setattr(diffusers.StableDiffusionPipeline, "__call__", call)
+    job = make_jobs(sd, guidance=1.0)[0]
+    basket = Basket(job)
+    painter.paint(basket)
+    assert str(basket.failures[job.key]) == (
+        "a pipeline must use the scheduler of the job, but this one never asks it for "
+        "timesteps; name another model"
+    )
