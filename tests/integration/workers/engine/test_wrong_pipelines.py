@@ -108,24 +108,23 @@ def paint(painter: TorchPainter, *jobs: Job) -> Basket:
     return basket
 
 
-@pytest.mark.parametrize(
-    ("spoil", "guidance", "reason"),
-    [
-        (mix_answers, 2.3, r"two images that are made together differ .* of 1"),
-        (drop_answers, 1.0, "the answer of its network has no rows"),
-        (use_threads, 2.3, "it calls its network in a thread of its own"),
-    ],
-)
+SPOILT = {
+    mix_answers: r"two images that are made together differ .* of 1",
+    drop_answers: "the answer of its network has no rows",
+    use_threads: "it calls its network in a thread of its own",
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
 def test_a_pipeline_that_cannot_share_calls_paints_one_by_one(
     painter: TorchPainter,
     sd: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     spoil: Callable[[pytest.MonkeyPatch], None],
-    guidance: float,
-    reason: str,
 ) -> None:
     spoil(monkeypatch)
+    reason, guidance = SPOILT[spoil], 1.0 if spoil is drop_answers else 2.3
     caplog.set_level(logging.WARNING, "workers")
     jobs, bench = make_jobs(sd, guidance=guidance), Bench(sd)
     basket = paint(painter, *jobs)
@@ -144,18 +143,11 @@ def test_a_pipeline_that_cannot_share_calls_paints_one_by_one(
     )
 
 
-@pytest.mark.parametrize(
-    ("spoil", "reason"),
-    [
-        (drop_answers, "the answer of its network has no rows"),
-        (use_threads, "it calls its network in a thread of its own"),
-    ],
-)
+@pytest.mark.parametrize("spoil", [drop_answers, use_threads])
 def test_what_cannot_be_merged_ends_a_batch_and_leaves_its_jobs(
     sd: str,
     monkeypatch: pytest.MonkeyPatch,
     spoil: Callable[[pytest.MonkeyPatch], None],
-    reason: str,
 ) -> None:
     spoil(monkeypatch)
     bench, jobs = Bench(sd), make_jobs(sd, guidance=1.0)
@@ -165,7 +157,7 @@ def test_what_cannot_be_merged_ends_a_batch_and_leaves_its_jobs(
     )
     with pytest.raises(UnshareableError) as raised:
         hub.run()
-    assert str(raised.value) == reason
+    assert str(raised.value) == SPOILT[spoil]
     assert {job.key for job in hub.jobs} == {job.key for job in basket.in_hand}
 
 
