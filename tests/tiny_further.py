@@ -9,11 +9,12 @@ import diffusers
 import transformers
 
 from tests.tiny_families import make_hunyuan_image
-from tests.tiny_packed import flux2_vae
+from tests.tiny_packed import flux2_vae, qwen_vae
 from tests.tiny_pipelines import TEXT, Parts, make_sd, make_sdxl
 from tests.tiny_texts import (
     make_gemma,
     make_qwen3,
+    make_qwen3_vl,
     make_qwen_vl,
     write_qwen_tokenizer,
 )
@@ -285,6 +286,59 @@ def make_hidream(folder: Path) -> Path:
     )
 
 
+def make_nucleus(folder: Path) -> Path:
+    parts = Parts(folder)
+    return parts.save(
+        diffusers.NucleusMoEImagePipeline(
+            transformer=parts.randomize(
+                diffusers.NucleusMoEImageTransformer2DModel(
+                    patch_size=2,
+                    in_channels=16,
+                    out_channels=4,
+                    num_layers=2,
+                    attention_head_dim=16,
+                    num_attention_heads=4,
+                    joint_attention_dim=TEXT,
+                    axes_dims_rope=(8, 4, 4),
+                    dense_moe_strategy="none",
+                    num_experts=4,
+                    moe_intermediate_dim=16,
+                    capacity_factors=2.0,
+                )
+            ),
+            scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+            vae=qwen_vae(parts),
+            text_encoder=make_qwen3_vl(parts, layers=8),
+            processor=write_qwen_tokenizer(folder),
+        )
+    )
+
+
+def make_lumina(folder: Path) -> Path:
+    parts = Parts(folder)
+    return parts.save(
+        diffusers.LuminaPipeline(
+            transformer=parts.randomize(
+                diffusers.LuminaNextDiT2DModel(
+                    sample_size=8,
+                    patch_size=2,
+                    in_channels=4,
+                    hidden_size=24,
+                    num_layers=1,
+                    num_attention_heads=3,
+                    num_kv_heads=1,
+                    multiple_of=16,
+                    cross_attention_dim=TEXT,
+                )
+            ),
+            scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+            vae=parts.vae(scaling_factor=0.13025),
+            text_encoder=make_gemma(parts),
+            tokenizer=write_qwen_tokenizer(folder),
+        )
+    )
+
+
 #: By the pipeline's class; a word after it tells models of one class apart.
 FURTHER: Mapping[str, Callable[[Path], Path]] = {
     "StableDiffusionPipeline v-prediction": make_sd2,
@@ -296,6 +350,8 @@ FURTHER: Mapping[str, Callable[[Path], Path]] = {
     "LongCatImagePipeline": make_longcat,
     "Kandinsky5T2IPipeline": make_kandinsky5,
     "HiDreamImagePipeline": make_hidream,
+    "LuminaPipeline": make_lumina,
+    "NucleusMoEImagePipeline": make_nucleus,
     "StableDiffusionPAGPipeline": lambda folder: rename(
         make_sd(folder), "StableDiffusionPAGPipeline"
     ),

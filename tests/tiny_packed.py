@@ -50,7 +50,7 @@ def make_qwen(folder: Path) -> Path:
     return parts.save(
         diffusers.QwenImagePipeline(
             scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
-            vae=_qwen_vae(parts),
+            vae=qwen_vae(parts),
             text_encoder=make_qwen_vl(parts),
             tokenizer=write_qwen_tokenizer(folder),
             transformer=parts.randomize(
@@ -102,7 +102,7 @@ def make_krea2(folder: Path, *, is_distilled: bool) -> Path:
             scheduler=diffusers.FlowMatchEulerDiscreteScheduler(
                 use_dynamic_shifting=True
             ),
-            vae=_qwen_vae(parts),
+            vae=qwen_vae(parts),
             text_encoder=make_qwen3_vl(parts),
             tokenizer=write_qwen_tokenizer(folder),
             transformer=parts.randomize(
@@ -189,7 +189,7 @@ def _flux2_transformer(parts: Parts, *, guidance_embeds: bool) -> Any:
     )
 
 
-def _qwen_vae(parts: Parts) -> Any:
+def qwen_vae(parts: Parts) -> Any:
     return parts.randomize(
         diffusers.AutoencoderKLQwenImage(
             base_dim=8,

@@ -45,13 +45,13 @@ def make_qwen3(parts: Parts, *, layers: int) -> Any:
     return parts.randomize(transformers.Qwen3ForCausalLM(_qwen3_config(layers)))
 
 
-def make_qwen3_vl(parts: Parts) -> Any:
+def make_qwen3_vl(parts: Parts, *, layers: int = 3) -> Any:
     config = transformers.Qwen3VLConfig(
         text_config={
             "vocab_size": 300,
             "hidden_size": TEXT,
             "intermediate_size": TEXT,
-            "num_hidden_layers": 3,
+            "num_hidden_layers": layers,
             "num_attention_heads": 2,
             "num_key_value_heads": 2,
             "head_dim": 8,
