@@ -41,8 +41,9 @@ _SQUARE = {"1.0": [64.0, 64.0]}
 def allow_small_sizes(patch: pytest.MonkeyPatch) -> None:
     """Let pipelines that paint large images whatever is asked for paint small ones.
 
-    PRX gets what it calls of ftfy, which is not installed here, and LongCat takes texts
-    as they are: it would have its text encoder write longer ones.
+    HunyuanImage fills up texts to fewer tokens. PRX gets what it calls of ftfy, which
+    is not installed here, and LongCat takes texts as they are: it would have its text
+    encoder write longer ones.
     """
     for made_by, name in (
         (diffusers.PixArtAlphaPipeline, "ASPECT_RATIO_256_BIN"),
@@ -58,6 +59,7 @@ def allow_small_sizes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(hunyuan, "SUPPORTED_SHAPE", [(64, 64)])
     _set_once_made(patch, diffusers.Kandinsky5T2IPipeline, resolutions=[(64, 64)])
     _set_once_made(patch, diffusers.HiDreamImagePipeline, default_sample_size=8)
+    _set_once_made(patch, diffusers.HunyuanImagePipeline, tokenizer_max_length=320)
     patch.setattr(
         diffusers.LongCatImagePipeline,
         "rewire_prompt",
