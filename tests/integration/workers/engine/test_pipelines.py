@@ -206,12 +206,20 @@ def test_every_scheduler_of_the_catalogue_mixes_exactly(
     bench, model = bench_of(folder, kind, dtype), model_of(folder, kind)
     names = names_for(model, kind, [row.name for row in schedulers.rows()])
     jobs = [
-        make_job(name, model=model, dtype=dtype, seed=seed, steps=3 + seed % 2)
+        make_job(name, model=model, dtype=dtype, seed=seed, steps=4 + seed % 2)
         for seed, name in enumerate(names * (1 + WIDTH // len(names)))
     ]
-    for made, run in mix(bench, jobs):
-        if len(SEATS[run.job.key]) == 1:
-            assert made.equals(bench.ordinary(run)), run.job
+    SEATS.clear()
+    mixed, basket = bench.mixed(jobs, WIDTH)
+    for job in jobs:
+        if job.key in basket.failures:
+            # The pipeline cannot drive it, also without the engine.
+            with pytest.raises((TypeError, ValueError, AssertionError)):
+                bench.plain(job)
+        elif len(SEATS[job.key]) == 1:
+            run = mixed[job.key].run
+            assert run
+            assert mixed[job.key].equals(bench.ordinary(run)), job
 
 
 def test_the_rows_of_lumina_depend_on_the_longest_text_beside_them(
