@@ -177,15 +177,16 @@ def test_repair_finishes_what_was_broken_off(
 def test_what_was_broken_off_is_seen_though_the_last_jobs_are_done(
     database: Database, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
-    planned = plan_seeds(*range(1200))
+    planned = plan_seeds(*range(120))
     sweep = submit(database, planned)
-    last = [one.job.key for one in planned[600:]]
+    last = [one.job.key for one in planned[60:]]
     make(database, take_these(database, last))
     lifecycle.set_state(database, sweep, "paused" if state == "active" else "active")
     break_off(database, sweep, state, monkeypatch, first_step=False)
-    assert lifecycle.settle_all(database) == 600
+    assert lifecycle.settle_all(database) == 60
     wanted = 5 if state == "active" else None
-    assert {priorities(database)[seed] for seed in range(600)} == {wanted}
+    known = priorities(database)
+    assert {known[seed] for seed in range(60)} == {wanted}
     assert untold(database) == []
 
 
@@ -193,15 +194,15 @@ def test_what_was_broken_off_is_seen_though_the_last_jobs_are_done(
 def test_what_was_broken_off_is_seen_though_another_sweep_wants_the_last_jobs(
     database: Database, monkeypatch: pytest.MonkeyPatch, priority: int
 ) -> None:
-    sweep = submit(database, plan_seeds(*range(1200)))
-    submit(database, plan_seeds(*range(600, 1200)), name="other", priority=priority)
+    sweep = submit(database, plan_seeds(*range(120)))
+    submit(database, plan_seeds(*range(60, 120)), name="other", priority=priority)
     lifecycle.set_state(database, sweep, "paused")
     break_off(database, sweep, "active", monkeypatch, first_step=False)
-    assert lifecycle.settle_all(database) >= 600
+    assert lifecycle.settle_all(database) >= 60
     assert untold(database) == []
     known = priorities(database)
-    assert {known[seed] for seed in range(600)} == {5}
-    assert {known[seed] for seed in range(600, 1200)} == {min(5, priority)}
+    assert {known[seed] for seed in range(60)} == {5}
+    assert {known[seed] for seed in range(60, 120)} == {min(5, priority)}
 
 
 @pytest.mark.parametrize(("before", "after"), [(2, 8), (8, 2)])
