@@ -24,9 +24,15 @@ NAMES = [row.name for row in schedulers.rows("sd")]
 #: a scaled input, two calls a step.
 KINDS = ("euler_a", "dpmpp_3m", "lms", "heun", "pndm", "dpmpp_sde")
 SLOW = pytest.mark.slow
-SLOW_HALVES = (
-    "float32",
-    *(pytest.param(f"{b}16", marks=SLOW) for b in ("float", "bfloat")),
+#: Alone, every third is tried, and one of each way: together, all are.
+ALONE = (
+    *(("float32", name) for name in NAMES if name in KINDS or name in NAMES[::3]),
+    *(
+        pytest.param(dtype, name, marks=SLOW)
+        for dtype in ("float32", "float16", "bfloat16")
+        for name in NAMES
+        if dtype != "float32" or not (name in KINDS or name in NAMES[::3])
+    ),
 )
 #: A CPU is slow at half precision; `test_pipelines` has some of float16.
 MIXED = (
@@ -89,8 +95,7 @@ def test_every_row_had_many_schedulers(sd: str) -> None:
     assert all(rows.count(index) > 4 for index in range(WIDTH))
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("dtype", SLOW_HALVES)
+@pytest.mark.parametrize(("dtype", "name"), ALONE)
 def test_a_batch_of_one_is_a_plain_script(sd: str, dtype: str, name: str) -> None:
     check_alone(sd, make_job(name, model=sd, dtype=dtype, guidance=7.3))
 

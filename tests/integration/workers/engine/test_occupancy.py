@@ -21,7 +21,6 @@ from workers.engine.tally import Tally
 from workers.engine.torch_painter import TorchPainter
 from workers.execution.turn import Turn
 
-JOBS = 800
 NAMES = (
     *("ddim", "ddim_eta", "ddpm", "pndm", "euler", "euler_karras", "euler_a"),
     *("euler_exponential", "euler_sgm_uniform", "heun", "heun_karras", "dpm2"),
@@ -95,13 +94,17 @@ def mix(count: int) -> list[PlannedJob]:
 
 
 @pytest.mark.parametrize(
-    ("width", "least"),
-    [pytest.param(16, 0.97, marks=pytest.mark.slow), (64, 0.93)],
+    ("count", "width", "least"),
+    [
+        (200, 16, 0.95),
+        pytest.param(800, 16, 0.97, marks=pytest.mark.slow),
+        pytest.param(800, 64, 0.93, marks=pytest.mark.slow),
+    ],
 )
 def test_a_batch_is_full_from_the_first_job_of_a_mixed_sweep_to_the_last(
-    database: Database, settings: Settings, width: int, least: float
+    database: Database, settings: Settings, count: int, width: int, least: float
 ) -> None:
-    planned = mix(JOBS)
+    planned = mix(count)
     submit(database, planned)
     painter = TorchPainter(
         "cpu",
