@@ -55,6 +55,18 @@ NEED_TORCH = (
 )
 
 
+#: Files whose tests run diffusers over and over, by lines of ours that others run too.
+#: Their coverage is not measured: that alone would cost a third of their time.
+UNMEASURED = (
+    "integration/storage/catalogue/test_accepted_runs.py",
+    "integration/storage/catalogue/test_catalogue.py",
+    "integration/storage/catalogue/test_pinned_names.py",
+    "integration/workers/engine/test_effects.py",
+    "integration/workers/engine/test_families.py",
+    "integration/workers/engine/test_occupancy.py",
+    "integration/workers/engine/test_slots.py",
+)
+
 #: Files whose tests share the warm workers.
 WARM = (
     "acceptance/test_main_job.py",
@@ -118,8 +130,12 @@ def pytest_ignore_collect(
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """With `--bare`, skip the tests that are marked `torch`."""
+    """With `--bare`, skip the tests that are marked `torch`; mark the unmeasured."""
+    here = Path(__file__).parent
+    unmeasured = {here / name for name in UNMEASURED}
     for item in items:
+        if item.path in unmeasured:
+            item.add_marker("no_cover")
         if config.option.bare and item.get_closest_marker("torch"):
             item.add_marker(pytest.mark.skip(reason="needs torch"))
 
