@@ -5,7 +5,7 @@ VENV ?= .venv
 BARE ?= .venv-bare
 BARE_TESTS ?= tests
 # Most tests wait for processes; those of a file share what they set up.
-PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 # For `make steady`: runs, and busy loops beside every second one.
 TIMES ?= 20
 BUSY ?= 6
