@@ -34,7 +34,7 @@ def _painter(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:  # after th
 
 
 def test_a_worker_that_is_killed_loses_nothing(night: Night) -> None:
-    night.run("submit", spec(night, size=64, steps=12))
+    night.run("submit", spec(night, size=32, steps=12))
     with night.working():
         night.wait_for(1)
         night.kill_a_worker()
@@ -44,7 +44,7 @@ def test_a_worker_that_is_killed_loses_nothing(night: Night) -> None:
 
 
 def test_a_worker_that_is_stopped_keeps_what_is_finished(night: Night) -> None:
-    night.run("submit", spec(night, size=64, steps=12))
+    night.run("submit", spec(night, size=32, steps=12))
     with night.working() as worker:
         night.wait_for(1)
         worker.send_signal(signal.SIGINT)
