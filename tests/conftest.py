@@ -63,9 +63,10 @@ UNMEASURED = (
     "integration/storage/catalogue/test_catalogue.py",
     "integration/storage/catalogue/test_pinned_names.py",
     "integration/workers/engine/test_effects.py",
-    "integration/workers/engine/test_families.py",
     "integration/workers/engine/test_hub.py",
     "integration/workers/engine/test_occupancy.py",
+    "integration/workers/engine/test_parameters.py",
+    "integration/workers/engine/test_pipelines.py",
 )
 
 #: Files whose tests share the warm workers.
