@@ -2,8 +2,9 @@
 
     python benchmarks/occupancy.py [--widths 16 64] [--jobs 800] [--append]
 
-Mixed jobs (20 schedulers, 10 to 50 steps, 8 guidances) go through a worker's own turn:
-claims, prefetch, refilling, the tail, files and rows are real. Only Celery is left out.
+Mixed jobs (20 schedulers, 10 to 50 steps, a quarter without guidance) go through a
+worker's own turn: claims, prefetch, refilling, the tail, files and rows are real. Only
+Celery is left out.
 """
 
 import argparse

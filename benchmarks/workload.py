@@ -30,7 +30,8 @@ TWENTY = (
     *("heun", "dpm2", "dpm2_a", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_2m_sde"),
     *("dpmpp_3m", "dpmpp_2s", "dpmpp_sde", "deis", "unipc", "sa_solver"),
 )
-GUIDANCES = (1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 9.0)
+#: A quarter of the jobs has none.
+GUIDANCES = (1.0, 1.0, 2.5, 3.5, 4.5, 5.5, 7.5, 9.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
