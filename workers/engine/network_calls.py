@@ -128,10 +128,10 @@ class Merger:
     """Merges calls of equal signature, again and again.
 
     Most arguments, such as embeddings of texts, are the same tensors in each step. They
-    are merged once.
+    are merged once, unless they are changed in place.
     """
 
-    _before: list[tuple[Any, ...]] = field(default_factory=list)
+    _before: list[tuple[Sequence[Any], Sequence[int]]] = field(default_factory=list)
     _merged: list[Any] = field(default_factory=list)
 
     def merge(
@@ -153,11 +153,13 @@ class Merger:
             return first.args, first.kwargs
         columns = list(zip(*(call.leaves for call in calls), strict=True))
         if not self._before:
-            self._before, self._merged = [()] * len(columns), [None] * len(columns)
+            self._before = [((), ())] * len(columns)
+            self._merged = [None] * len(columns)
         for place, column in enumerate(columns):
-            if not _are_same(column, self._before[place]):
+            now = (column, _versions(column))
+            if not _are_same(now, self._before[place]):
                 self._merged[place] = _join(column, first.rows.count, device)
-                self._before[place] = column
+                self._before[place] = now
         args, kwargs = _rebuild(
             (first.args, first.kwargs), iter(self._merged), first.rows
         )
@@ -268,8 +270,21 @@ def _is_number(leaf: torch.Tensor) -> bool:
     return leaf.ndim == 0 or (leaf.ndim == 1 and leaf.dtype in _NUMBERS)
 
 
-def _are_same(column: Sequence[Any], before: Sequence[Any]) -> bool:
-    return len(column) == len(before) and all(map(operator.is_, column, before))
+def _versions(column: Sequence[Any]) -> Sequence[int]:
+    """Return numbers that grow if tensors are changed in place; none for others."""
+    return [leaf._version for leaf in column if isinstance(leaf, torch.Tensor)]
+
+
+def _are_same(
+    now: tuple[Sequence[Any], Sequence[int]],
+    before: tuple[Sequence[Any], Sequence[int]],
+) -> bool:
+    """Return whether a column has the same tensors, unchanged."""
+    (column, versions), (old, old_versions) = now, before
+    is_tensor = len(versions) == len(column) == len(old)
+    return (
+        is_tensor and versions == old_versions and all(map(operator.is_, column, old))
+    )
 
 
 def _join(column: Sequence[Any], rows: int, device: torch.device) -> Any:

@@ -77,3 +77,30 @@ def test_a_call_without_rows_cannot_be_merged() -> None:
         UnshareableError, match=r"^it passes no tensor with rows to its network$"
     ):
         read(question="what?", timestep=torch.tensor(3.0))
+
+
+def test_what_stays_the_same_is_merged_once() -> None:
+    text = torch.ones(1, 4)
+    calls = [read(sample=torch.full((1, 3), 1.0 * n), text=text) for n in range(4)]
+    merger = Merger()
+    first, second = (merger.merge(each, CPU)[1] for each in (calls[:2], calls[2:]))
+    assert first["text"] is second["text"]
+    assert second["sample"][:, 0].tolist() == [2, 3]
+
+
+def test_a_tensor_that_is_changed_in_place_is_merged_again() -> None:
+    samples = [torch.zeros(1, 3), torch.zeros(1, 3)]
+    merger = Merger()
+    merger.merge([read(sample=each) for each in samples], CPU)
+    samples[1] += 1
+    after = merger.merge([read(sample=each) for each in samples], CPU)[1]
+    assert after["sample"][:, 0].tolist() == [0, 1]
+
+
+def test_a_list_that_is_changed_in_place_is_merged_again() -> None:
+    lists = [[torch.zeros(3, 2)], [torch.zeros(3, 2)]]
+    merger = Merger()
+    merger.merge([read(x=each) for each in lists], CPU)
+    lists[1][0] = torch.ones(3, 2)
+    after = merger.merge([read(x=each) for each in lists], CPU)[1]
+    assert [float(each[0, 0]) for each in after["x"]] == [0, 1]
