@@ -13,7 +13,7 @@ from workers.engine.batches import CPU_WIDTH
 from workers.painting import Painter, Work
 
 #: Bytes that the process may take beside what it has with the model loaded.
-ROOM = 80_000_000
+ROOM = 30_000_000
 
 
 class TightPainter:

@@ -18,8 +18,8 @@ from workers.engine.finished import Finished
 from workers.engine.hub import Hub
 from workers.engine.network_calls import UnshareableError
 from workers.engine.pipelines import Pipelines, Resident
+from workers.engine.row_allocator import least_power
 from workers.engine.runs import Run
-from workers.engine.seating import least_power
 from workers.engine.starter import Starter
 from workers.engine.tally import Tally
 from workers.painting import Widths, Work

@@ -19,6 +19,7 @@ class Clock:
     def __init__(self, device: str) -> None:
         """Set the device: `cpu`, `cuda:0` and so on."""
         self.on_gpu = device.startswith("cuda")
+        self._device = device
 
     def now(self) -> Moment:
         """Return the moment at which the work queued so far is done."""
@@ -28,7 +29,7 @@ class Clock:
             enable_timing=True,
             blocking=True,  # a thread that waits sleeps
         )
-        event.record()
+        event.record(torch.cuda.current_stream(self._device))
         return event
 
     def wait(self, moment: Moment) -> None:

@@ -22,8 +22,8 @@ from storage.job import Job
 from workers.engine.compiling import Compiled
 from workers.engine.lanes import Lane
 from workers.engine.network_calls import Call, split
+from workers.engine.row_allocator import RowAllocator, least_power
 from workers.engine.runs import Run
-from workers.engine.seating import Seating, least_power
 from workers.engine.starter import Starter
 from workers.engine.tally import Tally
 from workers.vitals import phases
@@ -84,7 +84,7 @@ class Hub:
         self._outside = deque(jobs)
         self._runs: list[Run] = []
         is_fixed = compiled is not None
-        self._seating = Seating(width, is_fixed=is_fixed, tally=tally)
+        self._allocator = RowAllocator(width, is_fixed=is_fixed, tally=tally)
 
     @property
     def jobs(self) -> list[Job]:
@@ -95,7 +95,7 @@ class Hub:
     def widest(self) -> int:
         """Rows of the widest lane, or of the first one if there is none yet."""
         first = min(self.width, least_power(len(self.jobs)))
-        return self._seating.widest or first
+        return self._allocator.widest or first
 
     @torch.no_grad()
     def run(self) -> None:
@@ -114,17 +114,19 @@ class Hub:
                 if gone := self._source.withdraw():
                     self._withdraw({job.key for job in gone})
                 else:
-                    self._call(self._seating.next_lane())
+                    self._call(self._allocator.next_lane())
                 phases.get_to(sum(run.part for run in self._runs))
                 self._admit()
         finally:
-            for run in self._runs:
-                run.end()
-            self._starter.restore()
+            try:
+                for run in self._runs:
+                    run.end()
+            finally:
+                self._starter.restore()
 
     def _admit(self) -> None:
         """Begin jobs while there is room for them; fail those that cannot begin."""
-        self._seating.seat_crowds()
+        self._allocator.fill_free_rows()
         while self._has_room() and (self._outside or self._take()):
             job = self._outside[0]
             try:
@@ -144,7 +146,7 @@ class Hub:
         return job is not None
 
     def _has_room(self) -> bool:
-        return self._seating.has_room if self.width > 1 else not self._runs
+        return self._allocator.has_room if self.width > 1 else not self._runs
 
     def _proceed(self, run: Run, go_on: Callable[[], None]) -> None:
         """Have a run go on to its next call, or to its end."""
@@ -155,7 +157,7 @@ class Hub:
             self._source.fail(run.job, exc)
             return
         if run.call:
-            self._seating.line_up(run)
+            self._allocator.enqueue(run)
         else:
             self._source.finish(run)
             # Only now: if it raises, the job must still be in hand.
@@ -164,7 +166,6 @@ class Hub:
     def _call(self, lane: Lane) -> None:
         """Call a network for a lane, and have its runs go on."""
         waiting, calls = lane.calls()
-        lane.called_at = self._tally.calls
         compiled = self._compiled
         is_new = compiled is not None and compiled.note(lane.signature, lane.width)
         began = self._starter.clock.now()
@@ -197,6 +198,6 @@ class Hub:
 
     def _remove(self, run: Run) -> None:
         """End a run, and free its rows."""
-        self._seating.remove(run)
+        self._allocator.remove(run)
         self._runs.remove(run)
         run.end()

@@ -16,8 +16,7 @@ class Lane:
         signature: Of all its calls.
         width: Calls that are merged into one.
         is_open: Whether a free row may be taken by another run.
-        ready: When the last of its members began to wait, by the hub's count.
-        called_at: The hub's count of calls when it was last called.
+        ready: The order in which lanes became ready: the number of the last wait.
         merger: Merges the calls.
     """
 
@@ -27,7 +26,6 @@ class Lane:
         self.width = width
         self.is_open = is_open
         self.ready = 0
-        self.called_at = 0
         self.merger = Merger()
         self._rows: list[Run | None] = [None] * width
         self._waiting: dict[int, Run] = {}
@@ -53,6 +51,11 @@ class Lane:
         return self.waiting / (self.waiting + self.free * self.is_open)
 
     @property
+    def waits_since(self) -> int:
+        """The count of calls when the first of those that wait began to; needs one."""
+        return min(run.asked_at for run in self._waiting.values())
+
+    @property
     def waiting(self) -> int:
         """Number of members that wait."""
         return len(self._waiting)
@@ -61,7 +64,7 @@ class Lane:
         """Give a free row to a run."""
         row = self._rows.index(None)
         self._rows[row] = run
-        run.sit(self.width, row)
+        run.take_row(self.width, row)
 
     def wait(self, run: Run, ready: int) -> None:
         """Note that a member waits for an answer."""

@@ -42,7 +42,7 @@ class Rows:
         is_list = self.in_lists and isinstance(value, list)
         return is_list and len(value) == self.count and _are_tensors(value)
 
-    def are_absent(self, value: Any) -> bool:
+    def is_list_without_rows(self, value: Any) -> bool:
         """Return whether a value is a list of tensors without rows, such as positions.
 
         One of them may be as long as there are rows, by chance; the others are not.
@@ -52,7 +52,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Common:
+class Rowless:
     """Tensors without rows, which are equal in all calls that are merged."""
 
     value: Sequence[torch.Tensor]
@@ -236,8 +236,8 @@ def _flatten(value: Any, leaves: list[Any], rows: Rows) -> Hashable:
 def _flatten_list(value: Any, leaves: list[Any], rows: Rows) -> Hashable:
     if rows.are_in(value):
         leaves.append(value)
-    elif rows.are_absent(value):
-        leaves.append(Common(value))
+    elif rows.is_list_without_rows(value):
+        leaves.append(Rowless(value))
     else:
         return tuple([_flatten(each, leaves, rows) for each in value])
     return tuple([(each.shape, each.dtype) for each in value])
@@ -250,11 +250,11 @@ def _rebuild(value: Any, leaves: Iterator[Any], rows: Rows) -> Any:
         # An output class of diffusers is a dictionary, too.
         return made if type(value) is dict else type(value)(**made)
     if isinstance(value, tuple | list) and not (
-        rows.are_in(value) or rows.are_absent(value)
+        rows.are_in(value) or rows.is_list_without_rows(value)
     ):
         return type(value)([_rebuild(each, leaves, rows) for each in value])
     leaf = next(leaves)
-    return leaf.value if isinstance(leaf, Common) else leaf
+    return leaf.value if isinstance(leaf, Rowless) else leaf
 
 
 def _are_tensors(values: Sequence[Any]) -> bool:
@@ -298,9 +298,23 @@ def _join(column: Sequence[Any], rows: int, device: torch.device) -> Any:
         return _on(device, times.repeat(rows))
     place = _place_of_rows(first, rows)
     if place is None:
-        return first
+        return _shared(column)
     joined = torch.stack(tuple(column), place + 1).flatten(place, place + 1)
     return _on(device, joined)
+
+
+def _shared(column: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return a tensor without rows, which all calls have in common.
+
+    Raises:
+        UnshareableError: It is a timestep of each call, which differs.
+    """
+    first = column[0]
+    is_known = _is_number(first) and first.device.type == "cpu"
+    if is_known and not all(torch.equal(first, value) for value in column):
+        msg = "it passes a timestep for all rows, which differs from job to job"
+        raise UnshareableError(msg)
+    return first
 
 
 def _place_of_rows(tensor: torch.Tensor, rows: int) -> int | None:

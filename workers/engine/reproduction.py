@@ -14,6 +14,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from storage.catalogue.pipeline_families import NO_GUIDANCE
 from storage.errors import JobError, ModelError, NightsweepError, UnfitError
 from storage.job import Job, Model
@@ -70,6 +72,8 @@ def reproduce(wish: Mapping[str, Any], send: Send) -> None:
         NightsweepError: The device cannot be used.
     """
     device = choose_device(wish["device"])
+    if device != "cpu":
+        torch.cuda.set_device(device)
     send({"gpu": describe_environment(device, OWN_THREADS).gpu})
     wanted = [_read(index, each) for index, each in enumerate(wish["images"])]
     places = _Places(wish["places"])

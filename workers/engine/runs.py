@@ -1,5 +1,6 @@
 """A run: one job's own call of its pipeline, which stops at each call of a network."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -10,6 +11,8 @@ import torch
 from storage.job import Job
 from workers.engine.clock import Clock, Moment
 from workers.engine.network_calls import Call, UnshareableError, read_call, whole_call
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +33,7 @@ class Run:
         steps: Steps that its scheduler will take; 0 while it is not known.
         taken: Steps that it has taken.
         warm_up: Whether a network was compiled for one of its calls.
-        asked_at: The hub's count of calls when the run began to wait.
+        asked_at: The count of all calls when the run began to wait.
         encoding: Moments before its call, and at the first call of a network.
         shares: Spans of time, each with the number of jobs that it served.
         decoding: Moments before and after its latents were decoded.
@@ -131,7 +134,7 @@ class Run:
         self.evaluations += 1
         return self._greenlet.parent.switch()
 
-    def sit(self, width: int, row: int) -> None:
+    def take_row(self, width: int, row: int) -> None:
         """Note the width of a lane, and the row in it, if it is the first one."""
         if not self.width:
             self.width, self.row = width, row
@@ -140,5 +143,12 @@ class Run:
         """End the pipeline's call if it has not ended."""
         self.call = None
         if self._greenlet and not self._greenlet.dead:
-            self._greenlet.throw()
+            try:
+                self._greenlet.throw()
+            except Exception:
+                # What ended the batch matters, not what the pipeline says of it.
+                log.exception(
+                    "A pipeline failed while it was ended.",
+                    extra={"action": "run_not_ended"},
+                )
         self._greenlet = None

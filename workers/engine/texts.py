@@ -12,6 +12,8 @@ from workers.devices.memory import total_bytes
 #: Share of the device's memory that the texts of one model may take. A text of Stable
 #: Diffusion takes 0.1 MB, one of Flux 4 MB.
 SHARE = 1 / 64
+#: Arguments that are equal if their `repr` is. Answers to others are not kept.
+_PLAIN = (str, bool, int, float, torch.device, torch.dtype)
 
 
 class TextCache:
@@ -44,7 +46,7 @@ class TextCache:
     def encode(self, *args: Any, **kwargs: Any) -> Any:
         """Return what `encode_prompt` returns for these arguments."""
         leaves = pytree.tree_leaves((args, kwargs))
-        if any(isinstance(leaf, torch.Tensor) for leaf in leaves):
+        if not all(leaf is None or isinstance(leaf, _PLAIN) for leaf in leaves):
             return self._encode(*args, **kwargs)
         asked = repr((args, sorted(kwargs.items())))
         if asked not in self._known:

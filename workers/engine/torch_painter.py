@@ -95,13 +95,15 @@ class TorchPainter:
                 if not self._pipelines.drop_spare():
                     return False
             else:
+                if fault is None:
+                    return False
                 self._note_fault(resident, fault)
         return not resident.unshareable
 
     def _paint_each(self, resident: Resident, job: Job, work: Work) -> None:
         environment = self._environments[_is_strict(job)]
         if not _is_strict(job):
-            reason = resident.unshareable or "memory is short"
+            reason = resident.unshareable or "it could not be checked"
             details = {**environment.details, "alone": reason}
             environment = replace(environment, details=details)
         self._batches(resident, work, environment, is_alone=True).paint(job)

@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.batches import Bench, make_job
 from tests.tiny_pipelines import make_sd
 from tests.work import Basket, Notes
 from workers.engine.network_calls import UnshareableError
+from workers.engine.sharing_check import find_fault
 from workers.engine.torch_painter import TorchPainter
 
 TEXTS = ("a cat", "a dog", "a cow", "a hen")
@@ -176,3 +178,46 @@ def test_a_pipeline_that_ignores_the_scheduler_fails_its_jobs(
         "a pipeline must use the scheduler of the job, but this one never asks it for "
         "timesteps; name another model"
     )
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.3])
+def test_a_pipeline_is_checked_with_guidance_whatever_the_first_job_has(
+    sd: str, monkeypatch: pytest.MonkeyPatch, guidance: float
+) -> None:
+    # Calls for unguided jobs have one row each, and this spoils two.
+    def mix_pairs(answer: torch.Tensor) -> torch.Tensor:
+        return answer + answer[::2].mean() if len(answer) > 2 else answer
+
+    change_network(monkeypatch, mix_pairs)
+    job = make_jobs(sd, guidance=guidance)[0]
+    fault = find_fault(Bench(sd).starter, job, torch.float32)
+    assert fault
+    assert "differ from those made alone" in fault
+
+
+def test_a_timestep_for_all_rows_cannot_be_shared(
+    sd: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "latent_model_input,\n                t,"
+    change_pipeline(monkeypatch, {line: line.replace(" t,", " t[None],")})
+    job = make_jobs(sd, guidance=2.3)[0]
+    assert find_fault(Bench(sd).starter, job, torch.float32) == (
+        "it passes a timestep for all rows, which differs from job to job"
+    )
+
+
+def test_jobs_whose_calls_never_meet_cannot_share_them(
+    sd: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "cross_attention_kwargs=self.cross_attention_kwargs,"
+    own = line.replace("self.cross_attention_kwargs", '{"own": object()}')
+    change_pipeline(monkeypatch, {line: own})
+    job = make_jobs(sd, guidance=2.3)[0]
+    assert find_fault(Bench(sd).starter, job, torch.float32) == (
+        "calls of equal jobs cannot be merged"
+    )
+
+
+def test_nothing_is_known_of_a_pipeline_that_paints_nothing(sd: str) -> None:
+    job = replace(make_jobs(sd, guidance=2.3)[0], width=63)
+    assert find_fault(Bench(sd).starter, job, torch.float32) is None

@@ -7,12 +7,12 @@ from workers.engine.lanes import Lane
 from workers.engine.runs import Run
 from workers.engine.tally import Tally
 
-#: Calls of the network for which runs wait for others like them, rather than to be
-#: painted with free rows beside them.
+#: Calls of the network after which a run that waits is served, even in a lane that is
+#: not full.
 PATIENCE = 256
 
 
-class Seating:
+class RowAllocator:
     """The lanes of a batch.
 
     A run gets a row in a lane for each signature of its calls. There are two kinds of
@@ -38,7 +38,7 @@ class Seating:
         #: The lanes of each run, by signature.
         self._taken: dict[Run, dict[Hashable, Lane]] = {}
         #: Runs that wait for a row, by the signature of their call.
-        self._crowds: dict[Hashable, list[Run]] = {}
+        self._queues: dict[Hashable, list[Run]] = {}
         self._moments = itertools.count(1)
 
     @property
@@ -49,47 +49,51 @@ class Seating:
     @property
     def has_room(self) -> bool:
         """Whether one more run could soon have a row."""
-        crowds = [len(crowd) for crowd in self._crowds.values()]
-        if sum(crowds) >= 2 * self._width:
+        queues = [len(queue) for queue in self._queues.values()]
+        if sum(queues) >= 2 * self._width:
             return False
         opened = [lane for lane in self._lanes if lane.is_open]
         if opened:
             return any(lane.free for lane in opened)
-        return max(crowds, default=0) < self._width
+        return max(queues, default=0) < self._width
 
-    def line_up(self, run: Run) -> None:
+    def enqueue(self, run: Run) -> None:
         """Have a run wait in its lane, or for a lane."""
         run.asked_at = self._tally.calls
         signature = run.pending.signature
         lane = self._taken.get(run, {}).get(signature) or self._free_lane(signature)
         if lane:
-            self._seat(run, lane)
+            self._place(run, lane)
         else:
-            self._crowds.setdefault(signature, []).append(run)
+            self._queues.setdefault(signature, []).append(run)
 
-    def seat_crowds(self) -> None:
+    def fill_free_rows(self) -> None:
         """Give free rows to those that wait for one."""
         for lane in self._lanes:
-            crowd = self._crowds.get(lane.signature, [])
-            if lane.is_open and lane.free and crowd:
-                self._seat_first(crowd, lane)
+            queue = self._queues.get(lane.signature, [])
+            if lane.is_open and lane.free and queue:
+                self._fill(queue, lane)
 
     def next_lane(self) -> Lane:
         """Return the lane to call: one whose members all wait, the fullest first.
 
-        A lane with free rows waits for runs that take them, for a while.
+        A lane with free rows waits for runs that take them, and an incomplete one for
+        its other members, but none waits for more than `PATIENCE` calls of others.
         """
         self._open_lanes()
-        complete = [lane for lane in self._lanes if lane.is_complete]
-        first = max(complete, key=self._urgency, default=None)
-        if first and (first.fullness == 1 or self._is_late(first.called_at)):
-            return first
-        if crowds := self._without_lane():
-            # The one that waits longest; others may still join the rest.
-            return self._open_narrow(next(iter(crowds)))
         waiting = [lane for lane in self._lanes if lane.waiting]
+        oldest = min(waiting, key=lambda lane: lane.waits_since, default=None)
+        if oldest and self._is_late(oldest.waits_since):
+            return oldest
+        complete = [lane for lane in waiting if lane.is_complete]
+        first = max(complete, key=_preference, default=None)
+        if first and first.fullness == 1:
+            return first
+        if queues := self._queues_without_lane():
+            # The one that waits longest; others may still join the rest.
+            return self._open_narrow(next(iter(queues)))
         if not waiting:
-            return self._open_narrow(next(iter(self._crowds)))
+            return self._open_narrow(next(iter(self._queues)))
         return first or max(waiting, key=lambda lane: lane.waiting)
 
     def remove(self, run: Run) -> None:
@@ -97,11 +101,11 @@ class Seating:
         for lane in self._taken.pop(run, {}).values():
             lane.leave(run)
         self._lanes = [lane for lane in self._lanes if not lane.is_empty]
-        for signature, crowd in list(self._crowds.items()):
-            if run in crowd:
-                crowd.remove(run)
-            if not crowd:
-                del self._crowds[signature]
+        for signature, queue in list(self._queues.items()):
+            if run in queue:
+                queue.remove(run)
+            if not queue:
+                del self._queues[signature]
 
     def _free_lane(self, signature: Hashable) -> Lane | None:
         for lane in self._lanes:
@@ -109,64 +113,67 @@ class Seating:
                 return lane
         return None
 
-    def _seat(self, run: Run, lane: Lane) -> None:
+    def _place(self, run: Run, lane: Lane) -> None:
         taken = self._taken.setdefault(run, {})
         if lane.signature not in taken:
             taken[lane.signature] = lane
             lane.admit(run)
         lane.wait(run, next(self._moments))
 
-    def _urgency(self, lane: Lane) -> tuple[bool, float, int]:
-        return (self._is_late(lane.called_at), lane.fullness, -lane.ready)
-
     def _open_lanes(self) -> None:
-        """Open a lane for each crowd that fills one, or that has waited too long."""
-        for signature, crowd in self._without_lane().items():
+        """Open a lane for each queue that fills one, or that has waited too long."""
+        for signature, queue in self._queues_without_lane().items():
             is_part = any(lane.is_open for lane in self._lanes)
-            if 2 * len(crowd) >= self._width + (not is_part):
+            if 2 * len(queue) >= self._width + (not is_part):
                 # For a part of the jobs, only as wide as is full.
-                width = least_power(len(crowd) + 1) // 2 if is_part else self._width
+                width = least_power(len(queue) + 1) // 2 if is_part else self._width
                 self._open(signature, min(width, self._width), is_open=True)
-            elif self._is_late(crowd[0].asked_at):
+        # Those in the rows of a lane may wait in other lanes, even for one another.
+        moving = {lane.signature for lane in self._lanes if lane.waiting}
+        for signature, queue in list(self._queues.items()):
+            if signature not in moving and self._is_late(queue[0].asked_at):
                 self._open_narrow(signature)
 
-    def _without_lane(self) -> dict[Hashable, list[Run]]:
-        """Return the crowds for whose calls no lane is open."""
+    def _queues_without_lane(self) -> dict[Hashable, list[Run]]:
+        """Return the queues for whose calls no lane is open."""
         opened = {lane.signature for lane in self._lanes if lane.is_open}
-        return {k: crowd for k, crowd in self._crowds.items() if k not in opened}
+        return {k: queue for k, queue in self._queues.items() if k not in opened}
 
     def _open_narrow(self, signature: Hashable) -> Lane:
         """Open a lane that just holds those that wait for one, and nobody else."""
-        width = min(self._width, least_power(len(self._crowds[signature])))
+        width = min(self._width, least_power(len(self._queues[signature])))
         return self._open(signature, width, is_open=width == self._width)
 
     def _open(self, signature: Hashable, width: int, *, is_open: bool) -> Lane:
         if self._is_fixed:
             width, is_open = self._width, True
         lane = Lane(signature, width, is_open=is_open)
-        lane.called_at = self._tally.calls
         self._lanes.append(lane)
-        self._seat_first(self._crowds[signature], lane)
+        self._fill(self._queues[signature], lane)
         return lane
 
-    def _seat_first(self, crowd: list[Run], lane: Lane) -> None:
+    def _fill(self, queue: list[Run], lane: Lane) -> None:
         """Give the free rows of a lane to those with most steps, in their order.
 
         So the rows of the last jobs end at about the same time.
         """
         urgent = sorted(
-            crowd, key=lambda run: (not self._is_late(run.asked_at), -run.steps)
+            queue, key=lambda run: (not self._is_late(run.asked_at), -run.steps)
         )
         chosen = set(urgent[: lane.free])
-        for run in [run for run in crowd if run in chosen]:
-            crowd.remove(run)
-            self._seat(run, lane)
-        if not crowd:
-            del self._crowds[lane.signature]
+        for run in [run for run in queue if run in chosen]:
+            queue.remove(run)
+            self._place(run, lane)
+        if not queue:
+            del self._queues[lane.signature]
 
     def _is_late(self, since: int) -> bool:
         """Return whether something has waited too long, by the count of calls."""
         return self._tally.calls - since > PATIENCE
+
+
+def _preference(lane: Lane) -> tuple[float, int]:
+    return (lane.fullness, -lane.ready)
 
 
 def least_power(count: int) -> int:
