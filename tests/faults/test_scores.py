@@ -165,11 +165,11 @@ def test_a_run_makes_its_references_and_waits_for_its_scores(night: Night) -> No
         )
     said = night.run("run", str(spec), "--device", "cpu", "--workers", "1")
     assert "brightness: 2 scores, 2 new, 2 waiting for images." in said
-    assert "night: scores: 4 done." in said
-    # The halves of the references have a distance, too.
-    assert states(night) == {"done": 6}
+    assert "night: scores: 4 done." in said, said
+    # The halves of the references have a distance, too, and their seeds.
+    assert states(night) == {"done": 7}
     assert night.states() == {"done": 6}
     assert "2" in night.run("find", "sweep:night", "--count").split()
     again = night.run("run", str(spec), "--device", "cpu", "--workers", "1")
     assert "Nothing was left to make." in again
-    check(night, done=6)
+    check(night, done=7)
