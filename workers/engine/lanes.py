@@ -1,4 +1,4 @@
-"""A lane: the rows of one merged call, and the jobs that sit in them."""
+"""A lane: the rows of one merged call, and the jobs that have them."""
 
 from collections.abc import Hashable, Sequence
 

@@ -70,22 +70,22 @@ OTHERS = (("two red cats on a hill", "a green square"), ("a cat", ""))
 #: Results of plain scripts, by the job's key.
 PLAIN: dict[str, Made] = {}
 #: The widths and rows of the lanes in which a job sat, by key.
-SEATS: dict[str, set[tuple[int, int]]] = {}
+ROWS_TAKEN: dict[str, set[tuple[int, int]]] = {}
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _small() -> Iterator[None]:
     usual = torch.get_num_threads()
     torch.set_num_threads(1)
-    sit = Run.sit
+    take_row = Run.take_row
 
     def note(run: Run, width: int, row: int) -> None:
-        SEATS.setdefault(run.job.key, set()).add((width, row))
-        sit(run, width, row)
+        ROWS_TAKEN.setdefault(run.job.key, set()).add((width, row))
+        take_row(run, width, row)
 
     with pytest.MonkeyPatch.context() as patch:
         allow_small_sizes(patch)
-        patch.setattr(Run, "sit", note)
+        patch.setattr(Run, "take_row", note)
         yield
     torch.set_num_threads(usual)
     model_of.cache_clear()
@@ -155,7 +155,7 @@ def make_jobs(folder: Path, kind: str, dtype: str) -> list[Job]:
 
 def mix(bench: Bench, jobs: list[Job]) -> list[tuple[Made, Run]]:
     """Make jobs in one batch."""
-    SEATS.clear()
+    ROWS_TAKEN.clear()
     made, basket = bench.mixed(jobs, WIDTH)
     assert not basket.failures
     runs = [(made[job.key], made[job.key].run) for job in jobs]
@@ -180,7 +180,7 @@ def test_a_mixed_image_is_that_of_a_plain_script_but_for_rounding(
         difference = (made.pixels - plain.pixels).abs().max().item()
         assert difference < ROUNDING[dtype], run.job
     # They shared calls: each would have had its own otherwise.
-    assert any(width > 1 for seats in SEATS.values() for width, _ in seats)
+    assert any(width > 1 for seats in ROWS_TAKEN.values() for width, _ in seats)
 
 
 @pytest.mark.parametrize(("kind", "dtype"), DTYPES)
@@ -191,7 +191,7 @@ def test_a_mixed_image_is_that_of_the_same_row_of_an_ordinary_batch(
         pytest.skip(ROUGH[kind])
     bench, jobs = bench_of(folder, kind, dtype), make_jobs(folder, kind, dtype)
     made, run = mix(bench, jobs[:WIDTH])[2]
-    assert SEATS[run.job.key] == {(WIDTH, 2)}
+    assert ROWS_TAKEN[run.job.key] == {(WIDTH, 2)}
     assert made.equals(bench.ordinary(run)), run.job
 
 
@@ -209,14 +209,14 @@ def test_every_scheduler_of_the_catalogue_mixes_exactly(
         make_job(name, model=model, dtype=dtype, seed=seed, steps=4 + seed % 2)
         for seed, name in enumerate(names * (1 + WIDTH // len(names)))
     ]
-    SEATS.clear()
+    ROWS_TAKEN.clear()
     mixed, basket = bench.mixed(jobs, WIDTH)
     for job in jobs:
         if job.key in basket.failures:
             # The pipeline cannot drive it, also without the engine.
             with pytest.raises((TypeError, ValueError, AssertionError)):
                 bench.plain(job)
-        elif len(SEATS[job.key]) == 1:
+        elif len(ROWS_TAKEN[job.key]) == 1:
             run = mixed[job.key].run
             assert run
             assert mixed[job.key].equals(bench.ordinary(run)), job
