@@ -23,15 +23,12 @@ import report
 import torch
 import workload
 
-from storage.errors import JobError
 from storage.job import Job
 from workers.engine.compiling import Compiled
-from workers.engine.hub import Hub
+from workers.engine.fixed_jobs import paint_all
 from workers.engine.pipelines import Pipelines
-from workers.engine.runs import Run
 from workers.engine.schedulers import build
 from workers.engine.starter import Starter
-from workers.engine.tally import Tally
 from workers.engine.texts import TextCache
 
 #: Schedulers with one call of the network a step, so that no row is ever empty.
@@ -50,28 +47,6 @@ relative to the pipeline's own batches, in which one scheduler steps all rows at
 once."""
 
 
-class Nothing:
-    """A source without further jobs."""
-
-    def take(self) -> Job | None:
-        """Return no job."""
-
-    def withdraw(self) -> list[Job]:
-        """Return no jobs: all are wanted."""
-        return []
-
-    def check(self) -> None:
-        """Do nothing."""
-
-    def finish(self, run: Run) -> None:
-        """Do nothing with the pixels."""
-
-    def fail(self, job: Job, error: JobError) -> None:
-        """Raise the error."""
-        del job
-        raise error
-
-
 class Batches:
     """Runs and times batches of a loaded pipeline."""
 
@@ -87,15 +62,11 @@ class Batches:
 
     def time_shared(self, jobs: Sequence[Job]) -> float:
         """Return the seconds of a step of these jobs in the hub."""
-        hub = Hub(
-            self._starter,
-            jobs,
-            Nothing(),
-            width=len(jobs),
-            tally=Tally(),
-            compiled=self._compiled,
-        )
-        return self._time(hub.run) / jobs[0].steps
+
+        def run() -> None:
+            paint_all(self._starter, jobs, compiled=self._compiled)
+
+        return self._time(run) / jobs[0].steps
 
     def time_ordinary(self, jobs: Sequence[Job]) -> float:
         """Return the seconds of a step of the pipeline's own batch of these jobs."""

@@ -2,8 +2,7 @@
 
 import gc
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -42,26 +41,33 @@ class Batches:
     Attributes:
         pipelines: Holds other pipelines, which are dropped when memory runs out.
         resident: The group's pipeline.
-        starter: Prepares its jobs.
         widths: Remembers how wide a batch may be.
         environment: Where and with what the images are painted.
         tally: Counts rows.
         work: Supplies jobs and takes pictures.
-        compiled: The compiled networks; None to run the networks uncompiled.
-        is_alone: Whether jobs are painted one by one, as plain scripts do.
+        is_alone: Whether jobs are painted one by one, as plain scripts do, by networks
+            that are not compiled.
     """
 
     pipelines: Pipelines
     resident: Resident
-    starter: Starter
     widths: Widths
     environment: Environment
     tally: Tally
     work: Work
-    compiled: Compiled | None = None
     is_alone: bool = False
     _first: set[str] = field(default_factory=set)
     _has_forgotten: bool = False
+
+    @property
+    def starter(self) -> Starter:
+        """Prepares the group's jobs."""
+        return self.resident.starter
+
+    @property
+    def compiled(self) -> Compiled | None:
+        """The compiled networks; None to run the networks uncompiled."""
+        return None if self.is_alone else self.resident.compiled
 
     def paint(self, job: Job) -> None:
         """Paint `job` and all further jobs of the work.
@@ -75,7 +81,7 @@ class Batches:
         width = 1 if self.is_alone else self._known_width(job)
         self.work.expect(width)
         jobs = [job, *(self.work.gather(width - 1) if width > 1 else ())]
-        with self._networks():
+        with self.compiled.in_place() if self.compiled else nullcontext():
             while jobs:
                 width = self._run(jobs, width)
                 jobs = self.work.gather(width)
@@ -192,14 +198,6 @@ class Batches:
     def _peak_bytes(self) -> int | None:
         device = self.starter.device
         return torch.cuda.max_memory_allocated(device) if self._on_gpu else None
-
-    @contextmanager
-    def _networks(self) -> Iterator[None]:
-        if self.compiled is None:
-            yield
-        else:
-            with self.compiled.in_place():
-                yield
 
     @property
     def _on_gpu(self) -> bool:

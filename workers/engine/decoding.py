@@ -1,9 +1,9 @@
 """Pixels of one job on their way to the CPU, without waiting for the device."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
+from diffusers import DiffusionPipeline
 from PIL.Image import Image
 
 from storage.errors import NonFiniteError
@@ -33,7 +33,7 @@ class Fetched:
     is_finite: torch.Tensor
     arrived: Moment
 
-    def image(self, pipe: Any, clock: Clock) -> Image:
+    def image(self, clock: Clock) -> Image:
         """Wait for the pixels and return the picture, RGB.
 
         Raises:
@@ -43,7 +43,7 @@ class Fetched:
         if not self.is_finite.item():
             raise NonFiniteError(NON_FINITE)
         numbers = self.pixels.permute(0, 2, 3, 1).float().numpy()
-        images: list[Image] = pipe.numpy_to_pil(numbers)
+        images: list[Image] = DiffusionPipeline.numpy_to_pil(numbers)
         return images[0]
 
 

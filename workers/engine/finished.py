@@ -99,7 +99,7 @@ class Finished:
         clock = self.clock
         # A GPU reports earlier errors only when it is waited for.
         with device_errors("one image"), self.resident.trusted():
-            image = self.fetched.image(self.resident.pipe, clock)
+            image = self.fetched.image(clock)
             denoise_s = sum(
                 clock.seconds(began, ended) / served
                 for began, ended, served in self.shares

@@ -7,55 +7,22 @@ diffusers has them. The answer is split in the same order.
 """
 
 import operator
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from workers.engine.call_values import Rows, are_tensors, flatten, is_number, rebuild
+
 #: Fewest dimensions of a network's main input.
 _INPUT_DIMENSIONS = 2
 #: Dimensions of hidden states of many layers: layer, row, token, channel.
 _LAYERS_DIMENSIONS = 4
-#: Dtypes that hold a timestep exactly.
-_NUMBERS = frozenset({torch.int32, torch.int64, torch.float32, torch.float64})
 
 
 class UnshareableError(Exception):
     """A pipeline calls its network in a way that calls of other jobs cannot join."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """How a call, or its answer, has rows.
-
-    Attributes:
-        count: Number of rows.
-        in_lists: Whether a list of that many tensors is a list of rows.
-    """
-
-    count: int
-    in_lists: bool = False
-
-    def are_in(self, value: Any) -> bool:
-        """Return whether a value is a list of rows."""
-        is_list = self.in_lists and isinstance(value, list)
-        return is_list and len(value) == self.count and _are_tensors(value)
-
-    def is_list_without_rows(self, value: Any) -> bool:
-        """Return whether a value is a list of tensors without rows, such as positions.
-
-        One of them may be as long as there are rows, by chance; the others are not.
-        """
-        is_list = isinstance(value, list) and _are_tensors(value)
-        return is_list and not all(each.shape[:1] == (self.count,) for each in value)
-
-
-@dataclass(frozen=True, slots=True)
-class Rowless:
-    """Tensors without rows, which are equal in all calls that are merged."""
-
-    value: Sequence[torch.Tensor]
 
 
 @dataclass(slots=True, eq=False)
@@ -98,7 +65,7 @@ def read_call(
     """
     rows = _find_rows((*args, *kwargs.values()))
     leaves: list[Any] = []
-    kind = _flatten((args, kwargs), leaves, rows)
+    kind = flatten((args, kwargs), leaves, rows)
     return Call(
         network=network,
         args=args,
@@ -160,7 +127,7 @@ class Merger:
             if not _are_same(now, self._before[place]):
                 self._merged[place] = _join(column, first.rows.count, device)
                 self._before[place] = now
-        args, kwargs = _rebuild(
+        args, kwargs = rebuild(
             (first.args, first.kwargs), iter(self._merged), first.rows
         )
         return args, kwargs
@@ -182,7 +149,7 @@ def split(answer: Any, *, rows: int, count: int) -> Callable[[int], Any]:
     """
     leaves: list[Any] = []
     whole = Rows(count=rows * count, in_lists=True)
-    _flatten(answer, leaves, whole)
+    flatten(answer, leaves, whole)
     parts = [_parts(leaf, rows, count) for leaf in leaves]
     if not any(parts):
         msg = "the answer of its network has no rows"
@@ -193,7 +160,7 @@ def split(answer: Any, *, rows: int, count: int) -> Callable[[int], Any]:
             each[index] if each else leaf
             for each, leaf in zip(parts, leaves, strict=True)
         )
-        return _rebuild(answer, own, whole)
+        return rebuild(answer, own, whole)
 
     return part
 
@@ -207,67 +174,10 @@ def _find_rows(values: Sequence[Any]) -> Rows:
     for value in values:
         if isinstance(value, torch.Tensor) and value.ndim >= _INPUT_DIMENSIONS:
             return Rows(count=len(value))
-        if isinstance(value, list) and value and _are_tensors(value):
+        if isinstance(value, list) and value and are_tensors(value):
             return Rows(count=len(value), in_lists=True)
     msg = "it passes no tensor with rows to its network"
     raise UnshareableError(msg)
-
-
-def _flatten(value: Any, leaves: list[Any], rows: Rows) -> Hashable:
-    """Collect the leaves of a value; return what must be equal to merge it.
-
-    Args:
-        value: A leaf, or dictionaries, tuples and lists of leaves.
-        leaves: Where they are collected.
-        rows: Rows of the call.
-    """
-    if isinstance(value, torch.Tensor):
-        leaves.append(value)
-        return (value.shape, _is_number(value) or value.dtype)
-    if isinstance(value, dict):
-        return tuple((k, _flatten(v, leaves, rows)) for k, v in value.items())
-    if isinstance(value, tuple | list):
-        return _flatten_list(value, leaves, rows)
-    leaves.append(value)
-    is_plain = value is None or isinstance(value, str | bool | int | float)
-    return value if is_plain else repr(value)
-
-
-def _flatten_list(value: Any, leaves: list[Any], rows: Rows) -> Hashable:
-    if rows.are_in(value):
-        leaves.append(value)
-    elif rows.is_list_without_rows(value):
-        leaves.append(Rowless(value))
-    else:
-        return tuple([_flatten(each, leaves, rows) for each in value])
-    return tuple([(each.shape, each.dtype) for each in value])
-
-
-def _rebuild(value: Any, leaves: Iterator[Any], rows: Rows) -> Any:
-    """Return a value with other leaves; see `_flatten`."""
-    if isinstance(value, dict):
-        made = {k: _rebuild(v, leaves, rows) for k, v in value.items()}
-        # An output class of diffusers is a dictionary, too.
-        return made if type(value) is dict else type(value)(**made)
-    if isinstance(value, tuple | list) and not (
-        rows.are_in(value) or rows.is_list_without_rows(value)
-    ):
-        return type(value)([_rebuild(each, leaves, rows) for each in value])
-    leaf = next(leaves)
-    return leaf.value if isinstance(leaf, Rowless) else leaf
-
-
-def _are_tensors(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, torch.Tensor) for value in values)
-
-
-def _is_number(leaf: torch.Tensor) -> bool:
-    """Return whether a tensor may be a timestep, one for all rows or one for each.
-
-    Schedulers have timesteps of several dtypes, which networks embed in float32. Those
-    of calls that are merged may differ; the wider dtype holds them all.
-    """
-    return leaf.ndim == 0 or (leaf.ndim == 1 and leaf.dtype in _NUMBERS)
 
 
 def _versions(column: Sequence[Any]) -> Sequence[int]:
@@ -310,7 +220,7 @@ def _shared(column: Sequence[torch.Tensor]) -> torch.Tensor:
         UnshareableError: It is a timestep of each call, which differs.
     """
     first = column[0]
-    is_known = _is_number(first) and first.device.type == "cpu"
+    is_known = is_number(first) and first.device.type == "cpu"
     if is_known and not all(torch.equal(first, value) for value in column):
         msg = "it passes a timestep for all rows, which differs from job to job"
         raise UnshareableError(msg)

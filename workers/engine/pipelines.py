@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -48,8 +47,7 @@ class Resident:
     """A loaded pipeline.
 
     Attributes:
-        pipe: The diffusers pipeline, on the device.
-        starter: Prepares jobs.
+        starter: Prepares jobs; it holds the diffusers pipeline, on the device.
         load_s: Seconds that loading took; 0 after the first image has recorded them.
         fresh: Whether it has not finished an image yet.
         compiled: Its compiled networks; None if they were not compiled.
@@ -61,7 +59,6 @@ class Resident:
             the weights. On a CPU, the weights are the files, mapped into memory.
     """
 
-    pipe: Any
     starter: Starter
     load_s: float
     fingerprints: Fingerprints
@@ -149,7 +146,7 @@ class Pipelines:
             if held is resident:
                 del self._residents[key]
         # Pipelines hold reference cycles: only garbage collection frees their memory.
-        resident.pipe = resident.compiled = None
+        resident.compiled = None
         del resident.starter
         gc.collect()
         if self.device.startswith("cuda"):
@@ -197,7 +194,6 @@ class Pipelines:
             extra={"action": "model_loaded"},
         )
         return Resident(
-            pipe=pipe,
             starter=Starter(pipe, config),
             load_s=load_s,
             fingerprints=found.fingerprints,

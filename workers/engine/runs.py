@@ -91,7 +91,6 @@ class Run:
         """
         self._greenlet = greenlet.greenlet(paint)
         began = self.clock.now()
-        self.encoding = (began, began)
         self._switch()
         self.encoding = (began, self.clock.now())
 

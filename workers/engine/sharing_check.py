@@ -1,8 +1,8 @@
 """A check of each loaded pipeline: may its jobs share the calls of the network?
 
-Two small images are made together and alone: with guidance and
-without. They must be equal but for rounding. A pipeline that fails would make
-wrong images silently, so its jobs are painted one by one.
+Two small images are made together and alone, with guidance and without. They must be
+equal but for rounding. A pipeline that fails would make wrong images silently, so its
+jobs are painted one by one.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,10 @@ from storage.catalogue.pipeline_families import NO_GUIDANCE
 from storage.errors import JobError, in_words
 from storage.job import Job
 from workers.devices.device_errors import is_shortage
-from workers.engine.hub import Hub
+from workers.engine.decoding import NON_FINITE
+from workers.engine.fixed_jobs import paint_all
 from workers.engine.network_calls import UnshareableError
-from workers.engine.runs import Run
 from workers.engine.starter import Starter
-from workers.engine.tally import Tally
 
 #: Most pixels per side, and steps of the first job, with the scheduler that the model
 #: comes with. The second job takes one step more, so that its timesteps are others.
@@ -106,9 +105,11 @@ def _try_first(
 def _try(starter: Starter, like: Job, pair: Pair, tolerance: float) -> str | None:
     """Return the fault with one pair; None if the pipeline cannot paint it."""
     try:
-        is_merged, fault = _compare(starter, _jobs(like, pair), tolerance)
+        is_merged, fault = _compare(starter, _jobs(starter, like, pair), tolerance)
         if not is_merged:
-            is_merged, fault = _compare(starter, _jobs(like, pair.equal), tolerance)
+            is_merged, fault = _compare(
+                starter, _jobs(starter, like, pair.equal), tolerance
+            )
     except (UnshareableError, CheckError) as exc:
         return str(exc)
     except (JobError, RuntimeError) as exc:
@@ -118,13 +119,14 @@ def _try(starter: Starter, like: Job, pair: Pair, tolerance: float) -> str | Non
     return fault if is_merged else "calls of equal jobs cannot be merged"
 
 
-def _jobs(like: Job, pair: Pair) -> list[Job]:
+def _jobs(starter: Starter, like: Job, pair: Pair) -> list[Job]:
     return [
         replace(
             like,
             prompt=prompt,
             negative_prompt=pair.negative,
             seed=number,
+            scheduler_class=type(starter.pipe.scheduler).__name__,
             scheduler_options={},
             steps=STEPS + number,
             guidance=guidance,
@@ -143,70 +145,27 @@ def _compare(
 
     Raises:
         CheckError: Merged calls fail.
-        JobError: The pipeline cannot paint one of the jobs alone; or a RuntimeError.
+        JobError: The pipeline cannot paint one of the jobs alone.
+        RuntimeError: The same, for other reasons.
     """
-    alone = [_paint(starter, [each])[each.key] for each in jobs]
+    alone = [paint_all(starter, [each])[0].result for each in jobs]
+    if not all(pixels.isfinite().all() for pixels in alone):
+        raise JobError(NON_FINITE)
     try:
-        together = _paint(starter, jobs)
+        runs = paint_all(starter, jobs)
     except (RuntimeError, TypeError, ValueError, LookupError, JobError) as exc:
         if is_shortage(exc):
             raise
         msg = f"calls that are merged fail: {in_words(exc)}"
         raise CheckError(msg) from exc
-    differences = [
-        float((one.pixels - together[each.key].pixels).abs().max())
-        for one, each in zip(alone, jobs, strict=True)
-    ]
-    is_merged = all(made.is_merged for made in together.values())
-    if all(difference <= tolerance for difference in differences):
-        return is_merged, ""
+    together = {run.job.key: run.result for run in runs}
+    difference = max(
+        float((pixels.float() - together[each.key].float()).abs().max())
+        for pixels, each in zip(alone, jobs, strict=True)
+    )
     fault = (
         "two images that are made together differ from those made alone by "
-        f"{max(differences):.2g} of 1"
+        f"{difference:.2g} of 1"
     )
-    return is_merged, fault
-
-
-def _paint(starter: Starter, jobs: Sequence[Job]) -> dict[str, "_Image"]:
-    """Return the images of jobs by key."""
-    made = _Made()
-    Hub(starter, jobs, made, width=len(jobs), tally=Tally()).run()
-    return {
-        run.job.key: _Image(run.result.float(), run.width == len(jobs))
-        for run in made.runs
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class _Image:
-    """Pixels, and whether calls for them were merged with those of all jobs."""
-
-    pixels: torch.Tensor
-    is_merged: bool
-
-
-class _Made:
-    """A `Source` without further jobs; it keeps the runs."""
-
-    def __init__(self) -> None:
-        self.runs: list[Run] = []
-
-    def take(self) -> Job | None:
-        """Return no job."""
-        return None
-
-    def withdraw(self) -> list[Job]:
-        """Return no jobs: all are wanted."""
-        return []
-
-    def check(self) -> None:
-        """Never stop: it takes little time."""
-
-    def finish(self, run: Run) -> None:
-        """Keep the run."""
-        self.runs.append(run)
-
-    def fail(self, job: Job, error: JobError) -> None:
-        """Raise the error."""
-        del job
-        raise error
+    is_merged = all(run.width == len(jobs) for run in runs)
+    return is_merged, "" if difference <= tolerance else fault

@@ -29,8 +29,6 @@ OWN_ERRORS = (
     ValueError,
     torch.linalg.LinAlgError,  # type: ignore[attr-defined]
 )
-
-
 #: What a pipeline reads of its network to change it for one job, as those with
 #: perturbed attention (PAG) do.
 CHANGES = frozenset({"attn_processors", "named_modules", "set_attn_processor"})
@@ -133,7 +131,7 @@ class SchedulerStandIn(StandIn):
                 prepare(own, args, kwargs)
             run.steps = len(own.timesteps)
 
-        # Not `own.step` of each call: pipelines look at the signature.
+        # With the signature of the scheduler's own: pipelines look at it.
         @functools.wraps(own.step)
         def step(*args: Any, **kwargs: Any) -> Any:
             with blaming(run.job):

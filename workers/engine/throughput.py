@@ -145,5 +145,5 @@ class _Endless:
         raise error
 
     def _wait(self, fetched: Fetched) -> float:
-        fetched.image(self._starter.pipe, self._starter.clock)
+        fetched.image(self._starter.clock)
         return time.perf_counter()

@@ -123,7 +123,7 @@ class TorchPainter:
         if fault:
             log.warning(
                 "%s of diffusers %s must paint its images one by one: %s.",
-                type(resident.pipe).__name__,
+                type(resident.starter.pipe).__name__,
                 diffusers.__version__,
                 fault,
                 extra={"action": "unshareable"},
@@ -140,12 +140,10 @@ class TorchPainter:
         return Batches(
             pipelines=self._pipelines,
             resident=resident,
-            starter=resident.starter,
             widths=self._widths,
             environment=environment,
             tally=Tally() if is_alone else self.tally,
             work=work,
-            compiled=None if is_alone else resident.compiled,
             is_alone=is_alone,
         )
 

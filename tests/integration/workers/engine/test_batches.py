@@ -421,6 +421,19 @@ def test_models_stay_while_there_is_room(
     assert loads == [True, True, False, False]
 
 
+def test_pixels_may_be_fetched_when_their_model_is_gone(
+    painter: TorchPainter, sd: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipelines, "SPARE", 1.0)
+    job = make_job(model=sd)
+    usual = paint(painter, job)[0].image.tobytes()
+    basket = Basket(job)
+    painter.paint(basket)
+    paint(painter, make_job(model=str(make_sdxl(tmp_path / "sdxl"))))
+    basket.fetch()
+    assert basket.paintings[job.key].image.tobytes() == usual
+
+
 def test_a_model_makes_room_for_the_next_one(
     painter: TorchPainter, sd: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

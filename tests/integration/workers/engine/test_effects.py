@@ -21,14 +21,12 @@ from producer.spec.parameters import Prompt
 from storage.catalogue.pipeline_families import FAMILIES
 from storage.errors import JobError
 from storage.job import Job
-from storage.models.fingerprint import Fingerprints
 from storage.models.model_files import locate
-from tests.builders import ENVIRONMENT
 from tests.tiny_families import MAKERS
 from tests.tiny_pipelines import make_flux, make_sd, make_sd3, make_sdxl
-from workers.engine.alone import paint_alone
+from workers.engine.fixed_jobs import paint_all
 from workers.engine.loading import load_pipeline
-from workers.engine.pipelines import DTYPES, Resident
+from workers.engine.pipelines import DTYPES
 from workers.engine.starter import Starter
 from workers.vitals import phases
 
@@ -52,13 +50,12 @@ NEGATIVES = ("", "ugly", "blue")
 SLOW = ("HunyuanDiTPipeline", "SanaPipeline", "Kandinsky3Pipeline")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Studio:
     """A loaded model that paints jobs, and gives the pixels as floats."""
 
     card: ModelCard
-    resident: Resident
-    pixels: bytes = b""
+    starter: Starter
 
     def parameters(self, **changes: Any) -> Mapping[str, Any]:
         base = {
@@ -71,8 +68,9 @@ class Studio:
         return resolve({**base, **changes}, self.card)
 
     def paint(self, job: Job) -> bytes:
-        paint_alone(self.resident, job, ENVIRONMENT)
-        return self.pixels
+        (run,) = paint_all(self.starter, [job])
+        assert run.result.isfinite().all()
+        return run.result.numpy().tobytes()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -88,23 +86,8 @@ def open_studio(folder: Path, maker: Maker) -> Studio:
     pipe = load_pipeline(
         locate(name, download=False), variant=None, dtype=DTYPES["float32"]
     )
-    card = describe(name, base_dir=folder)
-    resident = Resident(
-        pipe=pipe,
-        starter=Starter(pipe, dict(pipe.scheduler.config)),
-        load_s=0,
-        fingerprints=Fingerprints(current=card.model.fingerprint, former=()),
-        place=card.model,
-    )
-    studio = Studio(card, resident)
-    to_pil = pipe.numpy_to_pil
-
-    def keep(images: Any) -> Any:
-        studio.pixels = images.tobytes()
-        return to_pil(images)
-
-    pipe.numpy_to_pil = keep
-    return studio
+    starter = Starter(pipe, dict(pipe.scheduler.config))
+    return Studio(describe(name, base_dir=folder), starter)
 
 
 @pytest.mark.parametrize("kind", ALL)

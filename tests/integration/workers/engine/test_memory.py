@@ -111,7 +111,6 @@ def test_no_model_leaves_for_memory_that_torch_only_keeps(
     held = Pipelines("cuda:0", digests=tmp_path / "digests.json")
     for number in range(2):
         held._residents[str(number), "float16"] = Resident(
-            pipe=object(),
             starter=Starter(Bench("builtin:shapes").pipe, {}),
             load_s=0.0,
             fingerprints=Fingerprints(current=SHAPES.fingerprint, former=()),

@@ -221,3 +221,14 @@ def test_jobs_whose_calls_never_meet_cannot_share_them(
 def test_nothing_is_known_of_a_pipeline_that_paints_nothing(sd: str) -> None:
     job = replace(make_jobs(sd, guidance=2.3)[0], width=63)
     assert find_fault(Bench(sd).starter, job, torch.float32) is None
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.3])
+def test_the_check_does_not_depend_on_the_first_jobs_scheduler(
+    sd: str, guidance: float
+) -> None:
+    # It refuses its options, or so few steps.
+    both = {"use_karras_sigmas": True, "use_beta_sigmas": True}
+    job = make_job("euler", model=sd, scheduler_options=both, guidance=guidance)
+    job = replace(job, scheduler_class="NoSuchScheduler")
+    assert find_fault(Bench(sd).starter, job, torch.float32) == ""
