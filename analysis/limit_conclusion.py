@@ -55,7 +55,8 @@ def _answer(found: Limits) -> Iterator[str]:
 
 def _without_limit(found: Limits) -> Iterator[str]:
     """Say which series have no answer, and what to do."""
-    score = f"`nightsweep score QUERY --metric {found.metric.partition('@')[0]}`"
+    options = found.score_options or f"--metric {found.metric}"
+    score = f"`nightsweep score QUERY {options}`"
     if noisy := _with_outcome(found, LimitOutcome.DRAWS_NOISE):
         yield (
             f"There is no limit with {_named(noisy)}: noise is drawn at each step, so "

@@ -76,12 +76,15 @@ class Limits:
         series: Those with a distance, and those that draw noise; the first to be at its
             limit comes first, those without a limit last.
         unscored: Series without a distance that could have one.
+        score_options: Options of `nightsweep score` that measure this distance; empty
+            where they are not known.
     """
 
     metric: str
     delta: float
     series: tuple[SeriesLimit, ...]
     unscored: tuple[Setting, ...] = ()
+    score_options: str = ""
 
 
 def find_limits(

@@ -1,6 +1,5 @@
 """The command `nightsweep report`: one page that answers a sweep's question."""
 
-import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -128,6 +127,9 @@ def _commands(
         metrics: Those that the page tells of, the one that was asked for first.
         named: The sweeps that the query names.
     """
+    # Imported here: numpy takes a while, and the help needs none.
+    from producer.report.reading import score_options
+
     words = " ".join(map(shlex.quote, _WORD.findall(query.text)))
     options = [
         f"--{name} {shlex.quote(str(value))}"
@@ -140,21 +142,9 @@ def _commands(
     sweep = [f"nightsweep run {named[0]}.yaml"] if len(named) == 1 else []
     return [
         *sweep,
-        *(" ".join(["nightsweep score", words, *_judge(one)]) for one in metrics),
+        *(f"nightsweep score {words} {score_options(one)} --wait" for one in metrics),
         " ".join(["nightsweep report", words, named_metric, *options]),
     ]
-
-
-def _judge(metric: ScoredMetric) -> list[str]:
-    """Return the options of `score` that compute a metric."""
-    judge = [f"--metric {shlex.quote(metric.source)}"]
-    if metric.model:
-        judge.append(f"--metric-model {shlex.quote(metric.model)}")
-    judge += [
-        f"--reference {name}={value}"
-        for name, value in json.loads(metric.reference).items()
-    ]
-    return [*judge, "--wait"]
 
 
 def _file_name(query: Query, named: Sequence[str]) -> str:

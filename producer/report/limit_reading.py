@@ -3,12 +3,13 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from analysis.limits import Limits, Measured, find_limits
 from analysis.settings import WORDS, Setting, setting_of, without_eta
 from analysis.step_limit import DELTA
-from producer.report.reading import ComparisonRequest, ScoredImages
+from producer.report.reading import ComparisonRequest, ScoredImages, score_options
 from storage.catalogue.scheduler_case import is_noisy
 from storage.catalogue.schedulers import CLASSES
 from storage.errors import UsageError
@@ -88,7 +89,7 @@ def read_limits(
     references = {one.reference for one in distances}
     noisy, unscored = _without(rows, series, references)
     between = read_seed_distances(database, asked.query, metric)
-    return find_limits(
+    found = find_limits(
         measured,
         [
             (one.key if one.key in references else one.other, one.value)
@@ -99,6 +100,7 @@ def read_limits(
         unscored=[one for one in unscored if one not in known],
         delta=delta,
     )
+    return replace(found, score_options=score_options(metric))
 
 
 def _check(asked: ComparisonRequest, metric: ScoredMetric) -> None:

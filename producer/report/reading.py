@@ -1,6 +1,8 @@
 """What a comparison is made from: images, their scores, and what they cost."""
 
+import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -119,6 +121,18 @@ def _name_models(rows: Sequence[Row]) -> None:
         fingerprint = row["model_fingerprint"]
         name = names[fingerprint]
         row["model"] = name if shared[name] == 1 else f"{name} ({fingerprint[:6]})"
+
+
+def score_options(metric: ScoredMetric) -> str:
+    """Return the options of `nightsweep score` that compute a metric again."""
+    options = [f"--metric {shlex.quote(metric.source)}"]
+    if metric.model:
+        options.append(f"--metric-model {shlex.quote(metric.model)}")
+    options += [
+        f"--reference {name}={value}"
+        for name, value in json.loads(metric.reference).items()
+    ]
+    return " ".join(options)
 
 
 def answer(

@@ -241,7 +241,8 @@ def test_what_has_no_distance_yet_is_told_in_every_form(tmp_path: Path) -> None:
 
     assert re.search(r"^lms +no distance yet", said.stdout, re.MULTILINE)
     assert (
-        "lms has no distance yet; ask `nightsweep score QUERY --metric rmse`."
+        "lms has no distance yet; ask `nightsweep score QUERY --metric rmse "
+        "--reference steps=32`."
     ) in said.stdout.splitlines()
     assert json.loads(rows.splitlines()[-1]) == {
         "scheduler": "lms",
