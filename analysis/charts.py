@@ -151,13 +151,15 @@ def time_split(phases: Sequence[Mapping[str, Any]]) -> Spec:
                 "type": "quantitative",
                 "aggregate": "sum",
                 "title": "seconds per image",
+                "axis": {"tickCount": 8, "format": "~g"},
             },
             "color": {
                 "field": "phase",
                 "type": "nominal",
                 "sort": order,
                 "scale": {"domain": order, "range": list(COLOURS)},
-                "legend": {"orient": "top", "title": None},
+                # In one row, a phone would cut off the last name.
+                "legend": {"orient": "top", "title": None, "columns": 2},
             },
             "order": {"field": "place"},
             "tooltip": [

@@ -118,6 +118,13 @@ def test_curves_have_one_chart_for_each_scheduler(store: Store) -> None:
     assert all(point["low"] < point["score"] < point["high"] for point in points)
 
 
+def test_the_phases_are_named_in_two_columns_which_fit_a_phone(store: Store) -> None:
+    times = _build(store).charts[-1]
+
+    assert times.name == "times"
+    assert times.spec["encoding"]["color"]["legend"]["columns"] == 2
+
+
 def test_pictures_that_are_gone_leave_an_honest_page(
     store: Store, tmp_path: Path
 ) -> None:
