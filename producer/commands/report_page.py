@@ -79,13 +79,16 @@ def _build(
 ) -> "Content":
     """Read what the report is made from, and return what it says."""
     from producer.report.building import Source, build, build_limits
-    from producer.report.limit_reading import answer_limits, read_all_limits
+    from producer.report.limit_reading import (
+        answer_limits,
+        read_all_limits,
+        telling_distances,
+    )
     from producer.report.reading import answer, read_images
 
     query = wanted.query
     images = read_images(database, wanted)
-    distances = [one for one in images.metrics if one.is_distance]
-    used = dict.fromkeys([images.metric, *distances])
+    used = dict.fromkeys([images.metric, *telling_distances(images)])
     source = Source(
         title=query.text or "all images",
         rows=images.rows,

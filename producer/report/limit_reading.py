@@ -42,20 +42,22 @@ def read_all_limits(
     *,
     but: ScoredMetric | None = None,
 ) -> list[Limits]:
-    """Find the limits by every distance that these images have, but for one.
+    """Find the limits by every distance that tells them, but for one.
 
     Raises:
         UsageError: Two images differ in nothing that can be compared.
     """
-    metrics = [
-        one
-        for one in images.metrics
-        if one.is_distance and not _for_show(one) and one != but
-    ]
     return [
         read_limits(database, asked, images.rows, one, delta=DELTA)
-        for one in sorted(metrics, key=lambda one: one.label)
+        for one in telling_distances(images)
+        if one != but
     ]
+
+
+def telling_distances(images: ScoredImages) -> list[ScoredMetric]:
+    """Return the distances that tell limits, by their labels."""
+    found = [one for one in images.metrics if one.is_distance and not _for_show(one)]
+    return sorted(found, key=lambda one: one.label)
 
 
 def read_limits(

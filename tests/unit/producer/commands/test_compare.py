@@ -267,6 +267,23 @@ def test_distances_to_two_references_have_a_chart_each(tmp_path: Path) -> None:
     ]
 
 
+def test_a_page_asks_for_no_distance_that_is_for_show(tmp_path: Path) -> None:
+    settings = make_measured(tmp_path)
+    with closing(sqlite3.connect(settings.home / "nightsweep.db")) as connection:
+        connection.executescript(COPY_OF_THE_DISTANCES)
+        connection.execute(
+            "UPDATE metrics SET name = 'psnr', source = 'psnr' WHERE digest = 'another'"
+        )
+        connection.commit()
+    run = CliRunner(env={"NIGHTSWEEP_HOME": str(settings.home)})
+
+    said = run.invoke(cli, ["report", "limits", "--metric", "rmse"])
+
+    page = html.unescape(Path(said.stdout.strip()).read_text("utf-8"))
+    assert re.findall(r"nightsweep score limits --metric (\w+) ", page) == ["rmse"]
+    assert re.findall(r'<div class="chart" id="limits-(.*?)"', page) == ["rmse"]
+
+
 COPY_OF_THE_DISTANCES = """
 INSERT INTO metrics (digest, name, source, version, model, model_fingerprint,
         reference, higher_is_better)
