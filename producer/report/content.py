@@ -30,7 +30,7 @@ class Chart:
         name: Its name on the page, letters and hyphens.
         title: What it shows.
         note: How to read it.
-        spec: A Vega-Lite specification from `analysis.charts`.
+        spec: A Vega-Lite specification, of `analysis.charts` or `step_charts`.
         table: The same numbers as text.
         summary: What it comes to; None where the page has it elsewhere.
         answer: What it shows, in sentences; empty where the page has said it.

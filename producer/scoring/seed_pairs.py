@@ -15,7 +15,7 @@ class SeedPairs:
     """Finds the reference of another seed; remembers the first seed of each prompt.
 
     Every further seed is held against the first one, in the order of the jobs, so that
-    who asks again asks for the same pairs.
+    a second request is for the same pairs.
     """
 
     _first: dict[str, PlannedJob] = field(default_factory=dict)
