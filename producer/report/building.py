@@ -1,6 +1,6 @@
 """The content of a report, from rows and a comparison."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,7 @@ def build(source: Source, found: TradeOff, limits: Sequence[Limits] = ()) -> Con
     """
     rows, by = source.rows, source.by
     score = found.panel
+    drawn, untold = _tell(limits)
     return Content(
         question=ask(by),
         answer=conclude(found, source.cost),
@@ -79,11 +80,11 @@ def build(source: Source, found: TradeOff, limits: Sequence[Limits] = ()) -> Con
         ),
         charts=[
             *_charts(source, found),
-            *filter(None, map(chart_limits, limits)),
+            *drawn,
             *_times(source),
         ],
         grid=picture_claim(rows, found, by=by, images=source.images),
-        caveats=_caveats(source, found.panel.metric),
+        caveats=[*_caveats(source, found.panel.metric), *untold],
         **_rest(source),
     )
 
@@ -102,6 +103,7 @@ def build_limits(
     """
     main = chart_limits(found)
     charts = [replace(main, answer=())] if main else []
+    drawn, untold = _tell(others)
     return Content(
         question="How many steps until a setting is at its own limit?",
         answer=conclude_limits(found),
@@ -111,7 +113,7 @@ def build_limits(
             prompts=max((one.n_prompts for one in found.series), default=0),
             score=f"{found.metric}, lower",
         ),
-        charts=[*charts, *filter(None, map(chart_limits, others)), *_times(source)],
+        charts=[*charts, *drawn, *_times(source)],
         grid=picture_limits(found, source.images),
         caveats=[
             f"{found.metric} is a distance, not a quality: at its limit, a picture "
@@ -119,8 +121,18 @@ def build_limits(
             "Two schedulers may have two limits, and neither need be the better "
             "picture.",
             *_usual_caveats(source),
+            *untold,
         ],
         **_rest(source),
+    )
+
+
+def _tell(limits: Iterable[Limits]) -> tuple[list[Chart], list[str]]:
+    """Return the charts of limits, and the conclusion of each that has no chart."""
+    charts = [(chart_limits(one), one) for one in limits]
+    return (
+        [chart for chart, _ in charts if chart],
+        [" ".join(conclude_limits(one)) for chart, one in charts if not chart],
     )
 
 

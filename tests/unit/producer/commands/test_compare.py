@@ -212,6 +212,26 @@ def test_a_page_of_a_score_tells_limits_wherever_distances_are(
     assert "nightsweep score limits --metric rmse --reference steps=32 --wait" in rest
 
 
+def test_a_report_of_one_seed_says_why_its_distances_tell_no_limit(
+    tmp_path: Path,
+) -> None:
+    settings = make_measured(tmp_path, seeds=(0,), between_seeds=False)
+    add_scores(settings)
+
+    said = CliRunner(env={"NIGHTSWEEP_HOME": str(settings.home)}).invoke(
+        cli, ["report", "limits"]
+    )
+
+    page = html.unescape(Path(said.stdout.strip()).read_text("utf-8"))
+    caveats = page.partition("What the numbers do not say")[2].partition("</ul>")[0]
+    assert "<li>By rmse, no limit can be named. " in caveats
+    assert (
+        "nothing says how far two seeds of a prompt are apart, which is the unit; make "
+        "images of two seeds or more, and ask `nightsweep score QUERY --metric rmse "
+        "--reference steps=32`."
+    ) in caveats
+
+
 def test_a_page_of_limits_shows_images_before_at_and_beyond_them(
     measured: Run,
 ) -> None:
