@@ -186,7 +186,6 @@ def _row(
         "denoise_s": total_s * 0.9,
         "decode_s": 0.05,
         "save_s": 0.05,
-        "total_s": total_s,
         "warm_up": job_id % 500 == 0,
         "finished_at": at,
     }

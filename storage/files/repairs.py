@@ -100,8 +100,13 @@ def _unmake(connection: Connection, ids: set[int]) -> None:
     """Make jobs pending again."""
     which = jobs.c.id.in_(ids)
     connection.execute(sa.delete(results).where(results.c.job_id.in_(ids)))
-    fresh = {"state": "pending", "attempts": 0, "deaths": 0, "error": None}
-    fresh |= {"total_s": None}
+    fresh = {
+        "state": "pending",
+        "attempts": 0,
+        "deaths": 0,
+        "error": None,
+        "total_s": None,
+    }
     connection.execute(sa.update(jobs).where(which).values(fresh))
     note_images_lost(connection, ids)
     rank(connection, which)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from storage.errors import UsageError
 from storage.jobs.sweeps import Sweep
 from storage.sql.database import Database
-from storage.sql.schema import jobs, results, sweep_jobs, workers
+from storage.sql.schema import jobs, sweep_jobs, workers
 
 #: Seconds after which a worker counts as silent, and its last report as old.
 SILENT_S = 60.0
@@ -89,8 +89,8 @@ def able(workers: Iterable[Worker], host: str) -> list[Worker]:
 def worked_s(database: Database, sweep: Sweep) -> float:
     """Return the worker seconds that a sweep's images took, without loading."""
     query = (
-        sa.select(sa.func.sum(results.c.total_s))
-        .join(sweep_jobs, sweep_jobs.c.job_id == results.c.job_id)
+        sa.select(sa.func.sum(jobs.c.total_s))
+        .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
         .where(sweep_jobs.c.sweep_id == sweep.id)
     )
     with database.read() as connection:

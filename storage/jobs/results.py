@@ -180,4 +180,4 @@ def _row(result: Result) -> dict[str, Any]:
     facts = asdict(replace(result, place=None))
     timings = facts.pop("timings")
     del facts["place"]
-    return {"total_s": result.timings.total_s, **timings, **facts}
+    return {**timings, **facts}

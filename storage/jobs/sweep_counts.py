@@ -82,7 +82,7 @@ class Cost:
 def measured_costs(database: Database) -> dict[tuple[str, str, int, int], Cost]:
     """Return what past images cost, by model fingerprint, dtype, width and height."""
     kind = (models.c.fingerprint, jobs.c.dtype, jobs.c.width, jobs.c.height)
-    seconds = sa.func.sum(results.c.total_s) / sa.func.sum(jobs.c.evaluations)
+    seconds = sa.func.sum(jobs.c.total_s) / sa.func.sum(jobs.c.evaluations)
     query = (
         sa.select(*kind, seconds, sa.func.avg(results.c.size_bytes))
         .join(jobs, jobs.c.model_id == models.c.id)

@@ -16,7 +16,7 @@ from storage.queries.scored import count_scores
 from storage.queries.selection import Selection, compile_query
 from storage.queries.terms import Query
 from storage.sql.database import Database
-from storage.sql.schema import environments, results, scores
+from storage.sql.schema import environments, jobs, results, scores
 
 Group = tuple[Any, ...]
 
@@ -54,7 +54,7 @@ class Groups:
 #: Seconds of an image, warm-ups left out.
 TIME = Measure(
     name="time",
-    value=sa.case((results.c.warm_up == sa.false(), results.c.total_s)),
+    value=sa.case((results.c.warm_up == sa.false(), jobs.c.total_s)),
 )
 
 

@@ -217,7 +217,7 @@ jobs = Table(
     Column("created_at", String(32), nullable=False),
     # Where its model was when it was first submitted.
     Column("place_id", Id, ForeignKey("model_places.id")),
-    # The seconds of its result, again; NULL unless it is done.
+    # Of its result, but here for the indexes; NULL unless it is done.
     Column("total_s", Float(53), index=True),
     _one_of("state", JOB_STATES),
     # What people ask for, each of which may be rare; see `storage.queries.paths`.
@@ -271,7 +271,6 @@ results = Table(
     Column("denoise_s", Float(53), nullable=False),
     Column("decode_s", Float(53), nullable=False),
     Column("save_s", Float(53), nullable=False),
-    Column("total_s", Float(53), nullable=False),
     Column("peak_bytes", BigInteger),
     Column("warm_up", Boolean, nullable=False),
     Column("finished_at", String(32), nullable=False, index=True),

@@ -148,7 +148,7 @@ def _flat_columns(
         results.c.denoise_s,
         results.c.decode_s,
         results.c.save_s,
-        results.c.total_s,
+        jobs.c.total_s,
         results.c.peak_bytes,
         results.c.warm_up,
         environments.c.gpu,

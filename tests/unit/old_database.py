@@ -10,7 +10,8 @@ from alembic import command
 from alembic.config import Config
 
 from storage.sql import migrations
-from storage.sql.database import HEAD, Database
+from storage.sql.database import HEAD, LAST_WITH_VIEWS, Database
+from storage.sql.views import drop_views
 
 #: What the first schema held; the same on every server.
 ROWS = """
@@ -43,7 +44,10 @@ def make_old(url: str, revision: str = "0001") -> None:
         command.upgrade(config, "0001")
         for statement in ROWS.split(";"):
             connection.exec_driver_sql(statement)
-        command.upgrade(config, revision)
+        command.upgrade(config, min(revision, LAST_WITH_VIEWS))
+        if revision > LAST_WITH_VIEWS:
+            drop_views(connection)
+            command.upgrade(config, revision)
     engine.dispose()
 
 

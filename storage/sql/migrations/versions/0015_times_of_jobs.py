@@ -1,5 +1,7 @@
 """Times of jobs: the seconds of each beside its settings, and indexes of both.
 
+The column moves, so that no process of an older version stores a result without it.
+
 Revision: 0015.
 """
 
@@ -15,7 +17,7 @@ SETTINGS = ("scheduler_id", "steps", "guidance", "model_id")
 
 
 def upgrade() -> None:
-    """Copy the times of the results, and make the indexes that hold them."""
+    """Move the times of the results, and make the indexes that hold them."""
     op.add_column("jobs", sa.Column("total_s", sa.Float(53), nullable=True))
     op.drop_index("ix_results_total_s", "results")
     op.drop_index("ix_jobs_scheduler_id_steps_guidance_model_id_seed", "jobs")
@@ -25,6 +27,7 @@ def upgrade() -> None:
         "(SELECT total_s FROM results WHERE results.job_id = jobs.id) "
         "WHERE state = 'done'"
     )
+    op.drop_column("results", "total_s")
     op.create_index("ix_jobs_total_s", "jobs", ["total_s"])
     of_settings = [*SETTINGS, "total_s", "seed", "state"]
     op.create_index("ix_jobs_settings", "jobs", of_settings)

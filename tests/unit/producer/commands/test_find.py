@@ -13,7 +13,7 @@ from producer.cli import cli
 from producer.query_options import join
 from storage.errors import UsageError
 from storage.sql.database import open_database
-from storage.sql.schema import results
+from storage.sql.schema import jobs, results
 from storage.store import Store
 from tests.unit.filled_store import filled, make_settings, plan, submit
 
@@ -142,8 +142,9 @@ def test_groups_have_counts_means_and_spreads(run, store):
         ids = connection.execute(sa.select(results.c.job_id)).scalars().all()
         for number, job_id in enumerate(sorted(ids)):
             this = sa.update(results).where(results.c.job_id == job_id)
-            is_first = number == 0
-            connection.execute(this.values(total_s=number, warm_up=is_first))
+            connection.execute(this.values(warm_up=number == 0))
+            this = sa.update(jobs).where(jobs.c.id == job_id)
+            connection.execute(this.values(total_s=number))
     database.close()
 
     words = ("find", "shapes", "--group-by", "steps", "--percentiles", "50,95")

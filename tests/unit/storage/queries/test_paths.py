@@ -56,8 +56,6 @@ def database(tmp_path, database_url):
     opened = open_database(settings.database_url)
     with opened.write() as connection:
         for job_id in connection.execute(sa.select(results.c.job_id)).scalars().all():
-            this = sa.update(results).where(results.c.job_id == job_id)
-            connection.execute(this.values(total_s=job_id % 7))
             this = sa.update(jobs).where(jobs.c.id == job_id)
             connection.execute(this.values(total_s=job_id % 7))
     yield opened

@@ -32,6 +32,22 @@ def test_an_old_process_beside_a_newer_schema_is_told_so(database: Database) -> 
 
 
 @BOTH
+def test_a_process_from_before_the_times_of_jobs_finishes_no_job_without_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.sql.database.HEAD", "0014")
+    with (
+        pytest.raises(
+            WrongDatabaseError,
+            match=rf"must keep schema 0014 while this runs, but .* has {HEAD} by now; "
+            "start this again, with the nightsweep that changed it",
+        ),
+        database.write() as connection,
+    ):
+        connection.exec_driver_sql("INSERT INTO results (total_s) VALUES (1.5)")
+
+
+@BOTH
 def test_a_schema_that_was_changed_by_hand_is_told_of(database: Database) -> None:
     with (
         with_other_schema(database, HEAD),
