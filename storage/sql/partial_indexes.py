@@ -3,7 +3,9 @@
 Apart from the tables, since naming a dialect loads it: 0.08 s that no command needs.
 """
 
-from sqlalchemy import Index, text
+from typing import Any
+
+from sqlalchemy import Column, Index, TextClause, text
 
 from storage.sql.schema import (
     FAILED,
@@ -18,45 +20,42 @@ from storage.sql.schema import (
 
 __all__ = ["metadata"]
 
-Index(
+
+def _index(name: str, *columns: Column[Any], where: TextClause) -> None:
+    Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+_index(
     "ix_jobs_runnable",
     jobs.c.group_key,
     jobs.c.priority,
     jobs.c.position,
-    sqlite_where=RUNNABLE,
-    postgresql_where=RUNNABLE,
+    where=RUNNABLE,
 )
-Index(
-    "ix_jobs_leased",
-    jobs.c.lease_until,
-    sqlite_where=LEASED,
-    postgresql_where=LEASED,
-)
-Index(
+_index("ix_jobs_leased", jobs.c.lease_until, where=LEASED)
+_index(
     "ix_jobs_failed",
     jobs.c.state,
     *(jobs.c[name] for name in SETTINGS),
     jobs.c.seed,
-    sqlite_where=FAILED,
-    postgresql_where=FAILED,
+    where=FAILED,
 )
-_LABELLED = text("scheduler_label IS NOT NULL")
-Index(
+_index(
     "ix_sweep_jobs_labelled",
     sweep_jobs.c.sweep_id,
     sweep_jobs.c.scheduler_label,
-    sqlite_where=_LABELLED,
-    postgresql_where=_LABELLED,
+    where=text("scheduler_label IS NOT NULL"),
 )
-for _name, _columns, _condition in (
-    ("pending", (scores.c.metric_id, scores.c.job_id), "state = 'pending'"),
-    ("leased", (scores.c.lease_until,), "state = 'leased'"),
-    ("waiting", (scores.c.reference_id,), "state = 'waiting'"),
-    ("compared", (scores.c.reference_id,), "reference_id IS NOT NULL"),
-):
-    Index(
-        f"ix_scores_{_name}",
-        *_columns,
-        sqlite_where=text(_condition),
-        postgresql_where=text(_condition),
-    )
+_index(
+    "ix_scores_pending",
+    scores.c.metric_id,
+    scores.c.job_id,
+    where=text("state = 'pending'"),
+)
+_index("ix_scores_leased", scores.c.lease_until, where=text("state = 'leased'"))
+_index("ix_scores_waiting", scores.c.reference_id, where=text("state = 'waiting'"))
+_index(
+    "ix_scores_compared",
+    scores.c.reference_id,
+    where=text("reference_id IS NOT NULL"),
+)
