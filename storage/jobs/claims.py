@@ -16,6 +16,7 @@ from storage.jobs.membership import rank
 from storage.jobs.sweeps import BEHIND
 from storage.sql import leases
 from storage.sql.database import Database, clock, utc_now
+from storage.sql.row_counts import count_rows
 from storage.sql.rows import job_columns, job_from_row
 from storage.sql.schema import LEASED, RUNNABLE, jobs
 
@@ -123,16 +124,9 @@ def runnable_groups(database: Database) -> list[Group]:
 
 def count_runnable(database: Database, group: str, *, up_to: int) -> int:
     """Count the runnable jobs of a group, but no further than `up_to`."""
-    some = (
-        sa.select(sa.literal(1))
-        .select_from(jobs)
-        .where(jobs.c.group_key == group, RUNNABLE)
-        .limit(up_to)
-        .subquery()
-    )
+    rows = sa.select(jobs.c.id).where(jobs.c.group_key == group, RUNNABLE)
     with database.read() as connection:
-        query = sa.select(sa.func.count()).select_from(some)
-        return int(connection.execute(query).scalar_one())
+        return count_rows(connection, rows, up_to=up_to)
 
 
 def renew(

@@ -8,6 +8,7 @@ from sqlalchemy.engine import Connection
 
 from storage.queries.selection import Selection
 from storage.queries.zones import SETTING_COLUMNS, said_settings
+from storage.sql.row_counts import count_rows
 from storage.sql.schema import (
     FAILED,
     SETTINGS,
@@ -43,9 +44,7 @@ class Listing:
     def count(self, connection: Connection, *, up_to: int) -> int:
         """Return the number of ids, but no more than `up_to`, or than is known."""
         if self._counted == self._limit < up_to:
-            some = self.ids().limit(up_to).subquery()
-            counted = sa.select(sa.func.count()).select_from(some)
-            self._counted = int(connection.execute(counted).scalar_one())
+            self._counted = count_rows(connection, self.ids(), up_to=up_to)
             self._limit = up_to
         return self._counted
 

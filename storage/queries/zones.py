@@ -15,6 +15,7 @@ from sqlalchemy.sql import visitors
 
 from storage.queries.scope import Condition
 from storage.queries.selection import Selection
+from storage.sql.row_counts import count_rows
 from storage.sql.schema import SETTINGS, job_settings, jobs, sweep_jobs
 
 #: Zones with fewer ids between them are one.
@@ -63,9 +64,10 @@ def at_times(
 ) -> Sequence[Zone]:
     """Return the parts of zones with settings whose jobs took the times asked for."""
     times = selection.about(jobs.c.total_s)
-    some = sa.select(sa.literal(1)).select_from(job_settings).limit(MOST_SETTINGS + 1)
-    count = sa.select(sa.func.count()).select_from(some.subquery())
-    if not times or connection.execute(count).scalar_one() > MOST_SETTINGS:
+    if not times:
+        return zones
+    known = sa.select(job_settings.c.first_id)
+    if count_rows(connection, known, up_to=MOST_SETTINGS + 1) > MOST_SETTINGS:
         return zones
     same = (column == job_settings.c[column.name] for column in SETTING_COLUMNS)
     took = sa.select(jobs.c.id).where(*same, *times).correlate(job_settings).exists()

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from storage.scores.identities import BLOCK_KEY_LENGTH, block_key_of
 from storage.sql.database import Database
+from storage.sql.row_counts import count_rows
 from storage.sql.schema import (
     SCORE_LEASED,
     SCORE_PENDING,
@@ -240,14 +241,10 @@ def _awaits(which: sa.ColumnElement[bool]) -> sa.Exists:
 
 def _count_pending(connection: Connection, metric_id: int, host: str) -> int:
     here = sa.select(folder_places.c.folder_id).where(folder_places.c.host == host)
-    some = (
-        sa.select(sa.literal(1))
-        .select_from(scores)
+    rows = (
+        sa.select(scores.c.job_id)
         .join(results, results.c.job_id == scores.c.job_id)
         .where(scores.c.metric_id == metric_id, SCORE_PENDING)
         .where(sa.or_(results.c.folder_id.is_(None), results.c.folder_id.in_(here)))
-        .limit(COUNTED)
-        .subquery()
     )
-    count = sa.select(sa.func.count()).select_from(some)
-    return int(connection.execute(count).scalar_one())
+    return count_rows(connection, rows, up_to=COUNTED)
