@@ -35,6 +35,7 @@ from storage.sql.schema import jobs, prompts, scores
 from workers.execution.context import Context
 from workers.execution.heartbeat import Heartbeat
 from workers.metrics.metric import Sample
+from workers.metrics.networks import CPU_BATCH
 from workers.scoring.score_turn import ScoreTurn
 
 OWNER = "host:7:7"
@@ -126,7 +127,7 @@ def measure(state: bench.State, *, count: int, rounds: int) -> list[list[float]]
         for number in range(rounds + 1):
             images = ask_again(database, metric)
             queued = _seconds(lambda: turn.take(metric.digest))
-            looped = _seconds(lambda: loop(bare, files, size=16))
+            looped = _seconds(lambda: loop(bare, files, size=CPU_BATCH))
             for place, seconds in enumerate((*queued, *looped)):
                 times[place] += [seconds / images] if number else []
     return times
