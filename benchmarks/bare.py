@@ -123,7 +123,7 @@ def make_painter(
         threads=threads,
         digests=DIGESTS,
         widths=FixedWidth(width),
-        compile_network=compiled,
+        compile_networks=compiled,
     )
 
 

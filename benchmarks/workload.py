@@ -62,6 +62,7 @@ MODELS = {
     "builtin:shapes": Model(name="builtin:shapes", jobs=(96, 800)),
     "sd15": Model(name="sd15", steps=(25,), jobs=(256,), dtype="bfloat16"),
     "sdxl": Model(name="sdxl", steps=(20,), jobs=(64,), dtype="bfloat16"),
+    "flux2klein": Model(name="flux2klein", steps=(4,), dtype="bfloat16"),
 }
 
 

@@ -7,7 +7,7 @@
 | `NIGHTSWEEP_DATABASE_URL` | SQLAlchemy URL | SQLite in the state folder |
 | `NIGHTSWEEP_REDIS_URL` | Celery broker URL | the embedded Redis |
 | `NIGHTSWEEP_LEASE_S` | seconds after which silence frees a job | 90 |
-| `NIGHTSWEEP_COMPILE` | 1 to run batches with a compiled network | 0 |
+| `NIGHTSWEEP_COMPILE` | 1, 0 or auto: whether batches run compiled networks | auto |
 | `NIGHTSWEEP_GPUS` | GPUs that `worker` serves | all |
 | `NIGHTSWEEP_WORKERS` | processes of `worker` on a CPU | one a core, 8 at most |
 | `NIGHTSWEEP_EXIT_WHEN_IDLE` | time without work after which `worker` ends | never |
@@ -34,7 +34,7 @@ VARIABLES: Mapping[str, str] = {
     "NIGHTSWEEP_DATABASE_URL": "SQLAlchemy URL (SQLite in the state folder)",
     "NIGHTSWEEP_REDIS_URL": "Celery broker URL (the embedded Redis)",
     "NIGHTSWEEP_LEASE_S": "seconds after which silence frees a job (90)",
-    "NIGHTSWEEP_COMPILE": "1 to run batches with a compiled network (0)",
+    "NIGHTSWEEP_COMPILE": "1, 0 or auto: whether batches run compiled networks (auto)",
     "NIGHTSWEEP_GPUS": "GPUs that `worker` serves (all)",
     "NIGHTSWEEP_WORKERS": "processes of `worker` on a CPU (one a core, 8 at most)",
     "NIGHTSWEEP_EXIT_WHEN_IDLE": "time without work after which `worker` ends (never)",
@@ -79,8 +79,9 @@ class Settings:
         database_url: SQLAlchemy URL.
         redis_url: Broker URL, or None for the embedded Redis.
         lease_s: Seconds after which silence frees a job.
-        compile_network: Whether batches run a compiled network: faster on a GPU after
-            minutes of compiling, with results that differ in the last bits.
+        compile_networks: Whether batches run compiled networks: faster on a GPU after
+            minutes of compiling, with results that differ in the last bits. None to
+            decide that for each group on a GPU, by the work that is left.
     """
 
     home: Path
@@ -88,7 +89,7 @@ class Settings:
     database_url: str
     redis_url: str | None = None
     lease_s: float = LEASE_S
-    compile_network: bool = False
+    compile_networks: bool | None = None
 
     @property
     def database_path(self) -> Path | None:
@@ -147,7 +148,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         database_url=_database_url(env.get("NIGHTSWEEP_DATABASE_URL")) or default_url,
         redis_url=_redis_url(env.get("NIGHTSWEEP_REDIS_URL")),
         lease_s=_lease_s(env.get("NIGHTSWEEP_LEASE_S")),
-        compile_network=_switch("NIGHTSWEEP_COMPILE", env.get("NIGHTSWEEP_COMPILE")),
+        compile_networks=_compile_networks(env.get("NIGHTSWEEP_COMPILE")),
     )
 
 
@@ -279,11 +280,12 @@ def _has_port_or_none(url: str) -> bool:
     return True
 
 
-def _switch(variable: str, text: str | None) -> bool:
-    if text not in (None, "", "0", "1"):
-        msg = f"{variable} must be 1 or 0, got {text!r}."
+def _compile_networks(text: str | None) -> bool | None:
+    choices = {"1": True, "0": False, "auto": None}
+    if (text or "auto") not in choices:
+        msg = f"NIGHTSWEEP_COMPILE must be 1, 0 or auto, got {text!r}."
         raise UsageError(msg)
-    return text == "1"
+    return choices[text or "auto"]
 
 
 def _lease_s(text: str | None) -> float:

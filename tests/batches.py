@@ -4,7 +4,8 @@ import copy
 import functools
 import inspect
 import string
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -20,10 +21,12 @@ from storage.errors import JobError
 from storage.job import Job
 from storage.models.model_files import BUILTIN_FOLDERS
 from tests.work import Basket, go_on
+from workers.engine.compiling import Compiled
 from workers.engine.hub import Hub
 from workers.engine.loading import mend_clip_skip
 from workers.engine.pipelines import DTYPES
 from workers.engine.runs import Run
+from workers.engine.stand_ins import StandIn
 from workers.engine.starter import Starter
 from workers.engine.tally import Tally
 
@@ -122,7 +125,11 @@ class Feed:
 
 
 class Bench:
-    """A loaded pipeline, and three ways to make its images."""
+    """A loaded pipeline, and three ways to make its images.
+
+    Attributes:
+        compiled: Its compiled networks, in `with_compiled`; else None.
+    """
 
     def __init__(self, model: str, *, dtype: str = "float32", device: str = "cpu"):
         """Load `builtin:shapes` or a folder."""
@@ -141,6 +148,24 @@ class Bench:
         self._guiders = {name: part for name, part in parts.items() if part}
         self.starter = Starter(self.pipe, self.config)
         self.tally = Tally()
+        self.compiled: Compiled | None = None
+
+    @contextmanager
+    def with_compiled(self) -> Iterator[None]:
+        """Have batches and scripts call the compiled networks within the block.
+
+        A script passes one timestep for all rows. Here it gets one for each, or its
+        networks would be compiled for other arguments.
+        """
+        self.compiled = Compiled(self.starter)
+        own = self.pipe.unet
+        with self.compiled.in_place():
+            vars(self.pipe)["unet"] = _Stepped(self.starter.networks["unet"])
+            try:
+                yield
+            finally:
+                vars(self.pipe)["unet"] = own
+                self.compiled = None
 
     def hub(
         self,
@@ -153,7 +178,14 @@ class Bench:
     ) -> Hub:
         """Make a batch of these jobs and the further jobs of the source."""
         feed = Feed(source, finish, fail)
-        return Hub(self.starter, jobs, feed, width=width, tally=self.tally)
+        return Hub(
+            self.starter,
+            jobs,
+            feed,
+            width=width,
+            tally=self.tally,
+            compiled=self.compiled,
+        )
 
     def mixed(
         self, jobs: Iterable[Job], width: int, *, check: Callable[[], None] = go_on
@@ -231,6 +263,31 @@ class Bench:
     def _generator(self, job: Job) -> torch.Generator:
         device = "cpu" if job.generator == "cpu" else self.pipe.device
         return torch.Generator(device).manual_seed(job.seed)
+
+
+class _Stepped(StandIn):
+    """A network that gets a timestep for each row."""
+
+    def __call__(self, sample: torch.Tensor, timestep: Any, **others: Any) -> Any:
+        """Call the network."""
+        timesteps = timestep.float().expand(len(sample)).contiguous()
+        return self._own(sample, timesteps.to(sample.device), **others)
+
+
+def check_compiled(bench: Bench, jobs: Sequence[Job], width: int) -> None:
+    """Check that compiled images equal those of ordinary batches that are compiled."""
+    made, basket = bench.mixed(jobs, width)
+    assert not basket.failures
+    assert bench.compiled
+    count = bench.compiled.count
+    wrong = [
+        job.scheduler_class
+        for job in jobs
+        if (run := made[job.key].run) and not made[job.key].equals(bench.ordinary(run))
+    ]
+    assert not wrong
+    # The scripts called what was compiled for the batch.
+    assert bench.compiled.count == count
 
 
 def _turn(text: str, *, by: int) -> str:

@@ -26,7 +26,7 @@ from PIL import Image
 from storage.errors import JobError, ModelError
 from storage.host.environment import Environment
 from storage.job import Job
-from workers.painting import Painting, Places, Widths, Work
+from workers.painting import Compilations, Painting, Places, Widths, Work
 
 STEP_S = 0.01
 ENVIRONMENT = Environment(gpu="none", host="test")
@@ -168,13 +168,13 @@ def make_painter(
     digests: Path,
     widths: Widths,
     places: Places,
-    compile_network: bool,
+    compile_networks: bool | Compilations,
 ) -> StandIn:
     """Make the stand-in, as `workers.process.main` asks for it."""
     assert threads
     assert digests.name
     assert widths
-    assert not compile_network
+    assert compile_networks is not True
     return StandIn(
         width=int(os.environ.get("NIGHTSWEEP_STAND_IN_WIDTH", "1")),
         step_s=float(os.environ.get("NIGHTSWEEP_STAND_IN_STEP_S", str(STEP_S))),

@@ -130,3 +130,22 @@ class Widths(Protocol):
 
     def set(self, job: Job, gpu: str, *, width: int, reason: str) -> None:
         """Note a width, and why: `memory` or `calibrated`."""
+
+
+class Compilations(Protocol):
+    """Remembers which groups run compiled networks, for all workers together."""
+
+    def get(self, job: Job) -> bool | None:
+        """Return whether a job's group does; None if that is not decided."""
+
+    def work_left(self, job: Job) -> tuple[float, float]:
+        """Return the jobs left in a job's group for each GPU, and all their calls."""
+
+    def cost_s(self, job: Job, gpu: str) -> float | None:
+        """Return the seconds that compiling the model last took; None if unknown."""
+
+    def settle(self, job: Job, gpu: str, *, compiled: bool, reason: str) -> bool:
+        """Decide, unless another worker has; return what holds."""
+
+    def note_cost(self, job: Job, *, seconds: float) -> None:
+        """Note the seconds that compiling for a job's group took."""

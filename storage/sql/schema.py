@@ -387,6 +387,21 @@ widths = Table(
     _one_of("reason", WIDTH_REASONS),
 )
 
+#: Whether a group runs compiled networks: decided once, for all workers.
+compilations = Table(
+    "compilations",
+    metadata,
+    Column("group_key", String(16), primary_key=True),
+    Column("model_fingerprint", String(32), nullable=False),
+    # Of the worker that decided.
+    Column("gpu", Text, nullable=False),
+    Column("compiled", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    # Seconds that compiling took; NULL while nobody has.
+    Column("cost_s", Float(53)),
+    Column("decided_at", String(32), nullable=False),
+)
+
 #: What calibrations measured. People read it as it is, so names are not ids here.
 speeds = Table(
     "speeds",

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from storage.catalogue import schedulers
 from storage.job import Job
-from tests.batches import Bench, make_job, make_various
+from tests.batches import Bench, check_compiled, make_job, make_various
 from tests.gpu.conftest import watch_waits
 from tests.shortage import check_a_batch_is_halved
 from tests.work import Basket, Notes, paint
@@ -62,6 +63,16 @@ def test_a_mixed_image_is_that_of_the_same_row_of_an_ordinary_batch(
         if not made[job.key].equals(bench.ordinary(run)):
             wrong.append(name)
     assert not wrong
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_compiled_image_is_that_of_the_same_row_of_a_compiled_batch(
+    dtype: str,
+) -> None:
+    bench = bench_of(dtype)
+    jobs = make_various(NAMES, dtype=dtype)
+    with bench.with_compiled():
+        check_compiled(bench, jobs, WIDTH)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -164,3 +175,15 @@ def test_real_lack_of_memory_halves_the_width(
 
     large = {"width": 512, "height": 512, "dtype": "float32", "steps": 2}
     check_a_batch_is_halved(painter, notes, peak_of=peak_of, limited=limited, **large)
+
+
+def test_text_encoders_leave_the_gpu_and_change_nothing() -> None:
+    bench = bench_of("float16")
+    jobs = [make_job("ddim", dtype="float16", seed=seed) for seed in range(WIDTH)]
+    made, _ = bench.mixed(jobs, WIDTH)
+    bench.starter.forget_texts()
+    before = torch.cuda.memory_allocated()
+    assert bench.starter.spare_encoders()
+    assert torch.cuda.memory_allocated() < before
+    again, _ = bench.mixed(jobs, WIDTH)
+    assert all(torch.equal(again[key].pixels, made[key].pixels) for key in made)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from storage.catalogue.pipeline_families import NO_GUIDANCE
-from storage.errors import DatabaseError, JobError, UnfitError
+from storage.errors import DatabaseError, JobError, UnfitError, in_words
 from storage.host.environment import Environment
 from storage.job import Job
 from workers.devices.device_errors import is_shortage
-from workers.engine.compiling import Compiled
+from workers.engine.compiling import Compiled, UncompilableError, is_of_compiler
 from workers.engine.finished import Finished
 from workers.engine.hub import Hub
 from workers.engine.network_calls import UnshareableError
@@ -45,8 +45,8 @@ class Batches:
         environment: Where and with what the images are painted.
         tally: Counts rows.
         work: Supplies jobs and takes pictures.
-        is_alone: Whether jobs are painted one by one, as plain scripts do, by networks
-            that are not compiled.
+        compiled: The compiled networks; None to run the networks uncompiled.
+        is_alone: Whether jobs are painted one by one, as plain scripts do.
     """
 
     pipelines: Pipelines
@@ -55,6 +55,7 @@ class Batches:
     environment: Environment
     tally: Tally
     work: Work
+    compiled: Compiled | None = None
     is_alone: bool = False
     _first: set[str] = field(default_factory=set)
     _has_forgotten: bool = False
@@ -64,11 +65,6 @@ class Batches:
         """Prepares the group's jobs."""
         return self.resident.starter
 
-    @property
-    def compiled(self) -> Compiled | None:
-        """The compiled networks; None to run the networks uncompiled."""
-        return None if self.is_alone else self.resident.compiled
-
     def paint(self, job: Job) -> None:
         """Paint `job` and all further jobs of the work.
 
@@ -77,6 +73,7 @@ class Batches:
             UnfitError: Not even one image fits into memory.
             UnshareableError: The pipeline must paint its jobs one by one; the jobs in
                 hand were put back.
+            UncompilableError: A network cannot be compiled here; likewise.
         """
         width = 1 if self.is_alone else self._known_width(job)
         self.work.expect(width)
@@ -116,6 +113,9 @@ class Batches:
             raise
         except (RuntimeError, MemoryError) as exc:
             if not is_shortage(exc):
+                if is_of_compiler(exc):
+                    self.work.put_back(hub.jobs)
+                    raise UncompilableError(in_words(exc)) from exc
                 raise
             log.warning(
                 "%d rows do not fit: %s",
@@ -128,7 +128,11 @@ class Batches:
         return True
 
     def _make_room(self, jobs: list[Job], rows: int, width: int) -> int:
-        if not (self.pipelines.drop_spare() or self._forget_texts(jobs)):
+        if not (
+            self.pipelines.drop_oldest()
+            or self._forget_texts(jobs)
+            or self.starter.spare_encoders()
+        ):
             width = rows // 2
             if not width:
                 msg = (

@@ -16,6 +16,7 @@ import torch
 from storage.errors import JobError, UnfitError
 from storage.job import Job
 from storage.settings import read_settings
+from workers.devices.compiler_cache import keep_compilations
 from workers.devices.placements import choose_placements
 from workers.engine.alone import paint_alone
 from workers.engine.batches import default_width
@@ -44,6 +45,7 @@ def calibrate(wish: Mapping[str, Any], send: Send) -> None:
     Raises:
         NightsweepError: The model or the device cannot be used.
     """
+    keep_compilations(read_settings().home)
     device = choose_device(wish["device"])
     if device != "cpu":
         torch.cuda.set_device(device)
@@ -64,7 +66,7 @@ def calibrate(wish: Mapping[str, Any], send: Send) -> None:
         alike = alike_jobs(jobs, counted)
         most = _prepare_widths(device, alike[0])
         starter = resident.starter
-        compiled = Compiled(starter) if settings.compile_network else None
+        compiled = Compiled(starter) if settings.compile_networks else None
         with compiled.in_place() if compiled else nullcontext():
             for width, rate in measure_widths(
                 starter, alike, most=most, compiled=compiled

@@ -92,6 +92,11 @@ class Hub:
         return [*(run.job for run in self._runs), *self._outside]
 
     @property
+    def _compilations(self) -> int:
+        """How often a network was compiled so far."""
+        return self._compiled.count if self._compiled else 0
+
+    @property
     def widest(self) -> int:
         """Rows of the widest lane, or of the first one if there is none yet."""
         first = min(self.width, least_power(len(self.jobs)))
@@ -150,12 +155,14 @@ class Hub:
 
     def _proceed(self, run: Run, go_on: Callable[[], None]) -> None:
         """Have a run go on to its next call, or to its end."""
+        before = self._compilations
         try:
             go_on()
         except JobError as exc:
             self._remove(run)
             self._source.fail(run.job, exc)
             return
+        run.warm_up |= self._compilations > before
         if run.call:
             self._allocator.enqueue(run)
         else:
@@ -166,11 +173,11 @@ class Hub:
     def _call(self, lane: Lane) -> None:
         """Call a network for a lane, and have its runs go on."""
         waiting, calls = lane.calls()
-        compiled = self._compiled
-        is_new = compiled is not None and compiled.note(lane.signature, lane.width)
+        before = self._compilations
         began = self._starter.clock.now()
         part_of = self._answer(lane, calls)
         ended = self._starter.clock.now()
+        is_new = self._compilations > before
         self._tally.calls += 1
         self._tally.rows += lane.width
         self._tally.useful += len(waiting)

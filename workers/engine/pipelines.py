@@ -37,9 +37,10 @@ def name_of(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-#: Share of the device's memory that must stay free when a model is loaded beside
-#: others.
+#: Share of the memory that must stay free when a model is loaded beside others. On a
+#: GPU, others leave later if a batch needs more; other programs would have to swap.
 SPARE = 0.5
+GPU_SPARE = 0.1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +52,7 @@ class Resident:
         load_s: Seconds that loading took; 0 after the first image has recorded them.
         fresh: Whether it has not finished an image yet.
         compiled: Its compiled networks; None if they were not compiled.
+        is_compilable: Whether they can be compiled here, as far as is known.
         unshareable: Why calls of its jobs cannot be merged; empty if they can, None if
             that is not known yet.
         fingerprints: Fingerprints of its files.
@@ -65,6 +67,7 @@ class Resident:
     place: Model
     fresh: bool = True
     compiled: Compiled | None = None
+    is_compilable: bool = True
     unshareable: str | None = None
     seal: Seal | None = None
 
@@ -134,10 +137,10 @@ class Pipelines:
         with device_errors("one image"):
             yield resident
 
-    def drop_spare(self) -> bool:
-        """Drop all but the most recently used; return whether there were any."""
+    def drop_oldest(self) -> bool:
+        """Drop the least recently used of all but the one in use, if there are any."""
         spare = list(self._residents.values())[:-1]
-        for resident in spare:
+        for resident in spare[:1]:
             self._drop(resident)
         return bool(spare)
 
@@ -163,9 +166,10 @@ class Pipelines:
         return None
 
     def _make_room(self, needed: int) -> None:
+        spare = SPARE if self.device == "cpu" else GPU_SPARE
         while self._residents:
             free = free_bytes(self.device)
-            if free - needed >= SPARE * total_bytes(self.device):
+            if free - needed >= spare * total_bytes(self.device):
                 return
             self._drop(next(iter(self._residents.values())))
 

@@ -20,6 +20,7 @@ from storage.catalogue.pipeline_families import NO_GUIDANCE
 from storage.errors import JobError, ModelError, NightsweepError, UnfitError
 from storage.job import Job, Model
 from storage.settings import read_settings
+from workers.devices.compiler_cache import keep_compilations
 from workers.engine.environment import describe_environment
 from workers.engine.programs import Send, choose_device, read_job, read_model, serve
 from workers.engine.torch_painter import OWN_THREADS, TorchPainter
@@ -71,6 +72,7 @@ def reproduce(wish: Mapping[str, Any], send: Send) -> None:
     Raises:
         NightsweepError: The device cannot be used.
     """
+    keep_compilations(read_settings().home)
     device = choose_device(wish["device"])
     if device != "cpu":
         torch.cuda.set_device(device)
@@ -203,7 +205,7 @@ class _Painters:
                 digests=self._digests,
                 widths=self._width,
                 places=self._places,
-                compile_network=wanted.setup.compiled,
+                compile_networks=wanted.setup.compiled,
             )
         return self._painter
 

@@ -32,7 +32,7 @@ class Run:
         evaluations: Calls of a network so far.
         steps: Steps that its scheduler will take; 0 while it is not known.
         taken: Steps that it has taken.
-        warm_up: Whether a network was compiled for one of its calls.
+        warm_up: Whether a network or the decoder was compiled for one of its calls.
         asked_at: The count of all calls when the run began to wait.
         encoding: Moments before its call, and at the first call of a network.
         shares: Spans of time, each with the number of jobs that it served.

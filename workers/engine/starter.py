@@ -19,6 +19,7 @@ from workers.engine.stand_ins import (
     NetworkStandIn,
     SchedulerStandIn,
 )
+from workers.engine.text_encoders import TextEncoders
 from workers.engine.texts import TextCache
 
 #: Attributes of a pipeline that may hold a network which its loop calls.
@@ -54,12 +55,21 @@ class Starter:
         self._dtypes = {name: getattr(pipe, name).dtype for name in self._decoders}
         self._schedulers = Schedulers(scheduler_config)
         encode = getattr(pipe, "encode_prompt", None)
-        self._texts = TextCache(encode, device=self.device) if encode else None
+        self._encoders = TextEncoders(pipe, self.device)
+        self._texts = (
+            TextCache(self._encoders.on_device(encode), device=self.device)
+            if encode
+            else None
+        )
 
     def forget_texts(self, jobs: Sequence[Job] = ()) -> bool:
         """Drop all texts but those of `jobs`; return whether there were others."""
         prompts = {job.prompt for job in jobs}
         return bool(self._texts and self._texts.forget_all_but(prompts))
+
+    def spare_encoders(self) -> bool:
+        """Have text encoders leave a GPU but to encode; return whether any did."""
+        return bool(self._texts and self.clock.on_gpu and self._encoders.leave())
 
     def restore(self) -> None:
         """Give decoders the dtype that they were loaded with.

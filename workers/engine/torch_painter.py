@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,19 @@ from typing import Any
 import diffusers
 import torch
 
-from storage.errors import UnfitError
+from storage.errors import DatabaseError, UnfitError
 from storage.host.environment import Environment
 from storage.job import Job
 from workers.devices.device_errors import is_shortage
 from workers.engine.batches import Batches
-from workers.engine.compiling import Compiled
+from workers.engine.compile_choice import choose
+from workers.engine.compiling import Compiled, UncompilableError
 from workers.engine.environment import describe_environment
 from workers.engine.network_calls import UnshareableError
 from workers.engine.pipelines import DTYPES, Pipelines, Resident
 from workers.engine.sharing_check import find_fault
 from workers.engine.tally import Tally
-from workers.painting import Places, Widths, Work
+from workers.painting import Compilations, Places, Widths, Work
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ class TorchPainter:
         digests: Path,
         widths: Widths,
         places: Places | None = None,
-        compile_network: bool = False,
+        compile_networks: bool | Compilations = False,
     ) -> None:
         """Describe the device; models are loaded when jobs need them.
 
@@ -54,20 +56,20 @@ class TorchPainter:
             digests: File that remembers digests of weights.
             widths: Remembers how wide a batch may be.
             places: Knows where else a model may be; None to try only the job's place.
-            compile_network: Whether batches run a compiled network.
+            compile_networks: Whether batches run compiled networks; or what remembers
+                that for each group, to decide it on a GPU.
         """
         self.device = device
         self.tally = Tally()
         self._pipelines = Pipelines(device, digests=digests, places=places)
         self._widths = widths
-        self._compile = compile_network
+        self._compile_networks = compile_networks
         plain = threads if device == "cpu" else OWN_THREADS
         self._threads = {False: plain, True: OWN_THREADS}
         self._environments = {
-            strict: describe_environment(
-                device, count, compiled=compile_network and not strict
-            )
+            (strict, compiled): describe_environment(device, count, compiled=compiled)
             for strict, count in self._threads.items()
+            for compiled in (False, True)
         }
 
     def paint(self, work: Work) -> None:
@@ -92,7 +94,7 @@ class TorchPainter:
             except (RuntimeError, MemoryError) as exc:
                 if not is_shortage(exc):
                     raise
-                if not self._pipelines.drop_spare():
+                if not self._pipelines.drop_oldest():
                     return False
             else:
                 if fault is None:
@@ -101,7 +103,7 @@ class TorchPainter:
         return not resident.unshareable
 
     def _paint_each(self, resident: Resident, job: Job, work: Work) -> None:
-        environment = self._environments[_is_strict(job)]
+        environment = self._environments[_is_strict(job), False]
         if not _is_strict(job):
             reason = resident.unshareable or "it could not be checked"
             details = {**environment.details, "alone": reason}
@@ -109,14 +111,58 @@ class TorchPainter:
         self._batches(resident, work, environment, is_alone=True).paint(job)
 
     def _paint_together(self, resident: Resident, job: Job, work: Work) -> None:
-        if self._compile and resident.compiled is None:
-            resident.compiled = Compiled(resident.starter)
+        compiled = self._compiled(resident, job)
+        environment = self._environments[False, compiled is not None]
+        before_s = compiled.seconds if compiled else 0.0
+        batches = self._batches(resident, work, environment, compiled=compiled)
         try:
-            self._batches(resident, work, self._environments[False]).paint(job)
+            batches.paint(job)
         except UnshareableError as exc:
             self._note_fault(resident, str(exc))
             for first in work.gather(1):
                 self._paint_each(resident, first, work)
+        except UncompilableError as exc:
+            _note_uncompilable(resident, exc)
+            for first in work.gather(1):
+                self._paint_together(resident, first, work)
+        finally:
+            if compiled and compiled.seconds > before_s:
+                self._note_cost(job, compiled.seconds - before_s)
+
+    def _compiled(self, resident: Resident, job: Job) -> Compiled | None:
+        """Return the compiled networks if the job's group is to run them."""
+        if not (resident.is_compilable and self._is_compiled(resident, job)):
+            return None
+        resident.compiled = resident.compiled or Compiled(resident.starter)
+        return resident.compiled
+
+    def _is_compiled(self, resident: Resident, job: Job) -> bool:
+        known = self._compile_networks
+        if isinstance(known, bool):
+            return known
+        if not self.device.startswith("cuda"):
+            return False
+        # Without an answer of the database, the next turn decides.
+        with suppress(DatabaseError):
+            if (decided := known.get(job)) is not None:
+                return decided
+            gpu = self._environments[False, False].gpu
+            compiled, reason = choose(resident.starter, job, gpu, known)
+            compiled = known.settle(job, gpu, compiled=compiled, reason=reason)
+            log.info(
+                "Networks of %s are %s: %s.",
+                resident.place.name,
+                "compiled" if compiled else "not compiled",
+                reason,
+                extra={"action": "compilation_decided"},
+            )
+            return compiled
+        return False
+
+    def _note_cost(self, job: Job, seconds: float) -> None:
+        if not isinstance(self._compile_networks, bool):
+            with suppress(DatabaseError):
+                self._compile_networks.note_cost(job, seconds=seconds)
 
     def _note_fault(self, resident: Resident, fault: str) -> None:
         resident.unshareable = fault
@@ -135,6 +181,7 @@ class TorchPainter:
         work: Work,
         environment: Environment,
         *,
+        compiled: Compiled | None = None,
         is_alone: bool = False,
     ) -> Batches:
         return Batches(
@@ -144,6 +191,7 @@ class TorchPainter:
             environment=environment,
             tally=Tally() if is_alone else self.tally,
             work=work,
+            compiled=compiled,
             is_alone=is_alone,
         )
 
@@ -154,6 +202,16 @@ class TorchPainter:
                 "on a GPU, or use `generator: cpu`, which is the same everywhere"
             )
             raise UnfitError(msg)
+
+
+def _note_uncompilable(resident: Resident, error: UncompilableError) -> None:
+    resident.is_compilable = False
+    log.warning(
+        "Networks of %s run uncompiled, since they cannot be compiled here: %s.",
+        resident.place.name,
+        str(error),
+        extra={"action": "uncompilable"},
+    )
 
 
 def _is_strict(job: Job) -> bool:

@@ -27,14 +27,16 @@ from storage.errors import NightsweepError, UsageError, WrongPlaceError
 from storage.files.folders import take_folder
 from storage.files.free_space import WantedFreeSpace
 from storage.files.images import ImageFolder
+from storage.fleet.compilations import DatabaseCompilations
 from storage.fleet.registry import Entry
 from storage.host.worker_ids import my_host, my_name
 from storage.jobs.batch_sizes import DatabaseWidths
 from storage.jobs.claims import BEATS_PER_LEASE
 from storage.scores import score_claims
 from storage.settings import Settings, read_settings
-from storage.sql.database import open_database, utc_now
+from storage.sql.database import Database, open_database, utc_now
 from storage.sql.model_places import DatabasePlaces
+from workers.devices.compiler_cache import keep_compilations
 from workers.devices.placements import Placement
 from workers.execution.context import Answer, Context, patiently
 from workers.execution.heartbeat import Heartbeat
@@ -79,6 +81,7 @@ def main(peers: int, report: int | None, **placement: Any) -> None:
     _end_with_parent()
     settings = read_settings()
     settings.make_home()
+    keep_compilations(settings.home)
     _configure_logging(settings, placement["name"])
     recent = Recent()
     reporter = None if report is None else Reporter(report, recent)
@@ -128,12 +131,19 @@ def _prepare(
         digests=settings.home / "digests.json",
         widths=DatabaseWidths(database),
         places=DatabasePlaces(database),
-        compile_network=settings.compile_network,
+        compile_networks=_compile_networks(settings, database),
     )
     turn = Turn(context=context, painter=WatchedPainter(painter), recent=recent)
     score_turn = _score_turn(context, settings, placement)
     register(app, turn, heartbeat, score_turn=score_turn)
     return app
+
+
+def _compile_networks(
+    settings: Settings, database: Database
+) -> bool | DatabaseCompilations:
+    chosen = settings.compile_networks
+    return DatabaseCompilations(database) if chosen is None else chosen
 
 
 def _score_turn(

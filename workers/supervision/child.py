@@ -20,6 +20,8 @@ WORKER_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     # GPUs are counted as nvidia-smi counts them.
     "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+    # Batches of many sizes leave fewer gaps in a GPU's memory.
+    "PYTORCH_ALLOC_CONF": "expandable_segments:True",
     # Packages that transformers misses are of no use here: torchvision, for one.
     "TRANSFORMERS_VERBOSITY": "error",
 }

@@ -117,14 +117,18 @@ def test_a_lease_must_be_seconds(text: str) -> None:
     )
 
 
-@pytest.mark.parametrize(("text", "wanted"), [("1", True), ("0", False), ("", False)])
-def test_compiling_is_asked_for_by_a_one(text: str, *, wanted: bool) -> None:
-    assert read_settings({"NIGHTSWEEP_COMPILE": text}).compile_network is wanted
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("1", True), ("0", False), ("auto", None), ("", None)]
+)
+def test_compiling_is_asked_for_refused_or_decided_later(
+    text: str, *, wanted: bool | None
+) -> None:
+    assert read_settings({"NIGHTSWEEP_COMPILE": text}).compile_networks is wanted
 
 
 def test_compiling_is_asked_for_by_nothing_else() -> None:
     with pytest.raises(
-        UsageError, match="NIGHTSWEEP_COMPILE must be 1 or 0, got 'yes'"
+        UsageError, match="NIGHTSWEEP_COMPILE must be 1, 0 or auto, got 'yes'"
     ):
         read_settings({"NIGHTSWEEP_COMPILE": "yes"})
 

@@ -18,7 +18,7 @@ from transformers import CLIPTextModel
 
 from storage.errors import DeviceError, JobError, NonFiniteError, UnfitError
 from storage.job import Job
-from tests.batches import make_job, make_various
+from tests.batches import Bench, check_compiled, make_job, make_various
 from tests.shortage import check_a_batch_is_halved
 from tests.tiny_pipelines import make_sd, make_sdxl
 from tests.work import Basket, Notes, paint
@@ -444,6 +444,30 @@ def test_a_model_makes_room_for_the_next_one(
     assert loads == [True, False, True, True]
 
 
+def test_a_batch_that_needs_room_drops_one_model_at_a_time(
+    painter: TorchPainter, sd: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipelines, "SPARE", 0.0)
+    oldest, other = (
+        make_job(model=str(make_sdxl(tmp_path / str(flag), force_upcast=flag)))
+        for flag in (True, False)
+    )
+    for job in (oldest, other, make_job(model=sd)):
+        paint(painter, job)
+    # Memory ends once.
+    ends = iter([True])
+
+    def look(_given: Any) -> None:
+        if next(ends, False):
+            msg = "full"
+            raise torch.OutOfMemoryError(msg)
+
+    with before_each(UNet2DConditionModel, look):
+        paint(painter, make_job(model=sd, seed=9))
+    loads = [paint(painter, job)[0].load_s > 0 for job in (other, oldest)]
+    assert loads == [False, True]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 # torch about its own compiler.
@@ -454,7 +478,7 @@ def test_a_compiled_network_is_flagged_recorded_and_not_for_strict_jobs(
     digests = tmp_path / "digests.json"
     plain = TorchPainter("cpu", threads=1, digests=digests, widths=notes)
     compiled = TorchPainter(
-        "cpu", threads=1, digests=digests, widths=notes, compile_network=True
+        "cpu", threads=1, digests=digests, widths=notes, compile_networks=True
     )
     jobs = make_various(NAMES[:3], model=sd)
     strict = make_job("ddim", model=sd, extras={"strict": True})
@@ -469,6 +493,15 @@ def test_a_compiled_network_is_flagged_recorded_and_not_for_strict_jobs(
     (once,), (again,) = paint(plain, strict), paint(compiled, strict)
     assert once.image.tobytes() == again.image.tobytes()
     assert "compiled" not in again.environment.details
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_compiled_image_is_that_of_the_same_row_of_a_compiled_batch() -> None:
+    bench = Bench("builtin:shapes")
+    with bench.with_compiled():
+        check_compiled(bench, make_various(NAMES), CPU_WIDTH)
 
 
 def test_a_gpu_that_died_behind_the_steps_is_not_the_jobs_fault(

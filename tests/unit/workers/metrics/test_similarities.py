@@ -173,8 +173,8 @@ def test_a_text_longer_than_the_model_reads_is_cut_off(tmp_path: Path) -> None:
     prompts = ("x " * room, "x " * room + "y", "x " * (room - 1) + "y")
     image = noises(1)[0]
     scores = clip.score([make_sample(image=image, prompt=each) for each in prompts])
-    assert scores[0] == scores[1]
-    assert scores[0] != scores[2]
+    assert scores[1] == pytest.approx(scores[0], abs=1e-6)
+    assert scores[2] != pytest.approx(scores[0], abs=1e-5)
 
 
 def test_a_text_is_read_once(tmp_path: Path) -> None:
