@@ -65,6 +65,8 @@ def test_a_mixed_image_is_that_of_the_same_row_of_an_ordinary_batch(
     assert not wrong
 
 
+# torch about its own compiler.
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_a_compiled_image_is_that_of_the_same_row_of_a_compiled_batch(
     dtype: str,
