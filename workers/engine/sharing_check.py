@@ -6,6 +6,7 @@ itself it must be the same as alone, but for rounding. A pipeline that fails wou
 wrong images silently, so its jobs are painted one by one.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -24,9 +25,11 @@ from workers.engine.starter import Starter
 #: Pixels of two images.
 Images = Sequence[torch.Tensor]
 
-#: Most pixels per side, and steps of the first job, with the scheduler that the model
-#: comes with. The second job takes one step more, so that its timesteps are others.
-SIDE, STEPS = 128, 1
+#: Most pixels per side.
+SIDE = 128
+#: Steps of the first job, with the scheduler that the model comes with; more if it
+#: cannot take so few. The second job takes one more, so that its timesteps are others.
+STEPS = (1, 2)
 #: Most that a pixel (0 to 1) may change with the image beside it. It changes by nothing
 #: in all pipelines that were tried, whatever the dtype; see `docs/pipelines.md`.
 BESIDE = {torch.float32: 1e-3, torch.float16: 0.01, torch.bfloat16: 0.02}
@@ -90,7 +93,8 @@ def find_fault(starter: Starter, job: Job, dtype: torch.dtype) -> str | None:
     """
     small = replace(job, width=min(job.width, SIDE), height=min(job.height, SIDE))
     try:
-        for like in (small, job):
+        for size, steps in itertools.product((small, job), STEPS):
+            like = replace(size, steps=steps)
             found = [_try_first(starter, like, some, dtype) for some in PAIRS]
             known = [fault for fault in found if fault is not None]
             if known:
@@ -137,7 +141,7 @@ def _jobs(starter: Starter, like: Job, pair: Pair) -> list[Job]:
             seed=number,
             scheduler_class=type(starter.pipe.scheduler).__name__,
             scheduler_options={},
-            steps=STEPS + number,
+            steps=like.steps + number,
             guidance=guidance,
             extras={},
         )

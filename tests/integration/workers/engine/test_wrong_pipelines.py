@@ -266,6 +266,15 @@ def test_nothing_is_known_of_a_pipeline_that_paints_nothing(sd: str) -> None:
     assert find_fault(Bench(sd).starter, job, torch.float32) is None
 
 
+def test_a_pipeline_that_cannot_take_one_step_is_checked_with_more(
+    sd: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "timesteps, num_inference_steps = retrieve_timesteps("
+    refusal = "assert num_inference_steps > 1"
+    change_pipeline(monkeypatch, {line: f"{refusal}\n    {line}"})
+    assert find_fault(Bench(sd).starter, make_jobs(sd)[0], torch.float32) == ""
+
+
 @pytest.mark.parametrize("guidance", [1.0, 2.3])
 def test_the_check_does_not_depend_on_the_first_jobs_scheduler(
     sd: str, guidance: float
