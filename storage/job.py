@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -21,7 +22,10 @@ EXTRAS: Mapping[str, Any] = {
     "strict": False,
     "tag": "",
 }
-
+#: Extras besides those: inputs that only some pipelines have, such as
+#: `call.true_cfg_scale`. Which value is neutral depends on the pipeline, so whoever
+#: makes a job leaves neutral ones out.
+_CALL = re.compile(r"call\.[a-z][a-z0-9_]*")
 
 _CANONICAL = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
@@ -45,6 +49,7 @@ class Model:
         variant: File variant such as `fp16`, or None.
         commit: Commit that the revision stood for; Hub models only.
         family: `sd`, `sdxl`, `sd3`, `flux`, or `other`.
+        pipeline: Class name in diffusers; None where it is not known.
         former_fingerprints: Other fingerprints that earlier versions gave the same
             files; ignored when models are compared.
         embeds_guidance: Whether guidance is an input of the network (Flux-dev,
@@ -57,6 +62,7 @@ class Model:
     variant: str | None = None
     commit: str | None = None
     family: str = "sd"
+    pipeline: str | None = None
     embeds_guidance: bool = False
     former_fingerprints: tuple[str, ...] = field(default=(), compare=False)
 
@@ -91,7 +97,8 @@ class Job:
         steps: 1 to 1000, as the user asked; the count of model evaluations is a
             separate number.
         guidance: Classifier-free guidance scale, 0 or more; 1 or less means none.
-        extras: Parameters of `EXTRAS` that are not neutral.
+        extras: Parameters of `EXTRAS` that are not neutral, and inputs that only some
+            pipelines have, such as `call.true_cfg_scale`.
     """
 
     model: Model
@@ -115,7 +122,7 @@ class Job:
         Raises:
             ValueError: An extra is unknown, or guidance is not finite.
         """
-        unknown = set(self.extras) - set(EXTRAS)
+        unknown = [n for n in self.extras if n not in EXTRAS and not _CALL.fullmatch(n)]
         if unknown:
             msg = f"extras must be of {sorted(EXTRAS)}, got {sorted(unknown)}"
             raise ValueError(msg)
@@ -123,9 +130,9 @@ class Job:
             msg = f"guidance must be finite, got {self.guidance}"
             raise ValueError(msg)
         kept = {
-            name: type(EXTRAS[name])(value)
+            name: _normal(name, value)
             for name, value in self.extras.items()
-            if value != EXTRAS[name]
+            if value != EXTRAS.get(name)
         }
         object.__setattr__(self, "guidance", float(self.guidance) + 0.0)
         object.__setattr__(self, "extras", kept)
@@ -178,6 +185,15 @@ class Job:
             self.parameter("strict"),
         )
 
+    @property
+    def call(self) -> dict[str, Any]:
+        """Inputs that only some pipelines have, by their names in diffusers."""
+        return {
+            name.removeprefix("call."): value
+            for name, value in self.extras.items()
+            if name not in EXTRAS
+        }
+
     def parameter(self, name: str) -> Any:
         """Return the value of a parameter of `EXTRAS`, neutral where not set."""
         return self.extras.get(name, EXTRAS[name])
@@ -214,6 +230,12 @@ class PlannedJob:
     template: str | None = None
     cell: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     former_keys: tuple[str, ...] = ()
+
+
+def _normal(name: str, value: Any) -> Any:
+    if name in EXTRAS:
+        return type(EXTRAS[name])(value)
+    return list(value) if isinstance(value, tuple) else value  # as JSON has it
 
 
 @lru_cache

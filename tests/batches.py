@@ -254,6 +254,7 @@ class Bench:
             width=job.width,
             height=job.height,
             **_if_any(eta=job.parameter("eta"), clip_skip=job.parameter("clip_skip")),
+            **{n: tuple(v) if isinstance(v, list) else v for n, v in job.call.items()},
             output_type="np",
             return_dict=False,
             **given,

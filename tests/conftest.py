@@ -62,6 +62,7 @@ UNMEASURED = (
     "integration/storage/catalogue/test_accepted_runs.py",
     "integration/storage/catalogue/test_catalogue.py",
     "integration/storage/catalogue/test_pinned_names.py",
+    "integration/workers/engine/test_call_parameters.py",
     "integration/workers/engine/test_effects.py",
     "integration/workers/engine/test_hub.py",
     "integration/workers/engine/test_occupancy.py",

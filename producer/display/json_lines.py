@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from storage.catalogue.pipeline_calls import all_parameters
+
 #: The option that every command with rows has; its argument is `as_json`.
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Write JSON lines instead of text."
@@ -15,7 +17,14 @@ json_option = click.option(
 
 #: Axes whose labels are numbers, unless a sweep gave a value a label of its own.
 NUMERIC = frozenset(
-    {"seed", "steps", "guidance", "width", "height", "eta", "clip_skip"}
+    {
+        *("seed", "steps", "guidance", "width", "height", "eta", "clip_skip"),
+        *(
+            n
+            for n, one in all_parameters().items()
+            if one.kind in ("integer", "number")
+        ),
+    }
 )
 
 # A number as JSON writes it.

@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from producer.expansion.cells import Cell, combinations
 from producer.expansion.grid import Grid
 from producer.expansion.resolution import PlannedScheduler
+from producer.models.cards import ModelCard
 from producer.spec.parameters import shown_as
 from producer.spec.problems import Place, Problems, listed, shown
 from producer.spec.remarks import Remark
@@ -69,11 +71,13 @@ def warn_of_guidance(grid: Grid) -> Iterator[str]:
 def _find_problems(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
     """Yield a cell, the parameter that is wrong in it, and what is wrong."""
     card = grid.card
-    checks: Mapping[str, Callable[[Any], list[str]]] = {
+    checks: dict[str, Callable[[Any], list[str]]] = {
         "width": lambda width: card.check_size(width, card.height),
         "height": lambda height: card.check_size(card.width, height),
         "clip_skip": card.check_clip_skip,
     }
+    for name in grid.calls:
+        checks[name] = partial(_check_call, card, name)
     for parameter, check in checks.items():
         for cell in combinations(grid, parameter):
             for message in check(cell.parameters[parameter]):
@@ -81,6 +85,25 @@ def _find_problems(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
     for cell in combinations(grid, "scheduler", "eta"):
         for message in _find_scheduler_problems(grid, cell):
             yield cell, "scheduler", message
+
+
+def _check_call(card: ModelCard, name: str, value: Any) -> list[str]:
+    """Say in one sentence what is wrong with an input that only some pipelines have."""
+    if value is None:
+        return []
+    known, got = card.calls.get(name), f"got {shown(shown_as(value))}"
+    if known is None:
+        others = f"; its own are {listed(card.calls)}" if card.calls else ""
+        return [
+            f"{name} must be left out for a {card.pipeline_class}, which has no such"
+            f" input, {got}{others}"
+        ]
+    if known.maximum is None or value <= known.maximum:
+        return []
+    return [
+        f"{name} must be at most {known.maximum} for a {card.pipeline_class}, {got};"
+        " lower it"
+    ]
 
 
 def _find_scheduler_problems(grid: Grid, cell: Cell) -> list[str]:

@@ -62,7 +62,8 @@ class Meanings:
         self._exclusions = exclusions
         names = {name for index in self.axes for name in axes[index].parameters}
         names |= SETTLED | NOISE
-        self._names = sorted(names - {"model"})  # a grid has one model
+        known = blocks[0].base.keys() if blocks else set()
+        self._names = sorted(names & known - {"model"})  # a grid has one model
         #: By meaning, then by the tokens of the compared axes.
         self._choices: dict[Tokens, dict[Tokens, Choice]] = {}
         self._added = _AddedCells()

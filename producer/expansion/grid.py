@@ -35,7 +35,6 @@ from producer.expansion.resolution import (
 from producer.models.cards import ModelCard
 from producer.spec.axes import Axis, Value
 from producer.spec.conditions import Condition, ConditionEntry
-from producer.spec.parameters import PARAMETERS
 from producer.spec.problems import Place
 from producer.spec.sweepfile import Spec
 from storage.errors import UsageError
@@ -48,6 +47,7 @@ class Grid:
         card: The model.
         place: Where the model was named first.
         axes: In the order in which they are shown.
+        calls: Inputs that only some pipelines have, and that the sweep names.
         blocks: The product of all axes, unless only `include` asks for this model;
             then what `include` adds.
         excluded: What each entry of `exclude` leaves out; nothing where it can match
@@ -71,12 +71,14 @@ class Grid:
         self._most = spec.max_jobs
         choice = {**spec.base, **named[0].sets}["model"]
         self._given = {**spec.base, "model": choice}
-        self._base = resolve({**defaults(card), **self._given}, card)
+        self.calls = spec.calls
+        own = defaults(card, self.calls)
+        self._base = resolve({**own, **self._given}, card)
         self.axes = tuple(
             resolve_axis(axis, _values_of(axis, named), base=self._base, card=card)
             for axis in spec.axes
         )
-        self._loose = [name for name in PARAMETERS if self._setter_of(name) is None]
+        self._loose = [name for name in self._base if self._setter_of(name) is None]
         reader = ExcludeReader(self.axes, self._base, card)
         self.excluded = tuple(tuple(reader.read(entry)) for entry in spec.exclude)
         self.exclusions = self._exclusions(())

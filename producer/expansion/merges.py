@@ -2,11 +2,16 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from producer.expansion.grid import Grid
 from producer.expansion.resolution import SETTLED, meaning_of, settled
-from storage.catalogue.pipeline_families import NO_GUIDANCE, Guidance
+from storage.catalogue.pipeline_families import (
+    NO_GUIDANCE,
+    ONLY_GUIDED,
+    OWN_SCALE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +50,7 @@ def name_merges(grid: Grid) -> Iterator[str]:
         result = ", and is left out"
         if merge.count > 1:
             result = f": {merge.count} values make one job"
-        said = _say(merge, grid.card.effects)
+        said = _say(merge, grid)
         yield f"{grid.card.model.name}: {merge.parameter} {said}{result}"
 
 
@@ -56,7 +61,7 @@ def _idle(
     if grid.card.effects is None:
         return
     meant = settled(cells[0], grid.card)
-    for parameter in sorted(SETTLED):
+    for parameter in sorted(SETTLED & meant.keys()):
         values = {cell[parameter] for cell in cells}
         if len(values) > 1 or _is_left_out(grid, parameter, values, meant):
             yield parameter, meant[parameter], len(values)
@@ -88,8 +93,13 @@ def _is_left_out(
     return meant[parameter] not in values and grid.sets(parameter) and not is_scale
 
 
-def _say(merge: Merge, effects: Guidance | None) -> str:
+def _say(merge: Merge, grid: Grid) -> str:
     """Say what the values mean, or where they have no effect."""
+    effects = grid.card.effects
+    if merge.parameter == OWN_SCALE:
+        return "has no effect without a negative prompt, or at 1 or less"
+    if merge.parameter in ONLY_GUIDED:
+        return "has no effect without guidance"
     if merge.parameter == "eta":
         return f"null means {merge.meant:g}"
     if merge.parameter == "scheduler":
@@ -99,7 +109,9 @@ def _say(merge: Merge, effects: Guidance | None) -> str:
     off = effects.off if effects else None
     if off is None and is_scale and merge.meant != NO_GUIDANCE:
         return f"has no effect beside a negative prompt, where {merge.meant:g} is used"
-    if off is None or not (is_scale or (effects and effects.reads_negative)):
+    if not is_scale and OWN_SCALE in grid.card.calls:
+        return f"has no effect unless {OWN_SCALE} is above 1"
+    if off is None or not (is_scale or (effects and effects.reads_negative(inf))):
         return "has no effect"
     limit = "" if is_scale else "guidance "
     return f"has no effect at {limit}{off:g} or less"

@@ -8,7 +8,12 @@ from typing import Any
 from producer.expansion.cells import Cell
 from producer.expansion.grid import Grid
 from producer.expansion.points import Point
-from producer.expansion.resolution import PlannedScheduler, settled, word_job
+from producer.expansion.resolution import (
+    SETTLED,
+    PlannedScheduler,
+    settled,
+    word_job,
+)
 from producer.spec.parameters import Prompt
 from storage.catalogue import schedulers
 from storage.job import Job, PlannedJob
@@ -28,8 +33,9 @@ class JobPlanner:
         self._names: dict[tuple[str, Any], dict[str, Any]] = {}
         self._evaluations: dict[tuple[str, int], int] = {}
         self._known: dict[int, list[str]] = {}
-        #: Whether a pair of guidance and negative prompt is settled.
-        self._is_settled: dict[tuple[float, str], bool] = {}
+        self._settling = sorted(SETTLED.intersection(grid.calls))
+        #: Whether what may have no effect is settled, by its values.
+        self._is_settled: dict[tuple[Any, ...], bool] = {}
 
     def plan(self, cell: Cell, position: int) -> PlannedJob:
         """Make the job of a cell."""
@@ -48,11 +54,14 @@ class JobPlanner:
         )
 
     def _settle(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-        pair = (parameters["guidance"], parameters["negative_prompt"])
-        if self._is_settled.get(pair):
+        values = (
+            *(parameters["guidance"], parameters["negative_prompt"]),
+            *(parameters[name] for name in self._settling),
+        )
+        if self._is_settled.get(values):
             return parameters
         meant = settled(parameters, self._card)
-        self._is_settled[pair] = meant is parameters
+        self._is_settled[values] = meant is parameters
         return meant
 
     def _place(self, cell: Cell, prompt: Prompt) -> dict[str, str | Sequence[str]]:

@@ -8,6 +8,8 @@ from typing import Any
 from producer.models.cards import ModelCard
 from producer.spec.parameters import UNSET, ModelChoice, Prompt, SchedulerChoice
 from storage.catalogue import schedulers
+from storage.catalogue.pipeline_calls import PREFIX
+from storage.catalogue.pipeline_families import ONLY_GUIDED, OWN_SCALE
 from storage.catalogue.scheduler_options import kind_of_model
 from storage.catalogue.scheduler_sets import choose
 from storage.catalogue.schedulers import Scheduler
@@ -17,7 +19,7 @@ from storage.job import EXTRAS, Job, canonical_json
 #: Parameters that a tokenizer reads.
 TEXTS = frozenset({"prompt", "negative_prompt"})
 #: Parameters that may have no effect, depending on each other.
-SETTLED = frozenset({"guidance", "negative_prompt"})
+SETTLED = frozenset({"guidance", "negative_prompt", OWN_SCALE, *ONLY_GUIDED})
 #: Where `eta` is null, the scheduler decides what it is.
 NOISE = frozenset({"eta", "scheduler"})
 
@@ -158,10 +160,15 @@ def spell_out(
     return each, chosen.note
 
 
-def defaults(card: ModelCard) -> dict[str, Any]:
+def defaults(card: ModelCard, calls: Iterable[str] = ()) -> dict[str, Any]:
     """Return the value of each parameter where the spec says nothing.
 
     None stands for not set: the model's own scheduler, no eta.
+
+    Args:
+        card: The model.
+        calls: Inputs that only some pipelines have, such as `call.true_cfg_scale`;
+            None is the value of those that the model's pipeline does not have.
     """
     return {
         "backend": "torch",
@@ -177,6 +184,7 @@ def defaults(card: ModelCard) -> dict[str, Any]:
         "guidance": card.guidance_default,
         **EXTRAS,
         "eta": None,
+        **{name: card.call_default(name) for name in calls},
     }
 
 
@@ -188,7 +196,7 @@ def resolve(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
     """
     resolved = dict(parameters)
     if UNSET in resolved.values():
-        own = defaults(card)
+        own = defaults(card, filter(_is_call, resolved))
         resolved = {k: own[k] if v is UNSET else v for k, v in resolved.items()}
     if card.composes:
         for name in TEXTS & resolved.keys():
@@ -230,11 +238,21 @@ def settled(parameters: Mapping[str, Any], card: ModelCard) -> Mapping[str, Any]
     """Return the parameters, with those without effect in one common form."""
     if card.effects is None:
         return parameters
-    guidance, negative = parameters["guidance"], parameters["negative_prompt"]
-    meant = card.effects.settle(guidance, negative)
-    if meant == (guidance, negative):
-        return parameters
-    return {**parameters, "guidance": meant[0], "negative_prompt": meant[1]}
+    guidance, negative, own = card.effects.settle(
+        parameters["guidance"],
+        parameters["negative_prompt"],
+        own=parameters.get(OWN_SCALE),
+    )
+    meant = {"guidance": guidance, "negative_prompt": negative, OWN_SCALE: own}
+    if not card.effects.calls_twice(guidance):
+        inputs = card.calls.items()
+        meant |= {name: one.default for name, one in inputs if name in ONLY_GUIDED}
+    changed = {
+        name: value
+        for name, value in meant.items()
+        if name in parameters and parameters[name] != value
+    }
+    return {**parameters, **changed} if changed else parameters
 
 
 def meaning_of(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
@@ -255,6 +273,11 @@ def word_job(parameters: Mapping[str, Any], card: ModelCard) -> Job:
     """Make the job of a complete set of resolved parameters, word for word."""
     scheduler: PlannedScheduler = parameters["scheduler"]
     extras = {name: parameters[name] for name in EXTRAS if parameters[name] is not None}
+    extras |= {
+        name: parameters[name]
+        for name, one in card.calls.items()
+        if name in parameters and parameters[name] != one.default
+    }
     return Job(
         model=card.model,
         backend=parameters["backend"],
@@ -271,6 +294,10 @@ def word_job(parameters: Mapping[str, Any], card: ModelCard) -> Job:
         guidance=parameters["guidance"],
         extras={**extras, **scheduler.asked.extras},
     )
+
+
+def _is_call(name: str) -> bool:
+    return name.startswith(PREFIX)
 
 
 def _look_up(choice: SchedulerChoice, card: ModelCard) -> tuple[Scheduler, list[str]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from producer.models.tokens import ClipTokens
 from producer.models.traits import Configs, embeds_guidance, read_traits
 from producer.spec.problems import shown
 from storage.catalogue.known_classes import require_pipeline, require_scheduler
+from storage.catalogue.pipeline_calls import CallParameter, parameters_of
 from storage.catalogue.pipeline_families import Guidance
 from storage.catalogue.schedulers import Scheduler, check, check_steps
 from storage.errors import ModelError
@@ -133,6 +135,16 @@ class ModelCard:
             begins_at_zero=self.begins_at_zero,
         )
 
+    @cached_property
+    def calls(self) -> Mapping[str, CallParameter]:
+        """The inputs that only some pipelines have, such as `call.true_cfg_scale`."""
+        return parameters_of(self.pipeline_class)
+
+    def call_default(self, name: str) -> Any:
+        """Return the neutral value of such an input; None if there is none."""
+        known = self.calls.get(name)
+        return known.default if known else None
+
     def takes(self, name: str) -> bool:
         """Return whether the pipeline has an input; True where it is not known."""
         return self.inputs is None or name in self.inputs
@@ -225,6 +237,7 @@ def describe(
         variant=variant,
         commit=located.commit,
         family=traits.family,
+        pipeline=str(located.index["_class_name"]),
         embeds_guidance=embeds_guidance(configs),
     )
     tokens = _find_tokens(located, components)

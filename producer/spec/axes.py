@@ -7,12 +7,14 @@ from typing import Any
 
 from yaml.nodes import MappingNode, Node, SequenceNode
 
+from producer.spec.calls import read_integers
 from producer.spec.choices import optional_text, read_model, read_scheduler
 from producer.spec.entries import fields, items, way_out_of_double
 from producer.spec.habits import renamed, way_out_of_key
 from producer.spec.mappings import refuse_foreign
 from producer.spec.numerals import seeds
 from producer.spec.parameters import (
+    LISTS,
     NUMBERS,
     PARAMETERS,
     PARSERS,
@@ -197,7 +199,7 @@ class ValueReader:
         Raises:
             UsageError: It is wrong, or several values.
         """
-        if isinstance(node, SequenceNode):
+        if isinstance(node, SequenceNode) and parameter not in LISTS:
             got = "a list"
         else:
             first, *others = self.read_values(parameter, node)
@@ -232,6 +234,8 @@ class ValueReader:
             return [read_model(node, self.problems)]
         if parameter == "scheduler":
             return [read_scheduler(node, self.problems)]
+        if parameter in LISTS:
+            return [read_integers(parameter, node)]
         if isinstance(node, MappingNode) and parameter in NUMBERS:
             return read_range(parameter, node, self.problems, limit=self.limit)
         return [PARSERS[parameter](text_of(node, what=parameter))]

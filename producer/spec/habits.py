@@ -7,17 +7,16 @@ or Hydra. Its message says what to write instead.
 from collections.abc import Collection, Mapping
 
 from producer.spec.numerals import SEEDS
-from producer.spec.parameters import PARAMETERS
+from producer.spec.parameters import CALLS, PARAMETERS
 from producer.spec.problems import WayOut, closest, nearest
+from storage.catalogue.pipeline_calls import PREFIX, why_refused
 
 #: Other programs' words for keys of a sweep file.
 ELSEWHERE: Mapping[str, str] = {
     **dict.fromkeys(("parameters", "params", "matrix", "grid", "variables"), "axes"),
     **dict.fromkeys(("search_space", "sweep", "sweeper"), "axes"),
     **dict.fromkeys(("common", "fixed", "constants"), "base"),
-    **dict.fromkeys(
-        ("cfg", "cfg_scale", "cfgscale", "guidance_scale", "true_cfg_scale"), "guidance"
-    ),
+    **dict.fromkeys(("cfg", "cfg_scale", "cfgscale", "guidance_scale"), "guidance"),
     "distilled_cfg_scale": "guidance",
     **dict.fromkeys(("sampler", "sampler_name", "sampling_method"), "scheduler"),
     **dict.fromkeys(
@@ -39,6 +38,7 @@ ELSEWHERE: Mapping[str, str] = {
         ("clipskip", "clip_stop_at_last_layers", "stop_at_clip_layer"), "clip_skip"
     ),
     "rng": "generator",
+    **{name.removeprefix(PREFIX): name for name in CALLS},
 }
 #: What else differs for a key that other programs call by another word.
 NOTES: Mapping[str, str] = {
@@ -60,6 +60,7 @@ _FROM_TEXT = "images are made from text alone; leave it out"
 _IN_NAME = "it belongs to the scheduler's name, such as `DPM++ 2M Karras`"
 _IN_PROMPT = "write {cat|dog} in the prompt for one prompt each"
 _OF_SCHEDULER = "write it as an option: {class: euler, options: {name: value}}"
+_OF_PIPELINES = "docs/models.md lists the inputs of each pipeline"
 _NOT_HERE = "nothing here does that; leave it out"
 #: Words that have no key here, and what to do instead.
 ADVICE: Mapping[str, str | WayOut] = {
@@ -75,16 +76,16 @@ ADVICE: Mapping[str, str | WayOut] = {
     **dict.fromkeys(("denoise", "image", "mask"), _FROM_TEXT),
     **dict.fromkeys(("karras", "use_karras_sigmas", "schedule_type"), _IN_NAME),
     **dict.fromkeys(("prompt_s/r", "prompt_sr", "prompt_order"), _IN_PROMPT),
-    **dict.fromkeys(("timesteps", "sigmas", "s_churn", "s_noise"), _NOT_HERE),
-    **dict.fromkeys(("guidance_rescale", "guidance_start", "guidance_end"), _NOT_HERE),
+    **dict.fromkeys(("s_churn", "s_noise"), _NOT_HERE),
+    **dict.fromkeys(("guidance_start", "guidance_end"), _NOT_HERE),
     **dict.fromkeys(("hires_steps", "hires_upscale", "hires_upscaler"), _NOT_HERE),
     **dict.fromkeys(("subseed", "subseed_strength", "variation_seed"), _NOT_HERE),
-    **dict.fromkeys(("prompt_2", "negative_prompt_2"), _NOT_HERE),
     **dict.fromkeys(("scheduler_options", "scheduler_config"), _OF_SCHEDULER),
     **dict.fromkeys(("style", "styles"), "write its words in the prompt"),
     "model_hash": "a model is hashed when it is read; leave it out",
     **dict.fromkeys(("notes", "description", "comment"), "write it after a #"),
     "defaults": "no other file is read; write its values under `base`",
+    "call": "write parameters under it, such as {true_cfg_scale: 4}",
 }
 
 
@@ -93,21 +94,28 @@ def way_out_of_key(name: str, known: Collection[str]) -> str | WayOut:
     plain = _plain(name)
     if plain.isdecimal():
         return "several values go in brackets, such as [8, 12, 20]"
-    if plain in ADVICE and plain not in known:
-        return ADVICE[plain]
+    is_call = name.startswith(PREFIX)
+    advice = ADVICE.get(plain) or why_refused(plain)
+    if advice and (is_call or plain not in known):
+        return advice
     here = ELSEWHERE.get(plain, plain)
     if here in known:
         return f"it is called `{here}` here{NOTES.get(here, '')}"
     if "base" in known and here in PARAMETERS:
         return f"write `{here}` under `base`, or under `axes` for several values"
-    return nearest(name, known)
+    if is_call:
+        # By their own names: what all begin with makes none of them nearer.
+        near = closest(plain, [each.removeprefix(PREFIX) for each in CALLS])
+        return f"did you mean `{PREFIX}{near}`?" if near else _OF_PIPELINES
+    return nearest(name, [each for each in known if not each.startswith(PREFIX)])
 
 
 def renamed(name: str, known: Collection[str]) -> str | None:
     """Return the known key that another program's word surely stands for, or None."""
     plain = _plain(name)
     here = ELSEWHERE.get(plain, plain)
-    return here if here in known and plain not in ADVICE else None
+    is_meant = here in known and plain not in ADVICE and not why_refused(plain)
+    return here if is_meant else None
 
 
 def meant(name: str, known: Collection[str]) -> str | None:

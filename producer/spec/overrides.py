@@ -15,9 +15,10 @@ from collections.abc import Sequence
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from producer.spec.calls import KEY
 from producer.spec.entries import items
 from producer.spec.habits import renamed
-from producer.spec.parameters import PARAMETERS
+from producer.spec.parameters import CALL_TEXTS, LISTS, PARAMETERS
 from producer.spec.problems import Place, Problems, as_axis, nearest, shown
 from producer.spec.yamltext import check_text, compose, is_null
 from storage.errors import SpecError, UsageError
@@ -30,7 +31,7 @@ _LIST = "tag:yaml.org,2002:seq"
 #: Sections that `--set` may lead into; every other key of a spec is set as a whole.
 _SECTIONS = ("base", "axes", "limits")
 #: Axes whose values hold commas, so that commas separate them in brackets only.
-_TEXT_AXES = ("prompt", "negative_prompt")
+_TEXT_AXES = ("prompt", "negative_prompt", *CALL_TEXTS)
 # A pattern such as `*_karras` in a list without quotes, which YAML takes for an alias.
 _STARRED = re.compile(r"(^|[\[,])\s*(\*[^,\]{}]*?)\s*(?=[,\]]|$)")
 # A list, a text in quotes, a prompt file, a bundle, null; `{red|green} fox` is a text.
@@ -41,8 +42,8 @@ _YAML_VALUE = re.compile(
 _CALL = re.compile(r"\s*[a-z]+\([^()]*\)\s*")
 # Several values without brackets; a mapping or a text in quotes is one.
 _SEVERAL = re.compile(r"""\s*[^\s"'\[{][^,]*,.*""", re.DOTALL)
-#: Parameters whose text may hold commas.
-_FREE = ("prompt", "negative_prompt", "tag", "model")
+#: Parameters whose value may hold commas.
+_FREE = ("prompt", "negative_prompt", "tag", "model", *CALL_TEXTS, *LISTS)
 
 
 def apply_options(
@@ -132,9 +133,19 @@ def _split(root: MappingNode, option: str) -> tuple[list[str], str]:
         raise UsageError(msg)
     if is_axis:
         return ["axes", name.strip()], text
-    path = [part.strip() for part in name.split(".")]
+    path = _path_of(name)
     _check_path(root, path, name=name, text=text)
     return path, text
+
+
+def _path_of(name: str) -> list[str]:
+    """Return the path that a name means: `call.shift` is a key of `base`."""
+    first, *rest = (part.strip() for part in name.split("."))
+    if first == KEY and rest:
+        return ["base", ".".join([KEY, *rest])]
+    if rest[:1] == [KEY]:
+        return [first, ".".join(rest)]
+    return [first, *rest]
 
 
 def _check_path(root: MappingNode, path: list[str], *, name: str, text: str) -> None:
@@ -179,7 +190,7 @@ def _way_to_set(root: MappingNode, parameter: str, text: str) -> str:
 
 def _is_several(path: list[str], text: str) -> bool:
     if path[0] == "base" and text.lstrip().startswith("["):
-        return True
+        return path[1] not in LISTS
     is_list = _SEVERAL.fullmatch(text) and not _CALL.fullmatch(text)
     return path[1] not in _FREE and bool(is_list)
 
@@ -201,7 +212,8 @@ def _check_effect(root: MappingNode, option: str) -> None:
     If the file has `include`, the jobs that it adds may still take the value of `base`.
     """
     name, _, text = option.partition("=")
-    section, _, parameter = name.replace(" ", "").partition(".")
+    section, *rest = _path_of(name)
+    parameter = ".".join(rest)
     axis = _axis_of(root, parameter)
     if section != "base" or axis is None or _find(root, "include") is not None:
         return

@@ -9,8 +9,10 @@ from typing import Any
 
 from producer.spec.numerals import way_out_of_list, way_out_of_number
 from producer.spec.problems import WayOut, WrongValueError, closest, listed, shown
+from storage.catalogue.pipeline_calls import all_parameters, bounds_of
 from storage.catalogue.schedulers import Scheduler
 from storage.errors import UsageError
+from storage.job import canonical_json
 
 #: Reads one parameter's text; raises UsageError with rule, value and way out.
 Parser = Callable[[str], Any]
@@ -144,12 +146,18 @@ def choice(name: str, *words: str, otherwise: str = "") -> Parser:
     return parse
 
 
-def parse_flag(text: str) -> bool:
-    """Read `true` or `false`, and nothing else."""
-    if text not in ("true", "false"):
-        msg = f"strict must be true or false, got {shown(text)}; write one of the two"
-        raise UsageError(msg)
-    return text == "true"
+def flag(name: str) -> Parser:
+    """Make the parser of `true` and `false`, and nothing else."""
+
+    def parse(text: str) -> bool:
+        if text not in ("true", "false"):
+            msg = (
+                f"{name} must be true or false, got {shown(text)}; write one of the two"
+            )
+            raise UsageError(msg)
+        return text == "true"
+
+    return parse
 
 
 def parse_step(text: str) -> Decimal:
@@ -181,8 +189,17 @@ def parse_backend(text: str) -> str:
     return text
 
 
-#: Parameters written as one value, with the parser of each. `prompt`, `model` and
-#: `scheduler` have forms of their own.
+def _parser_of_call(name: str, kind: str) -> Parser:
+    if kind == "flag":
+        return flag(name)
+    if kind == "text":
+        return parse_text
+    make = integer if kind == "integer" else number
+    return make(name, *bounds_of(name, kind))
+
+
+#: Parameters written as one value, with the parser of each. `prompt`, `model`,
+#: `scheduler` and those of `LISTS` have forms of their own.
 PARSERS: Mapping[str, Parser] = {
     "negative_prompt": parse_text,
     "seed": integer("seed", 0, 2**63 - 1),
@@ -199,17 +216,36 @@ PARSERS: Mapping[str, Parser] = {
     ),
     "eta": number("eta", 0, 1),
     "clip_skip": integer("clip_skip", 0, 12),
-    "strict": parse_flag,
+    "strict": flag("strict"),
     "tag": parse_tag,
     "backend": parse_backend,
+    **{
+        name: _parser_of_call(name, one.kind)
+        for name, one in all_parameters().items()
+        if one.kind != "integers"
+    },
 }
 
+#: Inputs that only some pipelines have, such as `call.true_cfg_scale`.
+CALLS = tuple(all_parameters())
+#: Those of them that are lists of whole numbers.
+LISTS = frozenset(CALLS).difference(PARSERS)
+#: Those of them that are texts.
+CALL_TEXTS = frozenset(each for each in CALLS if all_parameters()[each].kind == "text")
 #: Parameters that a range such as `{start, stop, step}` may set.
-INTEGERS = frozenset({"seed", "steps", "width", "height", "clip_skip"})
-NUMBERS = INTEGERS | {"guidance", "eta"}
+INTEGERS = frozenset(
+    {
+        *("seed", "steps", "width", "height", "clip_skip"),
+        *(each for each in CALLS if all_parameters()[each].kind == "integer"),
+    }
+)
+NUMBERS = INTEGERS.union(
+    ("guidance", "eta"),
+    (each for each in CALLS if all_parameters()[each].kind == "number"),
+)
 
 #: Every parameter, in the order in which help lists them.
-PARAMETERS = ("model", "prompt", *PARSERS, "scheduler")
+PARAMETERS = ("model", "prompt", *PARSERS, "scheduler", *sorted(LISTS))
 #: The parameters that have no default.
 REQUIRED = ("model", "prompt")
 
@@ -223,6 +259,8 @@ def shown_as(value: object) -> str:
         return value.label or "@".join(part for part in parts if part)
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list | tuple):
+        return canonical_json(value)
     if value is None:
         return UNSET.value
     return f"{value:.12g}" if isinstance(value, float) else str(value)

@@ -14,11 +14,13 @@ from typing import Any
 from yaml.nodes import MappingNode, Node
 
 from producer.spec.axes import Axis, ValueReader
+from producer.spec.calls import flatten_calls
 from producer.spec.conditions import ConditionEntry, read_entries
 from producer.spec.entries import fields, list_meant
 from producer.spec.mappings import is_workflow
 from producer.spec.overrides import apply_options, write_out
 from producer.spec.parameters import (
+    CALLS,
     PARAMETERS,
     REQUIRED,
     UNSET,
@@ -88,6 +90,14 @@ class Spec:
     place: Place
     remarks: tuple[Remark, ...] = ()
 
+    @property
+    def calls(self) -> list[str]:
+        """Inputs that only some pipelines have, and that any part of it names."""
+        named = {*self.base, *(name for axis in self.axes for name in axis.parameters)}
+        for entry in (*self.exclude, *self.include):
+            named.update(condition.key for condition in entry.conditions)
+        return [name for name in CALLS if name in named]
+
 
 def read_spec(
     source: Source, *, sets: Sequence[str] = (), axes: Sequence[str] = ()
@@ -124,6 +134,7 @@ def parse_spec(
     root = compose(text, source=name)
     if not isinstance(root, MappingNode) or is_workflow(root):
         raise SpecError([Problem(where=name, message=_no_mapping(root))])
+    flatten_calls(root, problems)
     if sets or axes:
         apply_options(root, sets=sets, axes=axes, problems=problems)
         text = write_out(root, sets=sets, axes=axes)
@@ -231,7 +242,8 @@ class _Parser:
         for name, node in written.items():
             with self._problems.at(place_of(node)):
                 axis = reader.read_axis(name, node, others=written)
-                _check_axis_name(name)
+                if axis.name == name:
+                    _check_axis_name(name)
                 _check_overlap(axis, axes)
                 if axis.values:
                     axes.append(axis)
@@ -309,7 +321,7 @@ def _parse_size(text: str) -> int:
 
 
 def _check_axis_name(name: str) -> None:
-    if not _AXIS_NAME.fullmatch(name):
+    if name not in PARAMETERS and not _AXIS_NAME.fullmatch(name):
         msg = (
             "the name of an axis must be 1 to 64 letters, digits, blanks, hyphens or "
             f"underscores and start with a letter, got {shown(name)}; rename it"

@@ -11,6 +11,17 @@ from dataclasses import dataclass
 
 #: Guidance of jobs that have none.
 NO_GUIDANCE = 1.0
+#: The scale of classifier-free guidance of pipelines with another kind of guidance.
+OWN_SCALE = "call.true_cfg_scale"
+#: What pipelines read only where their network is called with both prompts.
+ONLY_GUIDED = frozenset(
+    {
+        *("call.guidance_rescale", "call.cfg_normalization", "call.cfg_truncation"),
+        *("call.cfg_trunc_ratio", "call.skip_guidance_layers"),
+        *("call.skip_layer_guidance_scale", "call.skip_layer_guidance_start"),
+        "call.skip_layer_guidance_stop",
+    }
+)
 #: Scales that many specs contain, or that older keys held where a spec had none.
 _COMMON_SCALES = (0.0, NO_GUIDANCE, 7.5)
 
@@ -23,8 +34,8 @@ class Guidance:
         off: Classifier-free guidance, where the network is called with both prompts,
             is off up to this scale. None if the scale does not decide that.
         is_embedded: Whether the scale is an input of the network.
-        own_scale: The scale of classifier-free guidance that the pipeline uses on its
-            own when it gets a negative prompt; jobs never set it. None if the pipeline
+        own_scale: The scale of classifier-free guidance that the pipeline uses when it
+            gets a negative prompt, unless a job sets `OWN_SCALE`. None if the pipeline
             has no such scale, or if it is not known.
         takes_negative: Whether the pipeline takes a negative prompt at all.
     """
@@ -39,28 +50,31 @@ class Guidance:
         """Whether a different scale can make a different picture."""
         return self.is_embedded or self.off is not None
 
-    @property
-    def reads_negative(self) -> bool:
-        """Whether a negative prompt is ever read."""
-        return self.takes_negative and (
-            self.own_scale > 1 if self.own_scale is not None else not self.is_embedded
-        )
+    def settle(
+        self, scale: float, negative: str, *, own: float | None = None
+    ) -> tuple[float, str, float | None]:
+        """Return what a guidance, a negative prompt and a scale of its own mean.
 
-    def settle(self, scale: float, negative: str) -> tuple[float, str]:
-        """Return what a guidance and a negative prompt mean.
+        Equal results make the same picture; all others make different ones.
 
-        Pairs with equal results make the same picture; all others make different ones.
+        Args:
+            scale: The guidance.
+            negative: The negative prompt.
+            own: `OWN_SCALE`; None if it is not set.
 
         Returns:
-            The guidance that is used (`NO_GUIDANCE` or `off` if there is none), and the
-            negative prompt that is read (empty if there is none).
+            The guidance that is used (`NO_GUIDANCE` or `off` if there is none), the
+            negative prompt that is read (empty if there is none), and `OWN_SCALE`
+            (`own_scale` if it has no effect).
         """
-        negative = negative if self._reads_negative(scale) else ""
+        own = self.own_scale if own is None else own
+        negative = negative if self.reads_negative(scale, own=own) else ""
+        own = own if negative else self.own_scale
         if self.is_embedded:
-            return scale, negative
+            return scale, negative, own
         if self.off is not None:
-            return max(scale, self.off), negative
-        return (self.own_scale if negative else None) or NO_GUIDANCE, negative
+            return max(scale, self.off), negative, own
+        return (own if negative else None) or NO_GUIDANCE, negative, own
 
     def other_scales(self, scale: float) -> tuple[float, ...]:
         """Return common scales that mean the same as a settled one in such a model.
@@ -71,9 +85,22 @@ class Guidance:
             return ()
         return tuple(other for other in _COMMON_SCALES if other != scale)
 
-    def _reads_negative(self, scale: float) -> bool:
-        is_off = self.own_scale is None and self.off is not None and scale <= self.off
-        return self.reads_negative and not is_off
+    def reads_negative(self, scale: float, *, own: float | None = None) -> bool:
+        """Return whether a negative prompt is read.
+
+        Args:
+            scale: The guidance.
+            own: `OWN_SCALE`; None if it is not set.
+        """
+        if not self.takes_negative:
+            return False
+        own = self.own_scale if own is None else own
+        return own > 1 if own is not None else self.calls_twice(scale)
+
+    def calls_twice(self, scale: float) -> bool:
+        """Return whether the guidance has the network called with both prompts."""
+        is_off = self.off is not None and scale <= self.off
+        return not (self.is_embedded or is_off)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

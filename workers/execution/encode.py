@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from storage.catalogue.schedulers import label_of
 from storage.errors import DeviceError, ImageStoreError
-from storage.job import Job
+from storage.job import Job, canonical_json
 
 #: zlib's fastest: half the time of the default, about 15 % more bytes.
 COMPRESS_LEVEL = 1
@@ -94,6 +94,7 @@ def describe(job: Job, *, scheduler: str) -> str:
     if skipped := job.parameter("clip_skip"):
         # The web UI counts the layer that is taken, diffusers those that are skipped.
         facts["Clip skip"] = skipped + 1
+    facts |= {name: _as_text(value) for name, value in job.call.items()}
     lines.append(
         ", ".join(f"{name}: {_quoted(value)}" for name, value in facts.items())
     )
@@ -114,6 +115,12 @@ def _printable(text: str) -> str:
 def _escaped(text: str) -> str:
     """Escape in JSON the control characters that `json` leaves as they are."""
     return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, float):
+        return _exact(value)
+    return _printable(value) if isinstance(value, str) else canonical_json(value)
 
 
 def _exact(number: float) -> str:

@@ -8,8 +8,15 @@ import click
 import pytest
 
 from producer.cli import COMMANDS, cli
-from producer.spec.parameters import PARAMETERS
+from producer.spec.parameters import CALLS, PARAMETERS, shown_as
 from producer.spec.sweepfile import read_spec
+from storage.catalogue.known_classes import UNTRIED_PIPELINES
+from storage.catalogue.pipeline_calls import (
+    CallParameter,
+    all_parameters,
+    bounds_of,
+    parameters_of,
+)
 from storage.catalogue.pipeline_families import FAMILIES, Family
 from storage.settings import VARIABLES
 
@@ -74,7 +81,7 @@ def test_the_readme_names_every_command_and_setting() -> None:
 
 def test_the_page_on_specs_names_every_parameter() -> None:
     text = (ROOT / "docs/spec.md").read_text()
-    hidden = {"backend"}  # there is one
+    hidden = {"backend", *CALLS}  # there is one; docs/models.md names the inputs
     missing = [p for p in PARAMETERS if f"`{p}`" not in text and p not in hidden]
     assert missing == []
 
@@ -83,6 +90,37 @@ def test_the_page_on_models_has_the_table_of_families() -> None:
     text = (ROOT / "docs/models.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.MULTILINE)
     assert dict(rows) == {name: _shown(one) for name, one in FAMILIES.items()}
+
+
+def test_the_page_on_models_has_the_inputs_of_each_pipeline() -> None:
+    text = (ROOT / "docs/models.md").read_text()
+    rows = re.findall(r"^\| `(call\.\w+)` \| (.*) \|$", text, re.MULTILINE)
+    assert dict(rows) == call_rows()
+
+
+def call_rows() -> dict[str, str]:
+    """Return what the page says of each input: its values, and its defaults."""
+    rows = {}
+    for name, one in all_parameters().items():
+        defaults: dict[str, list[str]] = {}
+        for pipeline in sorted(FAMILIES.keys() | UNTRIED_PIPELINES):
+            if known := parameters_of(pipeline).get(name):
+                default = "-" if known.default is None else shown_as(known.default)
+                at_most = f", at most {known.maximum}" if known.maximum else ""
+                short = pipeline.removesuffix("Pipeline")
+                defaults.setdefault(f"{default}{at_most}", []).append(short)
+        listed = (f"{value} ({', '.join(some)})" for value, some in defaults.items())
+        rows[name] = f"{_kind(name, one)} | {'; '.join(listed)}"
+    return rows
+
+
+def _kind(name: str, one: CallParameter) -> str:
+    if one.kind in ("flag", "text"):
+        return {"flag": "`true` or `false`", "text": "text"}[one.kind]
+    low, high = bounds_of(name, one.kind)
+    several = f"{one.length or 'any number of'} integers"
+    kind = {"integer": "integer", "integers": several, "number": "number"}[one.kind]
+    return f"{kind}, {low} to {high}"
 
 
 def _shown(one: Family) -> str:

@@ -91,3 +91,23 @@ def test_jobs_of_one_batch_share_a_group() -> None:
 )
 def test_jobs_that_one_batch_cannot_hold_do_not(changes: dict[str, Any]) -> None:
     assert make_job(**changes).group != make_job().group
+
+
+def test_inputs_of_a_pipeline_are_in_the_identity_by_their_whole_names():
+    job = make_job(extras={"call.true_cfg_scale": 4.0, "call.original_size": (8, 16)})
+
+    assert job.identity["call.true_cfg_scale"] == 4.0
+    assert job.identity["call.original_size"] == [8, 16]
+    assert job.call == {"true_cfg_scale": 4.0, "original_size": [8, 16]}
+    assert job.key != make_job().key
+    assert job.group == make_job().group
+
+
+def test_an_input_without_a_value_is_left_out():
+    assert make_job(extras={"call.true_cfg_scale": None}).key == make_job().key
+
+
+@pytest.mark.parametrize("name", ["call.", "call.Big", "call.a.b", "called.a", "shift"])
+def test_other_extras_than_inputs_of_pipelines_are_refused(name):
+    with pytest.raises(ValueError, match="extras must be of"):
+        make_job(extras={name: 1})

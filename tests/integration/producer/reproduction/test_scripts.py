@@ -56,6 +56,7 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         {"scheduler_options": {"timestep_spacing": "trailing"}},
     ),
     "clip skip": ("unipc", {"extras": {"clip_skip": 1}}),
+    "an input of the pipeline": ("ddim", {"extras": {"call.guidance_rescale": 0.7}}),
     "another size": ("pndm", {"width": 96, "height": 64}),
     "half": ("lms", {"dtype": "bfloat16"}),
     "odd letters": ("euler", {"prompt": 'say "no" \\ it\'s\n"""🐈</script>'}),

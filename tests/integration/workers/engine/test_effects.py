@@ -6,7 +6,7 @@ mean the same have the same pixels, and two that do not have others.
 
 import itertools
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import torch
 from producer.expansion.resolution import defaults, resolve, settled, word_job
 from producer.models.cards import ModelCard, describe
 from producer.spec.parameters import Prompt
-from storage.catalogue.pipeline_families import FAMILIES
+from storage.catalogue.pipeline_families import FAMILIES, OWN_SCALE
 from storage.errors import JobError
 from storage.job import Job
 from storage.models.model_files import locate
@@ -112,22 +112,73 @@ def test_jobs_of_a_slow_model_have_the_same_pixels_where_they_mean_the_same(
     check_pixels(studio, itertools.product(GUIDANCES, NEGATIVES), steps=1)
 
 
-def check_pixels(
-    studio: Studio, pairs: Iterable[tuple[float, str]], *, steps: int
+def each(name: str, *values: Any) -> list[Mapping[str, Any]]:
+    return [{name: value} for value in values]
+
+
+#: Values of inputs that only some pipelines have, and that may have no effect.
+_ALL_STEPS = {
+    "call.skip_layer_guidance_start": -1.0,  # after the step before the first
+    "call.skip_layer_guidance_stop": 1.0,
+}
+CALLS = [
+    ("FluxPipeline", each(OWN_SCALE, 0.5, 1.0, 3.0, 6.0)),
+    ("FluxPipeline schnell", each(OWN_SCALE, 1.0, 3.0)),
+    ("QwenImagePipeline", each(OWN_SCALE, 0.5, 1.0, 4.0, 6.0)),
+    ("StableDiffusionPipeline", each("call.guidance_rescale", 0.0, 0.3, 0.7)),
+    ("StableDiffusionPipeline distilled", each("call.guidance_rescale", 0.0, 0.7)),
+    ("StableDiffusionXLPipeline", each("call.guidance_rescale", 0.0, 0.7)),
+    (
+        "StableDiffusion3Pipeline",
+        [
+            {**_ALL_STEPS, "call.skip_guidance_layers": layers}
+            for layers in (None, (0,))
+        ],
+    ),
+    ("ZImagePipeline", each("call.cfg_normalization", False, True)),
+    ("ZImagePipeline", each("call.cfg_truncation", 0.1, 1.0)),
+    ("Lumina2Pipeline", each("call.cfg_normalization", False, True)),
+    ("Lumina2Pipeline", each("call.cfg_trunc_ratio", 0.5, 1.0)),
+]
+
+
+@pytest.mark.parametrize(("kind", "calls"), CALLS)
+def test_an_input_of_the_pipeline_changes_pixels_just_where_it_is_meant(
+    tmp_path: Path, kind: str, calls: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Paint with each guidance and negative prompt; compare what has one meaning."""
-    meant: dict[tuple[float, str], set[bytes]] = {}
-    for guidance, negative in pairs:
+    studio = open_studio(tmp_path, ALL[kind])
+    pairs = itertools.product((0.0, 1.0, 3.0), ("", "blue"))
+    check_pixels(studio, pairs, steps=2, calls=calls)
+
+
+def check_pixels(
+    studio: Studio,
+    pairs: Iterable[tuple[float, str]],
+    *,
+    steps: int,
+    calls: Sequence[Mapping[str, Any]] = ({},),
+) -> None:
+    """Paint with each guidance and negative prompt; compare what has one meaning.
+
+    Args:
+        studio: Paints.
+        pairs: Guidance and negative prompt.
+        steps: Of each image.
+        calls: Further parameters, each with every pair.
+    """
+    meant: dict[tuple[Any, ...], set[bytes]] = {}
+    for (guidance, negative), call in itertools.product(pairs, calls):
         worded = studio.parameters(
-            guidance=guidance, negative_prompt=negative, steps=steps
+            guidance=guidance, negative_prompt=negative, steps=steps, **call
         )
+        names = ("guidance", "negative_prompt", *call)
         parameters = settled(worded, studio.card)
-        meaning = (parameters["guidance"], parameters["negative_prompt"])
+        meaning = tuple(parameters[name] for name in names)
         try:
             pixels = studio.paint(word_job(worded, studio.card))
         except JobError:
             # The pipeline has no such input: then it is not meant either.
-            assert meaning != (guidance, negative)
+            assert meaning != tuple(worded[name] for name in names)
             continue
         meant.setdefault(meaning, set()).add(pixels)
     assert {meaning: len(found) for meaning, found in meant.items()} == dict.fromkeys(

@@ -41,6 +41,8 @@ def test_the_count_of_threads_is_a_number_and_versions_are_text() -> None:
         ("guidance", "7.5", 7.5),
         ("seed", str(2**63 - 1), 2**63 - 1),
         ("eta", "0.5", 0.5),
+        ("call.true_cfg_scale", "3.5", 3.5),
+        ("call.system_prompt", "3.5", "3.5"),
         ("steps", "few", "few"),
         ("steps", "(any)", "(any)"),
         ("guidance", "nan", "nan"),

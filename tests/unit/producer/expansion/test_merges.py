@@ -394,7 +394,7 @@ def make_spec(chance: random.Random) -> str:
 
 
 def settle(job: Job, effects: Guidance) -> Job:
-    guidance, negative = effects.settle(job.guidance, job.negative_prompt)
+    guidance, negative, _ = effects.settle(job.guidance, job.negative_prompt)
     return replace(job, guidance=guidance, negative_prompt=negative)
 
 

@@ -143,6 +143,13 @@ def test_extras_are_inputs_and_a_tag_is_not() -> None:
     assert '\nvars(pipe.text_encoder)["text_model"] = pipe.text_encoder' in script
 
 
+def test_inputs_of_the_pipeline_are_those_of_the_call() -> None:
+    extras = {"call.guidance_rescale": 0.7, "call.original_size": [512, 768]}
+    inputs = inputs_of(write_script(make_record(extras=extras)))
+    assert inputs["guidance_rescale"] == "0.7"
+    assert inputs["original_size"] == "(512, 768)"
+
+
 def test_a_scheduler_with_noise_of_its_own_gets_the_seed() -> None:
     script = write_script(make_record(scheduler="dpmpp_sde", seed=11))
     options = {k.arg for k in call_in(script, "from_config").keywords}

@@ -8,6 +8,7 @@ from producer.expansion.expand import read_jobs
 from producer.spec.habits import ADVICE, ELSEWHERE, NOTES
 from producer.spec.parameters import PARAMETERS
 from producer.spec.sweepfile import read_spec
+from storage.catalogue.pipeline_calls import all_parameters
 from storage.errors import SpecError
 from tests.unit.cards import describe_fake, write_axes, write_spec
 
@@ -18,8 +19,20 @@ def problems_of(file: Path) -> list[str]:
     return [problem.message for problem in caught.value.problems]
 
 
-#: A value of a parameter whose values are no numbers.
-WORDS = {"scheduler": "ddim", "dtype": "float16", "generator": "cpu"}
+#: A value of a parameter whose values are not such numbers as 3.
+WORDS = {
+    "scheduler": "ddim",
+    "dtype": "float16",
+    "generator": "cpu",
+    **{
+        name: {
+            "flag": "true",
+            "integers": f"[{', '.join(['1'] * (one.length or 1))}]",
+            "number": "1",
+        }.get(one.kind, "3")
+        for name, one in all_parameters().items()
+    },
+}
 
 
 @pytest.mark.parametrize("word", ELSEWHERE)
@@ -200,7 +213,7 @@ def test_another_word_for_a_choice_is_translated(
 
 
 @pytest.mark.parametrize(
-    "name", ["Prompt S/R", "Styles", "Model hash", "guidance_rescale", "height x width"]
+    "name", ["Prompt S/R", "Styles", "Model hash", "guidance_start", "height x width"]
 )
 def test_an_axis_of_another_program_is_never_taken_for_one_that_is_spelt_like_it(
     tmp_path: Path, name: str

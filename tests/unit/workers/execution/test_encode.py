@@ -64,6 +64,22 @@ def test_the_parameters_are_in_the_form_that_other_tools_read() -> None:
     ]
 
 
+def test_inputs_of_the_pipeline_are_in_the_file_by_their_names() -> None:
+    extras = {
+        "call.true_cfg_scale": 4.0,
+        "call.cfg_normalization": True,
+        "call.original_size": [512, 768],
+        "call.system_prompt": "You paint, well.",
+    }
+    found = parameters(extras=extras)
+    assert found["true_cfg_scale"] == "4"
+    assert found["cfg_normalization"] == "true"
+    assert found["original_size"] == "[512,768]"
+    assert found["system_prompt"] == "You paint, well."
+    record = json.loads(reopened("ddim", extras=extras).text["nightsweep"])
+    assert {name: record[name] for name in extras} == extras
+
+
 @pytest.mark.parametrize(
     ("scheduler", "sampler"),
     [
