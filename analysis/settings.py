@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from storage.catalogue.pipeline_calls import PREFIX, all_parameters, value_of
 from storage.errors import UsageError
 
 #: Columns that decide a picture besides the prompt. Those that are not compared must be
@@ -56,7 +57,7 @@ class Setting:
 
     def __str__(self) -> str:
         """Return what people call it: "ddim at 20 steps"."""
-        words = {name: WORDS[name].format(value) for name, value in self.values}
+        words = {name: _in_words(name, value) for name, value in self.values}
         steps = words.pop("steps", "")
         return " at ".join(filter(None, (", ".join(words.values()), steps)))
 
@@ -87,8 +88,9 @@ def read_columns(text: str) -> tuple[str, ...]:
                 "differences are averaged over; name others, such as scheduler,steps."
             )
             raise UsageError(msg)
-        if name not in WORDS:
-            msg = f"--by must name columns of {', '.join(WORDS)}, got {name!r}."
+        if name not in WORDS and name not in all_parameters():
+            known = [*WORDS, *(all_parameters() if name.startswith(PREFIX) else ())]
+            msg = f"--by must name columns of {', '.join(known)}, got {name!r}."
             raise UsageError(msg)
     if not names or len(set(names)) < len(names):
         msg = f"--by must name one column or several, each once, got {text!r}."
@@ -110,19 +112,36 @@ def circumstances_of(row: Mapping[str, Any], by: Sequence[str]) -> Circumstances
     """Return what must be equal for two images of a prompt to be a pair."""
     compared = {"seed", *(_DECIDED_BY.get(name, name) for name in by)}
     others = {name: row[name] for name in PARAMETERS if name not in compared}
-    if "scheduler" in compared and "extras" in others:
-        others["extras"] = without_eta(others["extras"])
+    if "extras" in others:
+        own = ["eta"] if "scheduler" in compared else []
+        own += [name for name in by if name.startswith(PREFIX)]
+        others["extras"] = without(others["extras"], *own)
     return Circumstances(others=tuple(others.values()), seed=row["seed"])
 
 
 def _value(row: Mapping[str, Any], name: str) -> Any:
     if name == "scheduler":
         return row.get("scheduler_label") or row["scheduler"]
+    if name.startswith(PREFIX):
+        return _value_of_call(row["extras"], name, row["pipeline"])
     return row[name]
 
 
 @lru_cache(maxsize=1000)
-def without_eta(extras: str) -> str:
-    """Return extras without eta, which names of schedulers include."""
-    kept = {name: one for name, one in json.loads(extras).items() if name != "eta"}
+def _value_of_call(extras: str, name: str, pipeline: str | None) -> Any:
+    value = value_of(json.loads(extras), name, pipeline=pipeline)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _in_words(name: str, value: Any) -> str:
+    if not name.startswith(PREFIX):
+        return WORDS[name].format(value)
+    form = "{} {:g}" if isinstance(value, float) else "{} {}"
+    return form.format(name.removeprefix(PREFIX), value)
+
+
+@lru_cache(maxsize=1000)
+def without(extras: str, *names: str) -> str:
+    """Return extras without some: names of schedulers include eta."""
+    kept = {name: one for name, one in json.loads(extras).items() if name not in names}
     return json.dumps(kept, sort_keys=True)

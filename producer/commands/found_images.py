@@ -16,6 +16,8 @@ from producer.display.messages import talk
 from producer.display.tables import TABLE_ROWS, Column, write_table
 from producer.display.text_width import terminal_width
 from producer.spec.parameters import NUMBERS, shown_as
+from storage.catalogue.pipeline_calls import PREFIX
+from storage.catalogue.pipeline_calls import value_of as call_value
 from storage.errors import UsageError
 from storage.job import EXTRAS
 from storage.queries import column_kinds
@@ -182,6 +184,10 @@ def columns_with(names: Iterable[str]) -> Sequence[Column]:
 
 
 def _parameter(row: Mapping[str, Any], *, name: str) -> str:
+    if name.startswith(PREFIX):
+        extras = json.loads(row["extras"])
+        value = call_value(extras, name, pipeline=row["pipeline"])
+        return "" if value is None else shown_as(value)
     if name not in EXTRAS:
         return _text(row, name)
     return shown_as(json.loads(row["extras"]).get(name, EXTRAS[name]))

@@ -25,7 +25,7 @@ MOST_SHOWN = 20
 GROUPS: Mapping[str, Sequence[str]] = {
     "what": (
         *("prompt", "negative_prompt", "prompt_template", "model", "model_revision"),
-        *("model_fingerprint", "width", "height", "dtype", "backend"),
+        *("model_fingerprint", "pipeline", "width", "height", "dtype", "backend"),
     ),
     "how": (
         *("scheduler", "scheduler_class", "scheduler_options", "steps", "guidance"),

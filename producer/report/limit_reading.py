@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from analysis.limits import Limits, Measured, find_limits
-from analysis.settings import WORDS, Setting, setting_of, without_eta
+from analysis.settings import WORDS, Setting, setting_of, without
 from analysis.step_limit import DELTA
 from producer.report.reading import ComparisonRequest, ScoredImages, score_options
+from storage.catalogue.pipeline_calls import PREFIX
 from storage.catalogue.scheduler_case import is_noisy
 from storage.catalogue.schedulers import CLASSES
 from storage.errors import UsageError
@@ -140,19 +141,25 @@ def _for_show(metric: ScoredMetric) -> bool:
 def _columns(rows: Iterable[Row], by: Sequence[str]) -> list[str]:
     """Return what makes a series: the scheduler, and what is compared or differs."""
     seen: dict[str, set[Any]] = defaultdict(set)
+    calls = [name for name in by if name.startswith(PREFIX)]
     for row in rows:
         for name in WORDS:
-            seen[name].add(_value(row, name))
+            seen[name].add(_value(row, name, calls))
     chosen = {"scheduler", *by} | {name for name in WORDS if len(seen[name]) > 1}
-    return [name for name in WORDS if name in chosen and name != "steps"]
+    return [name for name in (*WORDS, *calls) if name in chosen and name != "steps"]
 
 
 def _series(row: Row, columns: Sequence[str]) -> Setting:
-    return setting_of({**row, "extras": _value(row, "extras")}, columns)
+    setting = setting_of(row, columns)
+    if "extras" not in columns:
+        return setting
+    own = {**dict(setting.values), "extras": _value(row, "extras", columns)}
+    return Setting(tuple(own.items()))
 
 
-def _value(row: Row, name: str) -> Any:
-    return without_eta(row[name]) if name == "extras" else row[name]
+def _value(row: Row, name: str, compared: Iterable[str]) -> Any:
+    """Return a value; extras without eta and what is compared by its own name."""
+    return without(row[name], "eta", *compared) if name == "extras" else row[name]
 
 
 def _measure(

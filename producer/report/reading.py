@@ -14,6 +14,7 @@ from analysis.margins import Margin
 from analysis.settings import Setting, setting_of
 from analysis.trade_off import TradeOff, read_panel, weigh
 from producer.options import program
+from storage.catalogue.pipeline_families import OWN_SCALE
 from storage.errors import UsageError
 from storage.job import canonical_json
 from storage.jobs import speeds
@@ -28,7 +29,14 @@ from storage.sql.database import Database
 Row = dict[str, Any]
 #: Columns that do not change the work of one evaluation. Between settings that differ
 #: in others, such as the size, evaluations are no cost.
-EQUAL_WORK = frozenset({"scheduler", "steps", "negative_prompt", "generator", "extras"})
+EQUAL_WORK = frozenset(
+    {
+        *("scheduler", "steps", "negative_prompt", "generator", "extras"),
+        *("call.guidance_rescale", "call.cfg_normalization"),
+    }
+)
+#: Scales of guidance.
+GUIDANCES = frozenset({"guidance", OWN_SCALE, "call.distilled_guidance_scale"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +196,8 @@ def _check_kind(metric: ScoredMetric, asked: ComparisonRequest) -> None:
     kind = KINDS.get(metric.name)
     if kind is None:  # a user's own
         return
-    if "guidance" in asked.by and kind.rises_with_guidance and not asked.ranks_guidance:
+    is_ranked = not GUIDANCES.isdisjoint(asked.by)
+    if is_ranked and kind.rises_with_guidance and not asked.ranks_guidance:
         msg = (
             f"guidance must not be ranked by {metric.name}, which rises with guidance "
             "even as images get worse; compare --by scheduler,steps, or give "

@@ -1,5 +1,6 @@
 """The rows that answer a query, page by page, and what can be said of all of them."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from storage.catalogue.pipeline_calls import PREFIX, all_parameters
 from storage.errors import UsageError
 from storage.job import EXTRAS
 from storage.queries.column_kinds import Column
@@ -149,15 +151,29 @@ def find_differing(
         selection = compile_query(connection, query)
         rows = selection.select_rows()
         values = [rows.selected_columns[name] for name in DIFFERING]
-        # As text, since PostgreSQL has no least of true and false.
-        extras = {name: value_of(connection, name) for name in EXTRAS}
-        values += [sa.cast(extras[name], sa.Text).label(name) for name in extras]
         ids = selection.select_ids().order_by(selection.job_id).limit(limit)
+        # As text, since PostgreSQL has no least of true and false.
+        extras = {
+            name: sa.cast(value_of(connection, name), sa.Text)
+            for name in (*EXTRAS, *_list_calls(connection, ids))
+        }
+        values += [
+            sa.func.coalesce(value, "").label(name) for name, value in extras.items()
+        ]
         asked = rows.with_only_columns(*values).where(selection.job_id.in_(ids))
         found = asked.subquery().c
         differs = [sa.func.min(each) < sa.func.max(each) for each in found]
         answers = connection.execute(sa.select(*differs)).one()
         return [each.name for each, is_so in zip(found, answers, strict=True) if is_so]
+
+
+def _list_calls(connection: Connection, ids: sa.Select[Any]) -> list[str]:
+    """Return the inputs that only some pipelines have and that some jobs set."""
+    has_call = jobs.c.extras.contains(f'"{PREFIX}')
+    extras = sa.select(jobs.c.extras).where(jobs.c.id.in_(ids), has_call).distinct()
+    found = connection.execute(extras).scalars()
+    named = {name for each in found for name in json.loads(each)}
+    return [name for name in all_parameters() if name in named]
 
 
 def find_one(database: Database, key: str) -> dict[str, Any]:

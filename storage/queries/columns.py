@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from storage.catalogue.pipeline_calls import PREFIX, all_parameters
 from storage.queries import column_kinds, names, values
 from storage.queries.column_kinds import Column, Expression, Raw, Where, fixed, name_in
 from storage.queries.scope import Condition, Scope
@@ -19,6 +20,7 @@ from storage.sql.schema import (
     environments,
     jobs,
     model_places,
+    models,
     prompts,
     results,
     schedulers,
@@ -147,6 +149,12 @@ _TABLE = (
         form="`yes` or `no`",
         where=names.is_current,
         read=values.read_flag,
+    ),
+    _dimension(
+        "pipeline",
+        jobs.c.model_id,
+        models.c.pipeline,
+        "the class of its pipeline in diffusers",
     ),
     Column(
         name="model",
@@ -290,8 +298,22 @@ _TABLE = (
 
 #: Every column by its name.
 COLUMNS: Mapping[str, Column] = {column.name: column for column in _TABLE}
+
+
+def _call_column(name: str) -> Column | None:
+    """Return the column of an input that only some pipelines have."""
+    name = f"{PREFIX}{name}"
+    known = all_parameters().get(name)
+    if known is None:
+        return None
+    kinds = {"flag": _flag, "integer": _number, "number": _number}
+    make = kinds.get(known.kind, _text)
+    return make(name, column_kinds.from_extras(name), f"{name} of the pipeline")
+
+
 #: Columns with a name of their own after the dot, by what comes before it.
-FAMILIES: Mapping[str, Callable[[str], Column]] = {
+FAMILIES: Mapping[str, Callable[[str], Column | None]] = {
+    "call": _call_column,
     "cell": names.cell_column,
     "score": score_column,
 }

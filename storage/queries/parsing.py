@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 
+from storage.catalogue.pipeline_calls import all_parameters
 from storage.queries.column_kinds import Column
 from storage.queries.columns import COLUMNS, FAMILIES, find_column
 from storage.queries.terms import Query, Term, Value
@@ -113,7 +114,7 @@ class _Reader:
     def _word(self, *, is_negated: bool) -> Term:
         start = self._at
         compared = _COMPARED.match(self._text, start)
-        if compared and compared[1].casefold() in COLUMNS:
+        if compared and find_column(compared[1]):
             name, sign, text = compared.groups()
             msg = (
                 f"a column must be followed by a colon, got {name + sign!r}; write "
@@ -185,7 +186,8 @@ class _Reader:
 
 def unknown_column(name: str) -> str:
     """Say that there is no such column, with the nearest that there is."""
-    near = get_close_matches(name.casefold(), [*COLUMNS, *FAMILIES], n=1)
+    known = [*COLUMNS, *FAMILIES, *all_parameters()]
+    near = get_close_matches(name.casefold(), known, n=1)
     hint = f"did you mean {near[0]}" if near else "docs/querying.md lists them"
     return (
         f"a column must be one that images have, got {name!r}; {hint}, or is it a "

@@ -80,7 +80,12 @@ def job_from_row(row: Any) -> Job:
 
 def model_columns() -> list[sa.Label[Any]]:
     """Return the columns from which `model_from_row` builds a model at a place."""
-    of_model = (models.c.fingerprint, models.c.family, models.c.embeds_guidance)
+    of_model = (
+        models.c.fingerprint,
+        models.c.family,
+        models.c.embeds_guidance,
+        models.c.pipeline,
+    )
     of_place = (
         model_places.c.name,
         model_places.c.revision,
@@ -100,6 +105,7 @@ def model_from_row(row: Any) -> Model:
         commit=row.model_commit_sha,
         family=row.model_family,
         embeds_guidance=row.model_embeds_guidance,
+        pipeline=row.model_pipeline,
     )
 
 
@@ -109,6 +115,7 @@ def model_row(model: Model) -> dict[str, Any]:
         "fingerprint": model.fingerprint,
         "family": model.family,
         "embeds_guidance": model.embeds_guidance,
+        "pipeline": model.pipeline,
     }
 
 

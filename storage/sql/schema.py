@@ -63,6 +63,8 @@ models = Table(
     Column("fingerprint", String(32), nullable=False, unique=True),
     Column("family", Text, nullable=False),
     Column("embeds_guidance", Boolean, nullable=False),
+    # Its class in diffusers; NULL until the model is submitted by a version that says.
+    Column("pipeline", Text),
 )
 
 #: Where the files of a model were found; equal files may be in several places.

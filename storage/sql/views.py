@@ -116,6 +116,7 @@ def _flat_columns(
         model_places.c.name.label("model"),
         model_places.c.commit_sha.label("model_revision"),
         models.c.fingerprint.label("model_fingerprint"),
+        models.c.pipeline,
         prompts.c.text.label("prompt"),
         prompts.c.negative.label("negative_prompt"),
         template.scalar_subquery().label("prompt_template"),

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -122,3 +123,25 @@ def test_each_column_must_be_named_once(text: str) -> None:
 
 def test_settings_of_equal_values_are_equal() -> None:
     assert Setting((("steps", 20),)) == setting_of(ROW, ("steps",))
+
+
+def called(**extras: Any) -> dict[str, Any]:
+    return {**ROW, "pipeline": "FluxPipeline", "extras": json.dumps(extras)}
+
+
+def test_inputs_of_pipelines_are_compared_with_the_default_where_not_set() -> None:
+    by = ("call.true_cfg_scale", "steps")
+    row, neutral = called(**{"call.true_cfg_scale": 3.5}), called()
+
+    assert str(setting_of(row, by)) == "true_cfg_scale 3.5 at 20 steps"
+    assert str(setting_of(neutral, by)) == "true_cfg_scale 1 at 20 steps"
+    assert circumstances_of(row, by) == circumstances_of(neutral, by)
+    assert circumstances_of(row, ("steps",)) != circumstances_of(neutral, ("steps",))
+
+
+def test_an_input_that_no_pipeline_has_is_not_compared() -> None:
+    assert read_columns("call.true_cfg_scale") == ("call.true_cfg_scale",)
+    with pytest.raises(UsageError, match=r"got 'call\.true_cfg'") as refused:
+        read_columns("call.true_cfg")
+
+    assert ", call.true_cfg_scale" in str(refused.value)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -12,7 +13,7 @@ from producer.display.tables import TABLE_CHUNK, Column, fit_widths, table_lines
 from producer.display.text_width import fold, hang, padded, plain, shorten
 from storage.catalogue.schedulers import NAMES
 from storage.store import Store
-from tests.unit.filled_store import filled, make_settings, plan, submit
+from tests.unit.filled_store import MODEL, filled, make_settings, plan, submit
 
 
 @pytest.fixture
@@ -210,6 +211,23 @@ def test_find_has_columns_for_extras_that_differ(tmp_path, store):
     some = run(tmp_path, "find", "--sweep", "extras", "--clip-skip", "2", "--eta", "0")
     assert "clip_skip" not in some.stdout
     assert some.stderr == "1 image.\n"
+
+
+def test_find_has_columns_for_inputs_of_pipelines_with_their_defaults(tmp_path, store):
+    model = replace(MODEL, fingerprint="f" * 32, pipeline="FluxPipeline")
+    extras = [{}, {"call.true_cfg_scale": 3.5}, {"call.original_size": [8, 16]}]
+    planned = plan({"extras": extras}, prompt="cat", model=model)
+    submit(store[0].settings, "called", planned)
+
+    heading, *lines = run(tmp_path, "find", "--sweep", "called").stdout.splitlines()
+    assert heading.split()[3:7] == [
+        *("steps", "call.original_size", "call.true_cfg_scale", "seed")
+    ]
+    assert [line.split()[3:-3] for line in lines] == [
+        ["20", "1"],
+        ["20", "3.5"],
+        ["20", "[8,16]", "1"],
+    ]
 
 
 def test_what_a_narrow_terminal_has_no_room_for_is_said(tmp_path, store, monkeypatch):

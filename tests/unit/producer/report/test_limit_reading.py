@@ -14,7 +14,7 @@ from producer.report.reading import ComparisonRequest, read_images
 from storage.errors import UsageError
 from storage.queries.parsing import parse
 from storage.sql.database import Database, open_database
-from storage.sql.schema import jobs, metrics, scores
+from storage.sql.schema import jobs, metrics, models, schedulers, scores
 from tests.unit.producer.report.measured_store import UNIT, make_measured
 from tests.unit.producer.report.scored_store import BY
 
@@ -165,3 +165,22 @@ def test_a_metric_that_is_for_show_tells_no_limit(opened: Open) -> None:
         "settings must not be ranked by psnr, which is for show: it has no mean where "
         "images are equal; name another with --metric."
     )
+
+
+def test_inputs_of_pipelines_that_are_compared_tell_series_apart(opened: Open) -> None:
+    database = opened()
+    with database.write() as connection:
+        known = {"pipeline": "StableDiffusionPipeline"}
+        connection.execute(sa.update(models).values(known))
+        rescaled = {"extras": '{"call.guidance_rescale":0.7}'}
+        of_ddim = schedulers.c.name == "ddim"
+        ids = sa.select(schedulers.c.id).where(of_ddim).scalar_subquery()
+        other = jobs.c.scheduler_id == ids
+        connection.execute(sa.update(jobs).where(other).values(rescaled))
+    before, both = limits(database), limits(database, by=(*BY, "call.guidance_rescale"))
+    names = {str(one.series) for one in both.series}
+    assert len(names) == len(before.series)
+    assert "ddim, guidance_rescale 0.7" in names
+    assert {name.partition(", ")[2] for name in names} == {
+        *("guidance_rescale 0.7", "guidance_rescale 0")
+    }

@@ -216,6 +216,13 @@ def test_guidance_is_not_ranked_by_a_score_that_rises_with_it(
     )
 
 
+def test_no_scale_of_guidance_is_ranked_by_a_score_that_rises_with_it(
+    database: Database,
+) -> None:
+    with pytest.raises(UsageError, match="which rises with guidance even as images"):
+        answer(database, _asked(by=("call.true_cfg_scale",)))
+
+
 def test_a_gpu_without_a_calibration_is_said(database: Database) -> None:
     with pytest.raises(UsageError) as refused:
         answer(database, _asked(gpu="H100"))

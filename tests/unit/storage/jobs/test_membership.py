@@ -115,10 +115,22 @@ def test_a_model_is_built_from_its_row_in_full(database: Database) -> None:
         variant="fp16",
         commit="c" * 40,
         family="flux",
+        pipeline="FluxPipeline",
         embeds_guidance=True,
     )
     submit(database, [make_planned(model=model)])
     assert take(database, group=make_job(model=model).group)[0].job.model == model
+
+
+def test_the_pipeline_of_an_older_model_is_noted_at_its_next_submission(
+    database: Database,
+) -> None:
+    submit(database, plan_seeds(1), name="before")
+    known = replace(SHAPES, pipeline="StableDiffusionPipeline")
+    submit(database, plan_seeds(1, model=known), name="after")
+    with database.read() as connection:
+        rows = connection.execute(sa.select(models.c.pipeline)).scalars().all()
+    assert rows == ["StableDiffusionPipeline"]
 
 
 def test_adding_jobs_again_changes_nothing(database: Database) -> None:

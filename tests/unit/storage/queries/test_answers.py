@@ -16,6 +16,7 @@ from storage.queries.answers import (
     find_differing,
     find_memberships,
     find_one,
+    read_wanted,
 )
 from storage.queries.parsing import refine
 from storage.sql.database import open_database
@@ -281,6 +282,76 @@ def test_images_are_found_by_their_extras(store, asked, found, sweep):
     rows = Store(store[0]).find(sweep=sweep, seed=99, **asked)
 
     assert [EXTRAS.index(json.loads(row["extras"])) for row in rows] == found
+
+
+FLUX = replace(MODEL, name="flux", fingerprint="f" * 32, pipeline="FluxPipeline")
+SDXL = replace(
+    MODEL, name="xl", fingerprint="e" * 32, pipeline="StableDiffusionXLPipeline"
+)
+OLD = replace(MODEL, name="old", fingerprint="d" * 32)
+
+
+@pytest.fixture
+def called(store):
+    """Jobs with inputs that only some pipelines have; the last model is not known."""
+    submit(
+        store[0],
+        "called",
+        [
+            *plan({"extras": [{}, {"call.true_cfg_scale": 3.5}]}, model=FLUX),
+            *plan({"extras": [{"call.max_sequence_length": 64}]}, model=FLUX),
+            *plan({"extras": [{}, {"call.original_size": [512, 768]}]}, model=SDXL),
+            *plan({"extras": [{}, {"call.true_cfg_scale": 2.0}]}, model=OLD),
+        ],
+    )
+    return store[2]
+
+
+@pytest.mark.parametrize(
+    ("query", "images"),
+    [
+        ("call.true_cfg_scale:3.5", 1),
+        ("call.true_cfg_scale:1", 2),  # the default of Flux
+        ("call.true_cfg_scale:1..3", 3),
+        ("-call.true_cfg_scale:3.5", 6),
+        ("call.true_cfg_scale:*", 4),
+        ("call.max_sequence_length:64", 1),
+        ("call.max_sequence_length:512", 2),
+        ('call.original_size:"[512,768]"', 1),
+        ("call.crops_coords_top_left:*", 2),
+        ("pipeline:FluxPipeline", 3),
+    ],
+)
+def test_images_are_found_by_inputs_that_only_some_pipelines_have(
+    called, query, images
+):
+    assert count(called, f"called {query}") == images
+
+
+def test_inputs_of_pipelines_are_columns_and_sorted_by(called):
+    wanted = read_wanted(
+        sort="-call.true_cfg_scale", columns="call.true_cfg_scale,pipeline"
+    )
+    rows = list(find(called, "called -pipeline:StableDiffusionXLPipeline", wanted))
+    assert [row["call.true_cfg_scale"] for row in rows] == [3.5, 2.0, 1.0, 1.0, None]
+    assert [row["pipeline"] for row in rows[:2]] == ["FluxPipeline", None]
+
+
+def test_inputs_of_pipelines_that_differ_are_named(called):
+    query = "called pipeline:FluxPipeline"
+    assert find_differing(called, query) == [
+        *("call.max_sequence_length", "call.true_cfg_scale")
+    ]
+    assert find_differing(called, f"{query} call.true_cfg_scale:1") == [
+        "call.max_sequence_length"
+    ]
+
+
+def test_an_input_that_no_pipeline_has_is_no_column(called):
+    with pytest.raises(UsageError, match=r"did you mean call\.true_cfg_scale"):
+        count(called, "call.true_cfg:3")
+    with pytest.raises(UsageError, match=r"write call\.true_cfg_scale:3\."):
+        count(called, "call.true_cfg_scale=3")
 
 
 @pytest.mark.databases("sqlite")

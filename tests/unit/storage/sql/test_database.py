@@ -270,7 +270,7 @@ def test_a_reader_sees_a_writer_that_began_after_it(
 def test_a_reader_sees_what_a_writer_has_committed(
     database: Database, settings: Settings
 ) -> None:
-    insert = "INSERT INTO models VALUES (1, 'f', 'sd', 0)"
+    insert = "INSERT INTO models VALUES (1, 'f', 'sd', 0, NULL)"
     with database.write() as connection:
         connection.exec_driver_sql(insert)
     reader = open_for_reading(settings.database_url)
@@ -426,7 +426,7 @@ def test_two_writers_wait_for_each_other(
                 )
     """
     with database.write() as connection:
-        connection.exec_driver_sql("INSERT INTO models VALUES (1, 'f', '0', 0)")
+        connection.exec_driver_sql("INSERT INTO models VALUES (1, 'f', '0', 0, NULL)")
     both = [run_python(code, settings.database_url) for _ in range(2)]
     assert [end_of(process) for process in both] == [(0, "")] * 2
     with database.read() as connection:
