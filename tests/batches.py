@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 
 from producer.models.cards import ModelCard, describe
 from storage.catalogue import schedulers
+from storage.catalogue.pipeline_calls import fixed_inputs
 from storage.errors import JobError
 from storage.job import Job
 from storage.models.model_files import BUILTIN_FOLDERS
@@ -257,6 +258,7 @@ class Bench:
             **{n: tuple(v) if isinstance(v, list) else v for n, v in job.call.items()},
             output_type="np",
             return_dict=False,
+            **fixed_inputs(type(self.pipe).__name__),
             **given,
         )[0]
         return Made(pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2))

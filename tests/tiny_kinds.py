@@ -42,8 +42,7 @@ def allow_small_sizes(patch: pytest.MonkeyPatch) -> None:
     """Let pipelines that paint large images whatever is asked for paint small ones.
 
     HunyuanImage fills up texts to fewer tokens. PRX gets what it calls of ftfy, which
-    is not installed here, and LongCat takes texts as they are: it would have its text
-    encoder write longer ones.
+    is not installed here.
     """
     for made_by, name in (
         (diffusers.PixArtAlphaPipeline, "ASPECT_RATIO_256_BIN"),
@@ -60,11 +59,6 @@ def allow_small_sizes(patch: pytest.MonkeyPatch) -> None:
     _set_once_made(patch, diffusers.Kandinsky5T2IPipeline, resolutions=[(64, 64)])
     _set_once_made(patch, diffusers.HiDreamImagePipeline, default_sample_size=8)
     _set_once_made(patch, diffusers.HunyuanImagePipeline, tokenizer_max_length=320)
-    patch.setattr(
-        diffusers.LongCatImagePipeline,
-        "rewire_prompt",
-        lambda _pipe, prompt, _device: prompt,
-    )
 
 
 def _set_once_made(patch: pytest.MonkeyPatch, made_by: Any, **attributes: Any) -> None:

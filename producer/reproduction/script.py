@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
+from storage.catalogue.pipeline_calls import fixed_inputs
 from storage.catalogue.pipeline_families import FAMILIES
 from storage.catalogue.schedulers import takes_seed
 from storage.errors import ModelError
@@ -158,6 +159,7 @@ def _inputs(job: Job, index: Mapping[str, Any]) -> list[list[str]]:
         **({"guidance_scale": job.guidance} if takes_scale else {}),
         **{name: job.extras[name] for name in _EXTRAS if name in job.extras},
         **{name: _as_given(value) for name, value in job.call.items()},
+        **fixed_inputs(index.get("_class_name")),
         "width": job.width,
         "height": job.height,
     }

@@ -28,6 +28,12 @@ OWN: Mapping[str, str] = {
     "eta": "eta",
     "clip_skip": "clip_skip",
 }
+#: Inputs that have a language model rewrite the prompt, by pipeline. What it writes
+#: does not follow from the seed, so no job has it on, though it is by default.
+REWRITING: Mapping[str, str] = {
+    "ErnieImagePipeline": "use_pe",
+    "LongCatImagePipeline": "enable_prompt_rewrite",
+}
 #: Inputs that no sweep may set, as patterns of their names, each with the reason and
 #: the way out.
 _REFUSED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -100,7 +106,8 @@ _REFUSED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             " out",
         ),
         (
-            "prompt_upsampling.*|caption_upsample_temperature",
+            "prompt_upsampling.*|caption_upsample_temperature|"
+            + "|".join(REWRITING.values()),
             "a language model would draw another prompt each time; write the prompt"
             " itself",
         ),
@@ -190,6 +197,12 @@ def all_parameters() -> Mapping[str, CallParameter]:
 def why_refused(name: str) -> str | None:
     """Return why a sweep must not set an input, and the way out; None if it may."""
     return next((why for each, why in _REFUSED if each.fullmatch(name)), None)
+
+
+def fixed_inputs(pipeline: str | None) -> dict[str, bool]:
+    """Return the inputs that all jobs of a pipeline set; see `REWRITING`."""
+    name = REWRITING.get(pipeline or "")
+    return {name: False} if name else {}
 
 
 def value_of(extras: Mapping[str, Any], name: str, *, pipeline: str | None) -> Any:

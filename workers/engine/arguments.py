@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from storage.catalogue.pipeline_calls import fixed_inputs
 from storage.catalogue.pipeline_families import NO_GUIDANCE
 from storage.errors import JobError
 from storage.job import Job
@@ -52,6 +53,7 @@ def arguments_of(job: Job, pipe: Any, generator: torch.Generator) -> dict[str, A
         "generator": generator,
         "output_type": output_type_of(pipe),
         "return_dict": False,
+        **fixed_inputs(type(pipe).__name__),
         **wanted,
     }
 

@@ -1,6 +1,8 @@
 """The catalogue of pipelines' inputs against the source of the installed diffusers."""
 
+import ast
 import inspect
+import re
 from collections import defaultdict
 from typing import Any
 
@@ -13,6 +15,7 @@ from storage.catalogue.pipeline_calls import (
     PREFIX,
     all_parameters,
     bounds_of,
+    fixed_inputs,
     parameters_of,
     why_refused,
 )
@@ -74,3 +77,16 @@ def test_every_default_is_a_value_that_a_sweep_may_set(pipeline: str) -> None:
         low, high = bounds_of(name, one.kind)
         values = one.default if one.kind == "integers" else (one.default,)
         assert all(low <= value <= (one.maximum or high) for value in values), name
+
+
+@pytest.mark.parametrize("pipeline", pipelines())
+def test_no_language_model_rewrites_the_prompt(pipeline: str) -> None:
+    defaults = {name: default for name, _, default in inputs_of(pipeline)}
+    rewriting = [name for name in defaults if re.search(r"_pe$|rewrit|upsampl", name)]
+    assert all(map(why_refused, rewriting))
+    is_on = [
+        name
+        for name in rewriting
+        if ast.unparse(defaults[name] or ast.Pass()) == "True"
+    ]
+    assert fixed_inputs(pipeline) == dict.fromkeys(is_on, False)
