@@ -1,6 +1,7 @@
 """New databases for tests; those of SQLite are copies of one file.
 
-Making the schema by migrations takes a tenth of a second, and most tests need one.
+Making the schema by migrations takes a tenth of a second, and most tests need one. All
+of them share what SQLAlchemy compiles, which else it would do again for each engine.
 """
 
 import secrets
@@ -9,9 +10,33 @@ import tempfile
 from contextlib import closing
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.util import LRUCache
 
 from storage.settings import sqlite_path
 from storage.sql.database import Database, open_database
+
+
+class _Compiled(LRUCache[Any, Any]):
+    """Compiled statements of all engines of a dialect, by its name."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        dialect, *rest = key
+        return super().get((dialect.name, *rest), default)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        dialect, *rest = key
+        super().__setitem__((dialect.name, *rest), value)
+
+
+_compiled = _Compiled(2000)
+
+
+@sa.event.listens_for(sa.Engine, "engine_connect")
+def _share_compiled(connection: sa.Connection) -> None:
+    connection.execution_options(compiled_cache=_compiled)
 
 
 def open_new(url: str) -> Database:
