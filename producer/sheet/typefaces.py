@@ -53,9 +53,7 @@ class Typeface:
         """Return the typeface in a size, or in its only size."""
         if self.file:
             return _load(self.file, self.index, size_px) or self._only()
-        font = ImageFont.load_default(size_px)
-        assert isinstance(font, FreeTypeFont)  # noqa: S101  as Pillow promises
-        return font
+        return _load_default(size_px)
 
     @property
     def is_there(self) -> bool:
@@ -133,6 +131,13 @@ def _look(letters: Set[str]) -> Iterator[tuple[Typeface, Set[str]]]:
                 face = Typeface(str(path))
                 if face.is_there:
                     yield face, {letter for letter in letters if face.has(letter)}
+
+
+@functools.cache
+def _load_default(size_px: int) -> FreeTypeFont:
+    font = ImageFont.load_default(size_px)
+    assert isinstance(font, FreeTypeFont)  # noqa: S101  as Pillow promises
+    return font
 
 
 @functools.cache
