@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -104,6 +105,8 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
         return (yield)
     finally:
         gc.freeze()
+        # Tests that make models else spend a tenth of their time on looking for more.
+        gc.set_threshold(50_000, 20, 50)
         gc.enable()
 
 
@@ -113,12 +116,42 @@ def _import_torch_unmeasured(config: pytest.Config) -> None:
     None of it is ours, and to find that out for 3,000 files takes longer than to import
     them. The process that only hands out tests needs none.
     """
-    plugins = config.pluginmanager
-    measuring = getattr(plugins.getplugin("_cov"), "cov_controller", None)
-    if not plugins.hasplugin("dsession") and measuring and find_spec("torch"):
+    is_needed = _measuring(config) and find_spec("torch")
+    if is_needed and not config.pluginmanager.hasplugin("dsession"):
+        with _unmeasured(config):
+            import_module("diffusers.pipelines.flux.pipeline_flux")
+
+
+def _measuring(config: pytest.Config) -> Any:
+    """Return what measures the coverage; None if nothing does."""
+    plugin = config.pluginmanager.getplugin("_cov")
+    return getattr(plugin, "cov_controller", None)
+
+
+@contextmanager
+def _unmeasured(config: pytest.Config) -> Iterator[None]:
+    """Measure no coverage in the block."""
+    measuring = _measuring(config)
+    if measuring:
         measuring.pause()
-        import_module("diffusers.pipelines.flux.pipeline_flux")
+    yield
+    if measuring:
         measuring.resume()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Measure no coverage where others run the same lines."""
+    with _unmeasured(item.config) if _is_covered(item) else nullcontext():
+        return (yield)
+
+
+def _is_covered(item: pytest.Item) -> bool:
+    """Return whether other tests run the same lines: on SQLite, or with less torch."""
+    here = Path(__file__).parent
+    mark = item.get_closest_marker("databases")
+    is_twin = mark is not None and "[postgresql" in item.name and len(mark.args) > 1
+    return is_twin or item.path in [here / name for name in UNMEASURED]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -148,12 +181,8 @@ def pytest_ignore_collect(
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """With `--bare`, skip the tests that are marked `torch`; mark the unmeasured."""
-    here = Path(__file__).parent
-    unmeasured = {here / name for name in UNMEASURED}
+    """With `--bare`, skip the tests that are marked `torch`."""
     for item in items:
-        if item.path in unmeasured:
-            item.add_marker("no_cover")
         if config.option.bare and item.get_closest_marker("torch"):
             item.add_marker(pytest.mark.skip(reason="needs torch"))
 
