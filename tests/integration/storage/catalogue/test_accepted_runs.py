@@ -37,7 +37,7 @@ RUNS_ALL_THE_SAME = re.compile(
 #: The same on kinds whose highest noise level gives the last timestep of the training.
 #: The others miss it by a last bit of a logarithm, and a plan counts on that.
 RUNS_BY_LAST_BITS = {"pixart": "can round to it twice"}
-FEW = (1, 2, 3, 21)
+FEW = (1, 2, 3, 7)
 MANY = range(1, 61)
 LARGE = (61, 100, 250, 999, 1000)
 #: Kinds that differ most: the others are tried by `make soak`.

@@ -44,8 +44,6 @@ CANDIDATES = ("ddim_eta", "euler_a", "dpmpp_2m", "flow_unipc", "tcd")
 HALVES = {
     ("StableDiffusionXLPipeline", "float16"),
     ("FluxPipeline", "bfloat16"),
-    ("QwenImagePipeline", "bfloat16"),
-    ("ZImagePipeline", "float16"),
 }
 DTYPES = [
     *((kind, "float32") for kind in SHARED),
@@ -88,6 +86,7 @@ def _small() -> Iterator[None]:
         patch.setattr(Run, "take_row", note)
         yield
     torch.set_num_threads(usual)
+    mix_all.cache_clear()
     model_of.cache_clear()
     bench_of.cache_clear()
 
@@ -103,7 +102,7 @@ def model_of(folder: Path, kind: str) -> str:
 
 
 @cache
-def bench_of(folder: Path, kind: str, dtype: str = "float32") -> Bench:
+def bench_of(folder: Path, kind: str, dtype: str) -> Bench:
     return Bench(model_of(folder, kind), dtype=dtype)
 
 
@@ -162,9 +161,18 @@ def mix(bench: Bench, jobs: list[Job]) -> list[tuple[Made, Run]]:
     return [(one, run) for one, run in runs if run]
 
 
+@cache
+def mix_all(
+    folder: Path, kind: str, dtype: str
+) -> list[tuple[Made, Run, set[tuple[int, int]]]]:
+    """Make all jobs in one batch; return each with the widths and rows it had."""
+    bench, jobs = bench_of(folder, kind, dtype), make_jobs(folder, kind, dtype)
+    return [(made, run, ROWS_TAKEN[run.job.key]) for made, run in mix(bench, jobs)]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_image_alone_is_that_of_a_plain_script(folder: Path, kind: str) -> None:
-    bench, jobs = bench_of(folder, kind), make_jobs(folder, kind, "float32")
+    bench, jobs = bench_of(folder, kind, "float32"), make_jobs(folder, kind, "float32")
     for job in (jobs[0], jobs[-1]):
         made, _ = bench.mixed([job], 1)
         assert made[job.key].equals(plain_of(bench, job)), job
@@ -174,13 +182,14 @@ def test_an_image_alone_is_that_of_a_plain_script(folder: Path, kind: str) -> No
 def test_a_mixed_image_is_that_of_a_plain_script_but_for_rounding(
     folder: Path, kind: str, dtype: str
 ) -> None:
-    bench, jobs = bench_of(folder, kind, dtype), make_jobs(folder, kind, dtype)
-    for made, run in mix(bench, jobs):
+    bench = bench_of(folder, kind, dtype)
+    made = mix_all(folder, kind, dtype)
+    for one, run, _ in made:
         plain = plain_of(bench, run.job)
-        difference = (made.pixels - plain.pixels).abs().max().item()
+        difference = (one.pixels - plain.pixels).abs().max().item()
         assert difference < ROUNDING[dtype], run.job
     # They shared calls: each would have had its own otherwise.
-    assert any(width > 1 for seats in ROWS_TAKEN.values() for width, _ in seats)
+    assert any(width > 1 for *_, rows in made for width, _ in rows)
 
 
 @pytest.mark.parametrize(("kind", "dtype"), DTYPES)
@@ -189,10 +198,9 @@ def test_a_mixed_image_is_that_of_the_same_row_of_an_ordinary_batch(
 ) -> None:
     if kind in ROUGH:
         pytest.skip(ROUGH[kind])
-    bench, jobs = bench_of(folder, kind, dtype), make_jobs(folder, kind, dtype)
-    made, run = mix(bench, jobs[:WIDTH])[2]
-    assert ROWS_TAKEN[run.job.key] == {(WIDTH, 2)}
-    assert made.equals(bench.ordinary(run)), run.job
+    made, run, rows = mix_all(folder, kind, dtype)[2]
+    assert rows == {(WIDTH, 2)}
+    assert made.equals(bench_of(folder, kind, dtype).ordinary(run)), run.job
 
 
 @pytest.mark.slow
@@ -227,7 +235,7 @@ def test_the_rows_of_lumina_depend_on_the_longest_text_beside_them(
 ) -> None:
     # Its network cuts all texts of a batch to the longest one, so the last bits differ.
     kind = "Lumina2Pipeline"
-    bench, jobs = bench_of(folder, kind), make_jobs(folder, kind, "float32")
+    bench, jobs = bench_of(folder, kind, "float32"), make_jobs(folder, kind, "float32")
     (alike, _), *_ = mix(bench, jobs[:WIDTH])
     (other, _), *_ = mix(bench, [*jobs[: WIDTH - 1], jobs[WIDTH]])
     difference = (alike.pixels - other.pixels).abs().max()
@@ -238,7 +246,7 @@ def test_the_rows_of_lumina_depend_on_the_longest_text_beside_them(
 def test_a_pipeline_that_changes_its_network_is_not_shared(
     folder: Path, kind: str
 ) -> None:
-    bench, jobs = bench_of(folder, kind), make_jobs(folder, kind, "float32")
+    bench, jobs = bench_of(folder, kind, "float32"), make_jobs(folder, kind, "float32")
     with pytest.raises(
         UnshareableError,
         match=r"^it changes its network while it runs \(`attn_processors`\)$",
