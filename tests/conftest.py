@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -20,6 +21,7 @@ from storage.broker.queue import make_app
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database
 from tests.databases import open_new
+from tests.processes import ROOT
 from workers.vitals import outages
 
 # Set before torch is loaded: otherwise its idle threads spin, and take cores.
@@ -28,6 +30,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+PACKAGES = ("storage", "analysis", "producer", "workers")
 #: Signals that commands handle.
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
@@ -101,8 +104,13 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     """
     gc.disable()
     try:
-        _import_torch_unmeasured(session.config)
-        return (yield)
+        # The process that only hands out tests needs no modules.
+        is_handing_out = session.config.pluginmanager.hasplugin("dsession")
+        if is_handing_out or not (_measuring(session.config) and find_spec("torch")):
+            return (yield)
+        _import_all(session.config)
+        with _unmeasured(session.config):
+            return (yield)
     finally:
         gc.freeze()
         # Tests that make models else spend a tenth of their time on looking for more.
@@ -110,16 +118,18 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
         gc.enable()
 
 
-def _import_torch_unmeasured(config: pytest.Config) -> None:
-    """Import torch and diffusers, if their coverage would be measured meanwhile.
+def _import_all(config: pytest.Config) -> None:
+    """Import all modules of ours, and before them torch, which is not measured.
 
-    None of it is ours, and to find that out for 3,000 files takes longer than to import
-    them. The process that only hands out tests needs none.
+    So nothing needs to be measured while tests are collected. To find out that none of
+    torch's 3,000 files is ours would take longer than to import them.
     """
-    is_needed = _measuring(config) and find_spec("torch")
-    if is_needed and not config.pluginmanager.hasplugin("dsession"):
-        with _unmeasured(config):
-            import_module("diffusers.pipelines.flux.pipeline_flux")
+    with _unmeasured(config):
+        import_module("diffusers.pipelines.flux.pipeline_flux")
+    for package in PACKAGES:
+        for found in walk_packages([str(ROOT / package)], f"{package}."):
+            if "migrations" not in found.name:
+                import_module(found.name)
 
 
 def _measuring(config: pytest.Config) -> Any:
