@@ -96,7 +96,7 @@ def test_workers_beside_a_newer_schema_end_with_one_sentence(night: Night) -> No
     assert "Ended, since no worker can go on: " in said
     assert "Traceback" not in night.log()
     assert not night.states()["leased"]
-    with night.working(2):
+    with night.working():
         night.wait_for(80)
         night.check(done=80)
 

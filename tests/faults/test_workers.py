@@ -102,7 +102,7 @@ def test_one_ctrl_c_hands_back_what_is_not_finished(night: Night) -> None:
     with night.database.read() as connection:
         query = sa.select(sa.func.max(jobs.c.attempts)).where(jobs.c.state != "done")
         assert connection.execute(query).scalar_one() == 0
-    with night.working(2):
+    with night.working():
         night.wait_for(6)
         night.check(done=6)
     assert night.began() <= 6 + 2
@@ -119,7 +119,7 @@ def test_a_second_ctrl_c_ends_at_once_and_loses_nothing(night: Night) -> None:
         # Two that come before the first is seen are one.
         wait_until(lambda: has_ended_by(workers, signal.SIGINT))
     assert not night.owners()
-    with night.working(2):
+    with night.working():
         night.wait_for(4)
         night.check(done=4)
     assert night.began() == 4 + 2

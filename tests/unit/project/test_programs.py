@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -31,12 +32,15 @@ PACKAGES = ("storage", "analysis", "producer", "workers")
 _MODULE = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+(:\w+)?")
 
 
-def sources() -> Iterator[tuple[str, ast.Module]]:
+@cache
+def sources() -> list[tuple[str, ast.Module]]:
     """Every module of the packages, by name."""
-    for package in PACKAGES:
-        for file in (ROOT / package).rglob("*.py"):
-            name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
-            yield name, ast.parse(file.read_text())
+    files = [file for package in PACKAGES for file in (ROOT / package).rglob("*.py")]
+    return [(module_name(file), ast.parse(file.read_text())) for file in files]
+
+
+def module_name(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts)
 
 
 def started(tree: ast.Module) -> Iterator[str]:

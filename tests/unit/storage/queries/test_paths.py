@@ -36,7 +36,7 @@ TERMS = (
 )
 MIXES = [
     *TERMS,
-    *(" ".join(pair) for pair in [*itertools.combinations(TERMS, 2)][::5]),
+    *(" ".join(pair) for pair in [*itertools.combinations(TERMS, 2)][::8]),
     "sweep:second steps:8 seed:3 time:..3",
     "model:other scheduler:ddim steps:8 guidance:5 seed:3",
     "",
