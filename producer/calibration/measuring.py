@@ -27,7 +27,7 @@ def measured(
         NightsweepError: The process cannot measure, or ended early.
     """
     return answers_of(
-        [sys.executable, "-P", "-m", "workers.engine.calibration"],
+        [sys.executable, "-P", "-m", "workers.engine.programs", "calibrate"],
         {**wish, "jobs": [asdict(each.job) for each in jobs]},
         name="measuring",
         log=log,

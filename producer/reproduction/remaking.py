@@ -36,7 +36,7 @@ def remade(
     }
     images = [_image(each, as_made=as_made) for each in records]
     return answers_of(
-        [sys.executable, "-P", "-m", "workers.engine.reproduction"],
+        [sys.executable, "-P", "-m", "workers.engine.programs", "reproduce"],
         {"images": images, "places": places, "device": device},
         name="reproducing",
         log=log,

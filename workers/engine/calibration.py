@@ -2,8 +2,6 @@
 
 A program of `workers.engine.programs`. Its answers are the environment; a line for each
 image; that the speeds are complete; and a line for each width.
-
-    python -P -m workers.engine.calibration
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +21,7 @@ from workers.engine.batches import default_width
 from workers.engine.compiling import Compiled
 from workers.engine.environment import describe_environment
 from workers.engine.pipelines import Pipelines
-from workers.engine.programs import Send, choose_device, read_job, serve
+from workers.engine.programs import Send, choose_device, read_job
 from workers.engine.throughput import alike_jobs, measure_widths
 from workers.engine.torch_painter import OWN_THREADS
 from workers.painting import Painting
@@ -136,7 +134,3 @@ def _first_of_each_scheduler(jobs: Sequence[Job]) -> list[Job]:
     for job in sorted(jobs, key=lambda job: job.steps):
         first.setdefault(f"{job.scheduler_class} {job.scheduler_options}", job)
     return list(first.values())
-
-
-if __name__ == "__main__":
-    serve(calibrate)

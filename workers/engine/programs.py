@@ -1,17 +1,21 @@
 """Programs that make images for one command, outside of the queue.
 
+    python -P -m workers.engine.programs calibrate
+
 A program reads its wish from standard input, one line of JSON, and writes its answers
 to standard output as lines of JSON; the last one may be the error that ended it. It
 also ends when its standard input ends. `producer.running.programs` is the command's
 side.
 """
 
+import gc
 import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from importlib import import_module
 from typing import Any
 
 from storage.errors import NightsweepError, UsageError
@@ -19,8 +23,39 @@ from storage.host.gpus import has_nvidia
 from storage.job import Job, Model
 from workers.devices.placements import probe
 
+#: Module and function of each program.
+PROGRAMS = {
+    "calibrate": "workers.engine.calibration:calibrate",
+    "reproduce": "workers.engine.reproduction:reproduce",
+}
+
 #: Sends one answer, a JSON object.
 Send = Callable[[Mapping[str, Any]], None]
+
+
+def fetch(where: str) -> Any:
+    """Import a function that needs torch.
+
+    Args:
+        where: Its module and its name: `workers.engine.calibration:calibrate`.
+    """
+    module, _, function = where.partition(":")
+    with _collecting_no_garbage():
+        return getattr(import_module(module), function)
+
+
+@contextmanager
+def _collecting_no_garbage() -> Iterator[None]:
+    """Collect no garbage while torch is imported, and leave its objects out later.
+
+    They stay to the end, and looking through them takes a second of six.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def serve(program: Callable[[Mapping[str, Any], Send], None]) -> None:
@@ -81,3 +116,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+if __name__ == "__main__":
+    serve(fetch(PROGRAMS[sys.argv[1]]))

@@ -2,8 +2,6 @@
 
 A program of `workers.engine.programs`. It stores nothing: its answers are the device,
 and for each image its pixels or why it cannot be made.
-
-    python -P -m workers.engine.reproduction
 """
 
 import base64
@@ -22,7 +20,7 @@ from storage.job import Job, Model
 from storage.settings import read_settings
 from workers.devices.compiler_cache import keep_compilations
 from workers.engine.environment import describe_environment
-from workers.engine.programs import Send, choose_device, read_job, read_model, serve
+from workers.engine.programs import Send, choose_device, read_job, read_model
 from workers.engine.torch_painter import OWN_THREADS, TorchPainter
 from workers.painting import Painting
 
@@ -259,7 +257,3 @@ def _answer(painting: Painting) -> dict[str, Any]:
         "decode_dtype": painting.decode_dtype,
         **asdict(painting.environment),
     }
-
-
-if __name__ == "__main__":
-    serve(reproduce)

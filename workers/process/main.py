@@ -3,7 +3,6 @@
 python -P -m workers.process.main --name gpu0 --device cuda:0
 """
 
-import gc
 import logging
 import os
 import signal
@@ -11,9 +10,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from importlib import import_module
+from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from typing import Any
 
@@ -38,6 +35,7 @@ from storage.sql.database import Database, open_database, utc_now
 from storage.sql.model_places import DatabasePlaces
 from workers.devices.compiler_cache import keep_compilations
 from workers.devices.placements import Placement
+from workers.engine.programs import fetch
 from workers.execution.context import Answer, Context, patiently
 from workers.execution.heartbeat import Heartbeat
 from workers.execution.turn import Turn
@@ -213,10 +211,8 @@ def _deaf_to_hangups(app: Any) -> Any:
 
 def _find_painter() -> Callable[..., Painter]:
     where = os.environ.get("NIGHTSWEEP_PAINTER") or PAINTER
-    module, _, function = where.partition(":")
     try:
-        with _collecting_no_garbage():
-            make: Callable[..., Painter] = getattr(import_module(module), function)
+        make: Callable[..., Painter] = fetch(where)
     except ModuleNotFoundError as exc:
         msg = (
             f"A worker needs the GPU packages, but {exc.name} is not installed; run "
@@ -224,20 +220,6 @@ def _find_painter() -> Callable[..., Painter]:
         )
         raise UsageError(msg) from exc
     return make
-
-
-@contextmanager
-def _collecting_no_garbage() -> Iterator[None]:
-    """Collect no garbage while torch is imported, and leave its objects out later.
-
-    They stay to the end, and looking through them takes a second of six.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _end_with_parent() -> None:

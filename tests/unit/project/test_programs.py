@@ -14,19 +14,19 @@ from tests.processes import ROOT
 
 #: Which module starts which with `python -m`; `docs/design.md` names them too.
 PROGRAMS = {
-    ("producer.calibration.measuring", "workers.engine.calibration"),
+    ("producer.calibration.measuring", "workers.engine.programs"),
     ("producer.health.machine", "workers.devices.gpu_probe"),
-    ("producer.reproduction.remaking", "workers.engine.reproduction"),
+    ("producer.reproduction.remaking", "workers.engine.programs"),
     ("producer.running.local_workers", "nightsweep"),
     ("workers.devices.gpu_probe", "workers.devices.gpu_probe"),
     ("workers.supervision.child", "workers.process.main"),
 }
 #: Which module names which of another package in a string.
 NAMES = {
-    ("producer.calibration.measuring", "workers.engine.calibration"),
+    ("producer.calibration.measuring", "workers.engine.programs"),
     ("producer.cli", "workers.cli:worker"),
     ("producer.health.machine", "workers.devices.gpu_probe"),
-    ("producer.reproduction.remaking", "workers.engine.reproduction"),
+    ("producer.reproduction.remaking", "workers.engine.programs"),
 }
 PACKAGES = ("storage", "analysis", "producer", "workers")
 _MODULE = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+(:\w+)?")
