@@ -1,7 +1,9 @@
-"""Which groups run compiled networks: decided once, for all workers together.
+"""Which groups run compiled networks: decided for all workers together.
 
-Otherwise a sweep would be compiled in part, with images that differ in the last bits
-for no reason that anybody chose.
+A decision to compile holds for ever, and one against it until its sweep has changed, or
+is made and another one comes. Otherwise a sweep would be compiled in part, with images
+that differ in the last bits for no reason that anybody chose. But a few images to try a
+model with do not decide for the million that follow.
 """
 
 from typing import Any
@@ -12,7 +14,7 @@ from sqlalchemy.engine import Connection
 from storage.fleet.progress import list_workers
 from storage.job import Job
 from storage.sql.database import Database, insert_into, utc_now
-from storage.sql.schema import RUNNABLE, compilations, jobs, sweep_jobs, sweeps
+from storage.sql.schema import LEASED, RUNNABLE, compilations, jobs, sweep_jobs, sweeps
 
 #: Most jobs that are looked at. So many are always worth it.
 MOST_JOBS = 100_000
@@ -26,14 +28,28 @@ class DatabaseCompilations:
         self._database = database
 
     def get(self, job: Job) -> bool | None:
-        """Return whether the job's group runs compiled networks; None if undecided.
+        """Return whether the job's group runs compiled networks.
+
+        Returns:
+            None if that is not decided, or was decided against for another sweep, which
+            has no unmade jobs left in the group, or for an earlier revision.
 
         Raises:
             DatabaseError: The database cannot be read.
         """
-        query = sa.select(compilations.c.compiled).where(_is_of(job))
+        decision = sa.select(compilations).where(_is_of(job))
         with self._database.read() as connection:
-            return connection.execute(query).scalar()
+            held = connection.execute(decision).first()
+            if held is None:
+                return None
+            if held.compiled:
+                return True
+            sweep_id, revision = _sweep_of(connection, job)
+            if sweep_id == held.sweep_id:
+                is_over = revision != held.revision
+            else:
+                is_over = not _has_unmade(connection, job.group, held.sweep_id)
+        return None if is_over else False
 
     def work_left(self, job: Job) -> tuple[float, float]:
         """Return what is left to make in the job's group, for each worker with a GPU.
@@ -84,7 +100,7 @@ class DatabaseCompilations:
             return connection.execute(query).scalar()
 
     def settle(self, job: Job, gpu: str, *, compiled: bool, reason: str) -> bool:
-        """Decide for the job's group, unless another worker has; return what holds.
+        """Decide for the job's group, unless that is decided; return what holds.
 
         Args:
             job: Any of its jobs.
@@ -95,7 +111,7 @@ class DatabaseCompilations:
         Raises:
             DatabaseError: The database cannot be written.
         """
-        row = {
+        row: dict[str, Any] = {
             "group_key": job.group,
             "model_fingerprint": job.model.fingerprint,
             "gpu": gpu,
@@ -105,8 +121,20 @@ class DatabaseCompilations:
         }
         held = sa.select(compilations.c.compiled).where(_is_of(job))
         with self._database.write() as connection:
-            statement = insert_into(connection, compilations).values(**row)
-            connection.execute(statement.on_conflict_do_nothing())
+            sweep_id, revision = _sweep_of(connection, job)
+            row |= {"sweep_id": sweep_id, "revision": revision}
+            is_over = sa.or_(
+                compilations.c.sweep_id != sweep_id, compilations.c.revision != revision
+            )
+            connection.execute(
+                insert_into(connection, compilations)
+                .values(**row)
+                .on_conflict_do_update(
+                    index_elements=["group_key"],
+                    set_=row,
+                    where=sa.and_(~compilations.c.compiled, is_over),
+                )
+            )
             return bool(connection.execute(held).scalar_one())
 
     def note_cost(self, job: Job, *, seconds: float) -> None:
@@ -126,6 +154,25 @@ class DatabaseCompilations:
 
 def _is_of(job: Job) -> sa.ColumnElement[bool]:
     return compilations.c.group_key == job.group
+
+
+def _sweep_of(connection: Connection, job: Job) -> tuple[int, int]:
+    """Return the sweep that wanted a job first, and its revision."""
+    query = (
+        sa.select(sweeps.c.id, sweeps.c.revision)
+        .join(jobs, jobs.c.sweep_id == sweeps.c.id)
+        .where(jobs.c.key == job.key)
+    )
+    row = connection.execute(query).one()
+    return row.id, row.revision
+
+
+def _has_unmade(connection: Connection, group: str, sweep_id: int) -> bool:
+    """Return whether a sweep has jobs in a group that are runnable or in hand."""
+    mine = (jobs.c.group_key == group, jobs.c.sweep_id == sweep_id)
+    some = (sa.select(jobs.c.id).where(*mine, which) for which in (RUNNABLE, LEASED))
+    found = (connection.execute(query.limit(1)).first() for query in some)
+    return any(row is not None for row in found)
 
 
 def _growth(connection: Connection, job: Job) -> float:

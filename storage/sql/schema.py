@@ -389,7 +389,7 @@ widths = Table(
     _one_of("reason", WIDTH_REASONS),
 )
 
-#: Whether a group runs compiled networks: decided once, for all workers.
+#: Whether a group runs compiled networks, for all workers.
 compilations = Table(
     "compilations",
     metadata,
@@ -399,6 +399,9 @@ compilations = Table(
     Column("gpu", Text, nullable=False),
     Column("compiled", Boolean, nullable=False),
     Column("reason", Text, nullable=False),
+    # The sweep that it was decided for, and its revision then.
+    Column("sweep_id", Id, ForeignKey("sweeps.id"), nullable=False),
+    Column("revision", Integer, nullable=False),
     # Seconds that compiling took; NULL while nobody has.
     Column("cost_s", Float(53)),
     Column("decided_at", String(32), nullable=False),

@@ -11,6 +11,8 @@ down_revision = "0015"
 branch_labels = None
 depends_on = None
 
+ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
 
 def upgrade() -> None:
     """Make the table."""
@@ -21,6 +23,8 @@ def upgrade() -> None:
         sa.Column("gpu", sa.Text, nullable=False),
         sa.Column("compiled", sa.Boolean, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("sweep_id", ID, sa.ForeignKey("sweeps.id"), nullable=False),
+        sa.Column("revision", sa.Integer, nullable=False),
         sa.Column("cost_s", sa.Float(53), nullable=True),
         sa.Column("decided_at", sa.String(32), nullable=False),
     )

@@ -6,10 +6,21 @@ import pytest
 
 from storage.fleet import registry
 from storage.fleet.compilations import DatabaseCompilations
+from storage.jobs.claims import Claim
 from storage.jobs.membership import add_jobs
+from storage.jobs.results import record_done
 from storage.jobs.sweeps import save_sweep
 from storage.sql.database import Database, utc_now
-from tests.builders import SHAPES, make_job, make_planned, plan_seeds, submit, take
+from tests.builders import (
+    ENVIRONMENT,
+    SHAPES,
+    make_job,
+    make_planned,
+    make_result,
+    plan_seeds,
+    submit,
+    take,
+)
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -35,27 +46,82 @@ def enter(database: Database, name: str, gpu: str, **changes: str) -> None:
     registry.note(database, replace(entry, **changes))
 
 
-def test_the_first_decision_holds_for_all_workers(known: DatabaseCompilations) -> None:
-    assert known.get(make_job()) is None
-    assert known.settle(make_job(), GPU, compiled=True, reason="it pays")
-    assert known.settle(make_job(seed=9), GPU, compiled=False, reason="it does not")
-    assert known.get(make_job(seed=10)) is True
+def finish(database: Database, *held: Claim) -> None:
+    done = {claim.id: make_result() for claim in held}
+    record_done(database, done, worker="gpu0", environment=ENVIRONMENT)
 
 
-def test_each_group_has_a_decision_of_its_own(known: DatabaseCompilations) -> None:
-    known.settle(make_job(), GPU, compiled=False, reason="it does not pay")
-    assert known.get(make_job()) is False
-    assert known.get(make_job(width=768)) is None
+def decide(known: DatabaseCompilations, seed: int, *, compiled: bool) -> bool:
+    return known.settle(make_job(seed=seed), GPU, compiled=compiled, reason="it is so")
+
+
+def test_a_decision_holds_for_all_workers(
+    database: Database, known: DatabaseCompilations
+) -> None:
+    submit(database, plan_seeds(1, 2, 3))
+    assert known.get(make_job(seed=1)) is None
+    assert decide(known, 1, compiled=True)
+    assert decide(known, 2, compiled=False)
+    assert known.get(make_job(seed=3)) is True
+
+
+def test_each_group_has_a_decision_of_its_own(
+    database: Database, known: DatabaseCompilations
+) -> None:
+    submit(database, [*plan_seeds(1), make_planned(seed=1, width=768)])
+    decide(known, 1, compiled=False)
+    assert known.get(make_job(seed=1)) is False
+    assert known.get(make_job(seed=1, width=768)) is None
+
+
+def test_a_few_images_do_not_decide_for_the_sweeps_that_follow(
+    database: Database, known: DatabaseCompilations
+) -> None:
+    submit(database, plan_seeds(1), name="few")
+    decide(known, 1, compiled=False)
+    submit(database, plan_seeds(2, 3), name="many")
+    # The first sweep is not made yet, whether its job waits or is in hand.
+    assert known.get(make_job(seed=2)) is False
+    (claim,) = take(database, limit=1)
+    assert known.get(make_job(seed=2)) is False
+    finish(database, claim)
+    assert known.get(make_job(seed=2)) is None
+    assert decide(known, 2, compiled=True)
+    assert decide(known, 3, compiled=False)
+    assert known.get(make_job(seed=1)) is True
+
+
+def test_a_sweep_that_has_changed_is_decided_again(
+    database: Database, known: DatabaseCompilations
+) -> None:
+    submit(database, plan_seeds(1))
+    decide(known, 1, compiled=False)
+    submit(database, plan_seeds(1, 2), spec="two")
+    assert known.get(make_job(seed=2)) is None
+    assert not decide(known, 2, compiled=False)
+    assert known.get(make_job(seed=1)) is False
+
+
+def test_a_decision_to_compile_stays(
+    database: Database, known: DatabaseCompilations
+) -> None:
+    submit(database, plan_seeds(1), name="many")
+    decide(known, 1, compiled=True)
+    finish(database, *take(database))
+    submit(database, plan_seeds(2), name="few")
+    assert known.get(make_job(seed=2)) is True
 
 
 def test_the_last_cost_of_the_model_on_that_gpu_counts(
-    known: DatabaseCompilations,
+    database: Database, known: DatabaseCompilations
 ) -> None:
-    larger, largest = make_job(width=768), make_job(width=1024)
-    assert known.cost_s(make_job(), GPU) is None
-    for job in (make_job(), larger, largest):
+    sizes = [make_planned(seed=1, width=width) for width in (512, 768, 1024)]
+    submit(database, sizes)
+    small, larger, largest = (each.job for each in sizes)
+    assert known.cost_s(small, GPU) is None
+    for job in (small, larger, largest):
         known.settle(job, GPU, compiled=True, reason="it pays")
-    known.note_cost(make_job(), seconds=70.0)
+    known.note_cost(small, seconds=70.0)
     known.note_cost(larger, seconds=90.0)
     assert known.cost_s(largest, GPU) == 90.0
     other = replace(SHAPES, fingerprint="1" * 32)
