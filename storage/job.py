@@ -90,7 +90,8 @@ class Job:
         prompt: Text, as the tokenizer gets it.
         negative_prompt: Text; empty for none.
         seed: 0 to 2**63 - 1.
-        generator: Device of the random generator, `cpu` or `cuda`.
+        generator: What draws the noise: torch on the `cpu` or on the device (`cuda`),
+            or `numpy` for the first noise, which is the same for every back end.
         scheduler_class: Class name in diffusers, `DDIMScheduler`.
         scheduler_options: Options that differ from what the class takes from the
             model's own scheduler config; names to JSON values.

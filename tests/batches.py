@@ -228,10 +228,11 @@ class Bench:
         )
         return Made(pixels=made.pixels[run.row : run.row + 1])
 
-    def plain(self, job: Job) -> Made:
-        """Make a job as a plain script does."""
+    def plain(self, job: Job, **given: Any) -> Made:
+        """Make a job as a plain script does, with these arguments besides."""
         return self._call(
             job,
+            **given,
             seeds=job.seed,
             prompt=job.prompt,
             **_if_any(negative_prompt=job.negative_prompt),
@@ -264,7 +265,7 @@ class Bench:
         return Made(pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2))
 
     def _generator(self, job: Job) -> torch.Generator:
-        device = "cpu" if job.generator == "cpu" else self.pipe.device
+        device = self.pipe.device if job.generator == "cuda" else "cpu"
         return torch.Generator(device).manual_seed(job.seed)
 
 

@@ -60,6 +60,7 @@ def write_script(record: Record) -> str:
             [["pipe.scheduler.config", *_named(_scheduler_options(job))]],
             ")",
         ),
+        *_noise(job),
         *_call("image = pipe", _inputs(job, index), ").images[0]"),
         f'image.save("{record.key}.png")',
     ]
@@ -106,6 +107,8 @@ def _remark(text: str) -> list[str]:
 
 
 def _imports(job: Job, place: Model) -> Iterator[str]:
+    if job.generator == "numpy":
+        yield "import numpy"
     yield "import torch"
     classes = sorted(["DiffusionPipeline", job.scheduler_class])
     yield f"from diffusers import {', '.join(classes)}"
@@ -144,6 +147,29 @@ def _mending(job: Job, index: Mapping[str, Any]) -> Iterator[str]:
         yield f'vars({encoder})["text_model"] = {encoder}  # transformers 5 has none'
 
 
+def _noise(job: Job) -> Iterator[str]:
+    """Yield what `workers.engine.first_noise` does, where the job asks for it."""
+    if job.generator != "numpy":
+        return
+    drawn = 'torch.from_numpy(noise.standard_normal(shape, dtype="float32"))'
+    yield f"noise = numpy.random.Generator(numpy.random.PCG64({job.seed}))"
+    if _takes_noise(job):
+        scale = "pipe.vae_scale_factor"
+        sides = f"{job.height} // {scale}, {job.width} // {scale}"
+        yield f"shape = (1, pipe.unet.config.in_channels, {sides})"
+        yield f"latents = {drawn}"
+    else:  # it takes packed latents only
+        yield 'pipe.prepare_latents.__globals__["randn_tensor"] = lambda shape, **_: ('
+        yield f"    {drawn}"
+        yield f"    .to(pipe.device, torch.{job.dtype})"
+        yield ")"
+
+
+def _takes_noise(job: Job) -> bool:
+    """Return whether latents that a pipeline takes have the shape of its noise."""
+    return job.model.family in ("sd", "sdxl")
+
+
 def _scheduler_options(job: Job) -> dict[str, Any]:
     seed = {"noise_sampler_seed": job.seed} if takes_seed(job.scheduler_class) else {}
     return {**job.scheduler_options, **seed}
@@ -152,7 +178,10 @@ def _scheduler_options(job: Job) -> dict[str, Any]:
 def _inputs(job: Job, index: Mapping[str, Any]) -> list[list[str]]:
     family = FAMILIES.get(index.get("_class_name", ""))
     takes_scale = family is None or family.takes_scale
-    generator = f'torch.Generator("{job.generator}").manual_seed({job.seed})'
+    device = "cuda" if job.generator == "cuda" else "cpu"
+    drawn = [f'generator=torch.Generator("{device}").manual_seed({job.seed})']
+    if job.generator == "numpy" and _takes_noise(job):
+        drawn.append(f"latents=latents.to(pipe.device, torch.{job.dtype})")
     negative = {"negative_prompt": job.negative_prompt} if job.negative_prompt else {}
     numbers = {
         "num_inference_steps": job.steps,
@@ -166,7 +195,7 @@ def _inputs(job: Job, index: Mapping[str, Any]) -> list[list[str]]:
     return [
         _named({"prompt": job.prompt}),
         _named(negative),
-        [*_named(numbers), f"generator={generator}"],
+        [*_named(numbers), *drawn],
     ]
 
 

@@ -212,6 +212,7 @@ PARSERS: Mapping[str, Parser] = {
         "generator",
         "cpu",
         "cuda",
+        "numpy",
         otherwise="write numbers under `seed` for other noise",
     ),
     "eta": number("eta", 0, 1),

@@ -30,7 +30,7 @@ from storage.sql.schema import (
 )
 
 DTYPES = ("float32", "float16", "bfloat16")
-GENERATORS = ("cpu", "cuda")
+GENERATORS = ("cpu", "cuda", "numpy")
 ENGINES = ("slots", "plain")
 
 

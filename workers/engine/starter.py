@@ -11,6 +11,7 @@ from storage.errors import JobError, in_words
 from storage.job import Job
 from workers.engine.arguments import arguments_of
 from workers.engine.clock import Clock
+from workers.engine.first_noise import FirstNoise
 from workers.engine.runs import Run
 from workers.engine.schedulers import Schedulers
 from workers.engine.stand_ins import (
@@ -95,9 +96,12 @@ class Starter:
             UnfitError: A package that the scheduler needs is missing here.
         """
         run = Run(job=job, clock=self.clock, is_alone=is_alone)
-        device = "cpu" if job.generator == "cpu" else self.device
+        device = self.device if job.generator == "cuda" else "cpu"
         generator = torch.Generator(device).manual_seed(job.seed)
         pipe = self._copy(run, generator)
+        noise = FirstNoise(job.seed) if job.generator == "numpy" else None
+        if noise:
+            noise.give_to(pipe)
         arguments = arguments_of(job, self.pipe, generator)
 
         def paint() -> torch.Tensor:
@@ -109,6 +113,8 @@ class Starter:
             finally:
                 vars(pipe).clear()  # it would keep what its parts refer to
             _require_steps(run)
+            if noise:
+                noise.require_drawn(self.pipe)
             return _as_tensor(pixels)
 
         return run, paint

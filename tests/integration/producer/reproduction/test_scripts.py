@@ -3,7 +3,9 @@
 import os
 import runpy
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,11 @@ MAKERS: Mapping[str, Callable[[Path], Path]] = {
         )
     },
 }
+#: Pipelines that take latents in the shape of noise, and that take packed ones.
+DRAWING: Mapping[str, str] = {
+    "StableDiffusionXLPipeline": "stable_diffusion_xl.pipeline_stable_diffusion_xl",
+    "FluxPipeline": "flux.pipeline_flux",
+}
 #: Of the demo model: names of the catalogue, each with what else a job sets.
 CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "plain": ("ddim", {}),
@@ -59,6 +66,7 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "an input of the pipeline": ("ddim", {"extras": {"call.guidance_rescale": 0.7}}),
     "another size": ("pndm", {"width": 96, "height": 64}),
     "half": ("lms", {"dtype": "bfloat16"}),
+    "noise of NumPy": ("euler_a", {"generator": "numpy", "dtype": "float16"}),
     "odd letters": ("euler", {"prompt": 'say "no" \\ it\'s\n"""🐈</script>'}),
 }
 
@@ -148,3 +156,20 @@ def test_a_script_makes_the_strict_image_of_each_family(
     )
     made = run(write_script(make_record(job)), tmp_path, monkeypatch)
     assert made.tobytes() == paint(job).tobytes()
+
+
+@pytest.mark.parametrize(("maker", "module"), list(DRAWING.items()))
+def test_a_script_makes_the_strict_image_with_the_noise_of_numpy(
+    maker: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = str(MAKERS[maker](tmp_path / "model"))
+    own = card_of(model).scheduler_config["_class_name"]
+    job = make_job(own, model=model, guidance=1.0, generator="numpy")
+    of_pipeline = import_module(f"diffusers.pipelines.{module}")
+    # So that it is put back: the script of Flux replaces it.
+    monkeypatch.setattr(of_pipeline, "randn_tensor", of_pipeline.randn_tensor)
+    script = write_script(make_record(job))
+    made = run(script, tmp_path, monkeypatch)
+    monkeypatch.undo()
+    assert made.tobytes() == paint(job).tobytes()
+    assert made.tobytes() != paint(replace(job, generator="cpu")).tobytes()
