@@ -13,6 +13,11 @@ from typing import Any
 #: makes every image again.
 IDENTITY_VERSION = 1
 
+#: What paints jobs: diffusers on torch, or its Flax pipelines on JAX. Each is the
+#: environment of a kind of worker.
+TORCH, FLAX = "torch", "flax"
+BACKENDS = (TORCH, FLAX)
+
 #: Parameters outside the columns of a job, each with its neutral value. While a
 #: parameter has that value it is left out of the identity, so adding one to this
 #: table changes no existing key.
@@ -83,7 +88,7 @@ class Job:
 
     Attributes:
         model: The weights.
-        backend: `torch` or `flax`; their noise differs, so their pictures differ.
+        backend: What paints it, of `BACKENDS`; their pictures differ a little.
         dtype: `float32`, `float16` or `bfloat16`.
         width: Pixels.
         height: Pixels.
@@ -103,7 +108,7 @@ class Job:
     """
 
     model: Model
-    backend: str = "torch"
+    backend: str = TORCH
     dtype: str
     width: int
     height: int
@@ -175,8 +180,8 @@ class Job:
 
     @cached_property
     def group(self) -> str:
-        """16 hex digits, equal for jobs that one batch can hold."""
-        return _group_digest(
+        """16 characters, equal for jobs that one batch can hold; see `backend_of`."""
+        digest = _group_digest(
             self.model.fingerprint,
             self.backend,
             self.dtype,
@@ -185,6 +190,8 @@ class Job:
             self.generator,
             self.parameter("strict"),
         )
+        begins = "" if self.backend == TORCH else f"{self.backend}-"
+        return (begins + digest)[: len(digest)]
 
     @property
     def call(self) -> dict[str, Any]:
@@ -237,6 +244,12 @@ def _normal(name: str, value: Any) -> Any:
     if name in EXTRAS:
         return type(EXTRAS[name])(value)
     return list(value) if isinstance(value, tuple) else value  # as JSON has it
+
+
+def backend_of(group: str) -> str:
+    """Return the back end of a group, whose name begins with it unless it is torch."""
+    backend, dash, _ = group.partition("-")
+    return backend if dash else TORCH
 
 
 @lru_cache

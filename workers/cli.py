@@ -17,6 +17,7 @@ from storage.broker.queue import make_app
 from storage.errors import DeviceError
 from storage.files.folders import look_at_folder
 from storage.host.worker_ids import my_host
+from storage.job import BACKENDS, TORCH
 from storage.jobs import blocked_groups
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database, open_database
@@ -31,6 +32,13 @@ from workers.vitals.log_lines import LineFormatter
 
 @click.command(
     epilog="Example: nightsweep worker --gpus 0,1",
+)
+@click.option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    default=TORCH,
+    show_default=True,
+    help="What to paint with: jobs of other back ends are left to other workers.",
 )
 @click.option(
     "--gpus",
@@ -49,7 +57,7 @@ from workers.vitals.log_lines import LineFormatter
     type=click.IntRange(1, 256),
     envvar="NIGHTSWEEP_WORKERS",
     show_envvar=True,
-    help="Processes on a CPU.  [default: one a core, 8 at the most]",
+    help="Processes on a CPU.  [default: one a core, 8 at the most; one of Flax]",
 )
 @click.option(
     "--exit-when-idle",
@@ -98,7 +106,8 @@ def worker(
     worker loads a model, one for each turn with its images/s, and one at the end; all
     else is in $NIGHTSWEEP_HOME/logs. GPUs that other workers of this machine serve are
     left to them until free. So are the cores that workers of this state folder have,
-    unless --workers is given.
+    unless --workers is given. A worker of Flax needs `nightsweep[flax]`, and takes all
+    devices that JAX finds.
     """
     # Closing the terminal must not end the night's work; workers inherit this.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

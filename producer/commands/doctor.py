@@ -60,6 +60,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     with _reading(settings) as database:
         yield from guarded("clock", services.check_clock(database))
         yield from guarded("image folder", holdings.check_images(settings, database))
+        yield from guarded("workers", holdings.check_workers(database))
         yield from guarded("models", holdings.check_models(settings, database))
     yield from guarded("GPUs", machine.check_gpus())
 

@@ -5,7 +5,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -23,6 +23,12 @@ from producer.options import (
     with_name,
     yes_option,
 )
+from producer.running.backends import (
+    choose_backends,
+    describe_unserved,
+    find_unserved,
+    hopeless_groups,
+)
 from producer.running.local_workers import LocalWorkers
 from producer.running.progress import progress_shown
 from producer.running.sweep_state import (
@@ -37,7 +43,6 @@ from producer.submission.submission import tell
 from storage.errors import DatabaseError
 from storage.files.folders import count_missing, look_at_folder
 from storage.fleet.progress import Worker, list_workers
-from storage.fleet.registry import blocked_by_all
 from storage.host.gpus import has_nvidia
 from storage.host.worker_ids import my_host
 from storage.jobs import sweep_counts
@@ -112,7 +117,8 @@ def run(
     others = sweep_counts.count_unmade(database) - before.unmade - before.references
     if before.unmade and others > 0:
         talk(f"{images(others)} of other sweeps wait too, in turn.")
-    local = LocalWorkers(settings, worker_options)
+    backends = choose_backends(database, done.sweep, has_scores=before.open_scores > 0)
+    local = LocalWorkers(settings, worker_options, backends)
     started = time.monotonic()
     if before.is_open:
         look_at_folder(database, settings.images)  # now that there is a database
@@ -129,7 +135,7 @@ def run(
     if after.open_scores:
         for each in score_counts.blocked_metrics(database):
             talk(describe_blocked(each))
-    sys.exit(_conclude(after, local))
+    sys.exit(_conclude(after, local, find_unserved(database) if after.unmade else ()))
 
 
 def takes_gpus(*, gpus: str | None = None, device: str | None = None) -> bool:
@@ -184,7 +190,9 @@ def _follow(database: Database, sweep: Sweep, local: LocalWorkers) -> Standing:
                 news.tell(workers)
                 news.tell_scores(now)
                 at_work = now.leased or now.scores.get("leased")
-                is_stuck = not at_work and _is_stuck(database, sweep, now)
+                is_stuck = not at_work and _is_stuck(
+                    database, sweep, now, served=local.serving
+                )
             except DatabaseError as exc:
                 # The workers wait for the database too, and go on when it is back.
                 news.tell_reason(str(exc))
@@ -199,18 +207,23 @@ def _follow(database: Database, sweep: Sweep, local: LocalWorkers) -> Standing:
     return now
 
 
-def _is_stuck(database: Database, sweep: Sweep, now: Standing) -> bool:
-    """Return whether every worker of this host failed with all that is left.
+def _is_stuck(
+    database: Database, sweep: Sweep, now: Standing, *, served: Collection[str]
+) -> bool:
+    """Return whether this command waits in vain for all that is left.
 
-    Workers of other hosts may manage, or not: the command does not wait for that.
+    Args:
+        database: Where the jobs are.
+        sweep: The sweep.
+        now: How far it is.
+        served: Back ends whose workers this command keeps alive.
     """
-    here = my_host()
-    groups = blocked_by_all(database, here)
+    groups = hopeless_groups(database, served=served)
     if not groups:
         return False
     both = filter(None, (sweep, find_companion(database, sweep)))
     held_up = sum(count_unmade(database, each, groups) for each in both)
-    pending = pending_metrics(database, host=here) if now.open_scores else []
+    pending = pending_metrics(database, host=my_host()) if now.open_scores else []
     is_scored = groups.issuperset(each.block_key for each in pending)
     return held_up >= now.unmade + now.references and is_scored
 
@@ -272,7 +285,9 @@ def _report(
     click.echo(f"Look:     {program()} grid {after.sweep}", err=True)
 
 
-def _conclude(after: Standing, local: LocalWorkers) -> int:
+def _conclude(
+    after: Standing, local: LocalWorkers, unserved: Sequence[str] = ()
+) -> int:
     """Say what failed and what to do next; return the exit code."""
     failed = after.failed + after.quarantined
     if failed:
@@ -296,6 +311,8 @@ def _conclude(after: Standing, local: LocalWorkers) -> int:
         return INTERRUPTED if local.interrupted else 1
     for blocked in after.blocked:
         talk(describe(blocked))
+    for backend in unserved:
+        talk(describe_unserved(backend))
     if not local.interrupted and local.has_ended:
         talk("The workers ended before the sweep did:")
         click.echo(local.last_words(), err=True)

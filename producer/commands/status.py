@@ -13,6 +13,7 @@ from producer.commands.status_screen import sweeps_table, workers_table
 from producer.display.json_lines import open_label, write_json
 from producer.display.tables import Column, make_table, text_console
 from producer.display.text_width import terminal_width
+from producer.running.backends import describe_unserved, find_unserved
 from producer.running.sweep_state import standing
 from producer.submission.opening import opened_to_read
 from storage.errors import DatabaseError, UsageError
@@ -163,6 +164,8 @@ class _Question:
             top, rest = top[:fit], [*top[fit:], *rest]
         hours = [worked_s(database, sweep) / SECONDS_PER_HOUR for sweep in top]
         yield sweeps_table(standings[: len(top)], hours, width=width)
+        for backend in find_unserved(database):
+            yield describe_unserved(backend)
         if rest:
             yield status_screen.describe_folded(rest, counts)
         yield from said

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from producer.expansion.backend_checks import find_backend_problems
 from producer.expansion.cells import Cell, combinations
 from producer.expansion.grid import Grid
 from producer.expansion.resolution import PlannedScheduler
@@ -23,6 +24,9 @@ def check_grid(grid: Grid, places: Mapping[str, Place], problems: Problems) -> N
         places: Where each parameter of `base` was written.
         problems: Where problems are noted.
     """
+    for cell, message in find_backend_problems(grid):
+        place = cell.place_of("backend") or places.get("backend", grid.place)
+        problems.add(place, message)
     for cell, parameter, message in _find_problems(grid):
         place = cell.place_of(parameter) or places.get(parameter, grid.place)
         problems.add(place, message)

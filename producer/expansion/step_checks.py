@@ -1,7 +1,8 @@
-"""Numbers of steps that a scheduler cannot run: refused, or left out of a word.
+"""What a scheduler cannot run: refused, or left out of a word.
 
-A scheduler that the sweep names must run all its steps. A word such as `every` stands
-for what can be made, so the steps that one of its schedulers cannot run are left out.
+A scheduler that the sweep names must run all its steps, on every back end. A word such
+as `every` stands for what can be made, so the steps that one of its schedulers cannot
+run are left out, and so are the schedulers that a back end does not have.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,20 +14,24 @@ from producer.expansion.grid import Grid
 from producer.expansion.resolution import PlannedScheduler
 from producer.spec.problems import Place, Problems
 from producer.spec.remarks import Remark
+from storage.catalogue.backends import refuse_flax_scheduler
+from storage.job import FLAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Unfit:
-    """A scheduler that came from a word, with steps that it cannot run.
+    """A scheduler that came from a word, with what it cannot run.
 
     Attributes:
         cell: A cell with both.
         exclusion: Matches this cell, and cells that differ from it in other axes only.
-        message: Why it cannot run them.
+        parameter: What is wrong: `steps`, or the `scheduler` for a back end.
+        message: Why it cannot.
     """
 
     cell: Cell
     exclusion: Exclusion
+    parameter: str
     message: str
 
     @property
@@ -38,60 +43,74 @@ class _Unfit:
 def check_steps(
     grid: Grid, places: Mapping[str, Place], problems: Problems
 ) -> list[Remark]:
-    """Note steps that a named scheduler cannot run; leave out those of words.
+    """Note what a named scheduler cannot run; leave out what those of words cannot.
 
     If that left nothing of a word, nothing is left out: its problems are noted.
 
     Args:
         grid: The cells of one model.
         places: Where each parameter of `base` was written.
-        problems: Where the steps are noted.
+        problems: Where it is noted.
 
     Returns:
         What was left out, and why.
     """
 
-    def note(cell: Cell, message: str) -> None:
-        own = places.get("steps", grid.place)
-        problems.add(cell.place_of("steps") or own, message)
+    def note(cell: Cell, parameter: str, message: str) -> None:
+        own = places.get(parameter, grid.place)
+        problems.add(cell.place_of(parameter) or own, message)
 
     made: set[str] = set()
     unfit: list[_Unfit] = []
-    for block, points in choose_points(grid, "scheduler", "steps", "dtype"):
+    for block, points in choose_points(grid, "backend", "scheduler", "steps", "dtype"):
         cell = make_cell(block, tuple(points.values()))
         scheduler: PlannedScheduler = cell.parameters["scheduler"]
         if scheduler.problems:
             continue
-        messages = _find_problems(grid, cell)
-        if not messages:
+        found = _find_problem(grid, cell)
+        if found is None:
             made.add(scheduler.word)
         elif scheduler.word and not block.is_extra:
             tokens = {axis: frozenset({one.token}) for axis, one in points.items()}
-            unfit.append(_Unfit(cell=cell, exclusion=tokens, message=messages[0]))
+            parameter, message = found
+            unfit.append(
+                _Unfit(
+                    cell=cell, exclusion=tokens, parameter=parameter, message=message
+                )
+            )
         else:
-            note(cell, messages[0])
+            note(cell, *found)
     left = []
     for each in unfit:
         if each.scheduler.word in made:
             left.append(each)
         else:
-            note(each.cell, each.message)
+            note(each.cell, each.parameter, each.message)
     if left:
         grid.leave_out(each.exclusion for each in left)
     return list(_remarks(grid, left))
 
 
-def _find_problems(grid: Grid, cell: Cell) -> list[str]:
+def _find_problem(grid: Grid, cell: Cell) -> tuple[str, str] | None:
+    """Return what is wrong with a cell: the parameter, and a sentence."""
     scheduler: PlannedScheduler = cell.parameters["scheduler"]
+    if cell.parameters["backend"] == FLAX:
+        refused = refuse_flax_scheduler(
+            scheduler.asked.class_name, scheduler.options, eta=scheduler.own_eta
+        )
+        if refused:
+            return "scheduler", refused
     steps, dtype = cell.parameters["steps"], cell.parameters["dtype"]
-    return grid.card.check_steps(scheduler.asked, steps, dtype=dtype)
+    messages = grid.card.check_steps(scheduler.asked, steps, dtype=dtype)
+    return ("steps", messages[0]) if messages else None
 
 
 def _remarks(grid: Grid, left: list[_Unfit]) -> Iterator[Remark]:
     name = grid.card.model.name
     for each in left:
         word, steps = each.scheduler.word, each.cell.parameters["steps"]
-        case = f"{each.scheduler.name} at {steps} steps"
+        with_what = f"at {steps} steps" if each.parameter == "steps" else "with flax"
+        case = f"{each.scheduler.name} {with_what}"
         yield Remark(
             sentence=f"`{word}` leaves out {case} on {name}: {each.message}",
             kind=f"`{word}` leaves out what {name} cannot run; name the scheduler to"

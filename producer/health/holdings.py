@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from producer.display.amounts import size
 from producer.display.hashing import tell_hashing
-from producer.health.check import Check, fail, fine
+from producer.health.check import Check, fail, fine, warn
 from producer.health.missing_images import describe_missing
+from producer.running.backends import find_unserved, start_worker
 from storage.errors import ImageStoreError, ModelError
 from storage.files.folders import Folder, count_missing, look_at_folder
 from storage.files.images import relative_path
@@ -70,6 +71,13 @@ def check_models(settings: Settings, database: Database | None) -> Iterator[Chec
     )
     for places in needed:
         yield _check_model(places, digests)
+
+
+def check_workers(database: Database | None) -> Iterator[Check]:
+    """Check that there is a worker for each back end whose jobs wait."""
+    for backend in find_unserved(database) if database else ():
+        detail = f"jobs of `backend: {backend}` wait, but no worker of it is alive"
+        yield warn("workers", detail, advice=start_worker(backend))
 
 
 def _write_probe(images: Path, host: str) -> None:

@@ -11,7 +11,7 @@ from storage.catalogue.pipeline_calls import fixed_inputs
 from storage.catalogue.pipeline_families import FAMILIES
 from storage.catalogue.schedulers import takes_seed
 from storage.errors import ModelError
-from storage.job import Job, Model
+from storage.job import TORCH, Job, Model
 from storage.jobs.records import Made, Record
 from storage.models.components import left_out
 from storage.models.model_files import is_builtin
@@ -83,7 +83,7 @@ def _remarks(record: Record) -> Iterator[str]:
     if made is None:
         yield from _remark(f"Image {record.key} of nightsweep, which is not made yet.")
         return
-    versions = [f"{name} {made.details.get(name)}" for name in _PACKAGES]
+    versions = [f"{p} {made.details[p]}" for p in _PACKAGES if p in made.details]
     yield from _remark(
         f"Image {record.key} of nightsweep, made with {', '.join(versions)} on "
         f"{made.gpu}."
@@ -92,6 +92,11 @@ def _remarks(record: Record) -> Iterator[str]:
         yield from _remark(
             f"It was made in row {made.slot} of a mixed batch of {made.batch_width}; "
             "this script makes it alone, so its pixels may differ in the last bits."
+        )
+    if record.job.backend != TORCH:
+        yield from _remark(
+            f"It was made by {record.job.backend}; this script begins with the same "
+            "noise, but torch's pixels differ a little."
         )
     if made.details.get("compiled"):
         yield from _remark(

@@ -1,4 +1,4 @@
-"""The workers of `run`: one process that supervises them, and its log."""
+"""The workers of `run`: for each back end a process that supervises them, and a log."""
 
 import fcntl
 import os
@@ -6,14 +6,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import click
 
 from storage.errors import UsageError
+from storage.job import TORCH
 from storage.settings import Settings
 
 #: Crashes in a row of every worker after which `run` gives up.
@@ -28,26 +30,72 @@ RUN_LOG_BYTES = 10_000_000
 MOST_NEWS = 4096
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Supervisor:
+    """The workers of one back end, as one process that supervises them.
+
+    Attributes:
+        process: The process.
+        log: Its log, and where this run begins in the file.
+    """
+
+    process: "subprocess.Popen[bytes]"
+    log: tuple[Path, int]
+
+    @property
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def news(self) -> str:
+        """Return its message for people; usually empty."""
+        if self.process.stdout is None:
+            return ""
+        said = self.process.stdout.fileno()
+        os.set_blocking(said, False)
+        try:
+            return os.read(said, MOST_NEWS).decode().strip()
+        except BlockingIOError:
+            return ""
+
+    def last_words(self) -> str:
+        path, begin = self.log
+        with path.open("rb") as log:
+            log.seek(begin)
+            lines = log.read().decode(errors="replace").strip().splitlines()
+        return "\n".join(lines[-LOG_LINES:])
+
+
 class LocalWorkers:
-    """The workers of this machine, as one process that supervises them.
+    """The workers of this machine, by their back end.
 
     Attributes:
         interrupted: Whether somebody asked them to stop.
-        has_ended: Whether the process ended by itself.
+        has_ended: Whether those of a back end ended by themselves.
     """
 
-    def __init__(self, settings: Settings, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        options: Mapping[str, Any],
+        backends: Sequence[str] = (TORCH,),
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            settings: Where the logs are.
+            options: Those of `worker`; `workers` is meant for torch.
+            backends: What the workers paint with.
+        """
         self._logs = settings.logs
-        #: The log of this run's workers, and where it begins in the file.
-        self._log: tuple[Path, int] | None = None
-        self._options = [
-            part
-            for name, value in options.items()
-            if value is not None
-            for part in (f"--{name}", str(value))
-        ]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._options = {name: each for name, each in options.items() if each}
+        self._backends = backends
+        self._supervisors: dict[str, _Supervisor] = {}
         self.interrupted = self.has_ended = False
+
+    @property
+    def serving(self) -> set[str]:
+        """The back ends whose workers have not ended."""
+        return {b for b, each in self._supervisors.items() if not each.has_ended}
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -63,44 +111,46 @@ class LocalWorkers:
             signal.SIGTERM: signal.signal(signal.SIGTERM, self._interrupt),
         }
         try:
-            with self._started() as process:
+            with ExitStack() as stack:
+                for backend in self._backends:
+                    stack.enter_context(self._started(backend))
                 if self.interrupted:  # meanwhile
-                    process.terminate()
+                    self._terminate()
                 yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     @contextmanager
-    def _started(self) -> Iterator["subprocess.Popen[bytes]"]:
+    def _started(self, backend: str) -> Iterator[None]:
         with _open_log(self._logs) as log:
-            self._log = Path(log.name), log.tell()
-            self._process = process = subprocess.Popen(  # noqa: S603 - our own command
+            begin = Path(log.name), log.tell()
+            process = subprocess.Popen(  # noqa: S603 - our own command
                 [
                     *(sys.executable, "-P", "-m", "nightsweep", "worker"),
                     *("--end-with-parent", "--give-up-after", str(GIVE_UP_AFTER)),
-                    "--join",
-                    *self._options,
+                    *("--join", "--backend", backend, *self._words(backend)),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
             )
+        self._supervisors[backend] = _Supervisor(process=process, log=begin)
         try:
-            yield process
+            yield
         finally:
-            self.has_ended = process.poll() is not None
+            has_ended = process.poll() is not None
+            self.has_ended |= has_ended
             # A second request would end the workers at once, in the middle of work.
-            if not self.interrupted and not self.has_ended:
+            if not self.interrupted and not has_ended:
                 process.terminate()
             process.wait()
             process.communicate()  # closes the pipes
 
     def is_over(self) -> bool:
-        """Return whether the workers ended, or are to end."""
-        has_ended = self._process is not None and self._process.poll() is not None
-        return self.interrupted or has_ended
+        """Return whether all workers ended, or are to end."""
+        return self.interrupted or bool(self._supervisors and not self.serving)
 
     def work_for(self, seconds: float) -> None:
         """Wait for so many seconds, or less if the workers end."""
@@ -109,25 +159,21 @@ class LocalWorkers:
             time.sleep(WORKERS_TICK_S)
 
     def news(self) -> str:
-        """Return the supervisor's message for people; usually empty."""
-        if self._process is None or self._process.stdout is None:
-            return ""
-        said = self._process.stdout.fileno()
-        os.set_blocking(said, False)
-        try:
-            return os.read(said, MOST_NEWS).decode().strip()
-        except BlockingIOError:
-            return ""
+        """Return the supervisors' messages for people; usually empty."""
+        return "\n".join(filter(None, (s.news() for s in self._supervisors.values())))
 
     def last_words(self) -> str:
-        """Return the end of the workers' log of this run: why they ended."""
-        if self._log is None:
-            return ""
-        path, begin = self._log
-        with path.open("rb") as log:
-            log.seek(begin)
-            lines = log.read().decode(errors="replace").strip().splitlines()
-        return "\n".join(lines[-LOG_LINES:])
+        """Return the end of the logs of this run's workers: why they ended."""
+        return "\n".join(each.last_words() for each in self._supervisors.values())
+
+    def _words(self, backend: str) -> Iterator[str]:
+        for name, value in self._options.items():
+            if backend == TORCH or name != "workers":
+                yield from (f"--{name}", str(value))
+
+    def _terminate(self) -> None:
+        for each in self._supervisors.values():
+            each.process.terminate()
 
     def _interrupt(self, *_args: object) -> None:
         if not self.interrupted:
@@ -136,8 +182,7 @@ class LocalWorkers:
                 err=True,
             )
         self.interrupted = True
-        if self._process is not None:
-            self._process.terminate()
+        self._terminate()
 
 
 def _open_log(folder: Path) -> IO[bytes]:

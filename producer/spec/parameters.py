@@ -12,7 +12,7 @@ from producer.spec.problems import WayOut, WrongValueError, closest, listed, sho
 from storage.catalogue.pipeline_calls import all_parameters, bounds_of
 from storage.catalogue.schedulers import Scheduler
 from storage.errors import UsageError
-from storage.job import canonical_json
+from storage.job import BACKENDS, canonical_json
 
 #: Reads one parameter's text; raises UsageError with rule, value and way out.
 Parser = Callable[[str], Any]
@@ -181,14 +181,6 @@ def parse_tag(text: str) -> str:
     return text
 
 
-def parse_backend(text: str) -> str:
-    """Read the back end; there is only one."""
-    if text != "torch":
-        msg = f"backend must be torch, got {shown(text)}; no other is built in yet"
-        raise UsageError(msg)
-    return text
-
-
 def _parser_of_call(name: str, kind: str) -> Parser:
     if kind == "flag":
         return flag(name)
@@ -219,7 +211,7 @@ PARSERS: Mapping[str, Parser] = {
     "clip_skip": integer("clip_skip", 0, 12),
     "strict": flag("strict"),
     "tag": parse_tag,
-    "backend": parse_backend,
+    "backend": choice("backend", *BACKENDS),
     **{
         name: _parser_of_call(name, one.kind)
         for name, one in all_parameters().items()

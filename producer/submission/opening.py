@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from producer.display.messages import talk
 from producer.options import program
+from producer.running.backends import describe_unserved, find_unserved
 from storage.broker.embedded import is_running, socket_url
 from storage.broker.queue import make_app, send, send_scores, waiting
 from storage.errors import QueueError, UsageError
@@ -87,12 +88,14 @@ def tell_who_works(database: Database, name: str | None) -> None:
         database: Where workers write their signs of life.
         name: A sweep with unmade jobs; None where there may be several.
     """
-    if not registry.has_workers(database):
+    if not registry.living_backends(database):
         here = f"{program()} run {name or 'NAME'}"
         talk(
             "Nobody works on it yet: no worker is alive on any host; start "
             f"`{program()} worker`, or make it here with `{here}`."
         )
+    for backend in find_unserved(database):
+        talk(describe_unserved(backend))
 
 
 def _tell_workers(

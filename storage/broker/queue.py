@@ -18,12 +18,13 @@ from kombu.exceptions import KombuError, OperationalError
 from redis.exceptions import RedisError
 
 from storage.errors import QueueError
+from storage.job import BACKENDS, TORCH, backend_of
 from storage.settings import without_password
 
 #: The task that makes some jobs, and the one that computes scores of a metric.
 MAKE = "nightsweep.make"
 SCORE = "nightsweep.score"
-#: The one queue.
+#: The queue of torch workers, who compute scores too. Other back ends have their own.
 QUEUE = "images"
 #: All Redis keys begin with this.
 PREFIX = "nightsweep:"
@@ -55,13 +56,15 @@ def make_app(redis_url: str) -> Celery:
     Args:
         redis_url: `redis+socket://...`, `redis://...` or `rediss://...`.
     """
-    queue = Queue(QUEUE, Exchange(QUEUE), routing_key=QUEUE, no_ack=True)
+    names = map(queue_of, BACKENDS)
     app = Celery("nightsweep", broker=redis_url, set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
-        task_queues=[queue],
+        task_queues=[
+            Queue(name, Exchange(name), routing_key=name, no_ack=True) for name in names
+        ],
         task_default_queue=QUEUE,
         task_default_priority=5,
         broker_connection_retry_on_startup=True,
@@ -84,8 +87,13 @@ def make_app(redis_url: str) -> Celery:
     return app
 
 
+def queue_of(backend: str) -> str:
+    """Return the queue of the workers of a back end."""
+    return QUEUE if backend == TORCH else f"{QUEUE}.{backend}"
+
+
 def send(app: Celery, groups: Mapping[str, Sequence[str]], *, priority: int) -> int:
-    """Send job keys to the workers, in chunks of one batch group each.
+    """Send job keys to the workers of their back end, in chunks of one group each.
 
     Sending a key twice does no harm: the second message finds the job taken.
 
@@ -100,13 +108,15 @@ def send(app: Celery, groups: Mapping[str, Sequence[str]], *, priority: int) -> 
     Raises:
         QueueError: Redis could not be reached. Some messages may have arrived.
     """
-    chunks = [
-        list(keys[start : start + MESSAGE_KEYS])
-        for keys in groups.values()
-        for start in range(0, len(keys), MESSAGE_KEYS)
-    ]
-    _send_all(app, MAKE, chunks, priority=priority)
-    return len(chunks)
+    chunks: dict[str, list[list[str]]] = {}
+    for group, keys in groups.items():
+        chunks.setdefault(queue_of(backend_of(group)), []).extend(
+            list(keys[start : start + MESSAGE_KEYS])
+            for start in range(0, len(keys), MESSAGE_KEYS)
+        )
+    for queue, each in chunks.items():
+        _send_all(app, MAKE, each, queue=queue, priority=priority)
+    return sum(map(len, chunks.values()))
 
 
 def send_scores(app: Celery, copies: Mapping[str, int]) -> None:
@@ -120,16 +130,17 @@ def send_scores(app: Celery, copies: Mapping[str, int]) -> None:
         QueueError: Redis could not be reached. Some messages may have arrived.
     """
     each = [digest for digest, count in copies.items() for _ in range(count)]
-    _send_all(app, SCORE, each, priority=SCORE_PRIORITY)
+    _send_all(app, SCORE, each, queue=QUEUE, priority=SCORE_PRIORITY)
 
 
-def waiting(app: Celery) -> int:
-    """Count the messages that no worker has taken.
+def waiting(app: Celery, backend: str = TORCH) -> int:
+    """Count the messages for a back end that no worker has taken.
 
     Raises:
         QueueError: Redis could not be reached.
     """
-    names = [QUEUE if not n else f"{QUEUE}\x06\x16{n}" for n in PRIORITY_STEPS]
+    queue = queue_of(backend)
+    names = [queue if not n else f"{queue}\x06\x16{n}" for n in PRIORITY_STEPS]
     with redis_client(app) as client:
         return sum(client.llen(name) for name in names)
 
@@ -169,12 +180,17 @@ def unreachable(app: Celery, exc: Exception) -> QueueError:
 
 
 def _send_all(
-    app: Celery, task: str, arguments: Sequence[object], *, priority: int
+    app: Celery,
+    task: str,
+    arguments: Sequence[object],
+    *,
+    queue: str,
+    priority: int,
 ) -> None:
     with translated(app), app.producer_pool.acquire(block=True) as producer:
         for start in range(0, len(arguments), PIPELINE):
             some = arguments[start : start + PIPELINE]
-            _send_pipelined(app, producer, task, some, priority=priority)
+            _send_pipelined(app, producer, task, some, queue=queue, priority=priority)
 
 
 def _send_pipelined(
@@ -183,6 +199,7 @@ def _send_pipelined(
     task: str,
     arguments: Iterable[object],
     *,
+    queue: str,
     priority: int,
 ) -> None:
     with producer.batch(PIPELINE):
@@ -190,7 +207,7 @@ def _send_pipelined(
             app.send_task(
                 task,
                 args=[argument],
-                queue=QUEUE,
+                queue=queue,
                 priority=priority,
                 producer=producer,
                 argsrepr="",

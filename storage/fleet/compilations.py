@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.fleet.progress import list_workers
-from storage.job import Job
+from storage.job import TORCH, Job
 from storage.sql.database import Database, insert_into, utc_now
 from storage.sql.schema import LEASED, RUNNABLE, compilations, jobs, sweep_jobs, sweeps
 
@@ -149,7 +149,9 @@ class DatabaseCompilations:
 
     def _count_workers(self) -> int:
         active = (each for each in list_workers(self._database) if not each.is_silent)
-        return sum(not each.gpu.startswith("CPU") for each in active)
+        return sum(
+            each.backend == TORCH and not each.gpu.startswith("CPU") for each in active
+        )
 
 
 def _is_of(job: Job) -> sa.ColumnElement[bool]:

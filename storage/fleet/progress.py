@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage.errors import UsageError
+from storage.job import TORCH
 from storage.jobs.sweeps import Sweep
 from storage.sql.database import Database
 from storage.sql.schema import jobs, sweep_jobs, workers
@@ -27,6 +28,7 @@ class Worker:
         name: What people call it, `gpu0`.
         host: Its machine.
         gpu: Name of the GPU, or of the processor.
+        backend: What it paints with.
         phase: What it does: `idle`, `loading`, `painting` and so on.
         detail: What it does that with: a model, mostly.
         images: Made since it was started.
@@ -39,6 +41,7 @@ class Worker:
     name: str
     host: str
     gpu: str
+    backend: str = TORCH
     phase: str
     detail: str
     images: int
@@ -55,7 +58,7 @@ class Worker:
 def list_workers(database: Database) -> list[Worker]:
     """Return the workers that gave a sign of life within the last hour."""
     now = datetime.now(UTC)
-    shown = [*("name", "host", "gpu", "phase", "detail")]
+    shown = [*("name", "host", "gpu", "backend", "phase", "detail")]
     shown += ["images", "images_per_s", "in_hand"]
     columns = [workers.c[name] for name in shown]
     query = sa.select(*columns, workers.c.seen_at).order_by(

@@ -4,6 +4,7 @@ It is information for people. A worker writes its own row now and then; a write 
 fails is skipped.
 """
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 
 from storage.fleet.progress import SILENT_S, able, list_workers
 from storage.host.worker_ids import is_dead
+from storage.job import BACKENDS, TORCH, backend_of
 from storage.jobs import blocked_groups
 from storage.jobs.claims import runnable_groups
 from storage.scores.score_counts import pending_metrics
@@ -30,6 +32,7 @@ class Entry:
         name: Its name for people: `gpu0`.
         host: The machine's name.
         gpu: The device's name; `CPU` where it has none.
+        backend: What it paints with.
         phase: What it does: `idle`, `loading`, `painting`, `waiting`, `backoff` ...
         detail: What it does that with, or why.
         images: Images that its process made.
@@ -44,6 +47,7 @@ class Entry:
     name: str
     host: str
     gpu: str
+    backend: str = TORCH
     phase: str
     detail: str = ""
     images: int = 0
@@ -95,14 +99,26 @@ def remove_the_gone(database: Database) -> None:
             connection.execute(sa.delete(workers).where(workers.c.owner.in_(gone)))
 
 
-def has_workers(database: Database) -> bool:
-    """Return whether any worker of any host gave a recent sign of life."""
+def living_backends(database: Database) -> set[str]:
+    """Return the back ends of workers, of any host, with a recent sign of life."""
     longest = timedelta(seconds=SILENT_S)
     oldest = (datetime.now(UTC) - longest).isoformat(timespec="microseconds")
-    query = sa.select(workers.c.owner).where(workers.c.seen_at >= oldest)
+    columns = (workers.c.owner, workers.c.backend)
+    query = sa.select(*columns).where(workers.c.seen_at >= oldest)
     with database.read() as connection:
-        owners = connection.execute(query).scalars().all()
-    return not all(map(is_dead, owners))
+        rows = connection.execute(query).all()
+    return {row.backend for row in rows if not is_dead(row.owner)}
+
+
+def unserved_backends(database: Database, also: Collection[str] = ()) -> list[str]:
+    """Return the back ends whose jobs wait though no worker of theirs is alive.
+
+    Args:
+        database: Where jobs and workers are.
+        also: Back ends that count as served.
+    """
+    waiting = {group.backend for group in runnable_groups(database)}
+    return sorted(waiting.difference(living_backends(database), also))
 
 
 def held_by(database: Database, owner: str) -> frozenset[int]:
@@ -121,22 +137,30 @@ def held_by(database: Database, owner: str) -> frozenset[int]:
         return frozenset(held.scalars())
 
 
-def has_work(database: Database, host: str) -> bool:
+def has_work(database: Database, host: str, backend: str = TORCH) -> bool:
     """Return whether there is anything to take that not all workers here block.
 
     Args:
         database: Where jobs and scores are.
         host: The machine whose workers are meant.
+        backend: What these paint with. Only those of torch compute scores.
     """
-    waiting = {group.key for group in runnable_groups(database)}
-    waiting |= {one.block_key for one in pending_metrics(database, host=host)}
+    waiting = {group.key for group in runnable_groups(database, backend)}
+    if backend == TORCH:
+        waiting |= {one.block_key for one in pending_metrics(database, host=host)}
     return bool(waiting - blocked_by_all(database, host))
 
 
 def blocked_by_all(database: Database, host: str) -> set[str]:
     """Return the groups, and what stands for metrics, that no worker of a host can do.
 
-    Without an able worker, the answer is empty.
+    Workers of other back ends do not count. Without an able worker of a group's back
+    end, the group is not in the answer.
     """
-    names = {worker.name for worker in able(list_workers(database), host)}
-    return blocked_groups.groups_blocked_by_all(database, host, names)
+    found = able(list_workers(database), host)
+    blocked: set[str] = set()
+    for backend in BACKENDS:
+        names = {worker.name for worker in found if worker.backend == backend}
+        by_all = blocked_groups.groups_blocked_by_all(database, host, names)
+        blocked |= {group for group in by_all if backend_of(group) == backend}
+    return blocked

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.job import Job
+from storage.job import Job, backend_of
 from storage.jobs.membership import rank
 from storage.jobs.sweeps import BEHIND
 from storage.sql import leases
@@ -71,6 +71,11 @@ class Group:
     priority: int
     kind: tuple[int, str]
 
+    @property
+    def backend(self) -> str:
+        """What its workers paint with."""
+        return backend_of(self.key)
+
 
 def claim(  # noqa: PLR0913 - each is a rule of the choice
     database: Database,
@@ -112,14 +117,19 @@ def groups_of(database: Database, keys: Sequence[str]) -> set[str]:
         return set(connection.execute(query).scalars())
 
 
-def runnable_groups(database: Database) -> list[Group]:
-    """Return every group with runnable jobs, by one small query for each group."""
+def runnable_groups(database: Database, backend: str | None = None) -> list[Group]:
+    """Return every group with runnable jobs, by one small query for each group.
+
+    Args:
+        database: Where the jobs are.
+        backend: The back end whose groups are meant; None for all.
+    """
     found: list[Group] = []
     with database.read() as connection:
         while row := _next_group(connection, found[-1].key if found else ""):
             kind = (row.model_id, row.dtype)
             found.append(Group(key=row.group_key, priority=row.priority, kind=kind))
-    return found
+    return [group for group in found if backend in (None, group.backend)]
 
 
 def count_runnable(database: Database, group: str, *, up_to: int) -> int:

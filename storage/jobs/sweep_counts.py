@@ -59,6 +59,18 @@ def count_leased(database: Database) -> int:
         return int(connection.execute(query).scalar_one())
 
 
+def unmade_backends(database: Database, sweep: Sweep) -> set[str]:
+    """Return the back ends of a sweep's unmade jobs."""
+    query = (
+        sa.select(jobs.c.backend)
+        .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
+        .where(sweep_jobs.c.sweep_id == sweep.id, sa.or_(RUNNABLE, LEASED))
+        .distinct()
+    )
+    with database.read() as connection:
+        return set(connection.execute(query).scalars())
+
+
 def count_unmade(database: Database) -> int:
     """Count the jobs that wait for a worker or are held by one."""
     query = sa.select(sa.func.count()).where(sa.or_(RUNNABLE, LEASED))

@@ -28,7 +28,9 @@ PAGE_ROWS = 1000
 #: Most keys that a message lists where several begin alike.
 LISTED = 10
 #: Parameters, besides extras, that are worth a column where rows differ in them.
-DIFFERING = ("model", "negative_prompt", "width", "height", "dtype", "generator")
+DIFFERING = (
+    *("model", "negative_prompt", "width", "height", "dtype", "backend", "generator"),
+)
 
 #: Types in SQL that are not text in Python. A column that is NULL here counts as text.
 _KINDS = {sa.Boolean: bool, sa.Integer: int, sa.Float: float}

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage.catalogue.pipeline_calls import PREFIX, all_parameters
+from storage.job import BACKENDS
 from storage.queries import column_kinds, names, values
 from storage.queries.column_kinds import Column, Expression, Raw, Where, fixed, name_in
 from storage.queries.scope import Condition, Scope
@@ -220,6 +221,7 @@ _TABLE = (
         raw=fixed(_SIZE),
     ),
     _word("dtype", jobs.c.dtype, "precision", choices=DTYPES),
+    _word("backend", jobs.c.backend, "what painted it", choices=BACKENDS),
     _word("generator", jobs.c.generator, "where noise is drawn", choices=GENERATORS),
     _number(
         "clip_skip",

@@ -314,6 +314,8 @@ workers = Table(
     Column("seen_at", String(32), nullable=False),
     # Steps done of unfinished images, as images: 0.5 is half of one.
     Column("in_hand", Float(53), nullable=False, server_default="0"),
+    # What it paints with: it takes only jobs of this back end.
+    Column("backend", String(16), nullable=False, server_default="torch"),
 )
 
 #: What can be measured of an image: one row per metric, version, model and reference.

@@ -4,12 +4,13 @@ import itertools
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from storage.errors import DeviceError, UsageError
 from storage.host.gpus import has_nvidia
+from storage.job import TORCH
 from workers.devices.device_locks import DeviceLock, cpu_lock, gpu_lock
 from workers.devices.gpu_probe import Gpu, ask_torch
 
@@ -28,6 +29,7 @@ class Placement:
         visible: Value of CUDA_VISIBLE_DEVICES, or None to leave it alone.
         threads: Torch threads on a CPU.
         gpu: The device's name, for people.
+        backend: What the worker paints with.
         lock: The right to serve it; None where nobody else does.
     """
 
@@ -36,6 +38,7 @@ class Placement:
     visible: str | None = None
     threads: int = 1
     gpu: str = "CPU"
+    backend: str = TORCH
     lock: DeviceLock | None = None
 
 
@@ -44,6 +47,7 @@ def choose_placements(
     gpus: str | None = None,
     device: str | None = None,
     workers: int | None = None,
+    backend: str = TORCH,
     locks: Path | None = None,
     joins: bool = False,
 ) -> list[Placement]:
@@ -54,6 +58,8 @@ def choose_placements(
         device: `cpu` to use no GPU.
         workers: Processes on a CPU; None for what measured best: one per core,
             with one thread each.
+        backend: What the workers paint with. A process of another back end than torch
+            has all devices that `gpus` and `device` leave it, so one is usual.
         locks: Folder for the locks of CPU workers; None for no locks. Free placements
             come first, and are taken.
         joins: Whether to wait if other workers have the whole CPU, instead of adding
@@ -67,6 +73,14 @@ def choose_placements(
     if device == "cpu" and gpus:
         msg = "--gpus and --device cpu exclude each other; give one of them."
         raise UsageError(msg)
+    if backend != TORCH:
+        visible = "" if device == "cpu" else None if gpus in (None, "all") else gpus
+        return [
+            replace(each, backend=backend, visible=visible)
+            for each in _cpu_placements(
+                workers or 1, kind=backend, locks=locks, joins=joins
+            )
+        ]
     if device != "cpu" and (gpus or has_nvidia()):
         if workers is not None:
             msg = "--workers is for CPUs, one process serves one GPU; leave it out."
@@ -135,14 +149,14 @@ def _indices(gpus: str, count: int) -> list[int]:
 
 
 def _cpu_placements(
-    workers: int | None, *, locks: Path | None, joins: bool
+    workers: int | None, *, kind: str = "cpu", locks: Path | None, joins: bool
 ) -> list[Placement]:
     cores = len(os.sched_getaffinity(0)) if _has_affinity() else os.cpu_count() or 1
     usual = min(cores, MOST_CPU_WORKERS)
     count = workers or usual
 
     def placement(number: int) -> Placement:
-        name = f"cpu{number}"
+        name = f"{kind}{number}"
         lock = cpu_lock(locks, name) if locks else None
         return Placement(
             name=name, device="cpu", threads=max(1, cores // count), lock=lock
@@ -152,7 +166,8 @@ def _cpu_placements(
         return [placement(number) for number in range(count)]
     if workers and not joins:
         return list(islice(filter(_is_free, map(placement, itertools.count())), count))
-    every = [placement(number) for number in range(max(count, usual))]
+    most = max(count, usual) if kind == "cpu" else count
+    every = [placement(number) for number in range(most)]
     free = list(islice(filter(_is_free, every), count))
     return [*free, *(one for one in every if one not in free)][:count]
 

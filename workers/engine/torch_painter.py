@@ -12,7 +12,7 @@ import torch
 
 from storage.errors import DatabaseError, UnfitError
 from storage.host.environment import Environment
-from storage.job import Job
+from storage.job import TORCH, Job
 from workers.devices.device_errors import is_shortage
 from workers.engine.batches import Batches
 from workers.engine.compile_choice import choose
@@ -78,7 +78,7 @@ class TorchPainter:
         if not jobs:
             return
         job = jobs[0]
-        self._require_generator(job)
+        self._require_able(job)
         torch.set_num_threads(self._threads[_is_strict(job)])
         with self._pipelines.lend(job) as resident:
             if _is_strict(job) or not self._can_share(resident, job):
@@ -195,7 +195,13 @@ class TorchPainter:
             is_alone=is_alone,
         )
 
-    def _require_generator(self, job: Job) -> None:
+    def _require_able(self, job: Job) -> None:
+        if job.backend != TORCH:
+            msg = (
+                f"torch cannot make an image of `backend: {job.backend}`; a worker of"
+                " that back end can"
+            )
+            raise UnfitError(msg)
         if job.generator == "cuda" and not self.device.startswith("cuda"):
             msg = (
                 "this worker has no CUDA device for `generator: cuda`; start a worker "

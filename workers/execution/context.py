@@ -17,6 +17,7 @@ from storage.errors import (
 )
 from storage.files.images import ImageFolder
 from storage.host.worker_ids import my_host
+from storage.job import TORCH
 from storage.jobs import blocked_groups, claims
 from storage.jobs.claims import Claim
 from storage.sql.database import Database
@@ -51,6 +52,7 @@ class Context:
         should_stop: Whether the worker was asked to end.
         peers: Workers that its supervisor has, itself included.
         savers: Threads that turn what is painted into files.
+        backend: What it paints with; it leaves jobs of other back ends alone.
     """
 
     database: Database
@@ -62,6 +64,7 @@ class Context:
     should_stop: Callable[[], bool]
     peers: int = 1
     savers: int = 1
+    backend: str = TORCH
     host: str = field(default_factory=my_host)
 
     def check(self) -> None:

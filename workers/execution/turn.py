@@ -82,7 +82,8 @@ class Turn:
     def _waiting(self) -> list[Group]:
         """Return the groups that this worker could make now."""
         is_resting = self.context.is_resting()
-        found = claims.runnable_groups(self.context.database)
+        context = self.context
+        found = claims.runnable_groups(context.database, context.backend)
         return [group for group in found if not is_resting(group.key)]
 
     def _is_outranked(self, key: str) -> bool:

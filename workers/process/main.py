@@ -19,7 +19,7 @@ from celery import Celery
 from celery.exceptions import SecurityWarning
 
 from storage.broker.embedded import broker_url
-from storage.broker.queue import make_app
+from storage.broker.queue import make_app, queue_of
 from storage.errors import NightsweepError, UsageError, WrongPlaceError
 from storage.files.folders import take_folder
 from storage.files.free_space import WantedFreeSpace
@@ -27,6 +27,7 @@ from storage.files.images import ImageFolder
 from storage.fleet.compilations import DatabaseCompilations
 from storage.fleet.registry import Entry
 from storage.host.worker_ids import my_host, my_name
+from storage.job import BACKENDS, FLAX, TORCH
 from storage.jobs.batch_sizes import DatabaseWidths
 from storage.jobs.claims import BEATS_PER_LEASE
 from storage.scores import score_claims
@@ -55,8 +56,12 @@ from workers.vitals.reports import Reporter
 # By name, since this module runs as `__main__`.
 log = logging.getLogger("workers.process.main")
 
-#: Module and function that make the painter; the tests put a stand-in here.
-PAINTER = "workers.engine.torch_painter:make_painter"
+#: Module and function that make the painter of each back end; its packages are the
+#: extra of the same name. The tests put a stand-in here.
+PAINTERS = {
+    TORCH: "workers.engine.torch_painter:make_painter",
+    FLAX: "workers.flax.painter:make_painter",
+}
 #: Saver threads beside the painter's thread. One on a CPU, where they share its cores.
 CPU_SAVERS = 1
 GPU_SAVERS = 2
@@ -68,6 +73,13 @@ LOG_FILES = 3
 @click.option("--name", required=True, help="What people call this worker.")
 @click.option("--device", required=True, help="cpu, cuda:0 and so on.")
 @click.option("--gpu", default="CPU", show_default=True, help="The device's name.")
+@click.option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    default=TORCH,
+    show_default=True,
+    help="What to paint with.",
+)
 @click.option("--threads", default=1, show_default=True, help="Torch threads on a CPU.")
 @click.option(
     "--peers", default=1, show_default=True, help="Workers of the same supervisor."
@@ -90,7 +102,7 @@ def main(peers: int, report: int | None, **placement: Any) -> None:
         with phases.during(phases.STARTING):
             app = _prepare(settings, Placement(**placement), peers=peers, recent=recent)
         try:
-            sys.exit(_serve(app, placement["name"]))
+            sys.exit(_serve(app, placement["name"], placement["backend"]))
         finally:
             if reporter:
                 reporter.tell_at_once()
@@ -121,8 +133,9 @@ def _prepare(
         should_stop=should_stop,
         peers=peers,
         savers=CPU_SAVERS if placement.device == "cpu" else GPU_SAVERS,
+        backend=placement.backend,
     )
-    make = _find_painter()
+    make = _find_painter(placement.backend)
     painter = make(
         placement.device,
         threads=placement.threads,
@@ -174,16 +187,18 @@ def _entry(placement: Placement, owner: str) -> Entry:
         name=placement.name,
         host=my_host(),
         gpu=placement.gpu,
+        backend=placement.backend,
         phase=phases.STARTING,
         started_at=now,
         phase_at=now,
     )
 
 
-def _serve(app: Celery, name: str) -> int:
+def _serve(app: Celery, name: str, backend: str) -> int:
     app.steps["consumer"].add(EndOfOutage)
     worker = _deaf_to_hangups(app)(
         hostname=f"{name}@{os.getpid()}",
+        queues=[queue_of(backend)],
         pool=TaskPool,
         consumer_cls=PatientConsumer,
         concurrency=1,
@@ -209,14 +224,14 @@ def _deaf_to_hangups(app: Any) -> Any:
     return Worker
 
 
-def _find_painter() -> Callable[..., Painter]:
-    where = os.environ.get("NIGHTSWEEP_PAINTER") or PAINTER
+def _find_painter(backend: str) -> Callable[..., Painter]:
+    where = os.environ.get("NIGHTSWEEP_PAINTER") or PAINTERS[backend]
     try:
         make: Callable[..., Painter] = fetch(where)
     except ModuleNotFoundError as exc:
         msg = (
-            f"A worker needs the GPU packages, but {exc.name} is not installed; run "
-            "`pip install 'nightsweep[torch]'`."
+            f"A worker needs the packages of its back end, but {exc.name} is not "
+            f"installed; run `pip install 'nightsweep[{backend}]'`."
         )
         raise UsageError(msg) from exc
     return make

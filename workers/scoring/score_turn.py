@@ -104,7 +104,8 @@ class ScoreTurn:
 
         def look() -> bool:
             is_resting = self.context.is_resting()
-            waiting = claims.runnable_groups(self.context.database)
+            context = self.context
+            waiting = claims.runnable_groups(context.database, context.backend)
             return not is_resting(asked.block_key) and all(
                 is_resting(group.key) for group in waiting
             )

@@ -177,6 +177,7 @@ def _command(placement: Placement, *, peers: int, report: int) -> list[str]:
     return [
         *(sys.executable, "-P", "-m", "workers.process.main", "--name", placement.name),
         *("--device", placement.device, "--threads", str(placement.threads)),
+        *("--backend", placement.backend),
         *("--gpu", placement.gpu, "--peers", str(peers), "--report", str(report)),
     ]
 

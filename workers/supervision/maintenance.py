@@ -14,6 +14,7 @@ from storage.errors import NightsweepError, WrongPlaceError
 from storage.fleet import registry
 from storage.fleet.registry import Entry
 from storage.host.worker_ids import my_host
+from storage.job import TORCH
 from storage.jobs import blocked_groups, claims
 from storage.scores import score_claims
 from storage.sql.database import Database
@@ -50,6 +51,7 @@ class Maintenance:
         *,
         repair: Callable[[], object],
         keep_redis: Callable[[], object] | None = None,
+        backend: str = TORCH,
     ) -> None:
         """Begin with nothing done.
 
@@ -57,10 +59,12 @@ class Maintenance:
             database: Where jobs are freed, and the registry is.
             repair: Called every few seconds, and after each death.
             keep_redis: Called every second, where Redis is ours to start.
+            backend: What the workers paint with.
         """
         self.has_work: bool | None = None
         self.trouble: WrongPlaceError | None = None
         self._host = my_host()
+        self._backend = backend
         self._database = database
         self._repair = repair
         self._keep_redis = keep_redis
@@ -187,7 +191,8 @@ class Maintenance:
 
     def _look_for_work(self) -> None:
         try:
-            self.has_work = registry.has_work(self._database, self._host)
+            work = registry.has_work(self._database, self._host, self._backend)
+            self.has_work = work
         except Exception:
             self.has_work = None
             raise

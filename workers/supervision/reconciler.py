@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celery import Celery
@@ -10,6 +10,7 @@ from celery import Celery
 from storage.broker.queue import send, send_scores, waiting
 from storage.fleet.progress import able, list_workers
 from storage.host.worker_ids import is_dead, my_host
+from storage.job import BACKENDS, TORCH, backend_of
 from storage.jobs import blocked_groups, claims, lifecycle
 from storage.jobs.claims import BEATS_PER_LEASE
 from storage.jobs.sweeps import NORMAL_PRIORITY
@@ -107,14 +108,21 @@ def reconcile(
     free_the_dead(database, spare_the_silent=spare_the_silent)
     lifecycle.settle_all(database)
     lifecycle.judge(database)
-    if waiting(app):
-        return set()
-    return _send_jobs(database, app) or _send_scores(database, app)
-
-
-def _send_jobs(database: Database, app: Celery) -> set[str]:
-    """Send some jobs of every group; return the groups."""
     keys = runnable_keys(database)
+    sent = set[str]()
+    for backend in BACKENDS:
+        own = {group: keys[group] for group in keys if backend_of(group) == backend}
+        if not waiting(app, backend):
+            sent |= _send_jobs(database, app, own)
+            if backend == TORCH and not sent:
+                sent |= _send_scores(database, app)
+    return sent
+
+
+def _send_jobs(
+    database: Database, app: Celery, keys: Mapping[str, Sequence[str]]
+) -> set[str]:
+    """Send some jobs of every group of one back end; return the groups."""
     copies = _copies(database, dict.fromkeys(keys, 1))
     for number in range(max(copies.values(), default=0)):
         groups = {group: keys[group] for group in keys if copies[group] > number}
@@ -143,9 +151,11 @@ def _copies(database: Database, wanted: Mapping[str, int]) -> dict[str, int]:
     """
     resting = blocked_groups.resting(database)
     workers = able(list_workers(database), my_host()) if resting else []
-    idle = {(one.host, one.name) for one in workers if one.phase == phases.IDLE}
+    idlers = [one for one in workers if one.phase == phases.IDLE]
     copies = dict(wanted)
     for group in copies.keys() & resting.keys():
+        able_ones = [one for one in idlers if one.backend == backend_of(group)]
+        idle = {(one.host, one.name) for one in able_ones}
         is_useful = bool(idle - resting[group])
         copies[group] = len(idle | resting[group]) if is_useful else 0
     return copies

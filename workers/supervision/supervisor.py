@@ -50,7 +50,7 @@ class Supervisor:
         """Start nothing yet.
 
         Args:
-            placements: One for each worker.
+            placements: One for each worker, all of one back end.
             database: Where a dead worker's jobs are freed.
             repair: Called now and then, in a thread; its errors are logged.
             keep_redis: Called every second, likewise.
@@ -61,7 +61,12 @@ class Supervisor:
         # Read now, so that nothing is missing when a dead worker's jobs must be freed.
         self._name = my_name()
         self._children = [Child(placement) for placement in placements]
-        self._maintenance = Maintenance(database, repair=repair, keep_redis=keep_redis)
+        self._maintenance = Maintenance(
+            database,
+            repair=repair,
+            keep_redis=keep_redis,
+            backend=placements[0].backend,
+        )
         self._give_up_after = give_up_after
         self._exit_rules = exit_rules or ExitRules()
         self._summary = Summary()
@@ -296,6 +301,7 @@ def _entry(placement: Placement, owner: str, *, phase: str, detail: str = "") ->
         name=placement.name,
         host=my_host(),
         gpu=placement.gpu,
+        backend=placement.backend,
         phase=phase,
         detail=detail,
         started_at=now,

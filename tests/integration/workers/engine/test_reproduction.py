@@ -117,6 +117,13 @@ def test_noise_of_a_gpu_is_not_drawn_on_a_cpu() -> None:
     assert answer["failure"].startswith("this worker has no CUDA device")
 
 
+def test_an_image_of_another_back_end_is_not_made_with_torch() -> None:
+    (answer,) = ask(strict(make_job(backend="flax", generator="numpy")))
+    assert answer["failure"] == (
+        "torch cannot make an image of `backend: flax`; a worker of that back end can"
+    )
+
+
 def test_a_job_that_fails_leaves_the_others() -> None:
     both = {"use_karras_sigmas": True, "use_beta_sigmas": True}
     bad = make_job("euler", scheduler_options=both, steps=2)

@@ -188,6 +188,20 @@ def test_what_diffusers_cannot_say_is_a_comment() -> None:
     ) in comments
 
 
+def test_the_script_of_another_back_end_begins_with_its_noise_and_says_so() -> None:
+    record = make_record(backend="flax", generator="numpy", seed=11)
+    script = write_script(record)
+    assert "\nnoise = numpy.random.Generator(numpy.random.PCG64(11))\n" in script
+    assert inputs_of(script)["latents"] == "latents.to(pipe.device, torch.float32)"
+    comments = " ".join(
+        line.removeprefix("# ") for line in script.splitlines() if line[0:1] == "#"
+    )
+    assert (
+        "It was made by flax; this script begins with the same noise, but torch's"
+        " pixels differ a little."
+    ) in comments
+
+
 def test_no_name_of_a_device_leaves_its_comment() -> None:
     gpu = "GPU\nimport os\r\x00\x85\u2028os.abort()"
     tree = ast.parse(write_script(make_record(made=replace(MADE, gpu=gpu))))

@@ -421,8 +421,8 @@ def test_a_binary_file_gets_one_sentence(tmp_path: Path) -> None:
             "float32, float16 and bfloat16",
         ),
         (
-            "{backend: flax}",
-            "backend must be torch, got flax; no other is built in yet",
+            "{backend: jax}",
+            "backend must be one of torch and flax, got jax; did you mean `flax`?",
         ),
         (
             f"{{tag: {'x' * 65}}}",

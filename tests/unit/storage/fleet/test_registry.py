@@ -92,19 +92,19 @@ def test_anybody_removes_the_dead_of_this_host_and_who_was_silent_for_a_day(
 def test_a_worker_is_alive_until_it_is_silent_or_known_to_be_dead(
     database: Database, other: "subprocess.Popen[str]"
 ) -> None:
-    assert not registry.has_workers(database)
+    assert not registry.living_backends(database)
     assert other.stdout
     here = other.stdout.readline().strip()
     registry.note(database, replace(ENTRY, owner=here))
-    assert registry.has_workers(database)
+    assert registry.living_backends(database)
     other.kill()
     other.wait()
-    assert not registry.has_workers(database)
+    assert not registry.living_backends(database)
     registry.note(database, ENTRY)  # of another host
-    assert registry.has_workers(database)
+    assert registry.living_backends(database)
     with database.write() as connection:
         connection.execute(sa.update(workers).values(seen_at="2026-01-02T03:04:05"))
-    assert not registry.has_workers(database)
+    assert not registry.living_backends(database)
 
 
 def test_what_a_worker_holds_is_known_by_the_beginning_of_its_name(

@@ -1,0 +1,78 @@
+"""What the back end of a job cannot do, apart from schedulers."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from producer.expansion.cells import Cell, combinations
+from producer.expansion.grid import Grid
+from producer.models.cards import ModelCard
+from producer.spec.parameters import shown_as
+from producer.spec.problems import shown
+from storage.catalogue.backends import FLAX_DTYPES, FLAX_PIPELINE
+from storage.job import FLAX
+
+_WAY_OUT = "use `backend: torch`"
+#: Parameters that Flax's pipeline does not have.
+_MISSING = ("eta", "clip_skip", "strict")
+
+
+def find_backend_problems(grid: Grid) -> Iterator[tuple[Cell, str]]:
+    """Yield each cell whose back end cannot do what it asks for, and why not."""
+    if not any(_is_flax(cell) for cell in combinations(grid, "backend")):
+        return
+    checks: dict[str, Callable[[Any], str | None]] = {
+        "model": lambda _model: _refuse_model(grid.card),
+        "generator": _refuse_generator,
+        "dtype": _refuse_dtype,
+        **{name: _requiring(name) for name in (*_MISSING, *grid.calls)},
+    }
+    for parameter, check in checks.items():
+        for cell in combinations(grid, "backend", parameter):
+            message = _is_flax(cell) and check(cell.parameters.get(parameter))
+            if message:
+                yield cell, message
+
+
+def _is_flax(cell: Cell) -> bool:
+    return bool(cell.parameters["backend"] == FLAX)
+
+
+def _refuse_model(card: ModelCard) -> str | None:
+    if card.pipeline_class == FLAX_PIPELINE:
+        return None
+    return (
+        f"a model of `backend: flax` must be a {FLAX_PIPELINE}, got a"
+        f" {card.pipeline_class}; {_WAY_OUT}"
+    )
+
+
+def _refuse_generator(name: str) -> str | None:
+    if name == "numpy":
+        return None
+    return (
+        f"generator must be numpy for `backend: flax`, got {name}; write `generator:"
+        " numpy`, with which torch begins from the same noise too"
+    )
+
+
+def _refuse_dtype(name: str) -> str | None:
+    if name in FLAX_DTYPES:
+        return None
+    return (
+        f"dtype must be {' or '.join(FLAX_DTYPES)} for `backend: flax`, got {name};"
+        f" write `dtype: {FLAX_DTYPES[-1]}`"
+    )
+
+
+def _requiring(name: str) -> Callable[[Any], str | None]:
+    """Return the check that a parameter which Flax does not have is neutral."""
+
+    def check(value: Any) -> str | None:
+        if not value:
+            return None
+        return (
+            f"{name} must be left out for `backend: flax`, which has no such input,"
+            f" got {shown(shown_as(value))}; leave it out, or {_WAY_OUT}"
+        )
+
+    return check

@@ -1,0 +1,116 @@
+"""Back ends in a spec: their jobs, and what each cannot do."""
+
+from pathlib import Path
+
+import pytest
+
+from producer.expansion.expand import Expansion, expand
+from producer.spec.sweepfile import read_spec
+from storage.errors import SpecError
+from storage.job import backend_of
+from tests.unit.cards import describe_fake, write_axes
+
+NUMPY = "generator: numpy"
+
+
+def expand_axes(folder: Path, axes: str) -> Expansion:
+    return expand(read_spec(write_axes(folder, axes)), describe_fake)
+
+
+def problems_of(folder: Path, axes: str) -> list[str]:
+    with pytest.raises(SpecError) as raised:
+        expand_axes(folder, axes)
+    return [problem.message for problem in raised.value.problems]
+
+
+def test_an_axis_of_back_ends_makes_jobs_of_different_keys_and_groups(
+    tmp_path: Path,
+) -> None:
+    expansion = expand_axes(tmp_path, f"{{backend: [torch, flax], {NUMPY}}}")
+    torch, flax = (planned.job for planned in expansion.jobs())
+    assert (torch.backend, flax.backend) == ("torch", "flax")
+    assert torch.generator == flax.generator == "numpy"
+    assert torch.key != flax.key
+    assert (backend_of(torch.group), backend_of(flax.group)) == ("torch", "flax")
+    assert len(torch.group) == len(flax.group) == 16
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        (
+            "{backend: flax}",
+            "generator must be numpy for `backend: flax`, got cpu; write `generator:"
+            " numpy`, with which torch begins from the same noise too",
+        ),
+        (
+            f"{{backend: flax, {NUMPY}, dtype: float16}}",
+            "dtype must be float32 or bfloat16 for `backend: flax`, got float16; write"
+            " `dtype: bfloat16`",
+        ),
+        (
+            f"{{backend: flax, {NUMPY}, strict: true}}",
+            "strict must be left out for `backend: flax`, which has no such input, got"
+            " true; leave it out, or use `backend: torch`",
+        ),
+        (
+            f"{{backend: flax, {NUMPY}, clip_skip: 1}}",
+            "clip_skip must be left out for `backend: flax`, which has no such input,"
+            " got 1; leave it out, or use `backend: torch`",
+        ),
+        (
+            f"{{backend: flax, {NUMPY}, scheduler: ddim, eta: 0.5}}",
+            "eta must be left out for `backend: flax`, which has no such input, got"
+            " 0.5; leave it out, or use `backend: torch`",
+        ),
+        (
+            f"{{backend: flax, {NUMPY}, scheduler: euler}}",
+            "a scheduler of `backend: flax` must be one of DDIMScheduler,"
+            " DPMSolverMultistepScheduler, PNDMScheduler, got EulerDiscreteScheduler:"
+            " its images differ from torch's by 0.3 of the range; name another, or use"
+            " `backend: torch`",
+        ),
+        (
+            f"{{backend: flax, {NUMPY}, scheduler: ddim_eta}}",
+            "a scheduler of `backend: flax` must be one of DDIMScheduler,"
+            " DPMSolverMultistepScheduler, PNDMScheduler, got DDIMScheduler: Flax"
+            " cannot set its eta of 1; name another, or use `backend: torch`",
+        ),
+    ],
+)
+def test_what_flax_cannot_do_is_refused_with_one_sentence(
+    tmp_path: Path, axes: str, message: str
+) -> None:
+    assert problems_of(tmp_path, axes) == [message]
+
+
+def test_torch_beside_flax_may_do_what_flax_cannot(tmp_path: Path) -> None:
+    both = "{backend: [torch, flax], generator: [cpu, numpy], scheduler: [ddim, euler]}"
+    assert len(problems_of(tmp_path, both)) == 2  # the generator, the scheduler
+    file = write_axes(
+        tmp_path,
+        both,
+        rest="exclude: [{backend: flax, generator: cpu}, {backend: flax, scheduler: "
+        "euler}]",
+    )
+    expansion = expand(read_spec(file), describe_fake)
+    flax = [one.job for one in expansion.jobs() if one.job.backend == "flax"]
+    assert expansion.count == 5
+    assert [(job.scheduler_class, job.generator) for job in flax] == [
+        ("DDIMScheduler", "numpy")
+    ]
+
+
+def test_all_stands_for_the_schedulers_that_each_back_end_has(tmp_path: Path) -> None:
+    axes = f"{{backend: [torch, flax], {NUMPY}, scheduler: all}}"
+    expansion = expand_axes(tmp_path, axes)
+    made: dict[str, set[str]] = {"torch": set(), "flax": set()}
+    for planned in expansion.jobs():
+        made[planned.job.backend].add(planned.job.scheduler_class)
+    assert made["flax"] <= {
+        "DDIMScheduler",
+        "DPMSolverMultistepScheduler",
+        "PNDMScheduler",
+    }
+    assert "EulerDiscreteScheduler" in made["torch"]
+    assert any("`all` leaves out" in note for note in expansion.notes)
