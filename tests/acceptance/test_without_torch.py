@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.acceptance.conftest import Bench
-from tests.processes import PATIENCE_S
+from tests.processes import PATIENCE_S, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -97,3 +97,31 @@ def test_a_worker_without_torch_says_what_to_install(bare: Path, bench: Bench) -
     done = run(bare, bench, *words)
     assert done.returncode == 2
     assert "pip install 'nightsweep[torch]'" in done.stderr
+
+
+def test_a_worker_of_another_back_end_makes_its_jobs_without_torch(
+    bare: Path, bench: Bench, tmp_path: Path
+) -> None:
+    spec = tmp_path / "flax.yaml"
+    spec.write_text(
+        "name: flax\n"
+        "base: {model: 'builtin:shapes', prompt: a cat, width: 8, height: 8, "
+        "backend: flax, generator: numpy, scheduler: ddim}\n"
+    )
+    bench.cli("submit", str(spec))
+    words = ("--name", "flax0", "--device", "cpu", "--backend", "flax")
+    process = subprocess.Popen(
+        [sys.executable, "-S", "-P", "-m", "workers.process.main", *words],
+        env={
+            **bench.env,
+            "PYTHONPATH": f"{bare}:{REPOSITORY}",
+            "NIGHTSWEEP_PAINTER": "tests.stand_in:make_painter",
+        },
+        stdin=subprocess.PIPE,
+    )
+    with process:
+        try:
+            wait_until(lambda: bench.states() == {"done": 1})
+        finally:
+            process.terminate()
+            process.wait(PATIENCE_S)

@@ -313,3 +313,44 @@ def test_the_dead_are_freed_though_redis_is_away(
     with pytest.raises(QueueError, match="Redis must be reachable"):
         reconcile(database, app)
     assert states(database) == {1: "pending"}
+
+
+def test_messages_for_one_back_end_hold_up_no_other(
+    database: Database, app: Celery
+) -> None:
+    flax = {"backend": "flax", "generator": "numpy"}
+    submit(database, [make_planned(seed=1), make_planned(position=1, **flax)])
+    group = make_job(**flax).group
+    send(app, {group: [make_job(**flax).key]}, priority=5)
+    assert reconcile(database, app) == {make_job(seed=1).group}
+    assert (waiting(app), waiting(app, "flax")) == (1, 1)
+    with redis_client(app) as client:
+        client.flushall()
+        assert reconcile(database, app) == {make_job(seed=1).group, group}
+        assert reconcile(database, app) == set()
+    assert (waiting(app), waiting(app, "flax")) == (1, 1)
+
+
+def test_only_idle_workers_of_its_own_back_end_are_woken_for_a_blocked_group(
+    database: Database, app: Celery
+) -> None:
+    flax = {"backend": "flax", "generator": "numpy"}
+    submit(database, [make_planned(**flax)])
+    group = make_job(**flax).group
+    for name, backend in (("cpu0", "torch"), ("flax0", "flax")):
+        registry.note(
+            database,
+            replace(
+                ENTRY,
+                owner=f"{name}:1:1",
+                name=name,
+                host=my_host(),
+                backend=backend,
+                phase="idle",
+            ),
+        )
+    blocked_groups.block(
+        database, group, host=my_host(), worker="flax0", reason="no memory"
+    )
+    assert reconcile(database, app) == set()
+    assert waiting(app, "flax") == 0

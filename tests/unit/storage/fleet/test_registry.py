@@ -156,3 +156,44 @@ def test_a_worker_that_restarts_or_is_silent_is_not_waited_for(
         database, group, host="night3", worker="gpu0", reason="it is not there"
     )
     assert not registry.has_work(database, "night3")
+
+
+FLAX_JOB = {"backend": "flax", "generator": "numpy"}
+
+
+def test_workers_have_work_only_if_jobs_of_their_back_end_wait(
+    database: Database,
+) -> None:
+    submit(database, [make_planned(**FLAX_JOB)])
+    assert registry.has_work(database, "night3", "flax")
+    assert not registry.has_work(database, "night3", "torch")
+
+
+def test_a_back_end_is_unserved_while_its_jobs_wait_and_no_worker_of_it_is_alive(
+    database: Database,
+) -> None:
+    assert registry.unserved_backends(database) == []
+    submit(database, [make_planned(seed=1), make_planned(**FLAX_JOB)])
+    assert registry.unserved_backends(database) == ["flax", "torch"]
+    assert registry.unserved_backends(database, also=["flax"]) == ["torch"]
+    registry.note(database, ENTRY)
+    assert registry.unserved_backends(database) == ["flax"]
+    registry.note(database, replace(ENTRY, owner="far:1:1", backend="flax"))
+    assert registry.living_backends(database) == {"torch", "flax"}
+    assert registry.unserved_backends(database) == []
+
+
+def test_workers_of_another_back_end_are_not_expected_to_make_a_group(
+    database: Database,
+) -> None:
+    flax = make_job(**FLAX_JOB)
+    submit(database, [make_planned(seed=1), make_planned(**FLAX_JOB)])
+    for name, backend in (("gpu0", "torch"), ("flax0", "flax")):
+        entry = replace(ENTRY, owner=name, name=name, backend=backend)
+        registry.note(database, entry)
+    for group, name in ((flax.group, "flax0"), (make_job().group, "gpu0")):
+        assert group not in registry.blocked_by_all(database, "night3")
+        blocked_groups.block(
+            database, group, host="night3", worker=name, reason="no memory"
+        )
+        assert group in registry.blocked_by_all(database, "night3")

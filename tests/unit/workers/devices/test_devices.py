@@ -204,3 +204,26 @@ def test_a_torch_that_breaks_is_refused_with_the_reason(
 def test_torch_is_asked_for_gpus_in_a_process_of_its_own() -> None:
     found, reason = ask_torch()
     assert found or reason
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_a_worker_of_flax_has_all_devices_that_it_may_use(tmp_path: Path) -> None:
+    (all_of_them,) = choose_placements(backend="flax", locks=tmp_path)
+    assert (all_of_them.name, all_of_them.backend) == ("flax0", "flax")
+    assert all_of_them.visible is None
+    (some,) = choose_placements(backend="flax", gpus="1")
+    assert some.visible == "1"
+    (none,) = choose_placements(backend="flax", device="cpu")
+    assert none.visible == ""
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_workers_of_flax_take_no_core_from_those_of_torch(tmp_path: Path) -> None:
+    torch = choose_placements(workers=2, locks=tmp_path)
+    (flax,) = choose_placements(backend="flax", locks=tmp_path)
+    (second,) = choose_placements(backend="flax", workers=1, locks=tmp_path)
+    assert [one.name for one in torch] == ["cpu0", "cpu1"]
+    assert (flax.name, second.name) == ("flax0", "flax1")
+    for one in (*torch, flax, second):
+        assert one.lock
+        one.lock.release()
