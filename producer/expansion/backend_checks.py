@@ -1,14 +1,15 @@
-"""What the back end of a job cannot do, apart from schedulers."""
+"""What the back end of a job cannot do."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from producer.expansion.cells import Cell, combinations
 from producer.expansion.grid import Grid
+from producer.expansion.resolution import PlannedScheduler
 from producer.models.cards import ModelCard
 from producer.spec.parameters import shown_as
 from producer.spec.problems import shown
-from storage.catalogue.backends import FLAX_DTYPES, FLAX_PIPELINE
+from storage.catalogue.backends import FLAX_DTYPES, FLAX_PIPELINE, find_problems
 from storage.job import FLAX
 
 _WAY_OUT = "use `backend: torch`"
@@ -31,6 +32,19 @@ def find_backend_problems(grid: Grid) -> Iterator[tuple[Cell, str]]:
             message = _is_flax(cell) and check(cell.parameters.get(parameter))
             if message:
                 yield cell, message
+
+
+def refuse_for_flax(scheduler: PlannedScheduler) -> str | None:
+    """Say in one sentence why Flax cannot run a scheduler; None if it can."""
+    asked = scheduler.asked
+    if scheduler.own_eta:
+        return (
+            "a scheduler of `backend: flax` must have an eta of 0, which Flax cannot"
+            f" set, got {scheduler.own_eta:g} from {scheduler.written}; name another,"
+            f" or {_WAY_OUT}"
+        )
+    found = find_problems(asked.class_name, scheduler.options, config=scheduler.config)
+    return found[0] if found else None
 
 
 def _is_flax(cell: Cell) -> bool:

@@ -8,13 +8,13 @@ run are left out, and so are the schedulers that a back end does not have.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from producer.expansion.backend_checks import refuse_for_flax
 from producer.expansion.cells import Cell, choose_points, make_cell
 from producer.expansion.exclusions import Exclusion
 from producer.expansion.grid import Grid
 from producer.expansion.resolution import PlannedScheduler
 from producer.spec.problems import Place, Problems
 from producer.spec.remarks import Remark
-from storage.catalogue.backends import refuse_flax_scheduler
 from storage.job import FLAX
 
 
@@ -94,12 +94,8 @@ def check_steps(
 def _find_problem(grid: Grid, cell: Cell) -> tuple[str, str] | None:
     """Return what is wrong with a cell: the parameter, and a sentence."""
     scheduler: PlannedScheduler = cell.parameters["scheduler"]
-    if cell.parameters["backend"] == FLAX:
-        refused = refuse_flax_scheduler(
-            scheduler.asked.class_name, scheduler.options, eta=scheduler.own_eta
-        )
-        if refused:
-            return "scheduler", refused
+    if cell.parameters["backend"] == FLAX and (refused := refuse_for_flax(scheduler)):
+        return "scheduler", refused
     steps, dtype = cell.parameters["steps"], cell.parameters["dtype"]
     messages = grid.card.check_steps(scheduler.asked, steps, dtype=dtype)
     return ("steps", messages[0]) if messages else None

@@ -25,7 +25,8 @@ class Placement:
     Attributes:
         name: What people call the worker: `gpu0`, `cpu1`; a GPU by its number in
             nvidia-smi, or by its id where CUDA_VISIBLE_DEVICES has ids.
-        device: `cpu`, or `cuda:0`, counted among the visible GPUs.
+        device: `cpu`; `cuda:0`, counted among the visible GPUs; or `any` for all that
+            the back end finds.
         visible: Value of CUDA_VISIBLE_DEVICES, or None to leave it alone.
         threads: Torch threads on a CPU.
         gpu: The device's name, for people.
@@ -74,19 +75,23 @@ def choose_placements(
         msg = "--gpus and --device cpu exclude each other; give one of them."
         raise UsageError(msg)
     if backend != TORCH:
-        visible = "" if device == "cpu" else None if gpus in (None, "all") else gpus
-        return [
-            replace(each, backend=backend, visible=visible)
-            for each in _cpu_placements(
-                workers or 1, kind=backend, locks=locks, joins=joins
-            )
-        ]
+        whole = _whole_machine(backend, gpus=gpus, device=device)
+        found = _cpu_placements(workers or 1, kind=backend, locks=locks, joins=joins)
+        return [replace(whole, name=each.name, lock=each.lock) for each in found]
     if device != "cpu" and (gpus or has_nvidia()):
         if workers is not None:
             msg = "--workers is for CPUs, one process serves one GPU; leave it out."
             raise UsageError(msg)
         return _gpu_placements(probe(), gpus or "all")
     return _cpu_placements(workers, locks=locks, joins=joins)
+
+
+def _whole_machine(backend: str, *, gpus: str | None, device: str | None) -> Placement:
+    """Return the placement of a process that finds its devices by itself."""
+    if device == "cpu":
+        return Placement(name="", device="cpu", visible="", backend=backend)
+    visible = None if gpus in (None, "all") else gpus
+    return Placement(name="", device="any", visible=visible, gpu="any", backend=backend)
 
 
 def probe() -> list[Gpu]:

@@ -1,5 +1,6 @@
 """Back ends in a spec: their jobs, and what each cannot do."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from producer.expansion.expand import Expansion, expand
 from producer.spec.sweepfile import read_spec
 from storage.errors import SpecError
 from storage.job import backend_of
+from tests.unit import cards
 from tests.unit.cards import describe_fake, write_axes
 
 NUMPY = "generator: numpy"
@@ -64,17 +66,9 @@ def test_an_axis_of_back_ends_makes_jobs_of_different_keys_and_groups(
             " 0.5; leave it out, or use `backend: torch`",
         ),
         (
-            f"{{backend: flax, {NUMPY}, scheduler: euler}}",
-            "a scheduler of `backend: flax` must be one of DDIMScheduler,"
-            " DPMSolverMultistepScheduler, PNDMScheduler, got EulerDiscreteScheduler:"
-            " its images differ from torch's by 0.3 of the range; name another, or use"
-            " `backend: torch`",
-        ),
-        (
             f"{{backend: flax, {NUMPY}, scheduler: ddim_eta}}",
-            "a scheduler of `backend: flax` must be one of DDIMScheduler,"
-            " DPMSolverMultistepScheduler, PNDMScheduler, got DDIMScheduler: Flax"
-            " cannot set its eta of 1; name another, or use `backend: torch`",
+            "a scheduler of `backend: flax` must have an eta of 0, which Flax cannot"
+            " set, got 1 from ddim_eta; name another, or use `backend: torch`",
         ),
     ],
 )
@@ -84,14 +78,40 @@ def test_what_flax_cannot_do_is_refused_with_one_sentence(
     assert problems_of(tmp_path, axes) == [message]
 
 
+def test_a_model_of_another_pipeline_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(cards.CARD, pipeline_class="LatentConsistencyModelPipeline")
+    monkeypatch.setitem(cards.CARDS, "builtin:shapes", other)
+    axes = f"{{backend: flax, {NUMPY}, scheduler: ddim}}"
+    assert (
+        "a model of `backend: flax` must be a StableDiffusionPipeline, got a"
+        " LatentConsistencyModelPipeline; use `backend: torch`"
+    ) in problems_of(tmp_path, axes)
+
+
+@pytest.mark.parametrize(
+    ("name", "class_name"),
+    [("ddpm", "DDPMScheduler"), ("lms", "LMSDiscreteScheduler")],
+)
+def test_a_scheduler_that_flax_cannot_run_is_refused_with_the_reason(
+    tmp_path: Path, name: str, class_name: str
+) -> None:
+    axes = f"{{backend: flax, {NUMPY}, scheduler: {name}}}"
+    (message,) = problems_of(tmp_path, axes)
+    assert message.startswith("a scheduler of `backend: flax` must be ")
+    assert f", got {class_name}: that of diffusers for Flax ca" in message
+    assert message.endswith(", or use `backend: torch`")
+
+
 def test_torch_beside_flax_may_do_what_flax_cannot(tmp_path: Path) -> None:
-    both = "{backend: [torch, flax], generator: [cpu, numpy], scheduler: [ddim, euler]}"
+    both = "{backend: [torch, flax], generator: [cpu, numpy], scheduler: [ddim, lms]}"
     assert len(problems_of(tmp_path, both)) == 2  # the generator, the scheduler
     file = write_axes(
         tmp_path,
         both,
         rest="exclude: [{backend: flax, generator: cpu}, {backend: flax, scheduler: "
-        "euler}]",
+        "lms}]",
     )
     expansion = expand(read_spec(file), describe_fake)
     flax = [one.job for one in expansion.jobs() if one.job.backend == "flax"]
@@ -107,10 +127,6 @@ def test_all_stands_for_the_schedulers_that_each_back_end_has(tmp_path: Path) ->
     made: dict[str, set[str]] = {"torch": set(), "flax": set()}
     for planned in expansion.jobs():
         made[planned.job.backend].add(planned.job.scheduler_class)
-    assert made["flax"] <= {
-        "DDIMScheduler",
-        "DPMSolverMultistepScheduler",
-        "PNDMScheduler",
-    }
-    assert "EulerDiscreteScheduler" in made["torch"]
+    assert "DDIMScheduler" in made["flax"]
+    assert "LMSDiscreteScheduler" in made["torch"] - made["flax"]
     assert any("`all` leaves out" in note for note in expansion.notes)

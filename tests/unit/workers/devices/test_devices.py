@@ -210,11 +210,11 @@ def test_torch_is_asked_for_gpus_in_a_process_of_its_own() -> None:
 def test_a_worker_of_flax_has_all_devices_that_it_may_use(tmp_path: Path) -> None:
     (all_of_them,) = choose_placements(backend="flax", locks=tmp_path)
     assert (all_of_them.name, all_of_them.backend) == ("flax0", "flax")
-    assert all_of_them.visible is None
+    assert (all_of_them.device, all_of_them.visible) == ("any", None)
     (some,) = choose_placements(backend="flax", gpus="1")
     assert some.visible == "1"
     (none,) = choose_placements(backend="flax", device="cpu")
-    assert none.visible == ""
+    assert (none.device, none.visible) == ("cpu", "")
 
 
 @pytest.mark.usefixtures("no_gpu")
