@@ -146,12 +146,21 @@ def worker(
 
 
 def _choose_placements(
-    *, gpus: str | None, device: str | None, **asked: Any
+    *,
+    gpus: str | None,
+    device: str | None,
+    workers: int | None,
+    backend: str,
+    **asked: Any,
 ) -> list[Placement]:
-    context = click.get_current_context()
-    if device and context.get_parameter_source("gpus") is ParameterSource.ENVIRONMENT:
+    source = click.get_current_context().get_parameter_source
+    if device and source("gpus") is ParameterSource.ENVIRONMENT:
         gpus = None  # an option that was given beats a variable that was set
-    return choose_placements(gpus=gpus, device=device, **asked)
+    if backend != TORCH and source("workers") is ParameterSource.ENVIRONMENT:
+        workers = None  # the variable counts processes of torch
+    return choose_placements(
+        gpus=gpus, device=device, workers=workers, backend=backend, **asked
+    )
 
 
 def _supervise(
