@@ -10,6 +10,13 @@ from storage.errors import JobError
 from storage.host.environment import Environment
 from storage.job import Job, Model
 
+#: Why a picture that holds NaN or infinity failed.
+NON_FINITE = (
+    "pixels must be finite numbers, but this combination of model, dtype, scheduler "
+    "and options gives NaN or infinity; change one of them (bfloat16 or float32 often "
+    "helps where float16 overflows)"
+)
+
 
 class StoppedError(Exception):
     """The worker was asked to stop; its jobs go back as if never begun."""
@@ -26,7 +33,8 @@ class Painting:
         batch_width: Rows of the batch that it was painted in.
         slot: Its row, from 0.
         evaluations: Calls of the network, counted.
-        load_s: Seconds to load the model; 0 where it was resident.
+        load_s: Seconds to load the model, and on JAX to compile for the job; 0 where
+            both had been done.
         encode_s: Seconds to encode its texts; 0 where they were known.
         denoise_s: Its share of the network's time, plus its own scheduler's time.
         decode_s: Seconds from latents to pixels.

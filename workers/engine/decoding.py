@@ -9,12 +9,7 @@ from PIL.Image import Image
 from storage.errors import NonFiniteError
 from workers.engine.clock import Clock, Moment
 from workers.engine.runs import Run
-
-NON_FINITE = (
-    "pixels must be finite numbers, but this combination of model, dtype, scheduler "
-    "and options gives NaN or infinity; change one of them (bfloat16 or float32 often "
-    "helps where float16 overflows)"
-)
+from workers.painting import NON_FINITE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,12 +3,12 @@
 import platform
 import re
 import socket
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
 from storage.host.environment import Environment
+from workers.devices.host_facts import processor_name, version_of
 
 #: Packages whose version can change a picture.
 PACKAGES = ("torch", "diffusers", "transformers", "scipy", "torchsde", "nightsweep")
@@ -25,22 +25,15 @@ def describe_environment(
         compiled: Whether batches run a compiled network.
     """
     on_gpu = device.startswith("cuda")
-    details = {name: _version(name) for name in PACKAGES}
+    details = {name: version_of(name) for name in PACKAGES}
     details["python"] = platform.python_version()
     details["cuda"] = str(torch.version.cuda) if on_gpu else ""
     details["driver"] = _driver() if on_gpu else ""
     details["threads"] = str(threads)
     if compiled:
         details["compiled"] = "torch.compile"
-    gpu = torch.cuda.get_device_name(device) if on_gpu else _processor()
+    gpu = torch.cuda.get_device_name(device) if on_gpu else processor_name()
     return Environment(gpu=gpu, host=socket.gethostname(), details=details)
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
 
 
 def _driver() -> str:
@@ -49,12 +42,3 @@ def _driver() -> str:
         r"\b\d+\.\d+(\.\d+)?\b", info.read_text() if info.exists() else ""
     )
     return found[0] if found else ""
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return "CPU " + line.partition(":")[2].strip()
-    return "CPU " + (platform.processor() or platform.machine())

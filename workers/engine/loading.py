@@ -1,6 +1,5 @@
-"""Loading a model: find and check its files, then build its pipeline from them."""
+"""Loading a model: build its pipeline from files that were found."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,13 +9,8 @@ from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from storage.errors import ModelError
-from storage.job import Model
 from storage.models.components import left_out
-from storage.models.fingerprint import Digests, Fingerprints, Seal, verify
-from storage.models.hub_cache import cached_bytes
 from storage.models.located import Located
-from storage.models.model_files import locate
-from workers.vitals import phases
 
 # Progress bars are for a terminal, not for a worker's log.
 diffusers_logging.disable_progress_bar()
@@ -34,50 +28,6 @@ _UNLOADABLE = (
     RuntimeError,
     SafetensorError,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """A model on this machine, checked to be the planned one.
-
-    Attributes:
-        place: The model, at the place where it was found.
-        located: Its files.
-        fingerprints: Fingerprints of these files.
-        seal: Knows whether they have changed since.
-    """
-
-    place: Model
-    located: Located
-    fingerprints: Fingerprints
-    seal: Seal
-
-
-def find_model(place: Model, *, digests: Digests) -> Found:
-    """Download the missing files of a model, and check all of them.
-
-    Args:
-        place: The model, at a place where it may be.
-        digests: Remembers digests of files.
-
-    Raises:
-        ModelError: The model is not there.
-        FingerprintError: Its files are not the planned ones.
-    """
-    with phases.during(
-        phases.DOWNLOADING, place.name, measure=lambda: cached_bytes(place.name)
-    ):
-        located = locate(
-            place.name,
-            revision=place.commit or place.revision,
-            variant=place.variant,
-            download=True,
-        )
-    with phases.during(phases.LOADING, place.name):
-        seal = Seal(located)
-        fingerprints = verify(located, place.fingerprint, digests=digests)
-        phases.progress()
-    return Found(place=place, located=located, fingerprints=fingerprints, seal=seal)
 
 
 def load_pipeline(found: Located, *, variant: str | None, dtype: torch.dtype) -> Any:

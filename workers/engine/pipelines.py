@@ -13,13 +13,13 @@ import torch
 
 from storage.errors import JobError
 from storage.job import Job, Model
-from storage.models.fingerprint import Digests, Fingerprints, Seal
-from storage.models.places import first_whole, in_order
+from storage.models.fingerprint import Fingerprints, Seal
 from workers.devices.device_errors import device_errors
 from workers.devices.memory import free_bytes, total_bytes
 from workers.engine.compiling import Compiled
-from workers.engine.loading import find_model, load_pipeline
+from workers.engine.loading import load_pipeline
 from workers.engine.starter import Starter
+from workers.finding import find_model
 from workers.painting import Places
 from workers.vitals import phases
 
@@ -175,11 +175,7 @@ class Pipelines:
 
     def _load(self, job: Job) -> Resident:
         started = time.perf_counter()
-        others = self._places.of(job.model) if self._places else ()
-        found = first_whole(
-            in_order(job.model, others),
-            lambda place: find_model(place, digests=Digests(self._digests)),
-        )
+        found = find_model(job.model, digests=self._digests, places=self._places)
         place, seal = found.place, found.seal
         with phases.during(phases.LOADING, place.name):
             self._make_room(found.located.size_bytes)

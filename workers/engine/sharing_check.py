@@ -16,11 +16,11 @@ from storage.catalogue.pipeline_families import NO_GUIDANCE
 from storage.errors import JobError, in_words
 from storage.job import Job
 from workers.devices.device_errors import is_shortage
-from workers.engine.decoding import NON_FINITE
 from workers.engine.fixed_jobs import paint_all
 from workers.engine.network_calls import UnshareableError
 from workers.engine.runs import Run
 from workers.engine.starter import Starter
+from workers.painting import NON_FINITE
 
 #: Pixels of two images.
 Images = Sequence[torch.Tensor]
