@@ -4,6 +4,11 @@ VENV ?= .venv
 # The environment without torch, and what is tested there.
 BARE ?= .venv-bare
 BARE_TESTS ?= tests
+# The environment with JAX, which no torch shares.
+FLAX ?= .venv-flax
+# Tests of its own, and of what depends on the versions of the Hub and tokenizers.
+FLAX_TESTS := tests/flax tests/unit/storage/models tests/unit/producer/models \
+  tests/integration/storage/models
 # Most tests wait for processes; those of a file share what they set up.
 PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 # For `make steady`: runs, and busy loops beside every second one.
@@ -14,15 +19,17 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo answer setup lint test test-bare steady soak gpu clean
+.PHONY: help demo answer setup setup-flax lint test test-bare test-flax steady soak gpu clean
 
 help:
 	@echo "make demo       a first sweep with its picture, on any machine"
 	@echo "make answer     a sweep that answers a question, with its report; some minutes"
 	@echo "make setup      the development environment in $(VENV)"
+	@echo "make setup-flax the environment of the Flax back end in $(FLAX), 1 GB"
 	@echo "make lint       formatting, rules, types and imports"
 	@echo "make test       the test suite (a quarter of an hour on two cores)"
 	@echo "make test-bare  those tests that need no torch, where it is not installed"
+	@echo "make test-flax  the tests of the Flax back end, with JAX"
 	@echo "make steady     the tests of faults and integration, TIMES=20, half beside BUSY=6 loops"
 	@echo "make soak       the slow tests"
 	@echo "make gpu        the tests that need a CUDA device"
@@ -40,6 +47,8 @@ answer: $(VENV)/.demo
 
 setup: $(VENV)/.dev
 
+setup-flax: $(FLAX)/.ready
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -52,6 +61,9 @@ test: $(VENV)/.dev
 test-bare: $(BARE)/.ready
 	$(BARE)/bin/python -m pytest -q --bare -m "not slow and not gpu" $(PARALLEL) $(BARE_TESTS)
 
+test-flax: $(FLAX)/.ready
+	$(FLAX)/bin/python -m pytest -q --bare $(FLAX_TESTS)
+
 steady: $(VENV)/.dev
 	$(BIN)/python -m tests.steady --times $(TIMES) --busy $(BUSY) -m "not slow" $(PARALLEL) tests/faults tests/integration
 
@@ -62,9 +74,9 @@ gpu: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m gpu tests/gpu
 
 clean:
-	rm -rf $(VENV) $(BARE) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(BARE) $(FLAX) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
-$(VENV)/bin/python $(BARE)/bin/python:
+$(VENV)/bin/python $(BARE)/bin/python $(FLAX)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "nightsweep needs Python 3.11 or newer; name one with PYTHON=python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(@D:/bin=)
@@ -79,4 +91,8 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(BARE)/.ready: pyproject.toml constraints.txt | $(BARE)/bin/python
 	$(BARE)/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt -e '.[postgres,test]'
+	@touch $@
+
+$(FLAX)/.ready: pyproject.toml constraints-flax.txt | $(FLAX)/bin/python
+	$(FLAX)/bin/python -m pip --disable-pip-version-check install -q -c constraints-flax.txt -e '.[flax,test]'
 	@touch $@

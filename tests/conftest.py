@@ -182,8 +182,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_ignore_collect(
     collection_path: Path, config: pytest.Config
 ) -> Literal[True] | None:
-    """With `--bare`, leave out the files of `NEED_TORCH`."""
+    """Leave out tests of Flax without it, and with `--bare` those of `NEED_TORCH`."""
     here = Path(__file__).parent
+    if collection_path == here / "flax" and not find_spec("flax"):
+        return True
     is_out = collection_path in [here / name for name in NEED_TORCH]
     return True if config.option.bare and is_out else None
 

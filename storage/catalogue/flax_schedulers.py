@@ -1,0 +1,108 @@
+"""What the Flax back end has of each scheduler, as plain data.
+
+Flax's classes have fewer options than torch's: each behaves as if the others had one
+value. A test holds this table against the installed classes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from storage.catalogue.scheduler_options import CLASSES, names_or
+from storage.job import canonical_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlaxScheduler:
+    """One scheduler class of torch on the Flax back end.
+
+    Attributes:
+        limits: Values that an option may have, by name; other options are free.
+        refusal: Why the class cannot be used; empty if it can.
+    """
+
+    limits: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    refusal: str = ""
+
+
+_PLAIN_SIGMAS: Mapping[str, tuple[Any, ...]] = {
+    "use_karras_sigmas": (False,),
+    "use_exponential_sigmas": (False,),
+    "use_beta_sigmas": (False,),
+}
+
+FLAX_SCHEDULERS: Mapping[str, FlaxScheduler] = {
+    "DDIMScheduler": FlaxScheduler(
+        limits={
+            "timestep_spacing": ("leading",),
+            "thresholding": (False,),
+            "rescale_betas_zero_snr": (False,),
+        }
+    ),
+    "DPMSolverMultistepScheduler": FlaxScheduler(
+        limits={
+            "algorithm_type": ("dpmsolver++", "dpmsolver"),
+            "solver_order": (1, 2),
+            "timestep_spacing": ("linspace", "trailing"),
+            "euler_at_final": (False,),
+            "use_lu_lambdas": (False,),
+            "use_flow_sigmas": (False,),
+            "thresholding": (False,),
+            "rescale_betas_zero_snr": (False,),
+            **_PLAIN_SIGMAS,
+        }
+    ),
+    "EulerDiscreteScheduler": FlaxScheduler(
+        limits={
+            "timestep_spacing": ("linspace",),
+            "interpolation_type": ("linear",),
+            "sigma_min": (None,),
+            "sigma_max": (None,),
+            "final_sigmas_type": ("zero",),
+            "rescale_betas_zero_snr": (False,),
+            **_PLAIN_SIGMAS,
+        }
+    ),
+    "PNDMScheduler": FlaxScheduler(limits={"timestep_spacing": ("leading",)}),
+    "DDPMScheduler": FlaxScheduler(
+        refusal="that of diffusers for Flax calls a function that JAX has removed"
+    ),
+    "LMSDiscreteScheduler": FlaxScheduler(
+        refusal="that of diffusers for Flax cannot be compiled"
+    ),
+}
+
+#: The classes that can be used.
+SUPPORTED = tuple(name for name, row in FLAX_SCHEDULERS.items() if not row.refusal)
+
+
+def find_problems(
+    class_name: str, options: Mapping[str, Any], *, config: Mapping[str, Any]
+) -> list[str]:
+    """Return why the Flax back end cannot use a scheduler; nothing if it can.
+
+    Args:
+        class_name: Class in torch, `DDIMScheduler`.
+        options: The job's options, which override the config.
+        config: The model's original scheduler config.
+
+    Returns:
+        Sentences with rule, value and way out.
+    """
+    row = FLAX_SCHEDULERS.get(class_name, FlaxScheduler(refusal=_NO_CLASS))
+    if row.refusal:
+        return [
+            f"a scheduler of `backend: flax` must be {names_or(SUPPORTED)}, got "
+            f"{class_name}: {row.refusal}; name another one, or use `backend: torch`"
+        ]
+    values = CLASSES[class_name].values(options, config)
+    return [
+        f"{name} of {class_name} must be {names_or([*map(canonical_json, allowed)])} "
+        f"with `backend: flax`, got {canonical_json(values[name])}; change it, or use "
+        "`backend: torch`"
+        for name, allowed in row.limits.items()
+        if values[name] not in allowed
+    ]
+
+
+_NO_CLASS = "diffusers has none for Flax"
