@@ -46,6 +46,11 @@ _GENERATION_FILE = "generation_config.json"
 _ADAPTER_FILE = "adapter_config.json"
 #: How names of weight files begin, by the library of the component; others use both.
 _STEMS = {"transformers": ("model",), "diffusers": ("diffusion_pytorch_model",)}
+#: Weights of components that Flax has saved.
+_FLAX_FILES = {
+    "transformers": "flax_model.msgpack",
+    "diffusers": "diffusion_flax_model.msgpack",
+}
 _COUNT = r"-\d{5}-of-(?P<total>\d{5})"
 _VARIANT_INFIX = re.compile(
     r"(?:^|/)(?:diffusion_pytorch_)?model(?:-\d{5}-of-\d{5})?\.(\w+)(?:-\d.*)?"
@@ -158,7 +163,7 @@ def left_out(index: Mapping[str, Any]) -> dict[str, None]:
 
 def is_weights(file: str) -> bool:
     """Return whether a loaded file is large and not needed for a plan."""
-    return file.endswith(".safetensors")
+    return file.endswith((".safetensors", ".msgpack"))
 
 
 def _is_component(name: str, entry: object) -> bool:
@@ -202,6 +207,8 @@ def _choose_files(
     if library == "transformers":
         _refuse_adapter(here, component)
         chosen += [file for file in (_GENERATION_FILE,) if file in here]
+    if class_name.startswith("Flax"):
+        return chosen + _require(here, component, [_FLAX_FILES[library]])
     return chosen + _choose_weights(here, component, library, variant=variant)
 
 
