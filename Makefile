@@ -94,5 +94,5 @@ $(BARE)/.ready: pyproject.toml constraints.txt | $(BARE)/bin/python
 	@touch $@
 
 $(FLAX)/.ready: pyproject.toml constraints-flax.txt | $(FLAX)/bin/python
-	$(FLAX)/bin/python -m pip --disable-pip-version-check install -q -c constraints-flax.txt -e '.[flax,test]'
+	$(FLAX)/bin/python -m pip --disable-pip-version-check install -q -c constraints-flax.txt -e '.[flax,postgres,test]'
 	@touch $@

@@ -155,13 +155,14 @@ def _is_unreachable(error: Exception) -> bool:
 def _explain(error: Exception, name: str, revision: str | None) -> str:
     from huggingface_hub import errors
 
-    # The order matters: `GatedRepoError` is also a `RepositoryNotFoundError`.
+    # The order matters: `GatedRepoError` is also a `RepositoryNotFoundError`, and
+    # `LocalEntryNotFoundError` an `EntryNotFoundError`.
     for kind, explain in (
         (errors.GatedRepoError, _explain_gated),
         (errors.RevisionNotFoundError, _explain_revision),
         (errors.RepositoryNotFoundError, _explain_repository),
-        (errors.RemoteEntryNotFoundError, _explain_entry),
         (errors.LocalEntryNotFoundError, _explain_cache),
+        (errors.EntryNotFoundError, _explain_entry),
     ):
         if isinstance(error, kind):
             return explain(name, revision)
