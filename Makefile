@@ -7,8 +7,8 @@ BARE_TESTS ?= tests
 # The environment with JAX, which no torch shares.
 FLAX ?= .venv-flax
 # Tests of its own, and of what depends on the versions of the Hub and tokenizers.
-FLAX_TESTS := tests/flax tests/unit/storage/models tests/unit/producer/models \
-  tests/integration/storage/models
+FLAX_TESTS := tests/flax tests/faults/test_flax.py tests/unit/storage/models \
+  tests/unit/producer/models tests/integration/storage/models
 # Most tests wait for processes; those of a file share what they set up.
 PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 # For `make steady`: runs, and busy loops beside every second one.

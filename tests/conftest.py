@@ -59,6 +59,8 @@ NEED_TORCH = (
     "unit/workers/metrics/test_similarities.py",
 )
 
+#: Files and folders for `make test-flax`; elsewhere they are left out.
+NEED_FLAX = ("faults/test_flax.py", "flax")
 
 #: Files whose tests run diffusers over and over, by lines of ours that others run too.
 #: Their coverage is not measured: that alone would cost a third of their time.
@@ -184,8 +186,8 @@ def pytest_ignore_collect(
 ) -> Literal[True] | None:
     """Leave out tests of Flax without it, and with `--bare` those of `NEED_TORCH`."""
     here = Path(__file__).parent
-    if collection_path == here / "flax" and not find_spec("flax"):
-        return True
+    if collection_path in [here / name for name in NEED_FLAX]:
+        return None if find_spec("flax") else True
     is_out = collection_path in [here / name for name in NEED_TORCH]
     return True if config.option.bare and is_out else None
 

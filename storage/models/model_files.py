@@ -1,7 +1,8 @@
 """What a model is on disk: its name, its folder, and the files that are loaded.
 
 A model is a folder in diffusers format: built in, local, or in the Hub's cache. Weights
-are read from safetensors only, and code in the folder is never run.
+are read from safetensors only, or from msgpack where Flax has saved them, and code in
+the folder is never run.
 """
 
 import re

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from storage.catalogue import flax_schedulers
 from storage.catalogue.flax_schedulers import FLAX_SCHEDULERS, SUPPORTED
 from storage.catalogue.schedulers import CLASSES
 from storage.errors import JobError
@@ -83,22 +82,3 @@ def test_a_refusal_says_the_rule_the_value_and_the_way_out() -> None:
         "LMSDiscreteScheduler: that of diffusers for Flax cannot be compiled; name "
         "another one, or use `backend: torch`"
     )
-
-
-def test_a_class_without_flax_is_refused() -> None:
-    [problem] = flax_schedulers.find_problems(
-        "UniPCMultistepScheduler", {}, config=SD15
-    )
-    assert "got UniPCMultistepScheduler: diffusers has none for Flax" in problem
-
-
-def test_an_option_that_flax_lacks_is_refused_also_in_the_models_config() -> None:
-    name = "DPMSolverMultistepScheduler"
-    karras = {"use_karras_sigmas": True}
-    own = flax_schedulers.find_problems(name, karras, config=SD15)
-    inherited = flax_schedulers.find_problems(name, {}, config={**SD15, **karras})
-    assert own == inherited
-    assert own == [
-        "use_karras_sigmas of DPMSolverMultistepScheduler must be false with "
-        "`backend: flax`, got true; change it, or use `backend: torch`"
-    ]

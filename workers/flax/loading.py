@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 from transformers import CLIPTextConfig, CLIPTokenizerFast, FlaxCLIPTextModel
 from transformers.utils import logging as transformers_logging
 
+from storage.catalogue.flax_backend import PIPELINES
 from storage.errors import ModelError
 from storage.models.located import Located, read_json
 from workers.flax.weights import Array, convert, require_equal
@@ -25,8 +26,6 @@ from workers.flax.weights import Path as Keys
 diffusers_logging.set_verbosity_error()
 transformers_logging.set_verbosity_error()
 
-#: Pipelines whose networks Flax has, and its own name for them.
-PIPELINES = ("StableDiffusionPipeline", "FlaxStableDiffusionPipeline")
 #: What Flax's UNet takes for granted, by the name in the config.
 _UNET_LIMITS: Mapping[str, Any] = {
     "act_fn": "silu",

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from PIL import Image
 
+from storage.catalogue.flax_backend import DTYPES, GENERATOR
 from storage.errors import DeviceError, JobError, NonFiniteError, UnfitError
 from storage.host.environment import Environment
 from storage.job import Job, Model
@@ -26,7 +27,6 @@ from workers.vitals import phases
 
 log = logging.getLogger(__name__)
 
-DTYPES = ("float32", "bfloat16")
 #: Calls whose jobs are held at once, so that those of one kind come together.
 CALLS_AHEAD = 8
 #: Packages whose version can change a picture.
@@ -209,7 +209,7 @@ def _require_group(job: Job) -> None:
     """
     for name, value, allowed in (
         ("backend", job.backend, ("flax",)),
-        ("generator", job.generator, ("numpy",)),
+        ("generator", job.generator, (GENERATOR,)),
         ("dtype", job.dtype, DTYPES),
         ("strict", job.parameter("strict"), (False,)),
     ):

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
+from storage.catalogue.flax_backend import LACKING
 from storage.catalogue.pipeline_families import NO_GUIDANCE
 from storage.errors import JobError
 from storage.job import Job, canonical_json
@@ -18,8 +19,6 @@ from workers.flax.loading import Networks
 from workers.noise import draw
 from workers.vitals import phases
 
-#: Parameters that only painters with torch know.
-UNKNOWN = ("eta", "clip_skip")
 #: Most denoising programs that are kept; on a TPU, each takes some of its memory.
 MOST = 32
 
@@ -57,7 +56,7 @@ def kind_of(job: Job) -> Hashable:
         job.steps,
         job.guidance > NO_GUIDANCE,
         (job.width, job.height),
-        *(job.parameter(name) for name in UNKNOWN),
+        *(job.parameter(name) for name in LACKING),
     )
 
 
@@ -89,14 +88,12 @@ class Programs:
         _require_neutral(job)
         shape = networks.latents_shape(job.width, job.height)
         self._compile_s = 0.0
-        text, encode_s = self._encode([job.prompt for job in jobs])
-        negative, more_s = self._encode([job.negative_prompt for job in jobs])
+        texts, encode_s = self._encode(jobs)
         (latents, evaluations), denoise_s = self._run(
             kind_of(job),
             lambda: self._denoiser(job),
             "unet",
-            text,
-            negative,
+            texts,
             self._on_devices([draw(job.seed, shape)[0] for job in jobs]),
             self._on_devices([np.float32(job.guidance) for job in jobs]),
         )
@@ -108,20 +105,22 @@ class Programs:
             pixels=np.asarray(pixels)[: len(jobs)],
             is_finite=np.asarray(is_finite)[: len(jobs)],
             compile_s=self._compile_s,
-            encode_s=encode_s + more_s,
+            encode_s=encode_s,
             denoise_s=denoise_s,
             decode_s=decode_s,
             evaluations=int(evaluations[0]),
             peak_bytes=memory.get("peak_bytes_in_use"),
         )
 
-    def _encode(self, texts: list[str]) -> tuple[Any, float]:
-        ids = self._on_devices(list(self.networks.token_ids(texts)))
+    def _encode(self, jobs: Sequence[Job]) -> tuple[Any, float]:
+        ids = [
+            self.networks.token_ids([job.prompt, job.negative_prompt]) for job in jobs
+        ]
         return self._run(
             "encode",
             lambda: sampling.encoder(self.networks.text_encoder),
             "text_encoder",
-            ids,
+            self._on_devices(ids),
         )
 
     def _denoiser(self, job: Job) -> sampling.Program:
@@ -167,7 +166,7 @@ class Programs:
 
 
 def _require_neutral(job: Job) -> None:
-    for name in UNKNOWN:
+    for name in LACKING:
         if value := job.parameter(name):
             msg = (
                 f"{name} must be 0 with `backend: flax`, got {value:g}; leave it out, "

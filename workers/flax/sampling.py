@@ -27,12 +27,13 @@ Program = Callable[..., Any]
 def encoder(text_encoder: Any) -> Program:
     """Return a program for texts.
 
-    It takes parameters and token ids (jobs, length), and returns embeddings
-    (jobs, length, channels).
+    It takes parameters and token ids (jobs, texts, length), and returns embeddings
+    (jobs, texts, length, channels).
     """
 
     def encode(params: Any, ids: jax.Array) -> Any:
-        return text_encoder(ids, params=params)[0]
+        found = text_encoder(ids.reshape(-1, ids.shape[-1]), params=params)[0]
+        return found.reshape(*ids.shape, -1)
 
     return encode
 
@@ -50,20 +51,20 @@ def denoiser(
         guided: Whether the network is called with the negative prompt too.
 
     Returns:
-        A function of parameters, embeddings of prompts and of negative prompts
-        (jobs, length, channels), noise (jobs, channels, height, width) and guidance
-        (jobs,). It returns latents like the noise, both float32, and how often the
-        network was called: (jobs,).
+        A function of parameters; embeddings of the prompt and the negative prompt of
+        each job, (jobs, 2, length, channels); noise, (jobs, channels, height, width);
+        and guidance, (jobs,). It returns latents like the noise, both float32, and how
+        often the network was called, (jobs,).
     """
 
     def denoise(
         params: Any,
-        text: jax.Array,
-        negative: jax.Array,
+        texts: jax.Array,
         noise: jax.Array,
         guidance: jax.Array,
     ) -> Any:
-        context = jnp.concatenate([negative, text]) if guided else text
+        prompt, negative = texts[:, 0], texts[:, 1]
+        context = jnp.concatenate([negative, prompt]) if guided else prompt
         scale = guidance[:, None, None, None]
 
         def take_step(index: Any, carried: tuple[Any, Any]) -> tuple[Any, Any]:
