@@ -2,38 +2,25 @@
 
 import pytest
 
-from storage.job import Model
-from storage.models.fingerprint import Digests, fingerprint
-from storage.models.model_files import locate
-from tests.builders import plan_seeds, submit
-from tests.faults.night import Night
+from tests.faults.night import WORKER, Night
+from tests.processes import running
 
 COUNT = 24
 
 
-@pytest.fixture(autouse=True)
-def _painter(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:  # after the night
-    monkeypatch.setenv("NIGHTSWEEP_PAINTER", "workers.flax.painter:make_painter")
-
-
-def test_a_worker_with_jax_that_is_killed_loses_nothing(night: Night) -> None:
-    found = locate("builtin:shapes", download=True)
-    model = Model(fingerprint=fingerprint(found, Digests()), name="builtin:shapes")
-    planned = plan_seeds(
-        *range(COUNT),
-        model=model,
-        backend="flax",
-        generator="numpy",
-        dtype="float32",
-        width=32,
-        height=32,
-        steps=4,
-    )
-    submit(night.database, planned)
-    with night.working():
+def test_a_worker_with_jax_that_is_killed_loses_nothing(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIGHTSWEEP_PAINTER", "")  # the back end's own
+    spec = night.spec(count=COUNT, steps=4)
+    wanted = "width: 32, height: 32, backend: flax, generator: numpy, scheduler: ddim"
+    spec.write_text(spec.read_text().replace("width: 8, height: 8", wanted))
+    night.run("submit", str(spec))
+    words = (*WORKER, "--workers", "1", "--backend", "flax")
+    with running(*words, said=night.folder / "said"):
         night.wait_for(1)
         night.kill_a_worker()
         night.wait_for(COUNT)
         night.check(done=COUNT)
-    kept = list((night.settings.home / "compiled" / "jax").iterdir())
-    assert kept, "what was compiled is there for the next process"
+    kept = night.settings.home / "compiled" / "jax"
+    assert list(kept.iterdir()), "the next process need not compile"

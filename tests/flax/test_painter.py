@@ -199,8 +199,8 @@ def test_what_flax_lacks_fails_the_jobs_that_want_it(
     basket = run(painter, [wrong[0], good, wrong[1]])
     assert basket.paintings.keys() == {good.key}
     assert str(basket.failures[wrong[0].key]) == (
-        "eta must be 0 with `backend: flax`, got 0.5; leave it out, or use "
-        "`backend: torch`"
+        "eta must be left out for `backend: flax`, which has no such input, got 0.5; "
+        "leave it out, or use `backend: torch`"
     )
     assert "must be DDIMScheduler" in str(basket.failures[wrong[1].key])
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from storage.catalogue.flax_schedulers import FLAX_SCHEDULERS, SUPPORTED
+from storage.catalogue.backends import FLAX_SCHEDULERS, SUPPORTED
 from storage.catalogue.schedulers import CLASSES
 from storage.errors import JobError
 from tests.builders import SD15

@@ -8,11 +8,11 @@ whose first draw is NumPy's. Nothing of diffusers changes for other jobs.
 from types import FunctionType, MethodType
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 
 from storage.errors import JobError
+from workers.noise import draw
 
 
 class FirstNoise:
@@ -68,7 +68,5 @@ class FirstNoise:
             later: torch.Tensor = randn_tensor(shape, generator, device, dtype, layout)
             return later
         self._is_drawn = True
-        drawn = np.random.Generator(np.random.PCG64(self._seed)).standard_normal(
-            size=tuple(shape), dtype=np.float32
-        )
+        drawn = draw(self._seed, shape)
         return torch.from_numpy(drawn).to(device=device, dtype=dtype)

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from transformers import CLIPTextConfig, CLIPTokenizerFast, FlaxCLIPTextModel
 from transformers.utils import logging as transformers_logging
 
-from storage.catalogue.flax_backend import PIPELINES
+from storage.catalogue.backends import FLAX_PIPELINE
 from storage.errors import ModelError
 from storage.models.located import Located, read_json
 from workers.flax.weights import Array, convert, require_equal
@@ -190,9 +190,9 @@ def _parameters(
 
 def _require_pipeline(found: Located) -> None:
     kind = found.index.get("_class_name")
-    if kind not in PIPELINES:
+    if kind not in (FLAX_PIPELINE, f"Flax{FLAX_PIPELINE}"):
         msg = (
-            f"a model for `backend: flax` must be a {PIPELINES[0]}, but {found.name} "
+            f"a model for `backend: flax` must be a {FLAX_PIPELINE}, but {found.name} "
             f"is a {kind}; name another model, or use `backend: torch`"
         )
         raise ModelError(msg)

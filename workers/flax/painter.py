@@ -14,10 +14,10 @@ import jax
 import numpy as np
 from PIL import Image
 
-from storage.catalogue.flax_backend import DTYPES, GENERATOR
+from storage.catalogue.backends import FLAX_DTYPES
 from storage.errors import DeviceError, JobError, NonFiniteError, UnfitError
 from storage.host.environment import Environment
-from storage.job import Job, Model
+from storage.job import FLAX, Job, Model
 from workers.devices.host_facts import processor_name, version_of
 from workers.finding import find_model
 from workers.flax.loading import load_networks
@@ -208,9 +208,9 @@ def _require_group(job: Job) -> None:
         UnfitError: This painter cannot paint them.
     """
     for name, value, allowed in (
-        ("backend", job.backend, ("flax",)),
-        ("generator", job.generator, (GENERATOR,)),
-        ("dtype", job.dtype, DTYPES),
+        ("backend", job.backend, (FLAX,)),
+        ("generator", job.generator, ("numpy",)),
+        ("dtype", job.dtype, FLAX_DTYPES),
         ("strict", job.parameter("strict"), (False,)),
     ):
         if value not in allowed:

@@ -10,7 +10,6 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
-from storage.catalogue.flax_backend import LACKING
 from storage.catalogue.pipeline_families import NO_GUIDANCE
 from storage.errors import JobError
 from storage.job import Job, canonical_json
@@ -56,7 +55,7 @@ def kind_of(job: Job) -> Hashable:
         job.steps,
         job.guidance > NO_GUIDANCE,
         (job.width, job.height),
-        *(job.parameter(name) for name in LACKING),
+        canonical_json(_unknown(job)),
     )
 
 
@@ -166,10 +165,14 @@ class Programs:
 
 
 def _require_neutral(job: Job) -> None:
-    for name in LACKING:
-        if value := job.parameter(name):
-            msg = (
-                f"{name} must be 0 with `backend: flax`, got {value:g}; leave it out, "
-                "or use `backend: torch`"
-            )
-            raise JobError(msg)
+    for name, value in _unknown(job).items():
+        msg = (
+            f"{name} must be left out for `backend: flax`, which has no such input, "
+            f"got {canonical_json(value)}; leave it out, or use `backend: torch`"
+        )
+        raise JobError(msg)
+
+
+def _unknown(job: Job) -> dict[str, Any]:
+    """Return a job's parameters that only painters with torch know."""
+    return {name: value for name, value in job.extras.items() if name != "tag"}

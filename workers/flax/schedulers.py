@@ -8,7 +8,7 @@ import diffusers
 import jax.numpy as jnp
 from diffusers import FlaxDPMSolverMultistepScheduler
 
-from storage.catalogue import flax_schedulers
+from storage.catalogue.backends import find_problems
 from storage.catalogue.scheduler_options import CLASSES
 from storage.errors import JobError
 
@@ -55,7 +55,7 @@ def build(
     Raises:
         JobError: There is none for Flax, or it lacks a value of an option.
     """
-    if problems := flax_schedulers.find_problems(class_name, options, config=config):
+    if problems := find_problems(class_name, options, config=config):
         raise JobError(problems[0])
     values = {**config, **CLASSES[class_name].values(options, config)}
     made_by = class_of(class_name, values)
