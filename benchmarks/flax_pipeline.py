@@ -1,7 +1,7 @@
 """The painter with JAX against a loop over diffusers' own Flax pipeline.
 
     export XLA_FLAGS=--xla_force_host_platform_device_count=2
-    .venv-flax/bin/python -m benchmarks.flax_pipeline [--images 48] [--append]
+    .venv-flax/bin/python benchmarks/flax_pipeline.py [--images 48] [--append]
 
 Both sides make the same number of images in turn, from the same prompts, with
 DPM-Solver in 25 steps and one image on each device, after everything is compiled. Both
@@ -19,12 +19,12 @@ from typing import Any
 
 import jax
 import numpy as np
+import report
 from diffusers import FlaxDPMSolverMultistepScheduler, FlaxStableDiffusionPipeline
 from flax.jax_utils import replicate
 from flax.training.common_utils import shard
 from PIL.Image import Image
 
-from benchmarks import report
 from storage.errors import JobError
 from storage.job import Job, Model
 from storage.models.fingerprint import Digests, fingerprint

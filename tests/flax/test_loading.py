@@ -11,7 +11,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors.numpy import load_file
 
 from storage.errors import ModelError
-from tests.flax import models
+from tests.flax import changed_models as models
 from tests.flax.cases import FOLDER
 from workers.flax.loading import load_networks
 from workers.flax.weights import convert, require_equal

@@ -14,12 +14,13 @@ from storage.errors import NonFiniteError, UnfitError
 from storage.job import Job, Model
 from storage.models.fingerprint import Digests, fingerprint
 from tests.builders import make_job
-from tests.flax import cases, models
+from tests.flax import cases
+from tests.flax import changed_models as models
 from tests.work import Basket, paint
 from workers.flax import sampling, schedulers
 from workers.flax.loading import load_networks
 from workers.flax.painter import FlaxPainter
-from workers.flax.programs import Programs
+from workers.flax.sharded_calls import Programs
 from workers.noise import draw
 from workers.painting import StoppedError
 from workers.vitals import phases

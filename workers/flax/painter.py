@@ -21,7 +21,7 @@ from storage.job import FLAX, Job, Model
 from workers.devices.host_facts import processor_name, version_of
 from workers.finding import find_model
 from workers.flax.loading import load_networks
-from workers.flax.programs import Painted, Programs, kind_of
+from workers.flax.sharded_calls import Painted, Programs, kind_of
 from workers.painting import NON_FINITE, Painting, Places, Work
 from workers.vitals import phases
 
