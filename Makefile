@@ -19,10 +19,11 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo answer setup setup-flax lint test test-bare test-flax steady soak gpu clean
+.PHONY: help demo demo-flax answer setup setup-flax lint test test-bare test-flax steady soak gpu clean
 
 help:
 	@echo "make demo       a first sweep with its picture, on any machine"
+	@echo "make demo-flax  a sweep on JAX, in an environment of 1 GB"
 	@echo "make answer     a sweep that answers a question, with its report; some minutes"
 	@echo "make setup      the development environment in $(VENV)"
 	@echo "make setup-flax the environment of the Flax back end in $(FLAX), 1 GB"
@@ -38,6 +39,11 @@ demo: $(VENV)/.demo
 	$(BIN)/nightsweep run examples/first-sweep.yaml
 	@echo "The picture:"
 	@$(BIN)/nightsweep grid first-sweep
+
+demo-flax: $(FLAX)/.ready
+	$(FLAX)/bin/nightsweep run examples/flax.yaml
+	@echo "The picture:"
+	@$(FLAX)/bin/nightsweep grid flax
 
 answer: $(VENV)/.demo
 	$(BIN)/nightsweep run examples/answer.yaml
