@@ -67,8 +67,8 @@ test: $(VENV)/.dev
 test-bare: $(BARE)/.ready
 	$(BARE)/bin/python -m pytest -q --bare -m "not slow and not gpu" $(PARALLEL) $(BARE_TESTS)
 
-test-flax: $(FLAX)/.ready
-	$(FLAX)/bin/python -m pytest -q --bare $(FLAX_TESTS)
+test-flax: $(FLAX)/.ready $(VENV)/.demo
+	TORCH=$(BIN)/python $(FLAX)/bin/python -m pytest -q --bare $(FLAX_TESTS)
 
 steady: $(VENV)/.dev
 	$(BIN)/python -m tests.steady --times $(TIMES) --busy $(BUSY) -m "not slow" $(PARALLEL) tests/faults tests/integration

@@ -129,8 +129,7 @@ def _value(row: Mapping[str, Any], name: str) -> Any:
 
 @lru_cache(maxsize=1000)
 def _value_of_call(extras: str, name: str, pipeline: str | None) -> Any:
-    value = value_of(json.loads(extras), name, pipeline=pipeline)
-    return tuple(value) if isinstance(value, list) else value
+    return value_of(json.loads(extras), name, pipeline=pipeline)
 
 
 def _in_words(name: str, value: Any) -> str:

@@ -29,7 +29,7 @@ from storage.errors import JobError
 from storage.job import Job, Model
 from storage.models.fingerprint import Digests, fingerprint
 from storage.models.model_files import locate
-from workers.flax.loading import Networks, load_networks
+from workers.flax.network_loading import Networks, load_networks
 from workers.flax.painter import FlaxPainter
 from workers.noise import draw
 from workers.painting import Painting

@@ -195,9 +195,14 @@ class Job:
 
     @property
     def call(self) -> dict[str, Any]:
-        """Inputs that only some pipelines have, by their names in diffusers."""
+        """Inputs that only some pipelines have, by their names in diffusers.
+
+        A list is a tuple there: some pipelines add it to another one.
+        """
         return {
-            name.removeprefix("call."): value
+            name.removeprefix("call."): tuple(value)
+            if isinstance(value, list)
+            else value
             for name, value in self.extras.items()
             if name not in EXTRAS
         }

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 
 from storage.job import Job
 from tests.batches import make_job
-from tests.work import Basket, Notes
+from tests.work import Basket, Notes, run
 from workers.engine.torch_painter import TorchPainter
 
 #: Wider batches are not tried.
@@ -54,10 +54,6 @@ def check_a_batch_is_halved(
 
 
 def _run(painter: TorchPainter, jobs: list[Job]) -> Basket:
-    basket = Basket(*jobs)
-    painter.paint(basket)
-    basket.fetch()
-    assert not basket.waiting
-    assert not basket.in_hand
+    basket = run(painter, jobs)
     assert not basket.failures
     return basket

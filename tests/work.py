@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -106,14 +106,22 @@ def paint(
     Raises:
         JobError: One of them failed.
     """
+    basket = run(painter, jobs, check=check)
+    for error in basket.failures.values():
+        raise error
+    return [basket.paintings[job.key] for job in jobs]
+
+
+def run(
+    painter: Painter, jobs: Iterable[Job], *, check: Callable[[], None] = go_on
+) -> Basket:
+    """Paint jobs of one group, some of which may fail; return their basket."""
     basket = Basket(*jobs, check=check)
     painter.paint(basket)
     basket.fetch()
-    for error in basket.failures.values():
-        raise error
     assert not basket.waiting
     assert not basket.in_hand
-    return [basket.paintings[job.key] for job in jobs]
+    return basket
 
 
 class Unhurried:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from storage.catalogue.pipeline_calls import all_parameters
+from storage.catalogue.pipeline_calls import names_of
 
 #: The option that every command with rows has; its argument is `as_json`.
 json_option = click.option(
@@ -17,15 +17,8 @@ json_option = click.option(
 
 #: Axes whose labels are numbers, unless a sweep gave a value a label of its own.
 NUMERIC = frozenset(
-    {
-        *("seed", "steps", "guidance", "width", "height", "eta", "clip_skip"),
-        *(
-            n
-            for n, one in all_parameters().items()
-            if one.kind in ("integer", "number")
-        ),
-    }
-)
+    ("seed", "steps", "guidance", "width", "height", "eta", "clip_skip")
+).union(names_of("integer", "number"))
 
 # A number as JSON writes it.
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)

@@ -9,12 +9,16 @@ from producer.expansion.resolution import PlannedScheduler
 from producer.models.cards import ModelCard
 from producer.spec.parameters import shown_as
 from producer.spec.problems import shown
-from storage.catalogue.backends import FLAX_DTYPES, FLAX_PIPELINE, find_problems
+from storage.catalogue.backends import (
+    FLAX_DTYPES,
+    FLAX_PIPELINE,
+    LACKING,
+    find_problems,
+    refuse_input,
+)
 from storage.job import FLAX
 
 _WAY_OUT = "use `backend: torch`"
-#: Parameters that Flax's pipeline does not have.
-_MISSING = ("eta", "clip_skip", "strict")
 
 
 def find_backend_problems(grid: Grid) -> Iterator[tuple[Cell, str]]:
@@ -25,7 +29,7 @@ def find_backend_problems(grid: Grid) -> Iterator[tuple[Cell, str]]:
         "model": lambda _model: _refuse_model(grid.card),
         "generator": _refuse_generator,
         "dtype": _refuse_dtype,
-        **{name: _requiring(name) for name in (*_MISSING, *grid.calls)},
+        **{name: _requiring(name) for name in (*LACKING, *grid.calls)},
     }
     for parameter, check in checks.items():
         for cell in combinations(grid, "backend", parameter):
@@ -84,9 +88,6 @@ def _requiring(name: str) -> Callable[[Any], str | None]:
     def check(value: Any) -> str | None:
         if not value:
             return None
-        return (
-            f"{name} must be left out for `backend: flax`, which has no such input,"
-            f" got {shown(shown_as(value))}; leave it out, or {_WAY_OUT}"
-        )
+        return refuse_input(name, shown(shown_as(value)))
 
     return check

@@ -192,7 +192,7 @@ def _inputs(job: Job, index: Mapping[str, Any]) -> list[list[str]]:
         "num_inference_steps": job.steps,
         **({"guidance_scale": job.guidance} if takes_scale else {}),
         **{name: job.extras[name] for name in _EXTRAS if name in job.extras},
-        **{name: _as_given(value) for name, value in job.call.items()},
+        **job.call,
         **fixed_inputs(index.get("_class_name")),
         "width": job.width,
         "height": job.height,
@@ -202,10 +202,6 @@ def _inputs(job: Job, index: Mapping[str, Any]) -> list[list[str]]:
         _named(negative),
         [*_named(numbers), *drawn],
     ]
-
-
-def _as_given(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _named(values: Mapping[str, Any]) -> list[str]:

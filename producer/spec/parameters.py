@@ -9,7 +9,7 @@ from typing import Any
 
 from producer.spec.numerals import way_out_of_list, way_out_of_number
 from producer.spec.problems import WayOut, WrongValueError, closest, listed, shown
-from storage.catalogue.pipeline_calls import all_parameters, bounds_of
+from storage.catalogue.pipeline_calls import all_parameters, bounds_of, names_of
 from storage.catalogue.schedulers import Scheduler
 from storage.errors import UsageError
 from storage.job import BACKENDS, canonical_json
@@ -222,20 +222,12 @@ PARSERS: Mapping[str, Parser] = {
 #: Inputs that only some pipelines have, such as `call.true_cfg_scale`.
 CALLS = tuple(all_parameters())
 #: Those of them that are lists of whole numbers.
-LISTS = frozenset(CALLS).difference(PARSERS)
+LISTS = names_of("integers")
 #: Those of them that are texts.
-CALL_TEXTS = frozenset(each for each in CALLS if all_parameters()[each].kind == "text")
+CALL_TEXTS = names_of("text")
 #: Parameters that a range such as `{start, stop, step}` may set.
-INTEGERS = frozenset(
-    {
-        *("seed", "steps", "width", "height", "clip_skip"),
-        *(each for each in CALLS if all_parameters()[each].kind == "integer"),
-    }
-)
-NUMBERS = INTEGERS.union(
-    ("guidance", "eta"),
-    (each for each in CALLS if all_parameters()[each].kind == "number"),
-)
+INTEGERS = names_of("integer") | {"seed", "steps", "width", "height", "clip_skip"}
+NUMBERS = INTEGERS | names_of("number") | {"guidance", "eta"}
 
 #: Every parameter, in the order in which help lists them.
 PARAMETERS = ("model", "prompt", *PARSERS, "scheduler", *sorted(LISTS))

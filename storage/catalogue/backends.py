@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from storage.catalogue.scheduler_options import CLASSES, names_or
-from storage.job import canonical_json
+from storage.job import EXTRAS, canonical_json
 
 #: The one pipeline that workers of Flax run.
 FLAX_PIPELINE = "StableDiffusionPipeline"
@@ -36,6 +36,8 @@ _PLAIN_SIGMAS: Mapping[str, tuple[Any, ...]] = {
     "use_exponential_sigmas": (False,),
     "use_beta_sigmas": (False,),
 }
+
+_ABSENT = FlaxScheduler(refusal="diffusers has none for Flax")
 
 FLAX_SCHEDULERS: Mapping[str, FlaxScheduler] = {
     "DDIMScheduler": FlaxScheduler(
@@ -78,8 +80,18 @@ FLAX_SCHEDULERS: Mapping[str, FlaxScheduler] = {
     ),
 }
 
+#: Parameters of jobs that Flax's pipeline does not have, besides `call.*`.
+LACKING = tuple(name for name in EXTRAS if name != "tag")
 #: The classes whose images are torch's from the same noise.
 SUPPORTED = tuple(name for name, row in FLAX_SCHEDULERS.items() if not row.refusal)
+
+
+def refuse_input(name: str, got: str) -> str:
+    """Say in one sentence that Flax does not have a parameter."""
+    return (
+        f"{name} must be left out for `backend: flax`, which has no such input, got "
+        f"{got}; leave it out, or use `backend: torch`"
+    )
 
 
 def find_problems(
@@ -95,7 +107,7 @@ def find_problems(
     Returns:
         Sentences with rule, value and way out.
     """
-    row = FLAX_SCHEDULERS.get(class_name, FlaxScheduler(refusal=_NO_CLASS))
+    row = FLAX_SCHEDULERS.get(class_name, _ABSENT)
     if row.refusal:
         return [
             f"a scheduler of `backend: flax` must be {names_or(SUPPORTED)}, got "
@@ -109,6 +121,3 @@ def find_problems(
         for name, allowed in row.limits.items()
         if values[name] not in allowed
     ]
-
-
-_NO_CLASS = "diffusers has none for Flax"

@@ -194,6 +194,11 @@ def all_parameters() -> Mapping[str, CallParameter]:
     return {name: found[name] for name in sorted(found)}
 
 
+def names_of(*kinds: str) -> frozenset[str]:
+    """Return the names of all parameters of these kinds; see `CallParameter`."""
+    return frozenset(n for n, one in all_parameters().items() if one.kind in kinds)
+
+
 def why_refused(name: str) -> str | None:
     """Return why a sweep must not set an input, and the way out; None if it may."""
     return next((why for each, why in _REFUSED if each.fullmatch(name)), None)
@@ -211,7 +216,7 @@ def value_of(extras: Mapping[str, Any], name: str, *, pipeline: str | None) -> A
     None if that depends on other parameters, or if the pipeline has no such input.
     """
     known = parameters_of(pipeline).get(name)
-    return extras.get(name, known.default if known else None)
+    return _hashable(extras.get(name, known.default if known else None))
 
 
 def bounds_of(name: str, kind: str) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from storage.errors import ModelError
 from tests.flax import changed_models as models
 from tests.flax.cases import FOLDER
-from workers.flax.loading import load_networks
+from workers.flax.network_loading import load_networks
 from workers.flax.weights import convert, require_equal
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -1,6 +1,5 @@
 """The painter with JAX: its images are torch's, with whatever neighbours."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from storage.models.fingerprint import Digests, fingerprint
 from tests.builders import make_job
 from tests.flax import cases
 from tests.flax import changed_models as models
-from tests.work import Basket, paint
-from workers.flax import sampling, schedulers
-from workers.flax.loading import load_networks
+from tests.work import Basket, paint, run
+from workers.flax import flax_schedulers, sampling
+from workers.flax.network_loading import load_networks
 from workers.flax.painter import FlaxPainter
 from workers.flax.sharded_calls import Programs
 from workers.noise import draw
@@ -69,15 +68,6 @@ def make(model: Model) -> Any:
 
 def pixels(painting: Any) -> np.ndarray[Any, Any]:
     return np.asarray(painting.image)
-
-
-def run(painter: FlaxPainter, jobs: Sequence[Job]) -> Basket:
-    basket = Basket(*jobs)
-    painter.paint(basket)
-    basket.fetch()
-    assert not basket.in_hand
-    assert not basket.waiting
-    return basket
 
 
 @pytest.mark.parametrize("case", cases.CASES, ids=str)
@@ -161,7 +151,7 @@ def test_a_pipeline_of_diffusers_does_get_it() -> None:
     )
 
     def call(clip_sample: bool) -> Any:
-        scheduler, state = schedulers.build(
+        scheduler, state = flax_schedulers.build(
             "DDIMScheduler",
             {"clip_sample": clip_sample},
             config=networks.scheduler_config,

@@ -12,7 +12,7 @@ from storage.catalogue.backends import FLAX_SCHEDULERS, SUPPORTED
 from storage.catalogue.schedulers import CLASSES
 from storage.errors import JobError
 from tests.builders import SD15
-from workers.flax import schedulers
+from workers.flax import flax_schedulers
 
 DDPM = "DDPMScheduler"
 LMS = "LMSDiscreteScheduler"
@@ -41,7 +41,7 @@ def test_an_option_is_one_of_flax_or_has_one_value(name: str) -> None:
 
 @pytest.mark.parametrize("name", SUPPORTED)
 def test_flax_has_the_values_that_torch_takes_from_a_model(name: str) -> None:
-    scheduler, _ = schedulers.build(name, {}, config=SD15)
+    scheduler, _ = flax_schedulers.build(name, {}, config=SD15)
     values = CLASSES[name].values({}, SD15)
     for option, value in scheduler.config.items():
         if option in values or option in SD15:
@@ -75,7 +75,7 @@ def test_a_refused_class_still_fails(name: str, error: type[Exception]) -> None:
 
 def test_a_refusal_says_the_rule_the_value_and_the_way_out() -> None:
     with pytest.raises(JobError) as caught:
-        schedulers.build(LMS, {}, config=SD15)
+        flax_schedulers.build(LMS, {}, config=SD15)
     assert str(caught.value) == (
         "a scheduler of `backend: flax` must be DDIMScheduler, "
         "DPMSolverMultistepScheduler, EulerDiscreteScheduler or PNDMScheduler, got "

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 from PIL import Image
@@ -18,8 +17,8 @@ from storage.sql.database import open_database
 from storage.sql.schema import jobs, results
 from tests.processes import PATIENCE_S, ROOT
 
-#: The interpreter of `make setup`, which has torch.
-TORCH = ROOT / ".venv" / "bin" / "python"
+#: An interpreter that has torch; `make test-flax` names it.
+TORCH = ROOT / os.environ.get("TORCH", ".venv/bin/python")
 SEEDS = 2
 SPEC = f"""
 name: both
@@ -49,7 +48,6 @@ def work(python: str | Path, backend: str) -> "subprocess.Popen[bytes]":
     )
 
 
-@pytest.mark.skipif(not TORCH.is_file(), reason="needs `make setup`, for torch")
 def test_both_back_ends_make_the_same_pictures_of_one_sweep(tmp_path: Path) -> None:
     spec = tmp_path / "both.yaml"
     spec.write_text(SPEC)

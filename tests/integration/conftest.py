@@ -21,6 +21,17 @@ def url(server: Server) -> str:
     return server.make_database()
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Have torch use one thread in a file: small networks gain nothing by more."""
+    import torch  # not there with `--bare`
+
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(usual)
+
+
 @pytest.fixture
 def serving(database: Database, app: Celery) -> Iterator[Callable[..., Supervisor]]:
     """Give what starts a supervisor in a thread; its workers end with the test."""

@@ -26,18 +26,13 @@ def arguments_of(job: Job, pipe: Any, generator: torch.Generator) -> dict[str, A
         JobError: The job sets an argument that the pipeline does not take.
     """
     taken = parameters_of(type(pipe).__call__)
-    # Lists are tuples in diffusers, which adds some of them up.
-    call = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in job.call.items()
-    }
     wanted = {
         "negative_prompt": job.negative_prompt,
         "eta": job.parameter("eta"),
         "clip_skip": job.parameter("clip_skip"),
         "guidance_scale": job.guidance > NO_GUIDANCE,
     }
-    wanted = {name: value for name, value in wanted.items() if value} | call
+    wanted = {name: value for name, value in wanted.items() if value} | job.call
     for name in wanted.keys() - taken:
         msg = (
             f"{name} must be neutral for {type(pipe).__name__}, which has no such input"

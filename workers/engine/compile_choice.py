@@ -1,11 +1,11 @@
 """Whether compiling a pipeline's networks is worth its time."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from storage.errors import JobError, UnfitError
 from storage.job import Job
 from workers.devices.device_errors import is_shortage
-from workers.engine.fixed_jobs import paint_all
+from workers.engine.fixed_jobs import paint_all, plain_job
 from workers.engine.network_calls import UnshareableError
 from workers.engine.starter import Starter
 from workers.painting import Compilations
@@ -74,14 +74,12 @@ def choose(
 def measure_pace(starter: Starter, job: Job) -> Pace | None:
     """Measure a small batch of images like a job; None if none can be made."""
     jobs = [
-        replace(
+        plain_job(
+            starter,
             job,
             prompt=PROMPTS[number % len(PROMPTS)],
             seed=number,
-            scheduler_class=type(starter.pipe.scheduler).__name__,
-            scheduler_options={},
             steps=STEPS,
-            extras={},
         )
         for number in range(ROWS)
     ]

@@ -14,15 +14,12 @@ from workers.devices.host_facts import processor_name, version_of
 PACKAGES = ("torch", "diffusers", "transformers", "scipy", "torchsde", "nightsweep")
 
 
-def describe_environment(
-    device: str, threads: int, *, compiled: bool = False
-) -> Environment:
+def describe_environment(device: str, threads: int) -> Environment:
     """Return this process's device, host and software versions.
 
     Args:
         device: `cpu`, `cuda:0` and so on.
         threads: Torch threads in use.
-        compiled: Whether batches run a compiled network.
     """
     on_gpu = device.startswith("cuda")
     details = {name: version_of(name) for name in PACKAGES}
@@ -30,8 +27,6 @@ def describe_environment(
     details["cuda"] = str(torch.version.cuda) if on_gpu else ""
     details["driver"] = _driver() if on_gpu else ""
     details["threads"] = str(threads)
-    if compiled:
-        details["compiled"] = "torch.compile"
     gpu = torch.cuda.get_device_name(device) if on_gpu else processor_name()
     return Environment(gpu=gpu, host=socket.gethostname(), details=details)
 

@@ -1,6 +1,8 @@
 """Painting a fixed list of jobs, without a worker's queue."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from storage.errors import JobError
 from storage.job import Job
@@ -29,6 +31,18 @@ def paint_all(
     source = _NoMore()
     Hub(starter, jobs, source, width=len(jobs), tally=Tally(), compiled=compiled).run()
     return source.runs
+
+
+def plain_job(starter: Starter, like: Job, **changes: Any) -> Job:
+    """Return a job that resembles another one, to be tried or measured.
+
+    It has the scheduler that the model comes with, and no parameter but those that all
+    pipelines have.
+    """
+    own = type(starter.pipe.scheduler).__name__
+    return replace(
+        like, scheduler_class=own, scheduler_options={}, extras={}, **changes
+    )
 
 
 class _NoMore:

@@ -19,7 +19,7 @@ from workers.devices.memory import free_bytes, total_bytes
 from workers.engine.compiling import Compiled
 from workers.engine.loading import load_pipeline
 from workers.engine.starter import Starter
-from workers.finding import find_model
+from workers.model_lookup import find_model
 from workers.painting import Places
 from workers.vitals import phases
 

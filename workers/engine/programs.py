@@ -8,20 +8,19 @@ also ends when its standard input ends. `producer.running.programs` is the comma
 side.
 """
 
-import gc
 import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
-from importlib import import_module
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from typing import Any
 
 from storage.errors import NightsweepError, UsageError
 from storage.host.gpus import has_nvidia
 from storage.job import Job, Model
 from workers.devices.placements import probe
+from workers.heavy_imports import import_function
 
 #: Module and function of each program.
 PROGRAMS = {
@@ -31,31 +30,6 @@ PROGRAMS = {
 
 #: Sends one answer, a JSON object.
 Send = Callable[[Mapping[str, Any]], None]
-
-
-def fetch(where: str) -> Any:
-    """Import a function that needs torch.
-
-    Args:
-        where: Its module and its name: `workers.engine.calibration:calibrate`.
-    """
-    module, _, function = where.partition(":")
-    with _collecting_no_garbage():
-        return getattr(import_module(module), function)
-
-
-@contextmanager
-def _collecting_no_garbage() -> Iterator[None]:
-    """Collect no garbage while torch is imported, and leave its objects out later.
-
-    They stay to the end, and looking through them takes a second of six.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def serve(program: Callable[[Mapping[str, Any], Send], None]) -> None:
@@ -119,4 +93,4 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    serve(fetch(PROGRAMS[sys.argv[1]]))
+    serve(import_function(PROGRAMS[sys.argv[1]]))

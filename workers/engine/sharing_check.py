@@ -16,7 +16,7 @@ from storage.catalogue.pipeline_families import NO_GUIDANCE
 from storage.errors import JobError, in_words
 from storage.job import Job
 from workers.devices.device_errors import is_shortage
-from workers.engine.fixed_jobs import paint_all
+from workers.engine.fixed_jobs import paint_all, plain_job
 from workers.engine.network_calls import UnshareableError
 from workers.engine.runs import Run
 from workers.engine.starter import Starter
@@ -134,16 +134,14 @@ def _try(starter: Starter, like: Job, pair: Pair, dtype: torch.dtype) -> str | N
 
 def _jobs(starter: Starter, like: Job, pair: Pair) -> list[Job]:
     return [
-        replace(
+        plain_job(
+            starter,
             like,
             prompt=prompt,
             negative_prompt=pair.negative,
             seed=number,
-            scheduler_class=type(starter.pipe.scheduler).__name__,
-            scheduler_options={},
             steps=like.steps + number,
             guidance=guidance,
-            extras={},
         )
         for number, (prompt, guidance) in enumerate(
             zip(pair.prompts, pair.guidances, strict=True)

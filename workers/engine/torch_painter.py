@@ -67,9 +67,8 @@ class TorchPainter:
         plain = threads if device == "cpu" else OWN_THREADS
         self._threads = {False: plain, True: OWN_THREADS}
         self._environments = {
-            (strict, compiled): describe_environment(device, count, compiled=compiled)
+            strict: describe_environment(device, count)
             for strict, count in self._threads.items()
-            for compiled in (False, True)
         }
 
     def paint(self, work: Work) -> None:
@@ -103,16 +102,17 @@ class TorchPainter:
         return not resident.unshareable
 
     def _paint_each(self, resident: Resident, job: Job, work: Work) -> None:
-        environment = self._environments[_is_strict(job), False]
+        environment = self._environments[_is_strict(job)]
         if not _is_strict(job):
             reason = resident.unshareable or "it could not be checked"
-            details = {**environment.details, "alone": reason}
-            environment = replace(environment, details=details)
+            environment = _with(environment, alone=reason)
         self._batches(resident, work, environment, is_alone=True).paint(job)
 
     def _paint_together(self, resident: Resident, job: Job, work: Work) -> None:
         compiled = self._compiled(resident, job)
-        environment = self._environments[False, compiled is not None]
+        environment = self._environments[False]
+        if compiled:
+            environment = _with(environment, compiled="torch.compile")
         before_s = compiled.seconds if compiled else 0.0
         batches = self._batches(resident, work, environment, compiled=compiled)
         try:
@@ -146,7 +146,7 @@ class TorchPainter:
         with suppress(DatabaseError):
             if (decided := known.get(job)) is not None:
                 return decided
-            gpu = self._environments[False, False].gpu
+            gpu = self._environments[False].gpu
             compiled, reason = choose(resident.starter, job, gpu, known)
             compiled = known.settle(job, gpu, compiled=compiled, reason=reason)
             log.info(
@@ -208,6 +208,10 @@ class TorchPainter:
                 "on a GPU, or use `generator: cpu`, which is the same everywhere"
             )
             raise UnfitError(msg)
+
+
+def _with(environment: Environment, **details: str) -> Environment:
+    return replace(environment, details={**environment.details, **details})
 
 
 def _note_uncompilable(resident: Resident, error: UncompilableError) -> None:

@@ -19,9 +19,9 @@ from storage.errors import DeviceError, JobError, NonFiniteError, UnfitError
 from storage.host.environment import Environment
 from storage.job import FLAX, Job, Model
 from workers.devices.host_facts import processor_name, version_of
-from workers.finding import find_model
-from workers.flax.loading import load_networks
+from workers.flax.network_loading import load_networks
 from workers.flax.sharded_calls import Painted, Programs, kind_of
+from workers.model_lookup import find_model
 from workers.painting import NON_FINITE, Painting, Places, Work
 from workers.vitals import phases
 

@@ -10,11 +10,12 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
+from storage.catalogue.backends import refuse_input
 from storage.catalogue.pipeline_families import NO_GUIDANCE
 from storage.errors import JobError
 from storage.job import Job, canonical_json
-from workers.flax import sampling, schedulers
-from workers.flax.loading import Networks
+from workers.flax import flax_schedulers, sampling
+from workers.flax.network_loading import Networks
 from workers.noise import draw
 from workers.vitals import phases
 
@@ -123,7 +124,7 @@ class Programs:
         )
 
     def _denoiser(self, job: Job) -> sampling.Program:
-        scheduler, state = schedulers.build(
+        scheduler, state = flax_schedulers.build(
             job.scheduler_class,
             job.scheduler_options,
             config=self.networks.scheduler_config,
@@ -166,11 +167,7 @@ class Programs:
 
 def _require_neutral(job: Job) -> None:
     for name, value in _unknown(job).items():
-        msg = (
-            f"{name} must be left out for `backend: flax`, which has no such input, "
-            f"got {canonical_json(value)}; leave it out, or use `backend: torch`"
-        )
-        raise JobError(msg)
+        raise JobError(refuse_input(name, canonical_json(value)))
 
 
 def _unknown(job: Job) -> dict[str, Any]:

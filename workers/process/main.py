@@ -36,10 +36,10 @@ from storage.sql.database import Database, open_database, utc_now
 from storage.sql.model_places import DatabasePlaces
 from workers.devices.compiler_cache import keep_compilations
 from workers.devices.placements import Placement
-from workers.engine.programs import fetch
 from workers.execution.context import Answer, Context, patiently
 from workers.execution.heartbeat import Heartbeat
 from workers.execution.turn import Turn
+from workers.heavy_imports import import_function
 from workers.painting import Painter
 from workers.process.consumer import EndOfOutage, PatientConsumer
 from workers.process.pool import TaskPool
@@ -227,7 +227,7 @@ def _deaf_to_hangups(app: Any) -> Any:
 def _find_painter(backend: str) -> Callable[..., Painter]:
     where = os.environ.get("NIGHTSWEEP_PAINTER") or PAINTERS[backend]
     try:
-        make: Callable[..., Painter] = fetch(where)
+        make: Callable[..., Painter] = import_function(where)
     except ModuleNotFoundError as exc:
         msg = (
             f"A worker needs the packages of its back end, but {exc.name} is not "

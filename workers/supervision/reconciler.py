@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from celery import Celery
@@ -108,21 +108,19 @@ def reconcile(
     free_the_dead(database, spare_the_silent=spare_the_silent)
     lifecycle.settle_all(database)
     lifecycle.judge(database)
-    keys = runnable_keys(database)
-    sent = set[str]()
-    for backend in BACKENDS:
-        own = {group: keys[group] for group in keys if backend_of(group) == backend}
-        if not waiting(app, backend):
-            sent |= _send_jobs(database, app, own)
-            if backend == TORCH and not sent:
-                sent |= _send_scores(database, app)
+    idle = {backend for backend in BACKENDS if not waiting(app, backend)}
+    if not idle:
+        return set()
+    sent = _send_jobs(database, app, idle)
+    if TORCH in idle and TORCH not in map(backend_of, sent):
+        sent |= _send_scores(database, app)
     return sent
 
 
-def _send_jobs(
-    database: Database, app: Celery, keys: Mapping[str, Sequence[str]]
-) -> set[str]:
-    """Send some jobs of every group of one back end; return the groups."""
+def _send_jobs(database: Database, app: Celery, backends: Collection[str]) -> set[str]:
+    """Send some jobs of every group of these back ends; return the groups."""
+    runnable = runnable_keys(database).items()
+    keys = {group: some for group, some in runnable if backend_of(group) in backends}
     copies = _copies(database, dict.fromkeys(keys, 1))
     for number in range(max(copies.values(), default=0)):
         groups = {group: keys[group] for group in keys if copies[group] > number}

@@ -2,7 +2,7 @@
 
 import os
 import runpy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from importlib import import_module
@@ -25,7 +25,10 @@ from workers.engine.environment import describe_environment
 from workers.engine.pipelines import Pipelines
 
 #: Calls of diffusers' pipelines about themselves.
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 MAKERS: Mapping[str, Callable[[Path], Path]] = {
     "StableDiffusionPipeline": make_sd,
@@ -69,14 +72,6 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "noise of NumPy": ("euler_a", {"generator": "numpy", "dtype": "float16"}),
     "odd letters": ("euler", {"prompt": 'say "no" \\ it\'s\n"""🐈</script>'}),
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(usual)
 
 
 @cache

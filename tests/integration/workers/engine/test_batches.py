@@ -17,11 +17,10 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from transformers import CLIPTextModel
 
 from storage.errors import DeviceError, JobError, NonFiniteError, UnfitError
-from storage.job import Job
 from tests.batches import Bench, check_compiled, make_job, make_various
 from tests.shortage import check_a_batch_is_halved
 from tests.tiny_pipelines import make_sd, make_sdxl
-from tests.work import Basket, Notes, paint
+from tests.work import Basket, Notes, paint, run
 from workers.engine import pipelines
 from workers.engine.batches import CPU_WIDTH
 from workers.engine.clock import Clock
@@ -83,15 +82,6 @@ def allow(rows: int) -> Callable[[Any], None]:
             raise torch.OutOfMemoryError(msg)
 
     return look
-
-
-def run(painter: TorchPainter, jobs: list[Job]) -> Basket:
-    basket = Basket(*jobs)
-    painter.paint(basket)
-    basket.fetch()
-    assert not basket.waiting
-    assert not basket.in_hand
-    return basket
 
 
 def images(basket: Basket) -> dict[str, bytes]:

@@ -1,18 +1,20 @@
 """Inputs that only some pipelines have reach the pipeline's call as a script's do."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from storage.job import Job
 from tests.batches import Bench, make_job
 from tests.tiny_kinds import KINDS
 
 #: What diffusers and transformers say of small models that stand in for large ones.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 SD, SDXL = "StableDiffusionPipeline", "StableDiffusionXLPipeline"
 SD3, FLUX = "StableDiffusion3Pipeline", "FluxPipeline"
@@ -45,14 +47,6 @@ CASES = [
 ]
 LONG = "a red circle beside a blue square on a white background, with a green frame"
 WIDTH = 2
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(usual)
 
 
 def open_bench(folder: Path, kind: str) -> tuple[Bench, Callable[..., Job]]:

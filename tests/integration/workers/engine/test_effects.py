@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from producer.expansion.resolution import defaults, resolve, settled, word_job
 from producer.models.cards import ModelCard, describe
@@ -77,13 +76,11 @@ class Studio:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _small() -> Iterator[None]:
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _small(one_thread: None) -> Iterator[None]:
+    del one_thread
     with pytest.MonkeyPatch.context() as patch:
         allow_small_sizes(patch)
         yield
-    torch.set_num_threads(usual)
 
 
 def open_studio(folder: Path, maker: Maker) -> Studio:

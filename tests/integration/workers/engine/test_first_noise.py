@@ -21,13 +21,11 @@ SEED = 5
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _small(one_thread: None) -> Iterator[None]:
+    del one_thread
     with pytest.MonkeyPatch.context() as patch:
         allow_small_sizes(patch)
         yield
-    torch.set_num_threads(usual)
 
 
 def noise_of(seed: int, count: int) -> torch.Tensor:

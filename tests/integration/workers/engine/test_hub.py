@@ -1,6 +1,5 @@
 """Mixed batches of Stable Diffusion: exact, whoever else is in them."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -47,19 +46,12 @@ MIXED = tuple(
     )
     for name in NAMES
 )
+pytestmark = pytest.mark.usefixtures("one_thread")
 WIDTH = 4
 
 BOTH_SIGMAS = {"use_karras_sigmas": True, "use_beta_sigmas": True}
 SINGULAR = {"solver_order": 3, "lower_order_final": False}
 NOT_A_NUMBER = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(usual)
 
 
 @pytest.fixture(scope="module")

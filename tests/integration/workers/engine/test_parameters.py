@@ -1,6 +1,6 @@
 """What only some pipelines do with a job's parameters: alone as in a plain script."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,10 @@ from tests.tiny_kinds import MEANS
 from tests.tiny_pipelines import make_flux, make_sd, make_sd3, make_sdxl
 
 #: A call of diffusers' pipeline about itself.
-pytestmark = pytest.mark.filterwarnings("ignore:.*upcast_vae:FutureWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*upcast_vae:FutureWarning"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 MAKERS: Mapping[str, Callable[[Path], Path]] = {
     "sd": make_sd,
@@ -27,14 +30,6 @@ MAKERS: Mapping[str, Callable[[Path], Path]] = {
     "flux": partial(make_flux, embeds_guidance=True),
 }
 WIDTH = 2
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(usual)
 
 
 def open_bench(folder: Path, kind: str, dtype: str = "float32") -> tuple[Bench, str]:

@@ -108,10 +108,11 @@ def test_a_list_is_a_list_in_the_job_and_in_its_label(
     monkeypatch.setattr(cards, "CARDS", {"sdxl": sdxl})
     rest = "axes: {call.original_size: [[512, 768], [1024, 1024]]}"
     expansion = expand_text(tmp_path, rest, model="sdxl")
-    assert calls_of(expansion) == [
-        {"original_size": [512, 768]},
-        {"original_size": [1024, 1024]},
-    ]
+    sizes = [[512, 768], [1024, 1024]]
+    extras = [planned.job.extras for planned in expansion.jobs()]
+    assert [each["call.original_size"] for each in extras] == sizes
+    # To the pipeline it is a tuple.
+    assert calls_of(expansion) == [{"original_size": tuple(size)} for size in sizes]
     assert [planned.cell["call.original_size"] for planned in expansion.jobs()] == [
         "[512,768]",
         "[1024,1024]",
