@@ -91,7 +91,7 @@ def _whole_machine(backend: str, *, gpus: str | None, device: str | None) -> Pla
     if device == "cpu":
         return Placement(name="", device="cpu", visible="", backend=backend)
     visible = None if gpus in (None, "all") else gpus
-    return Placement(name="", device="any", visible=visible, gpu="any", backend=backend)
+    return Placement(name="", device="any", visible=visible, gpu="all", backend=backend)
 
 
 def probe() -> list[Gpu]:
