@@ -98,7 +98,7 @@ def test_inputs_of_a_pipeline_are_in_the_identity_by_their_whole_names():
 
     assert job.identity["call.true_cfg_scale"] == 4.0
     assert job.identity["call.original_size"] == [8, 16]
-    assert job.call == {"true_cfg_scale": 4.0, "original_size": [8, 16]}
+    assert job.call == {"true_cfg_scale": 4.0, "original_size": (8, 16)}
     assert job.key != make_job().key
     assert job.group == make_job().group
 
