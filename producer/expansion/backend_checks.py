@@ -23,6 +23,7 @@ _WAY_OUT = "use `backend: torch`"
 
 def find_backend_problems(grid: Grid) -> Iterator[tuple[Cell, str]]:
     """Yield each cell whose back end cannot do what it asks for, and why not."""
+    yield from _find_unreadable_weights(grid)
     if not any(_is_flax(cell) for cell in combinations(grid, "backend")):
         return
     checks: dict[str, Callable[[Any], str | None]] = {
@@ -49,6 +50,19 @@ def refuse_for_flax(scheduler: PlannedScheduler) -> str | None:
         )
     found = find_problems(asked.class_name, scheduler.options, config=scheduler.config)
     return found[0] if found else None
+
+
+def _find_unreadable_weights(grid: Grid) -> Iterator[tuple[Cell, str]]:
+    if not grid.card.saved_by_flax:
+        return
+    for cell in combinations(grid, "backend"):
+        if not _is_flax(cell):
+            yield (
+                cell,
+                "backend must be flax for a model that Flax has saved, got"
+                f" {cell.parameters['backend']}; write `backend: flax`, or name the"
+                " model's safetensors",
+            )
 
 
 def _is_flax(cell: Cell) -> bool:

@@ -15,9 +15,18 @@ from storage.catalogue.pipeline_families import Guidance
 from storage.catalogue.schedulers import Scheduler, check, check_steps
 from storage.errors import ModelError
 from storage.job import Model
-from storage.models.components import read_components
+from storage.models.components import (
+    is_saved_by_flax,
+    read_components,
+    torch_class,
+)
 from storage.models.fingerprint import Digests, fingerprints
-from storage.models.located import Located, read_json
+from storage.models.located import (
+    SCHEDULER_CONFIG,
+    Located,
+    read_json,
+    read_scheduler_config,
+)
 from storage.models.model_files import locate, resolve_name
 
 #: Pixels on a side that no model goes beyond.
@@ -38,8 +47,8 @@ class ModelCard:
 
     Attributes:
         model: The model as jobs carry it.
-        pipeline_class: Class name in diffusers.
-        scheduler_class: Class name of the model's own scheduler.
+        pipeline_class: Class name in diffusers, of torch.
+        scheduler_class: Class name of the model's own scheduler, of torch.
         scheduler_config: That scheduler's configuration, as it is on disk.
         width: Native pixels.
         height: Native pixels.
@@ -61,6 +70,7 @@ class ModelCard:
             character, so that both forms of a text are one.
         begins_at_zero: Whether the pipeline tells schedulers to begin at their first
             timestep, rather than to look for it.
+        saved_by_flax: Whether its weights are those of Flax, which torch cannot load.
     """
 
     model: Model
@@ -82,6 +92,7 @@ class ModelCard:
     inputs: frozenset[str] | None = None
     composes: bool = False
     begins_at_zero: bool = False
+    saved_by_flax: bool = False
 
     @property
     def defaults(self) -> tuple[str, int, float]:
@@ -216,16 +227,18 @@ def describe(
     resolved = resolve_name(name, base_dir)
     located = locate(resolved, revision=revision, variant=variant, download=False)
     components = read_components(located.index)
-    require_pipeline(located.index["_class_name"])
+    pipeline = torch_class(located.index["_class_name"])
+    require_pipeline(pipeline)
     if "scheduler" not in components:
         msg = f"a model must have a scheduler, {resolved} has none; choose another"
         raise ModelError(msg)
-    require_scheduler(components["scheduler"][1])
+    scheduler = torch_class(components["scheduler"][1])
+    require_scheduler(scheduler)
     configs = _read_configs(located)
     traits = read_traits(
         resolved,
         index=located.index,
-        scheduler_class=components["scheduler"][1],
+        scheduler_class=scheduler,
         configs=configs,
     )
     found = fingerprints(located, digests or Digests())
@@ -237,16 +250,16 @@ def describe(
         variant=variant,
         commit=located.commit,
         family=traits.family,
-        pipeline=str(located.index["_class_name"]),
+        pipeline=pipeline,
         embeds_guidance=embeds_guidance(configs),
     )
     tokens = _find_tokens(located, components)
     width, height = traits.size or (_NO_SIZE, _NO_SIZE)
     return ModelCard(
         model=model,
-        pipeline_class=str(located.index["_class_name"]),
-        scheduler_class=components["scheduler"][1],
-        scheduler_config=read_json(located.folder / "scheduler/scheduler_config.json"),
+        pipeline_class=pipeline,
+        scheduler_class=scheduler,
+        scheduler_config=read_scheduler_config(located.folder / SCHEDULER_CONFIG),
         width=width,
         height=height,
         factor=traits.factor,
@@ -264,6 +277,7 @@ def describe(
         inputs=traits.inputs,
         begins_at_zero=traits.begins_at_zero,
         composes=_composes(components),
+        saved_by_flax=is_saved_by_flax(located.index),
     )
 
 

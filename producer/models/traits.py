@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from storage.catalogue.pipeline_families import FAMILIES, NO_GUIDANCE, Family, Guidance
+from storage.models.components import torch_class
 from storage.models.model_files import is_builtin
 
 #: Component to what its configuration says.
@@ -66,7 +67,7 @@ def read_traits(
         scheduler_class: Class of the model's own scheduler.
         configs: What the configurations of its components say.
     """
-    known = FAMILIES.get(str(index["_class_name"]))
+    known = FAMILIES.get(torch_class(str(index["_class_name"])))
     family = known or _UNKNOWN
     effects = _read_effects(family, index, configs)
     stated = _states_few_steps(family, index, scheduler_class, effects=effects)

@@ -23,7 +23,7 @@ from storage.job import Model
 from storage.jobs.sweeps import Sweep
 from storage.models import hub
 from storage.models.fingerprint import Digests, verify
-from storage.models.located import read_json
+from storage.models.located import SCHEDULER_CONFIG, read_scheduler_config
 from storage.models.model_files import BUILTIN_FOLDERS, is_hub_id, locate
 from storage.sql.database import Database
 from storage.sql.rows import model_columns, model_from_row
@@ -39,8 +39,6 @@ from storage.sql.schema import (
 )
 
 Config = Mapping[str, Any]
-
-_CONFIG = "scheduler/scheduler_config.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,9 +249,11 @@ def _read_config(model: Model) -> Config | None:
     try:
         if is_hub_id(model.name):
             version = model.commit or model.revision
-            return read_json(hub.fetch(model.name, _CONFIG, version, offline=True))
+            return read_scheduler_config(
+                hub.fetch(model.name, SCHEDULER_CONFIG, version, offline=True)
+            )
         folder = BUILTIN_FOLDERS.get(model.name, Path(model.name))
-        return read_json(folder / _CONFIG)
+        return read_scheduler_config(folder / SCHEDULER_CONFIG)
     except ModelError:
         return None
 

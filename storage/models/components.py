@@ -51,6 +51,7 @@ _FLAX_FILES = {
     "transformers": "flax_model.msgpack",
     "diffusers": "diffusion_flax_model.msgpack",
 }
+_FLAX = "Flax"
 _COUNT = r"-\d{5}-of-(?P<total>\d{5})"
 _VARIANT_INFIX = re.compile(
     r"(?:^|/)(?:diffusion_pytorch_)?model(?:-\d{5}-of-\d{5})?\.(\w+)(?:-\d.*)?"
@@ -135,6 +136,16 @@ def files_at_root(paths: Iterable[str], name: str, *, weights: bool) -> tuple[st
     return tuple(sorted(set(chosen)))
 
 
+def is_saved_by_flax(index: Mapping[str, Any]) -> bool:
+    """Return whether Flax has saved the weights, so that torch cannot load them."""
+    return str(index["_class_name"]).startswith(_FLAX)
+
+
+def torch_class(name: str) -> str:
+    """Return a class by its name in torch: FlaxPNDMScheduler is PNDMScheduler."""
+    return name.removeprefix(_FLAX)
+
+
 def first_version(files: Iterable[str], index: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the loaded files that the first version of this list also had.
 
@@ -207,7 +218,7 @@ def _choose_files(
     if library == "transformers":
         _refuse_adapter(here, component)
         chosen += [file for file in (_GENERATION_FILE,) if file in here]
-    if class_name.startswith("Flax"):
+    if class_name.startswith(_FLAX):
         return chosen + _require(here, component, [_FLAX_FILES[library]])
     return chosen + _choose_weights(here, component, library, variant=variant)
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from storage.errors import ModelError
 from storage.models import hub
-from storage.models.components import is_weights
+from storage.models.components import is_weights, torch_class
+
+SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +110,18 @@ def read_json(file: Path) -> dict[str, Any]:
         msg = f"{file} must hold a JSON object, got {type(value).__name__}"
         raise ModelError(msg)
     return value
+
+
+def read_scheduler_config(file: Path) -> dict[str, Any]:
+    """Read the configuration of a model's own scheduler; its class is that of torch.
+
+    Raises:
+        ModelError: As `read_json` does.
+    """
+    config = read_json(file)
+    if isinstance(name := config.get("_class_name"), str):
+        config["_class_name"] = torch_class(name)
+    return config
 
 
 @contextmanager

@@ -94,6 +94,28 @@ def make_folder(folder: Path, *, index: dict[str, Any] | None = None) -> Path:
     return folder
 
 
+def write_flax_folder(folder: Path) -> Path:
+    """Write a Stable Diffusion folder as Flax saves them."""
+    index = INDEX | {
+        "_class_name": "FlaxStableDiffusionPipeline",
+        "scheduler": ["diffusers", "FlaxPNDMScheduler"],
+        "text_encoder": ["transformers", "FlaxCLIPTextModel"],
+        "unet": ["diffusers", "FlaxUNet2DConditionModel"],
+        "vae": ["diffusers", "FlaxAutoencoderKL"],
+    }
+    write(folder, "model_index.json", index)
+    own = SCHEDULER | {"_class_name": "FlaxPNDMScheduler"}
+    write(folder, "scheduler/scheduler_config.json", own)
+    write(folder, "text_encoder/config.json", {"max_position_embeddings": 77})
+    write(folder, "text_encoder/flax_model.msgpack", b"text")
+    write(folder, "unet/config.json", UNET)
+    write(folder, "unet/diffusion_flax_model.msgpack", b"unet")
+    write(folder, "vae/config.json", VAE)
+    write(folder, "vae/diffusion_flax_model.msgpack", b"vae")
+    write_tokenizer(folder / "tokenizer")
+    return folder
+
+
 def make_network(folder: Path) -> Path:
     """Write a CLIP as the Hub has them, with files beside it."""
     write(folder, "config.json", {"model_type": "clip"})

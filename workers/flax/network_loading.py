@@ -18,7 +18,12 @@ from transformers.utils import logging as transformers_logging
 
 from storage.catalogue.backends import FLAX_PIPELINE
 from storage.errors import ModelError
-from storage.models.located import Located, read_json
+from storage.models.located import (
+    SCHEDULER_CONFIG,
+    Located,
+    read_json,
+    read_scheduler_config,
+)
 from workers.flax.weights import Array, convert, require_equal
 from workers.flax.weights import Path as Keys
 
@@ -163,7 +168,7 @@ def _load(found: Located, dtype: Any) -> Networks:
         vae=vae,
         parameters=parameters,
         tokenizer=CLIPTokenizerFast.from_pretrained(folder / "tokenizer"),
-        scheduler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
+        scheduler_config=read_scheduler_config(folder / SCHEDULER_CONFIG),
     )
 
 

@@ -90,6 +90,21 @@ def test_a_model_of_another_pipeline_is_refused(
     ) in problems_of(tmp_path, axes)
 
 
+def test_weights_that_flax_saved_are_refused_for_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = replace(cards.CARD, saved_by_flax=True)
+    monkeypatch.setitem(cards.CARDS, "builtin:shapes", saved)
+    refusal = (
+        "backend must be flax for a model that Flax has saved, got torch; write"
+        " `backend: flax`, or name the model's safetensors"
+    )
+    rest = f"{NUMPY}, scheduler: ddim"
+    assert problems_of(tmp_path, "{seed: [0, 1]}") == [refusal]
+    assert problems_of(tmp_path, f"{{backend: [torch, flax], {rest}}}") == [refusal]
+    assert expand_axes(tmp_path, f"{{backend: flax, {rest}}}").count == 1
+
+
 @pytest.mark.parametrize(
     ("name", "class_name"),
     [("ddpm", "DDPMScheduler"), ("lms", "LMSDiscreteScheduler")],

@@ -18,6 +18,7 @@ from tests.unit.tiny_folders import (
     make_folder,
     weights,
     write,
+    write_flax_folder,
     write_tokenizer,
 )
 
@@ -49,6 +50,17 @@ def test_a_card_says_what_the_folder_says(tmp_path):
     assert (card.width, card.height, card.factor) == (512, 512, 8)
     assert (card.dtype_default, card.guidance_default) == ("float16", 7.5)
     assert card.unchecked == ()
+
+
+def test_a_folder_that_flax_saved_has_the_names_of_torch(tmp_path):
+    write_flax_folder(tmp_path / "sd")
+    card = describe("./sd", base_dir=tmp_path)
+    assert card.saved_by_flax
+    assert card.model.family == "sd"
+    assert card.model.pipeline == card.pipeline_class == "StableDiffusionPipeline"
+    assert card.scheduler_class == "PNDMScheduler"
+    assert card.scheduler_config == SCHEDULER
+    assert not make_card(tmp_path / "torch").saved_by_flax
 
 
 def test_the_size_in_bytes_is_that_of_the_loaded_files(tmp_path):
