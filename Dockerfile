@@ -21,6 +21,7 @@ print(*project['dependencies'], *extras['torch'], *extras['postgres'], sep='\n')
 FROM packages AS wheel
 COPY README.md LICENSE nightsweep.py ./
 COPY analysis analysis
+COPY gallery gallery
 COPY producer producer
 COPY storage storage
 COPY workers workers

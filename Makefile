@@ -88,15 +88,15 @@ $(VENV)/bin/python $(BARE)/bin/python $(FLAX)/bin/python:
 	$(PYTHON) -m venv $(@D:/bin=)
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) install -q -c constraints.txt -e '.[torch]'
+	$(PIP) install -q -c constraints.txt -e '.[torch,web]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) install -q -c constraints.txt -e '.[torch,postgres,dev]'
+	$(PIP) install -q -c constraints.txt -e '.[torch,web,postgres,dev]'
 	@touch $@ $(VENV)/.demo
 
 $(BARE)/.ready: pyproject.toml constraints.txt | $(BARE)/bin/python
-	$(BARE)/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt -e '.[postgres,test]'
+	$(BARE)/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt -e '.[web,postgres,test]'
 	@touch $@
 
 $(FLAX)/.ready: pyproject.toml constraints-flax.txt | $(FLAX)/bin/python
