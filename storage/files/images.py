@@ -1,18 +1,27 @@
 """The image files: `ab/cd/<key>.png` under one folder, each one whole or absent.
 
-The folder may be shared between hosts; the database holds paths relative to it.
+The folder may be shared between hosts; the database holds paths relative to it. An
+image may have a thumbnail beside it, which can be lost and made again at any time
+(`storage.files.thumbnails`). A thumbnail has the time of the image that it was made
+from, to the nanosecond; with any other time it is one of an earlier image.
 """
 
+import logging
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from storage.errors import ImageStoreError
+from storage.host.log_rate import RateLimit
+
+log = logging.getLogger(__name__)
+log.addFilter(RateLimit())
 
 KEY = re.compile(r"[0-9a-f]{32}")
 #: The folders at the top of the image folder; others hold nothing of ours.
@@ -64,35 +73,38 @@ class ImageFolder:
         """Return where the image of a job is, or will be."""
         return self.root / relative_path(key)
 
-    def save(self, key: str, content: bytes) -> Path:
+    def save(self, key: str, content: bytes, thumbnail: bytes | None = None) -> Path:
         """Write an image so that a crash leaves all of it or nothing.
 
-        Writing the same key again replaces the file.
+        Writing the same key again replaces the file, and outdates its thumbnail.
+
+        Args:
+            key: The job's.
+            content: The PNG.
+            thumbnail: Written beside the image if that is possible; None for none.
 
         Raises:
-            ImageStoreError: The file cannot be written, or too little of the disk
+            ImageStoreError: The image cannot be written, or too little of the disk
                 is free.
         """
         path = self.path(key)
-        self._check_room(key, len(content))
-        # Random, not the process id: containers that share a folder share those ids.
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+        self._check_room(key, len(content) + len(thumbnail or b""))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            with _replacing(path) as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
+                written_ns = os.fstat(file.fileno()).st_mtime_ns
             _sync_folder(path.parent)
         except OSError as exc:
-            with suppress(OSError):
-                temporary.unlink()
             msg = (
                 f"Images must be writable, but {path} gives: {exc.strerror}; free "
                 "some disk space or set NIGHTSWEEP_IMAGES to another folder."
             )
             raise ImageStoreError(msg) from exc
+        if thumbnail:
+            write_thumbnail(path, thumbnail, written_ns=written_ns)
         return path
 
     def _check_room(self, key: str, size_bytes: int) -> None:
@@ -124,6 +136,54 @@ def free_bytes(folder: Path) -> int:
             "or set NIGHTSWEEP_IMAGES to another folder."
         )
         raise ImageStoreError(msg) from exc
+
+
+def thumbnail_beside(image: Path) -> Path:
+    """Return where the thumbnail of an image file is, or would be."""
+    return image.with_suffix(".webp")
+
+
+def write_thumbnail(image: Path, content: bytes, *, written_ns: int) -> bool:
+    """Write an image's thumbnail, all of it or nothing; return whether that worked.
+
+    If not, a line in the log says why, once a minute at most.
+
+    Args:
+        image: The image file.
+        content: The thumbnail.
+        written_ns: When the file was written that the thumbnail was made from.
+    """
+    path = thumbnail_beside(image)
+    try:
+        with _replacing(path) as file:
+            file.write(content)
+            file.flush()
+            os.utime(file.fileno(), ns=(written_ns, written_ns))
+    except OSError as exc:
+        log.warning(
+            "Thumbnails cannot be written: %s gives: %s; free some disk space. They "
+            "are made again when somebody looks at them.",
+            path,
+            exc.strerror,
+            extra={"action": "thumbnail_failed"},
+        )
+        return False
+    return True
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file that replaces `path` at the end, unless that fails."""
+    # Random, not the process id: containers that share a folder share those ids.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def _sync_folder(folder: Path) -> None:

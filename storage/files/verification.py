@@ -46,8 +46,8 @@ EVERYWHERE: Condition = sa.true()
 
 #: Rows that are read, and checked, at a time.
 CHECK_ROWS = 1000
-#: What Pillow raises for bytes that are not a whole PNG.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error)
+#: What Pillow raises for bytes that are not a whole PNG or WebP.
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,5 +278,5 @@ def _pixel_sha256(file: Path) -> str | None:
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             return hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
-    except (*_BROKEN, Image.DecompressionBombError):
+    except (*BROKEN, Image.DecompressionBombError):
         return None
