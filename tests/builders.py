@@ -1,6 +1,6 @@
 """Builders of the jobs, sweeps and results that tests need."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -114,9 +114,10 @@ def submit(
     name: str = "night",
     spec: str = "one",
     priority: int = NORMAL_PRIORITY,
+    axes: Mapping[str, Any] | None = None,
 ) -> Sweep:
     """Store a sweep and its jobs."""
-    sweep = save_sweep(database, name, spec=spec, axes={})
+    sweep = save_sweep(database, name, spec=spec, axes=axes or {})
     if sweep.priority != priority:
         set_priority(database, sweep, priority)
     add_jobs(database, sweep, planned)

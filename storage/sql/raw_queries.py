@@ -90,6 +90,6 @@ def _reason(exc: DBAPIError) -> str:
 def _refusal(query: str, reason: str) -> UsageError:
     msg = (
         f"query must be one SQL statement that reads, got {query!r} ({reason}); query "
-        "images, sweep_images, image_scores or speeds."
+        "images, sweep_images, image_scores, image_ratings or speeds."
     )
     return UsageError(msg)

@@ -41,6 +41,10 @@ FAILED_STATES = ("failed", "quarantined")
 SWEEP_STATES = ("active", "paused", "cancelled")
 #: The states of a score. It is `waiting` until its image and its reference are done.
 SCORE_STATES = ("waiting", "pending", "leased", "done", "failed")
+#: What somebody decided about an image.
+VERDICTS = ("accepted", "rejected")
+#: Which of two images somebody preferred.
+WINNERS = ("a", "b", "tie")
 #: Why a batch has its width: memory ran out above it, or a calibration chose it.
 WIDTH_REASONS = ("memory", "calibrated")
 
@@ -359,6 +363,37 @@ scores = Table(
     Column("reference_sha256", String(64)),
     _one_of("state", SCORE_STATES),
     Index(None, "metric_id", "value"),
+)
+
+#: What people say of images: one row per image and person. Who takes everything back
+#: has no row.
+ratings = Table(
+    "ratings",
+    metadata,
+    Column("job_id", Id, ForeignKey("jobs.id"), primary_key=True),
+    Column("who", Text, primary_key=True),
+    # 1 to 5; NULL for none.
+    Column("stars", Integer),
+    Column("verdict", String(16)),
+    Column("rated_at", String(32), nullable=False),
+    CheckConstraint("stars BETWEEN 1 AND 5", name="stars"),
+    _one_of("verdict", VERDICTS),
+)
+
+#: Which of two images that differ in one axis somebody prefers.
+votes = Table(
+    "votes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("who", Text, nullable=False),
+    Column("axis", Text, nullable=False),
+    Column("job_a", Id, ForeignKey("jobs.id"), nullable=False),
+    Column("job_b", Id, ForeignKey("jobs.id"), nullable=False),
+    Column("winner", String(3), nullable=False),
+    # The query whose images were voted on.
+    Column("query", Text, nullable=False),
+    Column("voted_at", String(32), nullable=False),
+    _one_of("winner", WINNERS),
 )
 
 sweep_jobs = Table(

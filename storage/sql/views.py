@@ -16,6 +16,7 @@ from storage.sql.schema import (
     model_places,
     models,
     prompts,
+    ratings,
     results,
     schedulers,
     scores,
@@ -77,6 +78,17 @@ def select_image_scores() -> Select[Any]:
             metrics, metrics.c.id == scores.c.metric_id
         )
     )
+
+
+def select_image_ratings() -> Select[Any]:
+    """Return the query of the view `image_ratings`: one row per image and person."""
+    return select(
+        jobs.c.key,
+        ratings.c.who,
+        ratings.c.stars,
+        ratings.c.verdict,
+        ratings.c.rated_at,
+    ).select_from(ratings.join(jobs, jobs.c.id == ratings.c.job_id))
 
 
 def drop_views(connection: Connection) -> None:
@@ -165,4 +177,5 @@ VIEWS = {
     "images": select_images,
     "sweep_images": select_sweep_images,
     "image_scores": select_image_scores,
+    "image_ratings": select_image_ratings,
 }

@@ -3,6 +3,7 @@ from pathlib import Path
 
 from storage.sql.schema import JOB_STATES, speeds
 from storage.sql.views import (
+    select_image_ratings,
     select_image_scores,
     select_images,
     select_sweep_images,
@@ -30,6 +31,10 @@ def test_the_page_names_every_column_of_sweep_images_in_its_order() -> None:
 
 def test_the_page_names_every_column_of_image_scores_in_its_order() -> None:
     assert documented("image_scores") == select_image_scores().selected_columns.keys()
+
+
+def test_the_page_names_every_column_of_image_ratings_in_its_order() -> None:
+    assert documented("image_ratings") == select_image_ratings().selected_columns.keys()
 
 
 def test_the_page_names_every_column_of_speeds_in_its_order() -> None:
