@@ -53,6 +53,8 @@ DRAWING: Mapping[str, str] = {
     "StableDiffusionXLPipeline": "stable_diffusion_xl.pipeline_stable_diffusion_xl",
     "FluxPipeline": "flux.pipeline_flux",
 }
+#: A CPU is slow at half precision.
+SMALL: Mapping[str, Any] = {"width": 32, "height": 32, "steps": 2}
 #: Of the demo model: names of the catalogue, each with what else a job sets.
 CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "plain": ("ddim", {}),
@@ -68,8 +70,11 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "clip skip": ("unipc", {"extras": {"clip_skip": 1}}),
     "an input of the pipeline": ("ddim", {"extras": {"call.guidance_rescale": 0.7}}),
     "another size": ("pndm", {"width": 96, "height": 64}),
-    "half": ("lms", {"dtype": "bfloat16"}),
-    "noise of NumPy": ("euler_a", {"generator": "numpy", "dtype": "float16"}),
+    "half": ("lms", {"dtype": "bfloat16", **SMALL}),
+    "noise of NumPy": (
+        "euler_a",
+        {"generator": "numpy", "dtype": "float16", **SMALL},
+    ),
     "odd letters": ("euler", {"prompt": 'say "no" \\ it\'s\n"""🐈</script>'}),
 }
 

@@ -44,10 +44,6 @@ LARGE = (61, 100, 250, 999, 1000)
 DIFFERENT = (
     "sd15",
     "zero_snr",
-    "cosine",
-    "sample",
-    "sdxl",
-    "lcm",
     "edm",
     "sd3",
     "flux",

@@ -8,7 +8,7 @@ import itertools
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from storage.catalogue.pipeline_families import FAMILIES, OWN_SCALE
 from storage.errors import JobError
 from storage.job import Job
 from storage.models.model_files import locate
+from tests.matrices import sample
 from tests.tiny_families import MAKERS
 from tests.tiny_kinds import allow_small_sizes
 from tests.tiny_pipelines import make_flux, make_sd, make_sd3, make_sdxl
@@ -43,11 +44,10 @@ ALL: Mapping[str, Maker] = {
     "FluxPipeline schnell": partial(make_flux, embeds_guidance=False),
     **MAKERS,
 }
-GUIDANCES = (0.0, 0.5, 1.0, 3.0, 7.0)
-NEGATIVES = ("", "ugly", "blue")
-#: Those that read long texts. The suite tries what is with and without guidance; `make
-#: soak` tries the rest.
-SLOW = ("Kandinsky3Pipeline",)
+#: Guidance scales and negative prompts: few ones with and without guidance, and many.
+Asked = Sequence[Sequence[Any]]
+FEW: Asked = [(0.0, 1.0, 7.0), ("", "blue")]
+MANY: Asked = [(0.0, 0.5, 1.0, 3.0, 7.0), ("", "ugly", "blue")]
 #: Those whose scheduler fails with a single step.
 TWO_STEPS = ("PixArtAlphaPipeline",)
 
@@ -83,8 +83,15 @@ def _small(one_thread: None) -> Iterator[None]:
         yield
 
 
-def open_studio(folder: Path, maker: Maker) -> Studio:
-    name = str(maker(folder / "tiny"))
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    yield tmp_path_factory.mktemp("models")
+    open_studio.cache_clear()
+
+
+@cache
+def open_studio(folder: Path, kind: str) -> Studio:
+    name = str(ALL[kind](folder / kind.replace(" ", "-")))
     pipe = load_pipeline(
         locate(name, download=False), variant=None, dtype=DTYPES["float32"]
     )
@@ -92,27 +99,16 @@ def open_studio(folder: Path, maker: Maker) -> Studio:
     return Studio(describe(name, base_dir=folder), starter)
 
 
+@pytest.mark.parametrize("asked", sample((FEW, MANY), (FEW,)), ids=("few", "many"))
 @pytest.mark.parametrize("kind", ALL)
 def test_jobs_have_the_same_pixels_just_where_they_mean_the_same(
-    tmp_path: Path, kind: str
+    folder: Path, kind: str, asked: Asked
 ) -> None:
-    studio = open_studio(tmp_path, ALL[kind])
+    studio = open_studio(folder, kind)
     assert studio.card.pipeline_class == kind.partition(" ")[0]
     assert studio.card.effects is not None
-    if kind in SLOW:
-        check_pixels(studio, itertools.product((1.0, 7.0), ("", "blue")), steps=1)
-    else:
-        steps = 2 if kind in TWO_STEPS else 1
-        check_pixels(studio, itertools.product(GUIDANCES, NEGATIVES), steps=steps)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", SLOW)
-def test_jobs_of_a_slow_model_have_the_same_pixels_where_they_mean_the_same(
-    tmp_path: Path, kind: str
-) -> None:
-    studio = open_studio(tmp_path, ALL[kind])
-    check_pixels(studio, itertools.product(GUIDANCES, NEGATIVES), steps=1)
+    steps = 2 if kind in TWO_STEPS else 1
+    check_pixels(studio, itertools.product(*asked), steps=steps)
 
 
 def each(name: str, *values: Any) -> list[Mapping[str, Any]]:
@@ -147,9 +143,9 @@ CALLS = [
 
 @pytest.mark.parametrize(("kind", "calls"), CALLS)
 def test_an_input_of_the_pipeline_changes_pixels_just_where_it_is_meant(
-    tmp_path: Path, kind: str, calls: Sequence[Mapping[str, Any]]
+    folder: Path, kind: str, calls: Sequence[Mapping[str, Any]]
 ) -> None:
-    studio = open_studio(tmp_path, ALL[kind])
+    studio = open_studio(folder, kind)
     pairs = itertools.product((0.0, 1.0, 3.0), ("", "blue"))
     check_pixels(studio, pairs, steps=2, calls=calls)
 
@@ -192,9 +188,9 @@ def check_pixels(
 
 @pytest.mark.parametrize("kind", ["StableDiffusionPipeline", "QwenImagePipeline"])
 def test_both_unicode_forms_of_a_text_have_the_same_pixels_where_they_are_one(
-    tmp_path: Path, kind: str
+    folder: Path, kind: str
 ) -> None:
-    studio = open_studio(tmp_path, ALL[kind])
+    studio = open_studio(folder, kind)
     assert studio.card.composes
     forms = [unicodedata.normalize(form, "un caf\u00e9") for form in ("NFC", "NFD")]
     assert forms[0] != forms[1]
@@ -221,11 +217,11 @@ def test_every_family_of_the_table_is_tried_but_those_that_say_so() -> None:
 
 
 def test_the_steps_of_a_call_for_one_image_are_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[float] = []
     monkeypatch.setattr(phases, "get_to", told.append)
-    studio = open_studio(tmp_path, make_sd)
+    studio = open_studio(folder, "StableDiffusionPipeline")
     studio.paint(word_job(studio.parameters(steps=4), studio.card))
     # Nothing is under way once the last step has led to pixels.
     assert told == [*((step + 1) / len(told) for step in range(len(told) - 1)), 0.0]

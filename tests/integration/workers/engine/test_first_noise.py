@@ -28,6 +28,11 @@ def _small(one_thread: None) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def sd(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(KINDS[SD](tmp_path_factory.mktemp("models") / "sd"))
+
+
 def noise_of(seed: int, count: int) -> torch.Tensor:
     generator = np.random.Generator(np.random.PCG64(seed))
     drawn = generator.standard_normal(size=count, dtype=np.float32)
@@ -68,10 +73,10 @@ def test_pipelines_of_every_kind_begin_with_the_same_numbers(
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", ["ddim", "euler_a", "dpmpp_sde", "lms"])
 def test_an_image_is_that_of_a_script_that_passes_the_noise_as_latents(
-    name: str, dtype: str
+    sd: str, name: str, dtype: str
 ) -> None:
-    bench = Bench("builtin:shapes", dtype=dtype)
-    job = make_job(name, seed=SEED, generator="numpy", dtype=dtype)
+    bench = Bench(sd, dtype=dtype)
+    job = make_job(name, model=sd, seed=SEED, generator="numpy", dtype=dtype)
     side = job.width // bench.pipe.vae_scale_factor
     shape = (1, bench.pipe.unet.config.in_channels, side, side)
     latents = noise_of(SEED, math.prod(shape)).reshape(shape).to(bench.pipe.dtype)

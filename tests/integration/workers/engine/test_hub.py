@@ -1,5 +1,6 @@
 """Mixed batches of Stable Diffusion: exact, whoever else is in them."""
 
+import itertools
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from storage.catalogue import schedulers
 from storage.errors import JobError
 from storage.job import Job
 from tests.batches import Bench, Made, make_job, make_various
+from tests.matrices import sample
 from tests.tiny_pipelines import make_sd
 from tests.work import Basket
 from workers.engine.runs import Run
@@ -22,30 +24,15 @@ NAMES = [row.name for row in schedulers.rows("sd")]
 #: One of each way to use what is handed to a step: its own noise, former answers,
 #: a scaled input, two calls a step.
 KINDS = ("euler_a", "dpmpp_3m", "lms", "heun", "pndm", "dpmpp_sde")
-SLOW = pytest.mark.slow
-#: One name of each class.
-CLASSES = {row.class_name: row.name for row in schedulers.rows("sd")}.values()
-#: Every third is tried, and one of each way.
-ALONE = (
-    *(("float32", name) for name in NAMES if name in KINDS or name in NAMES[::3]),
-    *(
-        pytest.param(dtype, name, marks=SLOW)
-        for dtype in ("float32", "float16", "bfloat16")
-        for name in NAMES
-        if dtype != "float32" or not (name in KINDS or name in NAMES[::3])
-    ),
+#: All share a batch, and one of each way is compared. A CPU is slow at half precision;
+#: `test_pipelines` has some of it.
+CASES = sample(
+    itertools.product(("float32", "float16", "bfloat16"), NAMES),
+    {("float32", name) for name in (*KINDS, *NAMES[::9])},
 )
-#: All share a batch, and one of each class and way is compared. A CPU is slow at half
-#: precision; `test_pipelines` has some of float16.
-MIXED = tuple(
-    pytest.param(dtype, name, marks=() if name in tried else SLOW)
-    for dtype, tried in (
-        ("float32", {*KINDS, *CLASSES}),
-        ("bfloat16", KINDS),
-        ("float16", ()),
-    )
-    for name in NAMES
-)
+#: Noise of its own and two calls a step, and former answers.
+HARDEST = ("dpmpp_sde", "dpmpp_3m")
+SURROUNDINGS = ("others", "short ones", "no more", "failing ones")
 pytestmark = pytest.mark.usefixtures("one_thread")
 WIDTH = 4
 
@@ -77,7 +64,7 @@ def mix_all(model: str, dtype: str) -> list[Made]:
     return [made[job.key] for job in jobs]
 
 
-@pytest.mark.parametrize(("dtype", "name"), MIXED)
+@pytest.mark.parametrize(("dtype", "name"), CASES)
 def test_a_mixed_image_is_that_of_the_same_row_of_an_ordinary_batch(
     sd: str, dtype: str, name: str
 ) -> None:
@@ -93,7 +80,7 @@ def test_every_row_had_many_schedulers(sd: str) -> None:
     assert all(rows.count(index) > 4 for index in range(WIDTH))
 
 
-@pytest.mark.parametrize(("dtype", "name"), ALONE)
+@pytest.mark.parametrize(("dtype", "name"), CASES)
 def test_a_batch_of_one_is_a_plain_script(sd: str, dtype: str, name: str) -> None:
     check_alone(sd, make_job(name, model=sd, dtype=dtype, guidance=7.3))
 
@@ -189,10 +176,16 @@ def surroundings(model: str) -> dict[str, tuple[list[Job], list[Job], int]]:
     }
 
 
-@pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("around", ["others", "short ones", "no more", "failing ones"])
+@pytest.mark.parametrize(
+    ("around", "name"),
+    sample(
+        itertools.product(SURROUNDINGS, KINDS),
+        {("failing ones", name) for name in KINDS}
+        | {(around, HARDEST[0]) for around in SURROUNDINGS},
+    ),
+)
 def test_a_job_does_not_depend_on_its_neighbours(
-    sd: str, name: str, around: str
+    sd: str, around: str, name: str
 ) -> None:
     job = make_job(name, model=sd, seed=77, steps=6)
     before, after, count = surroundings(sd)[around]
@@ -232,7 +225,7 @@ def run_from(bench: Bench, first: list[Job], source: Basket) -> Made:
     return found[0]
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", sample(KINDS, HARDEST))
 def test_rows_that_are_not_wanted_any_more_make_room_and_harm_nobody(
     sd: str, name: str
 ) -> None:
@@ -275,7 +268,7 @@ def test_a_batch_that_nobody_wants_any_more_ends_before_its_next_call(sd: str) -
     assert (hub.jobs, source.in_hand) == ([], [])
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", sample(KINDS, HARDEST))
 def test_a_job_does_not_depend_on_when_its_row_was_filled(sd: str, name: str) -> None:
     late = make_job(name, model=sd, seed=77, steps=5)
     made = []
