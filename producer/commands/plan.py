@@ -23,6 +23,7 @@ from producer.scoring.requested_metrics import ResolvedMetrics, read_metrics
 from producer.spec.yamltext import Source, read_once
 from producer.submission.precision import settle_precision
 from producer.submission.sources import find_source
+from storage.files.thumbnails import estimate_thumbnail_bytes
 from storage.job import Job, PlannedJob, canonical_json
 from storage.jobs.differences import Comparison
 from storage.jobs.membership import Known, find_known
@@ -197,6 +198,7 @@ class _Tally:
         cost = self._cost(job)
         pixels = job.width * job.height
         self._bytes += cost.image_bytes if cost else pixels * PIXEL_BYTES
+        self._bytes += estimate_thumbnail_bytes(job.width, job.height)
         if cost:
             self._worker_s += cost.evaluation_s * one.evaluations
         else:

@@ -1,10 +1,11 @@
-"""A picture as a PNG file that says how it was made."""
+"""A picture as a PNG file that says how it was made, and as a thumbnail."""
 
 import hashlib
 import io
 import json
 import re
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from storage.catalogue.schedulers import label_of
 from storage.errors import DeviceError, ImageStoreError
+from storage.files.thumbnails import encode_thumbnail
 from storage.job import Job, canonical_json
 
 #: zlib's fastest: half the time of the default, about 15 % more bytes.
@@ -22,10 +24,23 @@ _NEGATIVE = "Negative prompt:"
 _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
-def encode(
-    image: Image, job: Job, *, scheduler: str, until: float
-) -> tuple[bytes, str]:
-    """Return the bytes of an image's file, and the hash of its pixels.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """What is stored of an image.
+
+    Attributes:
+        png: The bytes of its file.
+        pixel_sha256: Over the RGB bytes.
+        thumbnail: The bytes of its thumbnail; None where it has none.
+    """
+
+    png: bytes
+    pixel_sha256: str
+    thumbnail: bytes | None
+
+
+def encode(image: Image, job: Job, *, scheduler: str, until: float) -> Encoded:
+    """Encode an image and its thumbnail, and hash its pixels.
 
     Args:
         image: RGB.
@@ -38,7 +53,11 @@ def encode(
         DeviceError: There is still too little, and no time left.
     """
     try:
-        return encode_png(image, job, scheduler=scheduler), pixel_sha256(image)
+        return Encoded(
+            png=encode_png(image, job, scheduler=scheduler),
+            pixel_sha256=pixel_sha256(image),
+            thumbnail=encode_thumbnail(image),
+        )
     except (MemoryError, OSError) as exc:  # Pillow's encoder raises either
         msg = (
             "Memory must suffice to make a PNG file of an image, but Pillow says: "

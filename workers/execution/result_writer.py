@@ -2,7 +2,7 @@
 
 A few threads turn what was painted into pictures and files. One more writes the rows,
 many in one transaction: those that gathered while it wrote the last ones. The file
-always comes first: a row that says "done" has its picture.
+always comes first, then its thumbnail: a row that says "done" has its picture.
 """
 
 import logging
@@ -22,7 +22,7 @@ from storage.jobs.claims import Claim
 from storage.jobs.results import Result, Timings, record_done, record_failure
 from storage.sql.database import seconds_between, utc_now
 from workers.execution.context import ENDINGS, Answer, Context, ending
-from workers.execution.encode import encode
+from workers.execution.encode import Encoded, encode
 from workers.painting import Painting
 from workers.vitals import phases
 from workers.vitals.recent import Recent
@@ -205,16 +205,16 @@ class ResultWriter:
         until = time.perf_counter() + (0.0 if self.trouble else SHORTAGE_S)
         image, place = painting.image, painting.place
         made = replace(job, model=job.model.at(place)) if place else job
-        (content, digest), encode_s = self._timed(
+        encoded, encode_s = self._timed(
             lambda: encode(image, made, scheduler=claim.scheduler, until=until)
         )
-        is_stored, store_s = self._timed(lambda: self._store(claim, content))
+        is_stored, store_s = self._timed(lambda: self._store(claim, encoded))
         if not is_stored:
             return None
         result = Result(
             path=relative_path(job.key),
-            size_bytes=len(content),
-            pixel_sha256=digest,
+            size_bytes=len(encoded.png),
+            pixel_sha256=encoded.pixel_sha256,
             engine=painting.engine,
             batch_width=painting.batch_width,
             slot=painting.slot,
@@ -244,15 +244,16 @@ class ResultWriter:
 
         return self._context.patiently(time_once)
 
-    def _store(self, claim: Claim, content: bytes) -> bool:
-        """Write the file unless somebody else makes the job by now; return if written.
+    def _store(self, claim: Claim, encoded: Encoded) -> bool:
+        """Write the files unless somebody else makes the job by now; return if written.
 
         It would replace theirs, and their row would describe another file. That still
         happens if the worker stands still, or the disk hangs, for half a lease in here.
         """
         if not self._context.heartbeat.is_sure_of(claim.id):
             return False
-        self._context.images.save(claim.job.key, content)
+        key = claim.job.key
+        self._context.images.save(key, encoded.png, encoded.thumbnail)
         return True
 
     def _write(self) -> None:

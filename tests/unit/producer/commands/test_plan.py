@@ -1,4 +1,4 @@
-"""What `nightsweep plan` says of schedulers: what names mean, what classes inherit."""
+"""What `nightsweep plan` says of schedulers and their names, and of the disk."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,9 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from producer.cli import cli
-from producer.commands.plan import make_plan
+from producer.commands.plan import PIXEL_BYTES, make_plan
 from producer.commands.plan_report import Plan, describe_plan
+from storage.files.thumbnails import estimate_thumbnail_bytes
 from storage.settings import Settings
 from tests.builders import KARRAS_SDE
 from tests.unit.tiny_folders import make_folder, write
@@ -146,3 +147,20 @@ def test_the_command_gives_all_of_it_to_programs(
     }
     assert (second["name"], second["inherited"]) == ("dpmpp_2m_lu", {})
     assert json.loads(said.stdout)["notes"] == []
+
+
+def test_the_disk_that_a_plan_names_includes_thumbnails(
+    settings: Settings, tmp_path: Path
+) -> None:
+    def disk_bytes(side: int) -> int:
+        file = write_spec(tmp_path, "ddim")
+        size = f"width: {side}, height: {side}, steps: 8"
+        file.write_text(file.read_text().replace("steps: 8", size))
+        return make_plan(file, settings=settings).disk_bytes
+
+    make_karras(tmp_path / "karras")
+    assert disk_bytes(256) == 256 * 256 * PIXEL_BYTES
+    assert disk_bytes(512) == round(
+        512 * 512 * PIXEL_BYTES + estimate_thumbnail_bytes(512, 512)
+    )
+    assert 2_000 < estimate_thumbnail_bytes(512, 512) < 30_000
