@@ -60,8 +60,8 @@ FINDING_COLUMNS = (
     "--repair",
     is_flag=True,
     help="Queue missing and damaged images again, move orphans to the folder "
-    f"{repairs.ORPHANS} of the image folder, remove what killed workers left, and give "
-    "schedulers their true names.",
+    f"{repairs.ORPHANS} of the image folder, remove what killed workers left and "
+    "thumbnails without use, and give schedulers their true names.",
 )
 @click.option(
     "--force",
@@ -84,11 +84,11 @@ def verify(
     QUERY chooses images as for `nightsweep find`; if there is one, nothing looks for
     files without an image.
 
-    Finds images that are missing, truncated or, with --full, altered; files that
-    belong to no finished job; temporary files of killed workers; and old rows with
-    the wrong name of their scheduler. If each host has an image folder of its own, it
-    checks what was written to this host's. It is safe to run while workers run, to
-    interrupt and to repeat. The exit code is 1 if something is wrong and was not
+    Finds images that are missing, truncated or, with --full, altered; files that belong
+    to no finished job; damaged thumbnails; temporary files of killed workers; and old
+    rows with the wrong name of their scheduler. If each host has an image folder of its
+    own, it checks what was written to this host's. It is safe to run while workers run,
+    to interrupt and to repeat. The exit code is 1 if something is wrong and was not
     repaired.
 
     With --models, every file of every model that jobs name is hashed, at each of its

@@ -1,5 +1,6 @@
-"""Image files that belong to no finished job, and what killed workers left behind.
+"""Files that belong to no finished image, damaged thumbnails, what killed workers left.
 
+A thumbnail beside its image is no finding of its own: it goes where the image goes.
 Workers may go on meanwhile: a folder is listed before its rows are read, so that jobs
 finished in between are known.
 """
@@ -7,7 +8,7 @@ finished in between are known.
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 
 from storage.files.images import FOLDERS, relative_path
 from storage.files.markers import is_temporary
+from storage.files.thumbnails import is_whole
 from storage.files.verification import Checked, Finding, look_at, unreadable
 from storage.host.file_stamps import Stamp
 from storage.sql.database import Database
@@ -24,7 +26,8 @@ from storage.sql.schema import jobs
 SETTLED_S = 3600.0
 
 _IMAGE = re.compile(r"([0-9a-f]{32})\.png")
-_TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.png\.[0-9a-f]+\.tmp")
+_THUMBNAIL = re.compile(r"([0-9a-f]{32})\.webp")
+_TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.(?:png|webp)\.[0-9a-f]+\.tmp")
 
 
 def check_files(
@@ -32,6 +35,7 @@ def check_files(
 ) -> Iterator[Checked]:
     """Look for files that belong to no finished job, a folder at a time.
 
+    Damaged thumbnails are `damaged`; they are made again when somebody wants them.
     Files that workers may be about to use are left out: those of leased jobs, and,
     while they are young, those of other unfinished jobs and temporary files.
 
@@ -48,7 +52,8 @@ def check_files(
     for folder in FOLDERS:
         paths = list(_paths(images, folder))
         states = _states(database, folder) if paths else {}
-        unknown = (_find_orphan(images, path, states) for path in paths)
+        there = set(paths)
+        unknown = (_look(images, path, states, there) for path in paths)
         found = [_judged(each, since_ns) for each in unknown if each]
         yield Checked(images=0, findings=found)
     names = filter(is_temporary, _names(str(images)))
@@ -57,9 +62,20 @@ def check_files(
 
 
 def key_at(path: str) -> str | None:
-    """Return the key of the job whose image belongs at a path, or None."""
-    named = _IMAGE.fullmatch(path.rpartition("/")[2])
-    return named[1] if named and relative_path(named[1]) == path else None
+    """Return the key of the job whose image or thumbnail belongs at a path, or None."""
+    name = path.rpartition("/")[2]
+    named = _IMAGE.fullmatch(name) or _THUMBNAIL.fullmatch(name)
+    return named[1] if named and relative_path(named[1]) == image_at(path) else None
+
+
+def is_thumbnail(path: str) -> bool:
+    """Return whether a file is named as a thumbnail is."""
+    return _THUMBNAIL.fullmatch(path.rpartition("/")[2]) is not None
+
+
+def image_at(path: str) -> str:
+    """Return the path of the image beside a thumbnail; that of an image is its own."""
+    return f"{path.rpartition('.')[0]}.png"
 
 
 def is_orphan(state: str | None, stamp: Stamp) -> bool:
@@ -104,10 +120,15 @@ def _states(database: Database, folder: str) -> dict[str, str]:
         return dict(connection.execute(query).all())
 
 
-def _find_orphan(images: Path, path: str, states: Mapping[str, str]) -> Finding | None:
+def _look(
+    images: Path, path: str, states: Mapping[str, str], there: Collection[str]
+) -> Finding | None:
     name = path.rpartition("/")[2]
     if _IMAGE.fullmatch(name):
         return _orphan(images, path, states)
+    if _THUMBNAIL.fullmatch(name):
+        has_image = image_at(path) in there
+        return _damaged(images, path) if has_image else _orphan(images, path, states)
     if _TEMPORARY.fullmatch(name):
         return _leftover(images, path)
     return None
@@ -123,7 +144,17 @@ def _orphan(images: Path, path: str, states: Mapping[str, str]) -> Finding | Non
     detail = "no job has this key" if key else "it is in the wrong folder"
     if state:
         detail = f"its job is {state}"
+    if is_thumbnail(path):
+        detail = f"a thumbnail without an image; {detail}"
     return Finding(problem="orphaned", path=path, detail=detail, stamp=stamp)
+
+
+def _damaged(images: Path, path: str) -> Finding | None:
+    if is_whole(f"{images}/{path}"):
+        return None
+    detail = "a thumbnail that is cut short or no WebP file"
+    stamp = look_at(images, path)
+    return Finding(problem="damaged", path=path, detail=detail, stamp=stamp)
 
 
 def _judged(finding: Finding, since_ns: int) -> Finding:

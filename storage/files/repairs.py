@@ -2,12 +2,12 @@
 
 Everything is looked at again under the lock of its row before it is changed. So a
 repair may be interrupted at any moment, be repeated, and run twice at once. Pictures
-are moved away, never deleted.
+are moved away, never deleted; their thumbnails are, since they can be made again.
 """
 
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.errors import ImageStoreError
-from storage.files.orphans import is_orphan, key_at
+from storage.files.images import thumbnail_beside
+from storage.files.orphans import is_orphan, is_thumbnail, key_at
 from storage.files.relabelling import relabel
 from storage.files.verification import Finding, Made, look_at, select_made
 from storage.jobs.membership import rank
@@ -32,7 +33,7 @@ REPAIR_ROWS = 100
 QUEUED = "queued again"
 #: Repair of an image that is made again as soon as a sweep wants it.
 UNWANTED = "pending; no active sweep wants it"
-#: Repair of a temporary file.
+#: Repair of a temporary file, and of a thumbnail.
 REMOVED = "removed"
 
 
@@ -54,7 +55,7 @@ def mend(
     for finding in findings:
         if finding.problem == "orphaned":
             yield _set_aside(database, images, finding)
-        elif finding.problem == "leftover":
+        elif finding.problem in ("leftover", "damaged"):
             yield _remove(images, finding)
         elif finding.problem == "mislabelled":
             yield relabel(database, finding)
@@ -74,8 +75,10 @@ def _requeue(
         }
         for finding in findings:
             # Before the commit: afterwards, a new image may be there.
-            if finding.stamp and finding.made and finding.made.job_id in again:
-                _move_away(images, finding.path)
+            if finding.made and finding.made.job_id in again:
+                if finding.stamp:
+                    _move_away(images, finding.path)
+                _drop_thumbnail(images, finding.path)
         _unmake(connection, again)
     wanted = _rank_again(database, again) if again else set()
     return [_told(finding, again, wanted) for finding in findings]
@@ -135,7 +138,10 @@ def _set_aside(database: Database, images: Path, finding: Finding) -> Finding:
             or not _is_as_seen(images, finding)
         ):
             return finding
+        if is_thumbnail(finding.path):
+            return _remove(images, finding)
         there = _move_away(images, finding.path)
+        _drop_thumbnail(images, finding.path)
     return replace(finding, repair=f"moved to {there}")
 
 
@@ -166,6 +172,12 @@ def _move_away(images: Path, path: str) -> str:
             there = there.with_stem(f"{there.stem}.{secrets.token_hex(4)}")
         (images / path).rename(there)
     return str(there.relative_to(images))
+
+
+def _drop_thumbnail(images: Path, path: str) -> None:
+    """Remove the thumbnail of an image that is gone; nothing shows it any more."""
+    with suppress(OSError):
+        thumbnail_beside(images / path).unlink()
 
 
 @contextmanager

@@ -28,14 +28,16 @@ from storage.jobs.sweeps import Sweep
 from storage.sql.database import Database
 from storage.sql.schema import jobs, results, sweep_jobs
 
-#: A `leftover` is the temporary file of a killed worker. A `foreign` file may be
-#: another database's. `mislabelled` rows have a wrong name for their scheduler.
+#: A `leftover` is the temporary file of a killed worker, and `damaged` a thumbnail. A
+#: `foreign` file may be another database's. `mislabelled` rows have a wrong name for
+#: their scheduler.
 Problem = Literal[
     "missing",
     "truncated",
     "wrong_digest",
     "orphaned",
     "leftover",
+    "damaged",
     "foreign",
     "mislabelled",
 ]
