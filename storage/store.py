@@ -240,21 +240,25 @@ class Store:
             `folder`, host and path of the image folder that it was written to, or
             None where that is not known; `sweeps`, its memberships, each with
             `sweep`, `position`, `scheduler_label` and `cell`; `scores`, its rows of
-            the view `image_scores`; `environment`, versions and the like by name.
+            the view `image_scores`; `ratings`, those of `image_ratings`, without the
+            key; `environment`, versions and the like by name.
 
         Raises:
             UsageError: No key, or more than one, begins with `key`.
         """
         # Here and below: `find`, which starts often, needs none of this.
         from storage.files.folders import find_place
+        from storage.ratings.rating import read_ratings
 
         with self._one(key) as (database, row):
             file = self.settings.images / row["path"] if row["path"] else None
+            ratings = read_ratings(database, [row["key"]])
             return {
                 **row,
                 "file": str(file) if file else None,
                 "folder": find_place(database, row["key"])[1],
                 "sweeps": _memberships(database, row["key"]),
+                "ratings": ratings.get(row["key"], []),
                 **_made_with(database, row["key"]),
             }
 

@@ -104,13 +104,15 @@ def describe_image(known: Mapping[str, Any]) -> Iterator[str]:
     """Yield what `Store.show` returns as grouped lines for people."""
     yield f"key  {known['key']}"
     known = {**known, "file": _describe_file(known["file"])}
-    lists = ("key", "sweep", "path", "sweeps", "scores", "environment")
+    lists = ("key", "sweep", "path", "sweeps", "scores", "ratings", "environment")
     grouped = {name for names in GROUPS.values() for name in names}
     other = [name for name in known if name not in grouped and name not in lists]
     for title, names in {**GROUPS, "other": other}.items():
         yield from _describe_group(title, {name: known[name] for name in names})
     yield from _describe_group("environment", known["environment"])
     yield from _describe_group("scores", dict(map(_describe_score, known["scores"])))
+    rated = {one["who"]: _describe_rating(one) for one in known["ratings"]}
+    yield from _describe_group("ratings", rated)
     yield from _describe_group("sweeps", dict(map(_place, known["sweeps"])))
 
 
@@ -122,6 +124,12 @@ def _describe_score(score: Mapping[str, Any]) -> tuple[str, object]:
     if score["state"] == "failed":
         return name, f"failed: {score['error']}"
     return name, score["value"] if score["state"] == "done" else score["state"]
+
+
+def _describe_rating(rating: Mapping[str, Any]) -> str:
+    stars = rating["stars"]
+    given = f"{stars} star{'' if stars == 1 else 's'}" if stars else ""
+    return ", ".join(filter(None, [given, rating["verdict"]]))
 
 
 def _describe_group(title: str, values: Mapping[str, Any]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from storage.catalogue.pipeline_calls import PREFIX, all_parameters
 from storage.job import BACKENDS
 from storage.queries import column_kinds, names, values
 from storage.queries.column_kinds import Column, Expression, Raw, Where, fixed, name_in
+from storage.queries.rating_columns import RATING_COLUMNS
 from storage.queries.scope import Condition, Scope
 from storage.queries.score_columns import score_column
 from storage.queries.terms import Value
@@ -296,6 +297,7 @@ _TABLE = (
     _text("path", results.c.path, "the file, relative to the image folder"),
     _number("size_bytes", results.c.size_bytes, "size of the file"),
     _number("attempts", jobs.c.attempts, "how often a worker began it"),
+    *RATING_COLUMNS,
 )
 
 #: Every column by its name.

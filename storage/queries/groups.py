@@ -16,7 +16,7 @@ from storage.queries.scored import count_scores
 from storage.queries.selection import Selection, compile_query
 from storage.queries.terms import Query
 from storage.sql.database import Database
-from storage.sql.schema import environments, jobs, results, scores
+from storage.sql.schema import environments, jobs, ratings, results, scores
 
 Group = tuple[Any, ...]
 
@@ -56,6 +56,17 @@ TIME = Measure(
     name="time",
     value=sa.case((results.c.warm_up == sa.false(), jobs.c.total_s)),
 )
+_STARS = (
+    # One row for each image, whoever rated it.
+    sa.select(
+        ratings.c.job_id,
+        sa.func.avg(sa.cast(ratings.c.stars, sa.Float(53))).label("value"),
+    )
+    .group_by(ratings.c.job_id)
+    .subquery()
+)
+#: The mean stars of an image.
+RATING = Measure(name="rating", value=_STARS.c.value, table=_STARS)
 
 
 def group(
@@ -85,12 +96,21 @@ def group(
         selection = compile_query(connection, query)
         rows = _Rows(connection, selection, columns)
         measures = [TIME, *_scored(connection, selection)]
+        if has_ratings(connection, selection):
+            measures.append(RATING)
         found = rows.averages(measures)
         for measure in measures if percentiles else ():
             for key, some in rows.values(measure).items():
                 found[key] |= _percentiles(measure, some, percentiles)
         gpus = _gpus(connection, rows.environments)
     return Groups(rows=list(found.values()), gpus=gpus)
+
+
+def has_ratings(connection: Connection, selection: Selection) -> bool:
+    """Return whether somebody gave stars to one of some images."""
+    mine = ratings.c.job_id.in_(selection.select_ids())
+    found = sa.select(ratings.c.job_id).where(ratings.c.stars.is_not(None), mine)
+    return connection.execute(found.limit(1)).first() is not None
 
 
 class _Rows:

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.queries.selection import Selection
+from storage.queries.selection import RATED, Selection
 from storage.queries.zones import SETTING_COLUMNS, said_settings
 from storage.sql.row_counts import count_rows
 from storage.sql.schema import (
@@ -57,6 +57,8 @@ def find_listings(selection: Selection) -> Iterator[Listing]:
     """Yield what each index that fits has."""
     if selection.has_failed:
         yield Listing(jobs.c.id, FAILED)
+    if selection.is_rated:
+        yield Listing(jobs.c.id, jobs.c.id.in_(RATED))
     times = selection.about(jobs.c.total_s)
     if said := said_settings(selection):
         known = sa.select(*(job_settings.c[name] for name in SETTINGS)).where(*said)

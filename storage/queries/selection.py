@@ -22,10 +22,20 @@ from storage.queries.parsing import parse
 from storage.queries.scope import Condition, Scope
 from storage.queries.terms import Query, RefusedError, Term, Value
 from storage.queries.values import ANYTHING, Span
-from storage.sql.schema import FAILED, FAILED_STATES, jobs, prompts, results, sweep_jobs
+from storage.sql.schema import (
+    FAILED,
+    FAILED_STATES,
+    jobs,
+    prompts,
+    ratings,
+    results,
+    sweep_jobs,
+)
 from storage.sql.searching import contains
 from storage.sql.views import select_images, select_sweep_images
 
+#: The query of the ids of all images that somebody rated.
+RATED = sa.select(ratings.c.job_id)
 #: Most seeds that are looked up one by one.
 FEW = 16
 
@@ -67,6 +77,11 @@ class Selection:
         """Return the column that orders the rows, whose index serves their sweep."""
         return jobs.c.id if self.scope.sweep_id is None else sweep_jobs.c.job_id
 
+    @property
+    def is_rated(self) -> bool:
+        """Return whether only images that somebody rated are asked for."""
+        return any(columns_in(each) & {*ratings.c} for each in self.positive)
+
     def select(self, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
         """Return the query of some values of all rows, in any order."""
         read = (columns_in(each) for each in (*columns, *self.conditions))
@@ -81,6 +96,9 @@ class Selection:
         rows = sa.select(*columns).select_from(tables)
         if self.left_out is not None:
             rows = rows.where(jobs.c.id.not_in(self.left_out))
+        if self.is_rated:
+            # These are few, and found first.
+            rows = rows.where(self.job_id.in_(RATED))
         # As the index of failed jobs says it.
         failed = FAILED if self.has_failed else sa.true()
         return rows.where(*self.member, *self.conditions, failed)

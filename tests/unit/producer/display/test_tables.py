@@ -368,6 +368,19 @@ def test_show_groups_what_is_known_for_people(store):
     assert lines[-1].startswith("  shapes  number 1: prompt a red circle")
 
 
+def test_show_says_who_rated_an_image(store):
+    opened, planned = store
+    known = opened.show(planned[0].job.key)
+    ada = {"who": "ada", "stars": 4, "verdict": "rejected", "rated_at": ""}
+    grace = {"who": "grace", "stars": 1, "verdict": None, "rated_at": ""}
+    lines = list(describe_image({**known, "ratings": [ada, grace]}))
+    start = lines.index("ratings")
+    assert lines[start + 1 : start + 3] == [
+        "  ada    4 stars, rejected",
+        "  grace  1 star",
+    ]
+
+
 def test_show_quotes_labels_that_could_be_several(store):
     opened, planned = store
     cell = {"prompt": ["a cat, small", "a cat"], "negative_prompt": "", "steps": "2"}
