@@ -82,7 +82,18 @@ class SpecError(UsageError):
 
 
 class QueryError(UsageError):
-    """A query that cannot be read; the last two lines of the message show where."""
+    """A query that cannot be read; the last two lines of the message show where.
+
+    Attributes:
+        start: Where the mistake begins in the query.
+        end: Where it ends.
+    """
+
+    def __init__(self, message: str, *, start: int, end: int) -> None:
+        """Take the message and the place."""
+        super().__init__(message)
+        self.start = start
+        self.end = end
 
 
 class WrongPlaceError(UsageError):

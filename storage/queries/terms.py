@@ -85,7 +85,8 @@ class Query:
             start: Where the place begins in the text.
             end: Where it ends.
         """
-        return QueryError(f"{message}\n{point(self.text, start=start, end=end)}")
+        shown = point(self.text, start=start, end=end)
+        return QueryError(f"{message}\n{shown}", start=start, end=end)
 
 
 class RefusedError(Exception):
