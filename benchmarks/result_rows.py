@@ -39,8 +39,8 @@ THINGS = ("fox", "boat", "tree", "car", "cat", "tower", "lamp", "bird")
 
 def fill(database: Database, *, rows: int) -> None:
     """Store sweeps with together `rows` results and 4 % more jobs that have none."""
-    _dimensions(database)
     total = rows * UNDONE_EVERY // (UNDONE_EVERY - 1)
+    _dimensions(database, rows=total)
     with database.write() as connection:
         made: dict[sa.Table, list[dict[str, Any]]] = {
             jobs: [],
@@ -65,7 +65,7 @@ def _insert(connection: sa.Connection, made: dict[sa.Table, list[Any]]) -> None:
             some.clear()
 
 
-def _dimensions(database: Database) -> None:
+def _dimensions(database: Database, *, rows: int) -> None:
     now = START.isoformat(timespec="microseconds")
     with database.write() as connection:
         for number, name in enumerate(MODELS, 1):
@@ -92,9 +92,10 @@ def _dimensions(database: Database) -> None:
             connection.execute(sa.insert(environments).values(**row, details="{}"))
         for number in range(SWEEPS):
             row = {"id": number + 1, "name": f"sweep-{number}", "revision": 1}
-            row |= {"digest": "0" * 32, "spec": "", "axes": "{}", "state": "active"}
+            row |= {"digest": "0" * 32, "spec": "", "state": "active"}
             row |= {"priority": 5, "created_at": now}
-            connection.execute(sa.insert(sweeps).values(row))
+            axes = json.dumps(_axes(number, rows))
+            connection.execute(sa.insert(sweeps).values(**row, axes=axes))
 
 
 def _rows(total: int) -> Iterator[tuple[dict[str, Any], dict[str, Any], Any]]:
@@ -121,6 +122,23 @@ def _cells(sweep: int) -> Iterator[tuple[int, int, int, int, float]]:
         for count in steps
         for scale in guidance
     )
+
+
+def _axes(sweep: int, rows: int) -> dict[str, list[str]]:
+    """Return the labels of a sweep on each axis, in the order of its cells."""
+    cells = itertools.islice(_cells(sweep), math.ceil(rows / SWEEPS))
+    labels: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        for axis, label in _labels(*cell).items():
+            labels.setdefault(axis, {})[label] = None
+    return {axis: list(known) for axis, known in labels.items()}
+
+
+def _labels(
+    prompt: int, seed: int, scheduler: int, steps: int, guidance: float
+) -> dict[str, str]:
+    labels = {"prompt": f"number {prompt}", "seed": str(seed), "steps": str(steps)}
+    return labels | {"scheduler": str(scheduler), "guidance": str(guidance)}
 
 
 def _row(
@@ -161,13 +179,11 @@ def _row(
         "place_id": model,
         "total_s": total_s if is_done else None,
     }
-    labels = {"prompt": f"number {prompt}", "seed": str(seed), "steps": str(steps)}
-    labels |= {"scheduler": str(scheduler), "guidance": str(guidance)}
     member = {
         "sweep_id": sweep + 1,
         "job_id": job_id,
         "position": position,
-        "cell": json.dumps(labels),
+        "cell": json.dumps(_labels(*cell)),
         "revision": 1,
     }
     result = {

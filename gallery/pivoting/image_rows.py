@@ -1,0 +1,95 @@
+"""The rows of the images that a pivot shows, and what was said of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from storage.queries.score_columns import DONE, is_between_seeds, read_metrics
+from storage.queries.selection import Selection
+from storage.sql.schema import jobs, metadata, scores, sweep_jobs
+
+#: What is read of every image.
+COLUMNS: tuple[sa.Column[Any], ...] = (
+    *(jobs.c.id, jobs.c.key, jobs.c.state, jobs.c.width, jobs.c.height),
+    *(jobs.c.total_s, jobs.c.error),
+    *(jobs.c.sweep_id, jobs.c.model_id, jobs.c.prompt_id, jobs.c.scheduler_id),
+    *(jobs.c.seed, jobs.c.steps, jobs.c.guidance, jobs.c.dtype, jobs.c.backend),
+    *(jobs.c.generator, jobs.c.extras),
+)
+#: What a verdict is in JSON; 0 for none.
+VERDICTS = {"accepted": 1, "rejected": 2}
+
+#: The values of each column, by its name; all have the same length.
+Table = Mapping[str, Sequence[Any]]
+
+
+def read_ids(selection: Selection, *, most: int) -> list[int]:
+    """Return the ids of some of a selection's rows, or of all if `most` are enough."""
+    if selection.is_empty:
+        return []
+    rows = selection.select(selection.job_id).limit(most)
+    if not selection.conditions:
+        # Else SQLite would go through all jobs in order, rather than use an index.
+        rows = rows.order_by(selection.job_id)
+    return sorted(selection.scope.connection.execute(rows).scalars())
+
+
+def read_table(selection: Selection, ids: Sequence[int]) -> Table:
+    """Return the columns of some images, and their `cell` within one sweep."""
+    rows = sa.select(*COLUMNS).where(jobs.c.id.in_(literal(ids))).order_by(jobs.c.id)
+    if selection.scope.sweep_id is not None:
+        rows = rows.add_columns(sweep_jobs.c.cell)
+        rows = rows.join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
+        rows = rows.where(*selection.member)
+    found = selection.scope.connection.execute(rows).all()
+    names = [column.name for column in rows.selected_columns]
+    values = zip(*found, strict=True) if found else ((),) * len(names)
+    return dict(zip(names, values, strict=True))
+
+
+def literal(ids: Sequence[int]) -> sa.BindParameter[Any]:
+    """Return ids for an IN; there may be more of them than a query has parameters."""
+    return sa.bindparam("ids", ids, expanding=True, literal_execute=True)
+
+
+def read_scores(
+    connection: Connection, ids: Sequence[int]
+) -> dict[str, list[float | None]]:
+    """Return the scores of images by the newest metric of each name, if any has one."""
+    known = {
+        row.id: name
+        for name, (row, *_) in read_metrics(connection).items()
+        if not is_between_seeds(row.reference)
+    }
+    if not known or not ids:
+        return {}
+    mine = (scores.c.metric_id.in_(known), scores.c.job_id.in_(literal(ids)))
+    columns = (scores.c.metric_id, scores.c.job_id, scores.c.value)
+    found: dict[str, dict[int, float]] = {}
+    for metric_id, job_id, value in connection.execute(
+        sa.select(*columns).where(DONE, *mine)
+    ):
+        found.setdefault(known[metric_id], {})[job_id] = value
+    return {
+        name: [found[name].get(job_id) for job_id in ids]
+        for name in known.values()
+        if name in found
+    }
+
+
+def read_ratings(
+    connection: Connection, ids: Sequence[int], *, who: str
+) -> tuple[list[int], list[int]]:
+    """Return the stars that somebody gave to images, and the verdicts; 0 for none."""
+    ratings = metadata.tables.get("ratings")
+    if ratings is None or not ids:
+        return [0] * len(ids), [0] * len(ids)
+    mine = (ratings.c.who == who, ratings.c.job_id.in_(literal(ids)))
+    columns = (ratings.c.job_id, ratings.c.stars, ratings.c.verdict)
+    rows = connection.execute(sa.select(*columns).where(*mine))
+    found = {job_id: (stars, verdict) for job_id, stars, verdict in rows}
+    said = [found.get(job_id, (None, None)) for job_id in ids]
+    verdicts = [VERDICTS.get(verdict, 0) for _, verdict in said]
+    return [stars or 0 for stars, _ in said], verdicts

@@ -1,0 +1,99 @@
+"""The axes of one sweep, with the labels that it has given to its images."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from gallery.pivoting.axis_labels import Axis, Labels
+from gallery.pivoting.image_rows import Table
+from storage.queries.scope import Condition
+from storage.queries.selection import Selection
+from storage.sql.extras import read_json
+from storage.sql.schema import jobs, prompts, sweep_jobs, sweeps
+
+
+class SweepAxes:
+    """The axes of the one sweep that a query names."""
+
+    def __init__(
+        self, selection: Selection, stored: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Take the query, and the axes of its sweep with their labels."""
+        self._selection = selection
+        self._stored = stored
+
+    def read(self, table: Table) -> list[Axis]:
+        """Return the axes of the sweep, then those that only its images know."""
+        cells = [json.loads(cell) for cell in table["cell"]]
+        known = set().union(*cells)
+        names = [*self._stored, *sorted(known - self._stored.keys())]
+        return [self._axis(name, [cell.get(name) for cell in cells]) for name in names]
+
+    def size(self, axis: Axis) -> int:
+        """Return how many labels the sweep has on an axis."""
+        return len(self._stored.get(axis.name, axis.labels))
+
+    def all_labels(self, name: str, seen: Sequence[str]) -> list[str]:
+        """Return the labels as the sweep has them, whatever else the query says."""
+        stored = self._stored.get(name) or self._distinct(name)
+        return list(dict.fromkeys((*stored, *seen)))
+
+    def has(self, name: str, label: str, *, is_value: bool) -> Condition:
+        """Return the condition that an image has a label, or that none is its own."""
+        value = self._value(name)
+        text = json.dumps(label, ensure_ascii=False)
+        several = sa.and_(value.startswith("["), value.contains(text, autoescape=True))
+        said = sa.or_(value == label, value.is_(None), several)
+        return sa.and_(*(self._found_by_index(name, label) if is_value else ()), said)
+
+    def _axis(self, name: str, values: Sequence[Any]) -> Axis:
+        named: dict[Any, Labels] = {None: ()}
+        of_images = [_labels(value, named) for value in values]
+        seen = dict.fromkeys(label for labels in named.values() for label in labels)
+        ordered = dict.fromkeys((*self._stored.get(name, ()), *seen))
+        labels = [label for label in ordered if label in seen]
+        return Axis(name=name, labels=labels, of_images=of_images)
+
+    def _value(self, name: str) -> sa.ColumnElement[Any]:
+        connection = self._selection.scope.connection
+        value: sa.ColumnElement[Any] = read_json(connection, sweep_jobs.c.cell)[
+            name
+        ].as_string()
+        return value
+
+    def _distinct(self, name: str) -> list[str]:
+        rows = self._selection.select(self._value(name)).distinct()
+        found = self._selection.scope.connection.execute(rows).scalars()
+        return sorted(each for each in found if each and not each.startswith("["))
+
+    def _found_by_index(self, name: str, label: str) -> Iterator[Condition]:
+        """Yield a condition by which an index finds all images with a value."""
+        column: sa.ColumnElement[bool] | None = None
+        if name == "seed" and label.isdecimal() and label.isascii():
+            column = jobs.c.seed == int(label)
+        elif name == "prompt":
+            query = sa.select(prompts.c.id).where(prompts.c.text == label)
+            ids = self._selection.scope.connection.execute(query).scalars().all()
+            column = jobs.c.prompt_id.in_(ids) if ids else None
+        if column is not None:
+            mine = sa.select(jobs.c.id).where(column).correlate(None)
+            yield sweep_jobs.c.job_id.in_(mine)
+
+
+def read_stored(selection: Selection) -> dict[str, list[str]]:
+    """Return the axes of the one sweep that a query names; none for other queries."""
+    if selection.scope.sweep_id is None:
+        return {}
+    query = sa.select(sweeps.c.axes).where(sweeps.c.id == selection.scope.sweep_id)
+    text = selection.scope.connection.execute(query).scalar_one()
+    found: dict[str, list[str]] = json.loads(text)
+    return found
+
+
+def _labels(value: Any, named: dict[Any, Labels]) -> Labels:
+    key = tuple(value) if isinstance(value, list) else value
+    if key not in named:
+        named[key] = key if isinstance(key, tuple) else (key,)
+    return named[key]
