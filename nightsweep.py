@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Store", "main", "submit"]
 
 _LAZY = {"Store": "storage.store", "submit": "producer.commands.submit"}
-_PACKAGES = ("storage", "analysis", "producer", "workers")
+_PACKAGES = ("storage", "analysis", "gallery", "producer", "workers")
 
 
 def __getattr__(name: str) -> Any:

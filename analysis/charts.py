@@ -11,6 +11,7 @@ Every chart takes points, mappings with these fields, of which a chart uses some
     label     the setting's name if the chart is to write it, else empty
     share     how often it is on the front, for people
     text      what is read aloud of it
+    terms     the terms of a query that its images meet
     picture   a `data:` URL of an example image, or None
 
 No chart has a colour for text or background: the page sets them for light and dark.

@@ -62,10 +62,14 @@ class Setting:
         return " at ".join(filter(None, (", ".join(words.values()), steps)))
 
     @property
+    def without_steps(self) -> "Setting":
+        """The same whatever its steps."""
+        return Setting(tuple(each for each in self.values if each[0] != "steps"))
+
+    @property
     def series(self) -> str:
         """What people call it without its steps; "all" if it has nothing else."""
-        rest = tuple(each for each in self.values if each[0] != "steps")
-        return str(Setting(rest)) or "all"
+        return str(self.without_steps) or "all"
 
     @property
     def steps(self) -> int | None:

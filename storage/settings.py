@@ -13,8 +13,11 @@
 | `NIGHTSWEEP_EXIT_WHEN_IDLE` | time without work after which `worker` ends | never |
 | `NIGHTSWEEP_STOP_AFTER` | time after which `worker` ends: `8h` | never |
 | `NIGHTSWEEP_LIMITS_S` | limits of the watchdog: `painting=3600` | 900 for a step |
+| `NIGHTSWEEP_USER` | whose ratings and votes these are | the system's user |
+| `NIGHTSWEEP_TOKEN` | what people log in to the gallery with | made by `view` |
 """
 
+import getpass
 import math
 import os
 import re
@@ -40,6 +43,8 @@ VARIABLES: Mapping[str, str] = {
     "NIGHTSWEEP_EXIT_WHEN_IDLE": "time without work after which `worker` ends (never)",
     "NIGHTSWEEP_STOP_AFTER": "time after which `worker` ends, as 8h (never)",
     "NIGHTSWEEP_LIMITS_S": "limits of the watchdog, as painting=3600 (900 for a step)",
+    "NIGHTSWEEP_USER": "whose ratings and votes these are (the system's user)",
+    "NIGHTSWEEP_TOKEN": "what people log in to the gallery with (made by `view`)",
 }
 
 #: What a broker's URL may begin with.
@@ -58,6 +63,9 @@ _OPTIONS = re.compile(r"\?\w+=[^/]*$")
 
 #: Seconds for which a silent worker keeps a lease and a message.
 LEASE_S = 90.0
+
+#: Most letters of a user's name.
+MOST_NAME = 64
 
 #: File systems on which SQLite's and Redis's locks cannot be trusted.
 NETWORK_FILESYSTEMS = frozenset(
@@ -82,6 +90,7 @@ class Settings:
         compile_networks: Whether batches run compiled networks: faster on a GPU after
             minutes of compiling, with results that differ in the last bits. None to
             decide that for each group on a GPU, by the work that is left.
+        user: Whose ratings and votes are stored.
     """
 
     home: Path
@@ -90,6 +99,7 @@ class Settings:
     redis_url: str | None = None
     lease_s: float = LEASE_S
     compile_networks: bool | None = None
+    user: str = ""
 
     @property
     def database_path(self) -> Path | None:
@@ -149,6 +159,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         redis_url=_redis_url(env.get("NIGHTSWEEP_REDIS_URL")),
         lease_s=_lease_s(env.get("NIGHTSWEEP_LEASE_S")),
         compile_networks=_compile_networks(env.get("NIGHTSWEEP_COMPILE")),
+        user=_user(env.get("NIGHTSWEEP_USER")),
     )
 
 
@@ -286,6 +297,20 @@ def _compile_networks(text: str | None) -> bool | None:
         msg = f"NIGHTSWEEP_COMPILE must be 1, 0 or auto, got {text!r}."
         raise UsageError(msg)
     return choices[text or "auto"]
+
+
+def _user(text: str | None) -> str:
+    name = (text or "").strip()
+    if len(name) > MOST_NAME or not name.isprintable():
+        msg = (
+            f"NIGHTSWEEP_USER must be a name of at most {MOST_NAME} letters, got "
+            f"{name[:MOST_NAME]!r}; shorten it."
+        )
+        raise UsageError(msg)
+    try:
+        return name or getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in many containers
+        return f"user {os.getuid()}"
 
 
 def _lease_s(text: str | None) -> float:

@@ -30,7 +30,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-PACKAGES = ("storage", "analysis", "producer", "workers")
+PACKAGES = ("storage", "analysis", "gallery", "producer", "workers")
 #: Signals that commands handle.
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 

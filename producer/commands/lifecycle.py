@@ -4,7 +4,8 @@ Each changes what the sweep wants. A job that another active sweep wants too goe
 the most urgent priority of the sweeps that want it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal
 
 import click
 
@@ -13,9 +14,8 @@ from producer.display.messages import talk
 from producer.options import program, sweeps_argument
 from producer.running.sweep_state import describe_incomplete
 from producer.submission.opening import (
-    opened_to_read,
     opened_to_write,
-    tell_who_works,
+    say_who_works,
     wake,
 )
 from storage.errors import UsageError
@@ -23,7 +23,7 @@ from storage.jobs import lifecycle, sweep_counts, sweeps
 from storage.jobs.completeness import find_incomplete
 from storage.jobs.lifecycle import Told
 from storage.jobs.sweeps import PRIORITIES, Sweep
-from storage.settings import read_settings
+from storage.settings import Settings, read_settings
 from storage.sql.database import Database
 
 #: Changes a sweep, and returns what became of its jobs.
@@ -40,7 +40,7 @@ def pause(names: Sequence[str]) -> None:
     Workers hand back jobs in progress at the end of their step. Jobs that another sweep
     wants too are still made. Several names may be given.
     """
-    _change(names, _to("paused"), _say_paused)
+    _tell(change_state(read_settings(), names, verb="pause"))
 
 
 @click.command(epilog="Example: nightsweep resume first-sweep")
@@ -50,13 +50,7 @@ def resume(names: Sequence[str]) -> None:
 
     Several names may be given.
     """
-    settings = read_settings()
-    _change(names, _to("active"), _say_resumed)
-    with opened_to_read(settings) as database:
-        for sweep in sweeps.require_sweeps(database, names):
-            if _count_unmade(sweep_counts.count_states(database, sweep)):
-                tell_who_works(database, sweep.name)
-                break
+    _tell(change_state(read_settings(), names, verb="resume"))
 
 
 @click.command(epilog="Example: nightsweep cancel first-sweep")
@@ -68,7 +62,7 @@ def cancel(names: Sequence[str]) -> None:
     wants too are still made. Submitting the sweep again, or `resume`, undoes this.
     Several names may be given.
     """
-    _change(names, _to("cancelled"), _say_cancelled)
+    _tell(change_state(read_settings(), names, verb="cancel"))
 
 
 @click.command(epilog="Example: nightsweep priority first-sweep 2")
@@ -87,28 +81,66 @@ def priority(words: Sequence[str]) -> None:
         )
         raise UsageError(msg)
     number = int(last)
-    _change(
-        names,
-        lambda database, sweep: lifecycle.set_priority(database, sweep, number),
-        lambda name, jobs: f"{name} has priority {number}: {_unmade(jobs)} to make.",
-    )
-
-
-def _to(state: str) -> Change:
-    return lambda database, sweep: lifecycle.set_state(database, sweep, state)
-
-
-def _change(names: Sequence[str], change: Change, say: Say) -> None:
     settings = read_settings()
     with opened_to_write(settings) as database:
         for sweep in sweeps.require_sweeps(database, names):
-            told = change(database, sweep)
-            now = sweeps.find_sweep(database, sweep.name) or sweep
-            wake(settings, told.woken, priority=now.priority)
-            talk(say(sweep.name, sweep_counts.count_states(database, sweep)))
-            found = find_incomplete(database, sweep)
-            if found and now.state != "cancelled":
-                talk(describe_incomplete(sweep.name, found))
+            _tell(
+                _change(
+                    settings,
+                    database,
+                    sweep,
+                    change=lambda on, one: lifecycle.set_priority(on, one, number),
+                    say=lambda name, jobs: (
+                        f"{name} has priority {number}: {_unmade(jobs)} to make."
+                    ),
+                )
+            )
+
+
+def change_state(
+    settings: Settings,
+    names: Sequence[str],
+    *,
+    verb: Literal["pause", "resume", "cancel"],
+) -> Iterator[str]:
+    """Pause, resume or cancel sweeps; yield what there is to say of each.
+
+    Raises:
+        UsageError: There is no such sweep.
+        DatabaseError: SQL cannot be reached.
+    """
+    state, say = _VERBS[verb]
+    unmade: list[str] = []
+    with opened_to_write(settings) as database:
+        for sweep in sweeps.require_sweeps(database, names):
+            yield from _change(
+                settings,
+                database,
+                sweep,
+                change=lambda on, one: lifecycle.set_state(on, one, state),
+                say=say,
+            )
+            if _count_unmade(sweep_counts.count_states(database, sweep)):
+                unmade.append(sweep.name)
+        if verb == "resume" and unmade:
+            yield from say_who_works(database, unmade[0])
+
+
+def _tell(sentences: Iterator[str]) -> None:
+    for sentence in sentences:
+        talk(sentence)
+
+
+def _change(
+    settings: Settings, database: Database, sweep: Sweep, *, change: Change, say: Say
+) -> Iterator[str]:
+    told = change(database, sweep)
+    now = sweeps.find_sweep(database, sweep.name) or sweep
+    wake(settings, told.woken, priority=now.priority)
+    yield say(sweep.name, sweep_counts.count_states(database, sweep))
+    found = find_incomplete(database, sweep)
+    if found and now.state != "cancelled":
+        yield describe_incomplete(sweep.name, found)
 
 
 def _say_paused(name: str, jobs: dict[str, int]) -> str:
@@ -129,6 +161,14 @@ def _say_cancelled(name: str, jobs: dict[str, int]) -> str:
         f"{name} is cancelled: {images(jobs.get('done', 0))} made, {_unmade(jobs)} "
         "left out unless another sweep wants them."
     )
+
+
+#: The command to the state that it gives a sweep, and what it says then.
+_VERBS: Mapping[str, tuple[str, Say]] = {
+    "pause": ("paused", _say_paused),
+    "resume": ("active", _say_resumed),
+    "cancel": ("cancelled", _say_cancelled),
+}
 
 
 def _unmade(jobs: dict[str, int]) -> str:

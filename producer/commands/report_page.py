@@ -27,7 +27,7 @@ from storage.sql.database import Database
 
 if TYPE_CHECKING:
     from producer.report.content import Content
-    from producer.report.reading import ComparisonRequest
+    from producer.report.reading import ComparisonRequest, ScoredImages
 
 #: A word of a query, with the quotes that hold it together.
 _WORD = re.compile(r'(?:[^\s"]|"(?:\\.|[^"\\])*")+')
@@ -53,11 +53,15 @@ def report(query: Query, *, out: Path | None, **asked: Any) -> None:
     """
     # Imported here: numpy takes a while, and the help needs none.
     from producer.report.html_page import render
+    from producer.report.reading import read_images
 
     settings, wanted = read_settings(), read_asked(query, asked)
     with opened_to_read(settings) as database:
         named = read_meaning(database, query).sweeps
-        content = _build(database, settings, wanted, asked=asked, named=named)
+        images = read_images(database, wanted)
+        content = build_content(
+            database, settings, wanted, images=images, asked=asked, named=named
+        )
     file = out or settings.home / "reports" / f"{_file_name(query, named)}.html"
     page = render(
         content,
@@ -69,31 +73,45 @@ def report(query: Query, *, out: Path | None, **asked: Any) -> None:
     talk(content.answer[0])
 
 
-def _build(
+def build_content(  # noqa: PLR0913 - a report is made from that much
     database: Database,
     settings: Settings,
     wanted: "ComparisonRequest",
     *,
+    images: "ScoredImages",
     asked: Mapping[str, Any],
     named: Sequence[str],
+    has_pictures: bool = True,
 ) -> "Content":
-    """Read what the report is made from, and return what it says."""
+    """Read what else the report is made from, and return what it says.
+
+    Args:
+        database: Where the images are.
+        settings: Where their files are.
+        wanted: What is asked.
+        images: The images of the query, with their scores.
+        asked: The options of the command.
+        named: The sweeps that the query names.
+        has_pictures: Whether image files are read for it.
+
+    Raises:
+        UsageError: The images cannot be compared.
+    """
     from producer.report.building import Source, build, build_limits
     from producer.report.limit_reading import (
         answer_limits,
         read_all_limits,
         telling_distances,
     )
-    from producer.report.reading import answer, read_images
+    from producer.report.reading import answer
 
     query = wanted.query
-    images = read_images(database, wanted)
     used = dict.fromkeys([images.metric, *telling_distances(images)])
     source = Source(
         title=query.text or "all images",
         rows=images.rows,
         by=wanted.by,
-        images=settings.images,
+        images=settings.images if has_pictures else None,
         details=read_environments(database, query),
         spec=_read_spec(database, named),
         commands=_commands(query, asked, metrics=[*used], named=named),

@@ -1,18 +1,20 @@
 """The command `nightsweep retry`: failed jobs are tried again."""
 
+from collections.abc import Iterator
+
 import click
 
 from producer.display.amounts import images
 from producer.display.messages import talk
 from producer.options import program
 from producer.query_options import QueryCommand, query_options
-from producer.submission.opening import opened_to_write, tell_who_works, wake
+from producer.submission.opening import opened_to_write, say_who_works, wake
 from storage.errors import UsageError
 from storage.jobs import sweeps
 from storage.jobs.sweeps import FAILED, Sweep
 from storage.queries.answers import read_meaning
 from storage.queries.terms import Query
-from storage.settings import read_settings
+from storage.settings import Settings, read_settings
 from storage.sql.database import Database
 
 
@@ -29,7 +31,17 @@ def retry(query: Query) -> None:
     is tried again is as if it had never begun.
     """
     _check(query)
-    settings = read_settings()
+    for sentence in retry_jobs(read_settings(), query):
+        talk(sentence)
+
+
+def retry_jobs(settings: Settings, query: Query) -> Iterator[str]:
+    """Try the failed jobs of a query again; yield what there is to say of each sweep.
+
+    Raises:
+        UsageError: A name in the query does not exist.
+        DatabaseError: SQL cannot be reached.
+    """
     waiting: list[str] = []
     with opened_to_write(settings) as database:
         named, others = _sweeps(database, query)
@@ -39,11 +51,11 @@ def retry(query: Query) -> None:
                 wake(settings, groups, priority=sweep.priority)
             count = sum(map(len, groups.values()))
             if count or sweep in named:
-                talk(_say(sweep.name, sweep.state, count))
+                yield say_retried(sweep, count)
             if count and sweep.state == "active":
                 waiting.append(sweep.name)
         if waiting:
-            tell_who_works(database, waiting[0])
+            yield from say_who_works(database, waiting[0])
 
 
 def _check(query: Query) -> None:
@@ -71,12 +83,16 @@ def _sweeps(database: Database, query: Query) -> tuple[list[Sweep], list[Sweep]]
     return [], sweeps.list_sweeps(database)
 
 
-def _say(name: str, state: str, count: int) -> str:
+def say_retried(sweep: Sweep, count: int) -> str:
+    """Say in a sentence how many jobs of a sweep are tried again."""
+    name = sweep.name
     if not count:
         return (
             f"{name}: no failed job matches; `{program()} find --sweep {name} --state "
             f"{','.join(FAILED)}` lists them."
         )
-    waits = "" if state == "active" else f" once `{program()} resume {name}` is given"
+    waits = (
+        "" if sweep.state == "active" else f" once `{program()} resume {name}` is given"
+    )
     tried = "is tried" if count == 1 else "are tried"
     return f"{name}: {images(count)} that failed {tried} again{waits}."

@@ -45,7 +45,7 @@ class Source:
         rows: Rows of the view `images` with `score`, made or not.
         by: The columns that are compared.
         cost: What an image costs.
-        images: The image folder.
+        images: The image folder; None for a report without pictures.
         details: Of the environments that made the images, as JSON.
         spec: The sweep file, if the images are those of one sweep.
         commands: How to make the images and this page again.
@@ -55,7 +55,7 @@ class Source:
     rows: Sequence[Mapping[str, Any]]
     by: tuple[str, ...]
     cost: Cost = EVALUATIONS
-    images: Path
+    images: Path | None
     details: Sequence[str]
     spec: str | None
     commands: Sequence[str]
@@ -83,7 +83,9 @@ def build(source: Source, found: TradeOff, limits: Sequence[Limits] = ()) -> Con
             *drawn,
             *_times(source),
         ],
-        grid=picture_claim(rows, found, by=by, images=source.images),
+        grid=picture_claim(rows, found, by=by, images=source.images)
+        if source.images
+        else None,
         caveats=[*_caveats(source, found.panel.metric), *untold],
         **_rest(source),
     )
@@ -114,7 +116,7 @@ def build_limits(
             score=f"{found.metric}, lower",
         ),
         charts=[*charts, *drawn, *_times(source)],
-        grid=picture_limits(found, source.images),
+        grid=picture_limits(found, source.images) if source.images else None,
         caveats=[
             f"{found.metric} is a distance, not a quality: at its limit, a picture "
             "does not change with more steps. Look at the images.",
@@ -170,8 +172,10 @@ def _facts(
 
 
 def _charts(source: Source, found: TradeOff) -> list[Chart]:
-    examples = find_examples(source.rows, by=source.by, images=source.images)
-    charts = [chart_trade_off(found, source.cost, examples)]
+    examples = source.images and find_examples(
+        source.rows, by=source.by, images=source.images
+    )
+    charts = [chart_trade_off(found, source.cost, examples or {})]
     if curves := chart_curves(found):
         charts.append(curves)
     return charts

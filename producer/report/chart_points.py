@@ -11,6 +11,8 @@ from analysis.noninferiority import Outcome
 from analysis.settings import Setting, setting_of
 from analysis.trade_off import Judged, TradeOff
 from producer.report.content import Chart, Table
+from storage.queries.columns import find_column
+from storage.queries.parsing import refine
 
 #: Columns of seconds in the view `images`, and what people call them.
 PHASES = {
@@ -55,6 +57,7 @@ def chart_trade_off(
             "label": str(one.setting) if one.setting in labelled else "",
             "share": _share(one),
             "text": _said(one, cost),
+            "terms": terms_of(one.setting),
             "picture": pictures.get(one.setting),
         }
         for one in judged
@@ -118,10 +121,14 @@ def chart_times(rows: Iterable[Mapping[str, Any]], by: Sequence[str]) -> Chart |
     """
     sums: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(PHASES, 0.0))
     counts: dict[str, int] = defaultdict(int)
+    terms: dict[str, str] = {}
     for row in rows:
         if row["warm_up"] or row["denoise_s"] is None:
             continue
-        series = setting_of(row, by).series
+        setting = setting_of(row, by)
+        series = setting.series
+        if series not in terms:
+            terms[series] = terms_of(setting.without_steps)
         counts[series] += 1
         for phase in PHASES:
             sums[series][phase] += row[phase]
@@ -132,7 +139,12 @@ def chart_times(rows: Iterable[Mapping[str, Any]], by: Sequence[str]) -> Chart |
         for series, phases in sums.items()
     }
     values = [
-        {"series": series, "phase": PHASES[phase], "seconds": seconds}
+        {
+            "series": series,
+            "phase": PHASES[phase],
+            "seconds": seconds,
+            "terms": terms[series],
+        }
         for series, phases in means.items()
         for phase, seconds in phases.items()
     ]
@@ -185,6 +197,13 @@ def tabulate(found: TradeOff, cost: Cost) -> Table:
     )
 
 
+def terms_of(setting: Setting) -> str:
+    """Return the terms of a query that the images of a setting meet."""
+    return refine(
+        "", **{name: value for name, value in setting.values if find_column(name)}
+    ).text
+
+
 def verdict_of(one: Judged) -> str:
     """Return what is shown of a setting, in words."""
     return VERDICTS[one.outcome] if one.outcome else "reference"
@@ -200,6 +219,7 @@ def _curve(found: TradeOff, group: Sequence[Judged]) -> list[dict[str, Any]]:
             "steps": one.setting.steps,
             "score": band.summary.mean,
             "text": f"{one.setting}: {band.summary.mean:.3g}",
+            "terms": terms_of(one.setting),
             "low": band.interval.low if band.interval else None,
             "high": band.interval.high if band.interval else None,
         }

@@ -10,6 +10,7 @@ from analysis.estimates import Interval
 from analysis.limit_conclusion import conclude_limits, say_limit
 from analysis.limits import Limits, SeriesLimit
 from analysis.settings import Setting
+from producer.report.chart_points import terms_of
 from producer.report.content import Chart, Table
 
 
@@ -121,7 +122,7 @@ def _points(one: SeriesLimit) -> list[dict[str, Any]]:
     floor = one.limit.floor
     return [
         {
-            "setting": str(Setting((*one.series.values, ("steps", member.setting)))),
+            "setting": str(_at(one, member)),
             "series": str(one.series),
             "steps": member.setting,
             "score": _mean(member.summary.mean),
@@ -130,9 +131,14 @@ def _points(one: SeriesLimit) -> list[dict[str, Any]]:
             "floor": _mean(floor.summary.mean) if floor else None,
             "is_limit": member.setting == one.limit.steps,
             "text": _said(one, member),
+            "terms": terms_of(_at(one, member)),
         }
         for member in one.curve.members
     ]
+
+
+def _at(one: SeriesLimit, member: Band) -> Setting:
+    return Setting((*one.series.values, ("steps", member.setting)))
 
 
 def _said(one: SeriesLimit, member: Band) -> str:

@@ -88,14 +88,19 @@ def tell_who_works(database: Database, name: str | None) -> None:
         database: Where workers write their signs of life.
         name: A sweep with unmade jobs; None where there may be several.
     """
+    for sentence in say_who_works(database, name):
+        talk(sentence)
+
+
+def say_who_works(database: Database, name: str | None) -> Iterator[str]:
+    """Yield the sentences of `tell_who_works`."""
     if not registry.living_backends(database):
         here = f"{program()} run {name or 'NAME'}"
-        talk(
+        yield (
             "Nobody works on it yet: no worker is alive on any host; start "
             f"`{program()} worker`, or make it here with `{here}`."
         )
-    for backend in find_unserved(database):
-        talk(describe_unserved(backend))
+    yield from map(describe_unserved, find_unserved(database))
 
 
 def _tell_workers(

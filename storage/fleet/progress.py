@@ -36,6 +36,7 @@ class Worker:
         in_hand: Steps done for the images that it is painting, as a count of images:
             0.5 is half of one.
         silent_s: Seconds since its last sign of life.
+        seen_at: When that was, as ISO 8601 in UTC.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Worker:
     images_per_s: float | None
     in_hand: float = 0.0
     silent_s: float
+    seen_at: str = ""
 
     @property
     def is_silent(self) -> bool:
@@ -67,7 +69,11 @@ def list_workers(database: Database) -> list[Worker]:
     with database.read() as connection:
         rows = connection.execute(query).mappings().all()
     found = [
-        Worker(**{name: row[name] for name in shown}, silent_s=_since(row, now))
+        Worker(
+            **{name: row[name] for name in shown},
+            silent_s=_since(row, now),
+            seen_at=row["seen_at"],
+        )
         for row in rows
     ]
     return [worker for worker in found if worker.silent_s < GONE_S]

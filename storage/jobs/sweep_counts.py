@@ -127,9 +127,15 @@ def recent_rate(database: Database, sweep: Sweep) -> float:
 
 def failures(database: Database, sweep: Sweep) -> list[tuple[str, int]]:
     """Return the most frequent reasons for which a sweep's jobs failed, with counts."""
+    found = failure_examples(database, sweep)
+    return [(reason, count) for reason, count, _ in found]
+
+
+def failure_examples(database: Database, sweep: Sweep) -> list[tuple[str, int, str]]:
+    """Return the same with the key of one job of each reason."""
     count = sa.func.count()
     query = (
-        sa.select(jobs.c.error, count)
+        sa.select(jobs.c.error, count, sa.func.min(jobs.c.key))
         .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
         .where(
             sweep_jobs.c.sweep_id == sweep.id,
@@ -140,4 +146,4 @@ def failures(database: Database, sweep: Sweep) -> list[tuple[str, int]]:
         .limit(REASONS)
     )
     with database.read() as connection:
-        return list(connection.execute(query).all())
+        return [tuple(row) for row in connection.execute(query)]

@@ -52,6 +52,7 @@ class Sweep:
         reason: Why it was paused, if it paused itself.
         submitting: Jobs that its submission is to store; None once it has.
         reference_of: Row of the sweep whose references it holds; None for people's own.
+        created_at: When it was first submitted, as ISO 8601 in UTC.
     """
 
     id: int
@@ -65,6 +66,7 @@ class Sweep:
     reason: str | None = None
     submitting: int | None = None
     reference_of: int | None = None
+    created_at: str = ""
 
 
 def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
@@ -168,7 +170,11 @@ def retry(
     """
     which = refine(among, sweep=sweep.name, state=FAILED)
     wanted = Wanted(columns=[COLUMNS["key"]])
-    keys = [row["key"] for row in find(database, which, wanted)]
+    return retry_keys(database, [row["key"] for row in find(database, which, wanted)])
+
+
+def retry_keys(database: Database, keys: Sequence[str]) -> dict[str, list[str]]:
+    """Make failed and quarantined jobs pending again; return them as `retry` does."""
     groups: dict[str, list[str]] = {}
     for start in range(0, len(keys), SWEEP_ROWS):
         for group, key in _begin_again(database, keys[start : start + SWEEP_ROWS]):
@@ -236,4 +242,5 @@ def _sweep(row: Any, axes: Mapping[str, Any]) -> Sweep:
         reason=row.reason,
         submitting=row.submitting,
         reference_of=row.reference_of,
+        created_at=row.created_at,
     )

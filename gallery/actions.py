@@ -1,0 +1,44 @@
+"""What only commands can do, which `nightsweep view` hands to the server."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, get_args
+
+#: What may be done to a sweep: the commands of these names.
+Verb = Literal["pause", "resume", "cancel", "retry"]
+VERBS: Sequence[Verb] = get_args(Verb)
+
+
+class Actions(Protocol):
+    """The commands, as the server calls them: from several threads at once.
+
+    Each raises `NightsweepError` with a sentence for people.
+    """
+
+    def change(self, verb: Verb, name: str) -> str:
+        """Pause, resume, cancel or retry a sweep; return what the command says."""
+
+    def fill(self, query: str, keys: Sequence[str]) -> str:
+        """Ask for images that are not made; return in sentences what was done.
+
+        Args:
+            query: A query that the images match.
+            keys: Their keys; empty for every image of the query.
+        """
+
+    def script(self, key: str) -> str:
+        """Return a Python script that makes an image with diffusers."""
+
+    def a1111(self, key: str) -> str:
+        """Return the parameters in an image's file; empty if there is none."""
+
+    def answer(self, query: str, by: str, metric: str) -> dict[str, Any]:
+        """Return what `nightsweep report` says of a query, as JSON.
+
+        Args:
+            query: Which images.
+            by: Columns to compare, with commas; empty for the usual ones.
+            metric: Name of a score; empty for the only one.
+        """
+
+    def standings(self) -> list[dict[str, Any]]:
+        """Return how far every sweep is, as JSON, the oldest first."""

@@ -1,0 +1,147 @@
+"""Questions that pages ask, answered in JSON."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gallery.error_answers import to_json
+from gallery.neighbours import find_neighbours
+from gallery.reader import Reader
+from gallery.request_fields import MOST_KEYS, path_key, read_fixes
+from gallery.site import Site
+from gallery.state import read_state
+from storage.errors import NightsweepError
+from storage.store import Store
+
+#: Columns of the views that hold JSON as text.
+_NESTED = ("scheduler_options", "extras", "cell")
+
+
+class JsonAnswer(Response):
+    """JSON as `to_json` writes it."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Return the bytes of the body."""
+        return to_json(content)
+
+
+def get_sweeps(request: Request) -> Response:
+    """Answer with how far every sweep is, and what the workers do."""
+    return JsonAnswer(read_state(request.app.state.site, request.app.state.reader))
+
+
+def get_pivot(request: Request) -> Response:
+    """Answer with the images of a query, each with its place on every axis."""
+    from gallery.pivot import read_pivot
+
+    with _reader(request).opened() as database:
+        found = read_pivot(
+            database,
+            request.query_params.get("q", ""),
+            read_fixes(request),
+            MOST_KEYS,
+            who=request.app.state.site.who,
+        )
+    return JsonAnswer(found)
+
+
+def get_completion(request: Request) -> Response:
+    """Answer with what may follow in a query, and its terms."""
+    from gallery.completion import complete
+
+    text = request.query_params.get("q", "")
+    at = request.query_params.get("at", "")
+    with _reader(request).opened() as database:
+        found = complete(database, text, int(at) if at.isdecimal() else len(text))
+    return JsonAnswer(found)
+
+
+def get_image_facts(request: Request) -> Response:
+    """Answer with everything that is known of an image."""
+    key = path_key(request)
+    site: Site = request.app.state.site
+    known = _open(Store(site.settings).show(key))
+    with _reader(request).opened() as database:
+        neighbours = find_neighbours(database, known)
+    return JsonAnswer(
+        {
+            **known,
+            "neighbours": neighbours,
+            "a1111": _or_none(site.actions.a1111, key),
+            "script": _or_none(site.actions.script, key),
+            **_ratings(request, key),
+        }
+    )
+
+
+def get_pair(request: Request) -> Response:
+    """Answer with two images to choose from, without a word of what they are."""
+    from storage.ratings.votes import choose_pair
+
+    with _reader(request).opened() as database:
+        pair = choose_pair(
+            database,
+            request.query_params.get("q", ""),
+            request.query_params.get("by", ""),
+            who=request.app.state.site.who,
+        )
+    return JsonAnswer(pair)
+
+
+def get_preferences(request: Request) -> Response:
+    """Answer with how often each value of an axis is preferred."""
+    from storage.ratings.votes import read_preferences
+
+    query, by = request.query_params.get("q", ""), request.query_params.get("by", "")
+    with _reader(request).opened() as database:
+        return JsonAnswer(read_preferences(database, query, by))
+
+
+def get_answer(request: Request) -> Response:
+    """Answer with what `nightsweep report` says of a query."""
+    asked = (request.query_params.get(name, "") for name in ("q", "by", "metric"))
+    return JsonAnswer(request.app.state.site.actions.answer(*asked))
+
+
+def _reader(request: Request) -> Reader:
+    reader: Reader = request.app.state.reader
+    return reader
+
+
+def _or_none(ask: Any, key: str) -> str | None:
+    """Return a text about an image; None where it has none, for any reason."""
+    try:
+        return ask(key) or None
+    except NightsweepError:
+        return None
+
+
+def _ratings(request: Request, key: str) -> dict[str, Any]:
+    """Return the present user's rating of an image, and everybody's."""
+    from storage.ratings.rating import read_ratings
+
+    with _reader(request).opened() as database:
+        every = read_ratings(database, [key]).get(key, [])
+    who = request.app.state.site.who
+    mine: Mapping[str, Any] = next((one for one in every if one["who"] == who), {})
+    return {
+        "rating": {
+            "stars": mine.get("stars") or 0,
+            "verdict": mine.get("verdict") or "none",
+        },
+        "ratings": every,
+    }
+
+
+def _open(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `Store.show` knows with its nested values parsed."""
+    opened = dict(row)
+    for name in _NESTED:
+        if isinstance(opened.get(name), str):
+            opened[name] = json.loads(opened[name])
+    return opened

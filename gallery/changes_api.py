@@ -1,0 +1,98 @@
+"""Changes that pages ask for: of sweeps, ratings and votes.
+
+`gallery.security` has let them through: they come from our own pages.
+"""
+
+from contextlib import closing
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gallery.api import JsonAnswer
+from gallery.error_answers import without_paths
+from gallery.request_fields import (
+    VERDICTS,
+    path_verb,
+    read_body,
+    read_choice,
+    read_key,
+    read_keys,
+    read_stars,
+    read_text,
+)
+from gallery.site import Site
+from storage.errors import UsageError
+from storage.settings import Settings
+from storage.sql.database import Database, open_existing
+
+
+async def post_verb(request: Request) -> Response:
+    """Pause, resume, cancel or retry a sweep, and answer what the command says."""
+    verb, name = path_verb(request), request.path_params["name"]
+    said = await run_in_threadpool(request.app.state.site.actions.change, verb, name)
+    return _said(request, said)
+
+
+async def post_fill(request: Request) -> Response:
+    """Ask for images that are not made, and answer what was done."""
+    body = await read_body(request)
+    query, keys = read_text(body, "q"), read_keys(body, least=0)
+    said = await run_in_threadpool(request.app.state.site.actions.fill, query, keys)
+    return _said(request, said)
+
+
+async def post_rating(request: Request) -> Response:
+    """Rate images, and answer how many ratings that changed."""
+    body = await read_body(request)
+    keys, stars = read_keys(body), read_stars(body)
+    verdict = read_choice(body, "verdict", VERDICTS) if body.get("verdict") else None
+    if stars is None and verdict is None:
+        msg = "A rating must have `stars` or a `verdict`."
+        raise UsageError(msg)
+    site: Site = request.app.state.site
+    changed = await run_in_threadpool(
+        _rate, site, keys, given={"stars": stars, "verdict": verdict}
+    )
+    return JsonAnswer({"changed": changed})
+
+
+async def post_vote(request: Request) -> Response:
+    """Store which of two images is better, and answer what they are."""
+    body = await read_body(request)
+    asked = {
+        "a": read_key(body.get("a")),
+        "b": read_key(body.get("b")),
+        "winner": read_choice(body, "winner", ("a", "b", "tie")),
+        "by": read_text(body, "by"),
+        "query": read_text(body, "q"),
+    }
+    return JsonAnswer(await run_in_threadpool(_vote, request.app.state.site, asked))
+
+
+def _said(request: Request, sentences: str) -> Response:
+    settings = request.app.state.site.settings
+    return JsonAnswer({"said": without_paths(sentences, settings)})
+
+
+def _rate(site: Site, keys: Any, *, given: dict[str, Any]) -> int:
+    from storage.ratings.rating import rate
+
+    with closing(_open_to_write(site.settings)) as database:
+        return rate(database, keys, who=site.who, **given)
+
+
+def _vote(site: Site, asked: dict[str, Any]) -> dict[str, Any]:
+    from storage.ratings.votes import vote
+
+    with closing(_open_to_write(site.settings)) as database:
+        return vote(database, who=site.who, **asked)
+
+
+def _open_to_write(settings: Settings) -> Database:
+    database = open_existing(settings.database_url)
+    if database is None:
+        msg = "There must be images to rate, but nothing was submitted yet."
+        raise UsageError(msg)
+    return database

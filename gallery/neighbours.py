@@ -1,0 +1,61 @@
+"""The images beside one: those of its sweep that differ from it on one axis alone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from storage.queries.parsing import refine
+from storage.sql.database import Database
+
+#: Most images along one axis.
+MOST = 1000
+
+
+def find_neighbours(
+    database: Database, known: Mapping[str, Any]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return for each axis of an image's first sweep the image at each label.
+
+    Args:
+        database: Where the images are.
+        known: The image, as `Store.show` returns it.
+    """
+    for each in known["sweeps"]:
+        cell = {axis: _first(label) for axis, label in each["cell"].items()}
+        query = refine("", sweep=each["sweep"]).text
+        return {
+            axis: _along(database, query, axis, cell=cell, here=known["key"])
+            for axis in cell
+        }
+    return {}
+
+
+def _along(
+    database: Database, query: str, axis: str, *, cell: Mapping[str, str], here: str
+) -> list[dict[str, Any]]:
+    """Return the label of every image that shares all other labels of a cell."""
+    # Imported here: only this page needs it.
+    from gallery.pivot import read_pivot
+
+    others = {name: label for name, label in cell.items() if name != axis}
+    found = read_pivot(database, query, others, MOST)
+    states = [found["states"][state] for state in found["state"]]
+    labels = {one["name"]: one["labels"] for one in found["axes"]}.get(axis, [])
+    made: dict[int, tuple[str, str]] = {}
+    for place, key, state in zip(
+        found["places"].get(axis, ()), found["keys"], states, strict=False
+    ):
+        for index in place if isinstance(place, list) else [place]:
+            made[index] = (key, state)
+    return [
+        {
+            "label": label,
+            "key": made[index][0] if index in made else None,
+            "state": made[index][1] if index in made else None,
+            "is_here": index in made and made[index][0] == here,
+        }
+        for index, label in enumerate(labels)
+    ]
+
+
+def _first(label: str | list[str]) -> str:
+    return label if isinstance(label, str) else label[0]

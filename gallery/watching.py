@@ -1,0 +1,193 @@
+"""One thread that looks for changes, for all pages that listen."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gallery.error_answers import say
+from gallery.reader import Reader
+from gallery.site import Site
+from gallery.state import overlaid, read_present, read_state
+from storage.errors import NightsweepError
+from storage.jobs import job_changes
+from storage.jobs.job_changes import Moment, Transition
+from storage.sql.database import Database
+from storage.sql.schema import JOB_STATES
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks while somebody listens.
+LOOK_S = 0.5
+#: Counting all jobs takes at most one part in so many of the time.
+COUNTING_SHARE = 10
+#: Events that wait for a page; one that takes no more is cut off, and comes back.
+MOST_WAITING = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something to tell a page."""
+
+    name: str
+    data: Any
+
+
+@dataclass(eq=False, slots=True)
+class Listener:
+    """A page that listens.
+
+    Attributes:
+        query: Whose images it shows; None for none.
+        events: What it is to be told; None at the end.
+        loop: Where it waits.
+    """
+
+    query: str | None
+    loop: asyncio.AbstractEventLoop
+    events: "asyncio.Queue[Event | None]" = field(default_factory=asyncio.Queue)
+
+    def tell(self, event: Event | None) -> None:
+        """Add an event, from any thread."""
+        self.loop.call_soon_threadsafe(self._add, event)
+
+    def _add(self, event: Event | None) -> None:
+        is_full = self.events.qsize() >= MOST_WAITING
+        self.events.put_nowait(None if is_full else event)
+
+
+class Watcher:
+    """Looks for changes while somebody listens, and tells everybody.
+
+    All methods may be called from any thread.
+    """
+
+    def __init__(self, site: Site, reader: Reader) -> None:
+        """Take the gallery; nothing is looked at until somebody listens."""
+        self._site = site
+        self._reader = reader
+        self._lock = threading.Lock()
+        self._look_now = threading.Event()
+        self._listeners: set[Listener] = set()
+        self._thread: threading.Thread | None = None
+
+    def join(self, listener: Listener) -> None:
+        """Begin to tell a page of changes; the present state comes first."""
+        with self._lock:
+            self._listeners.add(listener)
+            self._look_now.set()
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="watch", daemon=True
+                )
+                self._thread.start()
+
+    def leave(self, listener: Listener) -> None:
+        """Tell a page nothing more."""
+        with self._lock:
+            self._listeners.discard(listener)
+            self._look_now.set()
+
+    def close(self) -> None:
+        """End what every page listens to, so that the server can end."""
+        for listener in self._present():
+            listener.tell(None)
+
+    def _present(self) -> list[Listener]:
+        with self._lock:
+            return [*self._listeners]
+
+    def _run(self) -> None:
+        looks = _Looks(self._site, self._reader)
+        while True:
+            with self._lock:
+                if not self._listeners:
+                    self._thread = None
+                    return
+                self._look_now.clear()
+                listeners = [*self._listeners]
+            try:
+                looks.tell(listeners)
+            except NightsweepError as exc:
+                looks = _Looks(self._site, self._reader)
+                for each in listeners:
+                    each.tell(
+                        Event("trouble", {"error": say(exc, self._site.settings)})
+                    )
+            except Exception:
+                log.exception("a look failed", extra={"action": "look_failed"})
+                looks = _Looks(self._site, self._reader)
+            self._look_now.wait(LOOK_S)
+
+
+class _Looks:
+    """What was seen last, and who was told of it."""
+
+    def __init__(self, site: Site, reader: Reader) -> None:
+        self._site = site
+        self._reader = reader
+        self._moment: Moment | None = None
+        self._state: dict[str, Any] = {}
+        self._told: dict[Listener, dict[str, Any]] = {}
+        self._count_at = 0.0
+
+    def tell(self, listeners: Iterable[Listener]) -> None:
+        """Look, and tell each page what is new to it."""
+        here = set(listeners)
+        self._told = {one: state for one, state in self._told.items() if one in here}
+        changed = self._look()
+        by_query: dict[str, list[Transition]] = {}
+        for each in here:
+            if self._told.get(each) != self._state:
+                each.tell(Event("state", self._state))
+                self._told[each] = self._state
+            if changed and each.query is not None:
+                if each.query not in by_query:
+                    by_query[each.query] = self._select(each.query, changed)
+                if found := by_query[each.query]:
+                    each.tell(_images(found))
+
+    def _look(self) -> list[Transition]:
+        """Renew the state; return the jobs that changed since the look before."""
+        if not self._reader.exists():
+            self._state = read_state(self._site, self._reader)
+            return []
+        with self._reader.opened() as database:
+            now = job_changes.look(database)
+            before, self._moment = self._moment, now
+            changed = (
+                job_changes.find_transitions(database, before, now) if before else []
+            )
+            if time.monotonic() >= self._count_at or not self._state:
+                self._count()
+            else:
+                self._adjust(database, changed)
+            return changed
+
+    def _count(self) -> None:
+        began = time.monotonic()
+        self._state = read_state(self._site, self._reader)
+        took = time.monotonic() - began
+        self._count_at = began + COUNTING_SHARE * took
+
+    def _adjust(self, database: Database, changed: list[Transition]) -> None:
+        changes = job_changes.count_changes(database, changed) if changed else {}
+        self._state = overlaid(self._state, changes, read_present(database))
+
+    def _select(self, query: str, changed: list[Transition]) -> list[Transition]:
+        with self._reader.opened() as database:
+            return job_changes.select_changed(database, query, changed)
+
+
+def _images(changed: Iterable[Transition]) -> Event:
+    some = [*changed]
+    return Event(
+        "images",
+        {
+            "keys": [one.key for one in some],
+            "states": [JOB_STATES.index(one.after) for one in some],
+        },
+    )

@@ -1,0 +1,117 @@
+"""What `nightsweep view` hands to the gallery: the commands, as functions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gallery.actions import Verb
+from producer.commands.lifecycle import change_state
+from producer.commands.retry import retry_jobs
+from producer.running.sweep_state import (
+    Standing,
+    describe,
+    describe_incomplete,
+    describe_scores,
+    standing,
+)
+from producer.submission.opening import opened_to_read
+from storage.errors import UsageError
+from storage.jobs import sweep_counts, sweeps
+from storage.jobs.sample_images import sample_keys
+from storage.jobs.sweeps import Sweep
+from storage.queries.parsing import refine
+from storage.settings import Settings
+from storage.sql.database import Database
+from storage.store import Store
+
+#: Images that stand for a sweep.
+SAMPLES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class CommandActions:
+    """The commands, on the store of some settings; see `gallery.actions.Actions`."""
+
+    settings: Settings
+
+    def change(self, verb: Verb, name: str) -> str:
+        """Pause, resume, cancel or retry a sweep; return what the command says."""
+        if verb == "retry":
+            query = refine("", sweep=name)
+            return " ".join(retry_jobs(self.settings, query))
+        return " ".join(change_state(self.settings, [name], verb=verb))
+
+    def fill(self, query: str, keys: Sequence[str]) -> str:
+        """Ask for images that are not made; return in sentences what was done."""
+        from producer.commands.filling import fill
+
+        return " ".join(fill(self.settings, query, keys))
+
+    def script(self, key: str) -> str:
+        """Return a Python script that makes an image with diffusers."""
+        # Imported here: the catalogue takes a while.
+        from producer.reproduction.script import write_script
+
+        for record in Store(self.settings).records([key]):
+            return write_script(record)
+        msg = f"key must be a job's, got {key!r}; `nightsweep find` lists the keys."
+        raise UsageError(msg)
+
+    def a1111(self, key: str) -> str:
+        """Return the parameters in an image's file; empty if there is none."""
+        # Imported here: Pillow takes a while.
+        from producer.reproduction.embedded import read_parameters
+
+        return read_parameters(self.settings.images, key)
+
+    def answer(self, query: str, by: str, metric: str) -> dict[str, Any]:
+        """Return what `nightsweep report` says of a query, as JSON."""
+        # Imported here: numpy takes a while.
+        from producer.commands.live_answer import answer_query
+
+        return answer_query(self.settings, query, by=by, metric=metric)
+
+    def standings(self) -> list[dict[str, Any]]:
+        """Return how far every sweep is, as JSON, the oldest first."""
+        with opened_to_read(self.settings) as database:
+            every = sweeps.list_sweeps(database)
+            names = {each.id: each.name for each in every}
+            return [
+                {
+                    **_describe(database, each, standing(database, each)),
+                    "reference_of": names.get(each.reference_of or 0),
+                }
+                for each in every
+            ]
+
+
+def _describe(database: Database, sweep: Sweep, now: Standing) -> dict[str, Any]:
+    is_incomplete = now.incomplete and now.state != "cancelled"
+    return {
+        "name": now.sweep,
+        "state": now.state,
+        "reason": now.reason,
+        "priority": now.priority,
+        "total": now.total,
+        "pending": now.pending,
+        "leased": now.leased,
+        "done": now.done,
+        "failed": now.failed,
+        "quarantined": now.quarantined,
+        "images_per_s": now.images_per_s,
+        "eta_s": now.eta_s,
+        "axes": {axis: len(labels) for axis, labels in sweep.axes.items()},
+        "blocked": [describe(each) for each in now.blocked],
+        "incomplete": describe_incomplete(now.sweep, now.incomplete)
+        if is_incomplete and now.incomplete
+        else None,
+        "scores": describe_scores(now) or None,
+        "failures": [
+            {"error": reason, "count": count, "key": key}
+            for reason, count, key in sweep_counts.failure_examples(database, sweep)
+        ]
+        if now.failed or now.quarantined
+        else [],
+        "samples": sample_keys(database, sweep, count=SAMPLES) if now.done else [],
+        "created_at": sweep.created_at,
+    }
