@@ -10,7 +10,7 @@ const svgTags = new Set(["svg", "path", "g", "circle", "line", "rect"]);
 export function h(tag, props, ...children) {
   const element = svgTags.has(tag) ? document.createElementNS(svgSpace, tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(props ?? {})) setProperty(element, name, value);
-  append(element, children);
+  appendAll(element, children);
   return element;
 }
 
@@ -34,7 +34,7 @@ function setStyle(element, style) {
 }
 
 // Append nodes, texts, numbers, or lists of these; false, null and undefined are nothing.
-export function append(element, children) {
+export function appendAll(element, children) {
   for (const child of children.flat(Infinity)) {
     if (child === undefined || child === null || child === false) continue;
     element.append(child instanceof Node ? child : String(child));
@@ -43,7 +43,7 @@ export function append(element, children) {
 }
 
 // Put these children in the place of those that were there.
-export function fill(element, ...children) {
+export function setChildren(element, ...children) {
   element.replaceChildren();
-  return append(element, children);
+  return appendAll(element, children);
 }
