@@ -59,7 +59,7 @@ class SweepsPage {
     return {
       change: async (verb, name) => {
         try {
-          say(await data.change(verb, name));
+          say((await data.change(verb, name)).said);
           this.show(await data.sweeps());
         } catch (error) {
           sayError(error);

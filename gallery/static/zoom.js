@@ -10,9 +10,10 @@ const wheelPixelsPerDouble = 400;
 export class PanZoom {
   constructor(host, {onChange} = {}) {
     this.host = host;
-    this.onChange = onChange ?? (() => {});
     this.pointers = new Map();
+    this.onChange = () => {};
     this.reset();
+    if (onChange) this.onChange = onChange;
     host.addEventListener("wheel", (event) => this.wheeled(event), {passive: false});
     host.addEventListener("pointerdown", (event) => this.pressed(event));
     host.addEventListener("pointermove", (event) => this.moved(event));
