@@ -36,7 +36,7 @@ export class Comparison {
       button("⇄", T.tray.swap, () => this.swap()),
       h("div", {class: "segments", role: "group", "aria-label": T.tray.zoom},
         button("−", T.tray.zoomOut, () => this.zoom.zoomBy(1 / 1.5)),
-        button("1:1", T.tray.fit, () => this.zoom.reset()),
+        button(T.tray.fitShort, T.tray.fit, () => this.zoom.reset()),
         button("+", T.tray.zoomIn, () => this.zoom.zoomBy(1.5))),
       this.zoomText, this.blindButton,
       h("button", {type: "button", class: "compare-close", onclick: () => this.dialog.close()}, T.tray.close));
@@ -47,7 +47,7 @@ export class Comparison {
     this.strip = h("ol", {class: "compare-strip"});
     this.table = h("div", {class: "compare-table", tabIndex: 0, role: "region", "aria-label": T.tray.table});
     const side = h("div", {class: "compare-side"}, this.strip, this.table, h("p", {class: "muted compare-keys"}, T.tray.keys));
-    this.dialog = h("dialog", {class: "compare", "aria-label": T.tray.title},
+    this.dialog = h("dialog", {class: "compare", tabIndex: -1, "aria-label": T.tray.title},
       head, h("div", {class: "compare-body"}, h("div", {class: "compare-main"}, this.stage, this.rangeLine), side));
     this.dialog.addEventListener("keydown", (event) => this.pressed(event));
     this.zoom = new PanZoom(this.stage, {onChange: () => this.zoomed()});
@@ -99,7 +99,10 @@ export class Comparison {
   labelOf(index) {
     if (this.isBlind) return String(index + 1);
     const rows = (this.differ ?? []).filter(([name]) => !isMeasured(name));
-    return [`${index + 1}`, ...rows.map(([, texts]) => texts[index])].join(" · ");
+    // Prompts are long: they come last, where a label may be cut.
+    const isLong = ([name]) => name.includes("prompt");
+    const ordered = [...rows.filter((row) => !isLong(row)), ...rows.filter(isLong)];
+    return [`${index + 1}`, ...ordered.map(([, texts]) => texts[index])].join(" · ");
   }
 
   paneOf(indexes, className = "") {
@@ -205,6 +208,8 @@ export class Comparison {
   }
 
   showStrip() {
+    const buttons = () => [...this.strip.querySelectorAll("button")];
+    const focused = buttons().indexOf(document.activeElement);
     const markOf = (index) => (index === this.first ? "A" : index === this.second ? "B" : "");
     setChildren(this.strip, this.order.map((key, index) => h("li", {},
       h("button", {
@@ -215,6 +220,8 @@ export class Comparison {
         onclick: (event) => this.choose(index, {isFirst: event.shiftKey}),
       }, h("img", {src: data.thumbUrl(key), alt: "", width: 48, height: 48}), h("b", {}, markOf(index))),
       h("button", {type: "button", class: "tray-remove", "aria-label": T.tray.remove(index + 1), onclick: () => this.tray.unpin(key)}, "✕"))));
+    // What held the focus was drawn anew; without it, keys would not reach the window.
+    if (focused >= 0) (buttons()[focused] ?? this.dialog).focus();
   }
 
   // Make an image the second of the pair, or the first; the other makes way.

@@ -5,7 +5,8 @@ const svgTags = new Set(["svg", "path", "g", "circle", "line", "rect"]);
 
 // Return an element. Properties: `class`, `dataset` and `style` (objects; `style` by the
 // CSSOM), `onclick` and the like, attributes that start with `aria-`, `data-` or are no
-// property of the element, and any property. False, null and undefined are left out.
+// property of the element, and any property. Null and undefined are left out, and false
+// too but in `aria-`, where it is a value.
 // Children are nodes, texts, numbers, or lists of these.
 export function h(tag, props, ...children) {
   const element = svgTags.has(tag) ? document.createElementNS(svgSpace, tag) : document.createElement(tag);
@@ -15,15 +16,18 @@ export function h(tag, props, ...children) {
 }
 
 function setProperty(element, name, value) {
-  if (value === undefined || value === null || value === false) {
-    if (name in element && typeof element[name] === "boolean") element[name] = false;
-    return;
-  }
-  if (name === "class") element.setAttribute("class", value);
+  if (value === undefined || value === null) return;
+  if (name.startsWith("aria-")) element.setAttribute(name, value);
+  else if (value === false) setFalse(element, name);
+  else if (name === "class") element.setAttribute("class", value);
   else if (name === "dataset") Object.assign(element.dataset, value);
   else if (name === "style") setStyle(element, value);
   else if (name in element && !(element instanceof SVGElement) && name !== "list") element[name] = value;
   else element.setAttribute(name, value === true ? "" : value);
+}
+
+function setFalse(element, name) {
+  if (typeof element[name] === "boolean") element[name] = false;
 }
 
 function setStyle(element, style) {

@@ -22,7 +22,7 @@ class ImagePage {
       h("div", {class: "pane"}, this.picture, this.missing),
       h("div", {class: "image-tools"}, h("div", {class: "segments", role: "group", "aria-label": T.tray.zoom},
         button("−", T.image.zoomOut, () => this.zoom.zoomBy(1 / 1.5)),
-        button("1:1", T.image.fit, () => this.zoom.reset()),
+        button(T.tray.fitShort, T.image.fit, () => this.zoom.reset()),
         button("+", T.image.zoomIn, () => this.zoom.zoomBy(1.5))), this.zoomText));
     this.neighbours = new NeighbourRows((key) => this.go(key));
     this.facts = h("div", {class: "image-facts"});

@@ -22,8 +22,8 @@ export class NeighbourRows {
   }
 
   show(axes) {
-    this.axes = axes;
-    const names = Object.keys(axes);
+    this.axes = Object.fromEntries(Object.entries(axes).filter(([, row]) => row.length > 1));
+    const names = Object.keys(this.axes);
     const stored = readStored("sessionStorage", axisKey);
     this.axis = names.includes(stored) ? stored : names[0];
     const focused = document.activeElement?.dataset?.axis;
@@ -47,7 +47,7 @@ export class NeighbourRows {
     const picture = state === "done"
       ? h("img", {src: data.thumbUrl(key), alt: "", loading: "lazy", width: 72, height: 72})
       : h("span", {class: `hole state-${state}`}, T.sweeps.states[state] ?? state);
-    return h("a", {class: "cell", href: `/show/${key}`, "aria-current": is_here && "true", dataset: {key, axis}}, picture, text);
+    return h("a", {class: "cell", href: `/show/${key}`, "aria-current": is_here ? "true" : null, dataset: {key, axis}}, picture, text);
   }
 
   choose(axis) {

@@ -56,7 +56,7 @@ function navigation(page) {
   const query = new URLSearchParams(location.search).get("q");
   const links = places.map(([name, path]) => {
     const href = query && name !== "sweeps" ? `${path}?${new URLSearchParams({q: query})}` : path;
-    return h("a", {href, "aria-current": name === page && "page"}, T.shell.pages[name]);
+    return h("a", {href, "aria-current": name === page ? "page" : null}, T.shell.pages[name]);
   });
   return h("nav", {"aria-label": T.shell.navigation}, links);
 }

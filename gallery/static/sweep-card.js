@@ -38,7 +38,8 @@ export class SweepCard {
     const {reason, incomplete, blocked, failures} = sweep;
     this.part("trouble", {name, reason, incomplete, blocked, failures}, troubleOf);
     this.part("samples", {name, samples: sweep.samples}, samplesOf);
-    this.part("actions", {name, state, kind, failed: (sweep.failed ?? 0) + (sweep.quarantined ?? 0), done: sweep.done}, (what) => this.actionsOf(what));
+    this.actions = {name, state, kind, hasFailed: counts.failed + counts.quarantined > 0, hasDone: counts.done > 0, hasPairs: counts.done > 1};
+    if (!this.isAsking) this.part("actions", this.actions, (one) => this.actionsOf(one));
   }
 
   // Draw a part anew if what it shows has changed.
@@ -54,7 +55,7 @@ export class SweepCard {
     if (focused >= 0) this.parts[name].querySelectorAll("a, button, summary")[focused]?.focus();
   }
 
-  actionsOf({name, state, kind, failed, done}) {
+  actionsOf({name, state, kind, hasFailed, hasDone, hasPairs}) {
     const verb = (what, className = "") => h("button", {
       type: "button",
       class: className,
@@ -64,10 +65,10 @@ export class SweepCard {
     const isOpen = kind === "running" || kind === "waiting";
     const q = termOf("sweep", name);
     return [
-      done > 1 && h("button", {type: "button", onclick: () => this.act.vote(q)}, T.sweeps.pages.vote),
-      done > 0 && h("a", {class: "button", href: `/answer?${new URLSearchParams({q})}`}, T.sweeps.pages.answer),
+      hasPairs && h("button", {type: "button", onclick: () => this.act.vote(q)}, T.sweeps.pages.vote),
+      hasDone && h("a", {class: "button", href: `/answer?${new URLSearchParams({q})}`}, T.sweeps.pages.answer),
       mayWrite() && [
-        failed > 0 && state === "active" && verb("retry"),
+        hasFailed && state === "active" && verb("retry"),
         isOpen && verb("pause"),
         (state === "paused" || state === "cancelled") && verb("resume"),
         (isOpen || state === "paused") && verb("cancel", "danger"),
@@ -83,12 +84,13 @@ export class SweepCard {
 
   // Ask once, in the place of the buttons.
   askToCancel(name) {
+    this.isAsking = true;
     const back = () => {
+      this.isAsking = false;
       this.shown.actions = "";
-      this.part("actions", JSON.parse(before), (what) => this.actionsOf(what));
-      this.parts.actions.querySelector(".danger")?.focus();
+      this.part("actions", this.actions, (one) => this.actionsOf(one));
+      (this.parts.actions.querySelector(".danger") ?? this.element.querySelector("a"))?.focus();
     };
-    const before = this.shown.actions;
     const yes = h("button", {type: "button", class: "danger", onclick: () => {
       back();
       this.act.change("cancel", name);

@@ -16,7 +16,7 @@ export class VotesElement extends HTMLElement {
     this.results = h("div", {class: "votes-results"});
     this.buttons = ["a", "tie", "b"].map((winner) =>
       h("button", {type: "button", onclick: () => this.vote(winner)}, T.cull.winners[winner]));
-    this.dialog = h("dialog", {class: "votes", "aria-label": T.cull.votes},
+    this.dialog = h("dialog", {class: "votes", tabIndex: -1, "aria-label": T.cull.votes},
       h("div", {class: "compare-head"}, h("h2", {}, T.cull.votes),
         h("label", {}, T.cull.axis, " ", this.axis), h("span", {class: "muted votes-keys"}, T.cull.voteKeys),
         h("button", {type: "button", class: "compare-close", onclick: () => this.dialog.close()}, T.cull.close)),
@@ -30,6 +30,7 @@ export class VotesElement extends HTMLElement {
   async open({q, axes}) {
     this.q = q;
     this.dialog.showModal();
+    this.dialog.focus();
     setChildren(this.stage);
     setChildren(this.results);
     this.told.textContent = T.cull.reading;
