@@ -4,7 +4,7 @@ import {data} from "./data.js";
 import {h, setChildren} from "./dom.js";
 import {imageGroups} from "./image-groups.js";
 import {NeighbourRows} from "./neighbours.js";
-import {copyText, isTyping, mayWrite, mountShell, sayError} from "./shell.js";
+import {copyText, isTyping, mayWrite, mountShell} from "./shell.js";
 import {TrayElement} from "./tray.js";
 import {PanZoom} from "./zoom.js";
 import {T} from "./texts.js";
