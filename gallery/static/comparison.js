@@ -1,9 +1,10 @@
 // Pinned images over the whole window: side by side, by slider, fade or difference.
-import {appendAll, h, setChildren} from "./dom.js";
+import {isBlind, rateImages, ratingOfKey, shuffled} from "./cull.js";
+import {h, setChildren} from "./dom.js";
 import {data} from "./data.js";
 import {isMeasured, splitParameters} from "./parameters.js";
+import {parameterTables} from "./parameter-tables.js";
 import {isTyping, say} from "./shell.js";
-import {factList, folded} from "./parts.js";
 import {PanZoom} from "./zoom.js";
 import {T} from "./texts.js";
 
@@ -22,6 +23,7 @@ export class Comparison {
     this.second = 1;
     this.build();
     tray.addEventListener("change", () => this.dialog.open && this.changed());
+    document.addEventListener("ns-marks", (event) => this.marked(event.detail.marks));
   }
 
   build() {
@@ -57,6 +59,7 @@ export class Comparison {
   open() {
     this.dialog.showModal();
     this.changed();
+    if (isBlind() && !this.isBlind) this.toggleBlind();
     this.modeButtons[compareModes.indexOf(this.mode)].focus();
   }
 
@@ -97,12 +100,14 @@ export class Comparison {
 
   // Return what tells an image from the others, in a few words.
   labelOf(index) {
-    if (this.isBlind) return String(index + 1);
+    const rating = ratingText(this.known.get(this.order[index])?.rating);
+    const number = [index + 1, rating].filter(Boolean).join(" ");
+    if (this.isBlind) return number;
     const rows = (this.differ ?? []).filter(([name]) => !isMeasured(name));
     // Prompts are long: they come last, where a label may be cut.
     const isLong = ([name]) => name.includes("prompt");
     const ordered = [...rows.filter((row) => !isLong(row)), ...rows.filter(isLong)];
-    return [`${index + 1}`, ...ordered.map(([, texts]) => texts[index])].join(" · ");
+    return [number, ...ordered.map(([, texts]) => texts[index])].join(" · ");
   }
 
   paneOf(indexes, className = "") {
@@ -203,7 +208,7 @@ export class Comparison {
   toggleBlind() {
     this.isBlind = !this.isBlind;
     this.order = [...this.tray.keys];
-    if (this.isBlind) this.order = this.order.map((key) => [Math.random(), key]).sort((a, b) => a[0] - b[0]).map(([, key]) => key);
+    if (this.isBlind) this.order = shuffled(this.order);
     this.show();
   }
 
@@ -241,21 +246,15 @@ export class Comparison {
     }
     const {differ, same} = splitParameters(images);
     this.differ = differ;
-    if (this.isBlind) {
-      setChildren(this.table, h("p", {class: "muted"}, T.tray.hidden));
-      return;
-    }
-    const decides = differ.filter(([name]) => !isMeasured(name));
-    const measured = differ.filter(([name]) => isMeasured(name));
-    setChildren(this.table, tableOf(decides, images.length), decides.length ? null : h("p", {class: "muted"}, T.tray.nothing));
-    appendAll(this.table, [folded(T.tray.measured(measured.length), tableOf(measured, images.length)),
-      folded(T.tray.same(same.length), factList(same.map(([name, texts]) => [name, texts[0]])))]);
+    setChildren(this.table, this.isBlind ? h("p", {class: "muted"}, T.tray.hidden) : parameterTables({differ, same}));
   }
 
   pressed(event) {
     // A range takes arrows itself.
     const isRange = event.target === this.range && event.key.startsWith("Arrow");
     if (isTyping(event) || isRange || this.zoom.takeKey(event)) return;
+    const rating = ratingOfKey(event);
+    if (rating) this.rate(rating);
     const count = this.order.length;
     const step = (from, by) => (from + by + count) % count;
     const next = (from, by, but) => (count > 2 && step(from, by) === but ? step(step(from, by), by) : step(from, by));
@@ -275,6 +274,23 @@ export class Comparison {
     actions[event.key]();
   }
 
+  // Rate the second image of the pair.
+  rate(change) {
+    const key = this.order[this.second];
+    const {stars = 0, verdict = "none"} = this.known.get(key)?.rating ?? {};
+    rateImages({keys: [key], ...change, before: [{stars, verdict}]});
+  }
+
+  marked(marks) {
+    const mine = marks.filter((mark) => this.known.has(mark.key));
+    for (const {key, stars, verdict} of mine) {
+      const image = this.known.get(key);
+      const before = image.rating ?? {stars: 0, verdict: "none"};
+      image.rating = {stars: stars ?? before.stars, verdict: verdict ?? before.verdict};
+    }
+    if (mine.length && this.dialog.open) this.show();
+  }
+
   nudge(by) {
     if (this.mode === "side") return;
     const step = this.mode === "difference" ? 1 : 5;
@@ -282,9 +298,7 @@ export class Comparison {
   }
 }
 
-function tableOf(rows, count) {
-  if (!rows.length) return null;
-  const heads = Array.from({length: count}, (_, index) => h("th", {scope: "col"}, String(index + 1)));
-  return h("table", {}, h("thead", {}, h("tr", {}, h("td"), heads)),
-    h("tbody", {}, rows.map(([name, texts]) => h("tr", {}, h("th", {scope: "row"}, name), texts.map((text) => h("td", {}, text))))));
+function ratingText(rating) {
+  const verdict = {accepted: "✓", rejected: "✗"}[rating?.verdict] ?? "";
+  return (rating?.stars ? `★${rating.stars}` : "") + verdict;
 }

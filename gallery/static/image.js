@@ -1,5 +1,5 @@
 // The page of one image: large, with all that is known and its neighbours.
-import {rateImages, ratingOfKey} from "./cull.js";
+import {isBlind, rateImages, ratingOfKey, setBlind} from "./cull.js";
 import {data} from "./data.js";
 import {h, setChildren} from "./dom.js";
 import {imageGroups} from "./image-groups.js";
@@ -33,6 +33,7 @@ class ImagePage {
     new ResizeObserver(() => this.zoomed()).observe(this.stage);
     document.addEventListener("keydown", (event) => this.pressed(event));
     document.addEventListener("ns-marks", (event) => this.marked(event.detail.marks));
+    document.addEventListener("ns-blind", () => this.image && this.showFacts());
     window.addEventListener("popstate", () => this.read());
   }
 
@@ -94,7 +95,9 @@ class ImagePage {
         h("button", {type: "button", onclick: () => copyText(image.key, T.image.what.key)}, T.image.copyKey),
         image.a1111 && h("button", {type: "button", onclick: () => copyText(image.a1111, T.image.what.a1111)}, T.image.copyA1111),
         image.script && h("button", {type: "button", onclick: () => copyText(image.script, T.image.what.script)}, T.image.copyScript)),
-      imageGroups(image, this.groupsOpen),
+      isBlind()
+        ? [h("p", {class: "muted"}, T.image.blind), h("button", {type: "button", onclick: () => setBlind(false)}, T.image.show)]
+        : imageGroups(image, this.groupsOpen),
       h("p", {class: "muted compare-keys"}, T.image.keys));
   }
 

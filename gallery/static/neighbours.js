@@ -43,7 +43,7 @@ export class NeighbourRows {
 
   cellOf(axis, {label, key, state, is_here}) {
     const text = h("span", {class: "label", title: String(label)}, String(label));
-    if (!key) return h("span", {class: "cell"}, h("span", {class: "hole"}, T.image.none_there), text);
+    if (!key) return h("span", {class: "cell"}, h("span", {class: "hole"}, T.image.hole), text);
     const picture = state === "done"
       ? h("img", {src: data.thumbUrl(key), alt: "", loading: "lazy", width: 72, height: 72})
       : h("span", {class: `hole state-${state}`}, T.sweeps.states[state] ?? state);
