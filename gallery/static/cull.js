@@ -9,7 +9,7 @@ import {T} from "./texts.js";
 
 const blindKey = "nightsweep-blind";
 const mostUndone = 100;
-const ratingKeys = {1: {stars: 1}, 2: {stars: 2}, 3: {stars: 3}, 4: {stars: 4}, 5: {stars: 5},
+const ratingKeys = {0: {stars: 0}, 1: {stars: 1}, 2: {stars: 2}, 3: {stars: 3}, 4: {stars: 4}, 5: {stars: 5},
   x: {verdict: "rejected"}, a: {verdict: "accepted"}};
 const ratingHistory = [];
 // Writes follow each other, so that the last one counts.

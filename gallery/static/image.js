@@ -69,7 +69,7 @@ class ImagePage {
     const isMade = image.state === "done";
     this.picture.hidden = !isMade;
     this.missing.hidden = isMade;
-    this.missing.textContent = isMade ? "" : [T.image.notMade(image.state), image.error].filter(Boolean).join(" ");
+    this.missing.textContent = isMade ? "" : missingText(image);
     if (isMade) {
       this.picture.src = data.imageUrl(image.key);
       this.picture.alt = image.prompt;
@@ -165,10 +165,15 @@ class ImagePage {
     if (this.zoom.takeKey(event)) return;
     const change = ratingOfKey(event);
     if (change && this.image) this.rate(change);
-    else if (event.key === "p" && this.image?.state === "done") this.pin();
+    else if (event.key === "c" && this.image?.state === "done") this.pin();
     else if (!this.neighbours.takeKey(event)) return;
     event.preventDefault();
   }
+}
+
+function missingText({state, error}) {
+  const isFailed = state === "failed" || state === "quarantined";
+  return isFailed ? T.image.failed(error) : T.image.notMade(T.sweeps.states[state] ?? state);
 }
 
 mountShell();

@@ -52,11 +52,12 @@ export const T = {
   },
   image: {
     none: "This address names no image; it must end in a key of 32 hex digits.",
-    notMade: (state) => `No picture: this image is ${state}.`,
+    notMade: (state) => `No picture yet: this image is ${state}.`,
+    failed: (error) => `No picture: making it failed. ${error ?? ""}`,
     zoomIn: "Zoom in",
     zoomOut: "Zoom out",
     fit: "Fit the picture",
-    keys: "← → step along the axis · ↑ ↓ change the axis · + − 0 or wheel zoom · Shift + arrows pan · 1–5 stars · a accept · x reject · u undo · p pin · t compare",
+    keys: "← → step along the axis · ↑ ↓ change the axis · + − or wheel zoom, z fit · h j k l pan · 1–5 stars, 0 none · a accept · x reject · u undo · c pin · t compare",
     neighbours: "Neighbours",
     axis: (name) => `Along ${name}`,
     hole: "not made",
@@ -111,7 +112,7 @@ export const T = {
     blind: "Blind",
     hidden: "Blind: parameters are hidden and images are shuffled.",
     table: "Parameters",
-    keys: "m mode · ← → second image · ↑ ↓ first image · s swap · [ ] amount · 1–5 a x rate the second · + − 0 zoom · Shift + arrows pan · b blind · Esc close",
+    keys: "m mode · ← → second image · ↑ ↓ first image · s swap · [ ] amount · 0–5 a x rate the second · + − zoom, z fit · h j k l pan · b blind · Esc close",
     between: (first, second) => `A: ${first}  |  B: ${second}`,
     amounts: {
       side: () => "",

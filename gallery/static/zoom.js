@@ -105,13 +105,15 @@ export class PanZoom {
     this.panBy((before.x - at.x) / box.width / share, (before.y - at.y) / box.height / share);
   }
 
-  // Take a key press; return whether it was one of zoom and pan.
+  // Take a key press; return whether it was one of zoom and pan: those of the grid.
   takeKey(event) {
-    const moves = {ArrowLeft: [-0.2, 0], ArrowRight: [0.2, 0], ArrowUp: [0, -0.2], ArrowDown: [0, 0.2]};
-    if (event.shiftKey && moves[event.key]) this.panBy(...moves[event.key]);
+    const looks = {h: [-0.2, 0], l: [0.2, 0], k: [0, -0.2], j: [0, 0.2]};
+    const shifted = {ArrowLeft: looks.h, ArrowRight: looks.l, ArrowUp: looks.k, ArrowDown: looks.j};
+    const look = looks[event.key] ?? (event.shiftKey && shifted[event.key]);
+    if (look) this.panBy(...look);
     else if (event.key === "+" || event.key === "=") this.zoomBy(1.5);
     else if (event.key === "-") this.zoomBy(1 / 1.5);
-    else if (event.key === "0") this.reset();
+    else if (event.key === "z") this.reset();
     else return false;
     event.preventDefault();
     return true;
