@@ -1,0 +1,200 @@
+// All data of the pages, behind one interface with two sources: the server, and an
+// exported page, which carries its data in the element `nightsweep-data`:
+//
+//   {"pivot": the JSON of /api/pivot, "images": {KEY: the JSON of /api/image/KEY},
+//    "thumbs": {KEY: path}, "files": {KEY: path}, "preferences": {...}, "answer": {...}}
+//
+// Each may be left out but `pivot`; without a path a thumbnail is thumbs/KEY.webp, and
+// an image is its thumbnail. Errors are Errors with one sentence for the reader.
+
+import {T} from "./texts.js";
+
+class ServerData {
+  isExport = false;
+
+  pivot(q, fixes = {}) {
+    const params = new URLSearchParams({q});
+    for (const [axis, label] of Object.entries(fixes)) params.set(`fix.${axis}`, label);
+    return askServer(`/api/pivot?${params}`);
+  }
+
+  image(key) {
+    return askServer(`/api/image/${key}`);
+  }
+
+  sweeps() {
+    return askServer("/api/sweeps");
+  }
+
+  complete(text, at) {
+    return askServer(`/api/complete?${new URLSearchParams({q: text, at})}`);
+  }
+
+  rate(keys, rating) {
+    return askServer("/api/rate", {keys, ...rating});
+  }
+
+  pair(q, by) {
+    return askServer(`/api/pair?${new URLSearchParams({q, by})}`);
+  }
+
+  vote(a, b, winner, by, q) {
+    return askServer("/api/vote", {a, b, winner, by, q});
+  }
+
+  preferences(q, by) {
+    return askServer(`/api/preferences?${new URLSearchParams({q, by})}`);
+  }
+
+  change(verb, name) {
+    return askServer(`/api/sweeps/${encodeURIComponent(name)}/${verb}`, {});
+  }
+
+  fill(q, keys) {
+    return askServer("/api/fill", {q, keys});
+  }
+
+  answer(q, by, metric) {
+    const params = new URLSearchParams({q});
+    if (by) params.set("by", by);
+    if (metric) params.set("metric", metric);
+    return askServer(`/api/answer?${params}`);
+  }
+
+  thumbUrl(key, meta) {
+    return `/thumb/${key}${meta?.version ? `?v=${meta.version}` : ""}`;
+  }
+
+  imageUrl(key) {
+    return `/image/${key}`;
+  }
+
+  // Listen to what changes. Returns a function that ends it. After a lost connection
+  // `onReconnect` is called: what happened meanwhile was missed.
+  events(q, {onState, onImages, onTrouble, onReconnect} = {}) {
+    const source = new EventSource(`/api/events${q ? `?${new URLSearchParams({q})}` : ""}`);
+    let lost = false;
+    const listen = (name, handle) => {
+      if (handle) source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
+    };
+    listen("state", onState);
+    listen("images", onImages);
+    listen("trouble", onTrouble);
+    source.addEventListener("error", () => (lost = true));
+    source.addEventListener("open", () => {
+      if (lost && onReconnect) onReconnect();
+      lost = false;
+    });
+    return () => source.close();
+  }
+}
+
+// Ask the server: with a body by POST, else by GET.
+async function askServer(url, body) {
+  const options = body === undefined ? {} : postOf(body);
+  let response;
+  try {
+    response = await fetch(url, options);
+  } catch {
+    throw new Error(T.data.away);
+  }
+  const said = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(said.error || T.data.refused(response.status));
+  return said;
+}
+
+function postOf(body) {
+  const headers = {
+    "Content-Type": "application/json",
+    "X-Nightsweep-Token": document.body.dataset.token || "",
+  };
+  return {method: "POST", headers, body: JSON.stringify(body)};
+}
+
+class ExportedData {
+  isExport = true;
+
+  constructor(stored) {
+    this.stored = stored;
+  }
+
+  async pivot(q, fixes = {}) {
+    return withAxesFixed(this.stored.pivot, fixes);
+  }
+
+  async image(key) {
+    return this.stored.images?.[key] ?? refuseInExport();
+  }
+
+  async sweeps() {
+    return {sweeps: [], workers: []};
+  }
+
+  async preferences() {
+    return this.stored.preferences ?? refuseInExport();
+  }
+
+  async answer() {
+    return this.stored.answer ?? refuseInExport();
+  }
+
+  complete = refuseInExport;
+  rate = refuseInExport;
+  pair = refuseInExport;
+  vote = refuseInExport;
+  change = refuseInExport;
+  fill = refuseInExport;
+
+  thumbUrl(key) {
+    return this.stored.thumbs?.[key] ?? `thumbs/${key}.webp`;
+  }
+
+  imageUrl(key) {
+    return this.stored.files?.[key] ?? this.thumbUrl(key);
+  }
+
+  events() {
+    return () => {};
+  }
+}
+
+async function refuseInExport() {
+  throw new Error(T.data.exported);
+}
+
+// A pivot of only the images that have these labels, as the server would give it.
+export function withAxesFixed(pivot, fixes) {
+  const wanted = pivot.axes.filter((axis) => axis.labels.includes(fixes[axis.name]));
+  if (!wanted.length) return pivot;
+  const isWanted = (i) =>
+    wanted.every((axis) => {
+      const place = axis.labels.indexOf(fixes[axis.name]);
+      const here = pivot.places[axis.name][i];
+      return typeof here === "number" ? here === place : here.includes(place);
+    });
+  const kept = pivot.keys.map((_, i) => i).filter(isWanted);
+  const pick = (list) => kept.map((i) => list[i]);
+  const pickEach = (lists) =>
+    Object.fromEntries(Object.entries(lists || {}).map(([name, list]) => [name, pick(list)]));
+  const picked = {...pivot, count: kept.length};
+  for (const name of ["keys", "state", "width", "height", "time", "stars", "verdict"]) {
+    if (pivot[name]) picked[name] = pick(pivot[name]);
+  }
+  picked.places = pickEach(pivot.places);
+  picked.scores = pickEach(pivot.scores);
+  picked.errors = {};
+  kept.forEach((i, n) => {
+    if (pivot.errors?.[i]) picked.errors[n] = pivot.errors[i];
+  });
+  picked.axes = pivot.axes.map((axis) =>
+    wanted.includes(axis) ? {...axis, fixed: fixes[axis.name]} : axis,
+  );
+  return picked;
+}
+
+function openData() {
+  const stored = document.getElementById("nightsweep-data");
+  return stored ? new ExportedData(JSON.parse(stored.textContent)) : new ServerData();
+}
+
+export const data = openData();

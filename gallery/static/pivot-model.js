@@ -1,0 +1,255 @@
+// The pivot, in the browser: which image stands in which cell.
+//
+// The server gives the images of a query, and for each axis the place of every image
+// among the axis's labels. Which axis is rows and which is columns is decided here, so
+// moving an axis asks nothing of the server. No DOM in this module.
+
+export const ZONES = ["rows", "cols", "supers", "slider", "stack"];
+
+const NO_IMAGES = [];
+
+// The zone of each axis: as wanted where it is known, else as the server suggests.
+export function settleRoles(wanted, axes) {
+  const roles = {rows: [], cols: [], supers: [], slider: [], stack: []};
+  const free = new Map();
+  for (const axis of axes) if (axis.fixed === null) free.set(axis.name, axis);
+  for (const zone of ZONES) {
+    for (const name of (wanted && wanted[zone]) || []) {
+      if (free.delete(name)) roles[zone].push(name);
+    }
+  }
+  for (const axis of free.values()) {
+    const zone = ZONES.includes(axis.suggested) ? axis.suggested : "stack";
+    const taken = wanted && roles[zone].length > 0;
+    roles[taken ? "stack" : zone].push(axis.name);
+  }
+  roles.stack.push(...roles.slider.splice(1));
+  return roles;
+}
+
+// Roles with one axis moved to a zone; `at` is its place there, by default the last.
+export function moveAxis(roles, name, zone, at = Infinity) {
+  const moved = {};
+  let from = zone;
+  for (const each of ZONES) {
+    moved[each] = roles[each].filter((axis) => axis !== name);
+    if (roles[each].includes(name)) from = each;
+  }
+  if (zone === "slider" && moved.slider.length) {
+    moved[from === "slider" ? "stack" : from].push(...moved.slider.splice(0));
+  }
+  if (ZONES.includes(zone)) moved[zone].splice(at, 0, name);
+  return moved;
+}
+
+// Roles with rows and columns exchanged.
+export function swapRowsAndCols(roles) {
+  return {...roles, rows: roles.cols, cols: roles.rows};
+}
+
+// One side of the pivot: the labels of one axis, or the combinations of several.
+export class PivotSide {
+  constructor(pivot, names) {
+    this.axes = names.map((name) => pivot.axes.find((axis) => axis.name === name));
+    this.columns = names.map((name) => pivot.places[name]);
+    this.sizes = this.axes.map((axis) => axis.labels.length + 1);
+    const codes = this.axes.length === 1 ? this.everyLabel(pivot) : this.usedCodes(pivot);
+    this.codes = codes;
+    this.places = new Map(codes.map((code, place) => [code, place]));
+    this.labels = codes.map((code) => this.labelsOf(code));
+  }
+
+  get count() {
+    return this.codes.length;
+  }
+
+  // All labels of the only axis, and one more if some image has no value there.
+  everyLabel() {
+    const codes = this.axes[0].labels.map((_, place) => place);
+    if (this.columns[0].includes(-1)) codes.push(codes.length);
+    return codes;
+  }
+
+  // The combinations that some image has, in the order of the axes' labels.
+  usedCodes(pivot) {
+    const used = new Set();
+    for (let i = 0; i < pivot.keys.length; i++) {
+      for (const code of this.codesOf(i)) used.add(code);
+    }
+    if (!used.size) used.add(0);
+    return [...used].sort((a, b) => a - b);
+  }
+
+  // The codes of image i: one, or several where a label is given in several ways.
+  codesOf(i) {
+    let codes = [0];
+    for (let a = 0; a < this.columns.length; a++) {
+      const place = this.columns[a][i];
+      const size = this.sizes[a];
+      if (typeof place === "number") {
+        const code = place < 0 ? size - 1 : place;
+        codes = codes.length === 1 ? [codes[0] * size + code] : codes.map((c) => c * size + code);
+      } else {
+        codes = codes.flatMap((c) => place.map((p) => c * size + p));
+      }
+    }
+    return codes;
+  }
+
+  placesOf(i) {
+    return this.codesOf(i).map((code) => this.places.get(code));
+  }
+
+  // The label on each axis of a code; null where an axis does not apply.
+  labelsOf(code) {
+    const labels = [];
+    for (let a = this.axes.length - 1; a >= 0; a--) {
+      const place = code % this.sizes[a];
+      labels.unshift(place === this.sizes[a] - 1 ? null : this.axes[a].labels[place]);
+      code = (code - place) / this.sizes[a];
+    }
+    return labels;
+  }
+}
+
+// The cells of a pivot. A line is a row within a super-row, counted over all of them.
+export class PivotModel {
+  constructor(pivot, roles) {
+    this.pivot = pivot;
+    this.roles = roles;
+    this.rows = new PivotSide(pivot, roles.rows);
+    this.cols = new PivotSide(pivot, roles.cols);
+    this.supers = new PivotSide(pivot, roles.supers);
+    this.slider = new PivotSide(pivot, roles.slider);
+    this.stack = new PivotSide(pivot, roles.stack);
+    this.indexes = new Map(pivot.keys.map((key, i) => [key, i]));
+    this.done = pivot.states.indexOf("done");
+    this.cells = new Map();
+    this.order = null;
+    for (let i = 0; i < pivot.keys.length; i++) this.place(i);
+    this.sortStacks();
+  }
+
+  get lineCount() {
+    return this.rows.count * this.supers.count;
+  }
+
+  get colCount() {
+    return this.cols.count;
+  }
+
+  cellId(line, col, at) {
+    return (line * this.cols.count + col) * this.slider.count + at;
+  }
+
+  place(i) {
+    for (const above of this.supers.placesOf(i)) {
+      for (const row of this.rows.placesOf(i)) {
+        const line = above * this.rows.count + row;
+        for (const col of this.cols.placesOf(i)) {
+          for (const at of this.slider.placesOf(i)) this.put(this.cellId(line, col, at), i);
+        }
+      }
+    }
+  }
+
+  put(id, i) {
+    const there = this.cells.get(id);
+    if (there === undefined) this.cells.set(id, [i]);
+    else if (!there.includes(i)) there.push(i);
+  }
+
+  sortStacks() {
+    if (!this.roles.stack.length) return;
+    for (const images of this.cells.values()) {
+      if (images.length > 1) {
+        images.sort((a, b) => this.stack.placesOf(a)[0] - this.stack.placesOf(b)[0] || a - b);
+      }
+    }
+  }
+
+  // The images of a cell: indexes into the pivot's lists, in the order of the stack.
+  imagesAt(line, col, at) {
+    if (this.order) [line, col] = this.unshuffled(line, col);
+    return this.cells.get(this.cellId(line, col, at)) || NO_IMAGES;
+  }
+
+  // Shuffle the cells of each super-row, so that a place says nothing of an image; null
+  // puts them in their places again. `random` returns numbers from 0 to below 1.
+  shuffle(random) {
+    this.order = null;
+    if (!random) return;
+    const size = this.rows.count * this.cols.count;
+    this.order = new Int32Array(size).map((_, n) => n);
+    for (let n = size - 1; n > 0; n--) {
+      const m = Math.floor(random() * (n + 1));
+      [this.order[n], this.order[m]] = [this.order[m], this.order[n]];
+    }
+  }
+
+  unshuffled(line, col) {
+    const {rows, cols, order} = this;
+    const row = line % rows.count;
+    const from = order[row * cols.count + col];
+    return [line - row + Math.floor(from / cols.count), from % cols.count];
+  }
+
+  // The image that a cell shows, or -1: the one at `depth`, at 0 the first finished.
+  shownAt(line, col, at, depth = 0) {
+    const images = this.imagesAt(line, col, at);
+    if (images.length < 2) return images.length ? images[0] : -1;
+    if (depth > 0) return images[depth % images.length];
+    for (const i of images) if (this.pivot.state[i] === this.done) return i;
+    return images[0];
+  }
+
+  // How many images the fullest cell has.
+  get deepest() {
+    let most = 0;
+    for (const images of this.cells.values()) most = Math.max(most, images.length);
+    return most;
+  }
+
+  stateOf(i) {
+    return this.pivot.states[this.pivot.state[i]];
+  }
+
+  // Note new states, by key. Returns the keys that are none of this pivot's.
+  noteStates(keys, states) {
+    const unknown = [];
+    keys.forEach((key, n) => {
+      const i = this.indexes.get(key);
+      if (i === undefined) unknown.push(key);
+      else this.pivot.state[i] = states[n];
+    });
+    return unknown;
+  }
+
+  // The labels of image i by axis, for those who name it: {axis: label}.
+  labelsOf(i) {
+    const labels = {};
+    for (const axis of this.pivot.axes) {
+      const place = this.pivot.places[axis.name]?.[i] ?? -1;
+      const first = typeof place === "number" ? place : place[0];
+      labels[axis.name] = axis.fixed ?? axis.labels[first] ?? null;
+    }
+    return labels;
+  }
+
+  // The size of most pictures, in pixels.
+  get usualSize() {
+    const counts = new Map();
+    let best = [512, 512];
+    let most = 0;
+    for (let i = 0; i < this.pivot.keys.length; i++) {
+      const size = `${this.pivot.width[i]}x${this.pivot.height[i]}`;
+      const count = (counts.get(size) || 0) + 1;
+      counts.set(size, count);
+      if (count > most && this.pivot.width[i] > 0 && this.pivot.height[i] > 0) {
+        most = count;
+        best = [this.pivot.width[i], this.pivot.height[i]];
+      }
+    }
+    return best;
+  }
+}
