@@ -107,7 +107,7 @@ def test_run_goes_to_the_end_and_then_has_nothing_to_do(
     assert f"Made {JOBS} images in" in first
     assert first.endswith(" grid night\n")
     check_whole(bench)
-    second = bench.process(*words).stderr
+    second = bench.cli(*words).stderr
     assert f"{JOBS} images, 0 new, {JOBS} made already." in second
     assert "Nothing was left to make." in second
     assert not workers_of(bench)
@@ -219,4 +219,4 @@ def test_a_cpu_makes_a_sweep_without_a_precision_once(
     assert [row["dtype"] for row in bench.find("--sweep", "tiny")] == ["float32"]
     assert "0 new, 1 made already." in bench.cli("submit", str(file)).stderr
     assert json.loads(bench.cli("plan", "--json", str(file)).stdout)["new"] == 0
-    assert "Nothing was left to make." in bench.process("run", *words).stderr
+    assert "Nothing was left to make." in bench.cli("run", *words).stderr

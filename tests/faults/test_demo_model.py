@@ -33,6 +33,7 @@ def _painter(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:  # after th
     monkeypatch.setenv("NIGHTSWEEP_PAINTER", REAL)
 
 
+@pytest.mark.slow  # one that is killed paints no more, whatever it painted with
 def test_a_worker_that_is_killed_loses_nothing(night: Night) -> None:
     night.run("submit", spec(night, size=32, steps=12))
     with night.working():
@@ -58,7 +59,7 @@ def test_a_worker_that_is_stopped_keeps_what_is_finished(night: Night) -> None:
 
 
 def test_a_batch_that_memory_is_too_short_for_is_halved(night: Night) -> None:
-    night.run("submit", spec(night, size=128, steps=4))
+    night.run("submit", spec(night, size=128, steps=1))
     with night.working(PAINTER=TIGHT):
         night.wait_for(COUNT)
         night.check(done=COUNT)

@@ -14,10 +14,12 @@ import psutil
 import pytest
 import sqlalchemy as sa
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
 from producer.calibration.measuring import measured
-from storage.errors import DeviceError, JobError, NightsweepError, UsageError
+from producer.cli import cli
+from storage.errors import JobError, NightsweepError, UsageError
 from storage.host.environment import Environment
 from storage.job import Job, PlannedJob
 from storage.jobs import speeds
@@ -25,14 +27,16 @@ from storage.jobs.batch_sizes import DatabaseWidths
 from storage.sql.database import Database
 from storage.sql.schema import widths
 from tests.batches import Bench, make_job
+from tests.matrices import sample
 from tests.processes import PATIENCE_S
-from workers.engine import throughput
+from workers.devices.gpu_probe import Gpu
+from workers.engine import programs, throughput
 from workers.engine.calibration import calibrate, measure_speeds
 from workers.engine.programs import choose_device
 from workers.engine.throughput import alike_jobs, measure_widths
 from workers.painting import Painting
 
-MEASURE = (sys.executable, "-P", "-m", "nightsweep", "calibrate", "builtin:shapes")
+MEASURE = ("calibrate", "builtin:shapes")
 SMALL = (
     *("--json", "--device", "cpu"),
     *("--scheduler", "ddim", "--steps", "1", "--images", "3"),
@@ -155,8 +159,11 @@ def test_a_scheduler_that_fails_in_a_batch_ends_its_measurement() -> None:
         list(measure_widths(bench().starter, jobs, most=1))
 
 
-def test_a_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises((DeviceError, UsageError), match="cpu"):
+def test_a_device_that_is_not_there_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(programs, "probe", lambda: [Gpu(name="H200", uuid="1f2e")])
+    with pytest.raises(UsageError, match="must be one of cpu, cuda:0, got cuda:99"):
         choose_device("cuda:99")
     assert choose_device("cpu") == "cpu"
 
@@ -206,14 +213,9 @@ def test_any_other_end_is_told_with_its_last_words(
 
 
 def test_a_calibration_is_shown_and_stored(database: Database) -> None:
-    done = subprocess.run(
-        # What runs beside the tests is no matter here.
-        [*MEASURE, *SMALL, "--even-if-busy"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    # What runs beside the tests is no matter here.
+    done = CliRunner().invoke(cli, [*MEASURE, *SMALL, "--even-if-busy"])
+    assert done.exit_code == 0, done.stderr
     assert "3 of each, one at a time" in done.stderr
     assert "Speeds: 3 of 3\n" in done.stderr
     speed, *batches = map(json.loads, done.stdout.splitlines())
@@ -230,12 +232,23 @@ def test_a_calibration_is_shown_and_stored(database: Database) -> None:
     assert reasons == ["calibrated"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", sample((signal.SIGINT, signal.SIGKILL), (signal.SIGINT,))
+)
 def test_when_it_is_stopped_nothing_is_kept_and_nothing_goes_on(
     number: signal.Signals, database: Database
 ) -> None:
     with subprocess.Popen(
-        [*MEASURE, *SMALL, "--images", "100000"],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "nightsweep",
+            *MEASURE,
+            *SMALL,
+            "--images",
+            "100000",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

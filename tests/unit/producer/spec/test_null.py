@@ -34,16 +34,24 @@ def jobs_of(folder: Path, axes: str, *, rest: str = "") -> Expansion:
     return read(write_axes(folder, axes, rest=rest))
 
 
-@pytest.mark.parametrize("written", ["null", "~", "Null", "NULL"])
 @pytest.mark.parametrize("parameter", [p for p in PARAMETERS if p not in REQUIRED])
 def test_null_in_the_base_is_as_if_the_line_were_left_out(
-    tmp_path: Path, parameter: str, written: str
+    tmp_path: Path, parameter: str
 ) -> None:
-    plain = keys(jobs_of(tmp_path, "{}"))
-    file = write_axes(tmp_path, "{}")
+    check_null(tmp_path, parameter, "null")
+
+
+@pytest.mark.parametrize("written", ["~", "Null", "NULL"])
+def test_null_has_all_the_forms_of_yaml(tmp_path: Path, written: str) -> None:
+    check_null(tmp_path, "seed", written)
+
+
+def check_null(folder: Path, parameter: str, written: str) -> None:
+    plain = keys(jobs_of(folder, "{}"))
+    file = write_axes(folder, "{}")
     assert keys(read(file, **{parameter: written})) == plain
     text = file.read_text().replace("a cat}", f"a cat, {parameter}: {written}}}")
-    assert keys(read(write_spec(tmp_path, text))) == plain
+    assert keys(read(write_spec(folder, text))) == plain
 
 
 def test_null_in_json_is_as_if_the_line_were_left_out(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from storage.errors import WrongDatabaseError
 from storage.settings import Settings, read_settings
 from storage.sql.database import (
     HEAD,
+    LAST_WITH_VIEWS,
     Database,
     current_revision,
     open_database,
@@ -24,6 +25,7 @@ from storage.sql.database import (
 from storage.sql.engines import make_engine
 from storage.sql.recognition import KNOWN_TABLES, OURS
 from storage.store import Store
+from tests.matrices import sample
 from tests.unit.old_database import make_old
 
 VERSION = "CREATE TABLE alembic_version (version_num text)"
@@ -180,8 +182,13 @@ def test_a_database_of_ours_may_be_given_other_tables(
         connection.exec_driver_sql("DROP TABLE favourites")
 
 
+#: The first, the last with views of its own, and the last: what is in between differs
+#: in columns, which do not tell whose a database is.
+TRIED = ("0001", LAST_WITH_VIEWS, HEAD)
+
+
 @pytest.mark.parametrize(
-    "revision", [f"{number:04}" for number in range(1, int(HEAD) + 1)]
+    "revision", sample([f"{number:04}" for number in range(1, int(HEAD) + 1)], TRIED)
 )
 def test_each_schema_of_ours_is_known_as_ours(empty: Engine, revision: str) -> None:
     make_old(url_of(empty), revision)
