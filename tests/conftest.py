@@ -65,9 +65,11 @@ NEED_FLAX = ("faults/test_flax.py", "flax")
 #: Files whose tests run diffusers over and over, by lines of ours that others run too.
 #: Their coverage is not measured: that alone would cost a third of their time.
 UNMEASURED = (
+    "acceptance/test_strict.py",
     "integration/storage/catalogue/test_accepted_runs.py",
     "integration/storage/catalogue/test_catalogue.py",
     "integration/storage/catalogue/test_pinned_names.py",
+    "integration/workers/engine/test_batches.py",
     "integration/workers/engine/test_call_parameters.py",
     "integration/workers/engine/test_effects.py",
     "integration/workers/engine/test_hub.py",
