@@ -114,12 +114,13 @@ class Night:
         name: str = "night",
         first: int = 0,
         prompts: str = "a cat",
+        side_px: int = 8,
     ) -> Path:
         """Write a sweep of `count` seeds for each of `prompts`, small pictures."""
         path = self.folder / f"{name}.yaml"
         path.write_text(
             f"name: {name}\nlimits: {{max_jobs: 200000}}\n"
-            "base: {model: 'builtin:shapes', width: 8, height: 8, "
+            f"base: {{model: 'builtin:shapes', width: {side_px}, height: {side_px}, "
             f"steps: {steps}}}\n"
             f"axes: {{prompt: [{prompts}], seed: {{start: {first}, count: {count}}}}}\n"
         )
