@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 
 from storage.queries.score_columns import DONE, is_between_seeds, read_metrics
 from storage.queries.selection import Selection
-from storage.sql.schema import jobs, metadata, scores, sweep_jobs
+from storage.sql.schema import VERDICTS, jobs, ratings, scores, sweep_jobs
 
 #: What is read of every image.
 COLUMNS: tuple[sa.Column[Any], ...] = (
@@ -18,8 +18,6 @@ COLUMNS: tuple[sa.Column[Any], ...] = (
     *(jobs.c.seed, jobs.c.steps, jobs.c.guidance, jobs.c.dtype, jobs.c.backend),
     *(jobs.c.generator, jobs.c.extras),
 )
-#: What a verdict is in JSON; 0 for none.
-VERDICTS = {"accepted": 1, "rejected": 2}
 
 #: The values of each column, by its name; all have the same length.
 Table = Mapping[str, Sequence[Any]]
@@ -82,14 +80,15 @@ def read_scores(
 def read_ratings(
     connection: Connection, ids: Sequence[int], *, who: str
 ) -> tuple[list[int], list[int]]:
-    """Return the stars that somebody gave to images, and the verdicts; 0 for none."""
-    ratings = metadata.tables.get("ratings")
-    if ratings is None or not ids:
-        return [0] * len(ids), [0] * len(ids)
+    """Return the stars that a person gave to images, and the verdicts; 0 for none.
+
+    A verdict is its place in `VERDICTS`, counted from 1.
+    """
+    numbers: dict[str | None, int] = {None: 0}
+    numbers |= {name: number for number, name in enumerate(VERDICTS, start=1)}
     mine = (ratings.c.who == who, ratings.c.job_id.in_(literal(ids)))
     columns = (ratings.c.job_id, ratings.c.stars, ratings.c.verdict)
     rows = connection.execute(sa.select(*columns).where(*mine))
     found = {job_id: (stars, verdict) for job_id, stars, verdict in rows}
     said = [found.get(job_id, (None, None)) for job_id in ids]
-    verdicts = [VERDICTS.get(verdict, 0) for _, verdict in said]
-    return [stars or 0 for stars, _ in said], verdicts
+    return [stars or 0 for stars, _ in said], [numbers[verdict] for _, verdict in said]

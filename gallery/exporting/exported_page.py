@@ -1,0 +1,68 @@
+"""The page of an export: script, style and data in one file, opened from a disk."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from gallery.exporting.module_bundle import make_bundle
+
+HERE = Path(__file__).resolve().parent.parent
+STATIC = HERE / "static"
+ENTRY = "grid.js"
+STYLES = ("theme.css", "pages.css", "grid.css")
+#: The element that the page reads its data from; an earlier export is known by it.
+MARK = 'id="nightsweep-data"'
+
+
+def make_page(data: Mapping[str, Any], *, who: str) -> str:
+    """Return the HTML of an exported page.
+
+    Args:
+        data: What the page shows: `pivot`, `images`, `thumbs` and `files`.
+        who: The person whose ratings it has.
+
+    Raises:
+        BundleError: A module cannot be part of one script.
+    """
+    script = "\n" + make_bundle(STATIC, ENTRY)
+    styles = [(STATIC / name).read_text(encoding="utf-8") for name in STYLES]
+    style = "\n" + "\n".join(styles)
+    policy = (
+        "default-src 'none'",
+        f"script-src {_hash_of(script)}",
+        f"style-src {_hash_of(style)}",
+        # Pictures beside the page; `'self'` means no file to some browsers.
+        "img-src 'self' file: data: blob:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    )
+    templates = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return templates.get_template("export.html").render(
+        title=data["pivot"]["query"] or "all images",
+        policy="; ".join(policy),
+        script=script,
+        style=style,
+        data=as_json(data),
+        who=who,
+    )
+
+
+def as_json(data: Any) -> str:
+    """Return JSON in which no text can end the element of a page that it is in."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
+
+
+def _hash_of(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
