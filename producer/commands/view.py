@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from producer.display.amounts import images, size
 from producer.display.messages import talk
 from producer.query_options import QueryCommand, join
 from storage.errors import UsageError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 #: Least letters of a token that people choose.
 LEAST_TOKEN = 16
 _PACKAGES = ("starlette", "uvicorn")
+# Warnings of images that could not be read; the rest is counted.
+_MOST_NAMED = 3
 
 
 @click.command(cls=QueryCommand, epilog="Example: nightsweep view first-sweep steps:20")
@@ -58,6 +61,11 @@ _PACKAGES = ("starlette", "uvicorn")
     metavar="DIR",
     help="Serve nothing: write the grid of QUERY into a folder that opens from disk.",
 )
+@click.option(
+    "--originals",
+    is_flag=True,
+    help="With --export: copy the images in full, too, not only thumbnails.",
+)
 def view(  # noqa: PLR0913 - its options
     words: Sequence[str],
     *,
@@ -67,6 +75,7 @@ def view(  # noqa: PLR0913 - its options
     read_only: bool,
     opens: bool,
     folder: Path | None,
+    originals: bool,
 ) -> None:
     """Look at sweeps and images in the browser.
 
@@ -77,8 +86,12 @@ def view(  # noqa: PLR0913 - its options
     query = parse(join(words)).text
     settings = read_settings()
     if folder:
-        _export(settings, query, folder)
+        _upgrade(settings)
+        _export(settings, query, folder, originals=originals)
         return
+    if originals:
+        msg = "--originals must come with --export, got it alone; add --export DIR."
+        raise UsageError(msg)
     _require_packages()
     # Imported here: the help needs no server.
     from producer.commands.view_address import Address
@@ -128,11 +141,19 @@ def _upgrade(settings: Settings) -> None:
         database.close()
 
 
-def _export(settings: Settings, query: str, folder: Path) -> None:
+def _export(settings: Settings, query: str, folder: Path, *, originals: bool) -> None:
     # Imported here: it reads the pages' scripts.
     from gallery.export import export
 
-    written = export(settings, query, folder)
+    done = export(settings, query, folder, originals=originals, who=settings.user)
     click.echo(folder)
-    if isinstance(written, str):
-        talk(written)
+    talk(
+        f"{images(done.images)}, {size(done.size_bytes)}; open "
+        f"{done.folder / 'index.html'} in a browser."
+    )
+    if done.unmade:
+        talk(f"Not made: {images(done.unmade)}; their cells say so.")
+    for reason in list(done.gone.values())[:_MOST_NAMED]:
+        talk(f"Warning: {reason}")
+    if len(done.gone) > _MOST_NAMED:
+        talk(f"Warning: {images(len(done.gone))} could not be read in all.")

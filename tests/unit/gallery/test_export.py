@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from gallery.export import export
 from gallery.exporting import exported_page
 from gallery.exporting.module_bundle import BundleError
+from producer.cli import cli
 from storage.errors import ImageStoreError, UsageError
 from storage.files.images import relative_path
 from storage.job import PlannedJob
@@ -216,3 +218,27 @@ def test_a_folder_that_cannot_be_written_is_said(
 def test_an_export_needs_a_database(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no database"):
         export(make_settings(tmp_path / "empty"), "shapes", tmp_path / "out")
+
+
+def test_the_command_says_what_it_wrote_and_what_is_missing(
+    store: tuple[Settings, list[PlannedJob]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings, planned = store
+    monkeypatch.setenv("NIGHTSWEEP_HOME", str(settings.home))
+    (settings.images / relative_path(planned[0].job.key)).unlink()
+    out = tmp_path / "out"
+    words = ["view", "shapes", "--export", str(out)]
+    found = CliRunner().invoke(cli, words)
+    assert found.exit_code == 0, found.output
+    assert found.stdout == f"{out}\n"
+    sentences = found.stderr.splitlines()
+    assert re.match(
+        rf"5 images, [\d.]+ kB; open {out}/index\.html in a br", sentences[0]
+    )
+    assert sentences[1] == "Not made: 2 images; their cells say so."
+    assert sentences[2].startswith("Warning: An image must be a readable file, but")
+    alone = CliRunner().invoke(cli, ["view", "--originals"])
+    assert alone.exit_code == 2
+    assert "--originals must come with --export" in alone.stderr

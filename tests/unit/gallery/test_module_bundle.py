@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from gallery.exporting.exported_page import ENTRY, STATIC
 from gallery.exporting.module_bundle import BundleError, make_bundle
 
 MODULES = {
@@ -82,3 +83,10 @@ def test_what_cannot_be_one_script_is_refused_with_its_place(
     with pytest.raises(BundleError) as refused:
         make_bundle(write(tmp_path, **changed), "grid.js")
     assert said in str(refused.value)
+
+
+def test_the_modules_of_the_grid_are_one_script() -> None:
+    script = make_bundle(STATIC, ENTRY)
+    assert "\nclass PivotModel " in script
+    lines = script.splitlines()
+    assert not [line for line in lines if line.startswith(("import", "export"))]
