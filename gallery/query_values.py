@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gallery.pivoting.column_axes import shown
-from gallery.pivoting.image_rows import literal
+from gallery.pivoting.image_rows import among
 from storage.queries.column_kinds import Column
 from storage.queries.paths import find_ids
 from storage.queries.selection import Selection
@@ -83,8 +83,8 @@ def _count(selection: Selection, column: Column, typed: str) -> dict[Any, int]:
     raw = column.raw(selection.scope)
     raw = sa.func.substr(raw, 1, _DAY) if is_time else raw
     ids = find_ids(selection.scope.connection, selection, after=0, size=MOST_ROWS)
-    some = replace(selection, conditions=(selection.job_id.in_(literal(ids)),))
-    rows = some.select(raw.label("value")).subquery()
+    values = replace(selection, conditions=()).select(raw.label("value"))
+    rows = values.where(among(selection.job_id, ids)).subquery()
     number = sa.func.count()
     counted = sa.select(rows.c.value, number).group_by(rows.c.value)
     counted = counted.order_by(number.desc(), rows.c.value).limit(MOST_VALUES)

@@ -2,13 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from gallery.pivoting.axis_labels import Axis, Labels
-from gallery.pivoting.image_rows import Table, literal
+from gallery.pivoting.image_rows import Table, among
 from storage.catalogue.pipeline_calls import all_parameters, parameters_of
 from storage.job import EXTRAS, canonical_json
 from storage.queries.columns import find_column
@@ -116,20 +116,15 @@ class ColumnAxes:
 
     def _sweeps(self, table: Table) -> Axis:
         """Return the axis of the sweeps, several of which may want an image."""
-        names, first = self._names("sweep"), table["sweep_id"]
-        asked = self._selection.scope.sweep_ids
-        own = sweeps.c.reference_of.is_(None)
-        members = (
-            sa.select(sweep_jobs.c.job_id, sweep_jobs.c.sweep_id)
-            .join(sweeps, sweeps.c.id == sweep_jobs.c.sweep_id)
-            .where(sweep_jobs.c.sweep_id.in_(asked) if asked else own)
-            .where(sweep_jobs.c.job_id.in_(literal(table["id"])))
-            .order_by(sweep_jobs.c.sweep_id)
-        )
+        names = self._names("sweep")
+        counted = self._selection.scope.sweep_ids or self._own_sweeps()
+        members = sa.select(sweep_jobs.c.job_id, sweep_jobs.c.sweep_id)
+        members = members.where(among(sweep_jobs.c.job_id, table["id"]))
         wanted: dict[int, tuple[int, ...]] = {}
-        for job_id, sweep_id in self._connection.execute(members):
-            wanted[job_id] = (*wanted.get(job_id, ()), sweep_id)
-        both = zip(table["id"], first, strict=True)
+        for job_id, sweep_id in sorted(self._connection.execute(members).all()):
+            if sweep_id in counted:
+                wanted[job_id] = (*wanted.get(job_id, ()), sweep_id)
+        both = zip(table["id"], table["sweep_id"], strict=True)
         ids = [wanted.get(job_id, (sweep_id,)) for job_id, sweep_id in both]
         known = {some: tuple(names[each] for each in some) for some in set(ids)}
         seen = sorted({each for some in known for each in some})
@@ -138,6 +133,11 @@ class ColumnAxes:
             labels=[names[each] for each in seen],
             of_images=[known[some] for some in ids],
         )
+
+    def _own_sweeps(self) -> Collection[int]:
+        """Return the sweeps that hold no references."""
+        own = sa.select(sweeps.c.id).where(sweeps.c.reference_of.is_(None))
+        return set(self._connection.execute(own).scalars())
 
     def _axis(self, name: str, values: Sequence[Any]) -> Axis:
         named = self._labels(name, list(dict.fromkeys(values)))
@@ -153,7 +153,7 @@ class ColumnAxes:
             return {value: self._extra(name, *value) for value in values}
         if name in _TEXTS:
             texts = sa.select(prompts.c.id, _TEXTS[name])
-            texts = texts.where(prompts.c.id.in_(literal(values)))
+            texts = texts.where(among(prompts.c.id, values))
             rows = self._connection.execute(texts)
             known: Names = {row.id: row[1] for row in rows}
             return {value: (known[value],) for value in values}

@@ -52,11 +52,9 @@ def narrow(
         _check(fixes, known)
         labels = {axis.name: axis.labels for axis in known if axis.name in fixes}
         return _fixed(table, known, fixes, labels, total=len(ids))
-    _check(fixes, _sample(selection, axes, ids))
-    for is_value in (True, False):
-        fixed, ids = _fix(selection, axes, fixes, most=most, is_value=is_value)
-        if ids:
-            break
+    if fixes:
+        _check(fixes, _sample(selection, axes, ids))
+    fixed, ids = _fix(selection, axes, fixes, ids, most=most)
     table = read_table(selection, ids)
     known = axes.read(table)
     seen = {axis.name: axis.labels for axis in known if axis.name in fixed}
@@ -69,24 +67,35 @@ def _fix(
     selection: Selection,
     axes: Axes,
     fixes: Mapping[str, str],
+    ids: Sequence[int],
     *,
     most: int,
-    is_value: bool,
-) -> tuple[dict[str, str], list[int]]:
+) -> tuple[dict[str, str], Sequence[int]]:
     """Return which axes are fixed, and the ids of the images that are left."""
     fixed = dict(fixes)
-    while True:
+    if fixes:
+        ids = _read_fixed(selection, axes, fixed, most=most + 1)
+    while len(ids) > most:
+        axis = _largest(axes, _sample(selection, axes, ids), fixed)
+        if axis is None:
+            return fixed, ids[:most]
+        # Of the first image that has one, so that some images are left.
+        fixed[axis.name] = next(filter(None, axis.of_images))[0]
+        ids = _read_fixed(selection, axes, fixed, most=most + 1)
+    return fixed, ids
+
+
+def _read_fixed(
+    selection: Selection, axes: Axes, fixed: Mapping[str, str], *, most: int
+) -> list[int]:
+    for is_value in (True, False):
         said = (
             axes.has(name, label, is_value=is_value) for name, label in fixed.items()
         )
         left = replace(selection, conditions=(*selection.conditions, *said))
-        ids = read_ids(left, most=most + 1)
-        if len(ids) <= most:
-            return fixed, ids
-        axis = _largest(axes, _sample(left, axes, ids), fixed)
-        if axis is None:
-            return fixed, ids[:most]
-        fixed[axis.name] = next(filter(None, axis.of_images))[0]
+        if ids := read_ids(left, most=most):
+            return ids
+    return []
 
 
 def _sample(selection: Selection, axes: Axes, ids: Sequence[int]) -> list[Axis]:

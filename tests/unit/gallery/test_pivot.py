@@ -5,15 +5,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from gallery.pivot import read_pivot
+from gallery.pivoting.suggested_roles import suggest_roles
 from storage.errors import UsageError
 from storage.job import Model, PlannedJob
 from storage.jobs.companions import companion_of
 from storage.jobs.membership import add_jobs
 from storage.jobs.sweeps import Sweep, save_sweep
+from storage.ratings.rating import rate
 from storage.settings import Settings
 from storage.sql.database import Database
+from storage.sql.schema import jobs, metrics, scores
 from tests.builders import make_planned
 from tests.unit.filled_store import finish, plan
 
@@ -240,3 +244,128 @@ def test_an_axis_of_other_images_cannot_be_fixed(database: Database) -> None:
     with pytest.raises(UsageError, match=r"fixed axis must be .* got 'sed'"):
         read_pivot(database, "night", {"sed": "1"})
     assert read_pivot(database, "night", {"seed": "7"})["count"] == 0
+
+
+def test_labels_of_many_images_are_found_in_sql_as_in_few(database: Database) -> None:
+    odd = ['a "b" \\ c', "100%_*?", KOREAN, EMOJI, "[x]", "", "A", "a"]
+    labels: list[dict[str, Any]] = [{"look": each} for each in odd]
+    labels += [{"look": odd[:2]}, {"look": [EMOJI, "a"]}, {"other": "look"}]
+    planned = [make_planned(seed=n, cell=cell) for n, cell in enumerate(labels)]
+    submit(database, planned)
+    for label in odd:
+        wanted = read_pivot(database, "night", {"look": label})
+        found = read_pivot(database, "night", {"look": label}, most=4)
+        assert found["narrowed"] == []
+        assert found["keys"] == wanted["keys"]
+        assert found["places"]["look"] == wanted["places"]["look"]
+        assert axis(found, "look") == axis(wanted, "look")
+
+
+def test_a_label_of_a_prompt_may_be_the_text_of_another_sweeps_prompt(
+    database: Database,
+) -> None:
+    submit(database, plan({"prompt": ("fox",), "seed": range(3)}), "other")
+    planned = [
+        make_planned(prompt=f"a {name} in fog", seed=seed, cell={"prompt": name})
+        for name in ("fox", "cat")
+        for seed in range(3)
+    ]
+    submit(database, planned)
+    found = read_pivot(database, "night", {"prompt": "fox"}, most=3)
+    assert found["keys"] == [one.job.key for one in planned[:3]]
+
+
+def test_images_that_no_axis_tells_apart_are_cut_off(database: Database) -> None:
+    submit(database, [make_planned(seed=n, cell={"steps": "4"}) for n in range(5)])
+    pivot = read_pivot(database, "night", most=3)
+    assert (pivot["total"], pivot["count"], pivot["narrowed"]) == (5, 3, [])
+
+
+def test_ratings_of_the_person_and_scores_are_in_the_pivot(
+    settings: Settings, database: Database
+) -> None:
+    planned = plan({"seed": range(4)})
+    submit(database, planned)
+    finish(settings, planned[:3])
+    keys = [one.job.key for one in planned]
+    rate(database, keys[:2], who="ann", stars=3)
+    rate(database, keys[1:2], who="ann", verdict="rejected")
+    rate(database, keys[2:3], who="bob", stars=5, verdict="accepted")
+    pivot = read_pivot(database, "night", who="ann")
+    assert (pivot["stars"], pivot["verdict"]) == ([3, 3, 0, 0], [0, 2, 0, 0])
+    assert read_pivot(database, "night", who="bob")["verdict"] == [0, 0, 1, 0]
+    assert (pivot["metrics"], pivot["scores"]) == ([], {})
+    with database.write() as connection:
+        row = {"id": 1, "digest": "1" * 32, "name": "clip", "source": "clip"}
+        row |= {"version": "1", "model": "", "model_fingerprint": ""}
+        connection.execute(
+            sa.insert(metrics).values(**row, reference="{}", higher_is_better=True)
+        )
+        done = sa.select(jobs.c.id).where(jobs.c.key == keys[1])
+        value = {"metric_id": 1, "state": "done", "value": 0.5}
+        value |= {"attempts": 1, "deaths": 0}
+        job_id = connection.execute(done).scalar_one()
+        connection.execute(sa.insert(scores).values(job_id=job_id, **value))
+    pivot = read_pivot(database, "night", who="ann")
+    assert pivot["metrics"] == ["clip"]
+    assert pivot["scores"] == {"clip": [None, 0.5, None, None]}
+
+
+def test_models_of_one_name_are_told_apart(database: Database) -> None:
+    models = [Model(fingerprint=str(n) * 32, name="sd15") for n in (1, 2)]
+    submit(database, [make_planned(model=model) for model in models])
+    pivot = read_pivot(database, "!state:done")
+    assert axis(pivot, "model")["labels"] == ["sd15 (11111111)", "sd15 (22222222)"]
+    for most in (1, 20):
+        fixed = read_pivot(
+            database, "!state:done", {"model": "sd15 (22222222)"}, most=most
+        )
+        assert fixed["count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("counts", "roles"),
+    [
+        ({}, {}),
+        ({"seed": 5}, {"seed": "cols"}),
+        ({"seed": 500}, {"seed": "rows"}),
+        ({"prompt": 9, "seed": 4}, {"prompt": "rows", "seed": "cols"}),
+        ({"prompt": 9, "scheduler": 4}, {"prompt": "rows", "scheduler": "cols"}),
+        ({"scheduler": 9, "seed": 4}, {"scheduler": "rows", "seed": "cols"}),
+        ({"seed": 9, "steps": 4}, {"seed": "rows", "steps": "cols"}),
+        (
+            {"prompt": 9, "scheduler": 20, "steps": 4, "seed": 3, "guidance": 2},
+            {
+                "prompt": "supers",
+                "scheduler": "rows",
+                "steps": "cols",
+                "seed": "slider",
+                "guidance": "cols",
+            },
+        ),
+        (
+            {"prompt": 2, "prompt.1": 2, "scheduler": 3, "steps": 4, "guidance": 900},
+            {
+                "prompt": "supers",
+                "prompt.1": "stack",
+                "scheduler": "rows",
+                "steps": "cols",
+                "guidance": "slider",
+            },
+        ),
+        (
+            {"scheduler": 30, "steps": 30, "eta": 3, "look": 30, "seed": 2},
+            {
+                "scheduler": "rows",
+                "steps": "cols",
+                "eta": "stack",
+                "look": "stack",
+                "seed": "slider",
+            },
+        ),
+    ],
+)
+def test_each_axis_has_a_place_at_first(
+    counts: dict[str, int], roles: dict[str, str]
+) -> None:
+    assert suggest_roles(counts) == roles
