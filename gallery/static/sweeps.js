@@ -3,13 +3,20 @@ import {data} from "./data.js";
 import {h, setChildren} from "./dom.js";
 import {countText} from "./format.js";
 import {mountShell, readStored, say, sayError, writeStored} from "./shell.js";
-import {SweepCard} from "./sweep-card.js";
+import {kindOf, SweepCard} from "./sweep-card.js";
 import {VotesElement} from "./votes.js";
 import {WorkerList} from "./worker-list.js";
 import {T} from "./texts.js";
 
 const sweepsAtOnce = 30;
 const filterFrom = 8;
+
+// What is under way first, then the newest.
+function inOrder(sweeps) {
+  const isOpen = (sweep) => ["running", "waiting", "paused"].includes(kindOf(sweep));
+  const newer = (one, other) => (one.created_at < other.created_at ? 1 : one.created_at > other.created_at ? -1 : 0);
+  return [...sweeps].sort((one, other) => isOpen(other) - isOpen(one) || newer(one, other));
+}
 
 class SweepsPage {
   constructor(main) {
@@ -51,7 +58,7 @@ class SweepsPage {
       if (!this.cards.has(sweep.name)) this.cards.set(sweep.name, new SweepCard(this.actions()));
       this.cards.get(sweep.name).show(sweep);
     }
-    this.order = sweeps.map((sweep) => sweep.name);
+    this.order = inOrder(sweeps).map((sweep) => sweep.name);
     this.arrange();
   }
 

@@ -32,6 +32,7 @@ export const T = {
     states: {done: "done", leased: "in work", pending: "waiting", failed: "failed", quarantined: "quarantined"},
     progress: (done, total) => `${done} of ${total} images`,
     left: (text) => `${text} left`,
+    referenceOf: (name) => `references of ${name}`,
     priority: (number) => `priority ${number}`,
     submitted: (text) => `submitted ${text}`,
     verbs: {pause: "Pause", resume: "Resume", cancel: "Cancel", retry: "Retry failed"},
