@@ -100,6 +100,7 @@ export function say(sentence, {error = false} = {}) {
   };
   close.onclick = end;
   if (notices.matches(":popover-open")) notices.hidePopover();
+  for (const one of [...notices.children]) if (one.firstChild.textContent === sentence) one.remove();
   notices.append(box);
   notices.showPopover?.();
   while (notices.childElementCount > 3) notices.firstChild.remove();

@@ -105,7 +105,7 @@ export class SweepCard {
 }
 
 function headOf({name, kind, axes, priority, at, of}) {
-  const axesText = Object.entries(axes ?? {}).map(([axis, count]) => `${axis}\u00a0×${count}`).join(" · ");
+  const axesText = Object.entries(axes ?? {}).filter(([, count]) => count > 1).map(([axis, count]) => `${axis}\u00a0×${count}`).join(" · ");
   return [
     h("h2", {}, h("a", {href: gridLink(termOf("sweep", name))}, name)),
     h("span", {class: `badge kind-${kind}`}, T.sweeps.kinds[kind] ?? kind),
