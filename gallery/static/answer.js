@@ -53,12 +53,12 @@ class AnswerPage {
   }
 
   offerMetrics(names, chosen) {
-    setChildren(this.metric, h("option", {value: ""}, T.answer.anyMetric), names.map((name) => h("option", {value: name}, name)));
+    setChildren(this.metric, names.map((name) => h("option", {value: name}, name)));
     this.metric.value = chosen;
   }
 
-  show({question, answer, facts, charts, caveats, metrics}) {
-    this.offerMetrics([...new Set([...(metrics ?? []), this.metric.value])].filter(Boolean), this.metric.value);
+  show({question, answer, facts, charts, caveats, metrics, metric}) {
+    if (metrics?.length) this.offerMetrics(metrics, metric);
     document.title = `${question} · ${T.shell.name}`;
     this.charts = (charts ?? []).map((chart) => new ChartPlace(chart));
     setChildren(this.content,

@@ -36,8 +36,8 @@ export class SweepCard {
     this.part("head", {name, kind, axes: sweep.axes, priority: sweep.priority, at: sweep.created_at, of: sweep.reference_of}, headOf);
     this.part("bar", {counts, total: sweep.total}, barOf);
     this.part("counts", {name, counts, rate: sweep.images_per_s, eta: sweep.eta_s, kind}, countsOf);
-    const {reason, incomplete, blocked, failures} = sweep;
-    this.part("trouble", {name, reason, incomplete, blocked, failures}, troubleOf);
+    const {reason, incomplete, blocked, failures, scores} = sweep;
+    this.part("trouble", {name, reason, incomplete, blocked, failures, scores}, troubleOf);
     this.part("samples", {name, samples: sweep.samples}, samplesOf);
     this.actions = {name, state, kind, hasFailed: counts.failed + counts.quarantined > 0, hasDone: counts.done > 0, hasPairs: counts.done > 1};
     if (!this.isAsking) this.part("actions", this.actions, (one) => this.actionsOf(one));
@@ -129,11 +129,12 @@ function countsOf({name, counts, rate, eta, kind}) {
   return [parts, isMoving && rate ? h("span", {}, rateText(rate)) : null, isMoving && eta ? h("span", {}, T.sweeps.left(durationText(eta))) : null];
 }
 
-function troubleOf({name, reason, incomplete, blocked, failures}) {
+function troubleOf({name, reason, incomplete, blocked, failures, scores}) {
   const sentences = [reason, incomplete, ...(blocked ?? [])].filter(Boolean);
   const count = (failures ?? []).reduce((sum, one) => sum + one.count, 0);
   return [
     sentences.map((sentence) => h("p", {class: "warn"}, sentence)),
+    scores && h("p", {class: "muted"}, scores),
     count > 0 && h("details", {},
       h("summary", {class: "bad"}, T.sweeps.failures(countText(count))),
       h("ul", {}, failures.map((one) => h("li", {},
