@@ -25,10 +25,11 @@ class ImagePage {
         button(T.tray.fitShort, T.image.fit, () => this.zoom.reset()),
         button("+", T.image.zoomIn, () => this.zoom.zoomBy(1.5))), this.zoomText));
     this.neighbours = new NeighbourRows((key) => this.go(key));
+    this.shown = h("div", {class: "image-main"}, this.stage, this.neighbours.element);
     this.facts = h("div", {class: "image-facts"});
     this.groupsOpen = new Map();
     setChildren(main, h("div", {class: "image-page"},
-      h("div", {class: "image-main"}, this.stage, this.neighbours.element), this.facts), new TrayElement());
+      this.shown, this.facts), new TrayElement());
     this.zoom = new PanZoom(this.stage, {onChange: () => this.zoomed()});
     new ResizeObserver(() => this.zoomed()).observe(this.stage);
     document.addEventListener("keydown", (event) => this.pressed(event));
@@ -60,12 +61,12 @@ class ImagePage {
 
   fail(sentence) {
     setChildren(this.facts, h("p", {class: "bad", role: "alert"}, sentence));
-    this.picture.hidden = true;
-    this.neighbours.show({});
+    this.shown.hidden = true;
   }
 
   show(image) {
     this.image = image;
+    this.shown.hidden = false;
     const isMade = image.state === "done";
     this.picture.hidden = !isMade;
     this.missing.hidden = isMade;

@@ -98,7 +98,8 @@ export class SweepCard {
     }}, T.sweeps.yes);
     const no = h("button", {type: "button", onclick: back}, T.sweeps.no);
     const box = h("div", {class: "sure", role: "alertdialog", "aria-label": T.sweeps.sure(name)}, h("span", {}, T.sweeps.sure(name)), yes, no);
-    box.onkeydown = (event) => event.key === "Escape" && back();
+    // Not by `onkeydown`: what that returns, if false, would keep Tab from working.
+    box.addEventListener("keydown", (event) => event.key === "Escape" && back());
     setChildren(this.parts.actions, box);
     no.focus();
   }
@@ -123,8 +124,9 @@ function barOf({counts, total}) {
 
 function countsOf({name, counts, rate, eta, kind}) {
   const q = termOf("sweep", name);
+  const textOf = (state) => (state === "pending" && kind === "cancelled" ? T.sweeps.leftOut : T.sweeps.states[state]);
   const parts = barStates.filter((state) => counts[state]).map((state) =>
-    h("a", {class: `count state-${state}`, href: gridLink(q, termOf("state", state))}, countText(counts[state]), " ", T.sweeps.states[state]));
+    h("a", {class: `count state-${state}`, href: gridLink(q, termOf("state", state))}, countText(counts[state]), " ", textOf(state)));
   const isMoving = kind === "running" || kind === "waiting";
   return [parts, isMoving && rate ? h("span", {}, rateText(rate)) : null, isMoving && eta ? h("span", {}, T.sweeps.left(durationText(eta))) : null];
 }

@@ -30,6 +30,7 @@ export const T = {
     more: (count) => `Show ${count} more`,
     kinds: {done: "done", running: "running", waiting: "waiting", paused: "paused", cancelled: "cancelled", unfinished: "ended with failures"},
     states: {done: "done", leased: "in work", pending: "waiting", failed: "failed", quarantined: "quarantined"},
+    leftOut: "left out",
     progress: (done, total) => `${done} of ${total} images`,
     left: (text) => `${text} left`,
     referenceOf: (name) => `references of ${name}`,
