@@ -26,8 +26,9 @@ export function durationText(seconds) {
   if (minutes < 60) return `${minutes} min`;
   const hours = Math.floor(minutes / 60);
   if (hours < 48) return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
-  const rest = Math.round(minutes / 60) % 24;
-  return rest ? `${Math.floor(minutes / 1440)} d ${rest} h` : `${Math.floor(minutes / 1440)} d`;
+  const wholeHours = Math.round(minutes / 60);
+  const days = `${Math.floor(wholeHours / 24)} d`;
+  return wholeHours % 24 ? `${days} ${wholeHours % 24} h` : days;
 }
 
 export function bytesText(bytes) {
