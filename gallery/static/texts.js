@@ -144,7 +144,9 @@ export const T = {
     voted: (votes, a, b, winner) => `${plural(votes, "vote")}. ` + {a: `${a} won against ${b}.`, b: `${b} won against ${a}.`, tie: `${a} and ${b}: a tie.`}[winner],
     preferences: (by, votes) => `Preferred ${by}, by ${plural(votes, "vote")}`,
     preferenceNote: "How often a value wins against an average one, with its 95 % interval.",
-    preference: (share, low, high, votes) => `${share} (${low} to ${high}), ${plural(votes, "vote")}`,
+    preference: (share, interval, votes) => `${share} (${interval}), ${plural(votes, "vote")}`,
+    interval: (low, high) => `${low} to ${high}`,
+    noInterval: "no interval yet",
   },
   answer: {
     title: "Which settings are as good?",

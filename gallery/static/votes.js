@@ -113,19 +113,31 @@ export class VotesElement extends HTMLElement {
 }
 
 // Return how often each value wins against an average one, as bars with their intervals.
-export function preferenceList({by, votes, values}) {
-  const percent = (share) => `${Math.round(share * 100)} %`;
+// With few votes there is no interval, and `notes` say why.
+export function preferenceList({by, votes, values, notes}) {
   const best = [...values].sort((a, b) => b.preference - a.preference);
   return h("section", {},
     h("h3", {}, T.cull.preferences(by, votes)),
-    h("p", {class: "muted"}, T.cull.preferenceNote),
+    values.length ? h("p", {class: "muted"}, T.cull.preferenceNote) : null,
     h("ol", {class: "bars"}, best.map((value) => h("li", {},
-      h("span", {class: "bar-label"}, String(value.label)),
-      h("span", {class: "bar", "aria-hidden": "true"},
-        h("span", {class: "bar-mean", style: {width: `${value.preference * 100}%`}}),
-        h("span", {class: "bar-interval", style: {left: `${value.low * 100}%`, width: `${(value.high - value.low) * 100}%`}}),
-        h("span", {class: "bar-middle"})),
-      h("span", {class: "bar-text"}, T.cull.preference(percent(value.preference), percent(value.low), percent(value.high), value.votes))))));
+      h("span", {class: "bar-label", title: String(value.label)}, String(value.label)),
+      preferenceBar(value),
+      h("span", {class: "bar-text"}, preferenceText(value))))),
+    (notes ?? []).map((note) => h("p", {class: "muted"}, note)));
+}
+
+function preferenceBar({preference, low, high}) {
+  const hasInterval = low !== null && high !== null;
+  return h("span", {class: "bar", "aria-hidden": "true"},
+    h("span", {class: "bar-mean", style: {width: `${preference * 100}%`}}),
+    hasInterval && h("span", {class: "bar-interval", style: {left: `${low * 100}%`, width: `${(high - low) * 100}%`}}),
+    h("span", {class: "bar-middle"}));
+}
+
+function preferenceText({preference, low, high, votes}) {
+  const percent = (share) => `${Math.round(share * 100)} %`;
+  const interval = low !== null && high !== null ? T.cull.interval(percent(low), percent(high)) : T.cull.noInterval;
+  return T.cull.preference(percent(preference), interval, votes);
 }
 
 customElements.define("ns-votes", VotesElement);
