@@ -5,6 +5,8 @@ import {sideText} from "./grid-labels.js";
 import {T} from "./texts.js";
 
 export class CellTexts {
+  pivot = {keys: [], state: [], states: []};
+
   setPivot(pivot) {
     this.pivot = pivot;
   }
@@ -19,12 +21,12 @@ export class CellTexts {
   }
 
   placeOf({model, line, col, at}) {
-    const {rows} = model;
-    const row = line % rows.count;
+    const place = model.placeOf(line, col);
+    if (!place) return "";
     const sides = [
-      [model.roles.supers, model.supers.labels[(line - row) / rows.count]],
-      [model.roles.rows, rows.labels[row]],
-      [model.roles.cols, model.cols.labels[col]],
+      [model.roles.supers, model.supers.labels[place.band]],
+      [model.roles.rows, model.rows.labels[place.row]],
+      [model.roles.cols, model.cols.labels[place.col]],
       [model.roles.slider, model.slider.labels[at]],
     ];
     const named = sides.filter(([names]) => names.length);
@@ -49,6 +51,14 @@ export class CellTexts {
   ratingOf(i) {
     const {stars, verdict} = this.pivot;
     return [stars?.[i] ? T.grid.starred(stars[i]) : "", T.grid.verdicts[verdict?.[i] || 0]].filter(Boolean).join(", ");
+  }
+
+  // The line under a cell of a model; where lines run on, it begins with the label.
+  lineUnder(name, model, line, col, i) {
+    const value = i < 0 ? "" : this.line(name, i);
+    if (!model.wrap || isBlind()) return value;
+    const label = sideText(model.cols.labels[model.placeOf(line, col).col]);
+    return value ? `${label} · ${value}` : label;
   }
 
   // The line under a cell: "none", "time", "rating" or "score.METRIC" of image i.

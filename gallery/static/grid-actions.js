@@ -3,7 +3,7 @@
 import {h} from "./dom.js";
 import {isBlind, setBlind} from "./cull.js";
 import {LARGEST_CELL, SMALLEST_CELL} from "./grid-tools.js";
-import {mayWrite, say} from "./shell.js";
+import {mayWrite} from "./shell.js";
 import {data} from "./data.js";
 import {NO_ZOOM} from "./cell-zoom.js";
 import {openMenu} from "./menu.js";
@@ -45,10 +45,11 @@ export class GridActions {
 
   go(event, line, col) {
     if (!this.hasCells) return;
-    const from = this.anchor && event.shiftKey ? this.anchor : this.grid.focus;
+    const {line: fromLine, col: fromCol} = this.grid.focus;
+    const from = (event.shiftKey && this.anchor) || {line: fromLine, col: fromCol};
     this.anchor = event.shiftKey ? from : null;
     this.grid.moveFocus(line, col);
-    if (event.shiftKey) this.grid.selectBlock(from, this.grid.focus, true);
+    if (event.shiftKey) this.grid.focus.selectBlock(from, this.grid.focus);
   }
 
   open(event) {
@@ -58,13 +59,13 @@ export class GridActions {
   select(event) {
     if (!this.hasCells) return;
     const {line, col} = this.grid.focus;
-    if (event.shiftKey) this.grid.selectAlong("row", line);
-    else if (event.ctrlKey) this.grid.selectAlong("col", col);
-    else this.grid.toggleCell(line, col);
+    if (event.shiftKey) this.grid.focus.selectAlong("row", line);
+    else if (event.ctrlKey) this.grid.focus.selectAlong("col", col);
+    else this.grid.focus.toggle(line, col);
   }
 
   leave() {
-    if (this.grid.scene.selected.size) this.grid.clearSelection();
+    if (this.grid.focus.selected.size) this.grid.focus.clear();
     else this.unzoom();
   }
 
@@ -116,10 +117,8 @@ export class GridActions {
   }
 
   pin() {
-    const keys = this.chosenKeys("done");
-    if (!keys.length) return;
-    tellPage("ns-pin", {keys});
-    say(T.grid.pinned(keys.length));
+    const keys = this.chosen("done").map((i) => this.page.pivot.keys[i]);
+    if (keys.length) tellPage("ns-pin", {keys});
   }
 
   stars(_, stars) {
@@ -148,10 +147,6 @@ export class GridActions {
     return this.grid.chosenImages().filter((i) => this.page.model.stateOf(i) === state);
   }
 
-  chosenKeys(state) {
-    return this.chosen(state).map((i) => this.page.pivot.keys[i]);
-  }
-
   make() {
     const {make} = this.page.tools;
     if (!make.hidden) openMenu(make, T.grid.makeHint, this.makeChoices());
@@ -165,7 +160,7 @@ export class GridActions {
     const all = pivot.keys.map((_, i) => i).filter(isOpen);
     const failed = all.filter((i) => model.stateOf(i) !== "pending");
     const choices = [
-      [T.grid.makeChosen, this.grid.scene.selected.size ? this.grid.chosenImages().filter(isOpen) : []],
+      [T.grid.makeChosen, this.grid.focus.selected.size ? this.grid.chosenImages().filter(isOpen) : []],
       [T.grid.makeSeen, this.grid.visibleImages().filter(isOpen)],
       [T.grid.makeFailed, failed],
       [T.grid.makeAll, all],
@@ -173,7 +168,7 @@ export class GridActions {
     return choices.map(([text, images]) => ({
       text: text(images.length),
       isOff: !images.length,
-      act: () => this.page.make(images),
+      act: () => this.page.live.make(images),
     }));
   }
 

@@ -54,7 +54,7 @@ export class GridCanvas {
     return fit;
   }
 
-  // Draw a scene: {model, at, depth, selected, lineOf, showMarks}, with its corner at (x, y).
+  // Draw a scene: {model, at, depth, selected, lineOf}, with its corner at (x, y).
   paint(scene, x, y) {
     const {context, canvas, layout} = this;
     context.fillStyle = this.colours.bg;
@@ -70,6 +70,7 @@ export class GridCanvas {
 
   paintCell(scene, line, col, x, y) {
     const {model, at, depth} = scene;
+    if (model.wrap && !model.placeOf(line, col)) return;
     const i = model.shownAt(line, col, at, depth);
     const state = i < 0 ? "hole" : model.stateOf(i);
     if (state !== "done" || !this.paintPicture(model.pivot, i, x, y)) {
@@ -77,7 +78,9 @@ export class GridCanvas {
       const shown = isMissing ? "missing" : state === "done" ? "loading" : state;
       this.context.drawImage(this.stateTile(shown), x, y);
     }
-    if (i >= 0) this.paintMarks(scene, line, col, i, x, y);
+    if (i >= 0) this.paintMarks(model.pivot, i, model.imagesAt(line, col, at).length, depth, x, y);
+    const text = this.layout.lineH && scene.lineOf(line, col, i);
+    if (text) this.context.drawImage(this.lineTile(text), x, y + this.layout.box.h);
     if (scene.selected.has(line * model.colCount + col)) this.paintSelection(x, y);
   }
 
@@ -112,19 +115,11 @@ export class GridCanvas {
     );
   }
 
-  paintMarks({model, at, depth, lineOf, showMarks}, line, col, i, x, y) {
-    const {pivot} = model;
-    const count = model.imagesAt(line, col, at).length;
-    const stars = showMarks ? pivot.stars?.[i] || 0 : 0;
-    const verdict = showMarks ? pivot.verdict?.[i] || 0 : 0;
-    if (count > 1 || stars || verdict) {
-      const shown = count > 1 && depth > 0 ? (depth % count) + 1 : 0;
-      this.context.drawImage(this.markTile(count, shown, stars, verdict), x, y);
-    }
-    if (this.layout.lineH) {
-      const text = lineOf(i);
-      if (text) this.context.drawImage(this.lineTile(text), x, y + this.layout.box.h);
-    }
+  paintMarks(pivot, i, count, depth, x, y) {
+    const [stars, verdict] = [pivot.stars?.[i] || 0, pivot.verdict?.[i] || 0];
+    if (count < 2 && !stars && !verdict) return;
+    const shown = count > 1 && depth > 0 ? (depth % count) + 1 : 0;
+    this.context.drawImage(this.markTile(count, shown, stars, verdict), x, y);
   }
 
   paintSelection(x, y) {

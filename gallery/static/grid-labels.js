@@ -39,10 +39,10 @@ export class GridLabels {
     const cell = layout.pitchX / layout.ratio;
     this.isUpright = cell < 44;
     const hasRows = model.roles.rows.length > 0;
-    const hasCols = model.roles.cols.length > 0;
+    this.hasCols = model.roles.cols.length > 0 && !model.wrap;
     const most = Math.min(260, stageWidth * 0.34);
     const width = hasRows ? Math.min(this.longest(model.rows.labels) + 18, most) : 0;
-    const height = hasCols ? this.headHeight(model, cell) : 0;
+    const height = this.hasCols ? this.headHeight(model, cell) : 0;
     return {width: Math.round(width), height: Math.round(height)};
   }
 
@@ -68,7 +68,7 @@ export class GridLabels {
     const seen = layout.within(x, y, w, h);
     this.strips.cols.style.transform = `translateX(${-x / ratio}px)`;
     this.strips.rows.style.transform = `translateY(${-y / ratio}px)`;
-    if (model.roles.cols.length) this.keep("cols", seen.left, seen.right, (col) => this.colLabel(col));
+    if (this.hasCols) this.keep("cols", seen.left, seen.right, (col) => this.colLabel(col));
     if (model.roles.rows.length) this.keep("rows", seen.top, seen.bottom, (line) => this.rowLabel(line));
     if (model.roles.supers.length) this.moveSupers(seen, y);
   }

@@ -10,7 +10,7 @@ export class GridLayout {
   constructor(model, {cell, shape, hasLine, ratio}) {
     this.ratio = ratio;
     this.cols = model.colCount;
-    this.rows = model.rows.count;
+    this.rows = model.bandLines;
     this.lines = model.lineCount;
     const aspect = Math.min(Math.max(shape[0] / shape[1], 0.5), 2);
     const px = (css) => Math.max(1, Math.round(css * ratio));

@@ -7,10 +7,11 @@ import {h} from "./dom.js";
 import {Flicker} from "./flicker.js";
 import {GridActions} from "./grid-actions.js";
 import {GridKeys, tellPage} from "./keys.js";
+import {GridLive} from "./grid-live.js";
 import {GridTools} from "./grid-tools.js";
 import {GridView} from "./grid-view.js";
 import {isBlind, setBlind} from "./cull.js";
-import {mountShell, say, sayError} from "./shell.js";
+import {mountShell} from "./shell.js";
 import {moveAxis, PivotModel, settleRoles} from "./pivot-model.js";
 import {QueryBar} from "./query-bar.js";
 import {readView, writeView} from "./view-state.js";
@@ -19,7 +20,6 @@ import {T} from "./texts.js";
 import {TrayElement} from "./tray.js";
 import {VotesElement} from "./votes.js";
 
-const REFRESH_MS = 5000;
 const ADDRESS_MS = 250;
 
 export class GridPage {
@@ -32,13 +32,13 @@ export class GridPage {
     this.grid = new GridView(this.parts.stage, this.bitmaps, {
       describe: (line, col) => this.texts.describe(this.cellOf(line, col)),
       reasonOf: (line, col) => this.texts.reasonOf(this.cellOf(line, col)),
+      lineOf: (line, col, i) => this.texts.lineUnder(this.view.line, this.model, line, col, i),
       onFocus: () => this.showStatus(),
       onOpen: (event) => this.open(event),
       onZoom: (zoom) => this.change({zoom}),
-      onSelect: () => this.showStatus(),
     });
+    this.live = new GridLive(this);
     this.flicker = this.makeFlicker();
-    this.grid.play = null;
     this.roles = new RolesBar(this.parts.roles, {
       onRoles: (roles) => this.setRoles(roles),
       onFix: (axis, label) => this.load(this.view.q, {...this.view.fixes, [axis]: label}),
@@ -99,7 +99,7 @@ export class GridPage {
       isReady: (at) => this.grid.isReady(at),
       show: (at) => this.setAt(at),
       changed: (isPlaying) => {
-        this.grid.play = isPlaying ? this.flicker : null;
+        this.grid.scene.upcoming = isPlaying ? this.flicker.order() : [];
         this.grid.settle();
         this.tools.setPlaying(isPlaying);
         this.showPill();
@@ -134,27 +134,41 @@ export class GridPage {
   }
 
   // Read the pivot of a query. If that fails, what was there stays, and the bar says why.
-  async load(q, fixes, {isQuiet = false} = {}) {
+  async load(q, fixes) {
     const turn = ++this.loads;
-    if (!isQuiet) this.query.setQuery(q);
+    this.query.setQuery(q);
     this.parts.stage.setAttribute("aria-busy", "true");
-    let pivot;
     try {
-      pivot = await data.pivot(q, fixes);
+      const pivot = await data.pivot(q, fixes);
+      if (turn !== this.loads) return;
+      this.parts.stage.removeAttribute("aria-busy");
+      this.query.setError("");
+      this.view.fixes = fixes;
+      this.take(pivot);
+      this.rebuild();
+      this.live.follow(q);
     } catch (error) {
       if (turn === this.loads) this.failed(error);
-      return;
     }
-    if (turn !== this.loads) return;
-    const isOther = q !== this.shownQuery;
-    this.shownQuery = q;
-    this.query.setError("");
-    this.parts.stage.removeAttribute("aria-busy");
-    this.view.fixes = fixes;
+  }
+
+  take(pivot) {
     this.pivot = pivot;
     this.loadedAt = performance.now();
-    this.rebuild();
-    if (isOther) this.follow(q);
+    this.texts.setPivot(pivot);
+  }
+
+  // Read the same pivot again; while its axes are the same, nothing moves.
+  async refresh() {
+    const turn = this.loads;
+    const pivot = await data.pivot(this.view.q, this.view.fixes).catch(() => null);
+    if (!pivot || turn !== this.loads) return;
+    const isSame = JSON.stringify(pivot.axes) === JSON.stringify(this.pivot.axes) && pivot.keys.length > 0;
+    this.take(pivot);
+    if (!isSame) return this.rebuild();
+    this.model = this.model.renewed(pivot);
+    this.grid.renewModel(this.model);
+    this.showStatus();
   }
 
   failed(error) {
@@ -168,14 +182,14 @@ export class GridPage {
     const roles = settleRoles(view.roles, pivot.axes);
     this.model = new PivotModel(pivot, roles);
     if (isBlind()) this.model.shuffle(Math.random);
-    this.at = Math.max(0, this.model.slider.labels.findIndex(([label]) => label === view.at));
-    this.texts.setPivot(pivot);
+    this.at = this.model.slider.labels.findIndex(([label]) => label === view.at);
+    if (this.at < 0) Object.assign(this, {at: 0}).view.at = null;
     const hasNone = !pivot.keys.length;
     this.parts.empty.hidden = !hasNone;
     this.parts.empty.textContent = T.grid.none;
     this.parts.stage.hidden = hasNone;
     Object.assign(this.grid, {cell: view.cell, hasLine: view.line !== "none", zoom: view.zoom});
-    Object.assign(this.grid.scene, {at: this.at, depth: view.depth, lineOf: (i) => this.texts.line(view.line, i)});
+    Object.assign(this.grid.scene, {at: this.at, depth: view.depth});
     this.roles.render(pivot, roles);
     this.tools.setModel(this.model, pivot.metrics || []);
     this.grid.setModel(this.model);
@@ -199,7 +213,7 @@ export class GridPage {
 
   showStatus() {
     if (!this.model) return;
-    this.parts.counts.textContent = this.texts.counts(this.grid.scene.selected.size);
+    this.parts.counts.textContent = this.texts.counts(this.grid.focus.selected.size);
     const {line, col} = this.grid.focus;
     this.parts.about.textContent = this.pivot.keys.length ? this.texts.describe(this.cellOf(line, col)) : "";
   }
@@ -229,7 +243,7 @@ export class GridPage {
     this.flicker.stop();
     this.view.roles = roles;
     this.view.depth = 0;
-    this.grid.focus = {line: 0, col: 0};
+    Object.assign(this.grid.focus, {line: 0, col: 0});
     this.rebuild();
   }
 
@@ -250,7 +264,8 @@ export class GridPage {
     this.change({at: label ?? null});
     this.showPill();
     this.grid.invalidate();
-    if (!this.flicker.isPlaying) this.grid.markFocus();
+    if (this.flicker.isPlaying) this.grid.scene.upcoming = this.flicker.order();
+    else this.grid.focus.announce();
   }
 
   setDepth(step) {
@@ -260,7 +275,7 @@ export class GridPage {
     this.change({depth});
     this.tools.setAt(this.at, depth, isBlind());
     this.grid.invalidate();
-    this.grid.markFocus();
+    this.grid.focus.announce();
   }
 
   setCell(cell) {
@@ -271,7 +286,7 @@ export class GridPage {
 
   setLine(line) {
     this.grid.hasLine = line !== "none";
-    this.grid.scene.lineOf = (i) => this.texts.line(line, i);
+    this.view.line = line;
     this.grid.relayout();
     this.change({line});
   }
@@ -295,7 +310,7 @@ export class GridPage {
       if (verdict !== undefined) this.pivot.verdict[i] = verdicts.indexOf(verdict);
     }
     this.grid.invalidate();
-    this.grid.markFocus();
+    this.grid.focus.announce();
   }
 
   open(event) {
@@ -306,46 +321,6 @@ export class GridPage {
     const address = data.isExport ? data.imageUrl(key) : `/show/${key}?${new URLSearchParams({q: this.view.q})}`;
     if (event?.ctrlKey || event?.metaKey) window.open(address, "_blank", "noopener");
     else location.assign(address);
-  }
-
-  // Show what changes while the page is open.
-  follow(q) {
-    this.unfollow?.();
-    this.unfollow = data.events(q, {
-      onImages: ({keys, states}) => this.noteStates(keys, states),
-      onReconnect: () => this.refreshSoon(0),
-    });
-  }
-
-  noteStates(keys, states) {
-    if (!this.model) return;
-    for (const [n, key] of keys.entries()) {
-      if (this.pivot.states[states[n]] === "done") this.bitmaps.forget(key);
-    }
-    this.model.noteStates(keys, states);
-    this.grid.invalidate();
-    this.showStatus();
-    this.refreshSoon(REFRESH_MS);
-  }
-
-  // Read the pivot again for what events do not tell: times, scores, images that are new.
-  refreshSoon(pause) {
-    if (this.refreshing) return;
-    const wait = Math.max(pause, this.loadedAt + pause - performance.now());
-    this.refreshing = setTimeout(() => {
-      this.refreshing = 0;
-      this.load(this.view.q, this.view.fixes, {isQuiet: true});
-    }, wait);
-  }
-
-  async make(indexes) {
-    const keys = indexes.map((i) => this.pivot.keys[i]);
-    try {
-      say((await data.fill(this.view.q, keys)).said);
-      this.refreshSoon(1000);
-    } catch (error) {
-      sayError(error);
-    }
   }
 }
 

@@ -18,8 +18,10 @@ export function settleRoles(wanted, axes) {
       if (free.delete(name)) roles[zone].push(name);
     }
   }
+  const isAlone = !wanted && free.size === 1;
   for (const axis of free.values()) {
-    const zone = ZONES.includes(axis.suggested) ? axis.suggested : "stack";
+    const suggested = ZONES.includes(axis.suggested) ? axis.suggested : "stack";
+    const zone = isAlone ? "cols" : suggested;
     const taken = wanted && roles[zone].length > 0;
     roles[taken ? "stack" : zone].push(axis.name);
   }
@@ -126,28 +128,70 @@ export class PivotModel {
     this.done = pivot.states.indexOf("done");
     this.cells = new Map();
     this.order = null;
+    this.wrap = 0;
     for (let i = 0; i < pivot.keys.length; i++) this.place(i);
     this.sortStacks();
   }
 
+  // Columns without rows run on in the next line after `perLine` cells; 0 ends that.
+  wrapAt(perLine) {
+    const isFlat = !this.roles.rows.length && !this.roles.supers.length;
+    this.wrap = isFlat && perLine > 0 && perLine < this.cols.count ? perLine : 0;
+  }
+
+  // Lines of a super-row, of all of them, and cells of a line, as they are shown.
+  get bandLines() {
+    return this.wrap ? Math.ceil(this.cols.count / this.wrap) : this.rows.count;
+  }
+
   get lineCount() {
-    return this.rows.count * this.supers.count;
+    return this.bandLines * this.supers.count;
   }
 
   get colCount() {
-    return this.cols.count;
+    return this.wrap || this.cols.count;
   }
 
-  cellId(line, col, at) {
+  // What a shown cell stands for, as places on the sides: {band, row, col}; null after
+  // the last cell.
+  placeOf(line, col) {
+    if (this.wrap) {
+      const n = line * this.wrap + col;
+      return n < this.cols.count ? this.unshuffled(0, 0, n) : null;
+    }
+    const row = line % this.rows.count;
+    return this.unshuffled((line - row) / this.rows.count, row, col);
+  }
+
+  // Shuffle the cells of each super-row, so that a place says nothing of an image; null
+  // puts them in their places again. `random` returns numbers from 0 to below 1.
+  shuffle(random) {
+    this.order = null;
+    if (!random) return;
+    const size = this.rows.count * this.cols.count;
+    this.order = new Int32Array(size).map((_, n) => n);
+    for (let n = size - 1; n > 0; n--) {
+      const m = Math.floor(random() * (n + 1));
+      [this.order[n], this.order[m]] = [this.order[m], this.order[n]];
+    }
+  }
+
+  unshuffled(band, row, col) {
+    if (!this.order) return {band, row, col};
+    const from = this.order[row * this.cols.count + col];
+    return {band, row: Math.floor(from / this.cols.count), col: from % this.cols.count};
+  }
+
+  cellId(band, row, col, at) {
+    const line = band * this.rows.count + row;
     return (line * this.cols.count + col) * this.slider.count + at;
   }
 
   place(i) {
-    for (const above of this.supers.placesOf(i)) {
+    for (const band of this.supers.placesOf(i)) {
       for (const row of this.rows.placesOf(i)) {
-        const line = above * this.rows.count + row;
         for (const col of this.cols.placesOf(i)) {
-          for (const at of this.slider.placesOf(i)) this.put(this.cellId(line, col, at), i);
+          for (const at of this.slider.placesOf(i)) this.put(this.cellId(band, row, col, at), i);
         }
       }
     }
@@ -170,28 +214,8 @@ export class PivotModel {
 
   // The images of a cell: indexes into the pivot's lists, in the order of the stack.
   imagesAt(line, col, at) {
-    if (this.order) [line, col] = this.unshuffled(line, col);
-    return this.cells.get(this.cellId(line, col, at)) || NO_IMAGES;
-  }
-
-  // Shuffle the cells of each super-row, so that a place says nothing of an image; null
-  // puts them in their places again. `random` returns numbers from 0 to below 1.
-  shuffle(random) {
-    this.order = null;
-    if (!random) return;
-    const size = this.rows.count * this.cols.count;
-    this.order = new Int32Array(size).map((_, n) => n);
-    for (let n = size - 1; n > 0; n--) {
-      const m = Math.floor(random() * (n + 1));
-      [this.order[n], this.order[m]] = [this.order[m], this.order[n]];
-    }
-  }
-
-  unshuffled(line, col) {
-    const {rows, cols, order} = this;
-    const row = line % rows.count;
-    const from = order[row * cols.count + col];
-    return [line - row + Math.floor(from / cols.count), from % cols.count];
+    const place = this.placeOf(line, col);
+    return (place && this.cells.get(this.cellId(place.band, place.row, place.col, at))) || NO_IMAGES;
   }
 
   // The image that a cell shows, or -1: the one at `depth`, at 0 the first finished.
@@ -214,26 +238,22 @@ export class PivotModel {
     return this.pivot.states[this.pivot.state[i]];
   }
 
-  // Note new states, by key. Returns the keys that are none of this pivot's.
-  noteStates(keys, states) {
-    const unknown = [];
-    keys.forEach((key, n) => {
-      const i = this.indexes.get(key);
-      if (i === undefined) unknown.push(key);
-      else this.pivot.state[i] = states[n];
-    });
-    return unknown;
+  // A model of newer data with the same axes, whose cells stand in the same places.
+  renewed(pivot) {
+    const model = new PivotModel(pivot, this.roles);
+    return Object.assign(model, {order: this.order, wrap: this.wrap});
   }
 
-  // The labels of image i by axis, for those who name it: {axis: label}.
-  labelsOf(i) {
-    const labels = {};
-    for (const axis of this.pivot.axes) {
-      const place = this.pivot.places[axis.name]?.[i] ?? -1;
-      const first = typeof place === "number" ? place : place[0];
-      labels[axis.name] = axis.fixed ?? axis.labels[first] ?? null;
-    }
-    return labels;
+  isDone(key) {
+    return this.pivot.state[this.indexes.get(key)] === this.done;
+  }
+
+  // Note new states, by key; images of other pivots are left out.
+  noteStates(keys, states) {
+    keys.forEach((key, n) => {
+      const i = this.indexes.get(key);
+      if (i !== undefined) this.pivot.state[i] = states[n];
+    });
   }
 
   // The size of most pictures, in pixels.

@@ -229,7 +229,6 @@ export const T = {
     makeAll: (count) => `All of the query: ${count}`,
     makeFailed: (count) => `Failed ones only: ${count}`,
     nothingToMake: "All images here are finished or running already.",
-    pinned: (count) => `Pinned ${count} image${count === 1 ? "" : "s"}.`,
     selected: (count) => `${count} cells selected`,
     blind: "Blind",
     blindHint: "Hide labels and shuffle cells",

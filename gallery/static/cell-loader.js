@@ -1,0 +1,52 @@
+// Chooses which pictures to load: those in sight first, the middle before the edges.
+
+export class CellLoader {
+  // canvas: a GridCanvas, which knows what bitmap a picture needs.
+  constructor(canvas, bitmaps) {
+    this.canvas = canvas;
+    this.bitmaps = bitmaps;
+  }
+
+  // Want the pictures of a scene of which the cells `seen` are in sight: these, then what
+  // the slider shows next while it plays, then half a window's height around them.
+  want(scene, seen, isZoomed) {
+    const {at, model, upcoming} = scene;
+    const pairs = this.needsOf(scene, seen, at);
+    for (const next of upcoming) pairs.push(...this.needsOf(scene, seen, next));
+    if (!upcoming.length && !isZoomed) {
+      const {top, bottom} = seen;
+      const more = Math.ceil((bottom - top + 1) / 2);
+      const below = {...seen, top: bottom + 1, bottom: Math.min(model.lineCount - 1, bottom + more)};
+      const above = {...seen, top: Math.max(0, top - more), bottom: top - 1};
+      pairs.push(...this.needsOf(scene, below, at), ...this.needsOf(scene, above, at));
+    }
+    this.bitmaps.want(pairs);
+  }
+
+  // Finished pictures in a window at a place of the slider: pairs [key, what it needs].
+  needsOf({model, depth}, seen, at) {
+    const middle = {line: (seen.top + seen.bottom) / 2, col: (seen.left + seen.right) / 2};
+    const found = [];
+    forEachCell(seen, (line, col) => {
+      const i = model.shownAt(line, col, at, depth);
+      if (i < 0 || model.stateOf(i) !== "done") return;
+      const far = Math.max(Math.abs(line - middle.line), Math.abs(col - middle.col));
+      found.push([far, model.pivot.keys[i], this.canvas.fitOf(model.pivot, i).need]);
+    });
+    found.sort((a, b) => a[0] - b[0]);
+    return found.map(([, key, need]) => [key, need]);
+  }
+
+  // Whether all pictures of a window are there, or never will be.
+  isReady(scene, seen, at) {
+    const isThere = ([key, need]) => this.bitmaps.has(key, need) || this.bitmaps.isMissing(key);
+    return this.needsOf(scene, seen, at).every(isThere);
+  }
+}
+
+// Call a function with the line and column of each cell of a window.
+export function forEachCell({top, bottom, left, right}, act) {
+  for (let line = top; line <= bottom; line++) {
+    for (let col = left; col <= right; col++) act(line, col);
+  }
+}

@@ -1,0 +1,58 @@
+// What changes while the grid is open: images that are made, and those that one asks for.
+
+import {data} from "./data.js";
+import {say, sayError} from "./shell.js";
+
+// What events do not tell, such as times, is read again at most so often.
+const REFRESH_MS = 5000;
+
+export class GridLive {
+  constructor(page) {
+    this.page = page;
+  }
+
+  follow(q) {
+    if (q === this.followed) return;
+    this.followed = q;
+    this.end?.();
+    this.end = data.events(q, {
+      onImages: ({keys, states}) => this.noteStates(keys, states),
+      onReconnect: () => this.refreshSoon(0),
+    });
+  }
+
+  // Show new states of images in their cells.
+  noteStates(keys, states) {
+    const {model, pivot, bitmaps, grid} = this.page;
+    if (!model) return;
+    keys.forEach((key, n) => {
+      const wasDone = model.isDone(key);
+      if (!wasDone && pivot.states[states[n]] === "done") bitmaps.forget(key);
+    });
+    model.noteStates(keys, states);
+    grid.invalidate();
+    this.page.showStatus();
+    this.refreshSoon(REFRESH_MS);
+  }
+
+  // Read the pivot again for what events do not tell: times, scores, images that are new.
+  refreshSoon(pause) {
+    if (this.waiting) return;
+    const wait = Math.max(pause / 5, this.page.loadedAt + pause - performance.now());
+    this.waiting = setTimeout(() => {
+      this.waiting = 0;
+      this.page.refresh();
+    }, wait);
+  }
+
+  // Ask for images, by their indexes.
+  async make(images) {
+    const keys = images.map((i) => this.page.pivot.keys[i]);
+    try {
+      say((await data.fill(this.page.view.q, keys)).said);
+      this.refreshSoon(REFRESH_MS);
+    } catch (error) {
+      sayError(error);
+    }
+  }
+}
