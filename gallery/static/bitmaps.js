@@ -162,7 +162,7 @@ function roundedSpan(start, length) {
   return [from, to - from];
 }
 
-// The bitmaps of a page. `source` has thumbUrl(key), imageUrl(key) and isExport.
+// The bitmaps of a page. `source` has thumbUrl(key), imageUrl(key), isExport and hasImages.
 export class BitmapStore {
   constructor(source, onChange) {
     this.source = source;

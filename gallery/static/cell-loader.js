@@ -1,4 +1,4 @@
-// Chooses which pictures to load: those in sight first, the middle before the edges.
+// Chooses which pictures to load: those in sight first, as one reads.
 
 export class CellLoader {
   // canvas: a GridCanvas, which knows what bitmap a picture needs.
@@ -25,16 +25,13 @@ export class CellLoader {
 
   // Finished pictures in a window at a place of the slider: pairs [key, what it needs].
   needsOf({model, depth}, seen, at) {
-    const middle = {line: (seen.top + seen.bottom) / 2, col: (seen.left + seen.right) / 2};
     const found = [];
     forEachCell(seen, (line, col) => {
       const i = model.shownAt(line, col, at, depth);
       if (i < 0 || model.stateOf(i) !== "done") return;
-      const far = Math.max(Math.abs(line - middle.line), Math.abs(col - middle.col));
-      found.push([far, model.pivot.keys[i], this.canvas.fitOf(model.pivot, i).need]);
+      found.push([model.pivot.keys[i], this.canvas.fitOf(model.pivot, i).need]);
     });
-    found.sort((a, b) => a[0] - b[0]);
-    return found.map(([, key, need]) => [key, need]);
+    return found;
   }
 
   // Whether all pictures of a window are there, or never will be.

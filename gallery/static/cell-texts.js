@@ -76,7 +76,7 @@ export class CellTexts {
     const {states, state} = this.pivot;
     const counts = new Array(states.length).fill(0);
     for (const each of state) counts[each] += 1;
-    const parts = [[state.length, T.grid.images]];
+    const parts = [[state.length, T.grid.images(state.length)]];
     states.forEach((name, n) => {
       if (counts[n]) parts.push([counts[n], T.grid.stateWords[name] || name]);
     });

@@ -8,9 +8,12 @@
 // an image is its thumbnail. Errors are Errors with one sentence for the reader.
 
 import {T} from "./texts.js";
+import {withAxesFixed} from "./fixed-axes.js";
 
 class ServerData {
   isExport = false;
+  // Whether there are images in full, not only thumbnails.
+  hasImages = true;
 
   pivot(q, fixes = {}) {
     const params = new URLSearchParams({q});
@@ -116,6 +119,7 @@ class ExportedData {
 
   constructor(stored) {
     this.stored = stored;
+    this.hasImages = Object.keys(stored.files ?? {}).length > 0;
   }
 
   async pivot(q, fixes = {}) {
@@ -160,36 +164,6 @@ class ExportedData {
 
 async function refuseInExport() {
   throw new Error(T.data.exported);
-}
-
-// A pivot of only the images that have these labels, as the server would give it.
-export function withAxesFixed(pivot, fixes) {
-  const wanted = pivot.axes.filter((axis) => axis.labels.includes(fixes[axis.name]));
-  if (!wanted.length) return pivot;
-  const isWanted = (i) =>
-    wanted.every((axis) => {
-      const place = axis.labels.indexOf(fixes[axis.name]);
-      const here = pivot.places[axis.name][i];
-      return typeof here === "number" ? here === place : here.includes(place);
-    });
-  const kept = pivot.keys.map((_, i) => i).filter(isWanted);
-  const pick = (list) => kept.map((i) => list[i]);
-  const pickEach = (lists) =>
-    Object.fromEntries(Object.entries(lists || {}).map(([name, list]) => [name, pick(list)]));
-  const picked = {...pivot, count: kept.length};
-  for (const name of ["keys", "state", "width", "height", "time", "stars", "verdict"]) {
-    if (pivot[name]) picked[name] = pick(pivot[name]);
-  }
-  picked.places = pickEach(pivot.places);
-  picked.scores = pickEach(pivot.scores);
-  picked.errors = {};
-  kept.forEach((i, n) => {
-    if (pivot.errors?.[i]) picked.errors[n] = pivot.errors[i];
-  });
-  picked.axes = pivot.axes.map((axis) =>
-    wanted.includes(axis) ? {...axis, fixed: fixes[axis.name]} : axis,
-  );
-  return picked;
 }
 
 function openData() {

@@ -72,7 +72,7 @@ export class GridActions {
   query() {
     const {input} = this.page.query;
     input.focus();
-    input.select();
+    input.setSelectionRange(input.value.length, input.value.length);
   }
 
   flicker(event) {
@@ -158,6 +158,7 @@ export class GridActions {
     if (!model || !mayWrite()) return [];
     const isOpen = (i) => ["failed", "quarantined", "pending"].includes(model.stateOf(i));
     const all = pivot.keys.map((_, i) => i).filter(isOpen);
+    if (!all.length) return [{text: T.grid.nothingToMake, isOff: true}];
     const failed = all.filter((i) => model.stateOf(i) !== "pending");
     const choices = [
       [T.grid.makeChosen, this.grid.focus.selected.size ? this.grid.chosenImages().filter(isOpen) : []],

@@ -136,5 +136,7 @@ function stripIn(parent) {
 }
 
 function labelNode(text, place) {
-  return h("div", {class: "grid-label", title: text, "data-place": place}, h("span", {}, text));
+  // Names such as dpmpp_2m_karras may break behind each "_".
+  const words = text.split("_").flatMap((word, n) => (n ? ["_", h("wbr", {}), word] : [word]));
+  return h("div", {class: "grid-label", title: text, "data-place": place}, h("span", {}, words));
 }

@@ -150,11 +150,12 @@ export class GridView {
     const {w, h: high} = this.size;
     this.seen = this.layout.within(x, y, w, high);
     const {top, bottom, left, right} = this.seen;
-    const visible = (bottom - top + 1) * (right - left + 1);
+    const visible = this.bitmaps.source.hasImages ? (bottom - top + 1) * (right - left + 1) : Infinity;
     this.canvas.setView({layout: this.layout, zoom: this.zoom, visible});
     this.canvas.paint(this.scene, x, y);
     this.labels.moveTo(x, y, w, high);
     this.focus.place(this.layout);
+    if (this.hovered) this.hover(this.hovered);
     this.settle();
   }
 
@@ -186,6 +187,7 @@ export class GridView {
   }
 
   moveFocus(line, col) {
+    this.hover(null);
     this.focus.moveTo(line, col);
     this.focus.reveal(this.layout);
     this.invalidate();
@@ -238,6 +240,7 @@ export class GridView {
 
   // Tell of the cell under the pointer why it failed, beside it.
   hover(event) {
+    this.hovered = event;
     const {tip, window: frame} = this.parts;
     const cell = event && this.scene.model ? this.cellUnder(event) : null;
     const reason = cell ? this.acts.reasonOf(cell.line, cell.col) : "";

@@ -58,7 +58,7 @@ export class GridPage {
       roles: h("div", {class: "grid-roles"}),
       note: h("p", {class: "grid-note", role: "status", hidden: true}),
       tools: h("div", {class: "grid-tools"}),
-      stage: h("div", {class: "grid-stage"}),
+      stage: h("div", {class: "grid-stage", hidden: true}),
       empty: h("p", {class: "grid-empty", hidden: true}),
       status: h("div", {class: "grid-status"}),
     };
@@ -68,7 +68,7 @@ export class GridPage {
     parts.status.append(parts.about, parts.counts);
     const bars = h("div", {class: "grid-bars"}, parts.roles, parts.tools);
     const isWide = innerWidth >= 700;
-    parts.folded = h("details", {class: "grid-folded", open: isWide}, h("summary", {}, T.grid.controls), bars);
+    parts.folded = h("details", {class: "grid-folded", open: isWide, hidden: true}, h("summary", {}, T.grid.controls), bars);
     main.append(parts.query, parts.folded, parts.note, parts.constant, parts.stage, parts.empty, parts.status);
     main.append(new TrayElement(), new VotesElement());
     main.classList.add("grid-page");
@@ -143,6 +143,7 @@ export class GridPage {
       if (turn !== this.loads) return;
       this.parts.stage.removeAttribute("aria-busy");
       this.query.setError("");
+      if (data.isExport) this.query.setQuery(pivot.query);
       this.view.fixes = fixes;
       this.take(pivot);
       this.rebuild();
@@ -188,6 +189,8 @@ export class GridPage {
     this.parts.empty.hidden = !hasNone;
     this.parts.empty.textContent = T.grid.none;
     this.parts.stage.hidden = hasNone;
+    this.parts.folded.hidden = false;
+    this.parts.roles.hidden = !pivot.axes.length;
     Object.assign(this.grid, {cell: view.cell, hasLine: view.line !== "none", zoom: view.zoom});
     Object.assign(this.grid.scene, {at: this.at, depth: view.depth});
     this.roles.render(pivot, roles);
