@@ -54,8 +54,8 @@ def narrow(
         return _fixed(table, known, fixes, labels, total=len(ids))
     if fixes:
         _check(fixes, _sample(selection, axes, ids))
-    fixed, ids = _fix(selection, axes, fixes, ids, most=most)
-    table = read_table(selection, ids)
+    fixed, left = _fix(selection, axes, fixes, ids, most=most)
+    table = read_table(selection, left)
     known = axes.read(table)
     seen = {axis.name: axis.labels for axis in known if axis.name in fixed}
     labels = {name: axes.all_labels(name, some) for name, some in seen.items()}
