@@ -27,6 +27,7 @@ from analysis.noninferiority import Outcome
 from analysis.panel import Panel
 from tests import statistical_truth as truth
 from tests.simulated_sweeps import DISTANCES, SWEEPS
+from tests.simulated_votes import VOTINGS
 from tests.statistical_truth import Rate
 
 PROMPTS = (10, 20, 30)
@@ -35,6 +36,8 @@ CONTINUOUS = [shape for shape in SWEEPS if shape != "right or wrong"]
 DRAWS, QUICK = 2_000, 100
 #: What asks for many settings takes long, and has this part of the draws.
 PART = 4
+#: Votes on each prompt.
+VOTES = (4, 20)
 #: Where a row says how a rate is judged.
 Check = Callable[[Rate], bool]
 MARKED = """
@@ -106,6 +109,20 @@ def fronts(shape: str, prompts: int, draws: int) -> list[str]:
     """Fill a row of settings that are truly on the front."""
     rates = truth.judge_front(shape, prompts, draws=draws // PART)
     return [cell(rate) for rate in rates.values()]
+
+
+def preferences(voting: str, prompts: int, draws: int) -> list[str]:
+    """Fill a row of intervals of preferences that hold the truth."""
+    few, many = VOTES
+
+    def hold(votes: int, *, is_by_vote: bool = False) -> str:
+        missed = truth.miss_preference(
+            voting, prompts, votes, draws=draws, is_by_vote=is_by_vote
+        )
+        held = Rate(hits=missed.draws - missed.hits, draws=missed.draws)
+        return cell(held, lambda _: errs_rarely(missed))
+
+    return [hold(few), hold(many), hold(many, is_by_vote=True)]
 
 
 def times() -> list[list[str]]:
@@ -212,6 +229,20 @@ draws.""",
 Eight settings with random gains, without the cheapest, which is always on the front. Of
 those on it in at least 95 %, or at most 5 %, of resamples: how many per cent truly are.
 A quarter of the draws.""",
+    ),
+    "preferences": Table(
+        title="Intervals of preferences that hold the truth",
+        header=(
+            *("votes", "prompts", *(f"{votes} a prompt" for votes in VOTES)),
+            "each vote by itself",
+        ),
+        fill=each(VOTINGS, preferences),
+        notes="""\
+Four values of an axis, and votes on random pairs of them: per cent of 95 % intervals of
+a preference that hold what endless votes on endless prompts would come to. The last
+column takes each of 20 votes a prompt for an observation of its own, which is not what
+is done. Where prompts differ, each adds a normal number to the strength of each value,
+whose standard deviation is half of what is between the worst value and the best.""",
     ),
     "times": Table(
         title="Resampling 10 000 images",

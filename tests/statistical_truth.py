@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from analysis.front import find_front
 from analysis.margins import MARGIN_SHARE, given_margin
 from analysis.noninferiority import Outcome, compare
 from analysis.panel import Panel
+from analysis.preferences import rank_values
 from analysis.resampling import RESAMPLES, draw_weights
 from analysis.step_limit import DELTA, find_step_limit
 from tests.simulated_sweeps import (
@@ -24,6 +25,7 @@ from tests.simulated_sweeps import (
     draw_distances,
     draw_units,
 )
+from tests.simulated_votes import VOTINGS
 
 #: The margin, and the true loss against it, where an error is most likely.
 MARGIN = 0.1
@@ -195,6 +197,32 @@ def judge_front(shape: str, prompts: int, *, draws: int) -> dict[str, Rate]:
                 if one.share is not None and least <= one.share <= most:
                     seen[name].append(truly)
     return {name: _rate(truths) for name, truths in seen.items()}
+
+
+def miss_preference(
+    voting: str, prompts: int, votes: int, *, draws: int, is_by_vote: bool = False
+) -> Rate:
+    """Count how often the interval of a preference misses the truth.
+
+    Args:
+        voting: How people vote, a name in `VOTINGS`.
+        prompts: How many.
+        votes: Votes on each prompt.
+        draws: How many.
+        is_by_vote: Whether each vote is taken for one about a prompt of its own.
+    """
+    generator = np.random.default_rng(prompts)
+    true = VOTINGS[voting].true_preferences()
+    missed = count = 0
+    for _ in range(draws):
+        drawn = VOTINGS[voting].draw(generator, prompts=prompts, votes=votes)
+        if is_by_vote:
+            drawn = [replace(one, prompt=place) for place, one in enumerate(drawn)]
+        for ranking in rank_values(drawn):
+            for value in ranking.values:
+                missed += _holds(value.interval, true[value.label]) is False
+                count += value.interval is not None
+    return Rate(hits=round(missed / count * draws), draws=draws)
 
 
 def _draw(

@@ -15,6 +15,8 @@ from storage.queries.column_kinds import Column, Expression
 from storage.queries.columns import find_column
 from storage.queries.parsing import unknown_column
 from storage.queries.scope import Condition, Scope
+from storage.queries.selection import RATED, columns_in
+from storage.sql.schema import ratings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,15 +85,23 @@ class Order:
             yield sa.true() if after is None else self._job_id > after.job_id
             return
         first, is_turned = self.values[0], self._turned[0]
+        has_value = self._has_value(first)
         if after is None:
-            yield first.is_not(None)
+            yield has_value
             yield first.is_(None)
             return
         rest, start = self._follows(after), after.values[0]
         if start is not None:
             is_later = first <= start if is_turned else first >= start
-            yield sa.and_(first.is_not(None), is_later, rest)
+            yield sa.and_(has_value, is_later, rest)
         yield first.is_(None) if start is not None else sa.and_(first.is_(None), rest)
+
+    def _has_value(self, value: Expression) -> Condition:
+        has_value = value.is_not(None)
+        if not columns_in(value) & {*ratings.c}:
+            return has_value
+        # Images that somebody rated are few, and found first.
+        return sa.and_(self._job_id.in_(RATED), has_value)
 
     def _follows(self, after: Position) -> Condition:
         """Return the condition that a row comes after a position, compared in full."""

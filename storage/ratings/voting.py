@@ -22,9 +22,9 @@ from storage.sql.schema import WINNERS, jobs, votes
 
 #: Images of which all pairs are weighed; of more, those of some draws are.
 MOST_IMAGES = 20_000
-DRAWS = 8
+DRAWS = 4
 #: Pairs that are weighed against each other.
-MOST_PAIRS = 20_000
+MOST_PAIRS = 5_000
 
 Two = tuple[Place, Place]
 #: Images that differ in one axis alone.

@@ -9,6 +9,7 @@ import pytest
 
 from analysis.noninferiority import Outcome
 from tests import statistical_truth as truth
+from tests.simulated_votes import VOTINGS
 from tests.statistical_truth import Rate
 
 DRAWS = 200
@@ -59,11 +60,22 @@ def test_a_setting_that_is_nearly_always_on_the_front_truly_is() -> None:
     assert rates["below 5 %"].share < 0.4, rates
 
 
+@pytest.mark.parametrize("voting", VOTINGS)
+@pytest.mark.parametrize(("prompts", "votes"), [(10, 4), (20, 8)])
+def test_intervals_of_preferences_hold_the_truth(voting, prompts, votes) -> None:
+    rate = truth.miss_preference(voting, prompts, votes, draws=DRAWS)
+    assert rate.is_at_most(0.05), rate
+
+
 def test_the_checks_notice_a_method_that_is_wrong() -> None:
     percentiles = truth.cover_by_percentiles("skewed", 10, draws=4 * DRAWS)
     assert not percentiles.is_near(0.95), percentiles
     student = truth.name_limit_too_early("very uneven", 10, draws=2 * DRAWS, method="t")
     assert not student.is_at_most(0.05), student
+    alone = truth.miss_preference(
+        "prompts differ", 20, 40, draws=DRAWS, is_by_vote=True
+    )
+    assert not alone.is_at_most(0.05), alone
 
 
 def test_a_rate_may_be_off_by_its_binomial_bound_and_a_point() -> None:
