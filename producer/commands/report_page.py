@@ -160,10 +160,11 @@ def _commands(
     if asked["ranks_guidance"]:
         options.append("--rank-guidance")
     named_metric = f"--metric {shlex.quote(metrics[0].label)}"
+    computed = [one for one in metrics if not one.is_by_people]
     sweep = [f"nightsweep run {named[0]}.yaml"] if len(named) == 1 else []
     return [
         *sweep,
-        *(f"nightsweep score {words} {score_options(one)} --wait" for one in metrics),
+        *(f"nightsweep score {words} {score_options(one)} --wait" for one in computed),
         " ".join(["nightsweep report", words, named_metric, *options]),
     ]
 

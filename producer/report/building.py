@@ -24,6 +24,7 @@ from producer.report.content import Chart, Content
 from producer.report.limit_pictures import picture_limits
 from producer.report.limit_points import chart_limits
 from producer.report.pictures import find_examples, picture_claim
+from storage.queries.scored import RATING
 
 #: How columns are asked for in the question.
 QUESTIONS: Mapping[str, str] = {
@@ -188,8 +189,13 @@ def _times(source: Source) -> list[Chart]:
 
 
 def _caveats(source: Source, metric: str) -> list[str]:
+    source_of_score = f"{metric} is a number, not a person: look at the images."
+    if metric == RATING.name:
+        source_of_score = (
+            "Stars are what some people said of the images that they chose to rate."
+        )
     caveats = [
-        f"{metric} is a number, not a person: look at the images.",
+        source_of_score,
         "The bands speak of prompts like these and of the seeds that were used. Other "
         "kinds of prompts may rank the settings in another way.",
         f"A margin was chosen: a loss below it counts as none. `as good` means that, "

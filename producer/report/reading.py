@@ -181,8 +181,11 @@ def _choose_metric(
         )
         raise UsageError(msg)
     labelled = {one.label: one for one in known}
-    # Distances tell limits, and only those who name one ask for them.
-    usual = [one.label for one in known if not one.is_distance] or [*labelled]
+    # Distances tell limits, and only those who name one ask for them. Stars are few
+    # beside scores.
+    computed = [one for one in known if not one.is_by_people] or known
+    usual = [one.label for one in computed if not one.is_distance]
+    usual = usual or [one.label for one in computed]
     named = matching_names(asked.metric, labelled) if asked.metric else usual
     if len(named) == 1:
         return labelled[named[0]]

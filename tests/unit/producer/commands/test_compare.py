@@ -13,7 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from producer.cli import cli
+from storage.queries.answers import find
+from storage.ratings.rating import rate
 from storage.settings import Settings
+from storage.sql.database import open_database
 from tests.unit.filled_store import finish, plan, submit
 from tests.unit.producer.report.measured_store import make_measured
 from tests.unit.producer.report.scored_store import add_scores, make_scored
@@ -71,6 +74,24 @@ def test_compare_writes_json_with_numbers(run: Run) -> None:
     assert rows[1]["scheduler"] == "unipc"
     assert rows[1]["steps"] == 2
     assert rows[1]["low"] < rows[1]["gain"] < rows[1]["high"]
+
+
+def test_a_report_by_stars_says_whose_they_are(tmp_path: Path) -> None:
+    settings = make_scored(tmp_path)
+    with closing(open_database(settings.database_url)) as database:
+        done = [row["key"] for row in find(database, "state:done")]
+        rate(database, done[::2], who="ada", stars=5)
+        rate(database, done[1::2], who="ada", stars=2)
+    runner = CliRunner(env={"NIGHTSWEEP_HOME": str(tmp_path)})
+
+    said = runner.invoke(cli, ["report", "answer", "--metric", "rating"])
+
+    assert said.exit_code == 0, said.stderr
+    page = Path(said.stdout.strip()).read_text("utf-8")
+    assert "Stars are what some people said of the images that they chose" in page
+    assert "is a number, not a person" not in page
+    assert "nightsweep report answer --metric rating" in page
+    assert "nightsweep score" not in page
 
 
 def test_one_setting_is_an_error_with_the_way_out(run: Run) -> None:

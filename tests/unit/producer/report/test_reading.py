@@ -12,6 +12,7 @@ from producer.report import reading
 from producer.report.reading import Answered, ComparisonRequest, read_images
 from storage.errors import UsageError
 from storage.queries.parsing import parse
+from storage.ratings.rating import rate
 from storage.settings import Settings
 from storage.sql.database import Database, open_database
 from tests.unit.filled_store import MODEL, finish, make_settings, plan, submit
@@ -117,6 +118,32 @@ def test_images_without_any_score_are_answered_with_the_command(
         "version of a metric; "
         f"`{program()} score QUERY --metric clip` computes them."
     )
+
+
+def test_stars_are_a_score_for_those_who_name_it_or_have_no_other(
+    tmp_path: Path,
+) -> None:
+    settings = make_settings(tmp_path)
+    planned = plan(AXES)
+    submit(settings, "answer", planned)
+    finish(settings, planned)
+    database = open_database(settings.database_url)
+    for one in planned[:-3]:
+        is_best = (one.job.scheduler_class, one.job.steps) == ("DDIMScheduler", 20)
+        rate(database, [one.job.key], who="ada", stars=5 if is_best else 2)
+        rate(database, [one.job.key], who="grace", stars=4 if is_best else 2)
+
+    alone = answer(database, _asked()).found
+    add_scores(settings)
+    usual, named = (
+        answer(database, _asked(metric=name)).found for name in (None, "rating")
+    )
+
+    database.close()
+    assert (usual.panel.metric, named.panel.metric) == ("clip", "rating")
+    assert named.settings == alone.settings
+    assert (str(named.best.setting), named.best.score) == ("ddim at 20 steps", 4.5)
+    assert sum(one.n_images for one in named.settings) == len(planned) - 3
 
 
 def test_of_several_metrics_one_must_be_named(tmp_path: Path) -> None:
