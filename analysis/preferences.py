@@ -69,16 +69,17 @@ def rank_values(votes: Iterable[Vote]) -> list[Ranking]:
         One ranking for each group of values with votes between them, the one with the
         most votes first: nothing says how values of two groups compare.
     """
-    groups: list[tuple[set[str], list[Vote]]] = []
+    votes = list(votes)
+    groups = _connect(votes)
+    number = {label: place for place, labels in enumerate(groups) for label in labels}
+    of_group: list[list[Vote]] = [[] for _ in groups]
     for vote in votes:
-        labels, some = {vote.a, vote.b}, [vote]
-        for group in [one for one in groups if not labels.isdisjoint(one[0])]:
-            groups.remove(group)
-            labels |= group[0]
-            some = group[1] + some
-        groups.append((labels, some))
-    groups.sort(key=lambda group: (-len(group[1]), min(group[0])))
-    return [_rank(sorted(labels), some) for labels, some in groups]
+        of_group[number[vote.a]].append(vote)
+    rankings = [
+        _rank(sorted(labels), some)
+        for labels, some in zip(groups, of_group, strict=True)
+    ]
+    return sorted(rankings, key=lambda ranking: (-ranking.votes, str(ranking)))
 
 
 def say_limits(rankings: Sequence[Ranking]) -> list[str]:
@@ -103,6 +104,16 @@ def say_limits(rankings: Sequence[Ranking]) -> list[str]:
                 f"{LEAST_PROMPTS} prompts have votes."
             )
     return said
+
+
+def _connect(votes: Iterable[Vote]) -> list[set[str]]:
+    """Return the groups of labels that votes connect."""
+    groups: list[set[str]] = []
+    for a, b in {(vote.a, vote.b) for vote in votes}:
+        joined = [group for group in groups if a in group or b in group]
+        groups = [group for group in groups if group not in joined]
+        groups.append({a, b}.union(*joined))
+    return groups
 
 
 def _rank(labels: Sequence[str], votes: Sequence[Vote]) -> Ranking:

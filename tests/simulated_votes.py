@@ -48,16 +48,15 @@ class Voting:
     ) -> Iterator[Vote]:
         own = generator.normal(0, self.by_prompt, COUNT) if self.by_prompt else 0.0
         strengths = self.strengths + own
-        for _ in range(votes):
-            a, b = generator.choice(COUNT, 2, replace=False)
-            if generator.random() < self.ties:
-                winner = "tie"
-            else:
-                is_won = generator.random() < expit(strengths[a] - strengths[b])
-                winner = "a" if is_won else "b"
-            sides = {"a": str(a), "b": str(b)}
-            of = {"who": "ada", "block": prompt, "prompt": prompt}
-            yield Vote(**sides, winner=winner, **of)
+        first = generator.integers(COUNT, size=votes)
+        second = (first + 1 + generator.integers(COUNT - 1, size=votes)) % COUNT
+        is_tie = generator.random(votes) < self.ties
+        chances = expit(strengths[first] - strengths[second])
+        is_won = generator.random(votes) < chances
+        winners = np.where(is_tie, "tie", np.where(is_won, "a", "b"))
+        of = {"who": "ada", "block": prompt, "prompt": prompt}
+        for a, b, winner in zip(first, second, winners, strict=True):
+            yield Vote(a=str(a), b=str(b), winner=str(winner), **of)
 
     def true_preferences(self) -> dict[str, float]:
         """Return what endless votes on endless prompts would come to, by label.
