@@ -5,7 +5,8 @@ import {shownPart} from "./cell-zoom.js";
 // The longer side of a thumbnail, in pixels; smaller pictures are their own.
 export const THUMB_SIDE = 256;
 
-const MOST_BYTES = 96 * 2 ** 20;
+// All bitmaps together.
+export const MOST_BYTES = 96 * 2 ** 20;
 const MOST_LOADS = 6;
 // Full images are loaded for at most so many cells.
 const MOST_FULL = 64;

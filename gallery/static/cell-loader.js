@@ -1,5 +1,9 @@
 // Chooses which pictures to load: those in sight first, as one reads.
 
+import {MOST_BYTES} from "./bitmaps.js";
+
+const WANTED_BYTES = 0.85 * MOST_BYTES;
+
 export class CellLoader {
   // canvas: a GridCanvas, which knows what bitmap a picture needs.
   constructor(canvas, bitmaps) {
@@ -7,20 +11,28 @@ export class CellLoader {
     this.bitmaps = bitmaps;
   }
 
-  // Want the pictures of a scene of which the cells `seen` are in sight: these, then what
-  // the slider shows next while it plays, then half a window's height around them.
+  // Want the pictures of a scene of which the cells `seen` are in sight: these, then half
+  // a window's height around them, then what the slider shows next; while it plays, that
+  // comes at once. No more is wanted than memory has room for.
   want(scene, seen, isZoomed) {
-    const {at, model, upcoming} = scene;
-    const pairs = this.needsOf(scene, seen, at);
-    for (const next of upcoming) pairs.push(...this.needsOf(scene, seen, next));
-    if (!upcoming.length && !isZoomed) {
-      const {top, bottom} = seen;
-      const more = Math.ceil((bottom - top + 1) / 2);
-      const below = {...seen, top: bottom + 1, bottom: Math.min(model.lineCount - 1, bottom + more)};
-      const above = {...seen, top: Math.max(0, top - more), bottom: top - 1};
-      pairs.push(...this.needsOf(scene, below, at), ...this.needsOf(scene, above, at));
+    const pairs = this.needsOf(scene, seen, scene.at);
+    if (!scene.isPlaying && !isZoomed) pairs.push(...this.around(scene, seen));
+    let room = WANTED_BYTES - bytesOf(pairs);
+    for (const next of scene.upcoming) {
+      const more = this.needsOf(scene, seen, next);
+      room -= bytesOf(more);
+      if (room < 0) break;
+      pairs.push(...more);
     }
     this.bitmaps.want(pairs);
+  }
+
+  around(scene, seen) {
+    const {top, bottom} = seen;
+    const more = Math.ceil((bottom - top + 1) / 2);
+    const below = {...seen, top: bottom + 1, bottom: Math.min(scene.model.lineCount - 1, bottom + more)};
+    const above = {...seen, top: Math.max(0, top - more), bottom: top - 1};
+    return [...this.needsOf(scene, below, scene.at), ...this.needsOf(scene, above, scene.at)];
   }
 
   // Finished pictures in a window at a place of the slider: pairs [key, what it needs].
@@ -39,6 +51,10 @@ export class CellLoader {
     const isThere = ([key, need]) => this.bitmaps.has(key, need) || this.bitmaps.isMissing(key);
     return this.needsOf(scene, seen, at).every(isThere);
   }
+}
+
+function bytesOf(pairs) {
+  return pairs.reduce((sum, [, need]) => sum + need.w * need.h * 4, 0);
 }
 
 // Call a function with the line and column of each cell of a window.

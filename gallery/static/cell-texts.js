@@ -1,5 +1,6 @@
 // What is said of a cell in words: where it is, what state it is in, and what its line says.
 
+import {countText} from "./format.js";
 import {isBlind} from "./cull.js";
 import {sideText} from "./grid-labels.js";
 import {T} from "./texts.js";
@@ -80,7 +81,7 @@ export class CellTexts {
     states.forEach((name, n) => {
       if (counts[n]) parts.push([counts[n], T.grid.stateWords[name] || name]);
     });
-    const text = T.grid.counts(parts);
+    const text = parts.map(([count, word]) => `${countText(count)} ${word}`).join(", ");
     return selected ? `${T.grid.selected(selected)} · ${text}` : text;
   }
 }

@@ -25,19 +25,26 @@ export class Flicker {
     this.acts.changed(false);
   }
 
-  // The places that will be shown, the next first.
-  order() {
-    const count = this.acts.count();
-    return Array.from({length: count - 1}, (_, n) => (this.acts.at() + 1 + n) % count);
+  // The places that may be shown next, the next first; at rest, those on both sides.
+  upcoming() {
+    const [count, at] = [this.acts.count(), this.acts.at()];
+    const order = Array.from({length: Math.max(0, count - 1)}, (_, n) => (at + 1 + n) % count);
+    return this.isPlaying || count < 3 ? order : [order[0], order.at(-1)];
+  }
+
+  // Where less motion is asked for, the rate is low.
+  get period() {
+    const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    return 1000 / (isCalm ? Math.min(this.rate, 1) : this.rate);
   }
 
   tick(time) {
     if (!this.isPlaying) return;
-    const waited = time - this.since - 1000 / this.rate;
+    const waited = time - this.since - this.period;
     const next = (this.acts.at() + 1) % this.acts.count();
     // Half a frame early is nearer than half a frame late.
     if (waited > -8 && (this.acts.isReady(next) || waited > PATIENCE_MS)) {
-      this.since = waited < 1000 / this.rate ? time - Math.max(0, waited) : time;
+      this.since = waited < this.period ? time - Math.max(0, waited) : time;
       this.acts.show(next);
     }
     requestAnimationFrame((later) => this.tick(later));

@@ -2,6 +2,7 @@
 // over their band. Only those in sight are elements.
 
 import {h} from "./dom.js";
+import {isBlind} from "./cull.js";
 import {T} from "./texts.js";
 
 const MOST_MEASURED = 2000;
@@ -38,12 +39,14 @@ export class GridLabels {
     }
     const cell = layout.pitchX / layout.ratio;
     this.isUpright = cell < 44;
-    const hasRows = model.roles.rows.length > 0;
     this.hasCols = model.roles.cols.length > 0 && !model.wrap;
-    const most = Math.min(260, stageWidth * 0.34);
-    const width = hasRows ? Math.min(this.longest(model.rows.labels) + 18, most) : 0;
     const height = this.hasCols ? this.headHeight(model, cell) : 0;
-    return {width: Math.round(width), height: Math.round(height)};
+    return {width: this.rowsWidth(model, stageWidth), height: Math.round(height)};
+  }
+
+  rowsWidth(model, stageWidth) {
+    if (!model.roles.rows.length) return 0;
+    return Math.round(Math.min(this.longest(model.rows.labels) + 18, 260, stageWidth * 0.34));
   }
 
   headHeight(model, cell) {
@@ -135,7 +138,8 @@ function stripIn(parent) {
   return strip;
 }
 
-function labelNode(text, place) {
+function labelNode(label, place) {
+  const text = isBlind() ? "" : label;
   // Names such as dpmpp_2m_karras may break behind each "_".
   const words = text.split("_").flatMap((word, n) => (n ? ["_", h("wbr", {}), word] : [word]));
   return h("div", {class: "grid-label", title: text, "data-place": place}, h("span", {}, words));

@@ -31,7 +31,7 @@ export class GridTools {
     this.slider = h("input", {type: "range", min: 0, max: 1, step: 1, value: 0, class: "slider"});
     this.slider.addEventListener("input", () => acts.onAt(Number(this.slider.value)));
     this.sliderName = h("span", {class: "tool-name"});
-    this.sliderText = h("output", {class: "slider-text"});
+    this.sliderText = h("span", {class: "slider-text"});
     this.play = iconButton("▶", T.grid.playHint, () => acts.onPlay(this.play.ariaPressed !== "true"));
     this.play.ariaPressed = "false";
     this.rate = h(
@@ -45,7 +45,7 @@ export class GridTools {
   }
 
   stackGroup() {
-    this.depthText = h("output", {class: "depth-text"});
+    this.depthText = h("span", {class: "depth-text"});
     this.stackBox = h(
       "div",
       {class: "tool"},
@@ -126,7 +126,9 @@ export class GridTools {
     this.rate.value = RATES.includes(view.rate) ? view.rate : 2;
     this.zoomText.textContent = `${Math.round(view.zoom.z * 100)} %`;
     this.zoomText.disabled = view.zoom.z === 1;
-    this.cell.value = Math.log2(view.cell || shownCell || 128);
+    const px = view.cell || shownCell || 128;
+    this.cell.value = Math.log2(px);
+    this.cell.setAttribute("aria-valuetext", T.grid.pixels(px));
     this.fit.ariaPressed = String(!view.cell);
     this.line.value = view.line;
   }

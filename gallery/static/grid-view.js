@@ -28,7 +28,7 @@ export class GridView {
     this.cell = 0;
     this.hasLine = false;
     this.focus = new GridFocus(this.parts, {...acts, onChange: () => this.invalidate()});
-    this.scene = {model: null, at: 0, depth: 0, upcoming: [], selected: this.focus.selected, lineOf: acts.lineOf};
+    this.scene = {model: null, at: 0, depth: 0, upcoming: [], isPlaying: false, selected: this.focus.selected, lineOf: acts.lineOf};
     this.canvas = new GridCanvas(this.parts.canvas, bitmaps);
     this.loader = new CellLoader(this.canvas, bitmaps);
     this.labels = new GridLabels({...this.parts, onPick: (kind, place) => this.focus.selectAlong(kind, place)});
@@ -111,7 +111,7 @@ export class GridView {
     const {model} = this.scene;
     const {clientWidth, clientHeight} = this.host;
     const [cols, lines] = [model.cols.count, model.rows.count * model.supers.count];
-    const wide = (clientWidth - 140) / cols - 4;
+    const wide = (clientWidth - this.labels.rowsWidth(model, clientWidth) - 18) / cols - 4;
     const high = (clientHeight - 60) / Math.min(lines, 2.3) - 4;
     const flat = Math.sqrt((clientWidth * clientHeight) / cols) * 0.85 - 10;
     const isFlat = !model.roles.rows.length && !model.roles.supers.length;

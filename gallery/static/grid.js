@@ -2,6 +2,7 @@
 
 import {BitmapStore} from "./bitmaps.js";
 import {CellTexts} from "./cell-texts.js";
+import {countText} from "./format.js";
 import {data} from "./data.js";
 import {h} from "./dom.js";
 import {Flicker} from "./flicker.js";
@@ -99,7 +100,7 @@ export class GridPage {
       isReady: (at) => this.grid.isReady(at),
       show: (at) => this.setAt(at),
       changed: (isPlaying) => {
-        this.grid.scene.upcoming = isPlaying ? this.flicker.order() : [];
+        Object.assign(this.grid.scene, {isPlaying, upcoming: this.flicker.upcoming()});
         this.grid.settle();
         this.tools.setPlaying(isPlaying);
         this.showPill();
@@ -192,7 +193,7 @@ export class GridPage {
     this.parts.folded.hidden = false;
     this.parts.roles.hidden = !pivot.axes.length;
     Object.assign(this.grid, {cell: view.cell, hasLine: view.line !== "none", zoom: view.zoom});
-    Object.assign(this.grid.scene, {at: this.at, depth: view.depth});
+    Object.assign(this.grid.scene, {at: this.at, depth: view.depth, upcoming: this.flicker.upcoming()});
     this.roles.render(pivot, roles);
     this.tools.setModel(this.model, pivot.metrics || []);
     this.grid.setModel(this.model);
@@ -207,7 +208,7 @@ export class GridPage {
   showNotes() {
     const {narrowed = [], count, total, constant = {}} = this.pivot;
     this.parts.note.hidden = !narrowed.length;
-    if (narrowed.length) this.parts.note.textContent = T.grid.narrowed(narrowed.join(", "), count, total);
+    if (narrowed.length) this.parts.note.textContent = T.grid.narrowed(narrowed.join(", "), countText(count), countText(total));
     const pairs = Object.entries(constant);
     this.parts.constant.hidden = !pairs.length;
     const list = pairs.map(([name, value]) => h("span", {class: "constant"}, h("b", {}, name), ` ${value}`));
@@ -267,8 +268,8 @@ export class GridPage {
     this.change({at: label ?? null});
     this.showPill();
     this.grid.invalidate();
-    if (this.flicker.isPlaying) this.grid.scene.upcoming = this.flicker.order();
-    else this.grid.focus.announce();
+    this.grid.scene.upcoming = this.flicker.upcoming();
+    if (!this.flicker.isPlaying) this.grid.focus.announce();
   }
 
   setDepth(step) {

@@ -1,5 +1,6 @@
 // The roles of axes: a chip for each, moved between zones by pointer or by its menu.
 
+import {countText} from "./format.js";
 import {h} from "./dom.js";
 import {openMenu} from "./menu.js";
 import {moveAxis, swapRowsAndCols, ZONES} from "./pivot-model.js";
@@ -63,7 +64,7 @@ export class RolesBar {
         title: T.grid.chipTitle(axis.name, axis.count),
       },
       h("span", {class: "chip-name"}, axis.name),
-      h("span", {class: "chip-count"}, String(axis.count)),
+      h("span", {class: "chip-count"}, countText(axis.count)),
     );
     chip.addEventListener("click", () => this.openMenuOf(chip, axis, zone));
     chip.addEventListener("pointerdown", (event) => this.pressed(event, chip, axis));
@@ -78,6 +79,8 @@ export class RolesBar {
       {class: "fixed-at", "aria-label": T.grid.valueOf(axis.name)},
       labels.map((label) => h("option", {value: label, selected: label === axis.fixed}, label || T.grid.empty)),
     );
+    const more = axis.count - labels.length;
+    if (more > 0) select.append(h("option", {disabled: true}, T.grid.moreValues(countText(more))));
     select.dataset.axis = axis.name;
     select.addEventListener("change", () => this.acts.onFix(axis.name, select.value));
     return h("span", {class: "fixed-pair"}, this.chip(axis, "fixed"), select);

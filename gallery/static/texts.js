@@ -181,6 +181,7 @@ export const T = {
     moveAxis: (axis) => `Move ${axis} to`,
     earlier: "Earlier in this place",
     later: "Later in this place",
+    moreValues: (count) => `${count} more; name one in the query`,
     valueOf: (axis) => `Value of ${axis}`,
     narrowed: (axes, count, total) =>
       `${total} images match, more than one page holds. So ${axes} ${axes.includes(",") ? "are" : "is"} fixed at one value, ` +
@@ -197,7 +198,6 @@ export const T = {
       pending: "pending", leased: "running", done: "done", failed: "failed", quarantined: "quarantined: its worker died three times with it",
       hole: "not in the query", missing: "its file is missing; `nightsweep verify --repair` makes it again",
     },
-    counts: (parts) => parts.map(([count, word]) => `${count} ${word}`).join(", "),
     images: (count) => (count === 1 ? "image" : "images"),
     seconds: (time) => `${time} s`,
     nth: (n, count) => `${n} of ${count}`,
@@ -211,6 +211,7 @@ export const T = {
     zoomOut: "Zoom out", zoomIn: "Zoom in", zoomReset: "Show whole pictures",
     zoom: "Zoom of pictures",
     cell: "Cell size",
+    pixels: (count) => `${count} pixels`,
     fit: "Fit",
     fitHint: "Let cells fill the window",
     line: "Under cells",
