@@ -6,9 +6,12 @@ Imports `storage` and `analysis`. The command hands in what only a command can d
 | module | holds |
 |---|---|
 | `site`, `actions` | what the server is told when it starts |
-| `security` | which requests it takes, and the headers of every answer |
-| `pages`, `static_files`, `images` | the pages, their scripts, thumbnails and images |
+| `security`, `error_answers` | which requests it takes; headers of answers; errors |
+| `pages`, `files` | the pages and their scripts; thumbnails and images |
 | `api`, `changes_api`, `request_fields` | questions and changes, in JSON |
-| `events`, `watching` | live updates |
+| `pivot`, `completion`, `neighbours` | what some of the questions are answered with |
+| `events`, `watching`, `state` | live updates |
+| `reader` | the database, kept open |
+| `export` | a folder that opens from disk |
 | `app` | the routes |
 """

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol, get_args
 
+from storage.sql.database import Database
+
 #: What may be done to a sweep: the commands of these names.
 Verb = Literal["pause", "resume", "cancel", "retry"]
 VERBS: Sequence[Verb] = get_args(Verb)
@@ -40,5 +42,5 @@ class Actions(Protocol):
             metric: Name of a score; empty for the only one.
         """
 
-    def standings(self) -> list[dict[str, Any]]:
+    def standings(self, database: Database) -> list[dict[str, Any]]:
         """Return how far every sweep is, as JSON, the oldest first."""

@@ -1,7 +1,9 @@
 """Questions that pages ask, answered in JSON."""
 
 import json
+import random
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from starlette.requests import Request
@@ -14,6 +16,8 @@ from gallery.request_fields import MOST_KEYS, path_key, read_fixes
 from gallery.site import Site
 from gallery.state import read_state
 from storage.errors import NightsweepError
+from storage.ratings.rating import read_ratings
+from storage.ratings.voting import choose_pair, read_votes
 from storage.store import Store
 
 #: Columns of the views that hold JSON as text.
@@ -81,25 +85,44 @@ def get_image_facts(request: Request) -> Response:
 
 def get_pair(request: Request) -> Response:
     """Answer with two images to choose from, without a word of what they are."""
-    from storage.ratings.votes import choose_pair
-
     with _reader(request).opened() as database:
         pair = choose_pair(
             database,
             request.query_params.get("q", ""),
-            request.query_params.get("by", ""),
+            by=request.query_params.get("by", ""),
             who=request.app.state.site.who,
+            chance=random.SystemRandom(),
         )
-    return JsonAnswer(pair)
+    return JsonAnswer(asdict(pair) if pair else {"a": None, "b": None, "left": 0})
 
 
 def get_preferences(request: Request) -> Response:
     """Answer with how often each value of an axis is preferred."""
-    from storage.ratings.votes import read_preferences
+    # Imported here: numpy and scipy take a while.
+    from analysis.preferences import rank_values, say_limits
 
     query, by = request.query_params.get("q", ""), request.query_params.get("by", "")
     with _reader(request).opened() as database:
-        return JsonAnswer(read_preferences(database, query, by))
+        votes = read_votes(database, query, by=by)
+    rankings = rank_values(votes)
+    return JsonAnswer(
+        {
+            "by": by,
+            "votes": len(votes),
+            "values": [
+                {
+                    "label": one.label,
+                    "preference": one.preference,
+                    "low": one.interval.low if one.interval else None,
+                    "high": one.interval.high if one.interval else None,
+                    "votes": one.votes,
+                }
+                for ranking in rankings
+                for one in ranking.values
+            ],
+            "notes": say_limits(rankings),
+        }
+    )
 
 
 def get_answer(request: Request) -> Response:
@@ -123,8 +146,6 @@ def _or_none(ask: Any, key: str) -> str | None:
 
 def _ratings(request: Request, key: str) -> dict[str, Any]:
     """Return the present user's rating of an image, and everybody's."""
-    from storage.ratings.rating import read_ratings
-
     with _reader(request).opened() as database:
         every = read_ratings(database, [key]).get(key, [])
     who = request.app.state.site.who

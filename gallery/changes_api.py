@@ -24,6 +24,8 @@ from gallery.request_fields import (
 )
 from gallery.site import Site
 from storage.errors import UsageError
+from storage.ratings.rating import rate
+from storage.ratings.voting import vote
 from storage.settings import Settings
 from storage.sql.database import Database, open_existing
 
@@ -77,17 +79,15 @@ def _said(request: Request, sentences: str) -> Response:
 
 
 def _rate(site: Site, keys: Any, *, given: dict[str, Any]) -> int:
-    from storage.ratings.rating import rate
-
     with closing(_open_to_write(site.settings)) as database:
         return rate(database, keys, who=site.who, **given)
 
 
 def _vote(site: Site, asked: dict[str, Any]) -> dict[str, Any]:
-    from storage.ratings.votes import vote
-
     with closing(_open_to_write(site.settings)) as database:
-        return vote(database, who=site.who, **asked)
+        voted = vote(database, who=site.who, **asked)
+    labels = {"a": {"label": voted.a}, "b": {"label": voted.b}}
+    return {"votes": voted.votes, **labels}
 
 
 def _open_to_write(settings: Settings) -> Database:

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from gallery.error_answers import to_json
+from gallery.reader import Reader
 from gallery.watching import Event, Listener, Watcher
-from storage.queries.parsing import parse
+from storage.queries.answers import read_meaning
 
 #: Seconds of silence after which a comment shows that the server is alive, and that
 #: the page still listens.
@@ -25,13 +27,20 @@ async def get_events(request: Request) -> Response:
     """
     query = request.query_params.get("q")
     if query is not None:
-        parse(query)  # names in it are looked up with each change
+        await run_in_threadpool(_check, request.app.state.reader, query)
     listener = Listener(query, asyncio.get_running_loop())
     return StreamingResponse(
         _stream(request.app.state.watcher, listener),
         media_type="text/event-stream",
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},
     )
+
+
+def _check(reader: Reader, query: str) -> None:
+    """Refuse a query that cannot be read, or names what does not exist."""
+    if reader.exists():
+        with reader.opened() as database:
+            read_meaning(database, query)
 
 
 async def _stream(watcher: Watcher, listener: Listener) -> AsyncIterator[bytes]:

@@ -6,6 +6,8 @@ from typing import Any
 from storage.queries.parsing import refine
 from storage.sql.database import Database
 
+#: The axis of prompts; `prompt.1` and so on are the choices of a prompt.
+PROMPT = "prompt"
 #: Most images along one axis.
 MOST = 1000
 
@@ -21,9 +23,16 @@ def find_neighbours(
     """
     for each in known["sweeps"]:
         cell = {axis: _first(label) for axis, label in each["cell"].items()}
-        query = refine("", sweep=each["sweep"]).text
+        query = refine("", sweep=each["sweep"])
+        of_template = refine(query, template=known["prompt_template"])
         return {
-            axis: _along(database, query, axis, cell=cell, here=known["key"])
+            axis: _along(
+                database,
+                of_template.text if _is_choice(axis) else query.text,
+                axis,
+                cell=cell,
+                here=known["key"],
+            )
             for axis in cell
         }
     return {}
@@ -36,7 +45,9 @@ def _along(
     # Imported here: only this page needs it.
     from gallery.pivot import read_pivot
 
-    others = {name: label for name, label in cell.items() if name != axis}
+    others = {
+        name: label for name, label in cell.items() if name not in _free(axis, cell)
+    }
     found = read_pivot(database, query, others, MOST)
     states = [found["states"][state] for state in found["state"]]
     labels = {one["name"]: one["labels"] for one in found["axes"]}.get(axis, [])
@@ -55,6 +66,17 @@ def _along(
         }
         for index, label in enumerate(labels)
     ]
+
+
+def _free(axis: str, cell: Mapping[str, str]) -> set[str]:
+    """Return the axes that change with one: a prompt, and its choices."""
+    if axis == PROMPT:
+        return {PROMPT, *filter(_is_choice, cell)}
+    return {axis, PROMPT} if _is_choice(axis) else {axis}
+
+
+def _is_choice(axis: str) -> bool:
+    return axis.startswith(f"{PROMPT}.")
 
 
 def _first(label: str | list[str]) -> str:

@@ -77,8 +77,11 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
         if scope["type"] != "http":
-            return  # no page opens a WebSocket, and nothing needs a lifespan
+            return  # no page opens a WebSocket
         answer = _Answer(send)
         refused = login(scope, self._site) or refuse(scope, self._site)
         if refused:

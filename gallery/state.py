@@ -28,11 +28,10 @@ def read_state(site: Site, reader: Reader) -> dict[str, Any]:
     if not reader.exists():
         return {"sweeps": [], "workers": []}
     with reader.opened() as database:
-        workers = list_workers(database)
-    return {
-        "sweeps": site.actions.standings(),
-        "workers": [*map(_describe, workers)],
-    }
+        return {
+            "sweeps": site.actions.standings(database),
+            "workers": [*map(_describe, list_workers(database))],
+        }
 
 
 def read_present(database: Database) -> Present:

@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ from gallery.error_answers import say
 from gallery.reader import Reader
 from gallery.site import Site
 from gallery.state import overlaid, read_present, read_state
-from storage.errors import NightsweepError
+from storage.errors import NightsweepError, UsageError
 from storage.jobs import job_changes
 from storage.jobs.job_changes import Moment, Transition
 from storage.sql.database import Database
@@ -52,7 +53,8 @@ class Listener:
 
     def tell(self, event: Event | None) -> None:
         """Add an event, from any thread."""
-        self.loop.call_soon_threadsafe(self._add, event)
+        with suppress(RuntimeError):  # the server has ended meanwhile
+            self.loop.call_soon_threadsafe(self._add, event)
 
     def _add(self, event: Event | None) -> None:
         is_full = self.events.qsize() >= MOST_WAITING
@@ -91,14 +93,17 @@ class Watcher:
             self._listeners.discard(listener)
             self._look_now.set()
 
-    def close(self) -> None:
+    def end_streams(self) -> None:
         """End what every page listens to, so that the server can end."""
-        for listener in self._present():
-            listener.tell(None)
-
-    def _present(self) -> list[Listener]:
         with self._lock:
-            return [*self._listeners]
+            listeners = [*self._listeners]
+        for each in listeners:
+            each.tell(None)
+
+    def wait(self) -> None:
+        """Wait until nobody listens and the thread has ended."""
+        if thread := self._thread:
+            thread.join()
 
     def _run(self) -> None:
         looks = _Looks(self._site, self._reader)
@@ -112,14 +117,9 @@ class Watcher:
             try:
                 looks.tell(listeners)
             except NightsweepError as exc:
-                looks = _Looks(self._site, self._reader)
-                for each in listeners:
-                    each.tell(
-                        Event("trouble", {"error": say(exc, self._site.settings)})
-                    )
+                looks.tell_trouble(listeners, say(exc, self._site.settings))
             except Exception:
                 log.exception("a look failed", extra={"action": "look_failed"})
-                looks = _Looks(self._site, self._reader)
             self._look_now.wait(LOOK_S)
 
 
@@ -131,7 +131,7 @@ class _Looks:
         self._reader = reader
         self._moment: Moment | None = None
         self._state: dict[str, Any] = {}
-        self._told: dict[Listener, dict[str, Any]] = {}
+        self._told: dict[Listener, object] = {}
         self._count_at = 0.0
 
     def tell(self, listeners: Iterable[Listener]) -> None:
@@ -141,14 +141,21 @@ class _Looks:
         changed = self._look()
         by_query: dict[str, list[Transition]] = {}
         for each in here:
-            if self._told.get(each) != self._state:
-                each.tell(Event("state", self._state))
-                self._told[each] = self._state
             if changed and each.query is not None:
                 if each.query not in by_query:
                     by_query[each.query] = self._select(each.query, changed)
                 if found := by_query[each.query]:
                     each.tell(_images(found))
+            if self._told.get(each) != self._state:
+                each.tell(Event("state", self._state))
+                self._told[each] = self._state
+
+    def tell_trouble(self, listeners: Iterable[Listener], sentence: str) -> None:
+        """Tell each page once that nothing can be seen; the state follows after it."""
+        for each in listeners:
+            if self._told.get(each) != sentence:
+                each.tell(Event("trouble", {"error": sentence}))
+                self._told[each] = sentence
 
     def _look(self) -> list[Transition]:
         """Renew the state; return the jobs that changed since the look before."""
@@ -157,15 +164,14 @@ class _Looks:
             return []
         with self._reader.opened() as database:
             now = job_changes.look(database)
-            before, self._moment = self._moment, now
-            changed = (
-                job_changes.find_transitions(database, before, now) if before else []
-            )
+            before = self._moment or now
+            changed = job_changes.find_transitions(database, before, now)
             if time.monotonic() >= self._count_at or not self._state:
                 self._count()
             else:
                 self._adjust(database, changed)
-            return changed
+        self._moment = now
+        return changed
 
     def _count(self) -> None:
         began = time.monotonic()
@@ -178,8 +184,11 @@ class _Looks:
         self._state = overlaid(self._state, changes, read_present(database))
 
     def _select(self, query: str, changed: list[Transition]) -> list[Transition]:
-        with self._reader.opened() as database:
-            return job_changes.select_changed(database, query, changed)
+        try:
+            with self._reader.opened() as database:
+                return job_changes.select_changed(database, query, changed)
+        except UsageError:  # a name in it is gone
+            return []
 
 
 def _images(changed: Iterable[Transition]) -> Event:

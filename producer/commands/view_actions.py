@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from gallery.actions import Verb
-from producer.commands.lifecycle import change_state
-from producer.commands.retry import retry_jobs
 from producer.running.sweep_state import (
     Standing,
     describe,
@@ -14,7 +12,6 @@ from producer.running.sweep_state import (
     describe_scores,
     standing,
 )
-from producer.submission.opening import opened_to_read
 from storage.errors import UsageError
 from storage.jobs import sweep_counts, sweeps
 from storage.jobs.sample_images import sample_keys
@@ -36,6 +33,10 @@ class CommandActions:
 
     def change(self, verb: Verb, name: str) -> str:
         """Pause, resume, cancel or retry a sweep; return what the command says."""
+        # Imported here: they import Celery, and most visits change nothing.
+        from producer.commands.lifecycle import change_state
+        from producer.commands.retry import retry_jobs
+
         if verb == "retry":
             query = refine("", sweep=name)
             return " ".join(retry_jobs(self.settings, query))
@@ -71,18 +72,17 @@ class CommandActions:
 
         return answer_query(self.settings, query, by=by, metric=metric)
 
-    def standings(self) -> list[dict[str, Any]]:
+    def standings(self, database: Database) -> list[dict[str, Any]]:
         """Return how far every sweep is, as JSON, the oldest first."""
-        with opened_to_read(self.settings) as database:
-            every = sweeps.list_sweeps(database)
-            names = {each.id: each.name for each in every}
-            return [
-                {
-                    **_describe(database, each, standing(database, each)),
-                    "reference_of": names.get(each.reference_of or 0),
-                }
-                for each in every
-            ]
+        every = sweeps.list_sweeps(database)
+        names = {each.id: each.name for each in every}
+        return [
+            {
+                **_describe(database, each, standing(database, each)),
+                "reference_of": names.get(each.reference_of or 0),
+            }
+            for each in every
+        ]
 
 
 def _describe(database: Database, sweep: Sweep, now: Standing) -> dict[str, Any]:

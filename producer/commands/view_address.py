@@ -132,8 +132,10 @@ def _listen(host: str, port: int, *, is_only: bool) -> socket.socket | None:
         found = socket.getaddrinfo(
             host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        family, _, _, _, where = found[0]
-        made = socket.socket(family, socket.SOCK_STREAM)
+        family, kind, protocol, _, where = found[0]
+        # The protocol is named: asyncio turns off Nagle's algorithm for TCP only, and
+        # with it, each answer would wait 40 ms for the browser's acknowledgement.
+        made = socket.socket(family, kind, protocol)
     except OSError as exc:
         raise _cannot(host, port, exc) from exc
     try:

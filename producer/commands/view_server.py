@@ -3,10 +3,10 @@
 import logging
 import os
 import secrets
+import socket
 import sys
 import threading
 import webbrowser
-from types import FrameType
 
 import click
 import uvicorn
@@ -90,12 +90,15 @@ class GalleryServer(uvicorn.Server):
             )
         )
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End the streams, and then the server."""
-        self.end()
-        super().handle_exit(sig, frame)
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams first, which would not end by themselves."""
+        self._app.state.watcher.end_streams()
+        await super().shutdown(sockets)
 
-    def end(self) -> None:
-        """End the server, from any thread."""
-        self._app.state.watcher.close()
-        self.should_exit = True
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until the end, and then leave nothing open."""
+        try:
+            super().run(sockets)
+        finally:
+            self._app.state.watcher.wait()
+            self._app.state.reader.close()

@@ -66,15 +66,11 @@ def look(database: Database) -> Moment:
     Raises:
         DatabaseError: The database cannot be read.
     """
+    some = (sa.select(jobs.c.id, jobs.c.state).where(w) for w in (LEASED, FAILED))
     with database.read() as connection:
-        states = {
-            row.id: row.state
-            for which in (LEASED, FAILED)
-            for row in connection.execute(
-                sa.select(jobs.c.id, jobs.c.state).where(which)
-            )
-        }
-        return Moment(states=states, finished=frozenset(_newest(connection)))
+        # Rows are not unpacked one by one: there may be very many failed ones.
+        leased, failed = (dict(connection.execute(each).all()) for each in some)
+        return Moment(states=leased | failed, finished=frozenset(_newest(connection)))
 
 
 def find_transitions(

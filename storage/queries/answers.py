@@ -12,7 +12,6 @@ from storage.catalogue.pipeline_calls import PREFIX, all_parameters
 from storage.errors import UsageError
 from storage.job import EXTRAS
 from storage.queries.column_kinds import Column
-from storage.queries.parsing import refine
 from storage.queries.paths import find_ids, short_list
 from storage.queries.selection import Selection, compile_query
 from storage.queries.sorting import Key, Order, Position, read_columns, read_order
@@ -185,21 +184,25 @@ def find_one(database: Database, key: str) -> dict[str, Any]:
         UsageError: No key begins like this, or several do.
     """
     try:
-        query = refine("", key=read_key(key))
+        digits = read_key(key)
     except MisreadError as exc:
         msg = f"key must be {exc.rule}, got {key!r}; {exc.hint}."
         raise UsageError(msg) from None
-    found = list(find(database, query, Wanted(limit=LISTED + 1)))
-    if len(found) == 1:
-        return found[0]
+    with database.read() as connection:
+        # A range, which the index of keys serves.
+        begins = sa.and_(jobs.c.key >= digits, jobs.c.key < f"{digits}g")
+        some = sa.select(jobs.c.key).where(begins).limit(LISTED + 1)
+        found = sorted(connection.execute(some).scalars())
+        if len(found) == 1:
+            row = connection.execute(select_images().where(jobs.c.key == found[0]))
+            return dict(row.one()._mapping)
     if not found:
         msg = f"key must be a job's, got {key!r}; `nightsweep find` lists the keys."
         raise UsageError(msg)
-    keys = [str(row["key"]) for row in found[:LISTED]]
     more = ", and more" if len(found) > LISTED else ""
     msg = (
         f"key must begin the key of one job only, but {key!r} begins several: "
-        f"{', '.join(keys)}{more}; give more of its digits."
+        f"{', '.join(found[:LISTED])}{more}; give more of its digits."
     )
     raise UsageError(msg)
 
