@@ -87,5 +87,5 @@ VOTINGS = {
     "prompts agree": Voting(spread=2.0),
     "prompts differ": Voting(spread=2.0, by_prompt=1.0),
     "many ties": Voting(spread=2.0, by_prompt=1.0, ties=0.4),
-    "one value always wins": Voting(spread=9.0),
+    "worse ones rarely win": Voting(spread=9.0),
 }
