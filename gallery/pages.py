@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 #: What draws charts, in the order of loading.
 LIBRARIES = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
 _NAME = re.compile(r"[a-z][a-z0-9-]*(\.min)?\.(js|css|svg|png)")
+_IMPORTED = re.compile(r'^import .* from "\./([\w-]+\.js)";', re.MULTILINE)
 _TYPES = {
     "js": "text/javascript",
     "css": "text/css",
@@ -72,6 +73,23 @@ def get_static(request: Request) -> Response:
     return Response(content, headers=headers, media_type=kind)
 
 
+@cache
+def modules_of(page: str) -> tuple[str, ...]:
+    """Return the names of all modules that a page's script imports, even indirectly.
+
+    A page names them in its head. So they load side by side, and not each after the
+    one that imports it.
+    """
+    found = {f"{page}.js": None}
+    waiting = list(found)
+    while waiting:
+        text = (files("gallery") / "static" / waiting.pop()).read_text("utf-8")
+        new = [name for name in _IMPORTED.findall(text) if name not in found]
+        found |= dict.fromkeys(new)
+        waiting += new
+    return tuple(found)[1:]
+
+
 def _find_static(name: str):  # type: ignore[no-untyped-def]
     if not _NAME.fullmatch(name):
         return None
@@ -91,6 +109,7 @@ def _page(request: Request, name: str) -> Response:
         who=site.who,
         version=version("nightsweep"),
         libraries=LIBRARIES,
+        modules=modules_of(name),
     )
     return HTMLResponse(text)
 

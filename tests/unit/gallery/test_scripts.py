@@ -6,6 +6,9 @@ from importlib.resources import files
 
 import pytest
 
+from gallery.pages import modules_of
+
+PAGES = ("sweeps", "grid", "image", "answer")
 SCRIPTS = {
     place.name: place.read_text("utf-8")
     for place in (files("gallery") / "static").iterdir()
@@ -61,14 +64,15 @@ def test_no_module_writes_html_or_waits_at_its_top(name: str) -> None:
     assert not re.search(r"^await ", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", ["sweeps", "grid", "image", "answer"])
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_names_all_modules_that_it_will_import(page: str) -> None:
+    named = {f"{page}.js", *modules_of(page)}
+    imported = {other for one in named for _, other in IMPORT.findall(SCRIPTS[one])}
+    assert named == imported | {f"{page}.js"}
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_the_scripts_of_a_page_are_small(page: str) -> None:
-    loaded: set[str] = set()
-    waiting = [f"{page}.js"]
-    while waiting:
-        name = waiting.pop()
-        if name not in loaded:
-            loaded.add(name)
-            waiting += [other for _, other in IMPORT.findall(SCRIPTS[name])]
+    loaded = [f"{page}.js", *modules_of(page)]
     assert len(loaded) > 5
     assert sum(len(SCRIPTS[name].encode()) for name in loaded) <= MOST_BYTES
