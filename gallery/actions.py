@@ -1,6 +1,6 @@
 """What only commands can do, which `nightsweep view` hands to the server."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal, Protocol, get_args
 
 from storage.sql.database import Database
@@ -42,5 +42,12 @@ class Actions(Protocol):
             metric: Name of a score; empty for the only one.
         """
 
-    def standings(self, database: Database) -> list[dict[str, Any]]:
-        """Return how far every sweep is, as JSON, the oldest first."""
+    def standings(
+        self, database: Database, names: Collection[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Return how far sweeps are, as JSON, the oldest first.
+
+        Args:
+            database: Where they are.
+            names: Which sweeps; None for all.
+        """

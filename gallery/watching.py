@@ -12,7 +12,7 @@ from typing import Any
 from gallery.error_answers import say
 from gallery.reader import Reader
 from gallery.site import Site
-from gallery.state import overlaid, read_present, read_state
+from gallery.state import Present, overlaid, read_present, read_state
 from storage.errors import NightsweepError, UsageError
 from storage.jobs import job_changes
 from storage.jobs.job_changes import Moment, Transition
@@ -23,7 +23,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks while somebody listens.
 LOOK_S = 0.5
-#: Counting all jobs takes at most one part in so many of the time.
+#: Seconds of a look in which it begins to count the jobs of sweeps anew, and the share
+#: of all time that this may take, as one part in so many.
+COUNTING_S = 0.05
 COUNTING_SHARE = 10
 #: Events that wait for a page; one that takes no more is cut off, and comes back.
 MOST_WAITING = 60
@@ -130,8 +132,9 @@ class _Looks:
         self._site = site
         self._reader = reader
         self._moment: Moment | None = None
-        self._state: dict[str, Any] = {}
+        self._state: dict[str, Any] = {"sweeps": [], "workers": []}
         self._told: dict[Listener, object] = {}
+        self._counted_at: dict[str, float] = {}
         self._count_at = 0.0
 
     def tell(self, listeners: Iterable[Listener]) -> None:
@@ -166,22 +169,34 @@ class _Looks:
             now = job_changes.look(database)
             before = self._moment or now
             changed = job_changes.find_transitions(database, before, now)
-            if time.monotonic() >= self._count_at or not self._state:
-                self._count()
-            else:
-                self._adjust(database, changed)
+            changes = job_changes.count_changes(database, changed) if changed else {}
+            present = read_present(database)
+            known = overlaid(self._state, changes, present)
+            self._state = {**known, "sweeps": self._recounted(database, known, present)}
         self._moment = now
         return changed
 
-    def _count(self) -> None:
-        began = time.monotonic()
-        self._state = read_state(self._site, self._reader)
-        took = time.monotonic() - began
-        self._count_at = began + COUNTING_SHARE * took
+    def _recounted(
+        self, database: Database, state: dict[str, Any], present: Present
+    ) -> list[dict[str, Any]]:
+        """Return the sweeps, with the jobs of those counted anew that are due.
 
-    def _adjust(self, database: Database, changed: list[Transition]) -> None:
-        changes = job_changes.count_changes(database, changed) if changed else {}
-        self._state = overlaid(self._state, changes, read_present(database))
+        New sweeps are; of the others, a look counts those that were not for the
+        longest time, so that a look is short however many images there are.
+        """
+        known = {each["name"]: each for each in state["sweeps"]}
+        names = [each.name for each in present.sweeps]
+        began = time.monotonic()
+        for name in sorted(names, key=lambda one: self._counted_at.get(one, 0.0)):
+            has_time = began >= self._count_at and time.monotonic() < began + COUNTING_S
+            if name in known and not has_time:
+                continue
+            for each in self._site.actions.standings(database, [name]):
+                known[name] = each
+                self._counted_at[name] = time.monotonic()
+        if began >= self._count_at:
+            self._count_at = began + COUNTING_SHARE * (time.monotonic() - began)
+        return [known[name] for name in names if name in known]
 
     def _select(self, query: str, changed: list[Transition]) -> list[Transition]:
         try:

@@ -1,6 +1,6 @@
 """What `nightsweep view` hands to the gallery: the commands, as functions."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,16 +72,19 @@ class CommandActions:
 
         return answer_query(self.settings, query, by=by, metric=metric)
 
-    def standings(self, database: Database) -> list[dict[str, Any]]:
-        """Return how far every sweep is, as JSON, the oldest first."""
+    def standings(
+        self, database: Database, names: Collection[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Return how far sweeps are, as JSON, the oldest first."""
         every = sweeps.list_sweeps(database)
-        names = {each.id: each.name for each in every}
+        by_id = {each.id: each.name for each in every}
         return [
             {
                 **_describe(database, each, standing(database, each)),
-                "reference_of": names.get(each.reference_of or 0),
+                "reference_of": by_id.get(each.reference_of or 0),
             }
             for each in every
+            if names is None or each.name in names
         ]
 
 

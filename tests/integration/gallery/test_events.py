@@ -5,6 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from storage.job import PlannedJob
 from storage.jobs.claims import hand_back
 from storage.jobs.lifecycle import set_state
@@ -62,6 +64,22 @@ def test_an_image_that_is_made_is_told_at_once(visitor: Visitor, store: Store) -
         page.wait(done=6, pending=1)
         finish(settings, [planned[7]])
         page.wait({planned[7].job.key: "done"}, done=7, pending=0)
+
+
+def test_counts_stay_right_while_jobs_are_not_counted_anew(
+    visitor: Visitor, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gallery.watching.COUNTING_SHARE", 10**9)
+    settings, planned = store
+    database = open_database(settings.database_url)
+    with visitor.listening("/api/events") as events:
+        page = Page(events)
+        page.wait(done=6, failed=1, pending=1)
+        retry(database, require_sweeps(database, ["shapes"])[0])
+        page.wait(done=6, failed=0, pending=2)
+        finish(settings, planned[6:])
+        page.wait(done=8, failed=0, pending=0, leased=0)
+    database.close()
 
 
 def test_an_image_in_work_is_told_and_told_again_when_it_is_handed_back(
