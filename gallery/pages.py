@@ -7,7 +7,9 @@ from http import HTTPStatus
 from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -37,7 +39,7 @@ def sweeps_page(request: Request) -> Response:
 
 def grid_page(request: Request) -> Response:
     """Answer with the page of a grid; the script reads `?q=` and the rest."""
-    return _page(request, "grid")
+    return _page(request, "grid", asked=pivot_address(request.query_params))
 
 
 def image_page(request: Request) -> Response:
@@ -99,7 +101,19 @@ def _find_static(name: str):  # type: ignore[no-untyped-def]
     return place if place.is_file() else None
 
 
-def _page(request: Request, name: str) -> Response:
+def pivot_address(params: QueryParams) -> str:
+    """Return what the page of a grid asks first, letter for letter.
+
+    The page's head says it, so that the answer is there when the modules are.
+    """
+    fixes = [pair for pair in params.multi_items() if pair[0].startswith("fix.")]
+    pairs = [("q", params.get("q", "")), *dict(fixes).items()]
+    # What browsers leave as it is in a form, and Python does not, and the reverse.
+    text = urlencode(pairs, safe="*").replace("~", "%7E")
+    return f"/api/pivot?{text}"
+
+
+def _page(request: Request, name: str, *, asked: str | None = None) -> Response:
     site: Site = request.app.state.site
     template = _templates().get_template(f"{name}.html")
     text = template.render(
@@ -110,6 +124,7 @@ def _page(request: Request, name: str) -> Response:
         version=version("nightsweep"),
         libraries=LIBRARIES,
         modules=modules_of(name),
+        asked=asked,
     )
     return HTMLResponse(text)
 
