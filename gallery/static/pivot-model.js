@@ -7,6 +7,7 @@
 export const ZONES = ["rows", "cols", "supers", "slider", "stack"];
 
 const NO_IMAGES = [];
+const ONLY_PLACE = [0];
 
 // The zone of each axis: as wanted where it is known, else as the server suggests.
 export function settleRoles(wanted, axes) {
@@ -99,6 +100,7 @@ export class PivotSide {
   }
 
   placesOf(i) {
+    if (!this.axes.length) return ONLY_PLACE;
     return this.codesOf(i).map((code) => this.places.get(code));
   }
 
@@ -256,20 +258,25 @@ export class PivotModel {
     });
   }
 
-  // The size of most pictures, in pixels.
+  // The size of most pictures, in pixels: [width, height].
   get usualSize() {
-    const counts = new Map();
-    let best = [512, 512];
-    let most = 0;
-    for (let i = 0; i < this.pivot.keys.length; i++) {
-      const size = `${this.pivot.width[i]}x${this.pivot.height[i]}`;
-      const count = (counts.get(size) || 0) + 1;
-      counts.set(size, count);
-      if (count > most && this.pivot.width[i] > 0 && this.pivot.height[i] > 0) {
-        most = count;
-        best = [this.pivot.width[i], this.pivot.height[i]];
-      }
-    }
-    return best;
+    return (this.size ??= usualSizeOf(this.pivot));
   }
+}
+
+function usualSizeOf({width, height}) {
+  const counts = new Map();
+  let usual = [512, 512];
+  let most = 0;
+  for (let i = 0; i < width.length; i++) {
+    if (!(width[i] > 0 && height[i] > 0)) continue;
+    const id = width[i] * 65536 + height[i];
+    const count = (counts.get(id) || 0) + 1;
+    counts.set(id, count);
+    if (count > most) {
+      most = count;
+      usual = [width[i], height[i]];
+    }
+  }
+  return usual;
 }
