@@ -6,7 +6,7 @@ import {placePicture} from "./cell-zoom.js";
 
 const COLOURS = ["bg", "panel", "text", "muted", "line", "accent", "good", "bad", "warn", "focus"];
 // Magnified so much, pixels are shown as squares.
-const SQUARES_FROM = 3;
+const SQUARES_FROM = 4;
 
 export class GridCanvas {
   constructor(canvas, bitmaps) {

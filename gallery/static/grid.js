@@ -1,6 +1,7 @@
 // The grid page: a query's images as a pivot, with all that one can do to it.
 
 import {BitmapStore} from "./bitmaps.js";
+import {buildGridPage} from "./grid-parts.js";
 import {CellTexts} from "./cell-texts.js";
 import {countText} from "./format.js";
 import {data} from "./data.js";
@@ -18,8 +19,6 @@ import {QueryBar} from "./query-bar.js";
 import {readView, writeView} from "./view-state.js";
 import {RolesBar} from "./roles.js";
 import {T} from "./texts.js";
-import {TrayElement} from "./tray.js";
-import {VotesElement} from "./votes.js";
 
 const ADDRESS_MS = 250;
 
@@ -27,7 +26,7 @@ export class GridPage {
   constructor(main) {
     this.view = readView(addressParams());
     this.loads = 0;
-    this.build(main);
+    this.parts = buildGridPage(main);
     this.bitmaps = new BitmapStore(data, () => this.grid.invalidate());
     this.texts = new CellTexts();
     this.grid = new GridView(this.parts.stage, this.bitmaps, {
@@ -51,29 +50,6 @@ export class GridPage {
     this.keys = new GridKeys(this.parts.stage, this.actions);
     this.listen();
     this.load(this.view.q, this.view.fixes);
-  }
-
-  build(main) {
-    const parts = {
-      query: h("div", {class: "grid-query"}),
-      roles: h("div", {class: "grid-roles"}),
-      note: h("p", {class: "grid-note", role: "status", hidden: true}),
-      tools: h("div", {class: "grid-tools"}),
-      stage: h("div", {class: "grid-stage", hidden: true}),
-      empty: h("p", {class: "grid-empty", hidden: true}),
-      status: h("div", {class: "grid-status"}),
-    };
-    parts.counts = h("span", {class: "grid-counts"});
-    parts.about = h("span", {class: "grid-about"});
-    parts.constant = h("details", {class: "grid-constant", hidden: true});
-    parts.status.append(parts.about, parts.counts);
-    const bars = h("div", {class: "grid-bars"}, parts.roles, parts.tools);
-    const isWide = innerWidth >= 700;
-    parts.folded = h("details", {class: "grid-folded", open: isWide, hidden: true}, h("summary", {}, T.grid.controls), bars);
-    main.append(parts.query, parts.folded, parts.note, parts.constant, parts.stage, parts.empty, parts.status);
-    main.append(new TrayElement(), new VotesElement());
-    main.classList.add("grid-page");
-    this.parts = parts;
   }
 
   toolActs() {
@@ -199,6 +175,7 @@ export class GridPage {
     this.grid.setModel(this.model);
     this.tools.setAt(this.at, view.depth, isBlind());
     this.tools.setView(view, this.grid.shownCell);
+    this.flicker.rate = view.rate;
     this.tools.blind.ariaPressed = String(isBlind());
     this.showNotes();
     this.showStatus();
@@ -338,4 +315,5 @@ function addressOf(view) {
 }
 
 mountShell({isExport: data.isExport});
+// For the console and the benchmark, as window.nightsweepFrames.
 window.nightsweepPage = new GridPage(document.getElementById("main"));
