@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo demo-flax answer setup setup-flax lint test test-bare test-flax steady soak gpu clean
+.PHONY: help demo demo-flax answer setup setup-flax lint test test-web test-bare test-flax steady soak gpu clean
 
 help:
 	@echo "make demo       a first sweep with its picture, on any machine"
@@ -29,6 +29,7 @@ help:
 	@echo "make setup-flax the environment of the Flax back end in $(FLAX), 1 GB"
 	@echo "make lint       formatting, rules, types and imports"
 	@echo "make test       the test suite (a quarter of an hour on two cores)"
+	@echo "make test-web   the tests of the gallery, in Chromium; root installs it on Debian"
 	@echo "make test-bare  those tests that need no torch, where it is not installed"
 	@echo "make test-flax  the tests of the Flax back end, with JAX"
 	@echo "make steady     the tests of faults and integration, TIMES=20, half beside BUSY=6 loops"
@@ -62,10 +63,14 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -m "not slow and not gpu" $(PARALLEL) --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -q -m "not slow and not gpu and not web" $(PARALLEL) --cov --cov-report=term:skip-covered
+
+test-web: $(VENV)/.browser
+	@chromium="$$(.ci/chromium)" && \
+	  CHROMIUM="$$chromium" $(BIN)/python -m pytest -q -m web tests/web
 
 test-bare: $(BARE)/.ready
-	$(BARE)/bin/python -m pytest -q --bare -m "not slow and not gpu" $(PARALLEL) $(BARE_TESTS)
+	$(BARE)/bin/python -m pytest -q --bare -m "not slow and not gpu and not web" $(PARALLEL) $(BARE_TESTS)
 
 test-flax: $(FLAX)/.ready $(VENV)/.demo
 	TORCH=$(BIN)/python $(FLAX)/bin/python -m pytest -q --bare $(FLAX_TESTS)
@@ -94,6 +99,11 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install -q -c constraints.txt -e '.[torch,web,postgres,dev]'
 	@touch $@ $(VENV)/.demo
+
+# Beside what `setup` or `demo` installed, if either has.
+$(VENV)/.browser: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install -q -c constraints.txt -e '.[browser]'
+	@touch $@
 
 $(BARE)/.ready: pyproject.toml constraints.txt | $(BARE)/bin/python
 	$(BARE)/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt -e '.[web,postgres,test]'

@@ -42,11 +42,11 @@ POLICY = "; ".join(
 )
 #: Features of browsers that no page uses.
 _FEATURES = (
-    *("accelerometer", "autoplay", "bluetooth", "camera", "display-capture"),
+    *("accelerometer", "autoplay", "camera", "display-capture"),
     *("encrypted-media", "geolocation", "gyroscope", "hid", "idle-detection"),
     *("magnetometer", "microphone", "midi", "payment", "picture-in-picture"),
     *("publickey-credentials-get", "screen-wake-lock", "serial", "usb"),
-    *("web-share", "xr-spatial-tracking"),
+    "xr-spatial-tracking",
 )
 #: The headers of every answer, after OWASP's Secure Headers Project. HSTS is left out:
 #: the server speaks no TLS, and a proxy before it can add the header.

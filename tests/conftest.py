@@ -187,8 +187,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_ignore_collect(
     collection_path: Path, config: pytest.Config
 ) -> Literal[True] | None:
-    """Leave out tests of Flax without it, and with `--bare` those of `NEED_TORCH`."""
+    """Leave out tests whose packages are not there: JAX, playwright, torch."""
     here = Path(__file__).parent
+    if collection_path == here / "web":
+        return None if find_spec("playwright") else True
     if collection_path in [here / name for name in NEED_FLAX]:
         return None if find_spec("flax") else True
     is_out = collection_path in [here / name for name in NEED_TORCH]

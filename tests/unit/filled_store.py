@@ -4,7 +4,7 @@ import hashlib
 import io
 import itertools
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,32 +103,6 @@ def submit(
     return sweep
 
 
-def finish(
-    settings: Settings, planned: Sequence[PlannedJob], *, fail: Collection[str] = ()
-) -> None:
-    """Claim the jobs and make their images; those whose key is in `fail` fail."""
-    database = open_database(settings.database_url)
-    keys = [one.job.key for one in planned]
-    claims = take_these(database, keys, "w:1:1")
-    done = {}
-    for each in claims:
-        if each.job.key in fail:
-            record_failure(database, each.id, owner="w:1:1", error="latents are NaN")
-        else:
-            done[each.id] = _save(ImageFolder(settings.images), each.job)
-    record_done(database, done, worker="cpu0", environment=ENVIRONMENT)
-    database.close()
-
-
-def filled(folder: Path) -> tuple[Settings, list[PlannedJob]]:
-    """A store with the sweep `shapes` of 8 images: 6 made, one failed, one pending."""
-    settings = make_settings(folder)
-    planned = plan(AXES)
-    submit(settings, "shapes", planned)
-    finish(settings, planned[:7], fail={planned[6].job.key})
-    return settings, planned
-
-
 def paint(job: Job) -> Image.Image:
     """A picture that tells its job: the prompt's colours, a ring for each step."""
     colours = [word for word in job.prompt.split() if word in ImageColor.colormap]
@@ -144,8 +118,37 @@ def paint(job: Job) -> Image.Image:
     return picture
 
 
-def _save(folder: ImageFolder, job: Job) -> Result:
-    picture = paint(job)
+def finish(
+    settings: Settings,
+    planned: Sequence[PlannedJob],
+    *,
+    fail: Collection[str] = (),
+    paint: Callable[[Job], Image.Image] = paint,
+) -> None:
+    """Claim the jobs and make their images; those whose key is in `fail` fail."""
+    database = open_database(settings.database_url)
+    keys = [one.job.key for one in planned]
+    claims = take_these(database, keys, "w:1:1")
+    folder, done = ImageFolder(settings.images), {}
+    for each in claims:
+        if each.job.key in fail:
+            record_failure(database, each.id, owner="w:1:1", error="latents are NaN")
+        else:
+            done[each.id] = _save(folder, each.job, paint(each.job))
+    record_done(database, done, worker="cpu0", environment=ENVIRONMENT)
+    database.close()
+
+
+def filled(folder: Path) -> tuple[Settings, list[PlannedJob]]:
+    """A store with the sweep `shapes` of 8 images: 6 made, one failed, one pending."""
+    settings = make_settings(folder)
+    planned = plan(AXES)
+    submit(settings, "shapes", planned)
+    finish(settings, planned[:7], fail={planned[6].job.key})
+    return settings, planned
+
+
+def _save(folder: ImageFolder, job: Job, picture: Image.Image) -> Result:
     out = io.BytesIO()
     picture.save(out, "PNG")
     folder.save(job.key, out.getvalue())

@@ -1,0 +1,28 @@
+// What the benchmark notes in a page: when the first picture is drawn, and when the grid
+// can be used. It stops at the first picture, so that it costs no frame afterwards.
+(() => {
+  const noted = (window.benchmark = {});
+  const pictures = new WeakSet();
+  const make = window.createImageBitmap;
+  window.createImageBitmap = async (source, ...more) => {
+    const bitmap = await make.call(window, source, ...more);
+    if (source instanceof Blob || pictures.has(source)) pictures.add(bitmap);
+    return bitmap;
+  };
+  const own = CanvasRenderingContext2D.prototype;
+  const draw = own.drawImage;
+  own.drawImage = function (image, ...more) {
+    draw.call(this, image, ...more);
+    if (!pictures.has(image) || !this.canvas.isConnected) return;
+    noted.picture = performance.now();
+    own.drawImage = draw;
+    window.createImageBitmap = make;
+  };
+  const look = () => {
+    const grid = document.querySelector("[role=grid][aria-rowcount]");
+    if (!grid) return requestAnimationFrame(look);
+    // The frame that shows it has been made, and the page is free again.
+    return requestAnimationFrame(() => setTimeout(() => (noted.grid = performance.now())));
+  };
+  look();
+})();
