@@ -19,7 +19,7 @@ from tests.web.stores import FilledStore, fill_store
 
 PATIENCE_MS = 30_000.0
 #: The size of most tests; pages look alike from 400 to 2560 pixels.
-SIZE = {"width": 1280, "height": 1000}
+SIZE = {"width": 1280, "height": 800}
 
 expect.set_options(timeout=PATIENCE_MS)
 

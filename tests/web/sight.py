@@ -13,9 +13,11 @@ _LABELS = """(side) => [...document.querySelectorAll(`.grid-${side} [data-place]
   .map((label) => ({text: label.textContent, place: Number(label.dataset.place),
                     ...label.getBoundingClientRect().toJSON()}))
   .sort((a, b) => a.place - b.place)"""
+#: Width of a cell: so that all rows that tests look at are in sight.
+_CELL_PX = "112"
 #: Pixels at the edge of a cell that may be its frame.
 _FRAME_PX = 4
-_TRIES = 600
+_TRIES = 400
 _PAUSE_MS = 50.0
 
 
@@ -36,8 +38,7 @@ class GridSight:
             sides: Axes by `rows`, `cols`, `supers`, `slider`, `stack`; all others are
                 left to the page. None at all leaves all to it.
         """
-        # So small that all cells are in sight.
-        chosen = [("q", query), ("cell", "100")]
+        chosen = [("q", query), ("cell", _CELL_PX)]
         for side, axes in sides.items():
             names = [axes] if isinstance(axes, str) else axes
             chosen += [(side, name) for name in names]

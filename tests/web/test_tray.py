@@ -65,7 +65,6 @@ def test_slider_fade_and_difference_show_what_they_say(
     page: Page, gallery: Gallery
 ) -> None:
     dialog = pin_two(page, gallery)
-    page.set_viewport_size({"width": 1280, "height": 800})  # pictures fill the pane
     pane = dialog.locator(".pane").first
     sight = GridSight(page)
 
