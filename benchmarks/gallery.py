@@ -25,12 +25,13 @@ from gallery_figures import Figures
 from gallery_images import make_files
 from result_rows import fill
 
+from storage.files.images import relative_path
 from storage.host.environment import Environment
 from storage.jobs.results import record_done
 from storage.queries.answers import Wanted, count, find
 from storage.queries.columns import COLUMNS
 from storage.settings import Settings, read_settings
-from storage.sql.database import Database, open_database
+from storage.sql.database import Database, open_database, utc_now
 from tests.builders import make_result, take_these
 from tests.web.chromium import launched
 from tests.web.serving import viewing
@@ -43,10 +44,10 @@ UPDATES = 10
 ENVIRONMENT = Environment(gpu="CPU", host="night", details={})
 HEADER = ("figure", "measured", "CPU", "goal")
 NOTES = """\
-Medians of five runs, each from an empty cache of the browser. The CPU's time is that of
-the server and of all of the browser's processes that took part. The page itself notes,
-from the beginning of its navigation, when its canvas first shows a picture, and when
-the grid is on the screen and the page is free. Frames are those of
+Medians of five runs, each with none of the page's files in the browser's cache. The
+CPU's time is that of the server and of all of the browser's processes. The page itself
+notes, from the beginning of its navigation, when its canvas first shows a picture, and
+when the grid is on the screen and the page is free. Frames are those of
 `window.nightsweepFrames` while the grid scrolls 14 pixels in each; the CPU's time of a
 frame is that of several processes, which work at once. An update goes from the commit
 in SQL to the event in the page. Client, server and browser share the machine."""
@@ -115,7 +116,8 @@ def measure(database: Database, settings: Settings, keys: Sequence[str]) -> Figu
 def finish(database: Database, key: str) -> None:
     """Mark a job as done, as a worker does."""
     for claim in take_these(database, [key]):
-        done = {claim.id: make_result(path=f"{key[:2]}/{key[2:4]}/{key}.png")}
+        result = make_result(path=relative_path(key), finished_at=utc_now())
+        done = {claim.id: result}
         record_done(database, done, worker="w", environment=ENVIRONMENT)
 
 
