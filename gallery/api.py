@@ -2,21 +2,22 @@
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gallery.completion import complete
 from gallery.error_answers import to_json
 from gallery.neighbours import find_neighbours
+from gallery.pivot import read_pivot
 from gallery.reader import Reader
-from gallery.request_fields import MOST_KEYS, path_key, read_fixes
+from gallery.request_fields import path_key, read_fixes
 from gallery.site import Site
 from gallery.state import read_state
 from storage.errors import NightsweepError
-from storage.ratings.rating import read_ratings
 from storage.ratings.voting import choose_pair, read_votes
 from storage.store import Store
 
@@ -41,14 +42,11 @@ def get_sweeps(request: Request) -> Response:
 
 def get_pivot(request: Request) -> Response:
     """Answer with the images of a query, each with its place on every axis."""
-    from gallery.pivot import read_pivot
-
     with _reader(request).opened() as database:
         found = read_pivot(
             database,
             request.query_params.get("q", ""),
             read_fixes(request),
-            MOST_KEYS,
             who=request.app.state.site.who,
         )
     return JsonAnswer(found)
@@ -56,8 +54,6 @@ def get_pivot(request: Request) -> Response:
 
 def get_completion(request: Request) -> Response:
     """Answer with what may follow in a query, and its terms."""
-    from gallery.completion import complete
-
     text = request.query_params.get("q", "")
     at = request.query_params.get("at", "")
     with _reader(request).opened() as database:
@@ -78,7 +74,7 @@ def get_image_facts(request: Request) -> Response:
             "neighbours": neighbours,
             "a1111": _or_none(site.actions.a1111, key),
             "script": _or_none(site.actions.script, key),
-            **_ratings(request, key),
+            "rating": _own_rating(known["ratings"], site.who),
         }
     )
 
@@ -144,18 +140,12 @@ def _or_none(ask: Any, key: str) -> str | None:
         return None
 
 
-def _ratings(request: Request, key: str) -> dict[str, Any]:
-    """Return the present user's rating of an image, and everybody's."""
-    with _reader(request).opened() as database:
-        every = read_ratings(database, [key]).get(key, [])
-    who = request.app.state.site.who
+def _own_rating(every: Sequence[Mapping[str, Any]], who: str) -> dict[str, Any]:
+    """Return a person's rating among those of an image, as pages write ratings."""
     mine: Mapping[str, Any] = next((one for one in every if one["who"] == who), {})
     return {
-        "rating": {
-            "stars": mine.get("stars") or 0,
-            "verdict": mine.get("verdict") or "none",
-        },
-        "ratings": every,
+        "stars": mine.get("stars") or 0,
+        "verdict": mine.get("verdict") or "none",
     }
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from gallery.pivoting.sweep_axes import read_stored
 from gallery.query_values import find_sweeps, find_values, fitting
 from storage.catalogue.pipeline_calls import PREFIX, all_parameters
 from storage.errors import QueryError, UsageError
 from storage.queries.column_kinds import Column
 from storage.queries.columns import COLUMNS, find_column
+from storage.queries.names import read_axes
 from storage.queries.parsing import NAMED, parse, quote
 from storage.queries.score_columns import read_metrics
 from storage.queries.selection import Selection, compile_query
@@ -200,7 +200,7 @@ def _words(selection: Selection, cursor: Cursor) -> Iterator[Option]:
 
 def _columns(selection: Selection, typed: str) -> Iterator[tuple[str, str]]:
     yield from ((name, column.about) for name, column in COLUMNS.items())
-    for axis in read_stored(selection):
+    for axis in read_axes(selection.scope):
         yield f"cell.{axis}", f"label on the axis {axis} of the sweep"
     for metric in read_metrics(selection.scope.connection):
         yield f"score.{metric}", f"score by the metric {metric}"

@@ -12,6 +12,7 @@ from gallery.error_answers import NotThereError
 from gallery.request_fields import path_key
 from storage.errors import ImageStoreError
 from storage.files.images import ImageFolder
+from storage.files.thumbnails import find_or_make
 
 _TYPES = {".png": "image/png", ".webp": "image/webp"}
 #: Digits of the hash of an image's pixels, which say which picture an address means.
@@ -28,9 +29,6 @@ def get_thumbnail(request: Request) -> Response:
     Raises:
         UsageError: The key is none, or has no image here.
     """
-    # Imported here: making a missing thumbnail takes Pillow.
-    from storage.files.thumbnails import find_or_make
-
     key = path_key(request)
     images = request.app.state.site.settings.images
     try:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from gallery.pivot import read_pivot
 from storage.queries.parsing import refine
 from storage.sql.database import Database
 
@@ -21,30 +22,28 @@ def find_neighbours(
         database: Where the images are.
         known: The image, as `Store.show` returns it.
     """
-    for each in known["sweeps"]:
-        cell = {axis: _first(label) for axis, label in each["cell"].items()}
-        query = refine("", sweep=each["sweep"])
-        of_template = refine(query, template=known["prompt_template"])
-        return {
-            axis: _along(
-                database,
-                of_template.text if _is_choice(axis) else query.text,
-                axis,
-                cell=cell,
-                here=known["key"],
-            )
-            for axis in cell
-        }
-    return {}
+    if not known["sweeps"]:
+        return {}
+    first = known["sweeps"][0]
+    cell = {axis: _first(label) for axis, label in first["cell"].items()}
+    query = refine("", sweep=first["sweep"])
+    of_template = refine(query, template=known["prompt_template"])
+    return {
+        axis: _along(
+            database,
+            of_template.text if _is_choice(axis) else query.text,
+            axis,
+            cell=cell,
+            here=known["key"],
+        )
+        for axis in cell
+    }
 
 
 def _along(
     database: Database, query: str, axis: str, *, cell: Mapping[str, str], here: str
 ) -> list[dict[str, Any]]:
     """Return the label of every image that shares all other labels of a cell."""
-    # Imported here: only this page needs it.
-    from gallery.pivot import read_pivot
-
     others = {
         name: label for name, label in cell.items() if name not in _free(axis, cell)
     }

@@ -6,6 +6,7 @@ from hashlib import sha256
 from http import HTTPStatus
 from importlib.metadata import version
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -92,7 +93,7 @@ def modules_of(page: str) -> tuple[str, ...]:
     return tuple(found)[1:]
 
 
-def _find_static(name: str):  # type: ignore[no-untyped-def]
+def _find_static(name: str) -> Traversable | None:
     if not _NAME.fullmatch(name):
         return None
     place = files("analysis") / "vega" / name

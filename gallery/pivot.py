@@ -12,7 +12,8 @@ from gallery.pivoting.column_axes import ColumnAxes
 from gallery.pivoting.image_rows import Table, read_ratings, read_scores
 from gallery.pivoting.narrowing import Narrowed, narrow
 from gallery.pivoting.suggested_roles import suggest_roles
-from gallery.pivoting.sweep_axes import SweepAxes, read_stored
+from gallery.pivoting.sweep_axes import SweepAxes
+from storage.queries.names import read_axes
 from storage.queries.selection import compile_query
 from storage.sql.database import Database
 from storage.sql.schema import FAILED_STATES, JOB_STATES
@@ -47,7 +48,7 @@ def read_pivot(
     with database.read() as connection:
         selection = compile_query(connection, query_text)
         columns = ColumnAxes(selection)
-        stored = read_stored(selection)
+        stored = read_axes(selection.scope)
         axes: Axes = SweepAxes(selection, stored) if stored else columns
         found = narrow(selection, axes, fixes or {}, most=most)
         ids = found.table["id"]

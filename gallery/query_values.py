@@ -7,12 +7,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from gallery.pivoting.column_axes import shown
 from gallery.pivoting.image_rows import among
 from storage.queries.column_kinds import Column
 from storage.queries.paths import find_ids
 from storage.queries.selection import Selection
 from storage.queries.terms import RefusedError, Value
+from storage.queries.values import text_of
 from storage.sql.schema import sweeps
 
 #: Images that are looked at, and most different values that are read.
@@ -57,7 +57,7 @@ def find_values(selection: Selection, column: Column, typed: str) -> list[Found]
     counts = _count(selection, column, typed)
     if column.is_number and _are_own(counts):
         return []
-    named = {shown(value): count for value, count in counts.items()}
+    named = {text_of(value): count for value, count in counts.items()}
     choices = [] if column.name == "size" else re.findall(r"`(\w+)`", column.form)
     named |= {choice: 0 for choice in choices if choice not in named}
     is_all = sum(counts.values()) < MOST_ROWS

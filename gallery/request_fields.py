@@ -8,11 +8,10 @@ from starlette.requests import Request
 
 from gallery.actions import VERBS, Verb
 from gallery.error_answers import NotThereError
+from gallery.pivot import MOST_IMAGES
 from storage.errors import UsageError
 from storage.files.images import KEY
 
-#: Most keys in one request; a grid has no more.
-MOST_KEYS = 20_000
 #: What a rating may say besides stars; `none` takes it back.
 VERDICTS = ("accepted", "rejected", "none")
 #: Begins the name of a field that fixes an axis: `fix.steps=20`.
@@ -68,8 +67,8 @@ def read_keys(body: Mapping[str, Any], *, least: int = 1) -> Sequence[str]:
         UsageError: It is not a list of keys, or too long or short.
     """
     found = body.get("keys", [])
-    if not isinstance(found, list) or not least <= len(found) <= MOST_KEYS:
-        msg = f"`keys` must be a list of {least} to {MOST_KEYS:,} keys."
+    if not isinstance(found, list) or not least <= len(found) <= MOST_IMAGES:
+        msg = f"`keys` must be a list of {least} to {MOST_IMAGES:,} keys."
         raise UsageError(msg)
     return [*dict.fromkeys(map(read_key, found))]
 

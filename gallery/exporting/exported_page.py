@@ -1,14 +1,12 @@
 """The page of an export: script, style and data in one file, opened from a disk."""
 
-import base64
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from gallery.exporting.inline_parts import as_json, policy_hash
 from gallery.exporting.module_bundle import make_bundle
 
 HERE = Path(__file__).resolve().parent.parent
@@ -34,8 +32,8 @@ def make_page(data: Mapping[str, Any], *, who: str) -> str:
     style = "\n" + "\n".join(styles)
     policy = (
         "default-src 'none'",
-        f"script-src {_hash_of(script)}",
-        f"style-src {_hash_of(style)}",
+        f"script-src {policy_hash(script)}",
+        f"style-src {policy_hash(style)}",
         # Pictures beside the page; `'self'` means no file to some browsers.
         "img-src 'self' file: data: blob:",
         "base-uri 'none'",
@@ -55,14 +53,3 @@ def make_page(data: Mapping[str, Any], *, who: str) -> str:
         data=as_json(data),
         who=who,
     )
-
-
-def as_json(data: Any) -> str:
-    """Return JSON in which no text can end the element of a page that it is in."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c")
-
-
-def _hash_of(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"

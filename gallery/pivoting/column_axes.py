@@ -10,11 +10,12 @@ import sqlalchemy as sa
 from gallery.pivoting.axis_labels import Axis, Labels
 from gallery.pivoting.image_rows import Table, among
 from storage.catalogue.pipeline_calls import all_parameters, parameters_of
-from storage.job import EXTRAS, canonical_json
+from storage.job import EXTRAS
 from storage.queries.columns import find_column
 from storage.queries.parsing import parse, quote
 from storage.queries.scope import Condition
 from storage.queries.selection import Selection
+from storage.queries.values import text_of
 from storage.sql.schema import (
     jobs,
     model_places,
@@ -160,7 +161,7 @@ class ColumnAxes:
         if name in _WHOLE:
             known = self._names(name)
             return {value: (known[value],) for value in values}
-        return {value: (shown(value),) for value in values}
+        return {value: (text_of(value),) for value in values}
 
     def _extra(self, name: str, model_id: int, extras: str) -> Labels:
         default = EXTRAS.get(name)
@@ -168,24 +169,13 @@ class ColumnAxes:
             known = parameters_of(self._names("pipeline")[model_id]).get(name)
             default = known.default if known else None
         value = json.loads(extras).get(name, default)
-        return () if value is None else (shown(value),)
+        return () if value is None else (text_of(value),)
 
     def _names(self, name: str) -> Names:
         if name not in self._whole:
             rows = self._connection.execute(_WHOLE[name]).all()
             self._whole[name] = _told_apart(rows)
         return self._whole[name]
-
-
-def shown(value: Any) -> str:
-    """Return a value as queries write it: 7.0 as `7`, a size as `512x768`."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.12g}"
-    if isinstance(value, tuple):
-        return "x".join(map(str, value))
-    return value if isinstance(value, str) else canonical_json(value)
 
 
 #: Axes whose labels are texts of prompts, of which there may be very many.

@@ -11,7 +11,7 @@ from gallery.pivoting.image_rows import Table
 from storage.queries.scope import Condition
 from storage.queries.selection import Selection
 from storage.sql.extras import read_json
-from storage.sql.schema import jobs, prompts, sweep_jobs, sweeps
+from storage.sql.schema import jobs, prompts, sweep_jobs
 
 
 class SweepAxes:
@@ -93,13 +93,3 @@ class SweepAxes:
         if column is not None:
             mine = sa.select(jobs.c.id).where(column).correlate(None)
             yield sweep_jobs.c.job_id.in_(mine)
-
-
-def read_stored(selection: Selection) -> dict[str, list[str]]:
-    """Return the axes of the one sweep that a query names; none for other queries."""
-    if selection.scope.sweep_id is None:
-        return {}
-    query = sa.select(sweeps.c.axes).where(sweeps.c.id == selection.scope.sweep_id)
-    text = selection.scope.connection.execute(query).scalar_one()
-    found: dict[str, list[str]] = json.loads(text)
-    return found

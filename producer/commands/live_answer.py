@@ -1,6 +1,6 @@
 """The answer to a query for the gallery: what a report says, with links to images."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from analysis.settings import setting_of
@@ -89,8 +89,5 @@ def _describe(
 def _linked(point: Mapping[str, Any], query_text: str) -> dict[str, Any]:
     """Return a point with the query of its images in place of its own terms."""
     rest = {name: value for name, value in point.items() if name != "terms"}
-    return {**rest, "query": _joined((query_text, point.get("terms", "")))}
-
-
-def _joined(texts: Iterable[str]) -> str:
-    return " ".join(filter(None, texts))
+    terms = filter(None, (query_text, point.get("terms")))
+    return {**rest, "query": " ".join(terms)}

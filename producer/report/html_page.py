@@ -1,12 +1,9 @@
 """A report as one HTML file, which opens from disk without a network."""
 
-import base64
-import hashlib
-import json
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
 
+from gallery.exporting.inline_parts import as_json, policy_hash
 from producer.report.content import Content
 
 #: The libraries that draw the charts, in the order of loading.
@@ -42,8 +39,8 @@ def render(content: Content, *, made_at: str, version: str) -> str:
         version=version,
         style=_Verbatim(_read("producer.report", "page.css")),
         scripts=[_Verbatim(each) for each in scripts],
-        policy=" ".join(f"'sha256-{_digest(each)}'" for each in scripts),
-        specs={each.name: _Verbatim(_data(each.spec)) for each in content.charts},
+        policy=" ".join(map(policy_hash, scripts)),
+        specs={each.name: _Verbatim(as_json(each.spec)) for each in content.charts},
     )
 
 
@@ -59,13 +56,3 @@ class _Verbatim:
 
 def _read(package: str, name: str) -> str:
     return files(package).joinpath(name).read_text("utf-8")
-
-
-def _digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _data(value: Any) -> str:
-    """Return JSON that cannot end the script element it stands in."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e")

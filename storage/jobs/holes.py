@@ -12,9 +12,7 @@ from storage.jobs.sweeps import FAILED
 from storage.queries.selection import compile_query
 from storage.sql.database import Database
 from storage.sql.schema import jobs, sweep_jobs, sweeps
-
-#: Jobs that one statement names.
-PAGE = 1000
+from storage.sql.value_pages import in_pages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +81,7 @@ def _unmade(
     if keys:
         found: Iterable[Any] = (
             row
-            for page in _pages(keys)
+            for page in in_pages(keys)
             for row in connection.execute(
                 sa.select(*columns).where(jobs.c.key.in_(page), is_unmade)
             )
@@ -91,7 +89,7 @@ def _unmade(
     else:
         rows = compile_query(connection, query).select(*columns)
         found = connection.execute(rows.where(is_unmade))
-    for some in _pages([*found]):
+    for some in in_pages([*found]):
         wanted_by = _sweeps_of(connection, [row.id for row in some])
         for row in some:
             yield row, wanted_by.get(row.id, ())
@@ -108,8 +106,3 @@ def _sweeps_of(connection: Connection, ids: Sequence[int]) -> dict[int, list[Any
     for row in connection.execute(rows):
         found[row.job_id].append(row)
     return found
-
-
-def _pages(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(values), PAGE):
-        yield values[start : start + PAGE]

@@ -18,14 +18,13 @@ from storage.queries.selection import compile_query
 from storage.queries.terms import Query
 from storage.sql.database import Database
 from storage.sql.schema import FAILED, LEASED, jobs, results, sweep_jobs, sweeps
+from storage.sql.value_pages import in_pages
 
 #: Seconds before the newest result within which rows may still come: workers write
 #: them a while after an image is finished, by their own clocks.
 LATE_S = 30.0
 #: Most results that one look holds.
 MOST_RESULTS = 10_000
-#: Jobs that one statement names.
-PAGE = 1000
 #: Columns of queries that change with a job's state: images stay in sight.
 _PASSING = frozenset({"state", "error"})
 
@@ -98,7 +97,7 @@ def find_transitions(
                 before=before.states.get(row.id, "pending"),
                 after=row.state,
             )
-            for page in _pages(sorted(other))
+            for page in in_pages(sorted(other))
             for row in connection.execute(
                 sa.select(jobs.c.id, jobs.c.key, jobs.c.state).where(
                     jobs.c.id.in_(page)
@@ -121,7 +120,7 @@ def select_changed(
     matching: set[int] = set()
     with database.read() as connection:
         selection = compile_query(connection, query)
-        for page in _pages([one.job_id for one in changed]):
+        for page in in_pages([one.job_id for one in changed]):
             rows = selection.select(selection.job_id)
             found = connection.execute(rows.where(selection.job_id.in_(page)))
             matching.update(found.scalars())
@@ -139,7 +138,7 @@ def count_changes(
     by_id = {one.job_id: one for one in changed}
     counts: dict[str, dict[str, int]] = {}
     with database.read() as connection:
-        for page in _pages([*by_id]):
+        for page in in_pages([*by_id]):
             for row in connection.execute(_memberships(page)):
                 states, one = counts.setdefault(row.name, {}), by_id[row.job_id]
                 states[one.before] = states.get(one.before, 0) - 1
@@ -172,8 +171,3 @@ def _memberships(job_ids: Collection[int]) -> sa.Select[Any]:
 def _lasting(query: Query) -> Query:
     kept = tuple(term for term in query.terms if term.name not in _PASSING)
     return replace(query, terms=kept)
-
-
-def _pages(values: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(values), PAGE):
-        yield values[start : start + PAGE]

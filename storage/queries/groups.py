@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from storage.errors import UsageError
 from storage.queries.column_kinds import Column, Expression
+from storage.queries.rating_columns import MEAN_STARS
 from storage.queries.scope import Condition
 from storage.queries.score_columns import read_metrics
 from storage.queries.scored import count_scores
@@ -58,10 +59,7 @@ TIME = Measure(
 )
 _STARS = (
     # One row for each image, whoever rated it.
-    sa.select(
-        ratings.c.job_id,
-        sa.func.avg(sa.cast(ratings.c.stars, sa.Float(53))).label("value"),
-    )
+    sa.select(ratings.c.job_id, MEAN_STARS.label("value"))
     .group_by(ratings.c.job_id)
     .subquery()
 )

@@ -28,6 +28,18 @@ from storage.sql.schema import (
 )
 
 
+def read_axes(scope: Scope) -> dict[str, list[str]]:
+    """Return the axes of the one sweep that a query names, with their labels.
+
+    Other queries have none.
+    """
+    stored = sa.select(sweeps.c.axes).where(sweeps.c.id == scope.sweep_id)
+    found: dict[str, list[str]] = json.loads(
+        scope.connection.execute(stored).scalar() or "{}"
+    )
+    return found
+
+
 def no_such_sweep(name: str, known: Collection[str]) -> str:
     """Say that no sweep has this name, with the nearest that one has."""
     near = get_close_matches(name, known, n=1)

@@ -10,6 +10,10 @@ from storage.queries.terms import Value
 from storage.queries.values import one_of, read_number
 from storage.sql.schema import VERDICTS, jobs, ratings
 
+#: The mean stars of the rows of ratings that are read; of integers, it would be a
+#: decimal on PostgreSQL.
+MEAN_STARS: Expression = sa.func.avg(sa.cast(ratings.c.stars, sa.Float(53)))
+
 
 def _of_job(value: Expression) -> Expression:
     """Return a value of all ratings of a job; most jobs have none."""
@@ -18,8 +22,7 @@ def _of_job(value: Expression) -> Expression:
 
 
 def _mean_stars(_scope: Scope) -> Expression:
-    # A mean of integers is a decimal on PostgreSQL.
-    return _of_job(sa.func.avg(sa.cast(ratings.c.stars, sa.Float(53))))
+    return _of_job(MEAN_STARS)
 
 
 def _verdicts(_scope: Scope) -> Expression:

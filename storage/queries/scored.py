@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from storage.queries.rating_columns import MEAN_STARS
 from storage.queries.score_columns import DONE, is_between_seeds, read_metrics
 from storage.queries.selection import Selection, compile_query
 from storage.queries.terms import Query
@@ -121,8 +122,7 @@ def read_scores(
     with database.read() as connection:
         ids = compile_query(connection, query).select_ids()
         if metric.is_by_people:
-            mean = sa.func.avg(sa.cast(ratings.c.stars, sa.Float(53)))
-            found = sa.select(jobs.c.key, mean).join(ratings).group_by(jobs.c.key)
+            found = sa.select(jobs.c.key, MEAN_STARS).join(ratings).group_by(jobs.c.key)
             found = found.where(ratings.c.stars.is_not(None), ratings.c.job_id.in_(ids))
         else:
             found = sa.select(jobs.c.key, scores.c.value).join(

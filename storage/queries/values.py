@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
 
+from storage.job import canonical_json
+
 #: The largest number that a column can hold.
 LARGEST = 2**63 - 1
 
@@ -161,6 +163,17 @@ def _read_span(text: str, read: Callable[[str], Any], *, rule: str) -> Any:
         rule = "a range from low to high"
         raise MisreadError(rule, "turn it round")
     return span
+
+
+def text_of(value: Any) -> str:
+    """Return a value as people write it: 7.0 as `7`, a size as `512x768`, `yes`."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    return value if isinstance(value, str) else canonical_json(value)
 
 
 def _compared(sign: str, value: Any) -> Any:

@@ -16,9 +16,11 @@ from storage.catalogue.pipeline_calls import PREFIX
 from storage.errors import UsageError
 from storage.queries.column_kinds import Column, Expression
 from storage.queries.columns import COLUMNS, find_column
+from storage.queries.names import read_axes
 from storage.queries.scope import Condition
 from storage.queries.selection import Selection
-from storage.sql.schema import jobs, sweep_jobs, sweeps
+from storage.queries.values import text_of
+from storage.sql.schema import jobs, sweep_jobs
 
 #: The columns of queries that decide a picture, besides its extras.
 PARAMETERS = (
@@ -125,7 +127,7 @@ def read_neighbours(
 
 
 def _find_axis(selection: Selection, by: str) -> _Axis:
-    axes = _sweep_axes(selection)
+    axes = [*read_axes(selection.scope)]
     if by in axes or (axes and _CHOICE.fullmatch(by)):
         return _axis_of_sweep(by, axes)
     column = find_column(by)
@@ -137,13 +139,6 @@ def _find_axis(selection: Selection, by: str) -> _Axis:
     known = ", ".join(axes or (*PARAMETERS, *_EXTRAS))
     msg = f"images must be compared by one of {known}, got {by!r}; choose another."
     raise UsageError(msg)
-
-
-def _sweep_axes(selection: Selection) -> Sequence[str]:
-    """Return the axes of the one sweep that a query names; none for other queries."""
-    mine = sweeps.c.id == selection.scope.sweep_id
-    found = selection.scope.connection.execute(sa.select(sweeps.c.axes).where(mine))
-    return [*json.loads(found.scalar() or "{}")]
 
 
 def _axis_of_sweep(by: str, axes: Sequence[str]) -> _Axis:
@@ -185,8 +180,7 @@ def _axis_of_parameter(selection: Selection, column: Column) -> _Axis:
         value, extras, *rest = values
         if value is None:
             return None
-        text = f"{value:g}" if isinstance(value, float) else str(value)
-        return text, (*rest, _without(extras, decided))
+        return text_of(value), (*rest, _without(extras, decided))
 
     columns = [COLUMNS[name].value(selection.scope) for name in names]
     value = column.value(selection.scope)

@@ -1,7 +1,7 @@
 """Ratings: stars and a verdict that a person gives an image."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -10,15 +10,13 @@ from storage.errors import UsageError
 from storage.sql.database import Database, insert_into, utc_now
 from storage.sql.leases import lock
 from storage.sql.schema import VERDICTS, jobs, ratings
+from storage.sql.value_pages import in_pages
 from storage.sql.views import select_image_ratings
 
 #: Stars and verdict that take back what was given before.
 NO_STARS = 0
 NO_VERDICT = "none"
 MOST_STARS = 5
-#: Keys that one statement names.
-PAGE_KEYS = 1000
-Each = TypeVar("Each")
 
 
 def rate(
@@ -52,7 +50,7 @@ def rate(
     with database.write() as connection:
         ids = _find(connection, keys, done_only=gives)
         change = _store if gives else _take_back
-        return sum(change(connection, page, who, given=given) for page in _pages(ids))
+        return sum(change(connection, page, who, given=given) for page in in_pages(ids))
 
 
 def read_ratings(
@@ -66,7 +64,7 @@ def read_ratings(
     found: dict[str, list[dict[str, Any]]] = {}
     rated = select_image_ratings().order_by(ratings.c.job_id, ratings.c.who)
     with database.read() as connection:
-        for page in _pages(sorted(set(keys))):
+        for page in in_pages(sorted(set(keys))):
             rows = connection.execute(rated.where(jobs.c.key.in_(page)))
             for key, *values in rows:
                 row = dict(
@@ -97,11 +95,6 @@ def _read(stars: int | None, verdict: str | None) -> dict[str, Any]:
     return given
 
 
-def _pages(values: Sequence[Each]) -> Iterator[Sequence[Each]]:
-    for start in range(0, len(values), PAGE_KEYS):
-        yield values[start : start + PAGE_KEYS]
-
-
 def _find(
     connection: Connection, keys: Sequence[str], *, done_only: bool
 ) -> Sequence[int]:
@@ -109,7 +102,7 @@ def _find(
     wanted = sorted(set(keys))
     is_usable = jobs.c.state == "done" if done_only else sa.true()
     known: dict[str, int] = {}
-    for page in _pages(wanted):
+    for page in in_pages(wanted):
         rows = sa.select(jobs.c.key, jobs.c.id).where(jobs.c.key.in_(page), is_usable)
         known |= dict(connection.execute(rows).all())
     if done_only and len(known) < len(wanted):

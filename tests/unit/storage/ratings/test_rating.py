@@ -83,7 +83,7 @@ def test_two_people_who_rate_at_once_lose_nothing(database, keys) -> None:
 def test_more_images_than_one_statement_names_are_rated(
     database, keys, monkeypatch
 ) -> None:
-    monkeypatch.setattr("storage.ratings.rating.PAGE_KEYS", 2)
+    monkeypatch.setattr("storage.sql.value_pages.PAGE", 2)
     assert rate(database, [*keys, keys[0]], who="ada", stars=3) == 3
     assert sorted(read_ratings(database, keys)) == sorted(keys)
     assert rate(database, keys, who="ada", stars=0) == 3

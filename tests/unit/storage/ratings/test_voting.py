@@ -228,3 +228,17 @@ def test_a_vote_on_what_is_no_pair_is_refused(database, planned) -> None:
     with pytest.raises(UsageError, match=r"winner must be one of a, b, tie, got 'c'\."):
         vote(database, cat, dog, winner="c", **given)
     assert read_votes(database, "", by="steps") == []
+
+
+def test_values_that_differ_only_in_late_digits_are_two(database: Database) -> None:
+    guidances = (7.5, 7.5000001)
+    made = [
+        make_planned(guidance=guidance, position=position, cell={})
+        for position, guidance in enumerate(guidances)
+    ]
+    submit(database, made)
+    finish(database)
+    pair = choose(database, "", by="guidance")
+    assert pair is not None
+    voted = vote(database, pair.a, pair.b, winner="a", by="guidance", who="ada")
+    assert {voted.a, voted.b} == {"7.5", "7.5000001"}
