@@ -10,6 +10,11 @@ const RATES = [0.5, 1, 2, 4, 8];
 export const SMALLEST_CELL = 20;
 export const LARGEST_CELL = 1024;
 
+// What the line under cells may say, by its name in the page's address.
+export function lineNames(metrics) {
+  return ["none", "time", "rating", ...metrics.map((metric) => `score.${metric}`)];
+}
+
 export class GridTools {
   // acts: {onAt(at), onDepth(step), onPlay(isPlaying), onRate(rate), onZoom(factor),
   // onUnzoom(), onCell(px), onLine(name), makeChoices(), onBlind(), onVote(),
@@ -104,8 +109,7 @@ export class GridTools {
     this.slider.max = Math.max(1, model.slider.count - 1);
     this.stackBox.hidden = model.deepest < 2;
     this.vote.disabled = !model.pivot.axes.length;
-    const names = ["none", "time", "rating", ...metrics.map((metric) => `score.${metric}`)];
-    this.line.replaceChildren(...names.map((name) => h("option", {value: name}, T.grid.lines[name] || name)));
+    this.line.replaceChildren(...lineNames(metrics).map((name) => h("option", {value: name}, T.grid.lines[name] || name)));
   }
 
   setAt(at, depth, isHidden) {

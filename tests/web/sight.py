@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 from playwright.sync_api import FloatRect, Page
 
 from tests.web.pictures import screenshot, shown_value, shown_values
@@ -108,6 +109,10 @@ class GridSight:
         assert got == wanted
 
     def _find(self, side: str, text: str) -> list[dict[str, Any]]:
-        self.eventually(lambda: text in self.labels(side), wanted=True)
-        labels: list[dict[str, Any]] = self.page.evaluate(_LABELS, side)
-        return [label for label in labels if label["text"] == text]
+        """Return the places of a label, now or after some drawing."""
+        for _ in range(_TRIES):
+            labels: list[dict[str, Any]] = self.page.evaluate(_LABELS, side)
+            if found := [label for label in labels if label["text"] == text]:
+                return found
+            self.page.wait_for_timeout(_PAUSE_MS)
+        pytest.fail(f"no {side} are {text}: {self.labels(side)}")

@@ -12,7 +12,7 @@ from producer.cli import cli
 from tests.web.pictures import PALETTE_AXES
 from tests.web.sight import GridSight
 from tests.web.stores import FilledStore
-from tests.web.test_grid import drag, zoom_into
+from tests.web.test_grid import drag, play_the_slider, zoom_into
 
 FOX = PALETTE_AXES["prompt"][0]
 
@@ -48,11 +48,7 @@ def test_an_export_keeps_pivot_zoom_flicker_and_compare(
     drag(offline, "seed", zone="slider")
     zoom_into(offline, sight, right=True, down=True)
     sight.is_filled("unipc", 20, seed=0)
-    sight.grid.focus()
-    offline.keyboard.down("f")
-    for seed in (1, 2, 0):
-        sight.is_filled("euler", 20, seed=seed)
-    offline.keyboard.up("f")
+    play_the_slider(offline, sight)
     for scheduler in ("euler", "heun"):
         sight.click(scheduler, 8)
         offline.keyboard.press("c")

@@ -51,6 +51,15 @@ def zoom_into(
     page.keyboard.up("Control")
 
 
+def play_the_slider(page: Page, sight: GridSight) -> None:
+    """Hold the key that plays it until all seeds came by; cells are zoomed."""
+    sight.grid.focus()
+    page.keyboard.down("f")
+    for seed in (1, 2, 0):
+        sight.is_filled("euler", 20, seed=seed)
+    page.keyboard.up("f")
+
+
 def test_each_cell_shows_its_own_image(page: Page, gallery: Gallery) -> None:
     sight = open_palette(page, gallery)
     assert sight.labels("cols") == ["4", "8", "12", "20"]
@@ -156,11 +165,7 @@ def test_a_held_key_plays_the_slider_in_every_cell_with_the_zoom_kept(
     sight.shows("heun", 8, seed=0)
     zoom_into(page, sight, right=True, down=True)
     sight.is_filled("heun", 8, seed=0)
-    sight.grid.focus()
-    page.keyboard.down("f")
-    for seed in (1, 2, 0):
-        sight.is_filled("euler", 20, seed=seed)
-    page.keyboard.up("f")
+    play_the_slider(page, sight)
     here = page.locator(".slider-text").inner_text()
     for scheduler, steps in (("euler", 4), ("heun", 8), ("unipc", 20)):
         sight.is_filled(scheduler, steps, seed=int(here))
@@ -202,6 +207,17 @@ def test_an_address_shows_the_same_grid_again(page: Page, gallery: Gallery) -> N
     sight.wait()
     sight.eventually(lambda: sight.labels("cols")[1:2], ["4 · 1"])
     sight.is_filled("heun", "8 · 1", scheduler="heun")
+
+
+def test_a_line_that_no_image_has_counts_as_left_out(
+    page: Page, gallery: Gallery
+) -> None:
+    page.goto(gallery.url("grid", q="palette", line="score.none"))
+    GridSight(page).wait()
+    expect(page.get_by_label("Under cells")).to_have_value("none")
+    page.goto(gallery.url("grid", q="palette", line="time"))
+    GridSight(page).wait()
+    expect(page.get_by_label("Under cells")).to_have_value("time")
 
 
 def test_a_query_is_completed_by_keyboard_and_asked(

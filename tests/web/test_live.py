@@ -33,7 +33,11 @@ SIDES = {"rows": "scheduler", "cols": "steps", "slider": "seed"}
 
 @pytest.fixture
 def night(tmp_path: Path) -> Iterator[Gallery]:
-    """Yield a gallery of a sweep of twelve images, none of which is made."""
+    """Yield a gallery of a sweep of twelve images, none of which is made.
+
+    A test names it before `page`, so that the page is closed first, which else would
+    complain of a server that is gone.
+    """
     file = tmp_path / "night.yaml"
     file.write_text(SPEC)
     run("submit", str(file))
@@ -67,7 +71,7 @@ def painted(sight: GridSight, row: object, col: object) -> Callable[[], object]:
     return read
 
 
-def test_progress_of_a_sweep_is_followed_live(page: Page, night: Gallery) -> None:
+def test_progress_of_a_sweep_is_followed_live(night: Gallery, page: Page) -> None:
     hold()
     other = page.context.new_page()
     page.goto(night.url())
@@ -88,7 +92,7 @@ def test_progress_of_a_sweep_is_followed_live(page: Page, night: Gallery) -> Non
 
 
 def test_a_sweep_is_paused_resumed_and_cancelled_from_its_card(
-    page: Page, night: Gallery
+    night: Gallery, page: Page
 ) -> None:
     page.goto(night.url())
     card = card_of(page)
@@ -106,14 +110,14 @@ def test_a_sweep_is_paused_resumed_and_cancelled_from_its_card(
     assert Store().sweeps()[0]["state"] == "cancelled"
 
 
-def test_what_another_terminal_does_is_shown(page: Page, night: Gallery) -> None:
+def test_what_another_terminal_does_is_shown(night: Gallery, page: Page) -> None:
     page.goto(night.url())
     expect(card_of(page)).to_contain_text("waiting")
     run("pause", "night")
     expect(card_of(page)).to_contain_text("paused")
 
 
-def test_a_failed_cell_is_made_when_it_is_asked_for(page: Page, night: Gallery) -> None:
+def test_a_failed_cell_is_made_when_it_is_asked_for(night: Gallery, page: Page) -> None:
     key = key_of(scheduler="euler", steps=2, seed=0)
     database = open_database(read_settings().database_url)
     (claim,) = take_these(database, [key])

@@ -106,6 +106,7 @@ def test_who_does_not_know_the_token_sees_nothing(
         refused = other.goto(gallery.url("grid", q="single"))
         assert refused
         assert refused.status == 401
+        page.context.close()
     complaints.expect("status of 401")
     complaints.allow("favicon.ico")  # pages without ours ask for it
 
@@ -167,6 +168,7 @@ def test_nothing_can_be_changed_in_read_only_mode(
         page.goto(gallery.url())
         expect(page.get_by_role("heading", name="palette")).to_be_visible()
         expect(page.get_by_role("button", name="Pause")).to_have_count(0)
+        page.context.close()
     assert count_ratings(store, key) == 0
     complaints.expect("status of 403")
 

@@ -1,4 +1,4 @@
-// Modules of the pages that need no page; run by test_page_modules.py with Node's runner.
+// Modules of other pages that need no page; test_modules.py runs this with Node's runner.
 import assert from "node:assert/strict";
 import {test} from "node:test";
 import {amountText, bytesText, durationText, rateText, valueText} from "./format.js";

@@ -1,4 +1,4 @@
-// Tests of the grid's modules that need no page, for Node's own runner.
+// The grid's modules that need no page; test_modules.py runs this with Node's runner.
 
 import assert from "node:assert/strict";
 import {test} from "node:test";
