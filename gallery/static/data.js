@@ -10,6 +10,10 @@
 import {T} from "./texts.js";
 import {withAxesFixed} from "./fixed-axes.js";
 
+// Milliseconds without a connection after which there is no news: longer than it takes
+// to open a stream again that the server has ended.
+const LOST_MS = 4000;
+
 class ServerData {
   isExport = false;
   // Whether there are images in full, not only thumbnails.
@@ -76,19 +80,25 @@ class ServerData {
   // `onReconnect` is called: what happened meanwhile was missed.
   events(q, {onState, onImages, onTrouble, onReconnect} = {}) {
     const source = new EventSource(`/api/events${q ? `?${new URLSearchParams({q})}` : ""}`);
-    let lost = false;
+    let lost = 0;
     const listen = (name, handle) => {
       if (handle) source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
     };
     listen("state", onState);
     listen("images", onImages);
-    listen("trouble", onTrouble);
-    source.addEventListener("error", () => (lost = true));
-    source.addEventListener("open", () => {
-      if (lost && onReconnect) onReconnect();
-      lost = false;
+    listen("trouble", onTrouble && (({error}) => onTrouble(error)));
+    source.addEventListener("error", () => {
+      lost ||= setTimeout(() => onTrouble?.(T.data.away), LOST_MS);
     });
-    return () => source.close();
+    source.addEventListener("open", () => {
+      clearTimeout(lost);
+      if (lost) onReconnect?.();
+      lost = 0;
+    });
+    return () => {
+      clearTimeout(lost);
+      source.close();
+    };
   }
 }
 

@@ -3,7 +3,7 @@
 import {h} from "./dom.js";
 import {isBlind, setBlind} from "./cull.js";
 import {LARGEST_CELL, SMALLEST_CELL} from "./grid-tools.js";
-import {mayWrite} from "./shell.js";
+import {mayWrite, say} from "./shell.js";
 import {data} from "./data.js";
 import {NO_ZOOM} from "./cell-zoom.js";
 import {openMenu} from "./menu.js";
@@ -117,7 +117,7 @@ export class GridActions {
   }
 
   pin() {
-    const keys = this.chosen("done").map((i) => this.page.pivot.keys[i]);
+    const keys = this.chosenPictures().map((i) => this.page.pivot.keys[i]);
     if (keys.length) tellPage("ns-pin", {keys});
   }
 
@@ -134,8 +134,8 @@ export class GridActions {
   }
 
   rate(rating) {
-    const images = this.chosen("done");
-    if (!images.length || data.isExport) return;
+    const images = data.isExport ? [] : this.chosenPictures();
+    if (!images.length) return;
     const {pivot} = this.page;
     const before = images.map((i) => ({stars: pivot.stars[i], verdict: VERDICTS[pivot.verdict[i]]}));
     tellPage("ns-rate", {keys: images.map((i) => pivot.keys[i]), ...rating, before});
@@ -145,6 +145,13 @@ export class GridActions {
   chosen(state) {
     if (!this.hasCells) return [];
     return this.grid.chosenImages().filter((i) => this.page.model.stateOf(i) === state);
+  }
+
+  // The chosen images that are made; says it where there is none.
+  chosenPictures() {
+    const images = this.chosen("done");
+    if (this.hasCells && !images.length) say(T.grid.notMade);
+    return images;
   }
 
   make() {

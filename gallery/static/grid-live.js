@@ -2,6 +2,7 @@
 
 import {data} from "./data.js";
 import {say, sayError} from "./shell.js";
+import {T} from "./texts.js";
 
 // What events do not tell, such as times, is read again at most so often.
 const REFRESH_MS = 5000;
@@ -16,9 +17,18 @@ export class GridLive {
     this.followed = q;
     this.end?.();
     this.end = data.events(q, {
+      onState: () => this.showTrouble(""),
       onImages: ({keys, states}) => this.noteStates(keys, states),
+      onTrouble: (sentence) => this.showTrouble(sentence),
       onReconnect: () => this.refreshSoon(0),
     });
+  }
+
+  // Say why there is no news of the images; nothing where there is.
+  showTrouble(sentence) {
+    const {trouble} = this.page.parts;
+    trouble.hidden = !sentence;
+    trouble.textContent = sentence && T.data.noNews(sentence);
   }
 
   // Show new states of images in their cells.

@@ -11,6 +11,7 @@ export function buildGridPage(main) {
     query: h("div", {class: "grid-query"}),
     roles: h("div", {class: "grid-roles"}),
     note: h("p", {class: "grid-note", role: "status", hidden: true}),
+    trouble: h("p", {class: "grid-trouble trouble bad", role: "status", hidden: true}),
     tools: h("div", {class: "grid-tools"}),
     stage: h("div", {class: "grid-stage", hidden: true}),
     empty: h("p", {class: "grid-empty", hidden: true}),
@@ -23,7 +24,7 @@ export function buildGridPage(main) {
   const bars = h("div", {class: "grid-bars"}, parts.roles, parts.tools);
   const isWide = innerWidth >= 700;
   parts.folded = h("details", {class: "grid-folded", open: isWide, hidden: true}, h("summary", {}, T.grid.controls), bars);
-  main.append(parts.query, parts.folded, parts.note, parts.constant, parts.stage, parts.empty, parts.status);
+  main.append(parts.query, parts.folded, parts.note, parts.trouble, parts.constant, parts.stage, parts.empty, parts.status);
   main.append(new TrayElement(), new VotesElement());
   main.classList.add("grid-page");
   return parts;

@@ -42,7 +42,7 @@ class SweepsPage {
 
   troubled(sentence) {
     this.trouble.hidden = false;
-    this.trouble.textContent = T.sweeps.trouble(sentence);
+    this.trouble.textContent = T.data.noNews(sentence);
   }
 
   show({sweeps, workers}) {

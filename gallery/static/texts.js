@@ -50,7 +50,6 @@ export const T = {
     noWorkers: "No worker is alive. Start one: nightsweep worker",
     worker: {name: "Worker", host: "Host", gpu: "Device", phase: "Does", images: "Images", rate: "Rate", seen: "Last seen"},
     silent: "silent",
-    trouble: (sentence) => `No news: ${sentence}`,
   },
   image: {
     none: "This address names no image; it must end in a key of 32 hex digits.",
@@ -164,6 +163,7 @@ export const T = {
   data: {
     away: "The page must reach the server, which does not answer; start `nightsweep view` again.",
     refused: (status) => `The server must answer with data, but said ${status}; look at its terminal for the reason.`,
+    noNews: (sentence) => `No news: ${sentence}`,
     exported: "This is an exported page, which cannot ask or change anything; open the sweep with `nightsweep view`.",
   },
   grid: {
@@ -224,6 +224,7 @@ export const T = {
     makeSeen: (count) => `Cells in sight: ${count}`,
     makeAll: (count) => `All of the query: ${count}`,
     makeFailed: (count) => `Failed ones only: ${count}`,
+    notMade: "Only an image that is made can be rated or pinned.",
     nothingToMake: "All images here are finished or running already.",
     selected: (count) => `${count} cells selected`,
     blind: "Blind",

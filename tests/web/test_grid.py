@@ -197,6 +197,20 @@ def test_a_failed_cell_says_why(page: Page, gallery: Gallery) -> None:
     expect(page.locator(".grid-tip")).to_contain_text("latents are NaN")
 
 
+def test_what_is_not_made_cannot_be_rated_or_pinned(
+    page: Page, gallery: Gallery
+) -> None:
+    sight = open_palette(page, gallery)
+    sight.click("ddim", 12)
+    for key in ("3", "c"):
+        page.keyboard.press(key)
+        said = page.get_by_role("status").filter(has_text="Only an image that is made")
+        expect(said).to_be_visible()
+        page.reload()
+        sight.wait()
+        sight.click("ddim", 12)
+
+
 def test_an_address_shows_the_same_grid_again(page: Page, gallery: Gallery) -> None:
     sight = open_palette(page, gallery)
     drag(page, "seed", zone="cols")

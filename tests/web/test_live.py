@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from producer.cli import cli
 from storage.jobs.results import record_failure
@@ -15,6 +15,7 @@ from storage.store import Store
 from tests.builders import take_these
 from tests.processes import running
 from tests.stand_in import hold, let_go
+from tests.web.complaints import Complaints
 from tests.web.pictures import screenshot
 from tests.web.serving import Gallery, viewing
 from tests.web.sight import GridSight
@@ -135,3 +136,31 @@ def test_a_failed_cell_is_made_when_it_is_asked_for(night: Gallery, page: Page) 
         page.get_by_role("menuitem").first.press("Enter")
         sight.eventually(painted(sight, "euler", 2), key[:6])
         expect(page.locator(".grid-counts")).to_contain_text("12 done")
+
+
+def test_pages_say_that_the_server_is_away_until_it_is_back(
+    tmp_path: Path, browse: Callable[..., BrowserContext], complaints: Complaints
+) -> None:
+    file = tmp_path / "night.yaml"
+    file.write_text(SPEC)
+    run("submit", str(file))
+    home = read_settings().home
+    away = "No news: The page must reach the server"
+    with viewing(home) as gallery:
+        context = browse()
+        sweeps, grid = context.new_page(), context.new_page()
+        sweeps.goto(gallery.url())
+        grid.goto(gallery.url("grid", q="night"))
+        GridSight(grid).wait()
+        for page in (sweeps, grid):
+            expect(page.get_by_text(away)).to_be_hidden()
+        gallery.process.kill()
+        for page in (sweeps, grid):
+            expect(page.get_by_text(away)).to_be_visible()
+    port = gallery.root.rpartition(":")[2]
+    with viewing(home, "--port", port):
+        for page in (sweeps, grid):
+            expect(page.get_by_text(away)).to_be_hidden()
+        context.close()
+    complaints.allow("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING")
+    complaints.allow("ERR_CONNECTION_RESET")
