@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torch._dynamo
+import torch._inductor.config
 from diffusers.models.autoencoders.vae import Decoder
 from torch.utils import _pytree as pytree
 
@@ -16,6 +17,9 @@ from workers.vitals import phases
 #: Most shapes that a network is compiled for. Torch's default is 8; beyond its limit it
 #: runs a network uncompiled.
 MOST_SHAPES = 64
+
+#: How results say that their networks were compiled.
+DETAIL = "torch.compile, deterministic"
 
 
 class UncompilableError(Exception):
@@ -41,6 +45,9 @@ class Compiled:
     def __init__(self, starter: Starter) -> None:
         """Wrap the networks; the first call for each shape takes minutes to compile."""
         torch._dynamo.config.recompile_limit = MOST_SHAPES
+        # By default a kernel is chosen by the time it takes, so the next process may
+        # choose one that adds in another order.
+        torch._inductor.config.deterministic = True
         self.count = 0
         self.seconds = 0.0
         self._networks = starter.networks

@@ -16,7 +16,7 @@ from storage.job import TORCH, Job
 from workers.devices.device_errors import is_shortage
 from workers.engine.batches import Batches
 from workers.engine.compile_choice import choose
-from workers.engine.compiling import Compiled, UncompilableError
+from workers.engine.compiling import DETAIL, Compiled, UncompilableError
 from workers.engine.environment import describe_environment
 from workers.engine.network_calls import UnshareableError
 from workers.engine.pipelines import DTYPES, Pipelines, Resident
@@ -112,7 +112,7 @@ class TorchPainter:
         compiled = self._compiled(resident, job)
         environment = self._environments[False]
         if compiled:
-            environment = _with(environment, compiled="torch.compile")
+            environment = _with(environment, compiled=DETAIL)
         before_s = compiled.seconds if compiled else 0.0
         batches = self._batches(resident, work, environment, compiled=compiled)
         try:

@@ -24,6 +24,7 @@ from tests.work import Basket, Notes, paint, run
 from workers.engine import pipelines
 from workers.engine.batches import CPU_WIDTH
 from workers.engine.clock import Clock
+from workers.engine.compiling import DETAIL
 from workers.engine.torch_painter import TorchPainter
 from workers.painting import StoppedError
 
@@ -475,7 +476,7 @@ def test_a_compiled_network_is_flagged_recorded_and_not_for_strict_jobs(
     for before, after in zip(paint(plain, *jobs), paint(compiled, *jobs), strict=True):
         difference = np.asarray(before.image, int) - np.asarray(after.image, int)
         assert np.abs(difference).max() <= 1
-        assert after.environment.details["compiled"] == "torch.compile"
+        assert after.environment.details["compiled"] == DETAIL
         assert after.warm_up
         # As wide as can be, or it would be compiled for each number of jobs.
         assert after.batch_width == CPU_WIDTH

@@ -17,6 +17,7 @@ from tests.tiny_packed import make_z_image
 from tests.tiny_pipelines import make_sd
 from tests.work import Notes, paint
 from workers.engine.compile_choice import COST_S, choose, measure_pace
+from workers.engine.compiling import DETAIL
 from workers.engine.torch_painter import TorchPainter
 
 #: What diffusers says of small models that stand in for large ones.
@@ -126,7 +127,7 @@ def test_a_group_is_measured_once_and_its_images_say_it(
     jobs = make_various(("ddim", "heun"), model=sd)
     for _ in range(2):
         for made in paint(painter, *jobs):
-            assert made.environment.details["compiled"] == "torch.compile"
+            assert made.environment.details["compiled"] == DETAIL
     ((compiled, reason),) = known.settled
     assert compiled
     assert reason.endswith("of work that are left for each GPU")
