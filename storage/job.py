@@ -27,6 +27,8 @@ EXTRAS: Mapping[str, Any] = {
     "strict": False,
     "tag": "",
 }
+#: Of these, all jobs of a batch have the same value.
+GROUPED = ("strict",)
 #: Extras besides those: inputs that only some pipelines have, such as
 #: `call.true_cfg_scale`. Which value is neutral depends on the pipeline, so whoever
 #: makes a job leaves neutral ones out.
@@ -189,9 +191,18 @@ class Job:
             self.height,
             self.generator,
             self.parameter("strict"),
+            *self._grouped_besides_strict(),
         )
         begins = "" if self.backend == TORCH else f"{self.backend}-"
         return (begins + digest)[: len(digest)]
+
+    def _grouped_besides_strict(self) -> list[str]:
+        """Return those that are not neutral, so that a new one changes no group."""
+        return [
+            canonical_json([name, self.extras[name]])
+            for name in GROUPED
+            if name != "strict" and name in self.extras
+        ]
 
     @property
     def call(self) -> dict[str, Any]:
