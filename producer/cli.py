@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "extend": "producer.commands.extend:extend",
     "find": "producer.commands.find:find",
     "show": "producer.commands.show:show",
+    "open": "producer.commands.open_images:open_command",
     "score": "producer.commands.score:score",
     "reproduce": "producer.commands.reproduce:reproduce",
     "compare": "producer.commands.compare:compare",
@@ -133,6 +134,7 @@ SUMMARIES: Mapping[str, str] = {
     "extend": "Add values to the axes of a sweep, and submit it again.",
     "find": "List images that a QUERY describes.",
     "show": "Show all that is known of one image, or of a few.",
+    "open": "Open an image, or a few, in the system's viewer.",
     "score": "Score images by metrics, in the queue, each image once.",
     "reproduce": "Make images again, here, and compare their pixels.",
     "compare": "Say which settings are as good as the best one, and what they cost.",
@@ -152,6 +154,6 @@ SUMMARIES: Mapping[str, str] = {
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="Example: nightsweep run examples/first-sweep.yaml",
 )
-@click.version_option(package_name="nightsweep")
+@click.version_option(None, "-V", "--version", package_name="nightsweep")
 def cli() -> None:
     """Make every image of a grid of diffusion settings, and ask about them."""

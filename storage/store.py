@@ -35,6 +35,8 @@ from storage.sql.views import select_image_scores
 if TYPE_CHECKING:
     from PIL import Image
 
+    from storage.files.recognition import Copy
+
 
 class Store:
     """Read-only access to everything that was made.
@@ -285,6 +287,18 @@ class Store:
             if row["path"] and not file.exists():
                 self._refuse_other_folder(database, row["key"])
         return file
+
+    def recognise(self, file: Path) -> "list[Copy]":
+        """Return the images that a file holds, wherever it lies; none if it is no copy.
+
+        Raises:
+            UsageError: The file is no picture.
+            DatabaseError: The database cannot be read.
+        """
+        from storage.files.recognition import recognise
+
+        with self._reading() as database:
+            return recognise(database, file) if database else []
 
     def image(self, key: str) -> "Image.Image":
         """Open an image as RGB, with all of its pixels read.

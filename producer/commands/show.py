@@ -8,11 +8,12 @@ from typing import Any
 import click
 from rich.cells import cell_len
 
+from producer.commands.image_files import ImageCommand
 from producer.display.json_lines import json_option, open_row, write_json
 from producer.display.messages import talk
 from producer.display.text_width import padded, plain, quoted
 from producer.options import program
-from producer.query_options import QueryCommand, query_options, split_key
+from producer.query_options import query_options, split_key
 from producer.reproduction.script import write_script
 from storage.errors import UsageError
 from storage.queries.answers import read_wanted
@@ -43,7 +44,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
 }
 
 
-@click.command(cls=QueryCommand, epilog="Example: nightsweep show 4b0cf3fc")
+@click.command(cls=ImageCommand, epilog="Example: nightsweep show 4b0cf3fc")
 @query_options()
 @click.option(
     "--script",
@@ -56,13 +57,14 @@ def show(query: Query, *, as_script: bool, as_json: bool) -> None:
     """Show all that is known of one image, or of a few.
 
     QUERY is an image's key, or the beginning of it, which `nightsweep find` lists; or
-    anything else that `find` takes, for at most 20 images, or one with --script.
+    an image file, any copy of one that is stored; or anything else that `find` takes,
+    for at most 20 images, or one with --script.
     """
     if as_script and as_json:
         msg = "show must print one thing, got --script and --json; leave one out."
         raise UsageError(msg)
     with Store() as store:
-        keys = _find_keys(store, query, most=1 if as_script else MOST_SHOWN)
+        keys = find_keys(store, query, most=1 if as_script else MOST_SHOWN)
         every = [store.show(key) for key in keys]
         if as_script:
             (record,) = store.records([every[0]["key"]])
@@ -76,7 +78,7 @@ def show(query: Query, *, as_script: bool, as_json: bool) -> None:
     talk(f"\n{command} prints a diffusers script that makes this image.")
 
 
-def _find_keys(store: Store, query: Query, *, most: int) -> list[str]:
+def find_keys(store: Store, query: Query, *, most: int) -> list[str]:
     """Return the keys of a few images: a key as the only word, or what a query finds.
 
     Args:
