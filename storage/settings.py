@@ -14,6 +14,7 @@
 | `NIGHTSWEEP_STOP_AFTER` | time after which `worker` ends: `8h` | never |
 | `NIGHTSWEEP_LIMITS_S` | limits of the watchdog: `painting=3600` | 900 for a step |
 | `NIGHTSWEEP_USER` | whose ratings and votes these are | the system's user |
+| `NIGHTSWEEP_NOTIFY` | web hooks that tell a phone: `ntfy:URL slack:URL` | none |
 | `NIGHTSWEEP_TOKEN` | what people log in to the gallery with | made by `view` |
 """
 
@@ -44,6 +45,7 @@ VARIABLES: Mapping[str, str] = {
     "NIGHTSWEEP_STOP_AFTER": "time after which `worker` ends, as 8h (never)",
     "NIGHTSWEEP_LIMITS_S": "limits of the watchdog, as painting=3600 (900 for a step)",
     "NIGHTSWEEP_USER": "whose ratings and votes these are (the system's user)",
+    "NIGHTSWEEP_NOTIFY": "web hooks that tell a phone: ntfy:URL slack:URL (none)",
     "NIGHTSWEEP_TOKEN": "what people log in to the gallery with (made by `view`)",
 }
 

@@ -15,6 +15,8 @@ from producer.commands.submit import submit
 from producer.display.amounts import duration, images
 from producer.display.messages import talk
 from producer.health.missing_images import describe_missing
+from producer.notices.channels import read_channels, told_by
+from producer.notices.watching import Watched, on_option
 from producer.options import (
     INTERRUPTED,
     program,
@@ -78,6 +80,7 @@ SCORES_S = 10.0
     "at the most]",
 )
 @retry_option
+@on_option
 def run(
     spec: str,
     sets: Sequence[str],
@@ -99,6 +102,7 @@ def run(
     """
     click.get_current_context().with_resource(_outliving_terminal())
     settings = read_settings()
+    channels = read_channels(worker_options.pop("on"), os.environ)
     _look_at_images(settings)
     done = submit(
         spec,
@@ -122,8 +126,11 @@ def run(
     started = time.monotonic()
     if before.is_open:
         look_at_folder(database, settings.images)  # now that there is a database
-        with local.at_work():
-            after = _follow(database, done.sweep, local)
+        with local.at_work(), told_by(channels) as teller:
+            watched = Watched(done.sweep, before, settings=settings, teller=teller)
+            after = _follow(database, done.sweep, local, watched)
+            if after.is_open and after.state == "active" and not local.interrupted:
+                watched.stop(after)
     else:
         after = before
     _report(settings, before, after, seconds=time.monotonic() - started)
@@ -172,7 +179,9 @@ def _outliving_terminal() -> Iterator[None]:
         signal.signal(signal.SIGHUP, before)
 
 
-def _follow(database: Database, sweep: Sweep, local: LocalWorkers) -> Standing:
+def _follow(
+    database: Database, sweep: Sweep, local: LocalWorkers, watched: Watched
+) -> Standing:
     """Show progress until all is made and scored, or nobody works on it any more."""
     now, took_s = standing(database, sweep), 0.0
     news, models = _News(), sweep_counts.count_models(database, sweep)
@@ -187,6 +196,7 @@ def _follow(database: Database, sweep: Sweep, local: LocalWorkers) -> Standing:
                 if models > 1:
                     models = sweep_counts.count_models(database, sweep)
                 others = sweep_counts.count_leased(database) - now.leased
+                watched.look(database, now)
                 news.tell(workers)
                 news.tell_scores(now)
                 at_work = now.leased or now.scores.get("leased")

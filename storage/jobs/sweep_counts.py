@@ -13,6 +13,8 @@ from storage.sql.schema import LEASED, RUNNABLE, jobs, models, results, sweep_jo
 RATE_WINDOW_S = 60.0
 #: How many reasons for failures people are shown.
 REASONS = 3
+#: Images whose sizes are averaged.
+SIZES = 200
 
 
 def count_states(database: Database, sweep: Sweep) -> dict[str, int]:
@@ -107,6 +109,20 @@ def measured_costs(database: Database) -> dict[tuple[str, str, int, int], Cost]:
             tuple(row[:4]): Cost(evaluation_s=row[4], image_bytes=float(row[5]))
             for row in connection.execute(query)
         }
+
+
+def mean_image_bytes(database: Database, sweep: Sweep) -> float:
+    """Return the mean size of a sweep's images, by a few of them; 0 without any."""
+    some = (
+        sa.select(results.c.size_bytes)
+        .join(sweep_jobs, sweep_jobs.c.job_id == results.c.job_id)
+        .where(sweep_jobs.c.sweep_id == sweep.id)
+        .limit(SIZES)
+        .subquery()
+    )
+    with database.read() as connection:
+        mean = connection.execute(sa.select(sa.func.avg(some.c.size_bytes)))
+        return float(mean.scalar_one() or 0)
 
 
 def recent_rate(database: Database, sweep: Sweep) -> float:

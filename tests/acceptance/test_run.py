@@ -102,7 +102,11 @@ def test_run_goes_to_the_end_and_then_has_nothing_to_do(
     bench: Bench, file: Path
 ) -> None:
     words = ("run", str(file), "--device", "cpu", "--workers", "1")
-    first = bench.process(*words).stderr
+    told = file.with_name("told")
+    write = f'echo "$NIGHTSWEEP_MESSAGE" >> {told}'
+    on = ("--on", "finished", write, "--on", "stopped", write)
+    first = bench.process(*words, *on).stderr
+    assert told.read_text() == f"night is finished: {JOBS} images made.\n"
     assert f"{JOBS} images, {JOBS} new, 0 made already." in first
     assert f"Made {JOBS} images in" in first
     assert first.endswith(" grid night\n")
