@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from producer.display.messages import talk, wrapped
 from producer.interrupts import interruptible
@@ -41,6 +42,7 @@ COMMANDS: Mapping[str, str] = {
     "verify": "producer.commands.verify:verify",
     "doctor": "producer.commands.doctor:doctor",
     "down": "producer.commands.down:down",
+    "completion": "producer.commands.completion:completion",
 }
 
 
@@ -99,6 +101,19 @@ class LazyGroup(click.Group):
             context.fail(f"No such command {args[0]!r}; did you mean {near[0]!r}?")
         return super().resolve_command(context, args)
 
+    def shell_complete(
+        self, context: click.Context, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Return commands and options that begin so, without importing commands."""
+        return [
+            *click.Command.shell_complete(self, context, incomplete),
+            *(
+                CompletionItem(name, help=summary)
+                for name, summary in SUMMARIES.items()
+                if name.startswith(incomplete)
+            ),
+        ]
+
     def format_commands(
         self, context: click.Context, formatter: click.HelpFormatter
     ) -> None:
@@ -148,6 +163,7 @@ SUMMARIES: Mapping[str, str] = {
     "verify": "Compare image files with what SQL says of them.",
     "doctor": "Check this machine and what it reaches, and say what to do.",
     "down": "Stop the embedded Redis; its queue stays.",
+    "completion": "Print what lets a shell complete commands, sweeps and queries.",
 }
 
 

@@ -9,12 +9,19 @@ from typing import Any
 
 import click
 
+from producer.completion import complete_spec, complete_sweep
 from storage.errors import UsageError
 
 #: Exit code of a command that Ctrl-C ended.
 INTERRUPTED = 130
 #: The argument of commands that change sweeps.
-sweeps_argument = click.argument("names", metavar="NAME...", nargs=-1, required=True)
+sweeps_argument = click.argument(
+    "names",
+    metavar="NAME...",
+    nargs=-1,
+    required=True,
+    shell_complete=complete_sweep,
+)
 
 
 def with_name(sets: Sequence[str], name: str | None) -> tuple[str, ...]:
@@ -60,7 +67,12 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the argument and options that name a sweep to a command."""
     decorators = (
         click.argument(
-            "spec", nargs=-1, required=True, metavar="SPEC", callback=_only_spec
+            "spec",
+            nargs=-1,
+            required=True,
+            metavar="SPEC",
+            callback=_only_spec,
+            shell_complete=complete_spec,
         ),
         click.option(
             "--set",

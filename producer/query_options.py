@@ -7,6 +7,13 @@ from typing import Any
 
 import click
 
+from producer.completion import (
+    Words,
+    answering,
+    complete_scheduler,
+    complete_sweep,
+    opened,
+)
 from storage.queries.columns import COLUMNS, find_column
 from storage.queries.parsing import NAMED, parse, quote, refine
 from storage.queries.terms import Query
@@ -18,12 +25,17 @@ _NAMED = re.compile(f"[!-]?{NAMED}")
 _SENTENCES = frozenset({"prompt", "negative", "template", "error"})
 #: Options that are columns of queries, each with its help.
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
-    "--sweep": {"metavar": "NAME", "help": "Images of this sweep: sweep:NAME."},
+    "--sweep": {
+        "metavar": "NAME",
+        "help": "Images of this sweep: sweep:NAME.",
+        "shell_complete": complete_sweep,
+    },
     "--scheduler": {
         "metavar": "NAME",
         "multiple": True,
         "help": "Any name that a spec takes, a class name for all its variants, or a "
         "label that the named sweep defines. Repeatable.",
+        "shell_complete": complete_scheduler,
     },
     "--steps": {"metavar": "N|LOW..HIGH", "help": "Numbers or ranges: 4,8 or 10..20"},
     "--seed": {"metavar": "N|LOW..HIGH", "help": "Numbers or ranges: 7 or ..99"},
@@ -44,6 +56,28 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "help": f"{COLUMNS['state'].form.replace('`', '')}; several with commas.",
     },
 }
+
+
+@answering
+def complete_query(context: click.Context, typed: str) -> Words:
+    """Yield how the last word of a query may go on."""
+    # Imported here: only a shell asks.
+    from gallery.completion import complete
+
+    before = join(context.params.get("words") or ())
+    text = f"{before} {typed}" if before else typed
+    begin = len(text) - len(typed)
+    with opened() as database:
+        options = complete(database, text, len(text)) if database else None
+    if options:
+        for option in options["options"]:
+            yield text[begin : options["from"]] + option["text"], option["about"]
+
+
+#: The words of a query.
+query_argument = click.argument(
+    "words", metavar="[QUERY]...", nargs=-1, shell_complete=complete_query
+)
 
 
 class QueryCommand(click.Command):
@@ -75,7 +109,7 @@ def query_options(*left_out: str) -> Callable[[Callable[..., Any]], Callable[...
 
         for name in reversed(names):
             call = click.option(name, **_OPTIONS[name])(call)
-        return click.argument("words", metavar="[QUERY]...", nargs=-1)(call)
+        return query_argument(call)
 
     return decorate
 

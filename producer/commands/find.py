@@ -7,6 +7,7 @@ import click
 
 from producer.commands.found_groups import list_groups
 from producer.commands.found_images import list_images
+from producer.completion import complete_columns
 from producer.display.messages import talk
 from producer.display.tables import TABLE_ROWS
 from producer.query_options import QueryCommand, query_options
@@ -22,6 +23,7 @@ from storage.store import Store
 @click.option(
     "--sort",
     metavar="COLUMN,...",
+    shell_complete=complete_columns,
     help="Columns to sort by; -time begins with the slowest.  [default: as submitted]",
 )
 @click.option(
@@ -35,11 +37,15 @@ from storage.store import Store
     help="Begin after the row with this key: the next page.",
 )
 @click.option(
-    "--columns", metavar="COLUMN,...", help="What to show of each, as queries name it."
+    "--columns",
+    metavar="COLUMN,...",
+    help="What to show of each, as queries name it.",
+    shell_complete=complete_columns,
 )
 @click.option(
     "--group-by",
     metavar="COLUMN,...",
+    shell_complete=complete_columns,
     help="Instead of images, show how many there are by these columns, with the mean "
     "and standard deviation of their seconds and scores, warm-ups left out.",
 )

@@ -18,7 +18,9 @@ class ImageCommand(QueryCommand):
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """Put the key in the place of a file."""
-        return super().parse_args(context, [_as_key(word) for word in args])
+        is_complete = not context.resilient_parsing  # not asked by a shell
+        words = [_as_key(word) for word in args] if is_complete else args
+        return super().parse_args(context, words)
 
 
 def _as_key(word: str) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import click
 
+from producer.completion import complete_sweep
 from producer.display.amounts import images
 from producer.display.messages import talk
 from producer.options import program, sweeps_argument
@@ -66,7 +67,13 @@ def cancel(names: Sequence[str]) -> None:
 
 
 @click.command(epilog="Example: nightsweep priority first-sweep 2")
-@click.argument("words", metavar="NAME... N", nargs=-1, required=True)
+@click.argument(
+    "words",
+    metavar="NAME... N",
+    nargs=-1,
+    required=True,
+    shell_complete=complete_sweep,
+)
 def priority(words: Sequence[str]) -> None:
     """Make a sweep more or less urgent than others.
 

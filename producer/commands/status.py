@@ -10,6 +10,7 @@ import click
 
 from producer.commands import status_screen
 from producer.commands.status_screen import sweeps_table, workers_table
+from producer.completion import complete_axis, complete_sweep
 from producer.display.json_lines import open_label, write_json
 from producer.display.tables import Column, make_table, text_console
 from producer.display.text_width import terminal_width
@@ -34,15 +35,21 @@ SECONDS_PER_HOUR = 3600
 
 
 @click.command(epilog="Example: nightsweep status --watch")
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_sweep)
 @click.option(
     "--sweep",
     "others",
     metavar="NAME",
     multiple=True,
+    shell_complete=complete_sweep,
     help="Only this sweep; the same as NAME. Repeatable.  [default: all]",
 )
-@click.option("--by", metavar="AXIS", help="Count the jobs of each value of an axis.")
+@click.option(
+    "--by",
+    metavar="AXIS",
+    help="Count the jobs of each value of an axis.",
+    shell_complete=complete_axis,
+)
 @click.option("--workers", is_flag=True, help="Only the workers.")
 @click.option(
     "--all",

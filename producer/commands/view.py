@@ -9,7 +9,7 @@ import click
 
 from producer.display.amounts import images, size
 from producer.display.messages import talk
-from producer.query_options import QueryCommand, join
+from producer.query_options import QueryCommand, join, query_argument
 from storage.errors import UsageError
 from storage.queries.parsing import parse
 from storage.settings import Settings, read_settings
@@ -26,7 +26,7 @@ _MOST_NAMED = 3
 
 
 @click.command(cls=QueryCommand, epilog="Example: nightsweep view first-sweep steps:20")
-@click.argument("words", metavar="[QUERY]...", nargs=-1)
+@query_argument
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from producer.completion import complete_sweep
 from producer.display.messages import talk
 from producer.notices.channels import Teller, read_channels, told_by
 from producer.notices.events import EVENTS
@@ -23,7 +24,7 @@ LOOK_S = 5.0
 
 
 @click.command(epilog="Example: nightsweep watch --on finished 'mail -s done me'")
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_sweep)
 @on_option
 def watch(names: Sequence[str], *, on: Sequence[tuple[str, str]]) -> None:
     """Tell when something happens to sweeps, until nothing of them is left.
