@@ -9,10 +9,11 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 
 from producer.spec.calls import read_integers
 from producer.spec.choices import optional_text, read_model, read_scheduler
+from producer.spec.drawn_seeds import refuse_drawn
 from producer.spec.entries import fields, items, way_out_of_double
 from producer.spec.habits import renamed, way_out_of_key
 from producer.spec.mappings import refuse_foreign
-from producer.spec.numerals import seeds
+from producer.spec.numerals import draw_instead
 from producer.spec.parameters import (
     LISTS,
     NUMBERS,
@@ -221,11 +222,12 @@ class ValueReader:
         if is_null(node):
             if parameter == "seed":
                 place = place_of(node)
-                advice = told_at(place, seeds("since no seed is drawn at random; "))
+                advice = told_at(place, draw_instead("and no seed is drawn; "))
                 self.problems.remarks.append(remark_on_null_seed(place, advice))
             return [_unset(parameter)]
         if isinstance(node, MappingNode):
             refuse_foreign(parameter, node)
+            refuse_drawn(parameter, node)
         if parameter == "prompt":
             return self._texts.read_prompts(node)
         if parameter == "negative_prompt":

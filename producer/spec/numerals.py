@@ -13,6 +13,8 @@ _DEFAULT = "leave it out for the default"
 _RANGE = "{start: 3, stop: 9, step: 2}"
 #: Seeds that a way out names.
 SEEDS = "{start: 0, count: 4}"
+#: Likewise, if they are to be drawn.
+DRAWN = "{random: 4}"
 #: Words in place of a number.
 _WORDS = {
     **dict.fromkeys(("auto", "automatic", "default", "none"), _DEFAULT),
@@ -49,9 +51,7 @@ def way_out_of_number(name: str, text: str, *, is_whole: bool) -> str | WayOut |
     """
     plain = text.strip().lower()
     if name == "seed" and plain in _RANDOM:
-        return seeds(
-            "no seed is drawn at random, so that every image can be made again; "
-        )
+        return draw_instead("seeds are drawn before any image is made; ")
     if name in ("width", "height") and (sides := _SIDES.fullmatch(plain)):
         return WayOut(
             f"`width: {sides[1]}` and `height: {sides[2]}`",
@@ -95,9 +95,9 @@ def way_out_of_count(
     return list_of(name, written)
 
 
-def seeds(reason: str) -> WayOut:
-    """Return the advice to write seeds; the reason comes first, with its `; `."""
-    return WayOut(f"numbers, such as {SEEDS} under `axes`", {"seed": SEEDS}, reason)
+def draw_instead(reason: str) -> WayOut:
+    """Return the advice to have seeds drawn; the reason comes first, with its `; `."""
+    return WayOut(f"{DRAWN} under `axes`", {"seed": DRAWN}, reason)
 
 
 def list_of(name: str, values: Iterable[str]) -> WayOut:

@@ -16,6 +16,7 @@ from yaml.nodes import MappingNode, Node
 from producer.spec.axes import Axis, ValueReader
 from producer.spec.calls import flatten_calls
 from producer.spec.conditions import ConditionEntry, read_entries
+from producer.spec.drawn_seeds import draw_seeds
 from producer.spec.entries import fields, list_meant
 from producer.spec.mappings import is_workflow
 from producer.spec.overrides import apply_options, write_out
@@ -62,7 +63,7 @@ class Spec:
 
     Attributes:
         name: The sweep's name.
-        text: The YAML, as given, or as changed by options.
+        text: The YAML, as given, or as changed by options and by drawn seeds.
         folder: What relative paths are relative to.
         base: Parameters that are the same for every job, unless an axis sets them.
         places: Where each parameter of `base` was written.
@@ -137,6 +138,7 @@ def parse_spec(
     flatten_calls(root, problems)
     if sets or axes:
         apply_options(root, sets=sets, axes=axes, problems=problems)
+    if draw_seeds(root, problems) or sets or axes:
         text = write_out(root, sets=sets, axes=axes)
     place = Place("", 1, 1, name)
     return _Parser(root, problems, place).parse(text=text, folder=folder_of(source))

@@ -386,17 +386,16 @@ def test_hydras_range_on_the_command_line_is_not_cut_at_its_commas(
 
 
 @pytest.mark.parametrize("written", ["-1", "random", "Rand", "'-1'"])
-def test_a_seed_is_never_random(tmp_path: Path, written: str) -> None:
+def test_a_random_seed_is_told_to_be_drawn(tmp_path: Path, written: str) -> None:
     (problem,) = problems_of(write_axes(tmp_path, f"{{seed: {written}}}"))
     assert problem.endswith(
-        "; no seed is drawn at random, so that every image can be made again; write "
-        "numbers, such as {start: 0, count: 4} under `axes`"
+        "; seeds are drawn before any image is made; write {random: 4} under `axes`"
     )
 
 
-def test_the_seed_of_a_range_is_never_random(tmp_path: Path) -> None:
+def test_the_random_seed_of_a_range_is_told_to_be_drawn(tmp_path: Path) -> None:
     (problem,) = problems_of(write_axes(tmp_path, "{seed: {start: -1, count: 4}}"))
-    assert "no seed is drawn at random" in problem
+    assert problem.endswith("; write {random: 4} under `axes`")
 
 
 @pytest.mark.parametrize(
@@ -420,6 +419,6 @@ def test_a_seed_of_null_is_told_to_be_seed_0(
     expansion = read_jobs(write_spec(tmp_path, text), describe_fake)
     (warning,) = expansion.warnings
     assert warning.partition(": ")[2] == (
-        "`seed: null` is seed 0 here, since no seed is drawn at random; write numbers, "
-        "such as {start: 0, count: 4} under `axes`"
+        "`seed: null` is seed 0 here, and no seed is drawn; write {random: 4} under "
+        "`axes`"
     )

@@ -169,8 +169,8 @@ def test_a_parameter_alone_is_told_the_option_that_sets_it(
         ("steps=auto", "leave it out for the default"),
         (
             "seed=random",
-            "no seed is drawn at random, so that every image can be made again; write "
-            "`--axis 'seed={start: 0, count: 4}'`",
+            "seeds are drawn before any image is made; write `--axis 'seed={random: "
+            "4}'`",
         ),
         ("width=512x768", "write `--axis width=512` and `--axis height=768`"),
     ],
@@ -219,6 +219,6 @@ def test_an_axis_in_another_programs_words_is_told_what_to_type(
 def test_a_seed_of_null_in_an_option_is_told_what_to_type(tmp_path: Path) -> None:
     spec = read_spec(write_axes(tmp_path, "{}"), axes=("seed=null",))
     assert [remark.sentence for remark in spec.remarks] == [
-        "--axis seed=null: `seed: null` is seed 0 here, since no seed is drawn at "
-        "random; write `--axis 'seed={start: 0, count: 4}'`"
+        "--axis seed=null: `seed: null` is seed 0 here, and no seed is drawn; write "
+        "`--axis 'seed={random: 4}'`"
     ]
