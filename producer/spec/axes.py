@@ -28,6 +28,7 @@ from producer.spec.problems import Place, Problems, as_axis, shown, told_at
 from producer.spec.ranges import read_range
 from producer.spec.remarks import remark_on_null_seed
 from producer.spec.texts import TextReader
+from producer.spec.wildcards import Wildcards
 from producer.spec.yamltext import is_null, place_of, text_of
 from storage.errors import UsageError
 
@@ -140,15 +141,22 @@ class ValueReader:
         folder: What relative paths are relative to.
         limit: The most jobs that the sweep may have, so the most values too.
         problems: Where mistakes inside a value are noted.
+        wildcards: What `__name__` in a prompt stands for; None for plain text.
     """
 
     folder: Path
     limit: int
     problems: Problems
+    wildcards: Wildcards | None = None
 
     @property
     def _texts(self) -> TextReader:
-        return TextReader(folder=self.folder, limit=self.limit, problems=self.problems)
+        return TextReader(
+            folder=self.folder,
+            limit=self.limit,
+            problems=self.problems,
+            wildcards=self.wildcards,
+        )
 
     def read_axis(self, name: str, node: Node, *, others: Mapping[str, Node]) -> Axis:
         """Read all values of the axis `name`; wrong ones become problems.

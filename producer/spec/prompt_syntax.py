@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from producer.spec.problems import shown
+from storage.errors import UsageError
+
 _NUMBER = r"-?(?:\d+(?:\.\d+)?|\.\d+)"
 #: Up to the first letter, inside brackets. Every pattern reads a text of a hundred
 #: thousand characters in one go, whatever is in it.
@@ -35,6 +38,18 @@ class _Sign(NamedTuple):
     in_negative: str = ""
 
 
+_COMBINED = _Sign(
+    r"(?<=\{)\s*[\d-]+\$\$(?:[^{}|$]*\$\$)?",
+    "2$$ is plain text here and combines no choices",
+    "spell each combination out, as in {a, b|a, c|b, c}",
+    _LISTED,
+)
+_DRAWN = _Sign(
+    rf"(?<=[{{|])\s*{_NUMBER}::|(?<=\{{)\s*(?:[@~!]|\$\$)",
+    "0.5::, @, ~ and $$ before a choice are plain text here and choose nothing",
+    "leave them out, since {a|b} makes a prompt of each",
+    _LISTED,
+)
 #: Only signs that are hardly ever meant as text: plain parentheses and brackets are
 #: common in prompts, so they count only where they hold all between two commas.
 _SIGNS = (
@@ -107,21 +122,11 @@ _SIGNS = (
     _Sign(
         r"__[@~!]?[\w*/][\w*/ -]*?__",
         "__word__ is plain text here and stands for no file",
-        "write its lines as {a|b}",
+        "name the folder of its file as `wildcards`, or write its lines as {a|b}",
         "write its lines as a list under `axes`",
     ),
-    _Sign(
-        r"(?<=\{)\s*[\d-]+\$\$(?:[^{}|$]*\$\$)?",
-        "2$$ is plain text here and combines no choices",
-        "spell each combination out, as in {a, b|a, c|b, c}",
-        _LISTED,
-    ),
-    _Sign(
-        rf"(?<=[{{|])\s*{_NUMBER}::|(?<=\{{)\s*(?:[@~!]|\$\$)",
-        "0.5::, @, ~ and $$ before a choice are plain text here and choose nothing",
-        "leave them out, since {a|b} makes a prompt of each",
-        _LISTED,
-    ),
+    _COMBINED,
+    _DRAWN,
     _Sign(
         r"(?:^|\s)--[a-z]\w*\b",
         "an option such as --ar 3:2 is plain text here and sets nothing",
@@ -135,6 +140,8 @@ _BAR = _Sign(
     _EACH,
     _LISTED,
 )
+#: A wildcard, where a sweep has a folder of them.
+WILDCARD = re.compile(r"__([\w*./@~!-](?:(?!__)[^{}|$#\n])*?)__")
 _PATTERNS = tuple((re.compile(sign.pattern), sign) for sign in _SIGNS)
 #: A text without any of these has none of the signs above.
 _ANY = re.compile(r"[(\[<$:\\\n]|\{\s*[@~!]|__|--|\+\+|BREAK|AND")
@@ -147,14 +154,19 @@ _FILE = re.compile(r"(?:@|file:)?([^\n]{1,200}\.\w{1,8})")
 _SURE_FILE = re.compile(r"[\w./\\~-]{1,100}\.(?:txt|csv|tsv|jsonl?|ya?ml|md)")
 
 
-def find_signs(text: str, *, is_negative: bool = False) -> Iterator[str]:
+def find_signs(
+    text: str, *, is_negative: bool = False, has_wildcards: bool = False
+) -> Iterator[str]:
     """Yield a sentence for each kind of sign that a prompt holds.
 
     Args:
         text: As it was written, with its `{a|b}`.
         is_negative: Whether it is a negative prompt.
+        has_wildcards: Whether `__word__` stands for a file.
     """
     text = text.strip()
+    if has_wildcards:
+        text = WILDCARD.sub(_FOUND, text)
     found = []
     for pattern, sign in _PATTERNS if _ANY.search(text) else ():
         text, count = pattern.subn(_FOUND, text)
@@ -165,6 +177,23 @@ def find_signs(text: str, *, is_negative: bool = False) -> Iterator[str]:
     for sign in found:
         way_out = (is_negative and sign.in_negative) or sign.way_out
         yield f"{sign.said}; {way_out}"
+
+
+def refuse_draws(text: str) -> None:
+    """Refuse signs before choices that draw some of them, where there are wildcards.
+
+    Raises:
+        UsageError: A prompt has one.
+    """
+    if re.search(_COMBINED.pattern, text):
+        rule, way_out = "choices must not be combined by 2$$", _COMBINED.way_out
+    elif re.search(_DRAWN.pattern, text):
+        rule = "a choice must have no 0.5::, @, ~, ! or $$ before it"
+        way_out = _DRAWN.way_out
+    else:
+        return
+    msg = f"{rule}, got {shown(text)}; {way_out}"
+    raise UsageError(msg)
 
 
 def find_choices(text: str) -> Iterator[str]:

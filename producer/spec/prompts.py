@@ -4,19 +4,23 @@ import hashlib
 import itertools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from producer.spec.parameters import Prompt
 from producer.spec.problems import Place, Problems, shown
-from producer.spec.prompt_syntax import find_signs
+from producer.spec.prompt_syntax import WILDCARD, find_signs
 from producer.spec.remarks import remark_on_text
+from producer.spec.text_files import read_lines
 from storage.errors import UsageError
 
 #: The most characters of a prompt; models read a tenth of it at most.
 MOST_PROMPT_CHARACTERS = 20_000
-#: The most characters of a line of a prompt file, with all the choices in it.
-MOST_IN_LINE = 100_000
+#: Returns the texts that `__name__` stands for.
+LookUp = Callable[[str], Sequence[str]]
+#: Makes the prompts of a text.
+Expand = Callable[[str], Sequence[Prompt]]
 
 #: A doubled brace, choices in braces, or a brace that is neither.
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}|]*\|[^{}]*)\}|[{}]")
@@ -27,7 +31,16 @@ _PLAIN_PAIRS = re.compile(r"\{\{[^{}]*\}\}(?!\})")
 _NESTED = re.compile(r"\{[^{}]*\{[^{}|]*\|[^{}]*\}")
 
 
-def expand_prompt(text: str, *, limit: int) -> list[Prompt]:
+class _Part(NamedTuple):
+    """A part of a prompt: a fixed text, or a choice of several."""
+
+    texts: Sequence[str]
+    is_choice: bool
+
+
+def expand_prompt(
+    text: str, *, limit: int, look_up: LookUp | None = None
+) -> list[Prompt]:
     """Write out every combination of a prompt's choices.
 
     `{a|b}` stands for a and for b, as written between the bars; a choice may be
@@ -36,6 +49,7 @@ def expand_prompt(text: str, *, limit: int) -> list[Prompt]:
     Args:
         text: The prompt as written. White space at its ends is dropped.
         limit: The most prompts there may be, checked before any is made.
+        look_up: Finds the choices of `__name__`; None leaves it as plain text.
 
     Returns:
         At least one prompt; the last choice varies fastest.
@@ -45,46 +59,54 @@ def expand_prompt(text: str, *, limit: int) -> list[Prompt]:
             is longer than a prompt may be.
     """
     text = text.strip()
-    parts = list(_split(text))
+    parts = list(_split(text, limit=limit, look_up=look_up))
     _check_extent(parts, limit)
-    is_template = any(len(part) > 1 for part in parts)
+    choices = [index for index, part in enumerate(parts) if part.is_choice]
     return [
         Prompt(
             "".join(chosen).strip(),
-            text if is_template else None,
-            tuple(c for c, part in zip(chosen, parts, strict=True) if len(part) > 1),
+            text if choices else None,
+            tuple(chosen[index] for index in choices),
         )
-        for chosen in itertools.product(*parts)
+        for chosen in itertools.product(*(part.texts for part in parts))
     ]
 
 
 def read_prompt_file(
-    file: Path, *, place: Place, problems: Problems, limit: int
+    file: Path,
+    expand: Expand,
+    *,
+    place: Place,
+    problems: Problems,
+    limit: int,
+    has_wildcards: bool = False,
 ) -> list[Prompt]:
     """Read a file of prompts: one per line, blank lines and `#` comments skipped.
 
     Args:
         file: UTF-8 text.
+        expand: Makes the prompts of a line.
         place: Where the spec names the file.
         problems: Where lines that cannot be read are noted, with their numbers.
         limit: The most prompts that the file may hold.
+        has_wildcards: Whether `__name__` is more than text.
 
     Raises:
         UsageError: The file cannot be read, or holds no prompts.
     """
     prompts: list[Prompt] = []
     wrong = 0
-    for line_number, line in enumerate(_read_lines(file), start=1):
+    for line_number, line in enumerate(read_lines(file), start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             where = f"{file.name} line {line_number}"
-            for kind in find_signs(line):
+            for kind in find_signs(line, has_wildcards=has_wildcards):
                 problems.remarks.append(
                     remark_on_text(
                         "prompt", shown(line.strip()), where=where, kind=kind
                     )
                 )
             try:
-                prompts += expand_prompt(line, limit=limit)
+                prompts += expand(line)
             except UsageError as error:
                 problems.add(place, f"{where}: {error}")
                 wrong += 1
@@ -123,25 +145,50 @@ def _draw(text: str, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}\n{text}".encode()).digest()
 
 
-def _split(text: str) -> Iterator[tuple[str, ...]]:
-    """Cut a prompt into fixed texts (tuples of one) and choices (of several)."""
+def _split(text: str, *, limit: int, look_up: LookUp | None) -> Iterator[_Part]:
     end = 0
     for match in _BRACES.finditer(text):
-        yield (text[end : match.start()],)
+        yield from _split_plain(text[end : match.start()], look_up)
         end = match.end()
-        yield _choices(match, text)
-    yield (text[end:],)
+        if match[1] is None:
+            yield _Part([_plain_brace(match[0], text)], is_choice=False)
+            continue
+        texts: list[str] = []
+        for choice in match[1].split("|"):
+            texts += _write_out(choice, limit=limit, look_up=look_up)
+        yield _Part(texts, is_choice=True)
+    yield from _split_plain(text[end:], look_up)
 
 
-def _check_extent(parts: list[tuple[str, ...]], limit: int) -> None:
-    count = math.prod(map(len, parts))
+def _split_plain(text: str, look_up: LookUp | None) -> Iterator[_Part]:
+    """Cut a text without braces at its wildcards."""
+    if look_up is None:
+        yield _Part([text], is_choice=False)
+        return
+    end = 0
+    for match in WILDCARD.finditer(text):
+        yield _Part([text[end : match.start()]], is_choice=False)
+        yield _Part(look_up(match[1]), is_choice=True)
+        end = match.end()
+    yield _Part([text[end:]], is_choice=False)
+
+
+def _write_out(choice: str, *, limit: int, look_up: LookUp | None) -> list[str]:
+    """Return the texts that one choice stands for: several if it has wildcards."""
+    parts = list(_split_plain(choice, look_up))
+    _check_extent(parts, limit)
+    return ["".join(texts) for texts in itertools.product(*(p.texts for p in parts))]
+
+
+def _check_extent(parts: Sequence[_Part], limit: int) -> None:
+    count = math.prod(len(part.texts) for part in parts)
     if count > limit:
         msg = (
             f"a prompt's choices must give at most {limit} prompts (limits.max_jobs), "
             f"got {shown(count)}; write fewer choices or raise the limit"
         )
         raise UsageError(msg)
-    longest = sum(max(map(len, part)) for part in parts)
+    longest = sum(max(map(len, part.texts)) for part in parts)
     if longest > MOST_PROMPT_CHARACTERS:
         msg = (
             f"a prompt must have at most {MOST_PROMPT_CHARACTERS} characters, got"
@@ -150,12 +197,10 @@ def _check_extent(parts: list[tuple[str, ...]], limit: int) -> None:
         raise UsageError(msg)
 
 
-def _choices(match: re.Match[str], text: str) -> tuple[str, ...]:
-    if match[1] is not None:
-        return tuple(match[1].split("|"))
-    if match[0] in ("{{", "}}"):
-        return (match[0][0],)
-    raise UsageError(_say_of_brace(match[0], text))
+def _plain_brace(brace: str, text: str) -> str:
+    if brace in ("{{", "}}"):
+        return brace[0]
+    raise UsageError(_say_of_brace(brace, text))
 
 
 def _say_of_brace(brace: str, text: str) -> str:
@@ -180,36 +225,5 @@ def _check_count(count: int, file: Path, limit: int) -> None:
         msg = (
             f"a prompt file must give at most {limit} prompts (limits.max_jobs), got "
             f"more from {file.name}; shorten it or raise the limit"
-        )
-        raise UsageError(msg)
-
-
-def _read_lines(file: Path) -> Iterator[str]:
-    """Read a file line by line; it may be larger than memory."""
-    try:
-        with file.open(encoding="utf-8-sig") as opened:
-            # One character more shows that a line is too long.
-            while line := opened.readline(MOST_IN_LINE + 1):
-                _check_line(line, file)
-                yield line
-    except UnicodeError as error:
-        msg = f"a prompt file must be UTF-8 text, got {file}; save it as UTF-8"
-        raise UsageError(msg) from error
-    except OSError as error:
-        msg = (
-            f"a prompt file must be a file that can be read, got {file} "
-            f"({error.strerror}); check the path"
-        )
-        raise UsageError(msg) from error
-
-
-def _check_line(line: str, file: Path) -> None:
-    if "\0" in line:
-        msg = f"a prompt file must be text, got the character NUL in {file}; remove it"
-        raise UsageError(msg)
-    if len(line) > MOST_IN_LINE:
-        msg = (
-            f"a line of a prompt file must have at most {MOST_IN_LINE} characters, got "
-            f"more in {file}; write one prompt a line"
         )
         raise UsageError(msg)

@@ -30,6 +30,8 @@ from producer.spec.parameters import (
 from producer.spec.problems import Place, Problems, shown
 from producer.spec.remarks import Remark
 from producer.spec.scores import ScoreEntry, read_scores
+from producer.spec.text_files import find_path
+from producer.spec.wildcards import Wildcards
 from producer.spec.yamltext import (
     Source,
     compose,
@@ -50,6 +52,7 @@ MIN_FREE_BYTES = 1_000_000_000
 
 _KEYS = (
     *("version", "name", "base", "axes", "exclude", "include", "scores", "limits"),
+    "wildcards",
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _AXIS_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_ -]{0,63}")
@@ -158,7 +161,12 @@ class _Parser:
         """Read all sections; leave out what is wrong, and note it."""
         self._check_version()
         max_jobs, min_free_bytes = self._read_limits()
-        reader = ValueReader(folder=folder, limit=max_jobs, problems=self._problems)
+        reader = ValueReader(
+            folder=folder,
+            limit=max_jobs,
+            problems=self._problems,
+            wildcards=self._read_wildcards(folder, max_jobs),
+        )
         base = self._read_base(reader)
         axes = self._read_axes(reader)
         self._check_required(base, axes)
@@ -230,6 +238,15 @@ class _Parser:
                 else:
                     min_free_bytes = _parse_size(text)
         return max_jobs, min_free_bytes
+
+    def _read_wildcards(self, folder: Path, limit: int) -> Wildcards | None:
+        node = self._sections.get("wildcards")
+        if node is not None:
+            with self._problems.at(place_of(node)):
+                text = text_of(node, what="wildcards")
+                path = find_path(folder, text, what="wildcards must be a folder")
+                return Wildcards(path, limit, self._problems)
+        return None
 
     def _read_base(self, reader: ValueReader) -> dict[str, Any]:
         base: dict[str, Any] = {}

@@ -13,6 +13,8 @@ from producer.spec.prompt_syntax import find_choices, find_file, find_signs
 from producer.spec.prompts import expand_prompt, read_prompt_file, sample_prompts
 from producer.spec.ranges import read_integer
 from producer.spec.remarks import remark_on_text
+from producer.spec.text_files import find_path
+from producer.spec.wildcards import Wildcards
 from producer.spec.yamltext import place_of, text_of
 from storage.errors import UsageError
 
@@ -25,11 +27,13 @@ class TextReader:
         folder: What paths of files are relative to.
         limit: The most prompts that a text or a file may hold.
         problems: Where mistakes and warnings are noted.
+        wildcards: What `__name__` in a prompt stands for; None for plain text.
     """
 
     folder: Path
     limit: int
     problems: Problems
+    wildcards: Wildcards | None = None
 
     def read_text(self, parameter: str, node: Node) -> str:
         """Read one text as it is.
@@ -47,7 +51,11 @@ class TextReader:
         text = text_of(node, what=parameter)
         negative = parameter == "negative_prompt"
         kinds = [
-            *find_signs(text, is_negative=negative),
+            *find_signs(
+                text,
+                is_negative=negative,
+                has_wildcards=not negative and self.wildcards is not None,
+            ),
             *find_file(text.strip(), self.folder, is_negative=negative),
             *(find_choices(text) if negative else ()),
         ]
@@ -64,7 +72,7 @@ class TextReader:
             UsageError: It is neither, the file cannot be read, or there are too many.
         """
         if not isinstance(node, MappingNode):
-            return expand_prompt(self.read_text("prompt", node), limit=self.limit)
+            return self._expand(self.read_text("prompt", node))
         if all(key.value != "file" for key, _ in node.value):
             msg = (
                 "a prompt must be a text or {file: prompts.txt}, got a mapping without "
@@ -78,26 +86,22 @@ class TextReader:
             msg = "file must have a value, got null; write the path of a prompt file"
             raise UsageError(msg)
         prompts = read_prompt_file(
-            self.folder / _expanded(text_of(entry["file"], what="file")),
+            find_path(self.folder, text_of(entry["file"], what="file")),
+            self._expand,
             place=place_of(entry["file"]),
             problems=self.problems,
             limit=self.limit,
+            has_wildcards=self.wildcards is not None,
         )
         if "sample" not in entry:
             return prompts
         count = read_integer(entry["sample"], "sample", low=1, high=10**9)
         return sample_prompts(prompts, count, seed=_read_sample_seed(entry))
 
-
-def _expanded(text: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        msg = (
-            f"a prompt file must be a file that can be read, got {shown(text)} (nobody "
-            "has that home directory); check the path"
-        )
-        raise UsageError(msg) from error
+    def _expand(self, text: str) -> list[Prompt]:
+        if self.wildcards:
+            return self.wildcards.expand(text)
+        return expand_prompt(text, limit=self.limit)
 
 
 def _read_sample_seed(entry: Mapping[str, Node]) -> int:

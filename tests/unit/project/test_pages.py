@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import click
@@ -61,7 +62,8 @@ def commands() -> list[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize(("page", "text"), sweeps())
 def test_a_sweep_on_a_page_can_be_read(page: str, text: str, tmp_path: Path) -> None:
-    file = tmp_path / "sweep.yaml"
+    folder = shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    file = folder / "sweep.yaml"
     file.write_text(text)
     assert read_spec(file).axes
 
