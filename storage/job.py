@@ -29,6 +29,9 @@ EXTRAS: Mapping[str, Any] = {
 }
 #: Of these, all jobs of a batch have the same value.
 GROUPED = ("strict",)
+#: Extras that name weights besides the model. The value of each is a list of lists,
+#: which begin with a fingerprint.
+PARTS = ("loras", "embeddings", "controlnet")
 #: Extras besides those: inputs that only some pipelines have, such as
 #: `call.true_cfg_scale`. Which value is neutral depends on the pipeline, so whoever
 #: makes a job leaves neutral ones out.
@@ -107,6 +110,8 @@ class Job:
         guidance: Classifier-free guidance scale, 0 or more; 1 or less means none.
         extras: Parameters of `EXTRAS` that are not neutral, and inputs that only some
             pipelines have, such as `call.true_cfg_scale`.
+        parts: The weights besides the model, each at one place or at several. They are
+            no part of the key, since `extras` have their fingerprints.
     """
 
     model: Model
@@ -123,6 +128,7 @@ class Job:
     steps: int
     guidance: float
     extras: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[Model, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         """Normalize the numbers, so that 7 and 7.0 are the same guidance.
@@ -137,10 +143,9 @@ class Job:
         if not math.isfinite(self.guidance):
             msg = f"guidance must be finite, got {self.guidance}"
             raise ValueError(msg)
+        normal = {name: _normal(name, value) for name, value in self.extras.items()}
         kept = {
-            name: _normal(name, value)
-            for name, value in self.extras.items()
-            if value != EXTRAS.get(name)
+            name: value for name, value in normal.items() if value != EXTRAS.get(name)
         }
         object.__setattr__(self, "guidance", float(self.guidance) + 0.0)
         object.__setattr__(self, "extras", kept)
@@ -218,6 +223,12 @@ class Job:
             if name not in EXTRAS
         }
 
+    @property
+    def part_fingerprints(self) -> tuple[str, ...]:
+        """The fingerprints of the weights besides the model, each once."""
+        named = (row[0] for name in PARTS for row in self.extras.get(name, ()))
+        return tuple(dict.fromkeys(named))
+
     def parameter(self, name: str) -> Any:
         """Return the value of a parameter of `EXTRAS`, neutral where not set."""
         return self.extras.get(name, EXTRAS[name])
@@ -257,9 +268,17 @@ class PlannedJob:
 
 
 def _normal(name: str, value: Any) -> Any:
-    if name in EXTRAS:
-        return type(EXTRAS[name])(value)
-    return list(value) if isinstance(value, tuple) else value  # as JSON has it
+    neutral = EXTRAS.get(name)
+    if isinstance(neutral, bool | int | float | str):
+        return type(neutral)(value)
+    return _as_json(value)
+
+
+def _as_json(value: Any) -> Any:
+    """Return a value as it is read back from JSON, where tuples are lists."""
+    if isinstance(value, tuple | list):
+        return [_as_json(each) for each in value]
+    return value
 
 
 def backend_of(group: str) -> str:

@@ -1,16 +1,21 @@
 """Finding a model's files, and checking that they are the planned ones."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from storage.job import Model
+from storage.errors import ModelError
+from storage.job import Job, Model
 from storage.models.fingerprint import Digests, Fingerprints, Seal, verify
 from storage.models.hub_cache import cached_bytes
 from storage.models.located import Located
-from storage.models.model_files import locate
+from storage.models.model_files import is_hub_id, locate
 from storage.models.places import first_whole, in_order
 from workers.painting import Places
 from workers.vitals import phases
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,37 @@ def find_model(model: Model, *, digests: Path, places: Places | None) -> Found:
         in_order(model, others),
         lambda place: _find_at(place, digests=Digests(digests)),
     )
+
+
+def find_part(
+    job: Job,
+    fingerprint: str,
+    look: Callable[[Model], Answer],
+    *,
+    places: Places | None,
+) -> Answer:
+    """Find weights that a job has besides its model.
+
+    Args:
+        job: As planned.
+        fingerprint: One of its `part_fingerprints`.
+        look: Returns what is at a place; raises `ModelError` if that is not the part.
+        places: Knows where it may be; None to try only the job's own places.
+
+    Raises:
+        ModelError: It is in none of its places.
+    """
+    own = [part for part in job.parts if part.fingerprint == fingerprint]
+    others = places.of(Model(fingerprint=fingerprint, name="")) if places else ()
+    found = list(dict.fromkeys([*own, *others]))
+    if not found:
+        msg = (
+            "weights besides the model must have a place, but none is known of the"
+            f" fingerprint {fingerprint}; submit the sweep again"
+        )
+        raise ModelError(msg)
+    # Places on this machine come first.
+    return first_whole(sorted(found, key=lambda at: is_hub_id(at.name)), look)
 
 
 def _find_at(place: Model, *, digests: Digests) -> Found:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -49,7 +50,8 @@ class Record:
     Attributes:
         key: Its key in SQL, which an earlier version may have given.
         job: What to make. Its model is at the place from which the image was made, or
-            else at the one from which it was first submitted.
+            else at the one from which it was first submitted; its parts are at each of
+            their places.
         places: That model at each of its places, the last submitted first.
         scheduler: The name of its scheduler.
         made: How it was made; None until it is done.
@@ -76,10 +78,13 @@ def read_records(database: Database, keys: Sequence[str]) -> Iterator[Record]:
             rows = connection.execute(page).all()
         for row in rows:
             job = _job_where_made(row)
-            of = job.model.fingerprint
-            if of not in known:
-                known[of] = places.of(job.model)
-            yield _record(row, job, known[of])
+            for of in (job.model.fingerprint, *job.part_fingerprints):
+                if of not in known:
+                    known[of] = places.of_fingerprint(of)
+            parts = tuple(chain(*(known[of] for of in job.part_fingerprints)))
+            if parts:
+                job = replace(job, parts=parts)
+            yield _record(row, job, known[job.model.fingerprint])
 
 
 _MADE_AT = model_places.alias("made_at")

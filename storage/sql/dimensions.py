@@ -101,21 +101,28 @@ class Dimensions:
         return found
 
     def _note(self, one: PlannedJob) -> tuple[str, str, tuple[str, str], Identity]:
-        model, place = one.job.model.fingerprint, place_digest(one.job.model)
+        model, place = self._note_weights(one.job.model)
+        for part in one.job.parts:
+            self._note_weights(part)
         prompt = (one.job.prompt, one.job.negative_prompt)
         scheduler = scheduler_identity(one)
-        if model not in self._models:
-            self._models[model] = model_row(one.job.model)
-        if place not in self._places:
-            self._places[place] = (model, place_row(one.job.model))
-            if one.job.model.former_fingerprints:
-                self._former[place] = one.job.model
         if prompt not in self._prompts:
             self._prompts[prompt] = prompt_row(one)
         if scheduler not in self._schedulers:
             names = (column.name for column in _IDENTITY[schedulers])
             self._schedulers[scheduler] = dict(zip(names, scheduler, strict=True))
         return model, place, prompt, scheduler
+
+    def _note_weights(self, weights: Model) -> tuple[str, str]:
+        """Make the rows of a model or part; return its fingerprint and place."""
+        model, place = weights.fingerprint, place_digest(weights)
+        if model not in self._models:
+            self._models[model] = model_row(weights)
+        if place not in self._places:
+            self._places[place] = (model, place_row(weights))
+            if weights.former_fingerprints:
+                self._former[place] = weights
+        return model, place
 
 
 def store_templates(

@@ -25,7 +25,15 @@ class DatabasePlaces:
         Raises:
             DatabaseError: The database cannot be read.
         """
-        query = _query().where(models.c.fingerprint == model.fingerprint)
+        return self.of_fingerprint(model.fingerprint)
+
+    def of_fingerprint(self, fingerprint: str) -> list[Model]:
+        """Return the weights of a fingerprint at each place, the last submitted first.
+
+        Raises:
+            DatabaseError: The database cannot be read.
+        """
+        query = _query().where(models.c.fingerprint == fingerprint)
         with self._database.read() as connection:
             return [model_from_row(row) for row in connection.execute(query)]
 

@@ -75,7 +75,8 @@ def choose_device(asked: str | None) -> str:
 
 def read_job(row: Mapping[str, Any]) -> Job:
     """Return the job that a wish holds as a JSON object of its fields."""
-    return Job(**{**row, "model": read_model(row["model"])})
+    parts = tuple(map(read_model, row["parts"]))
+    return Job(**{**row, "model": read_model(row["model"]), "parts": parts})
 
 
 def read_model(row: Mapping[str, Any]) -> Model:
