@@ -121,6 +121,9 @@ def _extend(
         stored = stored_source(sweep.name, sweep.spec, folder=folder)
         expansion = expand_for(settings, stored, axes=axes)
         _require_all(sweep, expansion, folder)
+        if expansion.spec.table_digests:
+            before = expand_for(settings, stored)
+            _require_same(sweep, before, folder)
         consent = Consent(is_given=is_agreed, read=sweep)
         with suppress(ChangedSweepError):
             # Try again, or what somebody else added meanwhile would be lost.
@@ -201,3 +204,14 @@ def _require_all(sweep: Sweep, expansion: Expansion, folder: Path) -> None:
                 "file with --folder, or change that file and submit it."
             )
             raise UsageError(msg)
+
+
+def _require_same(sweep: Sweep, now: Expansion, folder: Path) -> None:
+    """Refuse a spec whose tables set something else by now, under the same labels."""
+    if now.digest != sweep.digest:
+        msg = (
+            f"{sweep.name} must keep its values, but it means something else by now, "
+            f"such as other rows of its table, read from {folder.resolve()}; name the "
+            "folder of its sweep file with --folder, or submit that file first."
+        )
+        raise UsageError(msg)

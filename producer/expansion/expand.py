@@ -69,7 +69,8 @@ class Expansion:
         These are the models, their defaults where the text says nothing, and what a
         scheduler's name means where the model's config differs: there the name meant
         something else before it pinned its options. Values without effect once made
-        jobs of their own, so the merges of such values count too.
+        jobs of their own, so the merges of such values count too. So do the rows of
+        tables, since a label does not tell what its row sets.
         """
         pinned = {one.token: None for _, one in self.schedulers if one.is_pinned}
         defaults = (card.defaults for card in self.models)
@@ -77,7 +78,8 @@ class Expansion:
         merges = [merge for grid in self.grids for merge in find_merges(grid)]
         merged = [canonical_json(astuple(merge)) for merge in merges]
         fingerprints = (card.model.fingerprint for card in self.models)
-        return [*fingerprints, *pinned, *taken, *merged]
+        tables = self.spec.table_digests
+        return [*fingerprints, *pinned, *taken, *merged, *tables]
 
     @property
     def axis_labels(self) -> dict[str, list[str]]:

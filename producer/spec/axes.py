@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from producer.spec.parameters import (
 from producer.spec.problems import Place, Problems, as_axis, shown, told_at
 from producer.spec.ranges import read_range
 from producer.spec.remarks import remark_on_null_seed
+from producer.spec.table_values import TableReader
+from producer.spec.tables import is_table
 from producer.spec.texts import TextReader
 from producer.spec.wildcards import Wildcards
 from producer.spec.yamltext import is_null, place_of, text_of
@@ -142,12 +145,14 @@ class ValueReader:
         limit: The most jobs that the sweep may have, so the most values too.
         problems: Where mistakes inside a value are noted.
         wildcards: What `__name__` in a prompt stands for; None for plain text.
+        table_digests: Of the tables read so far.
     """
 
     folder: Path
     limit: int
     problems: Problems
     wildcards: Wildcards | None = None
+    table_digests: list[str] = field(default_factory=list)
 
     @property
     def _texts(self) -> TextReader:
@@ -178,7 +183,7 @@ class ValueReader:
                 "add values or remove the axis"
             )
             raise UsageError(msg)
-        if name not in PARAMETERS and not all(map(_is_bundle, entries)):
+        if name not in PARAMETERS and not all(map(_sets_several, entries)):
             name = self._named_here(name, node, others)
         read: list[Collection[Value]] = []
         count = Count(f"the axis {name}", self.limit)
@@ -271,6 +276,8 @@ class ValueReader:
         place = place_of(node)
         if _is_bundle(node):
             return [self._read_bundle(name, node)]
+        if is_table(node):
+            return self._read_table(name, node)
         values = self.read_values(name, node)
         if isinstance(values, range):
             return RangeValues(name, values, place)
@@ -303,6 +310,19 @@ class ValueReader:
             raise UsageError(msg)
         return Value(sets, place_of(node), optional_text(entry, "label"))
 
+    def _read_table(self, name: str, node: Node) -> list[Value]:
+        reader = TableReader(
+            axis=name,
+            folder=self.folder,
+            limit=self.limit,
+            problems=self.problems,
+            read_cell=partial(self.read_one, what="a row"),
+            read_prompts=partial(self.read_values, "prompt"),
+        )
+        bundles, digest = reader.read(node)
+        self.table_digests.append(digest)
+        return [Value(*bundle) for bundle in bundles]
+
     def _check_labels(self, values: list[Value]) -> dict[str, Value]:
         """Return the values that have a label, by label."""
         used: dict[str, Value] = {}
@@ -323,6 +343,10 @@ def _is_bundle(node: Node) -> bool:
     return isinstance(node, MappingNode) and any(
         k.value == "set" for k, _ in node.value
     )
+
+
+def _sets_several(node: Node) -> bool:
+    return _is_bundle(node) or is_table(node)
 
 
 def _unset(parameter: str) -> Unset:

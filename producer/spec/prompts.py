@@ -110,7 +110,7 @@ def read_prompt_file(
             except UsageError as error:
                 problems.add(place, f"{where}: {error}")
                 wrong += 1
-        _check_count(len(prompts) + wrong, file, limit)
+        check_count(len(prompts) + wrong, file, limit)
     if not prompts:
         msg = (
             f"a prompt file must hold at least one prompt, got none in {file}; "
@@ -136,12 +136,13 @@ def sample_prompts(prompts: list[Prompt], count: int, *, seed: int) -> list[Prom
         )
         raise UsageError(msg)
     drawn = sorted(
-        range(len(prompts)), key=lambda index: _draw(prompts[index].text, seed)
+        range(len(prompts)), key=lambda index: draw_of(prompts[index].text, seed)
     )
     return [prompts[index] for index in sorted(drawn[:count])]
 
 
-def _draw(text: str, seed: int) -> bytes:
+def draw_of(text: str, seed: int) -> bytes:
+    """Return what a text draws: those that draw least are sampled."""
     return hashlib.sha256(f"{seed}\n{text}".encode()).digest()
 
 
@@ -220,7 +221,12 @@ def _say_of_brace(brace: str, text: str) -> str:
     return f"{wrong}, got {shown(text)}; {way_out}"
 
 
-def _check_count(count: int, file: Path, limit: int) -> None:
+def check_count(count: int, file: Path, limit: int) -> None:
+    """Refuse a file that gives too many prompts.
+
+    Raises:
+        UsageError: It does.
+    """
     if count > limit:
         msg = (
             f"a prompt file must give at most {limit} prompts (limits.max_jobs), got "

@@ -78,6 +78,7 @@ class Spec:
         min_free_bytes: Disk space that must stay free.
         place: The start of the file.
         remarks: Warnings about texts that may be meant otherwise.
+        table_digests: Of the tables that its axes read.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Spec:
     min_free_bytes: int
     place: Place
     remarks: tuple[Remark, ...] = ()
+    table_digests: tuple[str, ...] = ()
 
     @property
     def calls(self) -> list[str]:
@@ -184,6 +186,7 @@ class _Parser:
             min_free_bytes=min_free_bytes,
             place=self._place,
             remarks=tuple(self._problems.remarks),
+            table_digests=tuple(reader.table_digests),
         )
 
     def _fields(

@@ -13,6 +13,7 @@ from producer.spec.prompt_syntax import find_choices, find_file, find_signs
 from producer.spec.prompts import expand_prompt, read_prompt_file, sample_prompts
 from producer.spec.ranges import read_integer
 from producer.spec.remarks import remark_on_text
+from producer.spec.tables import is_table
 from producer.spec.text_files import find_path
 from producer.spec.wildcards import Wildcards
 from producer.spec.yamltext import place_of, text_of
@@ -78,6 +79,12 @@ class TextReader:
                 "a prompt must be a text or {file: prompts.txt}, got a mapping without "
                 "`file`; put quotes around a text that starts with a brace, and write "
                 "several as a list"
+            )
+            raise UsageError(msg)
+        if is_table(node):
+            msg = (
+                "a table must be a value of an axis, got one elsewhere; write it under "
+                "`axes`"
             )
             raise UsageError(msg)
         known = ("file", "sample", "sample_seed")

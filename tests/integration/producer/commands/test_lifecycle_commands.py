@@ -329,6 +329,49 @@ def test_files_of_prompts_are_found_from_the_folder_or_refused(
     assert len(job_rows(database)) == 4
 
 
+def test_a_row_that_changed_under_its_label_is_refused_until_it_is_submitted(
+    database: Database, app: Celery, tmp_path: Path
+) -> None:
+    text = (
+        "name: night\nbase: {model: 'builtin:shapes'}\n"
+        "axes: {prompt: {file: p.csv}, steps: [8]}\n"
+    )
+    table = tmp_path / "p.csv"
+    table.write_text("prompt,seed,label\na cat,1,one\na dog,2,two\n")
+    file = write_spec(tmp_path, text)
+    assert submit(str(file)).new == 2
+    more = ("extend", "night", "--folder", str(tmp_path), "--yes", "--axis")
+    said = say(*more, "steps+=20")
+    assert "night (revision 2): 4 images, 2 new" in said
+    table.write_text("prompt,seed,label\na cat,1,one\na dog,3,two\n")
+    said = say(*more, "steps+=30", code=2)
+    assert "it means something else by now, such as other rows of its table" in said
+    done = submit(str(file))
+    assert (done.sweep.revision, done.new, done.dropped) == (3, 1, 3)
+
+
+def test_seeds_are_drawn_once_for_a_sweep(
+    database: Database, app: Celery, tmp_path: Path
+) -> None:
+    text = (
+        "name: night\nbase: {model: 'builtin:shapes', prompt: a cat}\n"
+        "axes: {seed: {random: 2}, steps: [8]}\n"
+    )
+    file = write_spec(tmp_path, text)
+    first = submit(str(file)).sweep
+    seeds = first.axes["seed"]
+    again = submit(str(file))
+    assert (again.new, again.sweep.revision) == (0, 1)
+    said = say("extend", "night", "--axis", "seed+={random: 1}")
+    assert "night (revision 2): 3 images, 1 new" in said
+    extended = submit("night")
+    assert (extended.new, extended.sweep.revision) == (0, 2)
+    assert extended.sweep.axes["seed"][:2] == seeds
+    assert str(extended.sweep.axes["seed"]).replace("'", "") in extended.sweep.spec
+    copied = submit("night", sets=["name=copy"])
+    assert (copied.new, copied.existing) == (0, {"pending": 3})
+
+
 def test_values_are_added_to_a_file_from_the_command_line_too(
     app: Celery, tmp_path: Path
 ) -> None:
