@@ -1,17 +1,21 @@
-"""The Hugging Face Hub, behind three calls: list a repository, fetch a file, explain.
+"""The Hugging Face Hub, behind few calls: list a repository, fetch a file.
 
-Every error of `huggingface_hub` and of the HTTP client under it becomes a `ModelError`
-here. The library is imported only when it is used, since that costs 0.3 s.
+The library is imported only when it is used, since that costs 0.3 s.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from storage.errors import ModelError
+from storage.models.hub_errors import (
+    explain,
+    foreign_errors,
+    is_unreachable,
+    translated,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -51,20 +55,25 @@ class Listing:
         commit: 40 hex digits.
         sizes: Path to bytes, for every file.
         sha256: Path to SHA-256 in hex, for the files in large-file storage.
+        licence: Its name, as the model's page states it; None if none is stated.
     """
 
     commit: str
     sizes: Mapping[str, int]
     sha256: Mapping[str, str]
+    licence: str | None = None
 
 
-def listing_of(commit: str, siblings: Iterable[Sibling]) -> Listing:
+def listing_of(
+    commit: str, siblings: Iterable[Sibling], *, licence: str | None = None
+) -> Listing:
     """Turn the API's list of files into a `Listing`."""
     files = list(siblings)
     return Listing(
         commit=commit,
         sizes={file.rfilename: file.size or 0 for file in files},
         sha256={file.rfilename: file.lfs.sha256 for file in files if file.lfs},
+        licence=licence,
     )
 
 
@@ -83,20 +92,24 @@ def list_files(name: str, revision: str | None) -> Listing | None:
     """
     from huggingface_hub import HfApi
 
-    foreign = _foreign_errors()
+    foreign = foreign_errors()
     try:
         info = HfApi().model_info(
             name, revision=revision, timeout=TIMEOUT_S, files_metadata=True
         )
     except foreign as error:
-        if not _is_unreachable(error):
-            raise ModelError(_explain(error, name, revision)) from error
+        if not is_unreachable(error):
+            raise ModelError(explain(error, name, revision)) from error
         logger.info(
             "The Hub cannot be reached; using the cache",
             extra={"action": "hub_unreachable", "model": name},
         )
         return None
-    return listing_of(str(info.sha), info.siblings or [])
+    card = info.card_data
+    licence = (card.get("license_name") or card.get("license")) if card else None
+    return listing_of(
+        str(info.sha), info.siblings or [], licence=str(licence) if licence else None
+    )
 
 
 def fetch(name: str, file: str, revision: str | None, *, offline: bool) -> Path:
@@ -116,107 +129,75 @@ def fetch(name: str, file: str, revision: str | None, *, offline: bool) -> Path:
     """
     from huggingface_hub import hf_hub_download
 
-    with _translated(name, revision):
+    _show_no_bars()
+    with translated(name, revision):
         return Path(
             hf_hub_download(name, file, revision=revision, local_files_only=offline)
         )
 
 
-@contextmanager
-def _translated(name: str, revision: str | None) -> Iterator[None]:
-    foreign = _foreign_errors()
-    try:
-        yield
-    except foreign as error:
-        raise ModelError(_explain(error, name, revision)) from error
+def etag_of(name: str, file: str, commit: str) -> str | None:
+    """Ask under which name the cache keeps a file; None if the Hub does not say.
+
+    Raises:
+        ModelError: The file is not available.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    with translated(name, commit):
+        url = hf_hub_url(name, file, revision=commit)
+        etag = get_hf_file_metadata(url, timeout=TIMEOUT_S).etag
+    return str(etag) if etag else None
 
 
-def _foreign_errors() -> tuple[type[Exception], ...]:
-    # The HTTP client depends on the version of huggingface_hub; every version exports
-    # the base class of its errors under this name.
-    from huggingface_hub.errors import (  # type: ignore[attr-defined]
-        HTTPError,
+def append(name: str, file: str, commit: str, *, part: Path, size_bytes: int) -> None:
+    """Fetch the bytes of a file that `part` lacks, and append them.
+
+    Args:
+        name: `org/name`.
+        file: Path within the repository.
+        commit: 40 hex digits.
+        part: Holds the first bytes, or does not exist yet.
+        size_bytes: Size of the whole file.
+
+    Raises:
+        ModelError: They did not all come; `part` keeps those that did.
+    """
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]
+        build_hf_headers,
     )
 
-    return (OSError, HTTPError)
+    _show_no_bars()
+    with translated(name, commit), part.open("ab") as stream:
+        if stream.tell() > size_bytes:
+            stream.truncate(0)
+        http_get(
+            hf_hub_url(name, file, revision=commit),
+            stream,
+            resume_size=stream.tell(),
+            headers=build_hf_headers(),
+            expected_size=size_bytes,
+        )
 
 
-def _status(error: Exception) -> int | None:
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    return status if isinstance(status, int) else None
-
-
-def _is_unreachable(error: Exception) -> bool:
-    """Return whether the Hub did not answer, or said to try again later."""
-    status = _status(error)
-    return status is None or status == 429 or status >= 500
-
-
-def _explain(error: Exception, name: str, revision: str | None) -> str:
-    from huggingface_hub import errors
-
-    # The order matters: `GatedRepoError` is also a `RepositoryNotFoundError`, and
-    # `LocalEntryNotFoundError` an `EntryNotFoundError`.
-    for kind, explain in (
-        (errors.GatedRepoError, _explain_gated),
-        (errors.RevisionNotFoundError, _explain_revision),
-        (errors.RepositoryNotFoundError, _explain_repository),
-        (errors.LocalEntryNotFoundError, _explain_cache),
-        (errors.EntryNotFoundError, _explain_entry),
-    ):
-        if isinstance(error, kind):
-            return explain(name, revision)
-    return _explain_other(error, name)
-
-
-def _explain_gated(name: str, _revision: str | None) -> str:
-    return (
-        f"{name} is gated on the Hub; accept its terms at https://huggingface.co/{name}"
-        " and run `hf auth login`"
-    )
-
-
-def _explain_revision(name: str, revision: str | None) -> str:
-    return (
-        f"{name} has no revision {revision!r} on the Hub; branches, tags and commits"
-        f" are at https://huggingface.co/{name}/tree/main"
-    )
-
-
-def _explain_repository(name: str, _revision: str | None) -> str:
-    return (
-        f"{name} is not on the Hub, or is private; check the spelling, run"
-        f" `hf auth login` for a private model, or write ./{name} for a folder"
-    )
-
-
-def _explain_entry(name: str, _revision: str | None) -> str:
-    return (
-        f"{name} is not a diffusers pipeline: a model_index.json must be at its root;"
-        " choose a repository in diffusers format"
-    )
-
-
-def _explain_cache(name: str, revision: str | None) -> str:
+def cache_root() -> Path:
+    """Return the folder of the Hub's cache, which need not exist."""
     from huggingface_hub import constants
 
-    version = f" --revision {revision}" if revision else ""
-    return (
-        f"{name} is not in the cache {constants.HF_HUB_CACHE}, and the Hub cannot be"
-        f" reached; connect, or copy the cache of a machine where"
-        f" `hf download {name}{version}` has run, or write ./{name} for a folder"
-    )
+    return Path(constants.HF_HUB_CACHE)
 
 
-def _explain_other(error: Exception, name: str) -> str:
-    status = _status(error)
-    if status in (401, 403):
-        return (
-            f"the Hub refuses access to {name} (HTTP {status}); run `hf auth login`"
-            " with a token that may read it"
-        )
-    reason = str(error).strip().splitlines() or [type(error).__name__]
-    return (
-        f"{name} cannot be fetched from the Hub: {reason[0]}; check the network and"
-        " the space where HF_HOME points, then try again"
+def cache_folder(name: str) -> Path:
+    """Return the folder of a model in the Hub's cache, which need not exist."""
+    return cache_root() / f"models--{name.replace('/', '--')}"
+
+
+def _show_no_bars() -> None:
+    """Switch the library's progress bars off: commands show their own."""
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]
+        disable_progress_bars,
     )
+
+    disable_progress_bars()

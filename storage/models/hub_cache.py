@@ -2,8 +2,8 @@
 
 import os
 from contextlib import suppress
-from pathlib import Path
 
+from storage.models import hub
 from storage.models.model_files import is_hub_id
 
 
@@ -14,9 +14,7 @@ def cached_bytes(name: str) -> int:
     """
     if not is_hub_id(name):
         return 0
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    blobs = Path(HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "blobs"
+    blobs = hub.cache_folder(name) / "blobs"
     total = 0
     with suppress(OSError):
         for entry in os.scandir(blobs):

@@ -10,6 +10,7 @@ from typing import Any
 from storage.errors import ModelError
 from storage.models import hub
 from storage.models.components import is_weights, torch_class
+from storage.models.downloads import fetch_weights, missing_bytes
 
 SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
 
@@ -27,6 +28,9 @@ class Located:
         size_bytes: Total size of `files`.
         sha256: Path to SHA-256 in hex, as the Hub states it, for those of `files` that
             were not fetched. Empty if all files are in the folder.
+        missing: Path to bytes that must still be fetched, for those of `files` that
+            are not whole in the folder.
+        licence: Its name as the Hub states it; None if it is not known.
     """
 
     name: str
@@ -36,6 +40,8 @@ class Located:
     files: tuple[str, ...]
     size_bytes: int
     sha256: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, int] = field(default_factory=dict)
+    licence: str | None = None
 
 
 def fetched(
@@ -60,11 +66,13 @@ def fetched(
     """
     stated = {} if weights else listing.sha256
     left = {path: stated[path] for path in files if is_weights(path) and path in stated}
+    for path in files:
+        if not is_weights(path):
+            hub.fetch(name, path, listing.commit, offline=False)
     # Weights come last: a cache that has them has the rest too.
-    for path in sorted(
-        set(files) - set(left), key=lambda path: (is_weights(path), path)
-    ):
-        hub.fetch(name, path, listing.commit, offline=False)
+    fetch_weights(
+        name, listing, (path for path in files if is_weights(path) and path not in left)
+    )
     return Located(
         name=name,
         folder=folder,
@@ -73,6 +81,8 @@ def fetched(
         files=files,
         size_bytes=sum(listing.sizes[path] for path in files),
         sha256=left,
+        missing=missing_bytes(name, listing, left),
+        licence=listing.licence,
     )
 
 

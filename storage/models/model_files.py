@@ -21,6 +21,7 @@ from storage.models.located import (
     readable,
     refuse_stray_shards,
 )
+from storage.models.moved import SUCCESSORS, explain_moved
 from storage.texts import is_text, shown_bytes
 
 #: Models that come with nightsweep, and where they are.
@@ -92,7 +93,8 @@ def locate(
 ) -> Located:
     """Find a model, and fetch what is missing from the Hub.
 
-    Without a connection, a Hub model is taken from the cache.
+    Without a connection, a Hub model is taken from the cache. So is one that was
+    deleted from the Hub.
 
     Args:
         name: As `resolve_name` returns it.
@@ -105,6 +107,8 @@ def locate(
         ModelError: The model cannot be found or read, or is not in safetensors.
     """
     _check_version(name, revision, variant)
+    if name in SUCCESSORS:
+        return _locate_moved(name, revision, variant)
     with readable(name):
         if is_hub_id(name):
             found = _locate_on_hub(name, revision, variant, download=download)
@@ -181,6 +185,13 @@ def _locate_on_hub(
     return fetched(
         name, listing, file.parent, index=index, files=files, weights=download
     )
+
+
+def _locate_moved(name: str, revision: str | None, variant: str | None) -> Located:
+    try:
+        return locate_here(name, revision=revision, variant=variant)
+    except ModelError as error:
+        raise ModelError(explain_moved(name)) from error
 
 
 def _locate_in_cache(name: str, snapshot: Path, variant: str | None) -> Located:

@@ -1,25 +1,18 @@
 """Models of the Hub: from a cache that a test lays out, and from a small server."""
 
-import hashlib
 import json
-import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
 from storage.models.fingerprint import Digests, fingerprint
 from storage.models.model_files import locate
+from tests.hub_server import COMMIT, NAME, cached_files, hub_settings, serve, sha256
 from tests.unit.tiny_folders import LOADED, make_folder, weights, write
 
-COMMIT = "c" * 40
-NAME = "org/name"
 WEIGHTS = tuple(file for file in LOADED if file.endswith(".safetensors"))
 
 # The library reads its settings when it is imported, so each question is asked in a
@@ -57,12 +50,9 @@ def ask(home: Path, endpoint: str = "", **options: Any) -> dict[str, Any]:
 
     Without an endpoint the Hub is switched off.
     """
-    hub = {"HF_ENDPOINT": endpoint} if endpoint else {"HF_HUB_OFFLINE": "1"}
-    settings = {"HF_HOME": str(home), "HF_HUB_DISABLE_PROGRESS_BARS": "1", **hub}
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
     done = subprocess.run(
         [sys.executable, "-c", ASK, json.dumps({"name": NAME, **options})],
-        env={**kept, **settings, "NO_PROXY": "127.0.0.1"},
+        env=hub_settings(home, endpoint),
         capture_output=True,
         text=True,
         check=False,
@@ -70,10 +60,6 @@ def ask(home: Path, endpoint: str = "", **options: Any) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
-
-
-def sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def lay_out(home: Path, source: Path, *, revision: str = "main") -> Path:
@@ -129,13 +115,13 @@ def test_a_blob_that_is_not_what_its_name_says_is_noticed(tmp_path):
 def test_a_model_that_is_not_cached_names_the_way_out(tmp_path):
     error = ask(tmp_path / "home", download=True)["error"]
     assert error.startswith(f"{NAME} is not in the cache {tmp_path}/home/hub")
-    assert "`hf download org/name`" in error
+    assert "`nightsweep fetch org/name`" in error
 
 
 def test_a_revision_that_is_not_cached_names_the_way_out(tmp_path):
     lay_out(tmp_path / "home", make_folder(tmp_path / "source"))
     error = ask(tmp_path / "home", revision="other", download=True)["error"]
-    assert "`hf download org/name --revision other`" in error
+    assert "`nightsweep fetch org/name --revision other`" in error
 
 
 def test_a_cache_without_the_weights_says_that_it_is_not_whole(tmp_path):
@@ -147,88 +133,18 @@ def test_a_cache_without_the_weights_says_that_it_is_not_whole(tmp_path):
     assert "is only partly in the cache" in error
 
 
-class FakeHub(BaseHTTPRequestHandler):
-    """The two routes of the Hub that are used: a repository's files, and a file."""
-
-    folder: ClassVar[Path]
-    refusal: ClassVar[tuple[int, str] | None] = None
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        if self.refusal:
-            self.answer(self.refusal[0], b"{}", {"X-Error-Code": self.refusal[1]})
-        elif self.path.startswith("/api/"):
-            self.answer(200, json.dumps(self.describe()).encode(), {})
-        else:
-            self.answer_file(self.path.split(f"/{COMMIT}/")[-1].split("/main/")[-1])
-
-    def answer_file(self, name: str) -> None:
-        file, commit = self.folder / name, {"X-Repo-Commit": COMMIT}
-        if file.is_file():
-            etag = {"ETag": f'"{sha256(file)}"'}
-            self.answer(200, file.read_bytes(), commit | etag)
-        else:
-            self.answer(404, b"", commit | {"X-Error-Code": "EntryNotFound"})
-
-    def describe(self) -> dict[str, Any]:
-        files = [path for path in sorted(self.folder.rglob("*")) if path.is_file()]
-        siblings = [self.describe_file(file) for file in files]
-        return {"id": NAME, "sha": COMMIT, "siblings": siblings}
-
-    def describe_file(self, file: Path) -> dict[str, Any]:
-        size = file.stat().st_size
-        name = file.relative_to(self.folder).as_posix()
-        lfs = {"sha256": sha256(file), "size": size, "pointerSize": 134}
-        is_large = file.suffix == ".safetensors"
-        return {"rfilename": name, "size": size} | ({"lfs": lfs} if is_large else {})
-
-    def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Keep the tests' output clean."""
-
-
-@contextmanager
-def serve(folder: Path, refusal: tuple[int, str] | None = None) -> Iterator[str]:
-    """Serve a folder as org/name, or refuse every request with (status, code)."""
-    settings = {"folder": folder, "refusal": refusal}
-    handler = type("Handler", (FakeHub,), settings)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def cached_files(home: Path) -> set[str]:
-    snapshot = home / "hub" / "models--org--name" / "snapshots" / COMMIT
-    files = (path for path in snapshot.rglob("*") if path.is_file())
-    return {path.relative_to(snapshot).as_posix() for path in files}
-
-
 def test_a_plan_fetches_all_but_the_weights(tmp_path):
     source = make_folder(tmp_path / "source")
-    with serve(source) as endpoint:
-        card = ask(tmp_path / "home", endpoint, card=True)
+    with serve(source) as hub:
+        card = ask(tmp_path / "home", hub.url, card=True)
     assert card == {"commit": COMMIT, "fingerprint": print_of(source)}
     assert cached_files(tmp_path / "home") == set(LOADED) - set(WEIGHTS)
 
 
 def test_a_worker_fetches_what_is_loaded_and_nothing_else(tmp_path):
     source = make_folder(tmp_path / "source")
-    with serve(source) as endpoint:
-        found = ask(tmp_path / "home", endpoint, download=True)
+    with serve(source) as hub:
+        found = ask(tmp_path / "home", hub.url, download=True)
     assert found["fingerprint"] == print_of(source)
     assert found["size_bytes"] == sum((source / f).stat().st_size for f in LOADED)
     assert cached_files(tmp_path / "home") == set(LOADED)
@@ -245,44 +161,44 @@ def test_every_vocabulary_file_is_fetched_for_the_plan_and_for_the_work(tmp_path
     for file in added:
         write(source, file, "text")
     write(source, "tokenizer/README.md", "# Not loaded")
-    with serve(source) as endpoint:
-        card = ask(tmp_path / "plan", endpoint, card=True)
-        work = ask(tmp_path / "work", endpoint, download=True)
+    with serve(source) as hub:
+        card = ask(tmp_path / "plan", hub.url, card=True)
+        work = ask(tmp_path / "work", hub.url, download=True)
     assert card["fingerprint"] == work["fingerprint"] == print_of(source)
     assert cached_files(tmp_path / "plan") == {*LOADED, *added} - set(WEIGHTS)
     assert cached_files(tmp_path / "work") == {*LOADED, *added}
 
 
 def test_what_was_fetched_is_found_when_the_hub_is_gone(tmp_path):
-    with serve(make_folder(tmp_path / "source")) as endpoint:
-        online = ask(tmp_path / "home", endpoint, download=True)
-    assert ask(tmp_path / "home", endpoint, download=True) == online
+    with serve(make_folder(tmp_path / "source")) as hub:
+        online = ask(tmp_path / "home", hub.url, download=True)
+    assert ask(tmp_path / "home", hub.url, download=True) == online
 
 
 def test_a_hub_that_is_down_is_replaced_by_the_cache(tmp_path):
     lay_out(tmp_path / "home", make_folder(tmp_path / "source"))
-    with serve(tmp_path, (503, "")) as endpoint:
-        assert ask(tmp_path / "home", endpoint, download=True)["commit"] == COMMIT
+    with serve(tmp_path, (503, "")) as hub:
+        assert ask(tmp_path / "home", hub.url, download=True)["commit"] == COMMIT
 
 
 @pytest.mark.parametrize(
     ("status", "code", "way_out"),
     [
-        (403, "GatedRepo", "is gated on the Hub; accept its terms"),
+        (403, "GatedRepo", "is gated on the Hub; agree to its licence at"),
         (404, "RevisionNotFound", "has no revision 'main'"),
         (401, "RepoNotFound", "is not on the Hub, or is private; check the spelling"),
         (403, "", "(HTTP 403); run `hf auth login`"),
     ],
 )
 def test_a_refusal_of_the_hub_names_the_way_out(tmp_path, status, code, way_out):
-    with serve(tmp_path, (status, code)) as endpoint:
+    with serve(tmp_path, (status, code)) as hub:
         options = {"revision": "main", "download": True}
-        assert way_out in ask(tmp_path / "home", endpoint, **options)["error"]
+        assert way_out in ask(tmp_path / "home", hub.url, **options)["error"]
 
 
 def test_a_repository_that_is_no_pipeline_is_refused(tmp_path):
     source = make_folder(tmp_path / "source")
     (source / "model_index.json").unlink()
-    with serve(source) as endpoint:
-        error = ask(tmp_path / "home", endpoint, download=True)["error"]
+    with serve(source) as hub:
+        error = ask(tmp_path / "home", hub.url, download=True)["error"]
     assert "not a diffusers pipeline" in error

@@ -7,13 +7,8 @@ import pytest
 
 from storage.models.fingerprint import Digests, fingerprint
 from storage.models.networks import locate_network
-from tests.integration.storage.models.test_hub_cache import (
-    COMMIT,
-    NAME,
-    ask,
-    cached_files,
-    serve,
-)
+from tests.hub_server import COMMIT, NAME, cached_files, serve
+from tests.integration.storage.models.test_hub_cache import ask
 from tests.unit.tiny_folders import make_network
 
 LOADED = {
@@ -34,8 +29,8 @@ def print_of(folder: Path) -> str:
 
 def test_a_worker_fetches_what_is_loaded_and_nothing_else(tmp_path: Path) -> None:
     source = make_network(tmp_path / "source")
-    with serve(source) as endpoint:
-        found = ask(tmp_path / "home", endpoint, **CLIP)
+    with serve(source) as hub:
+        found = ask(tmp_path / "home", hub.url, **CLIP)
     assert set(found["files"]) == cached_files(tmp_path / "home") == LOADED
     assert found["fingerprint"] == print_of(source)
     assert found["size_bytes"] == sum((source / f).stat().st_size for f in LOADED)
@@ -45,17 +40,17 @@ def test_a_worker_fetches_what_is_loaded_and_nothing_else(tmp_path: Path) -> Non
 
 def test_a_plan_fetches_all_but_the_weights(tmp_path: Path) -> None:
     source = make_network(tmp_path / "source")
-    with serve(source) as endpoint:
-        found = ask(tmp_path / "home", endpoint, **CLIP | {"download": False})
+    with serve(source) as hub:
+        found = ask(tmp_path / "home", hub.url, **CLIP | {"download": False})
     assert cached_files(tmp_path / "home") == LOADED - {"model.safetensors"}
     assert found["fingerprint"] == print_of(source)
 
 
 def test_a_processor_alone_needs_no_weights(tmp_path: Path) -> None:
     source = make_network(tmp_path / "source")
-    with serve(source) as endpoint:
+    with serve(source) as hub:
         options = {"types": [], "weights": False, "download": True}
-        found = ask(tmp_path / "home", endpoint, **options)
+        found = ask(tmp_path / "home", hub.url, **options)
     assert set(found["files"]) == LOADED - {"model.safetensors"}
     assert ask(tmp_path / "home", **options) == found
 
@@ -63,27 +58,27 @@ def test_a_processor_alone_needs_no_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize("revision", ["main", COMMIT])
 def test_a_revision_is_fetched_where_it_is_named(tmp_path: Path, revision: str) -> None:
     name = f"{NAME}@{revision}"
-    with serve(make_network(tmp_path / "source")) as endpoint:
-        found = ask(tmp_path / "home", endpoint, name=name, **CLIP)
+    with serve(make_network(tmp_path / "source")) as hub:
+        found = ask(tmp_path / "home", hub.url, name=name, **CLIP)
     assert found["commit"] == COMMIT
     assert ask(tmp_path / "home", name=name, **CLIP) == found
     error = ask(tmp_path / "home", name=f"{NAME}@other", **CLIP)["error"]
-    assert "`hf download org/name --revision other`" in error
+    assert "`nightsweep fetch org/name --revision other`" in error
 
 
 def test_a_network_that_is_not_cached_names_the_way_out(tmp_path: Path) -> None:
     assert ask(tmp_path / "home", **CLIP)["error"] == (
         f"{NAME} is not in the cache {tmp_path}/home/hub, and the Hub cannot be"
-        " reached; connect, or copy the cache of a machine where"
-        " `hf download org/name` has run, or write ./org/name for a folder"
+        " reached; connect, or run `nightsweep fetch org/name` where there is a"
+        " connection and this cache, or write ./org/name for a folder"
     )
 
 
 def test_a_repository_without_safetensors_is_refused(tmp_path: Path) -> None:
     source = make_network(tmp_path / "source")
     (source / "model.safetensors").unlink()
-    with serve(source) as endpoint:
-        error = ask(tmp_path / "home", endpoint, **CLIP)["error"]
+    with serve(source) as hub:
+        error = ask(tmp_path / "home", hub.url, **CLIP)["error"]
     assert error.startswith(
         f"{NAME} cannot be used: {NAME} must have safetensors weights"
         " (model.safetensors), found"
