@@ -18,6 +18,7 @@ from storage.texts import is_text, shown_bytes
 COMMANDS: Mapping[str, str] = {
     "run": "producer.commands.run:run",
     "plan": "producer.commands.plan:plan",
+    "fetch": "producer.commands.fetch:fetch",
     "submit": "producer.commands.submit:submit_command",
     "worker": "workers.cli:worker",
     "status": "producer.commands.status:status",
@@ -139,6 +140,7 @@ class LazyGroup(click.Group):
 SUMMARIES: Mapping[str, str] = {
     "run": "Make a whole sweep on this machine.",
     "plan": "Say what a sweep would make; write nothing.",
+    "fetch": "Fetch what a sweep's models need from the Hub.",
     "submit": "Put a sweep into the queue, for workers anywhere.",
     "worker": "Serve the queue with this machine's GPUs, or its CPU.",
     "status": "Say how far every sweep is.",

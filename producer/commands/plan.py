@@ -29,6 +29,7 @@ from storage.jobs.differences import Comparison
 from storage.jobs.membership import Known, find_known
 from storage.jobs.sweep_counts import Cost, measured_costs
 from storage.jobs.sweeps import Sweep, find_sweep
+from storage.models import downloads
 from storage.models.fingerprint import Digests
 from storage.settings import Settings, read_settings
 from storage.sql.database import open_for_reading
@@ -61,8 +62,14 @@ def make_plan(
         )
         metrics = read_metrics(expansion.spec)
         models = [card.model for card in expansion.models]
-        ResolvedMetrics(digests).check(metrics, models)
-        return tally.plan(expansion, Forecast(metrics, expansion.models))
+        networks = ResolvedMetrics(digests)
+        networks.check(metrics, models)
+        missing = sum(card.missing_bytes for card in expansion.models)
+        return tally.plan(
+            expansion,
+            Forecast(metrics, expansion.models),
+            fetch_bytes=missing + networks.missing_bytes,
+        )
 
 
 class _Tally:
@@ -91,7 +98,9 @@ class _Tally:
         """Return the sweep of a name, or None."""
         return find_sweep(self._database, name) if self._database else None
 
-    def plan(self, expansion: Expansion, forecast: Forecast) -> Plan:
+    def plan(
+        self, expansion: Expansion, forecast: Forecast, *, fetch_bytes: int
+    ) -> Plan:
         """Count every job, and what its scores take."""
         stored = self.find_stored(expansion.spec.name)
         if self._database and stored:
@@ -117,6 +126,8 @@ class _Tally:
             worker_s=self._worker_s if self._is_timed else None,
             disk_bytes=round(self._bytes),
             free_bytes=free_bytes(self._settings.images),
+            fetch_bytes=fetch_bytes,
+            cache_free_bytes=downloads.free_bytes() if fetch_bytes else None,
             stored=self._comparison.result() if self._comparison else None,
             scores=forecast.rows(),
             new_references=new_references,
@@ -128,6 +139,7 @@ class _Tally:
                 *expansion.duplicates,
                 *expansion.warnings,
                 *self._full(expansion),
+                *downloads.too_large("the models", fetch_bytes),
             ),
         )
 

@@ -32,6 +32,8 @@ class Plan:
         worker_s: Seconds of one worker, or None where nothing like it was timed.
         disk_bytes: Approximate size of the files to come.
         free_bytes: Free space where they go.
+        fetch_bytes: Size of what the Hub still has of its models and networks.
+        cache_free_bytes: Free space where that goes; None if nothing is to come.
         stored: What submitting it would change in the stored sweep of that name; None
             if there is none.
         scores: What its scores take, a row for each metric.
@@ -53,6 +55,8 @@ class Plan:
     worker_s: float | None
     disk_bytes: int
     free_bytes: int
+    fetch_bytes: int
+    cache_free_bytes: int | None
     stored: Difference | None
     scores: Sequence[Mapping[str, Any]]
     new_references: int
@@ -114,6 +118,9 @@ def _figures(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "Evaluations", f"{plan.evaluations:,} calls of the model"
     yield "Time", _describe_time(plan)
     yield "Disk", f"{size(plan.disk_bytes)} of {size(plan.free_bytes)} free"
+    if plan.cache_free_bytes is not None:
+        free = size(plan.cache_free_bytes)
+        yield "Fetch", f"{size(plan.fetch_bytes)} of {free} free in the Hub's cache"
 
 
 def _schedulers(schedulers: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -71,6 +71,7 @@ class ModelCard:
         begins_at_zero: Whether the pipeline tells schedulers to begin at their first
             timestep, rather than to look for it.
         saved_by_flax: Whether its weights are those of Flax, which torch cannot load.
+        missing_bytes: Size of what must still be fetched from the Hub.
     """
 
     model: Model
@@ -93,6 +94,7 @@ class ModelCard:
     composes: bool = False
     begins_at_zero: bool = False
     saved_by_flax: bool = False
+    missing_bytes: int = 0
 
     @property
     def defaults(self) -> tuple[str, int, float]:
@@ -278,6 +280,7 @@ def describe(
         begins_at_zero=traits.begins_at_zero,
         composes=_composes(components),
         saved_by_flax=is_saved_by_flax(located.index),
+        missing_bytes=sum(located.missing.values()),
     )
 
 

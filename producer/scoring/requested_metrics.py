@@ -10,7 +10,7 @@ from producer.spec.scores import REFERENCE_RANGE, refuse_unknown
 from producer.spec.sweepfile import Spec
 from storage.errors import MetricError, NightsweepError, UsageError
 from storage.job import Model
-from storage.metrics.identity import find_kind, identify
+from storage.metrics.identity import find_kind, find_networks, fingerprint_of
 from storage.metrics.kinds import MetricKind, default_network
 from storage.models.fingerprint import Digests
 from storage.models.networks import resolve_network
@@ -135,6 +135,12 @@ class ResolvedMetrics:
     _known: dict[tuple[str, str, int | None], ResolvedMetric] = field(
         default_factory=dict
     )
+    _missing: dict[Path, int] = field(default_factory=dict)
+
+    @property
+    def missing_bytes(self) -> int:
+        """Size of what must still be fetched of the networks found so far."""
+        return sum(self._missing.values())
 
     def check(
         self, metrics: Iterable[RequestedMetric], models: Iterable[Model]
@@ -176,7 +182,12 @@ class ResolvedMetrics:
 
     def _identify(self, kind: MetricKind, model: str) -> str:
         try:
-            return identify(kind, model, digests=self.digests)
+            found = find_networks(kind, model, download=False)
+            if found is None:
+                return ""
+            for each in found.places:
+                self._missing[each.folder] = sum(each.missing.values())
+            return fingerprint_of(found, digests=self.digests)
         except NightsweepError as exc:
             if exc.retryable:
                 raise

@@ -68,14 +68,18 @@ def require_room(name: str, needed: int) -> None:
     Raises:
         ModelError: Less is free.
     """
-    free = free_bytes()
-    if needed > free:
-        msg = (
-            f"the disk of the Hub's cache must have room for a model, but {name} needs"
-            f" {needed / 1e9:.1f} GB more and {free / 1e9:.1f} GB is free in"
+    for problem in too_large(name, needed):
+        raise ModelError(problem)
+
+
+def too_large(name: str, needed: int) -> Iterator[str]:
+    """Say in one sentence why a download does not fit, if it does not."""
+    if needed and needed > (free := free_bytes()):
+        yield (
+            "the disk of the Hub's cache must have room for what is fetched, but"
+            f" {name} needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB is free in"
             f" {hub.cache_root()}; make room, or set HF_HUB_CACHE to a larger disk"
         )
-        raise ModelError(msg)
 
 
 def free_bytes() -> int:

@@ -129,8 +129,8 @@ def test_a_model_that_does_not_fit_on_the_disk_is_refused(cache: Path) -> None:
         fetch_weights(NAME, listing(10**18), [UNET])
     said = str(caught.value)
     assert said.startswith(
-        "the disk of the Hub's cache must have room for a model, but org/name needs "
-        "1000000000.0 GB more and "
+        "the disk of the Hub's cache must have room for what is fetched, but org/name"
+        " needs 1000000000.0 GB and "
     )
     assert said.endswith(
         f"{cache.parent}; make room, or set HF_HUB_CACHE to a larger disk"
