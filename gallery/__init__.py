@@ -7,7 +7,8 @@ Imports `storage` and `analysis`. The command hands in what only a command can d
 |---|---|
 | `site`, `actions` | what the server is told when it starts |
 | `security`, `error_answers` | which requests it takes; headers of answers; errors |
-| `pages`, `files` | the pages and their scripts; thumbnails and images |
+| `pages`, `static_files`, `module_bundle` | the pages; their scripts, each one file |
+| `files` | thumbnails and images |
 | `api`, `changes_api`, `request_fields` | questions and changes, in JSON |
 | `pivot`, `completion`, `neighbours` | what some of the questions are answered with |
 | `events`, `watching`, `state` | live updates |

@@ -1,4 +1,4 @@
 """What an exported page is made of: one script, one page, and copies of images.
 
-Imports `storage` only; `gallery.export` puts it together.
+Of the gallery it imports `static_files` only; `gallery.export` puts it together.
 """

@@ -7,12 +7,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from gallery.exporting.inline_parts import as_json, policy_hash
-from gallery.exporting.module_bundle import make_bundle
+from gallery.static_files import page_script, page_style
 
 HERE = Path(__file__).resolve().parent.parent
-STATIC = HERE / "static"
-ENTRY = "grid.js"
-STYLES = ("theme.css", "pages.css", "grid.css")
 #: The element that the page reads its data from; an earlier export is known by it.
 MARK = 'id="nightsweep-data"'
 
@@ -27,9 +24,8 @@ def make_page(data: Mapping[str, Any], *, who: str) -> str:
     Raises:
         BundleError: A module cannot be part of one script.
     """
-    script = "\n" + make_bundle(STATIC, ENTRY)
-    styles = [(STATIC / name).read_text(encoding="utf-8") for name in STYLES]
-    style = "\n" + "\n".join(styles)
+    script = "\n" + page_script("grid")
+    style = "\n" + page_style()
     policy = (
         "default-src 'none'",
         f"script-src {policy_hash(script)}",

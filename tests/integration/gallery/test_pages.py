@@ -1,11 +1,13 @@
 """Pages, scripts and images, as browsers get them."""
 
+import re
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from gallery.files import CHECKED, IMMUTABLE
 from storage.job import PlannedJob
 from storage.settings import Settings
 from tests.galleries import Visitor, served
@@ -58,6 +60,22 @@ def test_a_library_is_sent_once(reader: Visitor) -> None:
     tag = answer.headers["etag"]
     again = reader.get("/static/vega.min.js", If_None_Match=tag)
     assert (again.status, again.body) == (304, b"")
+
+
+@pytest.mark.parametrize("path", ["/", "/grid", "/answer"])
+def test_what_a_page_loads_is_kept_and_its_address_changes_with_it(
+    reader: Visitor, path: str
+) -> None:
+    text = reader.get(path).text
+    found = re.findall(r'(?:src|href)="(/static/[^"]+)"', text)
+    assert len(found) >= 4
+    for address in found:
+        answer = reader.get(address)
+        assert answer.headers["cache-control"] == IMMUTABLE, address
+        named = answer.headers["etag"].strip('"')
+        assert address.endswith(f"?v={named}")
+        other = reader.get(f"{address}0").headers["cache-control"]
+        assert other == CHECKED
 
 
 def test_an_image_is_its_file(reader: Visitor, kept_store: Store) -> None:

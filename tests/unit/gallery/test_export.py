@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from gallery import static_files
 from gallery.export import export
-from gallery.exporting import exported_page
-from gallery.exporting.module_bundle import BundleError
+from gallery.module_bundle import BundleError
 from producer.cli import cli
 from storage.errors import ImageStoreError, UsageError
 from storage.files.images import relative_path
@@ -33,9 +33,9 @@ def small_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     static.mkdir()
     (static / "texts.js").write_text('export const T = {name: "grid"};\n')
     (static / "grid.js").write_text('import {T} from "./texts.js";\nconsole.log(T);\n')
-    for name in exported_page.STYLES:
+    for name in static_files.STYLES:
         (static / name).write_text(f"/* {name} */\n")
-    monkeypatch.setattr(exported_page, "STATIC", static)
+    monkeypatch.setattr(static_files, "FOLDER", static)
     return static
 
 

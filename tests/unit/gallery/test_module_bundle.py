@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gallery.exporting.exported_page import ENTRY, STATIC
-from gallery.exporting.module_bundle import BundleError, make_bundle
+from gallery.module_bundle import BundleError, make_bundle
+from gallery.static_files import PAGES, page_script
 
 MODULES = {
     "grid.js": """\
@@ -85,8 +85,9 @@ def test_what_cannot_be_one_script_is_refused_with_its_place(
     assert said in str(refused.value)
 
 
-def test_the_modules_of_the_grid_are_one_script() -> None:
-    script = make_bundle(STATIC, ENTRY)
-    assert "\nclass PivotModel " in script
+@pytest.mark.parametrize("page", PAGES)
+def test_the_modules_of_a_page_are_one_script(page: str) -> None:
+    script = page_script(page)
+    assert "\nconst T = {" in script
     lines = script.splitlines()
     assert not [line for line in lines if line.startswith(("import", "export"))]

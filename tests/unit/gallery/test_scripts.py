@@ -1,4 +1,4 @@
-"""What the export asks of the gallery's modules, which it puts into one script."""
+"""What one script for all modules of a page asks of them."""
 
 import re
 from collections import Counter
@@ -6,9 +6,8 @@ from importlib.resources import files
 
 import pytest
 
-from gallery.pages import modules_of
+from gallery.static_files import PAGES, page_script
 
-PAGES = ("sweeps", "grid", "image", "answer")
 SCRIPTS = {
     place.name: place.read_text("utf-8")
     for place in (files("gallery") / "static").iterdir()
@@ -65,14 +64,5 @@ def test_no_module_writes_html_or_waits_at_its_top(name: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_names_all_modules_that_it_will_import(page: str) -> None:
-    named = {f"{page}.js", *modules_of(page)}
-    imported = {other for one in named for _, other in IMPORT.findall(SCRIPTS[one])}
-    assert named == imported | {f"{page}.js"}
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_the_scripts_of_a_page_are_small(page: str) -> None:
-    loaded = [f"{page}.js", *modules_of(page)]
-    assert len(loaded) > 5
-    assert sum(len(SCRIPTS[name].encode()) for name in loaded) <= MOST_BYTES
+def test_the_script_of_a_page_is_small(page: str) -> None:
+    assert len(page_script(page).encode()) <= MOST_BYTES
