@@ -10,7 +10,7 @@ Imports `storage` and `analysis`. The command hands in what only a command can d
 | `pages`, `static_files`, `module_bundle` | the pages; their scripts, each one file |
 | `files` | thumbnails and images |
 | `api`, `changes_api`, `request_fields` | questions and changes, in JSON |
-| `pivot`, `completion`, `neighbours` | what some of the questions are answered with |
+| `asked_pivots`, `pivot`, `completion`, `neighbours` | what some are answered with |
 | `events`, `watching`, `state` | live updates |
 | `reader` | the database, kept open |
 | `export` | a folder that opens from disk |

@@ -12,9 +12,8 @@ from starlette.responses import Response
 from gallery.completion import complete
 from gallery.error_answers import to_json
 from gallery.neighbours import find_neighbours
-from gallery.pivot import read_pivot
 from gallery.reader import Reader
-from gallery.request_fields import path_key, read_fixes
+from gallery.request_fields import path_key
 from gallery.site import Site
 from gallery.state import read_state
 from storage.errors import NightsweepError
@@ -40,16 +39,10 @@ def get_sweeps(request: Request) -> Response:
     return JsonAnswer(read_state(request.app.state.site, request.app.state.reader))
 
 
-def get_pivot(request: Request) -> Response:
+async def get_pivot(request: Request) -> Response:
     """Answer with the images of a query, each with its place on every axis."""
-    with _reader(request).opened() as database:
-        found = read_pivot(
-            database,
-            request.query_params.get("q", ""),
-            read_fixes(request),
-            who=request.app.state.site.who,
-        )
-    return JsonAnswer(found)
+    found = await request.app.state.pivots.read(request.query_params)
+    return Response(found, media_type=JsonAnswer.media_type)
 
 
 def get_completion(request: Request) -> Response:

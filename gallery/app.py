@@ -6,6 +6,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from gallery import api, changes_api, events, files, pages
+from gallery.asked_pivots import AskedPivots
 from gallery.error_answers import answer_error, answer_http_error
 from gallery.reader import Reader
 from gallery.security import Guard
@@ -54,5 +55,6 @@ def make_app(site: Site) -> Starlette:
     app.router.redirect_slashes = False  # a redirect would name the host of the request
     app.state.site = site
     app.state.reader = Reader(site.settings)
+    app.state.pivots = AskedPivots(app.state.reader, who=site.who)
     app.state.watcher = Watcher(site, app.state.reader)
     return app

@@ -23,8 +23,9 @@ def sweeps_page(request: Request) -> Response:
     return _page(request, "sweeps")
 
 
-def grid_page(request: Request) -> Response:
+async def grid_page(request: Request) -> Response:
     """Answer with the page of a grid; the script reads `?q=` and the rest."""
+    request.app.state.pivots.begin(request.query_params)
     return _page(request, "grid", asked=pivot_address(request.query_params))
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from gallery.actions import VERBS, Verb
@@ -35,11 +36,11 @@ def path_key(request: Request) -> str:
     return read_key(request.path_params["key"])
 
 
-def read_fixes(request: Request) -> dict[str, str]:
+def read_fixes(params: QueryParams) -> dict[str, str]:
     """Return the axes that stay at one label: `?fix.steps=20&fix.seed=1`."""
     return {
         name.removeprefix(_FIX): value
-        for name, value in request.query_params.multi_items()
+        for name, value in params.multi_items()
         if name.startswith(_FIX) and len(name) > len(_FIX)
     }
 

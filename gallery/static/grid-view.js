@@ -40,6 +40,7 @@ export class GridView {
       open: (event) => this.cellUnder(event) && acts.onOpen(event),
       hover: (event) => this.hover(event),
     });
+    this.settledAt = -Infinity;
     window.nightsweepFrames = [];
     this.parts.scroller.addEventListener("scroll", () => this.invalidate());
     this.parts.scroller.addEventListener("focus", () => this.scene.model && this.focus.announce());
@@ -160,10 +161,12 @@ export class GridView {
   }
 
   settle() {
+    const pause = this.settledAt + SETTLE_MS - performance.now();
     this.settling ||= setTimeout(() => {
       this.settling = 0;
+      this.settledAt = performance.now();
       if (this.seen) this.loader.want(this.scene, this.seen, this.zoom.z > 1);
-    }, SETTLE_MS);
+    }, pause);
   }
 
   isReady(at) {

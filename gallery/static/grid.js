@@ -128,6 +128,8 @@ export class GridPage {
     } catch (error) {
       if (turn === this.loads) this.failed(error);
     }
+    // After the pivot, which one waits for.
+    if (turn === this.loads) this.query.readTerms();
   }
 
   take(pivot) {

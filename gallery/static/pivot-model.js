@@ -7,7 +7,6 @@
 export const ZONES = ["rows", "cols", "supers", "slider", "stack"];
 
 const NO_IMAGES = [];
-const ONLY_PLACE = [0];
 
 // The zone of each axis: as wanted where it is known, else as the server suggests.
 export function settleRoles(wanted, axes) {
@@ -56,10 +55,11 @@ export class PivotSide {
     this.axes = names.map((name) => pivot.axes.find((axis) => axis.name === name));
     this.columns = names.map((name) => pivot.places[name]);
     this.sizes = this.axes.map((axis) => axis.labels.length + 1);
-    const codes = this.axes.length === 1 ? this.everyLabel(pivot) : this.usedCodes(pivot);
-    this.codes = codes;
-    this.places = new Map(codes.map((code, place) => [code, place]));
-    this.labels = codes.map((code) => this.labelsOf(code));
+    const ofImages = pivot.keys.map((_, i) => this.codeOf(i));
+    this.codes = this.axes.length === 1 ? this.everyLabel() : usedCodes(ofImages);
+    this.places = new Map(this.codes.map((code, place) => [code, place]));
+    this.ofImages = ofImages.map((code) => this.placeOfCode(code));
+    this.labels = this.codes.map((code) => this.labelsOf(code));
   }
 
   get count() {
@@ -73,35 +73,34 @@ export class PivotSide {
     return codes;
   }
 
-  // The combinations that some image has, in the order of the axes' labels.
-  usedCodes(pivot) {
-    const used = new Set();
-    for (let i = 0; i < pivot.keys.length; i++) {
-      for (const code of this.codesOf(i)) used.add(code);
-    }
-    if (!used.size) used.add(0);
-    return [...used].sort((a, b) => a - b);
-  }
-
-  // The codes of image i: one, or several where a label is given in several ways.
-  codesOf(i) {
-    let codes = [0];
+  // The code of image i; a list of them where a label is given in several ways.
+  codeOf(i) {
+    let code = 0;
     for (let a = 0; a < this.columns.length; a++) {
       const place = this.columns[a][i];
-      const size = this.sizes[a];
-      if (typeof place === "number") {
-        const code = place < 0 ? size - 1 : place;
-        codes = codes.length === 1 ? [codes[0] * size + code] : codes.map((c) => c * size + code);
-      } else {
-        codes = codes.flatMap((c) => place.map((p) => c * size + p));
-      }
+      if (typeof place !== "number") return this.codesOf(i);
+      code = code * this.sizes[a] + (place < 0 ? this.sizes[a] - 1 : place);
     }
+    return code;
+  }
+
+  codesOf(i) {
+    let codes = [0];
+    this.columns.forEach((column, a) => {
+      const size = this.sizes[a];
+      const places = [column[i]].flat().map((place) => (place < 0 ? size - 1 : place));
+      codes = codes.flatMap((code) => places.map((place) => code * size + place));
+    });
     return codes;
   }
 
+  placeOfCode(code) {
+    return typeof code === "number" ? this.places.get(code) : code.map((one) => this.places.get(one));
+  }
+
+  // The places of image i, one or several.
   placesOf(i) {
-    if (!this.axes.length) return ONLY_PLACE;
-    return this.codesOf(i).map((code) => this.places.get(code));
+    return [this.ofImages[i]].flat();
   }
 
   // The label on each axis of a code; null where an axis does not apply.
@@ -114,6 +113,13 @@ export class PivotSide {
     }
     return labels;
   }
+}
+
+// The combinations that some image has, in the order of the axes' labels.
+function usedCodes(ofImages) {
+  const used = new Set(ofImages.flat());
+  if (!used.size) used.add(0);
+  return [...used].sort((a, b) => a - b);
 }
 
 // The cells of a pivot. A line is a row within a super-row, counted over all of them.
@@ -190,6 +196,13 @@ export class PivotModel {
   }
 
   place(i) {
+    const [band, row, col, at] = [this.supers.ofImages[i], this.rows.ofImages[i], this.cols.ofImages[i], this.slider.ofImages[i]];
+    const isOne = typeof band === "number" && typeof row === "number" && typeof col === "number" && typeof at === "number";
+    if (isOne) this.put(this.cellId(band, row, col, at), i);
+    else this.placeAll(i);
+  }
+
+  placeAll(i) {
     for (const band of this.supers.placesOf(i)) {
       for (const row of this.rows.placesOf(i)) {
         for (const col of this.cols.placesOf(i)) {

@@ -49,12 +49,17 @@ export class QueryBar {
     host.append(form, this.terms, this.error);
   }
 
-  // Show a query that was asked, and its terms.
-  async setQuery(text) {
+  // Show a query that was asked.
+  setQuery(text) {
     this.input.value = text;
     this.asked += 1;
     this.close();
+  }
+
+  // Show the terms of the query that was asked.
+  async readTerms() {
     if (data.isExport) return;
+    const text = this.input.value;
     const said = await data.complete(text, text.length).catch(() => null);
     if (said && this.input.value === text) this.showTerms(text, said.terms || []);
   }
