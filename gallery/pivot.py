@@ -114,13 +114,13 @@ def _places(axis: Axis, labels: Sequence[str]) -> list[int | list[int]]:
     for some in set(axis.of_images) - places.keys():
         found = [at[label] for label in some if label in at]
         places[some] = found[0] if len(found) == 1 else found or -1
-    return [places[some] for some in axis.of_images]
+    return [*map(places.__getitem__, axis.of_images)]
 
 
 def _images(table: Table) -> dict[str, Any]:
     states = {state: place for place, state in enumerate(JOB_STATES)}
     failed = {states[state] for state in FAILED_STATES}
-    found = [states[state] for state in table["state"]]
+    found = [*map(states.__getitem__, table["state"])]
     return {
         "states": list(JOB_STATES),
         "keys": list(table["key"]),

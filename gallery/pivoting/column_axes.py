@@ -64,7 +64,9 @@ class ColumnAxes:
     def constants(self, table: Table) -> dict[str, str]:
         """Return the columns that have one value only, with it."""
         alone = {
-            name: values[:1] for name, values in table.items() if len(set(values)) == 1
+            name: values[:1]
+            for name, values in table.items()
+            if values and values.count(values[0]) == len(values)
         }
         found = {each.name: each.labels[0] for each in self._columns(alone)}
         sweep_id = self._selection.scope.sweep_id

@@ -1,6 +1,7 @@
 """The rows of the images that a pivot shows, and what was said of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,12 +37,13 @@ def read_ids(selection: Selection, *, most: int) -> list[int]:
 
 def read_table(selection: Selection, ids: Sequence[int]) -> Table:
     """Return the columns of some images, and their `cell` within one sweep."""
-    rows = sa.select(*COLUMNS).where(among(jobs.c.id, ids)).order_by(jobs.c.id)
+    rows = sa.select(*COLUMNS).where(among(jobs.c.id, ids))
     if selection.scope.sweep_id is not None:
         rows = rows.add_columns(sweep_jobs.c.cell)
         rows = rows.join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
         rows = rows.where(*selection.member)
-    found = selection.scope.connection.execute(rows).all()
+    # Not sorted by SQLite, which would copy each row: they come in order, mostly.
+    found = sorted(selection.scope.connection.execute(rows), key=itemgetter(0))
     names = [column.name for column in rows.selected_columns]
     values = zip(*found, strict=True) if found else ((),) * len(names)
     return dict(zip(names, values, strict=True))

@@ -58,7 +58,9 @@ class SweepAxes:
         return find(sweep_jobs.c.cell, text) > 0
 
     def _axis(self, name: str, values: Sequence[Any]) -> Axis:
-        given = [tuple(each) if type(each) is list else each for each in values]
+        given = values
+        if list in set(map(type, values)):
+            given = [tuple(each) if type(each) is list else each for each in values]
         named: dict[Any, Labels] = {
             each: each if isinstance(each, tuple) else (each,)
             for each in dict.fromkeys(given)
@@ -67,7 +69,9 @@ class SweepAxes:
         seen = dict.fromkeys(label for labels in named.values() for label in labels)
         ordered = dict.fromkeys((*self._stored.get(name, ()), *seen))
         labels = [label for label in ordered if label in seen]
-        return Axis(name=name, labels=labels, of_images=[named[each] for each in given])
+        return Axis(
+            name=name, labels=labels, of_images=[*map(named.__getitem__, given)]
+        )
 
     def _value(self, name: str) -> sa.ColumnElement[Any]:
         connection = self._selection.scope.connection
