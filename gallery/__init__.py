@@ -11,7 +11,7 @@ Imports `storage` and `analysis`. The command hands in what only a command can d
 | `files` | thumbnails and images |
 | `api`, `changes_api`, `request_fields` | questions and changes, in JSON |
 | `asked_pivots`, `pivot`, `completion`, `neighbours` | what some are answered with |
-| `events`, `watching`, `state` | live updates |
+| `events`, `watching`, `counting`, `state` | live updates |
 | `reader` | the database, kept open |
 | `export` | a folder that opens from disk |
 | `app` | the routes |

@@ -22,13 +22,16 @@ RETRY_MS = 2000
 async def get_events(request: Request) -> Response:
     """Answer with what changes, as it does: `state`, `images` and `trouble`.
 
+    With `?sweeps=0` a state is empty, which spares counting the jobs of sweeps.
+
     Raises:
         UsageError: The query in `?q=` cannot be read.
     """
     query = request.query_params.get("q")
     if query is not None:
         await run_in_threadpool(_check, request.app.state.reader, query)
-    listener = Listener(query, asyncio.get_running_loop())
+    shows_sweeps = request.query_params.get("sweeps") != "0"
+    listener = Listener(query, shows_sweeps, asyncio.get_running_loop())
     return StreamingResponse(
         _stream(request.app.state.watcher, listener),
         media_type="text/event-stream",

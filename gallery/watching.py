@@ -3,30 +3,25 @@
 import asyncio
 import logging
 import threading
-import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from gallery.counting import SweepCounter
 from gallery.error_answers import say
 from gallery.reader import Reader
 from gallery.site import Site
-from gallery.state import Present, overlaid, read_present, read_state
+from gallery.state import overlaid, read_present, read_state
 from storage.errors import NightsweepError, UsageError
 from storage.jobs import job_changes
 from storage.jobs.job_changes import Moment, Transition
-from storage.sql.database import Database
 from storage.sql.schema import JOB_STATES
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks while somebody listens.
 LOOK_S = 0.5
-#: Seconds of a look in which it begins to count the jobs of sweeps anew, and the share
-#: of all time that this may take, as one part in so many.
-COUNTING_S = 0.05
-COUNTING_SHARE = 10
 #: Events that wait for a page; one that takes no more is cut off, and comes back.
 MOST_WAITING = 60
 
@@ -45,11 +40,14 @@ class Listener:
 
     Attributes:
         query: Whose images it shows; None for none.
+        shows_sweeps: Whether it shows how far sweeps are. To others a state is only the
+            sign that the server can read the database.
         events: What it is to be told; None at the end.
         loop: Where it waits.
     """
 
     query: str | None
+    shows_sweeps: bool
     loop: asyncio.AbstractEventLoop
     events: "asyncio.Queue[Event | None]" = field(default_factory=asyncio.Queue)
 
@@ -108,12 +106,12 @@ class Watcher:
             thread.join()
 
     def _run(self) -> None:
-        looks = _Looks(self._site, self._reader)
+        looks = _Looks(self._site, self._reader, self._look_now.set)
         while True:
             with self._lock:
                 if not self._listeners:
                     self._thread = None
-                    return
+                    break
                 self._look_now.clear()
                 listeners = [*self._listeners]
             try:
@@ -123,25 +121,26 @@ class Watcher:
             except Exception:
                 log.exception("a look failed", extra={"action": "look_failed"})
             self._look_now.wait(LOOK_S)
+        looks.close()
 
 
 class _Looks:
     """What was seen last, and who was told of it."""
 
-    def __init__(self, site: Site, reader: Reader) -> None:
+    def __init__(self, site: Site, reader: Reader, wake: Callable[[], None]) -> None:
         self._site = site
         self._reader = reader
+        self._counter = SweepCounter(site, reader, wake)
         self._moment: Moment | None = None
         self._state: dict[str, Any] = {"sweeps": [], "workers": []}
+        self._is_whole = False
         self._told: dict[Listener, object] = {}
-        self._counted_at: dict[str, float] = {}
-        self._count_at = 0.0
 
     def tell(self, listeners: Iterable[Listener]) -> None:
         """Look, and tell each page what is new to it."""
         here = set(listeners)
         self._told = {one: state for one, state in self._told.items() if one in here}
-        changed = self._look()
+        changed = self._look(counts=any(each.shows_sweeps for each in here))
         by_query: dict[str, list[Transition]] = {}
         for each in here:
             if changed and each.query is not None:
@@ -149,9 +148,11 @@ class _Looks:
                     by_query[each.query] = self._select(each.query, changed)
                 if found := by_query[each.query]:
                     each.tell(_images(found))
-            if self._told.get(each) != self._state:
-                each.tell(Event("state", self._state))
-                self._told[each] = self._state
+            state = self._state if each.shows_sweeps else {}
+            is_known = self._is_whole or not each.shows_sweeps
+            if is_known and self._told.get(each) != state:
+                each.tell(Event("state", state))
+                self._told[each] = state
 
     def tell_trouble(self, listeners: Iterable[Listener], sentence: str) -> None:
         """Tell each page once that nothing can be seen; the state follows after it."""
@@ -160,10 +161,15 @@ class _Looks:
                 each.tell(Event("trouble", {"error": sentence}))
                 self._told[each] = sentence
 
-    def _look(self) -> list[Transition]:
+    def close(self) -> None:
+        """Leave nothing running."""
+        self._counter.close()
+
+    def _look(self, *, counts: bool) -> list[Transition]:
         """Renew the state; return the jobs that changed since the look before."""
         if not self._reader.exists():
             self._state = read_state(self._site, self._reader)
+            self._is_whole = True
             return []
         with self._reader.opened() as database:
             now = job_changes.look(database)
@@ -171,32 +177,15 @@ class _Looks:
             changed = job_changes.find_transitions(database, before, now)
             changes = job_changes.count_changes(database, changed) if changed else {}
             present = read_present(database)
-            known = overlaid(self._state, changes, present)
-            self._state = {**known, "sweeps": self._recounted(database, known, present)}
+        self._counter.note(changes)
+        known = overlaid(self._state, changes, present)
+        sweeps = known["sweeps"]
+        if counts:
+            sweeps = self._counter.renewed(sweeps, present)
+        self._state = {**known, "sweeps": sweeps}
+        self._is_whole = len(sweeps) == len(present.sweeps)
         self._moment = now
         return changed
-
-    def _recounted(
-        self, database: Database, state: dict[str, Any], present: Present
-    ) -> list[dict[str, Any]]:
-        """Return the sweeps, with the jobs of those counted anew that are due.
-
-        New sweeps are; of the others, a look counts those that were not for the
-        longest time, so that a look is short however many images there are.
-        """
-        known = {each["name"]: each for each in state["sweeps"]}
-        names = [each.name for each in present.sweeps]
-        began = time.monotonic()
-        for name in sorted(names, key=lambda one: self._counted_at.get(one, 0.0)):
-            has_time = began >= self._count_at and time.monotonic() < began + COUNTING_S
-            if name in known and not has_time:
-                continue
-            for each in self._site.actions.standings(database, [name]):
-                known[name] = each
-                self._counted_at[name] = time.monotonic()
-        if began >= self._count_at:
-            self._count_at = began + COUNTING_SHARE * (time.monotonic() - began)
-        return [known[name] for name in names if name in known]
 
     def _select(self, query: str, changed: list[Transition]) -> list[Transition]:
         try:

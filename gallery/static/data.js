@@ -76,10 +76,11 @@ class ServerData {
     return `/image/${key}`;
   }
 
-  // Listen to what changes. Returns a function that ends it. After a lost connection
-  // `onReconnect` is called: what happened meanwhile was missed.
+  // Listen to what changes: of the images of a query or, if it is null, of sweeps.
+  // Returns a function that ends it. After a lost connection `onReconnect` is called:
+  // what happened meanwhile was missed.
   events(q, {onState, onImages, onTrouble, onReconnect} = {}) {
-    const source = new EventSource(`/api/events${q ? `?${new URLSearchParams({q})}` : ""}`);
+    const source = new EventSource(`/api/events${q === null ? "" : `?${new URLSearchParams({q, sweeps: 0})}`}`);
     let lost = 0;
     const listen = (name, handle) => {
       if (handle) source.addEventListener(name, (event) => handle(JSON.parse(event.data)));

@@ -37,7 +37,7 @@ class SweepsPage {
 
   begin() {
     data.sweeps().then((state) => this.show(state)).catch((error) => this.troubled(error.message));
-    data.events("", {onState: (state) => this.show(state), onTrouble: (sentence) => this.troubled(sentence)});
+    data.events(null, {onState: (state) => this.show(state), onTrouble: (sentence) => this.troubled(sentence)});
   }
 
   troubled(sentence) {

@@ -79,7 +79,7 @@ def test_progress_of_a_sweep_is_followed_live(night: Gallery, page: Page) -> Non
     card = card_of(page)
     expect(card).to_contain_text("12 waiting")
     sight = GridSight(other)
-    sight.open(night, "night", **SIDES)
+    sight.open(night, "", **SIDES)
     with running(*WORKER):
         page.get_by_text("1 worker on 1 device").click()
         expect(page.get_by_role("table")).to_contain_text("painting")

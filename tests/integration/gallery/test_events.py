@@ -1,12 +1,15 @@
 """Live updates: what a page that listens is told."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from producer.commands.view_actions import CommandActions
 from storage.job import PlannedJob
 from storage.jobs.claims import hand_back
 from storage.jobs.lifecycle import set_state
@@ -66,10 +69,56 @@ def test_an_image_that_is_made_is_told_at_once(visitor: Visitor, store: Store) -
         page.wait({planned[7].job.key: "done"}, done=7, pending=0)
 
 
+@dataclass(frozen=True)
+class SlowActions(CommandActions):
+    """Counts the jobs of sweeps only while it is let."""
+
+    let: threading.Event = field(default_factory=threading.Event)
+    waits: threading.Event = field(default_factory=threading.Event)
+
+    def standings(self, *args: Any) -> list[dict[str, Any]]:
+        if not self.let.is_set():
+            self.waits.set()
+        self.let.wait()
+        return super().standings(*args)
+
+
+def test_an_image_is_told_while_the_jobs_of_sweeps_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gallery.counting.COUNTING_SHARE", 0)
+    settings, planned = filled(tmp_path)
+    slow = SlowActions(settings)
+    slow.let.set()
+    with (
+        served(settings, actions=slow) as visitor,
+        visitor.listening("/api/events?q=shapes") as events,
+    ):
+        page = Page(events)
+        page.wait(done=6, pending=1)
+        slow.let.clear()
+        slow.waits.wait()
+        finish(settings, [planned[7]])
+        page.wait({planned[7].job.key: "done"}, done=7, pending=0)
+        slow.let.set()
+
+
+def test_a_page_that_shows_no_sweeps_costs_no_count_of_their_jobs(
+    visitor: Visitor, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(CommandActions, "standings")
+    settings, planned = store
+    with visitor.listening("/api/events?q=shapes&sweeps=0") as events:
+        assert next(events) == ("state", {})
+        finish(settings, [planned[7]])
+        name, data = next(events)
+    assert (name, data["keys"]) == ("images", [planned[7].job.key])
+
+
 def test_counts_stay_right_while_jobs_are_not_counted_anew(
     visitor: Visitor, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gallery.watching.COUNTING_SHARE", 10**9)
+    monkeypatch.setattr("gallery.counting.COUNTING_SHARE", 10**9)
     settings, planned = store
     database = open_database(settings.database_url)
     with visitor.listening("/api/events") as events:
