@@ -3,19 +3,21 @@ import {ChartPlace} from "./charts.js";
 import {data} from "./data.js";
 import {h, setChildren} from "./dom.js";
 import {factList} from "./parts.js";
+import {QueryInput} from "./query-input.js";
 import {mountShell} from "./shell.js";
 import {T} from "./texts.js";
 
 class AnswerPage {
   constructor(main) {
     const asked = new URLSearchParams(location.search);
-    this.query = h("input", {type: "search", name: "q", value: asked.get("q") ?? "", required: true, spellcheck: false, autocomplete: "off"});
+    this.field = new QueryInput({name: "q", value: asked.get("q") ?? "", required: true, "aria-label": T.answer.query});
+    this.query = this.field.input;
     this.by = h("input", {name: "by", value: asked.get("by") ?? "scheduler,steps", spellcheck: false, autocomplete: "off"});
     this.metric = h("select", {name: "metric"}, h("option", {value: ""}, T.answer.anyMetric));
     if (asked.get("metric")) this.offerMetrics([asked.get("metric")], asked.get("metric"));
     this.content = h("div", {"aria-live": "polite"});
     this.form = h("form", {class: "ask", onsubmit: (event) => this.asked(event)},
-      h("label", {class: "ask-query"}, T.answer.query, this.query),
+      h("label", {class: "ask-query"}, T.answer.query, this.field.box),
       h("label", {}, T.answer.by, this.by),
       h("label", {}, T.answer.metric, this.metric),
       h("button", {class: "primary"}, T.answer.ask));
@@ -27,6 +29,7 @@ class AnswerPage {
 
   asked(event) {
     event.preventDefault();
+    this.field.end();
     const asked = new URLSearchParams([...new FormData(this.form)].filter(([, value]) => value));
     history.pushState(null, "", `/answer?${asked}`);
     this.read();

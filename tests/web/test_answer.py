@@ -68,3 +68,17 @@ def test_another_question_is_asked_from_the_page(page: Page, scored: Gallery) ->
     page.wait_for_url("**by=scheduler&*")
     expect(answer).not_to_have_text(before)
     expect(answer).to_contain_text("ddim")
+
+
+def test_a_query_is_completed_as_it_is_typed(page: Page, scored: Gallery) -> None:
+    page.goto(scored.url("answer"))
+    field = page.get_by_role("combobox", name="Images")
+    field.press_sequentially("answ")
+    option = page.get_by_role("option", name="answer")
+    expect(option.first).to_be_visible()
+    field.press("ArrowDown")
+    field.press("Enter")
+    expect(field).to_have_value(re.compile("^answer|^sweep:answer"))
+    field.press("Enter")
+    page.wait_for_url("**/answer?q=*")
+    expect(page.get_by_role("region", name="Which settings")).to_contain_text("ddim")
