@@ -53,11 +53,12 @@ def fetch_weights(name: str, listing: hub.Listing, paths: Iterable[str]) -> None
     wanted = list(paths)
     if not missing_bytes(name, listing, wanted):
         return
-    with translated(name, listing.commit), _alone(name):
+    with translated(name, listing.commit), _alone(name) as is_alone:
         missing = missing_bytes(name, listing, wanted)
         require_room(name, sum(missing.values()))
         for path in missing:
-            if path in listing.sha256:
+            # Two that append to one file would spoil it; the library's have two names.
+            if is_alone and path in listing.sha256:
                 _fetch_blob(name, listing, path)
             hub.fetch(name, path, listing.commit, offline=False)
 
@@ -90,24 +91,30 @@ def free_bytes() -> int:
 
 
 @contextmanager
-def _alone(name: str) -> Iterator[None]:
-    """Hold the lock of a model's downloads; wait for it, and say so."""
+def _alone(name: str) -> Iterator[bool]:
+    """Hold the lock of a model's downloads; yield False on a disk without locks."""
     folder = hub.cache_root() / ".locks" / hub.cache_folder(name).name
     folder.mkdir(parents=True, exist_ok=True)
     file = os.open(folder / "nightsweep.lock", os.O_RDWR | os.O_CREAT, 0o664)
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.warning(
-                "Another process fetches %s; waiting for it.",
-                name,
-                extra={"action": "download_awaited"},
-            )
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield _lock(file, name)
     finally:
         os.close(file)
+
+
+def _lock(file: int, name: str) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        logger.warning(
+            "Another process fetches %s; waiting for it.",
+            name,
+            extra={"action": "download_awaited"},
+        )
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    return True
 
 
 def _fetch_blob(name: str, listing: hub.Listing, path: str) -> None:

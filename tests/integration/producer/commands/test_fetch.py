@@ -1,6 +1,7 @@
 """`nightsweep fetch` against a small Hub, and what works afterwards without it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.hub_server import COMMIT, NAME, cached_files, hub_settings, serve
+from tests.processes import at_terminal
 from tests.unit.tiny_folders import LOADED, make_folder, make_network
 
 WEIGHTS = {file for file in LOADED if file.endswith(".safetensors")}
@@ -78,6 +80,19 @@ def test_after_a_fetch_a_sweep_is_planned_without_a_connection(
     assert (after["fetch_bytes"], after["cache_free_bytes"]) == (0, None)
     assert after["new"] == before["new"] == 2
     assert nightsweep("fetch", spec, home=home).stdout.endswith("; here already\n")
+
+
+def test_a_terminal_shows_a_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    with serve(make_folder(tmp_path / "source")) as hub:
+        for name, value in hub_settings(home, hub.url).items():
+            monkeypatch.setenv(name, value)
+        code, said = at_terminal("fetch", NAME)
+    assert code == 0
+    assert re.search(r"org/name .*━━━.*134/134 bytes", said)
+    assert said.endswith(f"/snapshots/{COMMIT}.\n")
 
 
 def test_a_model_is_fetched_by_its_id(tmp_path: Path) -> None:

@@ -28,6 +28,14 @@ FETCH = """
 from storage.models.model_files import locate
 locate("org/name", download=True)
 """
+NO_LOCKS = """
+import errno, fcntl
+
+def refuse(*_):
+    raise OSError(errno.ENOSYS, "Function not implemented")
+
+fcntl.flock = refuse
+"""
 
 
 def make_large(folder: Path) -> Path:
@@ -37,10 +45,12 @@ def make_large(folder: Path) -> Path:
 
 
 @contextmanager
-def fetching(home: Path, hub: Hub) -> Iterator["subprocess.Popen[str]"]:
+def fetching(
+    home: Path, hub: Hub, *, code: str = FETCH
+) -> Iterator["subprocess.Popen[str]"]:
     """A process that fetches the model; it is killed with the block."""
     with subprocess.Popen(
-        [sys.executable, "-c", FETCH],
+        [sys.executable, "-c", code],
         env=hub_settings(home, hub.url),
         stderr=subprocess.PIPE,
         text=True,
@@ -91,6 +101,14 @@ def test_a_second_process_waits_for_the_first_and_says_so(tmp_path: Path) -> Non
             hub.go.set()
             assert first.wait(PATIENCE_S) == second.wait(PATIENCE_S) == 0
     assert hub.sent[UNET] == (source / UNET).stat().st_size
+
+
+def test_a_disk_without_locks_is_no_obstacle(tmp_path: Path) -> None:
+    source, home = make_large(tmp_path / "source"), tmp_path / "home"
+    with serve(source) as hub, fetching(home, hub, code=NO_LOCKS + FETCH) as process:
+        assert process.wait(PATIENCE_S) == 0
+    assert hub.sent[UNET] == (source / UNET).stat().st_size
+    assert "error" not in ask(home, download=True)
 
 
 def test_a_file_that_is_not_what_the_hub_states_is_dropped(tmp_path: Path) -> None:
