@@ -17,6 +17,7 @@ from storage.catalogue.backends import (
     refuse_input,
 )
 from storage.job import FLAX
+from storage.models.checkpoint_names import is_checkpoint
 
 _WAY_OUT = "use `backend: torch`"
 
@@ -70,6 +71,11 @@ def _is_flax(cell: Cell) -> bool:
 
 
 def _refuse_model(card: ModelCard) -> str | None:
+    if is_checkpoint(card.model.name):
+        return (
+            "a model of `backend: flax` must be a folder in diffusers format or a Hub"
+            f" id, got the single file {card.model.name}; {_WAY_OUT}"
+        )
     if card.pipeline_class == FLAX_PIPELINE:
         return None
     return (

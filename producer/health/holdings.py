@@ -174,6 +174,6 @@ def _check_model(places: Sequence[Model], digests: Digests) -> Check:
         found = first_whole(in_order(places[0], places), look)
     except ModelError as exc:
         return fail("models", str(exc))
-    here = all((found.folder / file).exists() for file in found.files)
+    here = all(found.path(file).exists() for file in found.files)
     fetched = "" if here else ", fetched when a worker first needs it"
     return fine("models", f"{found.name}, {size(found.size_bytes)}{fetched}")

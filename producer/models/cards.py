@@ -22,10 +22,8 @@ from storage.models.components import (
 )
 from storage.models.fingerprint import Digests, fingerprints
 from storage.models.located import (
-    SCHEDULER_CONFIG,
     Located,
     read_json,
-    read_scheduler_config,
 )
 from storage.models.model_files import locate, resolve_name
 
@@ -261,7 +259,7 @@ def describe(
         model=model,
         pipeline_class=pipeline,
         scheduler_class=scheduler,
-        scheduler_config=read_scheduler_config(located.folder / SCHEDULER_CONFIG),
+        scheduler_config=located.own_scheduler,
         width=width,
         height=height,
         factor=traits.factor,
@@ -270,7 +268,8 @@ def describe(
         size_bytes=located.size_bytes,
         tokens=tokens,
         text_layers=_read_text_layers(configs),
-        unchecked=_list_unchecked(
+        unchecked=located.remarks
+        + _list_unchecked(
             model.family, has_size=traits.size is not None, has_clip=tokens is not None
         ),
         steps_default=traits.steps,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from storage.catalogue.pipeline_families import FAMILIES, NO_GUIDANCE, Family, Guidance
+from storage.models.checkpoint_names import is_checkpoint, parse
 from storage.models.components import torch_class
 from storage.models.model_files import is_builtin
 
@@ -160,7 +161,8 @@ def _states_few_steps(
 def _why_distilled(name: str, *, is_stated: bool) -> str | None:
     if is_stated:
         return "it says so"
-    word = _FAST_NAME.search(name.rstrip("/").rpartition("/")[2].lower())
+    path = parse(name).file if is_checkpoint(name) else name.rstrip("/")
+    word = _FAST_NAME.search(path.rpartition("/")[2].lower())
     return f"its name says {word[1]}" if word else None
 
 

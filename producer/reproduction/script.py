@@ -4,16 +4,20 @@ It does what `workers.engine.plain` does, in as many lines as a person would wri
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from textwrap import wrap
 from typing import Any
 
+from producer.reproduction.single_file_script import classes_for_file, loading_of_file
 from storage.catalogue.pipeline_calls import fixed_inputs
 from storage.catalogue.pipeline_families import FAMILIES
 from storage.catalogue.schedulers import takes_seed
 from storage.errors import ModelError
 from storage.job import TORCH, Job, Model
 from storage.jobs.records import Made, Record
+from storage.models.checkpoint_names import is_checkpoint
 from storage.models.components import left_out
+from storage.models.located import Located
 from storage.models.model_files import is_builtin
 from storage.models.places import locate_place
 
@@ -43,17 +47,15 @@ def write_script(record: Record) -> str:
         record: Of an image, made or not.
     """
     job = record.job
-    place, index = _find(record)
+    place, found = _find(record)
+    usual = _USUAL_SD if job.model.family == "sd" else {}
+    index = found.index if found else usual
     lines = [
         *_remarks(record),
-        *_imports(job, place),
+        *_imports(job, place, found),
         "",
         *_threads(record.made),
-        *_call(
-            "pipe = DiffusionPipeline.from_pretrained",
-            _loading(job, place, index),
-            f").to({_device(record)})",
-        ),
+        *_pipe(record, place, found, index=index),
         *_mending(job, index),
         *_call(
             f"pipe.scheduler = {job.scheduler_class}.from_config",
@@ -67,15 +69,14 @@ def write_script(record: Record) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _find(record: Record) -> tuple[Model, Mapping[str, Any]]:
-    """Return a place of the model, on this machine if there is one, and its index."""
+def _find(record: Record) -> tuple[Model, Located | None]:
+    """Return a place of the model, and its files if they are on this machine."""
     for place in (record.job.model, *record.places):
         try:
-            return place, locate_place(place).index
+            return place, locate_place(place)
         except ModelError:
             continue
-    index = _USUAL_SD if record.job.model.family == "sd" else {}
-    return record.job.model, index
+    return record.job.model, None
 
 
 def _remarks(record: Record) -> Iterator[str]:
@@ -111,12 +112,16 @@ def _remark(text: str) -> list[str]:
     return wrap(" ".join(words), COLUMNS, initial_indent="# ", subsequent_indent="# ")
 
 
-def _imports(job: Job, place: Model) -> Iterator[str]:
+def _imports(job: Job, place: Model, found: Located | None) -> Iterator[str]:
     if job.generator == "numpy":
         yield "import numpy"
     yield "import torch"
-    classes = sorted(["DiffusionPipeline", job.scheduler_class])
-    yield f"from diffusers import {', '.join(classes)}"
+    classes = {("diffusers", "DiffusionPipeline")}
+    if is_checkpoint(place.name):
+        classes = set(classes_for_file(found, place))
+    classes.add(("diffusers", job.scheduler_class))
+    for library, named in groupby(sorted(classes), key=lambda each: each[0]):
+        yield f"from {library} import {', '.join(name for _, name in named)}"
     if is_builtin(place.name):
         yield "from storage.models.model_files import BUILTIN_FOLDERS  # of nightsweep"
 
@@ -131,6 +136,22 @@ def _device(record: Record) -> str:
     if record.made is None:
         return '"cuda" if torch.cuda.is_available() else "cpu"'
     return '"cuda"' if record.made.details.get("cuda") else '"cpu"'
+
+
+def _pipe(
+    record: Record, place: Model, found: Located | None, *, index: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield the lines that load the pipeline."""
+    on_device = f").to({_device(record)})"
+    if not is_checkpoint(place.name):
+        begin = "pipe = DiffusionPipeline.from_pretrained"
+        yield from _call(begin, _loading(record.job, place, index), on_device)
+        return
+    for begin, groups in loading_of_file(found, place, dtype=record.job.dtype):
+        yield from _call(begin, groups, on_device if "pipe = " in begin else ")")
+    if found and found.scheduler_options:
+        options = _named(found.scheduler_options)
+        yield from _call("pipe.scheduler.register_to_config", [options], ")")
 
 
 def _loading(job: Job, place: Model, index: Mapping[str, Any]) -> list[list[str]]:

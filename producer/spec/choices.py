@@ -12,7 +12,8 @@ from producer.spec.parameters import ModelChoice, SchedulerChoice
 from producer.spec.problems import Problems, WrongValueError, shown
 from producer.spec.yamltext import is_null, is_quoted, text_of
 from storage.catalogue import scheduler_sets, schedulers
-from storage.errors import UsageError
+from storage.errors import ModelError, UsageError
+from storage.models.checkpoint_names import CheckpointName
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
@@ -20,24 +21,54 @@ _WORDS = {"true": True, "false": False}
 
 
 def read_model(node: Node, problems: Problems) -> ModelChoice:
-    """Read a model: its name, or `{id, revision, variant, label}`.
+    """Read a model: its name, `{id, revision, variant, label}`, or a single file.
 
     Raises:
         UsageError: It is neither.
     """
     if not isinstance(node, MappingNode):
         return ModelChoice(name=text_of(node, what="model").strip())
-    known = ("id", "revision", "variant", "label")
-    entry = fields(node, problems, what="a model", known=known)
-    if "id" not in entry:
-        msg = "a model must have an id, got a mapping without `id`; add it"
+    entry = fields(node, problems, what="a model", known=_of_model(node))
+    if not entry.keys() & {"id", "file"}:
+        msg = "a model must have an id or a file, got a mapping with neither; add one"
         raise UsageError(msg)
     return ModelChoice(
-        name=text_of(entry["id"], what="id").strip(),
+        name=_name_of_file(entry) or text_of(entry["id"], what="id").strip(),
         revision=optional_text(entry, "revision"),
         variant=optional_text(entry, "variant"),
         label=optional_text(entry, "label"),
     )
+
+
+def _of_model(node: MappingNode) -> tuple[str, ...]:
+    """Return the keys that the mapping of a model may have."""
+    if any(key.value == "file" for key, _ in node.value):
+        return ("file", "config", "revision", "prediction", "zero_snr", "label")
+    return ("id", "revision", "variant", "label")
+
+
+def _name_of_file(entry: Mapping[str, Node]) -> str | None:
+    """Return the name of a single file; None for another model.
+
+    Raises:
+        UsageError: An entry is no text, or none that such a file can have.
+    """
+    if "file" not in entry:
+        return None
+    snr = optional_text(entry, "zero_snr")
+    if snr not in (None, *_WORDS):
+        msg = f"zero_snr must be true or false, got {shown(str(snr))}; change it"
+        raise UsageError(msg)
+    try:
+        name = CheckpointName(
+            file=text_of(entry["file"], what="file").strip(),
+            config=optional_text(entry, "config"),
+            prediction=optional_text(entry, "prediction"),
+            zero_snr=None if snr is None else _WORDS[snr],
+        )
+    except ModelError as error:
+        raise UsageError(str(error)) from error
+    return str(name)
 
 
 def read_scheduler(node: Node, problems: Problems) -> SchedulerChoice:

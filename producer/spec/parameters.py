@@ -13,6 +13,7 @@ from storage.catalogue.pipeline_calls import all_parameters, bounds_of, names_of
 from storage.catalogue.schedulers import Scheduler
 from storage.errors import UsageError
 from storage.job import BACKENDS, canonical_json
+from storage.models.checkpoint_names import label_of
 
 #: Reads one parameter's text; raises UsageError with rule, value and way out.
 Parser = Callable[[str], Any]
@@ -240,7 +241,7 @@ def shown_as(value: object) -> str:
     if isinstance(value, Prompt):
         return value.text
     if isinstance(value, ModelChoice):
-        parts = (value.name, value.revision, value.variant)
+        parts = (label_of(value.name), value.revision, value.variant)
         return value.label or "@".join(part for part in parts if part)
     if isinstance(value, bool):
         return str(value).lower()

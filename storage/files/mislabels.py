@@ -22,9 +22,11 @@ from storage.files.verification import Checked, Finding, Mislabelled
 from storage.job import Model
 from storage.jobs.sweeps import Sweep
 from storage.models import hub
+from storage.models.checkpoint_names import is_checkpoint
 from storage.models.fingerprint import Digests, verify
 from storage.models.located import SCHEDULER_CONFIG, read_scheduler_config
 from storage.models.model_files import BUILTIN_FOLDERS, is_hub_id, locate
+from storage.models.places import locate_place
 from storage.sql.database import Database
 from storage.sql.rows import model_columns, model_from_row
 from storage.sql.scheduler_rows import row_of, store_names
@@ -247,6 +249,8 @@ def _read_places(connection: Connection) -> dict[int, list[Model]]:
 def _read_config(model: Model) -> Config | None:
     """Read a model's scheduler config from its place; None if that is impossible."""
     try:
+        if is_checkpoint(model.name):
+            return locate_place(model).own_scheduler
         if is_hub_id(model.name):
             version = model.commit or model.revision
             return read_scheduler_config(

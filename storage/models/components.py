@@ -4,7 +4,7 @@ The rules are those of diffusers 0.42 and transformers 5 for a local folder.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import product
 from typing import Any
 
@@ -79,7 +79,11 @@ def read_components(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def loaded_files(
-    paths: Iterable[str], index: Mapping[str, Any], *, variant: str | None
+    paths: Iterable[str],
+    index: Mapping[str, Any],
+    *,
+    variant: str | None,
+    held: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Choose the files that `DiffusionPipeline.from_pretrained` reads.
 
@@ -91,6 +95,8 @@ def loaded_files(
         paths: All files of the model, relative, with `/`.
         index: What model_index.json says.
         variant: File variant such as `fp16`.
+        held: Components whose weights are elsewhere, so that only their
+            configuration is read.
 
     Returns:
         Sorted paths.
@@ -106,6 +112,9 @@ def loaded_files(
         if f"{kind[0]}.py" in here:
             msg = f"{prefix}{kind[0]}.py is code of the model's own, which is never run"
             raise ModelError(msg)
+        if name in held:
+            chosen += [prefix + file for file in _require(here, name, ["config.json"])]
+            continue
         chosen += [prefix + file for file in _choose_files(here, name, kind, variant)]
     if variant and not any(_has_variant(file, variant) for file in chosen):
         raise ModelError(_no_variant(listed, variant))

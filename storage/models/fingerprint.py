@@ -63,9 +63,7 @@ class Digests:
 
     def tell(self, model: Located) -> None:
         """Call `progress` if a file of a model must be hashed."""
-        files = (
-            model.folder / each for each in model.files if each not in model.sha256
-        )
+        files = (model.path(each) for each in model.files if each not in model.sha256)
         if self._progress and not all(map(self._is_known, files)):
             self._progress(model)
 
@@ -159,17 +157,21 @@ class Fingerprints:
 def fingerprints(model: Located, digests: Digests) -> Fingerprints:
     """Return a model's fingerprints, each 32 hex digits over (path, content) of files.
 
-    Neither the model's name nor its commit is part of them. `digests` are saved.
+    Neither the model's name nor its commit is part of them, nor the name of a single
+    file. What such a file is known to need of its scheduler is. `digests` are saved.
 
     Raises:
         ModelError: A file cannot be read.
     """
     digests.tell(model)
     known = {
-        file: model.sha256.get(file) or digests.of(model.folder / file)
+        file: model.sha256.get(file) or digests.of(model.path(file))
         for file in model.files
     }
     digests.save()
+    if model.checkpoint is not None:
+        options = [model.scheduler_options] if model.scheduler_options else []
+        return Fingerprints(current=_over(known, model.files, *options), former=())
     first = first_version(model.files, model.index)
     return Fingerprints(
         current=_over(known, model.files),
@@ -186,9 +188,10 @@ def fingerprint(model: Located, digests: Digests) -> str:
     return fingerprints(model, digests).current
 
 
-def _over(known: Mapping[str, str], files: Iterable[str]) -> str:
+def _over(known: Mapping[str, str], files: Iterable[str], *more: object) -> str:
     pairs = sorted([file, known[file]] for file in files)
-    return hashlib.sha256(canonical_json(pairs).encode()).hexdigest()[:32]
+    text = canonical_json([*pairs, *more])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def verify(model: Located, planned: str, *, digests: Digests) -> Fingerprints:
@@ -227,7 +230,7 @@ class Seal:
             ModelError: The state of a file cannot be read.
         """
         self._name = model.name
-        self._files = [model.folder / file for file in model.files]
+        self._files = [model.path(file) for file in model.files]
         self._stamps = self._look()
 
     @property

@@ -13,6 +13,8 @@ from storage.models.components import is_weights, torch_class
 from storage.models.downloads import fetch_weights, missing_bytes
 
 SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
+#: Stands for a single-file checkpoint among the files of a model, whatever its name.
+CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +22,8 @@ class Located:
     """A model that was found.
 
     Attributes:
-        name: `builtin:shapes`, an absolute folder, or a Hub id.
-        folder: Where its files are.
+        name: `builtin:shapes`, an absolute folder, a Hub id, or a single file.
+        folder: Where its files are; those of the configuration, for a single file.
         commit: Commit that the revision stood for; Hub models only.
         index: What model_index.json says.
         files: Paths that are loaded, relative to `folder`, sorted.
@@ -31,6 +33,11 @@ class Located:
         missing: Path to bytes that must still be fetched, for those of `files` that
             are not whole in the folder.
         licence: Its name as the Hub states it; None if it is not known.
+        checkpoint: The single file that has its weights, or some of them.
+        held: The components that are in that file.
+        scheduler_options: What that file is known to need of its own scheduler, where
+            the scheduler's configuration says otherwise.
+        remarks: Sentences about what of that file is not used.
     """
 
     name: str
@@ -42,6 +49,34 @@ class Located:
     sha256: Mapping[str, str] = field(default_factory=dict)
     missing: Mapping[str, int] = field(default_factory=dict)
     licence: str | None = None
+    checkpoint: Path | None = None
+    held: frozenset[str] = frozenset()
+    scheduler_options: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+    def path(self, file: str) -> Path:
+        """Return where one of `files` is."""
+        if self.checkpoint is not None and file == CHECKPOINT:
+            return self.checkpoint
+        return self.folder / file
+
+    @property
+    def holds_encoders(self) -> bool:
+        """Whether the single file holds text encoders.
+
+        diffusers loads these with the whole pipeline only.
+        """
+        return any(self.index[part][0] == "transformers" for part in self.held)
+
+    @property
+    def own_scheduler(self) -> dict[str, Any]:
+        """The configuration of the model's own scheduler; its class is that of torch.
+
+        Raises:
+            ModelError: It cannot be read.
+        """
+        config = read_scheduler_config(self.folder / SCHEDULER_CONFIG)
+        return {**config, **self.scheduler_options}
 
 
 def fetched(

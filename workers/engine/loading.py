@@ -1,7 +1,9 @@
 """Loading a model: build its pipeline from files that were found."""
 
+from importlib import import_module
 from typing import Any
 
+import diffusers
 import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
@@ -9,7 +11,7 @@ from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from storage.errors import ModelError
-from storage.models.components import left_out
+from storage.models.components import is_weights, left_out, read_components
 from storage.models.located import Located
 
 # Progress bars are for a terminal, not for a worker's log.
@@ -36,18 +38,11 @@ def load_pipeline(found: Located, *, variant: str | None, dtype: torch.dtype) ->
     Raises:
         ModelError: diffusers cannot load it.
     """
-    others: dict[str, Any] = {**left_out(found.index)}
-    if "requires_safety_checker" in found.index:
-        others["requires_safety_checker"] = False
     try:
-        pipe = DiffusionPipeline.from_pretrained(
-            found.folder,
-            dtype=dtype,
-            variant=variant,
-            use_safetensors=True,
-            local_files_only=True,
-            **others,
-        )
+        if found.checkpoint is not None:
+            pipe = _from_file(found, str(found.checkpoint), dtype=dtype)
+        else:
+            pipe = _from_folder(found, variant=variant, dtype=dtype)
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise
     except _UNLOADABLE as exc:
@@ -59,6 +54,76 @@ def load_pipeline(found: Located, *, variant: str | None, dtype: torch.dtype) ->
     pipe.set_progress_bar_config(disable=True)
     mend_clip_skip(pipe)
     return pipe
+
+
+def _from_folder(
+    found: Located, *, variant: str | None, dtype: torch.dtype, **parts: Any
+) -> Any:
+    """Load a folder, but for the `parts` that are given."""
+    others: dict[str, Any] = {**left_out(found.index), **parts}
+    if "requires_safety_checker" in found.index:
+        others["requires_safety_checker"] = False
+    return DiffusionPipeline.from_pretrained(
+        found.folder,
+        dtype=dtype,
+        variant=variant,
+        use_safetensors=True,
+        local_files_only=True,
+        **others,
+    )
+
+
+def _from_file(found: Located, file: str, *, dtype: torch.dtype) -> Any:
+    """Load a single file, and what it does not hold from the folder beside it."""
+    kinds = read_components(found.index)
+    how = {"config": str(found.folder), "dtype": dtype, "local_files_only": True}
+    if found.holds_encoders:
+        pipeline = getattr(diffusers, found.index["_class_name"])
+        rest = {**left_out(found.index), **_rest(found, dtype=dtype)}
+        pipe = pipeline.from_single_file(file, **how, **rest)
+    else:
+        parts = {
+            part: _class(*kinds[part]).from_single_file(file, subfolder=part, **how)
+            for part in found.held
+        }
+        pipe = _from_folder(found, variant=None, dtype=dtype, **parts)
+    pipe.scheduler.register_to_config(**found.scheduler_options)
+    _refuse_missing(pipe)
+    return pipe
+
+
+def _rest(found: Located, *, dtype: torch.dtype) -> dict[str, Any]:
+    """Load the components whose weights are not in the single file."""
+    return {
+        part: _class(*kind).from_pretrained(
+            found.folder,
+            subfolder=part,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+        )
+        for part, kind in read_components(found.index).items()
+        if any(is_weights(file) for file in found.files if file.startswith(f"{part}/"))
+    }
+
+
+def _class(library: str, name: str) -> Any:
+    return getattr(import_module(library), name)
+
+
+def _refuse_missing(pipe: Any) -> None:
+    """Refuse a pipeline of which the file had not all weights.
+
+    Raises:
+        ValueError: A weight has no value.
+    """
+    for part, network in pipe.components.items():
+        if not isinstance(network, torch.nn.Module):
+            continue
+        for name, weight in network.named_parameters():
+            if weight.is_meta:
+                msg = f"it has no {name} for the {part}"
+                raise ValueError(msg)
 
 
 def mend_clip_skip(pipe: Any) -> None:

@@ -90,6 +90,18 @@ def test_a_model_of_another_pipeline_is_refused(
     ) in problems_of(tmp_path, axes)
 
 
+def test_a_single_file_is_refused_for_flax(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = replace(cards.CARD.model, name="/models/x.safetensors")
+    monkeypatch.setitem(cards.CARDS, "builtin:shapes", replace(cards.CARD, model=file))
+    axes = f"{{backend: flax, {NUMPY}, scheduler: ddim}}"
+    assert (
+        "a model of `backend: flax` must be a folder in diffusers format or a Hub id,"
+        " got the single file /models/x.safetensors; use `backend: torch`"
+    ) in problems_of(tmp_path, axes)
+
+
 def test_weights_that_flax_saved_are_refused_for_torch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

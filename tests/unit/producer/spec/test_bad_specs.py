@@ -450,7 +450,30 @@ def test_a_binary_file_gets_one_sentence(tmp_path: Path) -> None:
         ),
         (
             "{model: {revision: main}}",
-            "a model must have an id, got a mapping without `id`; add it",
+            "a model must have an id or a file, got a mapping with neither; add one",
+        ),
+        (
+            "{model: {id: a/b, file: x.safetensors}}",
+            "a model has no key `id`; known are file, config, revision, prediction, "
+            "zero_snr and label",
+        ),
+        (
+            "{model: {file: x.safetensors, variant: fp16}}",
+            "a model has no key `variant`; known are file, config, revision, "
+            "prediction, zero_snr and label",
+        ),
+        (
+            "{model: {file: x.safetensors, zero_snr: 1}}",
+            "zero_snr must be true or false, got 1; change it",
+        ),
+        (
+            "{model: {file: x.safetensors, prediction: v}}",
+            "prediction must be epsilon, v_prediction or sample, got 'v'; change it",
+        ),
+        (
+            "{model: {file: x.gguf}}",
+            "the file of a model must end in .safetensors, got 'x.gguf'; name such a "
+            "file, or a folder in diffusers format as `model: FOLDER`",
         ),
         (
             "{size: [{label: a, set: {}}]}",

@@ -59,8 +59,9 @@ def test_a_name_is_resolved(tmp_path: Path, name: str, resolved: str) -> None:
         ("org/name@../x", "a revision is a branch, tag or commit, got '../x'"),
         (
             "clip",
-            "a model is builtin:shapes, a folder that starts with / or ./ or ~, or a"
-            " Hub id such as org/name, got 'clip'; change `model`",
+            "a model is builtin:shapes, a folder that starts with / or ./ or ~, a file"
+            " that ends in .safetensors, or a Hub id such as org/name,"
+            " got 'clip'; change `model`",
         ),
     ],
 )

@@ -1,0 +1,230 @@
+"""Single files make the images of diffusers' own `from_single_file`, bit for bit."""
+
+import hashlib
+import runpy
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import diffusers
+import pytest
+import torch
+import transformers
+from PIL import Image, ImageChops
+from safetensors.torch import load_file, save_file
+
+from producer.reproduction.script import write_script
+from storage.errors import ModelError
+from storage.job import Job
+from storage.jobs.records import Record
+from storage.models.components import read_components
+from storage.models.located import read_json
+from storage.models.single_files import OWN_CONFIGS
+from tests.batches import card_of, make_job
+from tests.single_files import (
+    make_wide_sdxl,
+    without_weights,
+    write_network,
+    write_sd,
+    write_sd2,
+    write_sd3,
+    write_sdxl,
+)
+from tests.tiny_families import MAKERS
+from tests.tiny_pipelines import make_sd, make_sd3
+from workers.engine.alone import paint_alone
+from workers.engine.environment import describe_environment
+from workers.engine.pipelines import Pipelines
+
+#: What diffusers and transformers say of small models that stand in for large ones.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.usefixtures("one_thread"),
+]
+
+WHOLE = {
+    "Stable Diffusion 1": (make_sd, write_sd),
+    "Stable Diffusion 2": (make_sd, write_sd2),
+    "Stable Diffusion XL": (make_wide_sdxl, write_sdxl),
+}
+TRANSFORMERS = {
+    "Stable Diffusion 3": (make_sd3, write_sd3),
+    "Qwen-Image": (MAKERS["QwenImagePipeline"], write_network),
+}
+Maker = Callable[[Path], Path]
+Writer = Callable[[Path, Path], Path]
+
+
+#: Parameters of the published networks.
+SIZES = {
+    "sd1": (859_520_964, 83_653_863, 123_060_480),
+    "sd2": (865_910_724, 83_653_863, 340_387_840),
+    "sd2-v": (865_910_724, 83_653_863, 340_387_840),
+    "sdxl": (2_567_463_684, 83_653_863, 123_060_480, 694_659_840),
+}
+
+
+def paint(job: Job, folder: Path) -> Image.Image:
+    """Make an image as a strict job of a worker is made."""
+    environment = describe_environment("cpu", torch.get_num_threads())
+    with Pipelines("cpu", digests=folder / "digests.json").lend(job) as resident:
+        return paint_alone(resident, job, environment).image
+
+
+def run_script(job: Job, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Image.Image:
+    record = Record(key=job.key, job=job, places=(job.model,), scheduler="", made=None)
+    folder.mkdir()
+    file = folder / "script.py"
+    file.write_text(write_script(record), encoding="utf-8")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    runpy.run_path(str(file), run_name="__main__")
+    (saved,) = folder.glob("*.png")
+    with Image.open(saved) as image:
+        image.load()
+    return image
+
+
+def differ_by(one: Image.Image, other: Image.Image) -> int:
+    """Return the largest difference of two images, of 255.
+
+    Equal weights at other addresses in memory may give other last bits on a CPU.
+    """
+    return max(high for _, high in ImageChops.difference(one, other).getextrema())
+
+
+def named(file: Path, config: Path) -> str:
+    return f"{file}?config={config}"
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_whole_file_makes_the_image_of_from_single_file(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, write = WHOLE[kind]
+    folder = make(tmp_path / "model")
+    in_folder = paint(make_job("ddim", model=str(folder)), tmp_path)
+    file = write(folder, tmp_path / "x.safetensors")
+    job = make_job("ddim", model=named(file, without_weights(folder)))
+    made = paint(job, tmp_path)
+    pipeline = getattr(diffusers, card_of(job.model.name).pipeline_class)
+    plain = pipeline.from_single_file(
+        str(file), config=str(folder), dtype=torch.float32, local_files_only=True
+    )
+    plain.scheduler = diffusers.DDIMScheduler.from_config(
+        plain.scheduler.config, **job.scheduler_options
+    )
+    image = plain(
+        job.prompt,
+        width=64,
+        height=64,
+        num_inference_steps=job.steps,
+        guidance_scale=job.guidance,
+        generator=torch.Generator().manual_seed(job.seed),
+    ).images[0]
+    assert made.tobytes() == image.tobytes()
+    assert differ_by(made, in_folder) <= 1
+    script = run_script(job, tmp_path / "script", monkeypatch)
+    assert made.tobytes() == script.tobytes()
+
+
+@pytest.mark.parametrize("kind", TRANSFORMERS)
+def test_a_file_of_a_transformer_makes_the_image_of_its_folder(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, write = TRANSFORMERS[kind]
+    folder = make(tmp_path / "model")
+    own = card_of(str(folder)).scheduler_config["_class_name"]
+    in_folder = paint(make_job(own, model=str(folder)), tmp_path)
+    file = write(folder, tmp_path / "x.safetensors")
+    without_weights(folder, "transformer")
+    job = make_job(own, model=named(file, folder))
+    made = paint(job, tmp_path)
+    assert differ_by(made, in_folder) <= 1
+    script = run_script(job, tmp_path / "script", monkeypatch)
+    assert made.tobytes() == script.tobytes()
+
+
+def test_a_file_without_its_vae_takes_it_from_the_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_sd(tmp_path / "model")
+    file = write_sd(folder, tmp_path / "x.safetensors")
+    job = make_job(model=named(file, folder))
+    state = load_file(file)
+    kept = {n: v for n, v in state.items() if not n.startswith("first_stage_model.")}
+    less = tmp_path / "less.safetensors"
+    save_file(kept, less)
+    without_weights(folder, "unet", "text_encoder")
+    other = make_job(model=named(less, folder))
+    assert other.key != job.key
+    made = paint(other, tmp_path)
+    assert made.tobytes() == paint(job, tmp_path).tobytes()
+    script = run_script(other, tmp_path / "script", monkeypatch)
+    assert made.tobytes() == script.tobytes()
+
+
+def test_a_file_that_predicts_v_makes_the_image_of_a_scheduler_that_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_wide_sdxl(tmp_path / "model")
+    marks = {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}
+    plain = write_sdxl(folder, tmp_path / "eps.safetensors")
+    marked = write_sdxl(folder, tmp_path / "v.safetensors", **marks)
+    job = make_job("EulerDiscreteScheduler", model=named(marked, folder))
+    made = paint(job, tmp_path)
+    script = run_script(job, tmp_path / "script", monkeypatch)
+    assert made.tobytes() == script.tobytes()
+    other = make_job("EulerDiscreteScheduler", model=named(plain, folder))
+    told = {
+        "prediction_type": "v_prediction",
+        "rescale_betas_zero_snr": True,
+        "timestep_spacing": "trailing",
+    }
+    asked = replace(other, scheduler_options=told)
+    assert made.tobytes() == paint(asked, tmp_path).tobytes()
+    assert made.tobytes() != paint(other, tmp_path).tobytes()
+
+
+@pytest.mark.parametrize("config", SIZES)
+def test_our_own_configurations_are_of_the_published_networks(config: str) -> None:
+    folder = OWN_CONFIGS / config
+    with torch.device("meta"):
+        networks = [
+            diffusers.UNet2DConditionModel.from_config(folder / "unet"),
+            diffusers.AutoencoderKL.from_config(folder / "vae"),
+        ]
+        kinds = read_components(read_json(folder / "model_index.json"))
+        for part in sorted(kinds):
+            if part.startswith("text_encoder"):
+                kind = getattr(transformers, kinds[part][1])
+                own = transformers.CLIPTextConfig.from_pretrained(folder / part)
+                networks.append(kind(own))
+    sizes = tuple(sum(each.numel() for each in n.parameters()) for n in networks)
+    assert sizes == SIZES[config]
+
+
+def test_our_own_tokenizers_are_those_of_clip() -> None:
+    for file in OWN_CONFIGS.glob("*/tokenizer*"):
+        tokenizer = transformers.CLIPTokenizer.from_pretrained(file)
+        asked = tokenizer("a photo of a cat", padding="max_length", max_length=9)
+        end = tokenizer.convert_tokens_to_ids(tokenizer.pad_token)
+        assert end in (0, 49407)
+        assert asked.input_ids == [49406, 320, 1125, 539, 320, 2368, 49407, end, end]
+        assert tokenizer.model_max_length == 77
+    # The content that CLIP was published with.
+    merges = (OWN_CONFIGS / "clip/merges.txt").read_bytes()
+    assert hashlib.sha256(merges).hexdigest() == (
+        "9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a"
+    )
+
+
+def test_a_file_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    folder = make_sd(tmp_path / "model")
+    file = write_sd(folder, tmp_path / "x.safetensors")
+    state = load_file(file)
+    state.pop("model.diffusion_model.middle_block.0.in_layers.2.weight")
+    save_file(state, file)
+    job = make_job(model=named(file, folder))
+    with pytest.raises(ModelError, match="a model must load with diffusers"):
+        paint(job, tmp_path)
