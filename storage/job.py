@@ -26,6 +26,9 @@ EXTRAS: Mapping[str, Any] = {
     "clip_skip": 0,
     "strict": False,
     "tag": "",
+    "image": "",
+    "strength": 0.0,
+    "resize": "",
 }
 #: Of these, all jobs of a batch have the same value.
 GROUPED = ("strict",)

@@ -143,7 +143,7 @@ class Bench:
         mend_clip_skip(self.pipe)  # without it, no script can use clip_skip
         for name in (*TEXT_ENCODERS, *DECODERS):
             if part := getattr(self.pipe, name, None):
-                _row_by_row(part, "decode" if name in DECODERS else "forward")
+                row_by_row(part, "decode" if name in DECODERS else "forward")
         self.config = dict(self.pipe.scheduler.config)
         parts = {name: getattr(self.pipe, name, None) for name in GUIDERS}
         self._guiders = {name: part for name, part in parts.items() if part}
@@ -301,7 +301,7 @@ def _turn(text: str, *, by: int) -> str:
     return text.translate(str.maketrans(letters, letters[by:] + letters[:by]))
 
 
-def _row_by_row(part: Any, name: str) -> None:
+def row_by_row(part: Any, name: str) -> None:
     """Have a part of a pipeline take the rows of a batch one by one.
 
     Otherwise an ordinary batch would encode its texts and decode its images together,

@@ -212,7 +212,9 @@ def _refuse_strangers(
     database would cause every picture to be moved away.
     """
     first = next(findings, None)
-    is_about_files = any(finding.path for finding in first or ())
+    is_about_files = any(
+        finding.path and finding.problem != "lost_input" for finding in first or ()
+    )
     if is_about_files and not verification.has_any(database, folder.path, here=here):
         msg = (
             "At least one image must be in its place before anything is repaired, but "

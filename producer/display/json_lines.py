@@ -17,7 +17,7 @@ json_option = click.option(
 
 #: Axes whose labels are numbers, unless a sweep gave a value a label of its own.
 NUMERIC = frozenset(
-    ("seed", "steps", "guidance", "width", "height", "eta", "clip_skip")
+    ("seed", "steps", "guidance", "width", "height", "eta", "clip_skip", "strength")
 ).union(names_of("integer", "number"))
 
 # A number as JSON writes it.

@@ -1,6 +1,7 @@
 """What only the model can tell: sizes, schedulers and options that it cannot do."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from producer.expansion.backend_checks import find_backend_problems
 from producer.expansion.cells import Cell, combinations
 from producer.expansion.grid import Grid
+from producer.expansion.image_checks import find_image_problems
 from producer.expansion.resolution import PlannedScheduler
 from producer.models.cards import ModelCard
 from producer.spec.parameters import shown_as
@@ -27,7 +29,8 @@ def check_grid(grid: Grid, places: Mapping[str, Place], problems: Problems) -> N
     for cell, message in find_backend_problems(grid):
         place = cell.place_of("backend") or places.get("backend", grid.place)
         problems.add(place, message)
-    for cell, parameter, message in _find_problems(grid):
+    found = itertools.chain(_find_problems(grid), find_image_problems(grid))
+    for cell, parameter, message in found:
         place = cell.place_of(parameter) or places.get(parameter, grid.place)
         problems.add(place, message)
 

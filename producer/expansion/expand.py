@@ -12,6 +12,7 @@ from producer.expansion.planning import JobPlanner
 from producer.expansion.resolution import PlannedScheduler
 from producer.expansion.step_checks import check_steps
 from producer.models.cards import ModelCard
+from producer.spec.input_images import InputImage
 from producer.spec.problems import Problems
 from producer.spec.remarks import Remark, collect
 from producer.spec.sweepfile import Spec, parse_spec
@@ -63,6 +64,13 @@ class Expansion:
                 yield grid.card, cell.parameters["scheduler"]
 
     @property
+    def inputs(self) -> list[InputImage]:
+        """The images that its jobs begin with, each once."""
+        cells_ = (cell for g in self.grids for cell in cells.combinations(g, "image"))
+        found = (cell.parameters["image"] for cell in cells_)
+        return list(dict.fromkeys(image for image in found if image))
+
+    @property
     def what_is_meant(self) -> list[str]:
         """What decides, besides the text, what the sweep wants.
 
@@ -79,7 +87,8 @@ class Expansion:
         merged = [canonical_json(astuple(merge)) for merge in merges]
         fingerprints = (card.model.fingerprint for card in self.models)
         tables = self.spec.table_digests
-        return [*fingerprints, *pinned, *taken, *merged, *tables]
+        inputs = (image.digest for image in self.inputs)
+        return [*fingerprints, *pinned, *taken, *merged, *tables, *inputs]
 
     @property
     def axis_labels(self) -> dict[str, list[str]]:

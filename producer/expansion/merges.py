@@ -90,7 +90,12 @@ def _is_left_out(
     """
     effects = grid.card.effects
     is_scale = parameter == "guidance" and effects is not None and effects.takes_scale
-    return meant[parameter] not in values and grid.sets(parameter) and not is_scale
+    is_default = parameter == "strength" and meant[parameter] is not None
+    return (
+        meant[parameter] not in values
+        and grid.sets(parameter)
+        and not (is_scale or is_default)
+    )
 
 
 def _say(merge: Merge, grid: Grid) -> str:
@@ -98,9 +103,11 @@ def _say(merge: Merge, grid: Grid) -> str:
     effects = grid.card.effects
     if merge.parameter == OWN_SCALE:
         return "has no effect without a negative prompt, or at 1 or less"
+    if merge.parameter in ("strength", "resize") and merge.meant is None:
+        return "has no effect without an image"
     if merge.parameter in ONLY_GUIDED:
         return "has no effect without guidance"
-    if merge.parameter == "eta":
+    if merge.parameter in ("eta", "strength"):
         return f"null means {merge.meant:g}"
     if merge.parameter == "scheduler":
         class_name, eta = merge.meant

@@ -16,7 +16,8 @@ from producer.expansion.resolution import (
 )
 from producer.spec.parameters import Prompt
 from storage.catalogue import schedulers
-from storage.job import Job, PlannedJob
+from storage.catalogue.image_pipelines import evaluations_skipped
+from storage.job import EXTRAS, Job, PlannedJob
 
 
 class JobPlanner:
@@ -33,7 +34,7 @@ class JobPlanner:
         self._names: dict[tuple[str, Any], dict[str, Any]] = {}
         self._evaluations: dict[tuple[str, int], int] = {}
         self._known: dict[int, list[str]] = {}
-        self._settling = sorted(SETTLED.intersection(grid.calls))
+        self._settling = sorted(SETTLED.intersection((*grid.calls, *EXTRAS)))
         #: Whether what may have no effect is settled, by its values.
         self._is_settled: dict[tuple[Any, ...], bool] = {}
 
@@ -48,7 +49,7 @@ class JobPlanner:
             position=position,
             cell=self._place(cell, prompt),
             **self._name(scheduler, job),
-            evaluations=self._count(scheduler, job.steps),
+            evaluations=self._count(scheduler, job.steps) - _skipped(job),
             template=prompt.template,
             former_keys=self._former_keys(cell, meant, job),
         )
@@ -138,6 +139,12 @@ class JobPlanner:
                 steps=steps,
             )
         return self._evaluations[key]
+
+
+def _skipped(job: Job) -> int:
+    of = schedulers.CLASSES[job.scheduler_class]
+    pipeline = job.model.pipeline
+    return evaluations_skipped(pipeline, of, job.extras, steps=job.steps)
 
 
 def _changed(

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from producer.models.cards import ModelCard
+from producer.spec.input_images import InputImage
 from producer.spec.parameters import UNSET, ModelChoice, Prompt, SchedulerChoice
 from storage.catalogue import schedulers
+from storage.catalogue.image_pipelines import IMAGE_PIPELINES
 from storage.catalogue.pipeline_calls import PREFIX
-from storage.catalogue.pipeline_families import ONLY_GUIDED, OWN_SCALE
+from storage.catalogue.pipeline_families import ONLY_GUIDED, OWN_SCALE, Guidance
 from storage.catalogue.scheduler_options import kind_of_model
 from storage.catalogue.scheduler_sets import choose
 from storage.catalogue.schedulers import Scheduler
@@ -19,7 +21,12 @@ from storage.job import EXTRAS, Job, canonical_json
 #: Parameters that a tokenizer reads.
 TEXTS = frozenset({"prompt", "negative_prompt"})
 #: Parameters that may have no effect, depending on each other.
-SETTLED = frozenset({"guidance", "negative_prompt", OWN_SCALE, *ONLY_GUIDED})
+SETTLED = frozenset(
+    {
+        *("guidance", "negative_prompt", OWN_SCALE, *ONLY_GUIDED),
+        *("image", "strength", "resize"),
+    }
+)
 #: Where `eta` is null, the scheduler decides what it is.
 NOISE = frozenset({"eta", "scheduler"})
 
@@ -183,7 +190,7 @@ def defaults(card: ModelCard, calls: Iterable[str] = ()) -> dict[str, Any]:
         "steps": card.steps_default,
         "guidance": card.guidance_default,
         **EXTRAS,
-        "eta": None,
+        **dict.fromkeys(("eta", "image", "strength", "resize")),
         **{name: card.call_default(name) for name in calls},
     }
 
@@ -229,6 +236,8 @@ def token_of(value: object) -> Any:
         return value.text
     if isinstance(value, PlannedScheduler):
         return value.token
+    if isinstance(value, InputImage):
+        return value.digest
     if isinstance(value, ModelChoice):
         return (value.name, value.revision, value.variant)
     return value
@@ -236,23 +245,39 @@ def token_of(value: object) -> Any:
 
 def settled(parameters: Mapping[str, Any], card: ModelCard) -> Mapping[str, Any]:
     """Return the parameters, with those without effect in one common form."""
-    if card.effects is None:
-        return parameters
-    guidance, negative, own = card.effects.settle(
-        parameters["guidance"],
-        parameters["negative_prompt"],
-        own=parameters.get(OWN_SCALE),
-    )
-    meant = {"guidance": guidance, "negative_prompt": negative, OWN_SCALE: own}
-    if not card.effects.calls_twice(guidance):
-        inputs = card.calls.items()
-        meant |= {name: one.default for name, one in inputs if name in ONLY_GUIDED}
+    meant = _settled_image(parameters, card)
+    if card.effects is not None:
+        meant |= _settled_guidance(parameters, card, card.effects)
     changed = {
         name: value
         for name, value in meant.items()
         if name in parameters and parameters[name] != value
     }
     return {**parameters, **changed} if changed else parameters
+
+
+def _settled_image(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
+    if parameters["image"] is None:
+        return {"strength": None, "resize": None}
+    known = IMAGE_PIPELINES.get(card.pipeline_class)
+    if parameters["strength"] is None and known:
+        return {"strength": known.strength}
+    return {}
+
+
+def _settled_guidance(
+    parameters: Mapping[str, Any], card: ModelCard, effects: Guidance
+) -> dict[str, Any]:
+    guidance, negative, own = effects.settle(
+        parameters["guidance"],
+        parameters["negative_prompt"],
+        own=parameters.get(OWN_SCALE),
+    )
+    meant = {"guidance": guidance, "negative_prompt": negative, OWN_SCALE: own}
+    if not effects.calls_twice(guidance):
+        inputs = card.calls.items()
+        meant |= {name: one.default for name, one in inputs if name in ONLY_GUIDED}
+    return meant
 
 
 def meaning_of(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
@@ -272,7 +297,11 @@ def make_job(parameters: Mapping[str, Any], card: ModelCard) -> Job:
 def word_job(parameters: Mapping[str, Any], card: ModelCard) -> Job:
     """Make the job of a complete set of resolved parameters, word for word."""
     scheduler: PlannedScheduler = parameters["scheduler"]
-    extras = {name: parameters[name] for name in EXTRAS if parameters[name] is not None}
+    extras = {
+        name: token_of(parameters[name])
+        for name in EXTRAS
+        if parameters[name] is not None
+    }
     extras |= {
         name: parameters[name]
         for name, one in card.calls.items()

@@ -11,6 +11,7 @@ from producer.display.amounts import images as count_images
 from producer.health.parts import Part
 from storage.files import orphans, repairs, verification
 from storage.files.folders import Folder
+from storage.files.input_verification import check_inputs
 from storage.files.mislabels import NameCheck
 from storage.files.verification import Checked, Condition, Finding
 from storage.jobs.wake_ups import WAKE_UP
@@ -100,11 +101,17 @@ class Audit:
         return f"{checked}: {', '.join(told)}; {self._outcome()}."
 
     def _outcome(self) -> str:
+        lost = self._problems["lost_input"]
+        changed = self.unrepaired - lost
         if not self._is_repair:
-            return "--repair mends that"
-        done = f"{self._repaired:,} repaired"
-        left = f"{self.unrepaired:,} changed meanwhile: run it again"
-        return f"{done}, {left}" if self.unrepaired else done
+            told = ["--repair mends that"] if changed else []
+        else:
+            told = [f"{self._repaired:,} repaired"]
+        if self._is_repair and changed:
+            told.append(f"{changed:,} changed meanwhile: run it again")
+        if lost:
+            told.append("a submission brings lost inputs back")
+        return ", ".join(told)
 
     def _looks(self) -> Iterator[Checked]:
         looks = verification.check_images(
@@ -119,6 +126,7 @@ class Audit:
             yield from orphans.check_files(
                 self._database, self._images, since_ns=self._folder.since_ns
             )
+            yield from check_inputs(self._database, self._images)
         if self._sweep or not self._is_partial:
             yield from self._names.look()
 

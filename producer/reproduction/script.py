@@ -8,6 +8,12 @@ from itertools import groupby
 from textwrap import wrap
 from typing import Any
 
+from producer.reproduction.image_lines import (
+    image_imports,
+    image_inputs,
+    image_lines,
+    image_pipeline,
+)
 from producer.reproduction.single_file_script import classes_for_file, loading_of_file
 from storage.catalogue.pipeline_calls import fixed_inputs
 from storage.catalogue.pipeline_families import FAMILIES
@@ -63,6 +69,7 @@ def write_script(record: Record) -> str:
             ")",
         ),
         *_noise(job),
+        *image_lines(job),
         *_call("image = pipe", _inputs(job, index), ").images[0]"),
         f'image.save("{record.key}.png")',
     ]
@@ -116,14 +123,21 @@ def _imports(job: Job, place: Model, found: Located | None) -> Iterator[str]:
     if job.generator == "numpy":
         yield "import numpy"
     yield "import torch"
-    classes = {("diffusers", "DiffusionPipeline")}
+    classes = {("diffusers", _pipeline_class(job) or "DiffusionPipeline")}
     if is_checkpoint(place.name):
-        classes = set(classes_for_file(found, place))
+        classes = set(classes_for_file(found, place, _pipeline_class(job)))
     classes.add(("diffusers", job.scheduler_class))
     for library, named in groupby(sorted(classes), key=lambda each: each[0]):
         yield f"from {library} import {', '.join(name for _, name in named)}"
+    yield from image_imports(job)
     if is_builtin(place.name):
         yield "from storage.models.model_files import BUILTIN_FOLDERS  # of nightsweep"
+
+
+def _pipeline_class(job: Job) -> str | None:
+    """Return the class that paints the job; None for the model's own."""
+    known = image_pipeline(job)
+    return known.name if known else None
 
 
 def _threads(made: Made | None) -> Iterator[str]:
@@ -143,11 +157,13 @@ def _pipe(
 ) -> Iterator[str]:
     """Yield the lines that load the pipeline."""
     on_device = f").to({_device(record)})"
+    kind = _pipeline_class(record.job)
     if not is_checkpoint(place.name):
-        begin = "pipe = DiffusionPipeline.from_pretrained"
+        begin = f"pipe = {kind or 'DiffusionPipeline'}.from_pretrained"
         yield from _call(begin, _loading(record.job, place, index), on_device)
         return
-    for begin, groups in loading_of_file(found, place, dtype=record.job.dtype):
+    dtype = record.job.dtype
+    for begin, groups in loading_of_file(found, place, dtype=dtype, kind=kind):
         yield from _call(begin, groups, on_device if "pipe = " in begin else ")")
     if found and found.scheduler_options:
         options = _named(found.scheduler_options)
@@ -215,12 +231,14 @@ def _inputs(job: Job, index: Mapping[str, Any]) -> list[list[str]]:
         **{name: job.extras[name] for name in _EXTRAS if name in job.extras},
         **job.call,
         **fixed_inputs(index.get("_class_name")),
-        "width": job.width,
-        "height": job.height,
     }
+    known = image_pipeline(job)
+    if known is None or known.takes_size:
+        numbers |= {"width": job.width, "height": job.height}
     return [
         _named({"prompt": job.prompt}),
         _named(negative),
+        image_inputs(job),
         [*_named(numbers), *drawn],
     ]
 

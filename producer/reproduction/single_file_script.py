@@ -12,48 +12,54 @@ from storage.models.located import Located
 Call = tuple[str, Sequence[Sequence[str]]]
 
 
-def classes_for_file(found: Located | None, place: Model) -> Iterator[tuple[str, str]]:
+def classes_for_file(
+    found: Located | None, place: Model, kind: str | None = None
+) -> Iterator[tuple[str, str]]:
     """Yield the (library, class) of all that `loading_of_file` calls.
 
     Args:
         found: What is on this machine; None if that is not the model.
         place: The model.
+        kind: The pipeline's class, if it is not the model's own.
     """
-    yield "diffusers", _pipeline(found, place)
+    yield "diffusers", kind or _pipeline(found, place)
     if found is not None:
         kinds = read_components(found.index)
         yield from (kinds[part] for part in _parts(found))
 
 
-def loading_of_file(found: Located | None, place: Model, *, dtype: str) -> list[Call]:
+def loading_of_file(
+    found: Located | None, place: Model, *, dtype: str, kind: str | None = None
+) -> list[Call]:
     """Return the calls that load the pipeline, the last of which is named `pipe`.
 
     Args:
         found: What is on this machine; None if that is not the model.
         place: The model.
         dtype: Name of a dtype of torch.
+        kind: The pipeline's class, if it is not the model's own.
     """
-    file, kind = _text(parse(place.name).file), f"dtype=torch.{dtype}"
-    begin = f"pipe = {_pipeline(found, place)}.from_"
+    begin = f"pipe = {kind or _pipeline(found, place)}.from_"
+    file, given = _text(parse(place.name).file), f"dtype=torch.{dtype}"
     if found is None:
-        return [(begin + "single_file", [[file, kind]])]
+        return [(begin + "single_file", [[file, given]])]
     folder = _text(str(found.folder))
     calls: list[Call] = []
     for part in _parts(found):
         name = f"{part} = {read_components(found.index)[part][1]}.from_"
         where = f"subfolder={_text(part)}"
         if part in found.held:
-            arguments = [file, f"config={folder}", where, kind]
+            arguments = [file, f"config={folder}", where, given]
             calls.append((name + "single_file", [arguments]))
         else:
-            arguments = [folder, where, kind, "use_safetensors=True"]
+            arguments = [folder, where, given, "use_safetensors=True"]
             calls.append((name + "pretrained", [arguments]))
     parts = [f"{part}={part}" for part in _parts(found)]
     parts += [f"{part}=None" for part in left_out(found.index)]
     if found.holds_encoders:
-        whole = begin + "single_file", [[file, f"config={folder}", kind], parts]
+        whole = begin + "single_file", [[file, f"config={folder}", given], parts]
     else:
-        whole = begin + "pretrained", [[folder, kind, "use_safetensors=True"], parts]
+        whole = begin + "pretrained", [[folder, given, "use_safetensors=True"], parts]
     return [*calls, whole]
 
 

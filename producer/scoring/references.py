@@ -12,6 +12,7 @@ from enum import Enum
 
 from producer.models.cards import ModelCard
 from storage.catalogue import schedulers
+from storage.catalogue.image_pipelines import evaluations_skipped
 from storage.catalogue.scheduler_case import is_noisy
 from storage.catalogue.schedulers import CLASSES, Scheduler
 from storage.errors import UsageError
@@ -100,7 +101,7 @@ def _most(card: ModelCard, scheduler: Scheduler, limit: int, dtype: str) -> int:
 
 
 def _at(one: PlannedJob, steps: int, card: ModelCard) -> PlannedJob:
-    job = replace(one.job, steps=steps)
+    job, of = replace(one.job, steps=steps), CLASSES[one.job.scheduler_class]
     return replace(
         one,
         job=job,
@@ -114,7 +115,8 @@ def _at(one: PlannedJob, steps: int, card: ModelCard) -> PlannedJob:
             job.scheduler_options,
             config=card.scheduler_config,
             steps=steps,
-        ),
+        )
+        - evaluations_skipped(job.model.pipeline, of, job.extras, steps=steps),
     )
 
 

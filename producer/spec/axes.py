@@ -1,6 +1,6 @@
 """The values of an axis: scalars, lists, ranges, files, names and bundles."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from producer.spec.choices import optional_text, read_model, read_scheduler
 from producer.spec.drawn_seeds import refuse_drawn
 from producer.spec.entries import fields, items, way_out_of_double
 from producer.spec.habits import renamed, way_out_of_key
+from producer.spec.input_images import read_input
 from producer.spec.mappings import refuse_foreign
 from producer.spec.numerals import draw_instead
 from producer.spec.parameters import (
@@ -243,17 +244,25 @@ class ValueReader:
             refuse_drawn(parameter, node)
         if parameter == "prompt":
             return self._texts.read_prompts(node)
-        if parameter == "negative_prompt":
-            return [self._texts.read_text(parameter, node)]
-        if parameter == "model":
-            return [read_model(node, self.problems)]
-        if parameter == "scheduler":
-            return [read_scheduler(node, self.problems)]
+        if read := self._own_forms.get(parameter):
+            return [read(node)]
         if parameter in LISTS:
             return [read_integers(parameter, node)]
         if isinstance(node, MappingNode) and parameter in NUMBERS:
             return read_range(parameter, node, self.problems, limit=self.limit)
         return [PARSERS[parameter](text_of(node, what=parameter))]
+
+    @property
+    def _own_forms(self) -> Mapping[str, Callable[[Node], Any]]:
+        """What reads the values of parameters with a form of their own."""
+        return {
+            "negative_prompt": lambda node: self._texts.read_text(
+                "negative_prompt", node
+            ),
+            "model": lambda node: read_model(node, self.problems),
+            "image": lambda node: read_input("image", node, self.folder, self.problems),
+            "scheduler": lambda node: read_scheduler(node, self.problems),
+        }
 
     def _named_here(self, name: str, node: Node, others: Mapping[str, Node]) -> str:
         here = renamed(name, PARAMETERS)

@@ -56,7 +56,7 @@ _MERGED = (
     "nothing is loaded besides the model; merge it into a model, and name that model's "
     "folder as `model`"
 )
-_FROM_TEXT = "images are made from text alone; leave it out"
+_BEGIN = "write the input image as `image: FILE`, and its `strength`"
 _IN_NAME = "it belongs to the scheduler's name, such as `DPM++ 2M Karras`"
 _IN_PROMPT = "write {cat|dog} in the prompt for one prompt each"
 _OF_SCHEDULER = "write it as an option: {class: euler, options: {name: value}}"
@@ -72,8 +72,9 @@ ADVICE: Mapping[str, str | WayOut] = {
     **dict.fromkeys(("early_terminate", "run_cap", "command"), _GRID),
     "hydra": "write what its `sweeper.params` sweeps under `axes`",
     **dict.fromkeys(("lora", "loras", "embedding", "embeddings", "vae"), _MERGED),
-    **dict.fromkeys(("strength", "denoising_strength", "init_image"), _FROM_TEXT),
-    **dict.fromkeys(("denoise", "image", "mask"), _FROM_TEXT),
+    **dict.fromkeys(("init_image", "input_image"), _BEGIN),
+    **dict.fromkeys(("denoising_strength", "denoise"), _BEGIN),
+    "mask": "the whole image is made anew; leave it out",
     **dict.fromkeys(("karras", "use_karras_sigmas", "schedule_type"), _IN_NAME),
     **dict.fromkeys(("prompt_s/r", "prompt_sr", "prompt_order"), _IN_PROMPT),
     **dict.fromkeys(("s_churn", "s_noise"), _NOT_HERE),

@@ -9,6 +9,7 @@ from typing import Any
 
 from producer.spec.numerals import way_out_of_list, way_out_of_number
 from producer.spec.problems import WayOut, WrongValueError, closest, listed, shown
+from storage.catalogue.image_pipelines import RESIZES
 from storage.catalogue.pipeline_calls import all_parameters, bounds_of, names_of
 from storage.catalogue.schedulers import Scheduler
 from storage.errors import UsageError
@@ -192,7 +193,7 @@ def _parser_of_call(name: str, kind: str) -> Parser:
 
 
 #: Parameters written as one value, with the parser of each. `prompt`, `model`,
-#: `scheduler` and those of `LISTS` have forms of their own.
+#: `scheduler`, `image` and those of `LISTS` have forms of their own.
 PARSERS: Mapping[str, Parser] = {
     "negative_prompt": parse_text,
     "seed": integer("seed", 0, 2**63 - 1),
@@ -213,6 +214,8 @@ PARSERS: Mapping[str, Parser] = {
     "strict": flag("strict"),
     "tag": parse_tag,
     "backend": choice("backend", *BACKENDS),
+    "strength": number("strength", 0.001, 1),
+    "resize": choice("resize", *RESIZES),
     **{
         name: _parser_of_call(name, one.kind)
         for name, one in all_parameters().items()
@@ -228,10 +231,10 @@ LISTS = names_of("integers")
 CALL_TEXTS = names_of("text")
 #: Parameters that a range such as `{start, stop, step}` may set.
 INTEGERS = names_of("integer") | {"seed", "steps", "width", "height", "clip_skip"}
-NUMBERS = INTEGERS | names_of("number") | {"guidance", "eta"}
+NUMBERS = INTEGERS | names_of("number") | {"guidance", "eta", "strength"}
 
 #: Every parameter, in the order in which help lists them.
-PARAMETERS = ("model", "prompt", *PARSERS, "scheduler", *sorted(LISTS))
+PARAMETERS = ("model", "prompt", "image", *PARSERS, "scheduler", *sorted(LISTS))
 #: The parameters that have no default.
 REQUIRED = ("model", "prompt")
 

@@ -16,6 +16,7 @@ from producer.spec.sweepfile import Spec
 from producer.submission.opening import by_group
 from storage.broker.embedded import broker_url
 from storage.broker.queue import make_app, send, send_scores, waiting
+from storage.files.inputs import InputFolder
 from storage.host.worker_ids import my_host
 from storage.jobs import blocked_groups, lifecycle, membership, sweep_counts, sweeps
 from storage.jobs.completeness import find_incomplete, note_complete
@@ -159,6 +160,9 @@ class Submission:
             ChangedSweepError: Another revision was stored since; nothing was changed.
         """
         spec = expansion.spec
+        folder = InputFolder(self._images)
+        for image in expansion.inputs:
+            image.copy_to(folder)
         before = sweeps.find_sweep(self._database, spec.name)
         sweep = sweeps.save_sweep(
             self._database,

@@ -88,8 +88,12 @@ _REFUSED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "the worker decides how it gets the pixels; leave it out",
         ),
         (
-            "strength|img_.*|.*images?|.*image_.*|.*_mask|.*_mask_[0-9]+",
-            "images are made from text alone; leave it out",
+            "strength|image",
+            "it is a parameter of its own; write `image` and `strength`",
+        ),
+        (
+            "img_.*|.*images?|.*image_.*|.*_mask|.*_mask_[0-9]+",
+            "no image but `image` is read; leave it out",
         ),
         (
             ".*embeds.*|.*cu_seqlens",

@@ -59,7 +59,7 @@ def mend(
             yield _remove(images, finding)
         elif finding.problem == "mislabelled":
             yield relabel(database, finding)
-        elif finding.problem == "foreign":
+        elif finding.problem in ("foreign", "lost_input"):
             yield finding
 
 

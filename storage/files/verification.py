@@ -30,7 +30,7 @@ from storage.sql.schema import jobs, results, sweep_jobs
 
 #: A `leftover` is the temporary file of a killed worker, and `damaged` a thumbnail. A
 #: `foreign` file may be another database's. `mislabelled` rows have a wrong name for
-#: their scheduler.
+#: their scheduler. A `lost_input` is the copy of an image that jobs begin with.
 Problem = Literal[
     "missing",
     "truncated",
@@ -40,6 +40,7 @@ Problem = Literal[
     "damaged",
     "foreign",
     "mislabelled",
+    "lost_input",
 ]
 
 #: A condition on rows of `results`, and the one that all rows meet.

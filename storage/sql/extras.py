@@ -19,7 +19,7 @@ def value_of(connection: Connection, name: str) -> sa.ColumnElement[Any]:
     value = read_json(connection, jobs.c.extras)[name]
     if name.startswith(PREFIX):
         return _value_of_call(connection, name, value)
-    if name in ("eta", "clip_skip"):
+    if isinstance(EXTRAS[name], float | int) and name != "strict":
         return sa.func.coalesce(value.as_float(), float(EXTRAS[name]))
     if name == "strict":
         return sa.func.coalesce(value.as_boolean(), sa.false())

@@ -40,11 +40,12 @@ def arguments_of(job: Job, pipe: Any, generator: torch.Generator) -> dict[str, A
         raise JobError(msg)
     if "guidance_scale" in taken:
         wanted["guidance_scale"] = job.guidance
+    # Some pipelines take the size from the input image.
+    size = {"width": job.width, "height": job.height}
     return {
         "prompt": job.prompt,  # by name: some pipelines take an image first
         "num_inference_steps": job.steps,
-        "width": job.width,
-        "height": job.height,
+        **{name: side for name, side in size.items() if name in taken},
         "generator": generator,
         "output_type": output_type_of(pipe),
         "return_dict": False,

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+#: Dimensions of images and of their latents: row, channel, height, width.
+_IMAGE_DIMENSIONS = 4
 #: Dtypes that hold a timestep exactly.
 _NUMBERS = frozenset({torch.int32, torch.int64, torch.float32, torch.float64})
 
@@ -57,7 +59,7 @@ def flatten(value: Any, leaves: list[Any], rows: Rows) -> Hashable:
     """
     if isinstance(value, torch.Tensor):
         leaves.append(value)
-        return (value.shape, is_number(value) or value.dtype)
+        return (value.shape, is_number(value) or value.dtype, has_channels_last(value))
     if isinstance(value, dict):
         return tuple((k, flatten(v, leaves, rows)) for k, v in value.items())
     if isinstance(value, tuple | list):
@@ -84,6 +86,16 @@ def rebuild(value: Any, leaves: Iterator[Any], rows: Rows) -> Any:
 def are_tensors(values: Sequence[Any]) -> bool:
     """Return whether all values are tensors."""
     return all(isinstance(value, torch.Tensor) for value in values)
+
+
+def has_channels_last(leaf: torch.Tensor) -> bool:
+    """Return whether the channels of an image are together in memory.
+
+    The latents of an input image are. Kernels are chosen by it, so it decides low bits.
+    """
+    if leaf.ndim != _IMAGE_DIMENSIONS or leaf.is_contiguous():
+        return False
+    return leaf.is_contiguous(memory_format=torch.channels_last)
 
 
 def is_number(leaf: torch.Tensor) -> bool:

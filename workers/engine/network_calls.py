@@ -13,7 +13,14 @@ from typing import Any
 
 import torch
 
-from workers.engine.call_values import Rows, are_tensors, flatten, is_number, rebuild
+from workers.engine.call_values import (
+    Rows,
+    are_tensors,
+    flatten,
+    has_channels_last,
+    is_number,
+    rebuild,
+)
 
 #: Fewest dimensions of a network's main input.
 _INPUT_DIMENSIONS = 2
@@ -37,7 +44,8 @@ class Call:
         leaves: All values in the arguments, in a fixed order: tensors, lists of rows,
             and others.
         signature: Equal for calls that can be merged: the network, the image size, the
-            structure of the arguments, shapes and dtypes, and all that is no tensor.
+            structure of the arguments, shapes, dtypes and layouts, and all that is no
+            tensor.
     """
 
     network: str
@@ -210,6 +218,8 @@ def _join(column: Sequence[Any], rows: int, device: torch.device) -> Any:
     if place is None:
         return _shared(column)
     joined = torch.stack(tuple(column), place + 1).flatten(place, place + 1)
+    if has_channels_last(first):  # as `torch.cat` has it, which ordinary batches call
+        joined = joined.contiguous(memory_format=torch.channels_last)
     return _on(device, joined)
 
 

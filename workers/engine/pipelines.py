@@ -12,8 +12,10 @@ from pathlib import Path
 import torch
 
 from storage.errors import JobError
+from storage.files.inputs import InputFolder
 from storage.job import Job, Model
 from storage.models.fingerprint import Fingerprints, Seal
+from storage.settings import read_settings
 from workers.devices.device_errors import device_errors
 from workers.devices.memory import free_bytes, total_bytes
 from workers.engine.compiling import Compiled
@@ -194,7 +196,7 @@ class Pipelines:
             extra={"action": "model_loaded"},
         )
         return Resident(
-            starter=Starter(pipe, config),
+            starter=Starter(pipe, config, inputs=InputFolder(read_settings().images)),
             load_s=load_s,
             fingerprints=found.fingerprints,
             place=place,

@@ -8,10 +8,12 @@ import torch
 from diffusers import ConfigMixin
 
 from storage.errors import JobError, in_words
+from storage.files.inputs import InputFolder
 from storage.job import Job
 from workers.engine.arguments import arguments_of
 from workers.engine.clock import Clock
 from workers.engine.first_noise import FirstNoise
+from workers.engine.image_inputs import image_arguments, image_pipeline
 from workers.engine.runs import Run
 from workers.engine.schedulers import Schedulers
 from workers.engine.stand_ins import (
@@ -41,16 +43,30 @@ class Starter:
         networks: What is called for each network, by the pipeline's attribute.
     """
 
-    def __init__(self, pipe: Any, scheduler_config: Mapping[str, Any]) -> None:
-        """Set the pipeline, and the scheduler config that it was loaded with."""
+    def __init__(
+        self,
+        pipe: Any,
+        scheduler_config: Mapping[str, Any],
+        *,
+        inputs: InputFolder | None = None,
+    ) -> None:
+        """Set the pipeline.
+
+        Args:
+            pipe: The pipeline.
+            scheduler_config: The scheduler config that it was loaded with.
+            inputs: The input images of its jobs; None if no job has any.
+        """
         self.pipe = pipe
+        self._inputs = inputs
         # Kept: diffusers walks through all modules for it.
         self.device: torch.device = pipe.device
         self.clock = Clock(str(self.device))
         self.networks: dict[str, Callable[..., Any]] = {
             name: part for name in NETWORKS if (part := getattr(pipe, name, None))
         }
-        self._copied_class = _fast_class(pipe, self.device)
+        self._of_images: Any = None
+        self._copied_classes: dict[type, type] = {}
         self._decoders = [name for name in DECODERS if getattr(pipe, name, None)]
         self._changing = _find_changing(pipe)
         self._dtypes = {name: getattr(pipe, name).dtype for name in self._decoders}
@@ -98,11 +114,14 @@ class Starter:
         run = Run(job=job, clock=self.clock, is_alone=is_alone)
         device = self.device if job.generator == "cuda" else "cpu"
         generator = torch.Generator(device).manual_seed(job.seed)
-        pipe = self._copy(run, generator)
+        form = self._form_of(job)
+        pipe = self._copy(form, run, generator)
         noise = FirstNoise(job.seed) if job.generator == "numpy" else None
         if noise:
             noise.give_to(pipe)
-        arguments = arguments_of(job, self.pipe, generator)
+        arguments = arguments_of(job, form, generator)
+        if job.parameter("image"):
+            arguments |= image_arguments(job, form, self._inputs)
 
         def paint() -> torch.Tensor:
             try:
@@ -119,10 +138,23 @@ class Starter:
 
         return run, paint
 
-    def _copy(self, run: Run, generator: torch.Generator) -> Any:
-        """Return the pipeline with stand-ins for its parts."""
-        pipe = copy.copy(self.pipe)
-        pipe.__class__ = self._copied_class
+    def _form_of(self, job: Job) -> Any:
+        """Return the pipeline of a job: the loaded one, or its sibling for images."""
+        if not job.parameter("image"):
+            return self.pipe
+        if self._of_images is None:
+            self._of_images = image_pipeline(self.pipe)
+        return self._of_images
+
+    def _copied_class(self, own: type) -> type:
+        if own not in self._copied_classes:
+            self._copied_classes[own] = _fast_class(own, self.device)
+        return self._copied_classes[own]
+
+    def _copy(self, form: Any, run: Run, generator: torch.Generator) -> Any:
+        """Return a pipeline with stand-ins for its parts."""
+        pipe = copy.copy(form)
+        pipe.__class__ = self._copied_class(type(form))
         own = vars(pipe)
         own["_internal_dict"] = copy.copy(own["_internal_dict"])
         for name in self._changing:
@@ -181,10 +213,9 @@ def _find_changing(pipe: Any) -> list[str]:
     ]
 
 
-def _fast_class(pipe: Any, device: torch.device) -> type:
-    """Return a pipeline's class with its device as a constant.
+def _fast_class(own: type, device: torch.device) -> type:
+    """Return the class of a pipeline with its device as a constant.
 
     diffusers walks through all modules, several times a call, to find it.
     """
-    own = type(pipe)
     return type(own.__name__, (own,), {"device": device, "_execution_device": device})

@@ -198,7 +198,7 @@ def test_a_mistake_is_told_with_its_line(
         ("prompt_embeds", "it is a tensor, which a sweep file cannot hold"),
         ("num_images_per_prompt", "a seed makes one image"),
         ("output_type", "the worker decides how it gets the pixels; leave it out"),
-        ("image", "images are made from text alone; leave it out"),
+        ("image", "it is a parameter of its own; write `image` and `strength`"),
         ("negative_prompt_2", "all text encoders read one negative prompt"),
         ("joint_attention_kwargs", "it is for what is loaded besides a model"),
     ],

@@ -19,6 +19,7 @@ from producer.cli import cli
 from storage.files import orphans, repairs, verification
 from storage.files.folders import take_folder
 from storage.files.images import ImageFolder, relative_path
+from storage.files.inputs import InputFolder
 from storage.files.verification import Finding
 from storage.jobs import lifecycle
 from storage.jobs.claims import hand_back
@@ -594,3 +595,21 @@ def test_jobs_whose_sweep_is_resumed_during_their_repair_hear_of_it(
     verify("--repair")
     assert states(database) == {1: "pending", 2: "done"}
     assert untold(database) == []
+
+
+def test_a_lost_copy_of_an_input_image_is_said_and_not_called_repaired(
+    settings: Settings, database: Database
+) -> None:
+    folder = InputFolder(settings.images)
+    there, gone = (folder.save(Image.new("RGB", (8, 8), c)) for c in ("red", "blue"))
+    for digest in (there, gone):
+        extras = {"image": digest, "strength": 0.5}
+        submit(database, [make_planned(extras=extras)])
+    folder.path(gone).unlink()
+    for options in ((), ("--repair",)):
+        result = verify(*options)
+        assert result.exit_code == 1
+        assert f"inputs/{gone}.png" in result.stdout
+        assert there not in result.stdout
+        assert "1 lost input; " in result.stderr
+        assert "a submission brings lost inputs back" in result.stderr

@@ -1,0 +1,38 @@
+"""Copies of input images that jobs name, and that are missing or have other pixels."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from storage.files.inputs import INPUTS, InputFolder
+from storage.files.verification import Checked, Finding
+from storage.sql.database import Database
+from storage.sql.extras import value_of
+from storage.sql.schema import jobs
+
+
+def check_inputs(database: Database, images: Path) -> Iterator[Checked]:
+    """Look at the copy of each input image that a job names, one at a time.
+
+    Args:
+        database: Where the rows are.
+        images: The image folder.
+
+    Raises:
+        DatabaseError: SQL cannot be reached.
+    """
+    folder = InputFolder(images)
+    for digest in _list_named(database):
+        if fault := folder.fault(digest):
+            path = f"{INPUTS}/{digest}.png"
+            detail = f"{fault}; submit its sweep again from where the image is"
+            found = Finding(problem="lost_input", path=path, detail=detail)
+            yield Checked(images=0, findings=[found])
+
+
+def _list_named(database: Database) -> list[str]:
+    with database.read() as connection:
+        named = value_of(connection, "image")
+        query = sa.select(named).where(jobs.c.extras.contains('"image"')).distinct()
+        return sorted(filter(None, connection.execute(query).scalars()))
