@@ -24,20 +24,24 @@ def sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def hub_settings(home: Path, endpoint: str = "", **changes: str) -> dict[str, str]:
-    """The environment of a process whose Hub cache is under `home`.
+def hub_variables(home: Path, endpoint: str = "") -> dict[str, str]:
+    """The variables of a process whose Hub cache is under `home`.
 
     Without an endpoint the Hub is switched off.
     """
     hub = {"HF_ENDPOINT": endpoint} if endpoint else {"HF_HUB_OFFLINE": "1"}
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
     return {
-        **kept,
-        "HF_HOME": str(home),
-        "NO_PROXY": "127.0.0.1,localhost",
         **hub,
-        **changes,
+        "HF_HOME": str(home),
+        "HF_HUB_DOWNLOAD_TIMEOUT": "600",  # a file may be held for as long
+        "NO_PROXY": "127.0.0.1,localhost",
     }
+
+
+def hub_settings(home: Path, endpoint: str = "", **changes: str) -> dict[str, str]:
+    """The environment of such a process, without our own variables of the Hub."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
+    return {**kept, **hub_variables(home, endpoint), **changes}
 
 
 def cached_files(home: Path) -> set[str]:

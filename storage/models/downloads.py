@@ -129,7 +129,7 @@ def _fetch_blob(name: str, listing: hub.Listing, path: str) -> None:
         return  # a mirror that names its blobs in another way
     part = _part(blob)
     part.parent.mkdir(parents=True, exist_ok=True)
-    hub.append(name, path, listing.commit, part=part, size_bytes=listing.sizes[path])
+    _fill(part, name, listing, path)
     with part.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != stated:
@@ -142,6 +142,20 @@ def _fetch_blob(name: str, listing: hub.Listing, path: str) -> None:
     part.replace(blob)
 
 
+def _fill(part: Path, name: str, listing: hub.Listing, path: str) -> None:
+    """Fetch the rest of a file, again and again while each try brings more of it."""
+    size = listing.sizes[path]
+    while True:
+        before = _size_of(part)
+        try:
+            hub.append(name, path, listing.commit, part=part, size_bytes=size)
+        except ModelError:
+            if _size_of(part) <= before:
+                raise
+        else:
+            return
+
+
 def _left_of(name: str, listing: hub.Listing, path: str) -> int:
     size = listing.sizes[path]
     if path not in listing.sha256:
@@ -149,10 +163,11 @@ def _left_of(name: str, listing: hub.Listing, path: str) -> int:
     blob = _blob(name, listing.sha256[path])
     if blob.exists():
         return 0
-    try:
-        return max(size - _part(blob).stat().st_size, 0)
-    except OSError:
-        return size
+    return max(size - _size_of(_part(blob)), 0)
+
+
+def _size_of(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
 
 
 def _blob(name: str, sha256: str) -> Path:

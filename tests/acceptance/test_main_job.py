@@ -10,6 +10,7 @@ from PIL import Image
 
 from storage.models.model_files import BUILTIN_FOLDERS
 from tests.acceptance.conftest import Bench
+from tests.hub_server import COMMIT, NAME, hub_variables, serve
 
 SWEEP = """
 name: {name}
@@ -160,21 +161,17 @@ def test_a_moved_model_makes_nothing_again_and_a_changed_one_everything(
     assert plan["new"] == 2
 
 
-def test_a_model_of_the_hub_is_made_from_its_cache_without_the_network(
+def test_a_model_that_was_fetched_is_made_without_the_network(
     bench: Bench, tmp_path: Path
 ) -> None:
-    hub = tmp_path / "hub"
-    commit = "c" * 40
-    snapshot = hub / "models--org--shapes" / "snapshots" / commit
-    shutil.copytree(BUILTIN_FOLDERS["builtin:shapes"], snapshot)
-    refs = hub / "models--org--shapes" / "refs"
-    refs.mkdir()
-    (refs / "main").write_text(commit)
     file = tmp_path / "hub.yaml"
-    file.write_text(sweep("hub", "ddim", "2").replace("builtin:shapes", "org/shapes"))
-    bench.extra.update(HF_HUB_CACHE=str(hub), HF_HUB_OFFLINE="1")
+    file.write_text(sweep("hub", "ddim", "2").replace("builtin:shapes", NAME))
+    with serve(BUILTIN_FOLDERS["builtin:shapes"]) as hub:
+        bench.extra.update(hub_variables(tmp_path, hub.url))
+        bench.process("fetch", str(file))
+    bench.extra.update(HF_HUB_OFFLINE="1")
     options = ("--set", "base.dtype=float32", "--device", "cpu", "--workers", "1")
     bench.process("run", str(file), *options)
     row = bench.find("--sweep", "hub")[0]
-    assert (row["state"], row["model"]) == ("done", "org/shapes")
-    assert row["model_revision"] == commit
+    assert (row["state"], row["model"]) == ("done", NAME)
+    assert row["model_revision"] == COMMIT

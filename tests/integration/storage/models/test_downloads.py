@@ -1,5 +1,6 @@
 """Weights from a small Hub: cut, resumed, awaited and refused."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -153,6 +154,28 @@ def test_a_model_that_does_not_fit_on_the_disk_is_refused(cache: Path) -> None:
     assert said.endswith(
         f"{cache.parent}; make room, or set HF_HUB_CACHE to a larger disk"
     )
+
+
+def test_a_download_goes_on_while_each_try_brings_more(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = hashlib.sha256(bytes(100)).hexdigest()
+    coming = iter([30, 30, 0])
+
+    def append(*_: object, part: Path, size_bytes: int) -> None:
+        came = next(coming)
+        with part.open("ab") as file:
+            file.write(bytes(came))
+        msg = f"cut after {came} of {size_bytes}"
+        raise ModelError(msg)
+
+    monkeypatch.setattr("storage.models.hub.append", append)
+    monkeypatch.setattr("storage.models.hub.etag_of", lambda *_: digest)
+    listing = Listing(commit=COMMIT, sizes={UNET: 100}, sha256={UNET: digest})
+    with pytest.raises(ModelError, match="cut after 0 of 100"):
+        fetch_weights(NAME, listing, [UNET])
+    assert missing_bytes(NAME, listing, [UNET]) == {UNET: 40}
+    assert (cache / "blobs" / f"{digest}.incomplete").stat().st_size == 60
 
 
 @pytest.mark.parametrize(("name", "copy"), SUCCESSORS.items())
