@@ -128,8 +128,6 @@ def locate(
         ModelError: The model cannot be found or read, or is not in safetensors.
     """
     _check_version(name, revision, variant)
-    if name in SUCCESSORS:
-        return _locate_moved(name, revision, variant)
     with readable(name):
         if is_checkpoint(name):
             return _locate_checkpoint(
@@ -201,6 +199,8 @@ def _locate(
     download: bool,
     held: frozenset[str] = frozenset(),
 ) -> Located:
+    if name in SUCCESSORS:
+        return _locate_moved(name, revision, variant, held=held)
     if is_hub_id(name):
         found = _locate_on_hub(name, revision, variant, download=download, held=held)
     else:
@@ -259,9 +259,11 @@ def _locate_on_hub(
     )
 
 
-def _locate_moved(name: str, revision: str | None, variant: str | None) -> Located:
+def _locate_moved(
+    name: str, revision: str | None, variant: str | None, *, held: frozenset[str]
+) -> Located:
     try:
-        return locate_here(name, revision=revision, variant=variant)
+        return _locate_here(name, revision, variant=variant, held=held)
     except ModelError as error:
         raise ModelError(explain_moved(name)) from error
 

@@ -19,6 +19,7 @@ from storage.models.moved import SUCCESSORS
 from tests.hub_server import COMMIT, NAME, Hub, hub_settings, serve, sha256
 from tests.integration.storage.models.test_hub_cache import ask
 from tests.processes import PATIENCE_S, wait_until
+from tests.unit.tiny_checkpoints import SD1, write_checkpoint
 from tests.unit.tiny_folders import LOADED, make_folder, weights, write
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -185,6 +186,14 @@ def test_a_model_that_was_deleted_is_answered_with_its_copy(
     assert cache.parent.is_dir()
     with pytest.raises(ModelError, match=f"{name} was deleted; name its copy, {copy}$"):
         locate(name, download=False)
+
+
+def test_a_deleted_config_of_a_single_file_is_answered_with_its_copy(
+    cache: Path,
+) -> None:
+    file = write_checkpoint(cache.parent / "x.safetensors", SD1)
+    with pytest.raises(ModelError, match="inpainting was deleted; name its copy, "):
+        locate(f"{file}?config=runwayml/stable-diffusion-inpainting", download=False)
 
 
 def test_a_deleted_model_is_taken_from_the_cache(cache: Path) -> None:
