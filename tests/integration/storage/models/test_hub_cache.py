@@ -11,6 +11,7 @@ import pytest
 from storage.models.fingerprint import Digests, fingerprint
 from storage.models.model_files import locate
 from tests.hub_server import COMMIT, NAME, cached_files, hub_settings, serve, sha256
+from tests.unit.tiny_checkpoints import SD1, UNET, write_checkpoint
 from tests.unit.tiny_folders import LOADED, make_folder, weights, write
 
 WEIGHTS = tuple(file for file in LOADED if file.endswith(".safetensors"))
@@ -148,6 +149,24 @@ def test_a_worker_fetches_what_is_loaded_and_nothing_else(tmp_path):
     assert found["fingerprint"] == print_of(source)
     assert found["size_bytes"] == sum((source / f).stat().st_size for f in LOADED)
     assert cached_files(tmp_path / "home") == set(LOADED)
+
+
+def test_of_the_config_of_a_single_file_only_what_the_file_lacks_is_fetched(tmp_path):
+    source = make_folder(tmp_path / "source")
+    network = {name: shape for name, shape in SD1.items() if name.startswith(UNET)}
+    file = write_checkpoint(tmp_path / "x.safetensors", network)
+    name, home = f"{file}?config={NAME}", tmp_path / "home"
+    lacking = set(LOADED) - {"unet/diffusion_pytorch_model.safetensors"}
+    with serve(source) as hub:
+        plan = ask(home, hub.url, name=name, card=True)
+        assert cached_files(home) == lacking - set(WEIGHTS)
+        work = ask(home, hub.url, name=name, revision=COMMIT, download=True)
+    assert cached_files(home) == lacking
+    assert plan["commit"] == work["commit"] == COMMIT
+    in_folder = locate(f"{file}?config={source}", download=True)
+    own = fingerprint(in_folder, Digests())
+    assert plan["fingerprint"] == work["fingerprint"] == own
+    assert ask(home, name=name, revision=COMMIT, download=True) == work
 
 
 def test_every_vocabulary_file_is_fetched_for_the_plan_and_for_the_work(tmp_path):
