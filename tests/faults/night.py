@@ -293,7 +293,7 @@ class Night:
         assert {row.folder_id for row in rows} == {1}
         files = {
             str(path.relative_to(self.settings.images)): path
-            for path in self.settings.images.rglob("*.png")
+            for path in self.settings.images.glob("??/??/*.png")
         }
         assert set(keys) == set(files)
         assert len(keys) == done

@@ -1,12 +1,14 @@
 """Faults while torch paints with the built-in model: killed, stopped, out of memory."""
 
 import signal
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from storage.sql.schema import jobs, widths
 from tests.faults.night import STAND_IN, Night
+from tests.image_scripts import make_image
 from tests.processes import PATIENCE_S
 from workers.engine.batches import CPU_WIDTH
 
@@ -36,6 +38,22 @@ def _painter(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:  # after th
 @pytest.mark.slow  # one that is killed paints no more, whatever it painted with
 def test_a_worker_that_is_killed_loses_nothing(night: Night) -> None:
     night.run("submit", spec(night, size=32, steps=12))
+    with night.working():
+        night.wait_for(1)
+        night.kill_a_worker()
+        night.wait_for(COUNT)
+        night.check(done=COUNT)
+    assert max_of(night, "deaths") == 0, "it died in company"
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_amid_input_images_loses_nothing(night: Night) -> None:
+    make_image(1, (48, 32)).save(night.folder / "begin.png")
+    path = Path(spec(night, size=32, steps=24))
+    begins = "image: begin.png, resize: crop, strength: 0.5"
+    path.write_text(path.read_text().replace("steps: 24", f"steps: 24, {begins}"))
+    night.run("submit", str(path))
+    (night.folder / "begin.png").unlink()
     with night.working():
         night.wait_for(1)
         night.kill_a_worker()

@@ -113,6 +113,8 @@ def describe(job: Job, *, scheduler: str) -> str:
     if skipped := job.parameter("clip_skip"):
         # The web UI counts the layer that is taken, diffusers those that are skipped.
         facts["Clip skip"] = skipped + 1
+    if job.parameter("image"):
+        facts["Denoising strength"] = _exact(job.parameter("strength"))
     facts |= {name: _as_text(value) for name, value in job.call.items()}
     lines.append(
         ", ".join(f"{name}: {_quoted(value)}" for name, value in facts.items())

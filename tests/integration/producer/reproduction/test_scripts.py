@@ -15,10 +15,13 @@ from PIL import Image
 
 from producer.reproduction.script import write_script
 from storage.catalogue.pipeline_families import FAMILIES
+from storage.files.inputs import InputFolder
 from storage.job import Job
 from storage.jobs.records import Made, Record
+from storage.settings import read_settings
 from tests import tiny_families
 from tests.batches import card_of, make_job
+from tests.image_scripts import make_image
 from tests.tiny_pipelines import make_flux, make_sd, make_sd3, make_sdxl
 from workers.engine.alone import paint_alone
 from workers.engine.environment import describe_environment
@@ -173,3 +176,19 @@ def test_a_script_makes_the_strict_image_with_the_noise_of_numpy(
     monkeypatch.undo()
     assert made.tobytes() == paint(job).tobytes()
     assert made.tobytes() != paint(replace(job, generator="cpu")).tobytes()
+
+
+@pytest.mark.parametrize("how", ["", "crop", "pad", "stretch"])
+@pytest.mark.parametrize("maker", ["StableDiffusionPipeline", "FluxPipeline"])
+def test_a_script_begins_with_the_image_that_the_job_began_with(
+    maker: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = str(MAKERS[maker](tmp_path / "model"))
+    own = card_of(model).scheduler_config["_class_name"]
+    picture = make_image(1, (80, 48) if how else (64, 64))
+    digest = InputFolder(read_settings().images).save(picture)
+    extras = {"image": digest, "strength": 0.6, "resize": how}
+    job = make_job(own, model=model, steps=5, extras=extras)
+    made = run(write_script(make_record(job)), tmp_path, monkeypatch)
+    assert made.tobytes() == paint(job).tobytes()
+    assert made.tobytes() != paint(replace(job, extras={})).tobytes()
