@@ -100,7 +100,7 @@ class Store:
             tag: The whole tag; empty for images without one.
             prompt: Part of the prompt, in any case.
             model: Part of the model's name.
-            state: `pending`, `leased`, `done`, `failed` or `quarantined`; or several.
+            state: One of `storage.sql.schema.JOB_STATES`, or several.
             sort: Columns of queries, with commas; `-time` begins with the slowest.
             limit: Most rows to return.
             columns: Columns of queries, with commas, instead of those of the view.
@@ -317,9 +317,12 @@ class Store:
                 self._refuse_other_folder(database, row["key"])
         if state != "done":
             reason = f" ({error})" if error else ""
+            way_out = "`nightsweep status` says how far its sweep is"
+            if state == "evicted":
+                way_out = "`nightsweep retry KEY --evicted` makes it again"
             msg = (
                 f"an image must be done to be opened, but {key} is {state}{reason}; "
-                "`nightsweep status` says how far its sweep is."
+                f"{way_out}."
             )
             raise UsageError(msg)
         return open_image(self.settings.images / path)

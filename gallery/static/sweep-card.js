@@ -6,14 +6,14 @@ import {mayWrite} from "./shell.js";
 import {T} from "./texts.js";
 
 const usualPriority = 5;
-const barStates = ["done", "leased", "failed", "quarantined", "pending"];
+const barStates = ["done", "leased", "failed", "quarantined", "evicted", "pending"];
 
 // Return what a sweep is doing, as people would say it.
-export function kindOf({state, pending, leased, done, total}) {
+export function kindOf({state, pending, leased, done, evicted = 0, total}) {
   if (state !== "active") return state;
   if (leased) return "running";
   if (pending) return "waiting";
-  return done === total ? "done" : "unfinished";
+  return done + evicted === total ? "done" : "unfinished";
 }
 
 export class SweepCard {

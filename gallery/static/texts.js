@@ -29,7 +29,7 @@ export const T = {
     noMatch: (text) => `No sweep has “${text}” in its name.`,
     more: (count) => `Show ${count} more`,
     kinds: {done: "done", running: "running", waiting: "waiting", paused: "paused", cancelled: "cancelled", unfinished: "ended with failures"},
-    states: {done: "done", leased: "in work", pending: "waiting", failed: "failed", quarantined: "quarantined"},
+    states: {done: "done", leased: "in work", pending: "waiting", failed: "failed", quarantined: "quarantined", evicted: "removed"},
     leftOut: "left out",
     progress: (done, total) => `${done} of ${total} images`,
     left: (text) => `${text} left`,
@@ -191,11 +191,12 @@ export const T = {
     empty: "(empty)",
     none: "No image meets this query. Remove a term, or open Sweeps to see what there is.",
     stateWords: {
-      pending: "pending", leased: "running", failed: "failed", quarantined: "quarantined",
+      pending: "pending", leased: "running", failed: "failed", quarantined: "quarantined", evicted: "removed",
       hole: "", missing: "file missing", loading: "",
     },
     stateSentences: {
       pending: "pending", leased: "running", done: "done", failed: "failed", quarantined: "quarantined: its worker died three times with it",
+      evicted: "its file was removed; `nightsweep retry --evicted` makes it again",
       hole: "not in the query", missing: "its file is missing; `nightsweep verify --repair` makes it again",
     },
     images: (count) => (count === 1 ? "image" : "images"),

@@ -43,6 +43,12 @@ const STATE_SIGNS = {
     pen.lineTo(0.53, 0.53);
     pen.stroke();
   },
+  evicted(pen) {
+    pen.beginPath();
+    pen.moveTo(-0.75, 0);
+    pen.lineTo(0.75, 0);
+    pen.stroke();
+  },
   missing(pen) {
     pen.strokeRect(-0.8, -0.65, 1.6, 1.3);
     pen.beginPath();

@@ -52,7 +52,9 @@ def choose(
         (urgent if is_open else over).append(one)
     urgent.sort(key=lambda one: (one.state == "paused", one.priority, one.id))
     over.reverse()
-    return [*urgent, *over[:NEWEST]], over[NEWEST:]
+    cancelled = [one for one in over if one.state == "cancelled"]
+    ended = [one for one in over if one.state != "cancelled"]
+    return [*urgent, *ended[:NEWEST]], [*ended[NEWEST:], *cancelled]
 
 
 def describe_folded(
@@ -153,11 +155,11 @@ def number_column(name: str, key: str) -> Column:
 
 
 def shown_states(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the states to show; `quarantined` only if a job is."""
+    """Return the states to show; rare ones only if a job has them."""
     return [
         state
         for state in JOB_STATES
-        if state != "quarantined" or any(row[state] for row in rows)
+        if state not in ("quarantined", "evicted") or any(row[state] for row in rows)
     ]
 
 

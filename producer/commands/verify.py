@@ -60,8 +60,9 @@ FINDING_COLUMNS = (
     "--repair",
     is_flag=True,
     help="Queue missing and damaged images again, move orphans to the folder "
-    f"{repairs.ORPHANS} of the image folder, remove what killed workers left and "
-    "thumbnails without use, and give schedulers their true names.",
+    f"{repairs.ORPHANS} of the image folder, remove what killed workers and an "
+    "interrupted rm left and thumbnails without use, and give schedulers their true "
+    "names.",
 )
 @click.option(
     "--force",
@@ -213,7 +214,8 @@ def _refuse_strangers(
     """
     first = next(findings, None)
     is_about_files = any(
-        finding.path and finding.problem != "lost_input" for finding in first or ()
+        finding.path and finding.problem not in ("lost_input", "evicted")
+        for finding in first or ()
     )
     if is_about_files and not verification.has_any(database, folder.path, here=here):
         msg = (

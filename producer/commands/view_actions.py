@@ -101,6 +101,7 @@ def _describe(database: Database, sweep: Sweep, now: Standing) -> dict[str, Any]
         "done": now.done,
         "failed": now.failed,
         "quarantined": now.quarantined,
+        "evicted": now.evicted,
         "images_per_s": now.images_per_s,
         "eta_s": now.eta_s,
         "axes": {axis: len(labels) for axis, labels in sweep.axes.items()},

@@ -31,6 +31,7 @@ class Standing:
         done: Finished images.
         failed: Jobs that failed; `nightsweep find --state failed` says why.
         quarantined: Jobs that crashed their worker again and again.
+        evicted: Images whose files were removed.
         images_per_s: Rate over the last minute.
         eta_s: Seconds until the end at that rate; None if nobody works on it.
         blocked: What holds unmade jobs up, and where.
@@ -50,6 +51,7 @@ class Standing:
     done: int
     failed: int
     quarantined: int
+    evicted: int
     images_per_s: float
     eta_s: float | None
     blocked: Sequence[Blocked] = ()

@@ -28,6 +28,7 @@ _FIELDS = {
     "file missing": ("#fdecea", "#b3261e"),
     "leased": ("#eaf1fb", "#3a5f9a"),
     "pending": ("#eeeeec", "#77777c"),
+    "evicted": ("#eeeeec", "#77777c"),
 }
 _NO_FIELD = ("#f6f6f4", "#b5b5b8")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from producer.display.amounts import free_bytes, images, size
 from producer.display.messages import talk
 from producer.expansion.expand import Expansion
+from producer.options import program
 from producer.scoring.request_report import describe_requests
 from producer.scoring.requests import Requests
 from producer.spec.sweepfile import Spec
@@ -254,6 +255,11 @@ def describe_submission(done: Submitted) -> list[str]:
         lines.append(f"{images(done.dropped)} that were unmade left the sweep.")
     if done.retried:
         lines.append(f"{images(done.retried)} that failed are tried again.")
+    if gone := done.existing.get("evicted", 0):
+        lines.append(
+            f"{images(gone)} were made and removed; "
+            f"`{program()} retry {sweep.name} --evicted` makes them again."
+        )
     if done.failed > 0:
         lines.append(
             f"{images(done.failed)} failed before; add --retry-failed to try again."

@@ -22,8 +22,18 @@ from storage.files.verification import Condition, look_at
 from storage.host.worker_ids import my_host
 from storage.jobs.sweeps import Sweep
 from storage.sql.database import Database
-from storage.sql.schema import about, environments, folders, jobs, results, sweep_jobs
+from storage.sql.schema import (
+    EVICTED,
+    about,
+    environments,
+    folders,
+    jobs,
+    results,
+    sweep_jobs,
+)
 
+#: Which rows of `results` have files: those that were not evicted, which few are.
+HAS_FILE = results.c.job_id.not_in(sa.select(jobs.c.id).where(EVICTED).correlate(None))
 #: Most images to look for when judging whether a folder holds them. They are taken in
 #: the order of their keys; keys are hashes, so this is a random sample.
 SAMPLE = 200
@@ -140,7 +150,9 @@ def count_missing(database: Database, folder: Folder) -> int:
         _, gone = _earlier_folders(connection, folder)
         if not gone:
             return 0
-        count = sa.select(sa.func.count()).where(results.c.folder_id.in_(gone))
+        count = sa.select(sa.func.count()).where(
+            results.c.folder_id.in_(gone), HAS_FILE
+        )
         return int(connection.execute(count).scalar_one())
 
 
@@ -156,7 +168,7 @@ def count_elsewhere(
     query = (
         sa.select(results.c.folder_id, environments.c.host, count)
         .join(environments, environments.c.id == results.c.environment_id)
-        .where(sa.not_(here), sa.true() if among is None else among)
+        .where(HAS_FILE, sa.not_(here), sa.true() if among is None else among)
         .group_by(results.c.folder_id, environments.c.host)
     )
     if sweep:
@@ -231,7 +243,7 @@ def _are_in(connection: Connection, path: Path, which: Condition) -> bool:
     query = (
         sa.select(jobs.c.key)
         .join(results, results.c.job_id == jobs.c.id)
-        .where(which)
+        .where(which, jobs.c.state == "done")
         .order_by(jobs.c.key)
         .limit(SAMPLE)
     )

@@ -1,4 +1,4 @@
-"""Files that belong to no finished image, damaged thumbnails, what killed workers left.
+"""Files without a finished image, damaged thumbnails, and what killed processes left.
 
 A thumbnail beside its image is no finding of its own: it goes where the image goes.
 Workers may go on meanwhile: a folder is listed before its rows are read, so that jobs
@@ -86,7 +86,7 @@ def is_orphan(state: str | None, stamp: Stamp) -> bool:
         stamp: Of the file. The file of an unfinished job may be used until it is old:
             its worker may have lost the lease and still be about to write the row.
     """
-    if state in ("done", "leased"):
+    if state in ("done", "leased", "evicted"):
         return False
     return state is None or is_settled(stamp)
 
@@ -139,6 +139,9 @@ def _orphan(images: Path, path: str, states: Mapping[str, str]) -> Finding | Non
     state = states.get(key) if key else None
     # Most jobs are done: only the files of the others are looked at.
     stamp = look_at(images, path) if state != "done" else None
+    if stamp and state == "evicted":
+        detail = "it was removed, and its file is still there"
+        return Finding(problem="evicted", path=path, detail=detail, stamp=stamp)
     if stamp is None or not is_orphan(state, stamp):
         return None
     detail = "no job has this key" if key else "it is in the wrong folder"

@@ -2,7 +2,8 @@
 
 Everything is looked at again under the lock of its row before it is changed. So a
 repair may be interrupted at any moment, be repeated, and run twice at once. Pictures
-are moved away, never deleted; their thumbnails are, since they can be made again.
+are moved away, and deleted only if somebody removed them (`storage.jobs.eviction`);
+thumbnails are deleted, since they can be made again.
 """
 
 import secrets
@@ -19,10 +20,9 @@ from storage.files.images import thumbnail_beside
 from storage.files.orphans import is_orphan, is_thumbnail, key_at
 from storage.files.relabelling import relabel
 from storage.files.verification import Finding, Made, look_at, select_made
-from storage.jobs.membership import rank
-from storage.scores.image_changes import note_images_lost
+from storage.jobs.remaking import rank_again, unmake
 from storage.sql.database import Database
-from storage.sql.schema import jobs, results
+from storage.sql.schema import jobs
 
 #: The folder for orphaned pictures, below the image folder.
 ORPHANS = "orphans"
@@ -55,6 +55,8 @@ def mend(
     for finding in findings:
         if finding.problem == "orphaned":
             yield _set_aside(database, images, finding)
+        elif finding.problem == "evicted":
+            yield _finish_removal(database, images, finding)
         elif finding.problem in ("leftover", "damaged"):
             yield _remove(images, finding)
         elif finding.problem == "mislabelled":
@@ -79,8 +81,8 @@ def _requeue(
                 if finding.stamp:
                     _move_away(images, finding.path)
                 _drop_thumbnail(images, finding.path)
-        _unmake(connection, again)
-    wanted = _rank_again(database, again) if again else set()
+        unmake(connection, again)
+    wanted = rank_again(database, again) if again else set()
     return [_told(finding, again, wanted) for finding in findings]
 
 
@@ -99,35 +101,6 @@ def _lock(connection: Connection, findings: Sequence[Finding]) -> set[Made]:
     return {Made(**row) for row in connection.execute(query).mappings()}
 
 
-def _unmake(connection: Connection, ids: set[int]) -> None:
-    """Make jobs pending again."""
-    which = jobs.c.id.in_(ids)
-    connection.execute(sa.delete(results).where(results.c.job_id.in_(ids)))
-    fresh = {
-        "state": "pending",
-        "attempts": 0,
-        "deaths": 0,
-        "error": None,
-        "total_s": None,
-    }
-    connection.execute(sa.update(jobs).where(which).values(fresh))
-    note_images_lost(connection, ids)
-    rank(connection, which)
-
-
-def _rank_again(database: Database, ids: set[int]) -> set[int]:
-    """Return the jobs that an active sweep wants.
-
-    On PostgreSQL, a command that changed a sweep before the jobs were pending for all
-    has skipped them as done.
-    """
-    which = jobs.c.id.in_(ids)
-    with database.write() as connection:
-        rank(connection, which)
-        query = sa.select(jobs.c.id).where(which, jobs.c.priority.is_not(None))
-        return set(connection.execute(query).scalars())
-
-
 def _set_aside(database: Database, images: Path, finding: Finding) -> Finding:
     # One transaction each: whoever holds only one row cannot deadlock.
     with database.write() as connection:
@@ -143,6 +116,13 @@ def _set_aside(database: Database, images: Path, finding: Finding) -> Finding:
         there = _move_away(images, finding.path)
         _drop_thumbnail(images, finding.path)
     return replace(finding, repair=f"moved to {there}")
+
+
+def _finish_removal(database: Database, images: Path, finding: Finding) -> Finding:
+    with database.write() as connection:
+        if _state(connection, finding.path) != "evicted":
+            return finding
+        return _remove(images, finding)
 
 
 def _state(connection: Connection, path: str) -> str | None:

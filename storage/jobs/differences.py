@@ -12,7 +12,7 @@ from storage.jobs.membership import Known, find_known
 from storage.jobs.sweep_counts import count_states
 from storage.jobs.sweeps import Sweep
 from storage.sql.database import Database
-from storage.sql.schema import sweep_jobs
+from storage.sql.schema import MADE_STATES, sweep_jobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,4 +105,4 @@ class Comparison:
 
 
 def _unmade(states: Counter[str]) -> int:
-    return states.total() - states["done"]
+    return states.total() - sum(states[each] for each in MADE_STATES)

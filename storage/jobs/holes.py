@@ -1,4 +1,7 @@
-"""Images that people want and do not have: why each is not made, and who wants it."""
+"""Images that people want and do not have: why each is not made, and who wants it.
+
+Images whose files were removed are none of them: nobody wants those back by accident.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,13 +14,13 @@ from sqlalchemy.engine import Connection
 from storage.jobs.sweeps import FAILED
 from storage.queries.selection import compile_query
 from storage.sql.database import Database
-from storage.sql.schema import jobs, sweep_jobs, sweeps
+from storage.sql.schema import MADE_STATES, jobs, sweep_jobs, sweeps
 from storage.sql.value_pages import in_pages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holes:
-    """Jobs that are not done.
+    """Jobs that were never made.
 
     Attributes:
         failed: Keys of jobs that are not made any more, by a sweep that wants them: an
@@ -77,7 +80,7 @@ def _unmade(
 ) -> Iterator[tuple[Any, Sequence[Any]]]:
     """Yield each job that is not done, with the sweeps that have it, oldest first."""
     columns = (jobs.c.id, jobs.c.key, jobs.c.state, jobs.c.priority)
-    is_unmade = jobs.c.state != "done"
+    is_unmade = jobs.c.state.not_in(MADE_STATES)
     if keys:
         found: Iterable[Any] = (
             row

@@ -20,7 +20,7 @@ from storage.jobs.membership import ACTIVE, rank
 from storage.jobs.sweeps import FAILED, Sweep
 from storage.jobs.wake_ups import runnable_keys
 from storage.sql.database import Database
-from storage.sql.schema import LEASED, jobs, sweep_jobs, sweeps
+from storage.sql.schema import LEASED, MADE_STATES, jobs, sweep_jobs, sweeps
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,22 @@ def set_state(database: Database, sweep: Sweep, state: str) -> Told:
     reason = {} if state == "paused" else {"reason": None}
     changed = _change(database, sweep, {"state": state, **reason})
     return _told(database, changed) if state == "active" else Told(changed=changed)
+
+
+def remove(database: Database, sweep: Sweep) -> bool:
+    """List a sweep and its references no more, unless it was changed since it was read.
+
+    Returns whether it is removed now. Submitting it again makes it active again.
+    """
+    same = sa.and_(sweeps.c.id == sweep.id, sweeps.c.revision == sweep.revision)
+    is_same = sweeps.c.state.in_([sweep.state, "removed"])
+    with database.write() as connection:
+        found = connection.execute(
+            sa.update(sweeps).where(same, is_same).values(state="removed", **CHANGED)
+        )
+    if found.rowcount:
+        settle(database, sweep)
+    return bool(found.rowcount)
 
 
 def set_priority(database: Database, sweep: Sweep, priority: int) -> Told:
@@ -160,7 +176,7 @@ def _first_finished(connection: Connection, sweep_id: int) -> Sequence[Any]:
         .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
         # Images and failures of other sweeps say nothing about this one.
         .where(sweep_jobs.c.sweep_id == sweep_id, jobs.c.sweep_id == sweep_id)
-        .where(jobs.c.state.in_(("done", *FAILED)))
+        .where(jobs.c.state.in_((*MADE_STATES, *FAILED)))
         .order_by(sweep_jobs.c.job_id)
         .limit(JUDGED)
     )
@@ -169,7 +185,7 @@ def _first_finished(connection: Connection, sweep_id: int) -> Sequence[Any]:
 
 def _has_failed(database: Database, sweep: Any, first: Sequence[Any]) -> bool:
     """Judge a sweep if it is time; return whether that paused it."""
-    errors = Counter(row.error for row in first if row.state != "done")
+    errors = Counter(row.error for row in first if row.state in FAILED)
     failed = errors.total()
     if failed <= TOLERATED:
         if len(first) == JUDGED:

@@ -21,7 +21,7 @@ from storage.sql.job_settings import last_id, note_settings
 from storage.sql.model_places import places_by_id
 from storage.sql.rows import insert_rows, job_row, lock_jobs, member_row
 from storage.sql.scheduler_rows import Pair, keep_names, store_names
-from storage.sql.schema import jobs, results, sweep_jobs, sweeps
+from storage.sql.schema import MADE_STATES, jobs, results, sweep_jobs, sweeps
 
 #: Names the advisory lock under which a producer changes members on PostgreSQL.
 ADD_LOCK = 7_326_118
@@ -38,7 +38,7 @@ BEST = (
 #: Jobs that leave a sweep in one transaction, and keys that are looked up in one query.
 MEMBER_ROWS = 1000
 #: States of rows that have a job's former keys, in order of preference.
-_PREFERRED = ("done", "leased", "pending", "failed", "quarantined")
+_PREFERRED = ("done", "evicted", "leased", "pending", "failed", "quarantined")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
 def drop_absent(database: Database, sweep: Sweep) -> int:
     """Drop the jobs that an earlier revision wanted and this one does not.
 
-    Unfinished jobs leave the sweep; jobs with an image stay. Returns how many left.
+    Unfinished jobs leave the sweep; jobs that were made stay. Returns how many left.
     """
     left = last = 0
     while True:
@@ -140,7 +140,7 @@ def rank(connection: Connection, which: sa.ColumnElement[bool] | sa.TextClause) 
     Finished jobs keep theirs, which means nothing. Returns how many jobs changed.
     """
     # Locked first, so that the update sees what others change in sweeps meanwhile.
-    unmade = lock_jobs(connection, sa.and_(which, jobs.c.state != "done"))
+    unmade = lock_jobs(connection, sa.and_(which, jobs.c.state.not_in(MADE_STATES)))
     changed = connection.execute(
         sa.update(jobs)
         .where(unmade, jobs.c.priority.is_distinct_from(BEST))
@@ -245,7 +245,7 @@ def _absent(connection: Connection, sweep: Sweep, *, after: int) -> list[int]:
             sweep_jobs.c.sweep_id == sweep.id,
             sweep_jobs.c.job_id > after,
             sweep_jobs.c.revision < sweep.revision,
-            jobs.c.state != "done",
+            jobs.c.state.not_in(MADE_STATES),
         )
         .order_by(sweep_jobs.c.job_id)
         .limit(MEMBER_ROWS)

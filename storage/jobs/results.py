@@ -14,7 +14,7 @@ from storage.scores.image_changes import note_images_done
 from storage.sql.database import Database, insert_into
 from storage.sql.model_places import ids_of
 from storage.sql.rows import lock_jobs
-from storage.sql.schema import LEASED, environments, jobs, results
+from storage.sql.schema import LEASED, MADE_STATES, environments, jobs, results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,8 @@ def record_done(
 
     Any image of a job is as good as another; only the first to finish counts. But the
     row must describe the file that is there: so a job that another worker holds by now
-    is left to that worker, which may have replaced the file, or may yet do so.
+    is left to that worker, which may have replaced the file, or may yet do so. A job
+    that was evicted stays so.
 
     Args:
         database: Where the jobs are.
@@ -169,7 +170,7 @@ def _finish(
     free = sa.or_(jobs.c.owner.is_(None), jobs.c.owner == owner)
     statement = (
         sa.update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.state != "done")
+        .where(jobs.c.id == job_id, jobs.c.state.not_in(MADE_STATES))
         .where(sa.true() if owner is None else free)
         .values(state="done", owner=None, lease_until=None, error=None, total_s=total_s)
     )

@@ -47,7 +47,7 @@ class Sweep:
         digest: Digest of all that decides what it wants; see `digest_of`.
         spec: YAML text as submitted.
         axes: Axis names to their values' labels, in display order.
-        state: `active`, `paused` or `cancelled`.
+        state: Of `storage.sql.schema.SWEEP_STATES`.
         priority: 0, first, to 9, last.
         reason: Why it was paused, if it paused itself.
         submitting: Jobs that its submission is to store; None once it has.
@@ -196,17 +196,18 @@ def require_sweeps(database: Database, names: Sequence[str]) -> list[Sweep]:
     Raises:
         UsageError: There is no sweep with one of the names.
     """
-    known = {sweep.name: sweep for sweep in list_sweeps(database)}
+    known = {each.name: each for each in list_sweeps(database, with_removed=True)}
     for name in names:
         if name not in known:
             raise UsageError(no_such_sweep(name, known))
     return [known[name] for name in dict.fromkeys(names)]
 
 
-def list_sweeps(database: Database) -> list[Sweep]:
+def list_sweeps(database: Database, *, with_removed: bool = False) -> list[Sweep]:
     """Return every sweep, the oldest first."""
+    listed = sa.true() if with_removed else sweeps.c.state != "removed"
     with database.read() as connection:
-        rows = connection.execute(sa.select(sweeps).order_by(sweeps.c.id))
+        rows = connection.execute(sa.select(sweeps).where(listed).order_by(sweeps.c.id))
         return [_sweep(row, json.loads(row.axes)) for row in rows]
 
 

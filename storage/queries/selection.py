@@ -25,6 +25,7 @@ from storage.queries.values import ANYTHING, Span
 from storage.sql.schema import (
     FAILED,
     FAILED_STATES,
+    MADE_STATES,
     jobs,
     prompts,
     ratings,
@@ -251,7 +252,9 @@ def _is_failed(term: Term) -> bool:
 
 
 def _is_undone(term: Term) -> bool:
-    return _asks_state(term) and all(each.asked != "done" for each in term.values)
+    return _asks_state(term) and all(
+        each.asked not in MADE_STATES for each in term.values
+    )
 
 
 def _few_seeds(term: Term) -> tuple[int, ...]:

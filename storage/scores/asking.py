@@ -16,6 +16,11 @@ from storage.sql.schema import jobs, scores
 
 #: Scores that are asked for in one transaction, at most.
 ASKED_ROWS = 1000
+#: Why a score has no value whose image, or the one it is compared with, is evicted.
+REMOVED = (
+    "its image, or the one that it is compared with, was removed; `nightsweep retry "
+    "--evicted` makes images again"
+)
 #: What a score is before anybody claims it.
 FRESH: Mapping[str, Any] = {
     "value": None,
@@ -60,7 +65,8 @@ def ask(
 ) -> AskedScores:
     """Store scores that nobody asked for yet; call it with `ASKED_ROWS` at most.
 
-    A score waits until its image and its reference are done.
+    A score waits until its image and its reference are done. If one of them was
+    evicted, the score fails.
 
     Args:
         database: Where the jobs are.
@@ -72,7 +78,7 @@ def ask(
     with database.write() as connection:
         metric_id = store_metric(connection, metric)
         mine = sa.and_(scores.c.metric_id == metric_id, scores.c.job_id.in_(wanted))
-        done = _lock_done(connection, wanted)
+        found = _lock_states(connection, wanted)
         query = sa.select(scores.c.job_id).where(mine)
         known = set(connection.execute(query).scalars())
         rows = [
@@ -81,14 +87,14 @@ def ask(
                 "job_id": job_id,
                 "metric_id": metric_id,
                 "reference_id": reference_id,
-                "state": _state(job_id, reference_id, done),
+                **_begin(found.get(job_id), found.get(reference_id, "done")),
             }
             for job_id, reference_id in wanted.items()
-            if job_id not in known
+            if job_id in found and job_id not in known
         ]
         if rows:
             insert_rows(connection, sa.insert(scores), rows)
-        retried = _retry(connection, mine, done) if retry and known else 0
+        retried = _retry(connection, mine, found) if retry and known else 0
         counts = sa.select(scores.c.state, sa.func.count()).where(mine)
         states: dict[str, int] = dict(
             connection.execute(counts.group_by(scores.c.state)).all()
@@ -96,24 +102,39 @@ def ask(
     return AskedScores(new=len(rows), retried=retried, states=states)
 
 
-def _lock_done(connection: Connection, wanted: Mapping[int, int | None]) -> set[int]:
-    """Lock jobs and references, and return those that are done.
+def _lock_states(
+    connection: Connection, wanted: Mapping[int, int | None]
+) -> dict[int | None, str]:
+    """Lock jobs and references, and return their states.
 
     Nobody finishes one of them until the commit, so no score waits for what is done.
     """
     ids = {*wanted, *(each for each in wanted.values() if each is not None)}
     locked = lock_jobs(connection, jobs.c.id.in_(sorted(ids)))
-    query = sa.select(jobs.c.id).where(locked, jobs.c.state == "done")
-    return set(connection.execute(query).scalars())
+    query = sa.select(jobs.c.id, jobs.c.state).where(locked)
+    return dict(connection.execute(query).all())
 
 
-def _state(job_id: int, reference_id: int | None, done: set[int]) -> str:
-    is_ready = job_id in done and (reference_id is None or reference_id in done)
-    return "pending" if is_ready else "waiting"
+def _begin(image: str | None, reference: str) -> dict[str, Any]:
+    """Return how a score begins, from the states of its image and its reference."""
+    if "evicted" in (image, reference):
+        return {"state": "failed", "error": REMOVED}
+    return {"state": "pending" if image == reference == "done" else "waiting"}
 
 
-def _retry(connection: Connection, mine: sa.ColumnElement[bool], done: set[int]) -> int:
-    failed = lock(connection, scores, sa.and_(mine, scores.c.state == "failed"))
+def _retry(
+    connection: Connection,
+    mine: sa.ColumnElement[bool],
+    found: Mapping[int | None, str],
+) -> int:
+    gone = [each for each, state in found.items() if state == "evicted"]
+    may_be = sa.and_(
+        scores.c.state == "failed",
+        scores.c.job_id.not_in(gone),
+        sa.or_(scores.c.reference_id.is_(None), scores.c.reference_id.not_in(gone)),
+    )
+    failed = lock(connection, scores, sa.and_(mine, may_be))
+    done = [each for each, state in found.items() if state == "done"]
     is_ready = sa.and_(
         scores.c.job_id.in_(done),
         sa.or_(scores.c.reference_id.is_(None), scores.c.reference_id.in_(done)),

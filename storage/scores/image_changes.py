@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.scores.asking import FRESH
+from storage.scores.asking import FRESH, REMOVED
 from storage.sql.leases import lock
 from storage.sql.schema import SCORE_WAITING, jobs, results, scores
 
@@ -55,18 +55,39 @@ def note_images_lost(connection: Connection, ids: Collection[int]) -> None:
             _change(connection, sa.and_(column.in_(ids), is_open))
 
 
+def note_images_removed(connection: Connection, ids: Collection[int]) -> None:
+    """Have no more scores computed of removed images; those that are done stay.
+
+    It is part of the transaction in which the images are evicted. `note_images_lost`
+    has the scores wait again once the images are to be made again.
+    """
+    for column in (scores.c.job_id, scores.c.reference_id):
+        is_open = scores.c.state.in_(("waiting", "pending", "leased"))
+        which = sa.and_(column.in_(ids), is_open)
+        if _is_any(connection, which):
+            locked = lock(connection, scores, which)
+            values = {**FRESH, "state": "failed", "error": REMOVED}
+            connection.execute(sa.update(scores).where(locked).values(values))
+
+
 def _change(connection: Connection, which: sa.ColumnElement[bool]) -> None:
     """Have scores wait, as if they had just been asked for."""
-    if connection.execute(sa.select(sa.literal(1)).where(which).limit(1)).first():
+    if _is_any(connection, which):
         locked = lock(connection, scores, which)
         values: dict[str, Any] = {**FRESH, "state": "waiting"}
         values |= {"pixel_sha256": None, "reference_sha256": None}
         connection.execute(sa.update(scores).where(locked).values(values))
 
 
-def _any_waits(connection: Connection) -> bool:
-    query = sa.select(sa.literal(1)).select_from(scores).where(SCORE_WAITING)
+def _is_any(
+    connection: Connection, which: sa.ColumnElement[bool] | sa.TextClause
+) -> bool:
+    query = sa.select(sa.literal(1)).select_from(scores).where(which)
     return connection.execute(query.limit(1)).first() is not None
+
+
+def _any_waits(connection: Connection) -> bool:
+    return _is_any(connection, SCORE_WAITING)
 
 
 def _is_done(column: sa.Column[Any]) -> sa.Exists:

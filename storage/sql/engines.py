@@ -102,9 +102,10 @@ def _prepare_sqlite(engine: Engine, mode: Mode) -> None:
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("nightsweep_write"):
+        asked = connection.get_execution_options()
+        if asked.get("nightsweep_write"):
             _take_write_lock(connection)
-        else:
+        elif not asked.get("nightsweep_no_transaction"):
             connection.exec_driver_sql("BEGIN")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Column, Index, TextClause, text
 
 from storage.sql.schema import (
+    EVICTED,
     FAILED,
     LEASED,
     RUNNABLE,
@@ -40,6 +41,7 @@ _index(
     jobs.c.seed,
     where=FAILED,
 )
+_index("ix_jobs_evicted", jobs.c.id, where=EVICTED)
 _index(
     "ix_sweep_jobs_labelled",
     sweep_jobs.c.sweep_id,

@@ -34,11 +34,13 @@ metadata = MetaData(
 )
 
 #: The states of a job. No active sweep wants a `pending` job with a NULL priority.
-JOB_STATES = ("pending", "leased", "done", "failed", "quarantined")
+JOB_STATES = ("pending", "leased", "done", "failed", "quarantined", "evicted")
 #: Those of jobs that have no image but are not made any more.
 FAILED_STATES = ("failed", "quarantined")
-#: The states of a sweep.
-SWEEP_STATES = ("active", "paused", "cancelled")
+#: Those of jobs that have a result. The file of an evicted one was removed.
+MADE_STATES = ("done", "evicted")
+#: The states of a sweep. One that is `removed` is listed no more.
+SWEEP_STATES = ("active", "paused", "cancelled", "removed")
 #: The states of a score. It is `waiting` until its image and its reference are done.
 SCORE_STATES = ("waiting", "pending", "leased", "done", "failed")
 #: What somebody decided about an image.
@@ -223,7 +225,7 @@ jobs = Table(
     Column("created_at", String(32), nullable=False),
     # Where its model was when it was first submitted.
     Column("place_id", Id, ForeignKey("model_places.id")),
-    # Of its result, but here for the indexes; NULL unless it is done.
+    # Of its result, but here for the indexes; NULL unless it was made.
     Column("total_s", Float(53), index=True),
     _one_of("state", JOB_STATES),
     # What people ask for, each of which may be rare; see `storage.queries.paths`.
@@ -254,6 +256,7 @@ job_settings = Table(
 RUNNABLE = text("state = 'pending' AND priority IS NOT NULL")
 LEASED = text("state = 'leased'")
 FAILED = text("state IN ('failed', 'quarantined')")
+EVICTED = text("state = 'evicted'")
 #: Those of scores name their table, since queries join them with jobs.
 SCORE_PENDING = text("scores.state = 'pending'")
 SCORE_LEASED = text("scores.state = 'leased'")
@@ -286,6 +289,14 @@ results = Table(
     Column("folder_id", Id, ForeignKey("folders.id")),
     # Where its model was loaded from; NULL where that was not recorded.
     Column("place_id", Id, ForeignKey("model_places.id")),
+)
+
+#: Evicted images whose files may still be in a folder; a row goes with its file.
+removals = Table(
+    "removals",
+    metadata,
+    Column("job_id", Id, ForeignKey("jobs.id"), primary_key=True, autoincrement=False),
+    Column("folder_id", Id, ForeignKey("folders.id"), nullable=False),
 )
 
 #: Groups that a worker of a host could not make, through no fault of their jobs, and

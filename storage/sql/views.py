@@ -147,7 +147,7 @@ def _flat_columns(
         jobs.c.state,
         jobs.c.attempts,
         jobs.c.error,
-        results.c.path,
+        case((jobs.c.state != "evicted", results.c.path)).label("path"),
         results.c.size_bytes,
         results.c.pixel_sha256,
         func.coalesce(results.c.evaluations, jobs.c.evaluations).label("evaluations"),

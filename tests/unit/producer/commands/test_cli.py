@@ -108,10 +108,10 @@ def test_a_sweep_is_named_with_or_without_the_option(
 def test_every_command_that_takes_a_sweep_by_option_takes_its_name() -> None:
     by_option = {name for name, option in options() if "--sweep" in option.opts}
     takes_query = {
-        *("find", "grid", "open", "reproduce", "retry", "score", "show", "verify"),
+        *("find", "grid", "open", "reproduce", "retry", "rm", "score", "show"),
     }
     compares = {"compare", "report"}
-    assert by_option == {"status", *takes_query, *compares}
+    assert by_option == {"status", "verify", *takes_query, *compares}
 
 
 def test_an_unknown_command_is_bad_usage() -> None:

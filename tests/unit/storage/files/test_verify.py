@@ -21,8 +21,9 @@ from storage.files.folders import take_folder
 from storage.files.images import ImageFolder, relative_path
 from storage.files.inputs import InputFolder
 from storage.files.verification import Finding
-from storage.jobs import lifecycle
+from storage.jobs import lifecycle, remaking
 from storage.jobs.claims import hand_back
+from storage.jobs.eviction import evict
 from storage.jobs.results import record_done
 from storage.jobs.sweeps import require_sweeps
 from storage.settings import Settings, read_settings
@@ -582,16 +583,16 @@ def test_jobs_whose_sweep_is_resumed_during_their_repair_hear_of_it(
     file_of(settings, 1).unlink()
     sweep = require_sweeps(database, ["night"])[0]
     lifecycle.set_state(database, sweep, "paused")
-    rank = repairs.rank
+    rank = remaking.rank
 
     def rank_then_resume(*args: object) -> int:
         """Rank the jobs, and have the sweep resumed before the commit."""
         changed = rank(*args)
-        monkeypatch.setattr(repairs, "rank", rank)
+        monkeypatch.setattr(remaking, "rank", rank)
         lifecycle.set_state(database, sweep, "active")
         return changed
 
-    monkeypatch.setattr(repairs, "rank", rank_then_resume)
+    monkeypatch.setattr(remaking, "rank", rank_then_resume)
     verify("--repair")
     assert states(database) == {1: "pending", 2: "done"}
     assert untold(database) == []
@@ -613,3 +614,27 @@ def test_a_lost_copy_of_an_input_image_is_said_and_not_called_repaired(
         assert there not in result.stdout
         assert "1 lost input; " in result.stderr
         assert "a submission brings lost inputs back" in result.stderr
+
+
+def test_the_file_of_a_removed_image_goes_and_the_image_is_not_made_again(
+    settings: Settings, database: Database
+) -> None:
+    make_images(settings, database, 1, 2)
+    assert list(evict(database, [1], folder_id=1, still=sa.true())) == [1]
+    assert "1 evicted" in verify().output
+    assert "evicted" in verify("--repair").output
+    assert not file_of(settings, 1).exists()
+    assert file_of(settings, 2).exists()
+    assert verify("--repair").exit_code == 0
+    assert states(database) == {1: "evicted", 2: "done"}
+
+
+def test_removed_images_are_missed_in_no_folder(
+    settings: Settings, database: Database
+) -> None:
+    make_images(settings, database, 1)
+    list(evict(database, [1], folder_id=1, still=sa.true()))
+    file_of(settings, 1).unlink()
+    outcome = verify("--repair")
+    assert outcome.exit_code == 0, outcome.output
+    assert "nothing is wrong" in outcome.output

@@ -9,9 +9,10 @@ import sqlalchemy as sa
 
 from storage.files.repairs import mend
 from storage.files.verification import Finding, Made, select_made
+from storage.jobs.eviction import evict, restore
 from storage.jobs.results import record_done
 from storage.scores import score_claims
-from storage.scores.asking import AskedScores, ask
+from storage.scores.asking import REMOVED, AskedScores, ask
 from storage.scores.identities import ResolvedMetric, find_metric
 from storage.scores.score_claims import Outcome, ScoreClaim
 from storage.scores.score_counts import (
@@ -22,7 +23,7 @@ from storage.scores.score_counts import (
     pending_metrics,
 )
 from storage.sql.database import Database
-from storage.sql.schema import jobs, scores
+from storage.sql.schema import folders, jobs, scores
 from tests.builders import (
     ENVIRONMENT,
     job_rows,
@@ -52,6 +53,13 @@ def make(database: Database, count: int, *, pixels: str = "0") -> None:
         for one in take(database, limit=count)
     }
     record_done(database, made, worker="cpu0", environment=ENVIRONMENT, owner=WORKER)
+
+
+def remove(database: Database, ids: Sequence[int]) -> None:
+    """Evict images of an image folder."""
+    with database.write() as connection:
+        connection.execute(sa.insert(folders).values(id=1, mark="0" * 32))
+    assert list(evict(database, ids, folder_id=1, still=sa.true())) == [len(ids)]
 
 
 def score_rows(database: Database) -> Sequence[Any]:
@@ -299,3 +307,41 @@ def test_where_a_metric_is_found_is_not_part_of_what_it_is(database: Database) -
     found = find_metric(database, one.digest)
     assert found is not None
     assert found[1] == other
+
+
+def test_scores_of_a_removed_image_stay_and_open_ones_fail(database: Database) -> None:
+    submit(database, plan_seeds(1, 2, 3))
+    make(database, 3)
+    ask(database, CLIP, {1: None, 2: None})
+    give(database, take_scores(database, limit=1))
+    ask(database, RMSE, {3: 1})
+    remove(database, [1, 2])
+    rows = {(row.job_id, row.metric_id): row for row in score_rows(database)}
+    (done,) = [row for row in rows.values() if row.state == "done"]
+    assert (done.job_id, done.value) == (1, 0.5)
+    failed = [row for row in rows.values() if row.state == "failed"]
+    assert {row.job_id for row in failed} == {2, 3}
+    assert {row.error for row in failed} == {REMOVED}
+
+
+def test_no_score_waits_for_a_removed_image(database: Database) -> None:
+    submit(database, plan_seeds(1, 2))
+    make(database, 2)
+    remove(database, [1])
+    assert ask(database, CLIP, {1: None}).states == {"failed": 1}
+    assert ask(database, RMSE, {2: 1}).states == {"failed": 1}
+    again = ask(database, CLIP, {1: None}, retry=True)
+    assert (again.retried, again.states) == (0, {"failed": 1})
+
+
+def test_failed_scores_wait_again_for_an_image_that_is_made_again(
+    database: Database,
+) -> None:
+    sweep = submit(database, plan_seeds(1))
+    make(database, 1)
+    ask(database, CLIP, {1: None})
+    remove(database, [1])
+    restore(database, sweep)
+    assert score_states(database) == ["waiting"]
+    make(database, 1)
+    assert score_states(database) == ["pending"]

@@ -1,0 +1,146 @@
+"""What `rm` and `prune` share: say what goes, ask, remove it, say what is gone."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import click
+
+from producer.display.amounts import images as count_images
+from producer.display.amounts import size
+from producer.display.messages import talk
+from producer.options import program
+from producer.submission.opening import opened_to_write
+from storage.errors import ImageStoreError, UsageError
+from storage.files.folders import Folder, take_folder
+from storage.files.removals import remove_files
+from storage.files.thumbnails import SIDE_PX
+from storage.jobs import leftovers, lifecycle
+from storage.jobs.eviction import evict
+from storage.jobs.forgetting import forget
+from storage.jobs.leftovers import Leftovers
+from storage.settings import Settings
+from storage.sql.database import Database
+
+yes_option = click.option(
+    "--yes", is_flag=True, help="Remove it without asking. It is still said first."
+)
+
+
+@contextmanager
+def opened_with_images(settings: Settings) -> Iterator[tuple[Database, Folder]]:
+    """Open the database to write, and the image folder.
+
+    Raises:
+        UsageError: There is no database yet.
+        ImageStoreError: The image folder is not there.
+        WrongFolderError: It belongs to another database.
+    """
+    images = settings.images
+    with opened_to_write(settings) as database:
+        if not images.is_dir():
+            msg = (
+                f"The image folder must be there, but {images} is not; mount it, or "
+                "set NIGHTSWEEP_IMAGES to the folder that the workers use."
+            )
+            raise ImageStoreError(msg)
+        yield database, take_folder(database, images)
+
+
+def remove(
+    database: Database,
+    folder: Folder,
+    found: Sequence[Leftovers],
+    *,
+    is_agreed: bool,
+) -> None:
+    """Say what goes, ask unless that is agreed to, and remove it.
+
+    Args:
+        database: Where the rows are.
+        folder: Where the images are, as `opened_with_images` yields it.
+        found: What goes.
+        is_agreed: Whether nothing is asked.
+
+    Raises:
+        UsageError: Nobody can be asked.
+        click.exceptions.Exit: The answer was no.
+    """
+    unfinished = leftovers.count_unfinished(database, folder.id)
+    for line in describe(found, unfinished=unfinished):
+        talk(line)
+    if all(each.is_empty for each in found) and not unfinished:
+        return
+    if not is_agreed:
+        _ask()
+    for line in _carry_out(database, folder, found):
+        talk(line)
+
+
+def describe(found: Sequence[Leftovers], *, unfinished: int = 0) -> Iterator[str]:
+    """Yield sentences about what would go, and what stays and why."""
+    for name in (each.sweep.name for each in found if each.sweep):
+        yield f"{name} leaves the list of sweeps."
+    gone = [pixels for each in found for pixels in each.pixels]
+    thumbnails = sum(max(pixels) > SIDE_PX for pixels in gone)
+    count = len(gone) + thumbnails
+    files = f"{count:,} file" if count == 1 else f"{count:,} files"
+    if gone:
+        taken = size(sum(each.size_bytes for each in found))
+        yield (
+            f"Goes: {count_images(len(gone))} ({files}, {taken}). Their rows stay as "
+            "evicted, with their scores and ratings, and nothing makes them again by "
+            "itself."
+        )
+    if rows := sum(len(each.rows) for each in found):
+        yield f"Goes: {_rows(rows)} of images that were never made."
+    if unfinished:
+        yield f"Goes: what is left of {count_images(unfinished)} removed earlier."
+    if not (gone or rows or unfinished):
+        yield "There is no image to remove."
+    if shared := sum(each.shared for each in found):
+        yield f"Stays: {count_images(shared)} that other sweeps have, too."
+    if elsewhere := sum(each.elsewhere for each in found):
+        yield (
+            f"Stays: {count_images(elsewhere)} in other image folders; give the "
+            "command there, too."
+        )
+
+
+def _ask() -> None:
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        msg = (
+            "Removing must be agreed to, but nobody can be asked here, so nothing was "
+            "removed; add --yes."
+        )
+        raise UsageError(msg)
+    if not click.confirm("Remove it?", default=False, err=True):
+        talk("Nothing was removed.")
+        raise click.exceptions.Exit(1)
+
+
+def _carry_out(
+    database: Database, folder: Folder, found: Sequence[Leftovers]
+) -> Iterator[str]:
+    """Remove what was found; a sweep leaves the list when all of its images are gone.
+
+    SQL says what goes before a file does, so the command may be given again at any
+    moment.
+    """
+    rows = 0
+    for each in found:
+        for _ in evict(database, each.images, folder_id=folder.id, still=each.still):
+            pass
+        rows += sum(forget(database, each.rows, still=each.still))
+    gone = sum(remove_files(database, folder.path, folder_id=folder.id))
+    yield f"Removed {count_images(gone)}{f' and {_rows(rows)}' if rows else ''}."
+    for sweep in (each.sweep for each in found if each.sweep):
+        if not lifecycle.remove(database, sweep):
+            yield (
+                f"{sweep.name} stays in the list, since somebody changed it meanwhile; "
+                f"look at it with `{program()} status {sweep.name}`."
+            )
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row" if count == 1 else f"{count:,} rows"

@@ -1,0 +1,147 @@
+"""Removals that are killed in their midst, and that meet each other."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from storage.files.images import relative_path
+from storage.settings import Settings, read_settings
+from storage.store import Store
+from tests.processes import ROOT
+from tests.unit.filled_store import finish, plan, submit
+
+IMAGES = 600
+RM = ("-m", "nightsweep", "rm", "night", "--yes")
+#: A `rm` that stands still when it has removed some files, before it says so in SQL.
+STUCK_RM = """
+import sys, time
+from producer.cli import cli
+from storage.files import removals
+
+remove, gone = removals.remove_image, []
+def stop_at_the_tenth(image):
+    remove(image)
+    gone.append(image)
+    if len(gone) == 10:
+        print("stuck", flush=True)
+        time.sleep(3600)
+
+removals.remove_image = stop_at_the_tenth
+cli(sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Give a home with the sweep `night`, all of whose images are made."""
+    monkeypatch.setenv("NIGHTSWEEP_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    settings = read_settings()
+    settings.make_home()
+    planned = plan({"seed": range(IMAGES)})
+    submit(settings, "night", planned)
+    finish(settings, planned)
+    return settings
+
+
+def begin(*words: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def end(process: "subprocess.Popen[str]") -> str:
+    """Wait for a command, which must do well; return what it said."""
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+    return said
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+    process.communicate()
+    assert process.returncode in (0, -signal.SIGKILL)
+
+
+def lost(settings: Settings) -> list[str]:
+    """Return the images that are done without a file: what nobody announced."""
+    return [
+        row["key"]
+        for row in Store().find("night state:done")
+        if not (settings.images / relative_path(row["key"])).exists()
+    ]
+
+
+def count_files(settings: Settings) -> int:
+    return sum(path.is_file() for path in settings.images.glob("??/??/*"))
+
+
+def test_a_removal_that_was_killed_between_file_and_row_is_finished_by_the_next(
+    home: Settings,
+) -> None:
+    process = begin("-c", STUCK_RM, "rm", "night", "--yes")
+    assert process.stdout is not None
+    while "stuck" not in process.stdout.readline():
+        assert process.poll() is None
+    kill(process)
+    assert lost(home) == []
+    assert count_files(home) == IMAGES - 10
+    assert Store().count("night state:evicted") == IMAGES
+    end(begin(*RM))
+    assert count_files(home) == 0
+    assert "night" not in end(begin("-m", "nightsweep", "status"))
+
+
+def test_verify_finishes_a_removal_that_was_killed(home: Settings) -> None:
+    process = begin("-c", STUCK_RM, "rm", "night", "--yes")
+    assert process.stdout is not None
+    while "stuck" not in process.stdout.readline():
+        assert process.poll() is None
+    kill(process)
+    end(begin("-m", "nightsweep", "verify", "--repair"))
+    assert count_files(home) == 0
+    assert Store().count("night state:evicted") == IMAGES
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_removals_that_are_killed_at_any_moment_lose_nothing_unannounced(
+    home: Settings, seed: int
+) -> None:
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    for _ in range(4):
+        process = begin(*RM)
+        time.sleep(chance.uniform(0.6, 1.6))
+        kill(process)
+        assert lost(home) == []
+    end(begin(*RM))
+    assert count_files(home) == 0
+    assert Store().count("night state:evicted") == IMAGES
+
+
+def test_two_removals_at_once_share_the_work(home: Settings) -> None:
+    both = [begin(*RM), begin(*RM)]
+    for process in both:
+        end(process)
+    assert count_files(home) == 0
+    assert Store().count("night state:evicted") == IMAGES
+
+
+def test_a_prune_that_was_killed_is_finished_by_the_next(home: Settings) -> None:
+    end(begin("-m", "nightsweep", "cancel", "night"))
+    process = begin("-c", STUCK_RM, "prune", "cancelled", "--yes")
+    assert process.stdout is not None
+    while "stuck" not in process.stdout.readline():
+        assert process.poll() is None
+    kill(process)
+    assert lost(home) == []
+    end(begin("-m", "nightsweep", "prune", "cancelled", "--yes"))
+    assert count_files(home) == 0
