@@ -2,21 +2,25 @@
 
     python benchmarks/removal.py --images 100000
 
-Makes a sweep of files of 4 kB with thumbnails in a new home, then removes it while
-another process writes one row after the other, as workers do. Prints a table in
-Markdown: seconds of the command, of its processor, and the longest wait of a writer.
+Makes a sweep of files of 4 kB with thumbnails in a new home, then removes it. Prints a
+table in Markdown: the seconds of the command by the clock and of its processor, and how
+long its transactions held the lock of SQLite, commit included.
 """
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
+from producer.cli import cli
 from storage.files.folders import take_folder
 from storage.files.images import relative_path
 from storage.host.environment import Environment
@@ -26,12 +30,10 @@ from storage.jobs.results import Result, Timings, record_done
 from storage.jobs.sweeps import save_sweep
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database, open_database, utc_now
-from storage.sql.schema import jobs, workers
+from storage.sql.schema import jobs
 
 PAGE = 1000
 PNG_BYTES, THUMBNAIL_BYTES = 4096, 1024
-#: Seconds between two writes of the other process.
-PAUSE_S = 0.001
 
 
 def main() -> None:
@@ -110,42 +112,37 @@ def record(database: Database, page: list[PlannedJob], folder_id: int | None) ->
 
 
 def measure(settings: Settings, count: int) -> dict[str, float]:
-    """Remove the sweep, and return what it took."""
-    database = open_database(settings.database_url)
-    idle = [write_row(database) for _ in range(200)]
-    before, began = os.times(), time.perf_counter()
-    command = [sys.executable, "-m", "nightsweep", "rm", "big", "--yes"]
-    process = subprocess.Popen(command)
-    waits = []
-    while process.poll() is None:
-        waits.append(write_row(database))
-        time.sleep(PAUSE_S)
-    wall_s, after = time.perf_counter() - began, os.times()
-    if process.returncode or any(settings.images.glob("??/??/*")):
+    """Remove the sweep in this process, and return what that took."""
+    held: list[tuple[float, float]] = []
+    plain = Database.write
+
+    @contextmanager
+    def timed(database: Database) -> Iterator[Connection]:
+        with plain(database) as connection:  # it holds the write lock from here on
+            began, cpu = time.perf_counter(), time.process_time()
+            yield connection
+        held.append((time.perf_counter() - began, time.process_time() - cpu))
+
+    began, cpu = time.perf_counter(), time.process_time()
+    with patch.object(Database, "write", timed):
+        cli(["rm", "big", "--yes"], standalone_mode=False)
+    wall_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu
+    if any(settings.images.glob("??/??/*")):
         msg = "rm must remove every file, but some are left"
         raise SystemExit(msg)
-    database.close()
-    waits.sort()
+    by_clock, by_cpu = (
+        sorted(1000 * each for each in one) for one in zip(*held, strict=True)
+    )
     return {
         "images": count,
         "seconds": wall_s,
-        "CPU s": after.children_user
-        + after.children_system
-        - before.children_user
-        - before.children_system,
-        "idle write, median ms": 1000 * sorted(idle)[len(idle) // 2],
-        "write, median ms": 1000 * waits[len(waits) // 2],
-        "write, 99 % ms": 1000 * waits[len(waits) * 99 // 100],
-        "write, longest ms": 1000 * waits[-1],
+        "CPU s": cpu_s,
+        "transactions": len(held),
+        "median ms": by_clock[len(held) // 2],
+        "99 % ms": by_clock[len(held) * 99 // 100],
+        "longest ms": by_clock[-1],
+        "longest CPU ms": by_cpu[-1],
     }
-
-
-def write_row(database: Database) -> float:
-    """Write a row as a heartbeat does; return the seconds that it took."""
-    began = time.perf_counter()
-    with database.write() as connection:
-        connection.execute(sa.update(workers).values(seen_at=utc_now()))
-    return time.perf_counter() - began
 
 
 def write(figures: dict[str, float]) -> None:

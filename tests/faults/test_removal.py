@@ -15,7 +15,7 @@ from storage.store import Store
 from tests.processes import ROOT
 from tests.unit.filled_store import finish, plan, submit
 
-IMAGES = 600
+IMAGES = 300
 RM = ("-m", "nightsweep", "rm", "night", "--yes")
 #: A `rm` that stands still when it has removed some files, before it says so in SQL.
 STUCK_RM = """
