@@ -30,8 +30,8 @@ from storage.sql.schema import jobs, results, sweep_jobs
 
 #: A `leftover` is the temporary file of a killed worker, and `damaged` a thumbnail. A
 #: `foreign` file may be another database's. An `evicted` one is of a removed image.
-#: `mislabelled` rows have a wrong name for their scheduler. A `lost_input` is the copy of an
-#: image that jobs begin with.
+#: `mislabelled` rows have a wrong name for their scheduler. A `lost_input` is the copy
+#: of an image that jobs begin with.
 Problem = Literal[
     "missing",
     "truncated",
