@@ -89,7 +89,7 @@ def _find_problems(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
         for cell in combinations(grid, parameter):
             for message in check(cell.parameters[parameter]):
                 yield cell, parameter, message
-    for cell in combinations(grid, "scheduler", "eta"):
+    for cell in combinations(grid, "scheduler", "eta", "shift"):
         for message in _find_scheduler_problems(grid, cell):
             yield cell, "scheduler", message
 

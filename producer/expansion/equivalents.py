@@ -2,7 +2,8 @@
 
 Whether guidance and the negative prompt have an effect depends on both, so the points
 of the axes that set them are compared with each other, and no other axis is walked.
-The same goes for eta and the scheduler, which has an eta of its own where none is set.
+The same goes for eta, the shift and the scheduler, which has an eta and a shift of its
+own where none is set.
 """
 
 import itertools
@@ -13,7 +14,7 @@ from typing import Any
 from producer.expansion.exclusions import Exclusions
 from producer.expansion.points import GridAxis, Point
 from producer.expansion.products import Block
-from producer.expansion.resolution import NOISE, SETTLED, meaning_of
+from producer.expansion.resolution import OF_SCHEDULER, SETTLED, meaning_of
 from producer.models.cards import ModelCard
 
 #: Tokens of points: of all axes, or of the compared axes only.
@@ -54,14 +55,14 @@ class Meanings:
         exclusions: Exclusions,
     ) -> None:
         """Compare the points of all blocks; the product of all axes is the first."""
-        compared = SETTLED | NOISE if _sets_eta(axes, blocks) else SETTLED
+        compared = SETTLED | OF_SCHEDULER if _decides(axes, blocks) else SETTLED
         setters = [compared.intersection(axis.parameters) for axis in axes]
         self.axes = tuple(index for index, found in enumerate(setters) if found)
         self._all = [axis.points for axis in axes]
         self._card = card
         self._exclusions = exclusions
         names = {name for index in self.axes for name in axes[index].parameters}
-        names |= SETTLED | NOISE
+        names |= SETTLED | OF_SCHEDULER
         known = blocks[0].base.keys() if blocks else set()
         self._names = sorted(names & known - {"model"})  # a grid has one model
         #: By meaning, then by the tokens of the compared axes.
@@ -228,6 +229,9 @@ def _are_in(tokens: Tokens, points: Sequence[Mapping[Any, Point]]) -> bool:
     return all(token in known for token, known in zip(tokens, points, strict=True))
 
 
-def _sets_eta(axes: Sequence[GridAxis], blocks: Sequence[Block]) -> bool:
-    is_varied = any("eta" in axis.parameters for axis in axes)
-    return is_varied or any(block.base["eta"] is not None for block in blocks)
+def _decides(axes: Sequence[GridAxis], blocks: Sequence[Block]) -> bool:
+    """Return whether something besides the scheduler decides what that is."""
+    others = OF_SCHEDULER - {"scheduler"}
+    is_varied = any(not others.isdisjoint(axis.parameters) for axis in axes)
+    bases = (block.base for block in blocks)
+    return is_varied or any(base[n] is not None for base in bases for n in others)

@@ -25,7 +25,7 @@ from producer.expansion.points import (
 )
 from producer.expansion.products import Block
 from producer.expansion.resolution import (
-    NOISE,
+    OF_SCHEDULER,
     SETTLED,
     defaults,
     resolve,
@@ -169,7 +169,7 @@ class Grid:
         is_extra: bool,
     ) -> Block:
         base = {**self._base, **loose}
-        compared = SETTLED | NOISE
+        compared = SETTLED | OF_SCHEDULER
         token = tuple(
             token_of(base[name]) for name in self._loose if name not in compared
         )

@@ -1,16 +1,16 @@
 """From the cells of a grid to its jobs, each with its place and its older keys."""
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from producer.expansion.cells import Cell
 from producer.expansion.grid import Grid
-from producer.expansion.points import Point
 from producer.expansion.resolution import (
     SETTLED,
     PlannedScheduler,
+    combine,
     settled,
     word_job,
 )
@@ -100,7 +100,10 @@ class JobPlanner:
 
         Nearly all jobs have none.
         """
-        words = [_changed(cell.parameters, points.values()) for points in cell.alike]
+        words: list[Mapping[str, Any]] = [
+            combine(cell.parameters, (point.sets for point in points.values()))
+            for points in cell.alike
+        ]
         if meant is not cell.parameters:
             words.insert(0, cell.parameters)
         if self._no_scale:
@@ -145,15 +148,6 @@ def _skipped(job: Job) -> int:
     of = schedulers.CLASSES[job.scheduler_class]
     pipeline = job.model.pipeline
     return evaluations_skipped(pipeline, of, job.extras, steps=job.steps)
-
-
-def _changed(
-    parameters: Mapping[str, Any], points: Iterable[Point]
-) -> Mapping[str, Any]:
-    changed = dict(parameters)
-    for point in points:
-        changed.update(point.sets)
-    return changed
 
 
 def _is_plain(meant: Mapping[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from producer.expansion.points import Point
+from producer.expansion.resolution import combine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,4 @@ class Block:
 
     def parameters(self, points: Iterable[Point]) -> dict[str, Any]:
         """Return the base as points of some axes change it."""
-        changed = dict(self.base)
-        for point in points:
-            changed.update(point.sets)
-        return changed
+        return combine(self.base, (point.sets for point in points))

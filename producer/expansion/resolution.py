@@ -1,8 +1,8 @@
 """What the values of a spec mean for one model: defaults, schedulers, identities."""
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from producer.models.cards import ModelCard
@@ -15,6 +15,7 @@ from storage.catalogue.pipeline_families import ONLY_GUIDED, OWN_SCALE, Guidance
 from storage.catalogue.scheduler_options import kind_of_model
 from storage.catalogue.scheduler_sets import choose
 from storage.catalogue.schedulers import Scheduler
+from storage.catalogue.shifts import shift_options
 from storage.errors import UsageError
 from storage.job import EXTRAS, Job, canonical_json
 
@@ -27,8 +28,8 @@ SETTLED = frozenset(
         *("image", "strength", "resize"),
     }
 )
-#: Where `eta` is null, the scheduler decides what it is.
-NOISE = frozenset({"eta", "scheduler"})
+#: Where one of the others is null, the scheduler decides what it is.
+OF_SCHEDULER = frozenset({"eta", "shift", "scheduler"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ class PlannedScheduler:
         written: The name as the sweep writes it.
         word: The word such as `every` that it came from; empty where it was named.
         problems: Why this model cannot use it, one sentence each.
+        replan: Plans another scheduler for the same choice.
     """
 
     asked: Scheduler
@@ -57,6 +59,23 @@ class PlannedScheduler:
     written: str
     word: str
     problems: tuple[str, ...]
+    replan: Callable[[Scheduler, Sequence[str]], "PlannedScheduler"]
+    _shifted: dict[float, "PlannedScheduler"] = field(default_factory=dict)
+
+    def shifted(self, shift: float | None) -> "PlannedScheduler":
+        """Return the scheduler with a fixed shift; itself for None."""
+        if shift is None or self.problems:
+            return self
+        if shift not in self._shifted:
+            self._shifted[shift] = self._shift(shift)
+        return self._shifted[shift]
+
+    def _shift(self, shift: float) -> "PlannedScheduler":
+        try:
+            options = shift_options(self.asked, shift, config=self.config)
+        except UsageError as error:
+            return self.replan(self.asked, [str(error)])
+        return self.replan(replace(self.asked, options=options), ())
 
     @property
     def own_eta(self) -> float:
@@ -128,6 +147,15 @@ def plan_scheduler(choice: SchedulerChoice, card: ModelCard) -> PlannedScheduler
         that have it may all be excluded.
     """
     asked, problems = _look_up(choice, card)
+    return _plan(choice, card, asked, problems)
+
+
+def _plan(
+    choice: SchedulerChoice, card: ModelCard, asked: Scheduler, problems: Sequence[str]
+) -> PlannedScheduler:
+    def replan(other: Scheduler, wrong: Sequence[str]) -> PlannedScheduler:
+        return _plan(choice, card, other, wrong or card.check_scheduler(other))
+
     options = asked.options
     if not problems:
         options = schedulers.effective_options(asked, card.scheduler_config)
@@ -142,6 +170,7 @@ def plan_scheduler(choice: SchedulerChoice, card: ModelCard) -> PlannedScheduler
         written=choice.written or asked.class_name,
         word=choice.word,
         problems=tuple(problems),
+        replan=replan,
     )
 
 
@@ -156,8 +185,12 @@ def spell_out(
     """
     if not choice.is_set:
         return [choice], ""
-    family, config = card.scheduler_family, card.scheduler_config
-    chosen = choose(choice.written, family=family, config=config)
+    chosen = choose(
+        choice.written,
+        family=card.scheduler_family,
+        config=card.scheduler_config,
+        pipeline=card.pipeline_class,
+    )
     each = [
         SchedulerChoice(
             scheduler=one, written=one.name or one.class_name, word=choice.written
@@ -170,7 +203,7 @@ def spell_out(
 def defaults(card: ModelCard, calls: Iterable[str] = ()) -> dict[str, Any]:
     """Return the value of each parameter where the spec says nothing.
 
-    None stands for not set: the model's own scheduler, no eta.
+    None stands for not set: the model's own scheduler, no eta, no shift.
 
     Args:
         card: The model.
@@ -190,7 +223,7 @@ def defaults(card: ModelCard, calls: Iterable[str] = ()) -> dict[str, Any]:
         "steps": card.steps_default,
         "guidance": card.guidance_default,
         **EXTRAS,
-        **dict.fromkeys(("eta", "image", "strength", "resize")),
+        **dict.fromkeys(("eta", "image", "strength", "resize", "shift")),
         **{name: card.call_default(name) for name in calls},
     }
 
@@ -243,6 +276,22 @@ def token_of(value: object) -> Any:
     return value
 
 
+def combine(
+    parameters: Mapping[str, Any], points: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return parameters as the points of some axes change them.
+
+    Args:
+        parameters: All of them, resolved.
+        points: What each point sets.
+    """
+    changed = dict(parameters)
+    for sets in points:
+        changed.update(sets)
+    changed["scheduler"] = changed["scheduler"].shifted(changed["shift"])
+    return changed
+
+
 def settled(parameters: Mapping[str, Any], card: ModelCard) -> Mapping[str, Any]:
     """Return the parameters, with those without effect in one common form."""
     meant = _settled_image(parameters, card)
@@ -286,7 +335,8 @@ def meaning_of(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]
     tokens = {name: token_of(value) for name, value in meant.items()}
     scheduler: PlannedScheduler = meant["scheduler"]
     eta = scheduler.own_eta if meant["eta"] is None else meant["eta"]
-    return {**tokens, "eta": eta, "scheduler": scheduler.method}
+    # The scheduler has the shift already.
+    return {**tokens, "eta": eta, "shift": None, "scheduler": scheduler.method}
 
 
 def make_job(parameters: Mapping[str, Any], card: ModelCard) -> Job:

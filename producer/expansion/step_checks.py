@@ -62,7 +62,9 @@ def check_steps(
 
     made: set[str] = set()
     unfit: list[_Unfit] = []
-    for block, points in choose_points(grid, "backend", "scheduler", "steps", "dtype"):
+    for block, points in choose_points(
+        grid, "backend", "scheduler", "shift", "steps", "dtype"
+    ):
         cell = make_cell(block, tuple(points.values()))
         scheduler: PlannedScheduler = cell.parameters["scheduler"]
         if scheduler.problems:

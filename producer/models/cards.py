@@ -133,7 +133,10 @@ class ModelCard:
     def check_scheduler(self, scheduler: Scheduler) -> list[str]:
         """Say everything that is wrong with a scheduler for the model."""
         return check(
-            scheduler, config=self.scheduler_config, family=self.scheduler_family
+            scheduler,
+            config=self.scheduler_config,
+            family=self.scheduler_family,
+            pipeline=self.pipeline_class,
         )
 
     def check_steps(self, scheduler: Scheduler, steps: int, *, dtype: str) -> list[str]:

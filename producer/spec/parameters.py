@@ -105,7 +105,7 @@ def integer(name: str, low: int, high: int) -> Parser:
     return parse
 
 
-def number(name: str, low: float, high: float) -> Parser:
+def number(name: str, low: float | Decimal, high: float) -> Parser:
     """Make the parser of numbers from `low` to `high`."""
 
     def parse(text: str) -> float:
@@ -210,6 +210,7 @@ PARSERS: Mapping[str, Parser] = {
         otherwise="write numbers under `seed` for other noise",
     ),
     "eta": number("eta", 0, 1),
+    "shift": number("shift", Decimal("0.01"), 100),
     "clip_skip": integer("clip_skip", 0, 12),
     "strict": flag("strict"),
     "tag": parse_tag,
@@ -231,7 +232,7 @@ LISTS = names_of("integers")
 CALL_TEXTS = names_of("text")
 #: Parameters that a range such as `{start, stop, step}` may set.
 INTEGERS = names_of("integer") | {"seed", "steps", "width", "height", "clip_skip"}
-NUMBERS = INTEGERS | names_of("number") | {"guidance", "eta", "strength"}
+NUMBERS = INTEGERS | names_of("number") | {"guidance", "eta", "shift", "strength"}
 
 #: Every parameter, in the order in which help lists them.
 PARAMETERS = ("model", "prompt", "image", *PARSERS, "scheduler", *sorted(LISTS))

@@ -65,9 +65,7 @@ _REFUSED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (
             "mu|shift",
-            "it is an option of the scheduler here; write"
-            " {class: FlowMatchEulerDiscreteScheduler, options: {shift: 3}} under"
-            " `scheduler`",
+            "it is a parameter of its own here; write `shift: 3`",
         ),
         (
             "original_inference_steps",

@@ -18,6 +18,7 @@ class Case:
         extras: Call parameters such as eta.
         config: The model's original scheduler config.
         family: Family of the model: `sd`, `sdxl`, `sd3`, `flux`, `lcm` or `other`.
+        pipeline: Class of its pipeline; empty where it is not known.
     """
 
     of: SchedulerClass
@@ -26,6 +27,7 @@ class Case:
     extras: Mapping[str, Any]
     config: Mapping[str, Any]
     family: str
+    pipeline: str = ""
 
     @property
     def values(self) -> dict[str, Any]:
@@ -35,7 +37,7 @@ class Case:
     @property
     def kind(self) -> str:
         """`flow`, `distilled`, `edm` or `diffusion`: what the model was trained for."""
-        return kind_of_model(self.family, self.config)
+        return kind_of_model(self.family, self.config, pipeline=self.pipeline)
 
 
 def shown(value: object) -> str:

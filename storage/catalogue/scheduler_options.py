@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from storage.catalogue import tables as catalogue
+from storage.catalogue.timestep_inputs import HANDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,19 +201,20 @@ SIGMA_SCHEDULES = (
 )
 
 
-def kind_of_model(family: str, config: Mapping[str, Any]) -> str:
+def kind_of_model(family: str, config: Mapping[str, Any], *, pipeline: str = "") -> str:
     """Return which schedulers a model was trained for.
 
     Args:
         family: Family of the model: `sd`, `sdxl`, `sd3`, `flux`, `lcm` or `other`.
         config: The model's original scheduler config.
+        pipeline: Class of its pipeline; empty where it is not known.
 
     Returns:
         `flow`, `distilled`, `edm` or `diffusion`. Many ordinary models have noise
         levels as in EDM besides their betas; only models without betas need them.
     """
     own = str(config.get("_class_name", ""))
-    if family in ("sd3", "flux") or own.startswith("FlowMatch"):
+    if family in ("sd3", "flux") or pipeline in HANDED or own.startswith("FlowMatch"):
         return "flow"
     if config.get("prediction_type") == "flow_prediction":
         return "flow"

@@ -12,11 +12,10 @@ from storage.catalogue import tables as catalogue
 from storage.catalogue.scheduler_case import Case, is_noisy, shown
 from storage.catalogue.scheduler_options import SIGMA_SCHEDULES, names_or
 from storage.catalogue.solver_rules import FORMULAS, solver_of_config
+from storage.catalogue.timestep_rules import driving_problems
 
 _FLOW_OPTIONS = ("use_flow_sigmas", "prediction_type", "flow_shift", "shift_terminal")
 _ETA_CLASSES = ("DDIMScheduler", "TCDScheduler")
-#: The Flux pipeline passes its own sigmas; of the classes offered, these take them.
-_FLUX_CLASSES = ("FlowMatchEulerDiscreteScheduler", "UniPCMultistepScheduler")
 #: The pipeline of latent consistency models passes what only these classes take.
 _LCM_CLASSES = ("LCMScheduler", "TCDScheduler")
 _DPM = "DPMSolverMultistepScheduler"
@@ -57,12 +56,6 @@ def _family(case: Case) -> Iterator[str]:
         yield (
             f"{case.of.name} is for flow-matching models, and this one is not;"
             " use euler, heun or dpmpp_2m"
-        )
-    is_known = flows or case.of.family == "flow"
-    if case.family == "flux" and is_known and case.of.name not in _FLUX_CLASSES:
-        yield (
-            "the Flux pipeline needs a scheduler that takes its sigmas, got"
-            f" {case.of.name}; use flow_euler or flow_unipc"
         )
 
 
@@ -178,11 +171,6 @@ def _flow_solvers(case: Case) -> Iterator[str]:
                 f"{case.of.name} on a flow-matching model must predict the image, got"
                 f" `{name}: {shown(value)}`; leave it out"
             )
-    if case.of.name == _DPM and case.config.get("use_dynamic_shifting"):
-        yield (
-            f"{case.of.name} fails on models with `use_dynamic_shifting: true`,"
-            " as this one's config has; use flow_unipc"
-        )
 
 
 def _repeatable(case: Case) -> Iterator[str]:
@@ -204,5 +192,5 @@ _ALONE: tuple[Callable[[Case], Iterator[str]], ...] = (
 )
 _TOGETHER: tuple[Callable[[Case], Iterator[str]], ...] = (
     *(solver_of_config, _sigma_schedules, _flow_options, _flow_solvers, *FORMULAS),
-    *(_needs, _repeatable),
+    *(driving_problems, _needs, _repeatable),
 )

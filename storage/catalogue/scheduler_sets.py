@@ -65,7 +65,9 @@ def require_match(pattern: str) -> None:
     raise UsageError(msg)
 
 
-def choose(text: str, *, family: str, config: Mapping[str, Any]) -> Chosen:
+def choose(
+    text: str, *, family: str, config: Mapping[str, Any], pipeline: str = ""
+) -> Chosen:
     """Return the schedulers that a word stands for on a model.
 
     Args:
@@ -75,11 +77,12 @@ def choose(text: str, *, family: str, config: Mapping[str, Any]) -> Chosen:
             that match, so that their own problems are reported.
         family: Family of the model: `sd`, `sdxl`, `sd3`, `flux`, `lcm` or `other`.
         config: The model's original scheduler config.
+        pipeline: Class of its pipeline; empty where it is not known.
 
     Returns:
         What the word stands for; if the model can run none of it, some of it anyway.
     """
-    model = _Model(family, config)
+    model = _Model(family, config, pipeline)
     if text == "all":
         return model.choose_all()
     if text == "every":
@@ -102,12 +105,14 @@ def matching(pattern: str) -> list[Name]:
 class _Model:
     """Chooses from the catalogue for one model."""
 
-    def __init__(self, family: str, config: Mapping[str, Any]) -> None:
+    def __init__(self, family: str, config: Mapping[str, Any], pipeline: str) -> None:
         self._family = family
         self._config = config
+        self._pipeline = pipeline
+        self._kind = kind_of_model(family, config, pipeline=pipeline)
 
     def choose_all(self) -> Chosen:
-        names = catalogue.ALL[kind_of_model(self._family, self._config)]
+        names = catalogue.ALL[self._kind]
         found = [each for name in names for each in self._of_class(NAMES[name])]
         runnable = self._runnable(NAMES.values())
         taken = {self._token(each) for each in found}
@@ -165,14 +170,19 @@ class _Model:
 
     def _unfit(self) -> tuple[Scheduler, ...]:
         """Return one that the model cannot run, so that its problem is reported."""
-        names = catalogue.ALL[kind_of_model(self._family, self._config)]
+        names = catalogue.ALL[self._kind]
         return (NAMES[names[0]].scheduler,)
 
     def _runnable(self, entries: Iterable[Name]) -> list[Name]:
         return [entry for entry in entries if self._can_run(entry.scheduler)]
 
     def _can_run(self, scheduler: Scheduler) -> bool:
-        return not check(scheduler, config=self._config, family=self._family)
+        return not check(
+            scheduler,
+            config=self._config,
+            family=self._family,
+            pipeline=self._pipeline,
+        )
 
     def _copy(self, entry: Name, kept: Name) -> str:
         why = why_same(entry.scheduler, kept.scheduler, config=self._config)

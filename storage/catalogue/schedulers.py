@@ -48,18 +48,34 @@ __all__ = [
 ]
 
 
-def check(scheduler: Scheduler, *, config: Mapping[str, Any], family: str) -> list[str]:
+def check(
+    scheduler: Scheduler,
+    *,
+    config: Mapping[str, Any],
+    family: str,
+    pipeline: str = "",
+) -> list[str]:
     """Return everything that is wrong with a scheduler for a model.
 
     Args:
         scheduler: As resolved.
         config: The model's original scheduler config.
         family: Family of the model: `sd`, `sdxl`, `sd3`, `flux` or `other`.
+        pipeline: Class of its pipeline; empty where it is not known.
 
     Returns:
         Sentences with rule, value and way out; empty if nothing is wrong.
     """
-    return scheduler_rules.find_problems(_case(scheduler, config, family))
+    case = scheduler_case.Case(
+        of=CLASSES[scheduler.class_name],
+        options=scheduler.options,
+        pins=scheduler.pins,
+        extras=scheduler.extras,
+        config=config,
+        family=family,
+        pipeline=pipeline,
+    )
+    return scheduler_rules.find_problems(case)
 
 
 def check_steps(
@@ -89,19 +105,6 @@ def check_steps(
         begins_at_zero=begins_at_zero,
     )
     return step_rules.find_problems(case)
-
-
-def _case(
-    scheduler: Scheduler, config: Mapping[str, Any], family: str
-) -> scheduler_case.Case:
-    return scheduler_case.Case(
-        of=CLASSES[scheduler.class_name],
-        options=scheduler.options,
-        pins=scheduler.pins,
-        extras=scheduler.extras,
-        config=config,
-        family=family,
-    )
 
 
 def effective_options(

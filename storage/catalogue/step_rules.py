@@ -196,7 +196,11 @@ def _first_twice(case: StepCase) -> Iterator[str]:
     schedule, most = case.spacing.schedule, case.steps
     if case.values.get("use_flow_sigmas"):
         schedule = "use_flow_sigmas"
-        most = most_flow_steps(case.of.name, case.values, train=case.train)
+        # DPM-Solver has no option for it, and shifts as the config says nevertheless.
+        shifts = ("use_dynamic_shifting", "max_shift")
+        of_config = {name: case.config[name] for name in shifts if name in case.config}
+        values = {**of_config, **case.values}
+        most = most_flow_steps(case.of.name, values, train=case.train)
     elif schedule:
         most = most_begun_once(case.spacing)
     if case.steps > most:

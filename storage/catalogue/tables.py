@@ -565,6 +565,10 @@ NAME_ROWS: tuple[NameRow, ...] = (
     NameRow("tcd_eta", "TCD eta", "TCDScheduler", extras={"eta": 0.3}),
     NameRow("flow_euler", "Flow Euler", _FLOW_EULER),
     NameRow("flow_euler_karras", "Flow Euler Karras", _FLOW_EULER, _KARRAS),
+    NameRow(
+        *("flow_euler_exponential", "Flow Euler Exponential", _FLOW_EULER),
+        _EXPONENTIAL,
+    ),
     NameRow("flow_euler_beta", "Flow Euler Beta", _FLOW_EULER, _BETA),
     NameRow("flow_heun", "Flow Heun", "FlowMatchHeunDiscreteScheduler"),
     NameRow("flow_unipc", "Flow UniPC", "UniPCMultistepScheduler", _FLOW_SOLVER),

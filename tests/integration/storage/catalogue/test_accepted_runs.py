@@ -22,8 +22,6 @@ RUNS_ALL_THE_SAME = re.compile(
             # Paints noise: the network was trained for another kind of schedulers.
             "flow-matching model",
             "trained as in EDM",
-            # Is not offered: DPM-Solver would shift by writing to its frozen config.
-            "the Flux pipeline needs a scheduler that takes its sigmas",
             # Makes one step more than was asked for, at a timestep before the first.
             "the last at timestep -1",
             # Depends on what the network answers, or on last bits: the stand-in's

@@ -13,16 +13,16 @@ from producer.spec.sweepfile import read_spec
 from storage.catalogue.pipeline_families import Guidance
 from storage.errors import SpecError
 from tests.unit import cards
-from tests.unit.cards import CARD, describe_fake, write_spec
+from tests.unit.cards import CARD, FLOW_CARD, describe_fake, write_spec
 
 FLUX = replace(
-    CARD,
+    FLOW_CARD,
     model=replace(CARD.model, name="flux", fingerprint="1" * 32),
     pipeline_class="FluxPipeline",
     effects=Guidance(off=None, is_embedded=True, own_scale=1.0),
 )
 QWEN = replace(
-    CARD,
+    FLOW_CARD,
     model=replace(CARD.model, name="qwen", fingerprint="2" * 32),
     pipeline_class="QwenImagePipeline",
     effects=Guidance(off=None, own_scale=4.0),

@@ -194,7 +194,7 @@ def test_a_mistake_is_told_with_its_line(
         ("use_kv_cache", "a cache of the network's answers makes images that"),
         ("sigmas", "the scheduler and `steps` decide that; name another scheduler"),
         ("timesteps", "the scheduler and `steps` decide that; name another scheduler"),
-        ("shift", "it is an option of the scheduler here; write {class: "),
+        ("shift", "it is a parameter of its own here; write `shift: 3`"),
         ("prompt_embeds", "it is a tensor, which a sweep file cannot hold"),
         ("num_images_per_prompt", "a seed makes one image"),
         ("output_type", "the worker decides how it gets the pixels; leave it out"),

@@ -107,8 +107,8 @@ def test_every_is_all_names_that_differ_on_the_model(config: dict[str, Any]) -> 
 
 def test_every_says_what_it_leaves_out() -> None:
     assert note("every") == (
-        "`every` is 48 of 55 names; it leaves out plms (here the same as pndm, since "
-        "the model's own config sets `skip_prk_steps: true`) and 6 names that this "
+        "`every` is 48 of 56 names; it leaves out plms (here the same as pndm, since "
+        "the model's own config sets `skip_prk_steps: true`) and 7 names that this "
         "model cannot run (flow_euler, flow_euler_karras, ...)"
     )
 
@@ -147,6 +147,7 @@ def test_a_pattern_of_which_the_model_can_run_nothing_is_all_of_it() -> None:
     assert names("flow_euler*") == [
         "flow_euler",
         "flow_euler_karras",
+        "flow_euler_exponential",
         "flow_euler_beta",
     ]
 

@@ -215,11 +215,6 @@ def test_flow_models_refuse_what_they_cannot_use(
     assert message in problems(name, options, family=family)
 
 
-def test_dpm_solver_is_refused_where_the_config_shifts_by_size() -> None:
-    found = problems("flow_dpmpp_2m", family="sd3", use_dynamic_shifting=True)
-    assert "use flow_unipc" in found
-
-
 def test_a_sigma_schedule_of_the_models_config_counts() -> None:
     by_class = ("EulerDiscreteScheduler", {"use_beta_sigmas": True})
     found = problems(*by_class, use_karras_sigmas=True)
