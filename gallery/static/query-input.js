@@ -30,7 +30,7 @@ export class QueryInput {
     });
     this.list = h("div", {class: "query-options", id: "query-options", role: "listbox", "aria-label": T.grid.completions, hidden: true});
     this.box = h("div", {class: "query-box"}, this.input, this.list);
-    this.input.addEventListener("input", () => this.askSoon());
+    this.input.addEventListener("input", () => this.typed());
     this.input.addEventListener("keydown", (event) => this.pressed(event));
     this.input.addEventListener("focus", () => this.askSoon());
     this.input.addEventListener("blur", () => this.close());
@@ -42,6 +42,14 @@ export class QueryInput {
     clearTimeout(this.timer);
     this.asked += 1;
     this.close();
+  }
+
+  // What is offered for an earlier text can be chosen no more.
+  typed() {
+    this.asked += 1;
+    this.options = [];
+    this.chosen = -1;
+    this.askSoon();
   }
 
   askSoon() {
@@ -109,6 +117,7 @@ export class QueryInput {
 
   // Put an option in the place of what was typed of it.
   take(n) {
+    if (!this.options[n]) return;
     const {text} = this.options[n];
     const {from, to} = this.span;
     const value = this.input.value;
