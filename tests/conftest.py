@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 #: that do. Tests of other files that need torch are marked `torch`.
 NEED_TORCH = (
     "acceptance/test_main_job.py",
+    "acceptance/test_prompt_sources.py",
     "acceptance/test_reproduce.py",
     "acceptance/test_run.py",
     "acceptance/test_score.py",
@@ -81,6 +82,7 @@ UNMEASURED = (
 #: Files whose tests share the warm workers.
 WARM = (
     "acceptance/test_main_job.py",
+    "acceptance/test_prompt_sources.py",
     "acceptance/test_reproduce.py",
     "acceptance/test_score.py",
     "acceptance/test_strict.py",

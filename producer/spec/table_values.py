@@ -22,6 +22,8 @@ from producer.spec.yamltext import check_text, text_of
 from storage.errors import UsageError
 
 _SIZE = re.compile(r"([0-9]{1,5})\s*[x*]\s*([0-9]{1,5})")
+#: Half a surrogate pair is a mistake that is told elsewhere.
+_SPLIT = "surrogatepass"
 #: Cells that are remembered, since columns mostly repeat a few values.
 _MOST_KNOWN = 10_000
 
@@ -78,10 +80,13 @@ class TableReader:
         digest = hashlib.sha256()
         count = 0
         for row in rows:
-            digest.update(row.text.encode(errors="surrogatepass"))
+            digest.update(row.text.encode(errors=_SPLIT))
             before = len(bundles)
             with self.problems.at(row.place):
                 bundles += self._read_row(row)
+            # A wildcard may stand for another text by now.
+            for bundle in bundles[before:]:
+                digest.update(_shown(bundle.sets.get("prompt")).encode(errors=_SPLIT))
             count += max(1, len(bundles) - before)
             check_count(count, file, self.limit)
         if not count:

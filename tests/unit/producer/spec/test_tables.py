@@ -188,6 +188,19 @@ def test_a_changed_row_changes_what_the_sweep_wants(tmp_path: Path) -> None:
     assert again.digest in digests
 
 
+def test_a_changed_wildcard_changes_what_a_table_wants(tmp_path: Path) -> None:
+    axis = "prompt: {file: p.csv}\nwildcards: wild"
+    (tmp_path / "wild").mkdir()
+    digests = set()
+    for colour in ("red", "green"):
+        (tmp_path / "wild" / "colour.txt").write_text(f"{colour}\n")
+        table = "prompt,label\na __colour__ cat,cat\n"
+        expansion = expand(tmp_path, table, axis=axis)
+        assert labels_of(expansion) == ["cat"]
+        digests.add(expansion.digest)
+    assert len(digests) == 2
+
+
 def test_weights_and_signs_in_a_table_are_told_with_their_line(tmp_path: Path) -> None:
     text = "prompt,negative_prompt\na (cat:1.3),\na dog++,(bad:1.4)\na [fox:1.1],\n"
     said = expand(tmp_path, text).warnings
