@@ -29,9 +29,11 @@ EXTRAS: Mapping[str, Any] = {
     "image": "",
     "strength": 0.0,
     "resize": "",
+    "loras": [],
+    "embeddings": [],
 }
 #: Of these, all jobs of a batch have the same value.
-GROUPED = ("strict",)
+GROUPED = ("strict", "loras", "embeddings")
 #: Extras that name weights besides the model. The value of each is a list of lists,
 #: which begin with a fingerprint.
 PARTS = ("loras", "embeddings", "controlnet")

@@ -12,7 +12,7 @@ from producer.expansion.grid import Grid
 from producer.expansion.image_checks import find_image_problems
 from producer.expansion.resolution import PlannedScheduler
 from producer.models.cards import ModelCard
-from producer.spec.parameters import shown_as
+from producer.spec.parameters import WEIGHTS, shown_as
 from producer.spec.problems import Place, Problems, listed, shown
 from producer.spec.remarks import Remark
 from storage.catalogue.pipeline_families import Guidance
@@ -83,6 +83,8 @@ def _find_problems(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
         "height": lambda height: card.check_size(card.width, height),
         "clip_skip": card.check_clip_skip,
     }
+    for name in WEIGHTS:
+        checks[name] = lambda weights: list(weights.problems)
     for name in grid.calls:
         checks[name] = partial(_check_call, card, name)
     for parameter, check in checks.items():

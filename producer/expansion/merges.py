@@ -7,6 +7,7 @@ from typing import Any
 
 from producer.expansion.grid import Grid
 from producer.expansion.resolution import SETTLED, meaning_of, settled
+from producer.expansion.weight_planning import LORA_SCALE, LORAS
 from storage.catalogue.pipeline_families import (
     NO_GUIDANCE,
     ONLY_GUIDED,
@@ -107,6 +108,8 @@ def _say(merge: Merge, grid: Grid) -> str:
         return "has no effect without an image"
     if merge.parameter in ONLY_GUIDED:
         return "has no effect without guidance"
+    if merge.parameter in (LORAS, LORA_SCALE):
+        return "leaves the same LoRAs at the same scales"
     if merge.parameter in ("eta", "strength"):
         return f"null means {merge.meant:g}"
     if merge.parameter == "scheduler":

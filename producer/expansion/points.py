@@ -14,13 +14,19 @@ from producer.expansion.resolution import (
 )
 from producer.models.cards import ModelCard
 from producer.spec.axes import Axis, RangeValues, Value, is_set
-from producer.spec.parameters import PARAMETERS, UNSET, SchedulerChoice, shown_as
+from producer.spec.parameters import (
+    PARAMETERS,
+    UNSET,
+    WEIGHTS,
+    SchedulerChoice,
+    shown_as,
+)
 from producer.spec.problems import Place, shown
 from producer.spec.remarks import Remark
 from storage.catalogue.scheduler_copies import why_same
 
 #: Parameters whose values mean something different for each model.
-_RESOLVED = TEXTS | {"scheduler"}
+_RESOLVED = TEXTS | {"scheduler", *WEIGHTS}
 
 
 @dataclass(frozen=True, slots=True)

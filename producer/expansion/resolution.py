@@ -5,6 +5,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from producer.expansion.weight_planning import (
+    EMBEDDINGS,
+    LORA_SCALE,
+    LORAS,
+    PlannedWeights,
+    plan_weights,
+    scaled_loras,
+)
 from producer.models.cards import ModelCard
 from producer.spec.input_images import InputImage
 from producer.spec.parameters import UNSET, ModelChoice, Prompt, SchedulerChoice
@@ -25,7 +33,7 @@ TEXTS = frozenset({"prompt", "negative_prompt"})
 SETTLED = frozenset(
     {
         *("guidance", "negative_prompt", OWN_SCALE, *ONLY_GUIDED),
-        *("image", "strength", "resize"),
+        *("image", "strength", "resize", LORAS, LORA_SCALE),
     }
 )
 #: Where one of the others is null, the scheduler decides what it is.
@@ -224,6 +232,9 @@ def defaults(card: ModelCard, calls: Iterable[str] = ()) -> dict[str, Any]:
         "guidance": card.guidance_default,
         **EXTRAS,
         **dict.fromkeys(("eta", "image", "strength", "resize", "shift")),
+        LORAS: PlannedWeights(),
+        EMBEDDINGS: PlannedWeights(),
+        LORA_SCALE: 1.0,
         **{name: card.call_default(name) for name in calls},
     }
 
@@ -244,7 +255,7 @@ def resolve(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
     choice = resolved.get("scheduler")
     if isinstance(choice, SchedulerChoice):
         resolved["scheduler"] = plan_scheduler(choice, card)
-    return resolved
+    return resolved | plan_weights(resolved, card)
 
 
 def resolve_each(
@@ -267,7 +278,7 @@ def token_of(value: object) -> Any:
     """Return something hashable that is equal for values that mean the same."""
     if isinstance(value, Prompt):
         return value.text
-    if isinstance(value, PlannedScheduler):
+    if isinstance(value, PlannedScheduler | PlannedWeights):
         return value.token
     if isinstance(value, InputImage):
         return value.digest
@@ -335,8 +346,15 @@ def meaning_of(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]
     tokens = {name: token_of(value) for name, value in meant.items()}
     scheduler: PlannedScheduler = meant["scheduler"]
     eta = scheduler.own_eta if meant["eta"] is None else meant["eta"]
-    # The scheduler has the shift already.
-    return {**tokens, "eta": eta, "shift": None, "scheduler": scheduler.method}
+    loras = scaled_loras(meant).token
+    return {
+        **tokens,
+        "eta": eta,
+        "shift": None,  # the scheduler has it already
+        "scheduler": scheduler.method,
+        LORAS: loras,
+        LORA_SCALE: None,
+    }
 
 
 def make_job(parameters: Mapping[str, Any], card: ModelCard) -> Job:
@@ -352,6 +370,8 @@ def word_job(parameters: Mapping[str, Any], card: ModelCard) -> Job:
         for name in EXTRAS
         if parameters[name] is not None
     }
+    weights = {LORAS: scaled_loras(parameters), EMBEDDINGS: parameters[EMBEDDINGS]}
+    extras |= {name: each.rows for name, each in weights.items()}
     extras |= {
         name: parameters[name]
         for name, one in card.calls.items()
@@ -372,6 +392,7 @@ def word_job(parameters: Mapping[str, Any], card: ModelCard) -> Job:
         steps=parameters["steps"],
         guidance=parameters["guidance"],
         extras={**extras, **scheduler.asked.extras},
+        parts=tuple(part for each in weights.values() for part in each.parts),
     )
 
 

@@ -25,6 +25,7 @@ from storage.models.located import (
     Located,
     read_json,
 )
+from storage.models.lora_layers import Layers, read_layers
 from storage.models.model_files import locate, resolve_name
 
 #: Pixels on a side that no model goes beyond.
@@ -70,6 +71,8 @@ class ModelCard:
             timestep, rather than to look for it.
         saved_by_flax: Whether its weights are those of Flax, which torch cannot load.
         missing_bytes: Size of what must still be fetched from the Hub.
+        located: Its files; None where they are not known.
+        digests: Remembers the SHA-256 of files; None where nothing does.
     """
 
     model: Model
@@ -93,6 +96,17 @@ class ModelCard:
     begins_at_zero: bool = False
     saved_by_flax: bool = False
     missing_bytes: int = 0
+    located: Located | None = None
+    digests: Digests | None = None
+
+    @cached_property
+    def layers(self) -> Mapping[str, Layers]:
+        """The layers of each part whose weights are on this machine.
+
+        Raises:
+            ModelError: They cannot be read.
+        """
+        return read_layers(self.located) if self.located else {}
 
     @property
     def defaults(self) -> tuple[str, int, float]:
@@ -283,6 +297,8 @@ def describe(
         composes=_composes(components),
         saved_by_flax=is_saved_by_flax(located.index),
         missing_bytes=sum(located.missing.values()),
+        located=located,
+        digests=digests,
     )
 
 

@@ -8,6 +8,7 @@ from itertools import groupby
 from textwrap import wrap
 from typing import Any
 
+from producer.reproduction.added_weights import adding_lines, import_lines
 from producer.reproduction.image_lines import (
     image_imports,
     image_inputs,
@@ -62,6 +63,7 @@ def write_script(record: Record) -> str:
         "",
         *_threads(record.made),
         *_pipe(record, place, found, index=index),
+        *adding_lines(job),
         *_mending(job, index),
         *_call(
             f"pipe.scheduler = {job.scheduler_class}.from_config",
@@ -130,6 +132,7 @@ def _imports(job: Job, place: Model, found: Located | None) -> Iterator[str]:
     for library, named in groupby(sorted(classes), key=lambda each: each[0]):
         yield f"from {library} import {', '.join(name for _, name in named)}"
     yield from image_imports(job)
+    yield from import_lines(job)
     if is_builtin(place.name):
         yield "from storage.models.model_files import BUILTIN_FOLDERS  # of nightsweep"
 

@@ -23,6 +23,7 @@ from producer.spec.parameters import (
     PARSERS,
     REQUIRED,
     UNSET,
+    WEIGHTS,
     SchedulerChoice,
     Unset,
 )
@@ -32,9 +33,12 @@ from producer.spec.remarks import remark_on_null_seed
 from producer.spec.table_values import TableReader
 from producer.spec.tables import is_table
 from producer.spec.texts import TextReader
+from producer.spec.weight_files import read_embeddings, read_loras
 from producer.spec.wildcards import Wildcards
 from producer.spec.yamltext import is_null, place_of, text_of
 from storage.errors import UsageError
+
+_WEIGHT_READERS = {"loras": read_loras, "embeddings": read_embeddings}
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +218,7 @@ class ValueReader:
         Raises:
             UsageError: It is wrong, or several values.
         """
-        if isinstance(node, SequenceNode) and parameter not in LISTS:
+        if isinstance(node, SequenceNode) and parameter not in {*LISTS, *WEIGHTS}:
             got = "a list"
         else:
             first, *others = self.read_values(parameter, node)
@@ -246,8 +250,8 @@ class ValueReader:
             return self._texts.read_prompts(node)
         if read := self._own_forms.get(parameter):
             return [read(node)]
-        if parameter in LISTS:
-            return [read_integers(parameter, node)]
+        if parameter in {*LISTS, *WEIGHTS}:
+            return [self._read_list(parameter, node)]
         if isinstance(node, MappingNode) and parameter in NUMBERS:
             return read_range(parameter, node, self.problems, limit=self.limit)
         return [PARSERS[parameter](text_of(node, what=parameter))]
@@ -263,6 +267,12 @@ class ValueReader:
             "image": lambda node: read_input("image", node, self.folder, self.problems),
             "scheduler": lambda node: read_scheduler(node, self.problems),
         }
+
+    def _read_list(self, parameter: str, node: Node) -> object:
+        if parameter in LISTS:
+            return read_integers(parameter, node)
+        read = _WEIGHT_READERS[parameter]
+        return read(node, folder=self.folder, problems=self.problems)
 
     def _named_here(self, name: str, node: Node, others: Mapping[str, Node]) -> str:
         here = renamed(name, PARAMETERS)

@@ -18,7 +18,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from producer.spec.calls import KEY
 from producer.spec.entries import items
 from producer.spec.habits import renamed
-from producer.spec.parameters import CALL_TEXTS, LISTS, PARAMETERS
+from producer.spec.parameters import CALL_TEXTS, LISTS, PARAMETERS, WEIGHTS
 from producer.spec.problems import Place, Problems, as_axis, nearest, shown
 from producer.spec.yamltext import check_text, compose, is_null
 from storage.errors import SpecError, UsageError
@@ -43,7 +43,7 @@ _CALL = re.compile(r"\s*[a-z]+\([^()]*\)\s*")
 # Several values without brackets; a mapping or a text in quotes is one.
 _SEVERAL = re.compile(r"""\s*[^\s"'\[{][^,]*,.*""", re.DOTALL)
 #: Parameters whose value may hold commas.
-_FREE = ("prompt", "negative_prompt", "tag", "model", *CALL_TEXTS, *LISTS)
+_FREE = ("prompt", "negative_prompt", "tag", "model", *CALL_TEXTS, *LISTS, *WEIGHTS)
 
 
 def apply_options(
@@ -190,7 +190,7 @@ def _way_to_set(root: MappingNode, parameter: str, text: str) -> str:
 
 def _is_several(path: list[str], text: str) -> bool:
     if path[0] == "base" and text.lstrip().startswith("["):
-        return path[1] not in LISTS
+        return path[1] not in {*LISTS, *WEIGHTS}
     is_list = _SEVERAL.fullmatch(text) and not _CALL.fullmatch(text)
     return path[1] not in _FREE and bool(is_list)
 

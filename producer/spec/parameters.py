@@ -212,6 +212,7 @@ PARSERS: Mapping[str, Parser] = {
     "eta": number("eta", 0, 1),
     "shift": number("shift", Decimal("0.01"), 100),
     "clip_skip": integer("clip_skip", 0, 12),
+    "lora_scale": number("lora_scale", -10, 10),
     "strict": flag("strict"),
     "tag": parse_tag,
     "backend": choice("backend", *BACKENDS),
@@ -232,10 +233,18 @@ LISTS = names_of("integers")
 CALL_TEXTS = names_of("text")
 #: Parameters that a range such as `{start, stop, step}` may set.
 INTEGERS = names_of("integer") | {"seed", "steps", "width", "height", "clip_skip"}
-NUMBERS = INTEGERS | names_of("number") | {"guidance", "eta", "shift", "strength"}
+NUMBERS = (
+    INTEGERS
+    | names_of("number")
+    | {"guidance", "eta", "shift", "strength", "lora_scale"}
+)
+#: Parameters that name files of weights besides the model, each a list of them.
+WEIGHTS = ("loras", "embeddings")
 
 #: Every parameter, in the order in which help lists them.
-PARAMETERS = ("model", "prompt", "image", *PARSERS, "scheduler", *sorted(LISTS))
+PARAMETERS = (
+    *("model", "prompt", "image", *PARSERS, "scheduler", *WEIGHTS, *sorted(LISTS)),
+)
 #: The parameters that have no default.
 REQUIRED = ("model", "prompt")
 

@@ -246,6 +246,20 @@ _TABLE = (
     ),
     _flag("strict", column_kinds.from_extras("strict"), "whether it is made alone"),
     _text("tag", column_kinds.from_extras("tag"), 'the sweep\'s tag; `""` for none'),
+    Column(
+        name="loras",
+        about="its LoRAs, each with its scale",
+        form="part of a file's name or fingerprint",
+        where=names.with_part("loras"),
+        raw=column_kinds.from_extras("loras"),
+    ),
+    Column(
+        name="embeddings",
+        about="its textual inversions, each with its token",
+        form="part of a file's name or fingerprint",
+        where=names.with_part("embeddings"),
+        raw=column_kinds.from_extras("embeddings"),
+    ),
     _word("state", jobs.c.state, "state of the job", choices=JOB_STATES),
     _text(
         "error",

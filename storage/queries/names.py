@@ -12,13 +12,14 @@ from sqlalchemy.engine import Connection
 from storage.catalogue.scheduler_sets import is_glob, matching, require_match
 from storage.catalogue.schedulers import resolve
 from storage.errors import UsageError
-from storage.queries.column_kinds import Column, Expression, any_matches
+from storage.queries.column_kinds import Column, Expression, Where, any_matches
 from storage.queries.scope import Condition, Scope
 from storage.queries.terms import RefusedError, Value
-from storage.sql.extras import read_json
+from storage.sql.extras import read_json, value_of
 from storage.sql.schema import (
     jobs,
     model_places,
+    models,
     results,
     scheduler_names,
     schedulers,
@@ -26,6 +27,7 @@ from storage.sql.schema import (
     sweeps,
     templates,
 )
+from storage.sql.searching import contains
 
 
 def read_axes(scope: Scope) -> dict[str, list[str]]:
@@ -131,6 +133,38 @@ def of_model(scope: Scope, values: Sequence[Value]) -> Condition:
 def place_of_model(_scope: Scope) -> Expression:
     """Return the id of the place of a row's model."""
     return sa.func.coalesce(results.c.place_id, jobs.c.place_id)
+
+
+def with_part(extra: str) -> Where:
+    """Return a condition on weights besides the model, by their names or fingerprints.
+
+    Args:
+        extra: The extra that holds their fingerprints.
+    """
+
+    def where(scope: Scope, values: Sequence[Value]) -> Condition:
+        held = value_of(scope.connection, extra)
+        return sa.or_(
+            *(
+                sa.or_(*(contains(held, mark) for mark in _marks(scope, value.text)))
+                if value.text
+                else held == ""
+                for value in values
+            )
+        )
+
+    return where
+
+
+def _marks(scope: Scope, text: str) -> list[str]:
+    """Return a text, and the fingerprints of parts whose name has it."""
+    query = (
+        sa.select(models.c.fingerprint)
+        .join(model_places, model_places.c.model_id == models.c.id)
+        .where(models.c.pipeline.is_(None), contains(model_places.c.name, text))
+        .distinct()
+    )
+    return [text, *scope.connection.execute(query).scalars()]
 
 
 def with_template(scope: Scope, values: Sequence[Value]) -> Condition:

@@ -130,6 +130,7 @@ class Batches:
     def _make_room(self, jobs: list[Job], rows: int, width: int) -> int:
         if not (
             self.pipelines.drop_oldest()
+            or self.resident.adapters.drop_unused()
             or self._forget_texts(jobs)
             or self.starter.spare_encoders()
         ):

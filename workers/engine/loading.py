@@ -1,5 +1,7 @@
 """Loading a model: build its pipeline from files that were found."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -20,7 +22,7 @@ transformers_logging.disable_progress_bar()
 
 #: Errors that diffusers raises for a folder that it cannot load: weights whose shape is
 #: not the config's, a class that it does not have, and so on.
-_UNLOADABLE = (
+UNLOADABLE = (
     OSError,
     ValueError,
     LookupError,
@@ -45,7 +47,7 @@ def load_pipeline(found: Located, *, variant: str | None, dtype: torch.dtype) ->
             pipe = _from_folder(found, variant=variant, dtype=dtype)
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise
-    except _UNLOADABLE as exc:
+    except UNLOADABLE as exc:
         msg = (
             f"a model must load with diffusers, but {found.name} does not: {exc}; "
             "check its files, or name another model"
@@ -136,3 +138,19 @@ def mend_clip_skip(pipe: Any) -> None:
     if hasattr(encoder, "final_layer_norm") and not hasattr(encoder, "text_model"):
         # Not by `setattr`, which would register the module as its own submodule.
         object.__setattr__(encoder, "text_model", encoder)
+
+
+@contextmanager
+def without_mending(pipe: Any) -> Iterator[None]:
+    """Take that attribute away within the block.
+
+    diffusers looks for it to tell which version of transformers is there, and so which
+    names the layers of a LoRA have.
+    """
+    encoder = getattr(pipe, "text_encoder", None)
+    mended = vars(encoder).pop("text_model", None) if encoder is not None else None
+    try:
+        yield
+    finally:
+        if mended is not None:
+            object.__setattr__(encoder, "text_model", mended)

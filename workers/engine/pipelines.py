@@ -18,6 +18,7 @@ from storage.models.fingerprint import Fingerprints, Seal
 from storage.settings import read_settings
 from workers.devices.device_errors import device_errors
 from workers.devices.memory import free_bytes, total_bytes
+from workers.engine.adapters import Adapters
 from workers.engine.compiling import Compiled
 from workers.engine.loading import load_pipeline
 from workers.engine.starter import Starter
@@ -51,6 +52,7 @@ class Resident:
 
     Attributes:
         starter: Prepares jobs; it holds the diffusers pipeline, on the device.
+        adapters: What is added to its weights for the job in hand.
         load_s: Seconds that loading took; 0 after the first image has recorded them.
         fresh: Whether it has not finished an image yet.
         compiled: Its compiled networks; None if they were not compiled.
@@ -64,6 +66,7 @@ class Resident:
     """
 
     starter: Starter
+    adapters: Adapters
     load_s: float
     fingerprints: Fingerprints
     place: Model
@@ -136,6 +139,8 @@ class Pipelines:
         self._residents[key] = resident
         self._residents.move_to_end(key)
         phases.describe(resident.place.name)
+        with device_errors("the LoRAs"):
+            resident.adapters.put(job)
         with device_errors("one image"):
             yield resident
 
@@ -152,7 +157,7 @@ class Pipelines:
                 del self._residents[key]
         # Pipelines hold reference cycles: only garbage collection frees their memory.
         resident.compiled = None
-        del resident.starter
+        del resident.starter, resident.adapters
         gc.collect()
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
@@ -195,8 +200,10 @@ class Pipelines:
             load_s,
             extra={"action": "model_loaded"},
         )
+        starter = Starter(pipe, config, inputs=InputFolder(read_settings().images))
         return Resident(
-            starter=Starter(pipe, config, inputs=InputFolder(read_settings().images)),
+            starter=starter,
+            adapters=Adapters(starter, digests=self._digests, places=self._places),
             load_s=load_s,
             fingerprints=found.fingerprints,
             place=place,

@@ -84,6 +84,15 @@ class Starter:
         prompts = {job.prompt for job in jobs}
         return bool(self._texts and self._texts.forget_all_but(prompts))
 
+    def distinguish_texts(self, state: str) -> None:
+        """Set what texts depend on besides their words, such as a LoRA."""
+        if self._texts:
+            self._texts.distinguish(state)
+
+    def recall_encoders(self) -> None:
+        """Have text encoders return to the GPU, before they are changed."""
+        self._encoders.come_back()
+
     def spare_encoders(self) -> bool:
         """Have text encoders leave a GPU but to encode; return whether any did."""
         return bool(self._texts and self.clock.on_gpu and self._encoders.leave())

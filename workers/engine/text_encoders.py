@@ -38,6 +38,12 @@ class TextEncoders:
         self._take_away()
         return bool(self._kept)
 
+    def come_back(self) -> None:
+        """Have them return to the device, if they have left it."""
+        for weight, kept in self._kept:
+            weight.data = kept.to(self._device, copy=True)
+        self._kept = []
+
     def on_device(self, encode: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function that encodes texts with the encoders on the device."""
 

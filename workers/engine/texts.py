@@ -37,18 +37,23 @@ class TextCache:
             most_bytes: Most bytes of all answers; None for `SHARE` of the memory.
         """
         self._encode = encode
+        self._state = ""
         if most_bytes is None:
             most_bytes = int(SHARE * total_bytes(str(device)))
         self._most = most_bytes
         self._known: OrderedDict[str, Any] = OrderedDict()
         self._bytes = 0
 
+    def distinguish(self, state: str) -> None:
+        """Set what else the answers depend on: equal states have equal answers."""
+        self._state = state
+
     def encode(self, *args: Any, **kwargs: Any) -> Any:
         """Return what `encode_prompt` returns for these arguments."""
         leaves = pytree.tree_leaves((args, kwargs))
         if not all(leaf is None or isinstance(leaf, _PLAIN) for leaf in leaves):
             return self._encode(*args, **kwargs)
-        asked = repr((args, sorted(kwargs.items())))
+        asked = repr((args, sorted(kwargs.items()), self._state))
         if asked not in self._known:
             self._known[asked] = self._encode(*args, **kwargs)
             self._bytes += _size(self._known[asked])

@@ -131,8 +131,12 @@ class TorchPainter:
 
     def _compiled(self, resident: Resident, job: Job) -> Compiled | None:
         """Return the compiled networks if the job's group is to run them."""
-        if not (resident.is_compilable and self._is_compiled(resident, job)):
+        # Compiled code would be made anew for each LoRA and each scale.
+        if job.parameter("loras") or not resident.is_compilable:
             return None
+        if not self._is_compiled(resident, job):
+            return None
+        resident.adapters.unload()
         resident.compiled = resident.compiled or Compiled(resident.starter)
         return resident.compiled
 

@@ -10,6 +10,7 @@ from storage.models.fingerprint import Fingerprints
 from tests.batches import Bench
 from tests.builders import SHAPES
 from workers.devices.memory import free_bytes, total_bytes
+from workers.engine.adapters import Adapters
 from workers.engine.pipelines import Pipelines, Resident
 from workers.engine.starter import Starter
 from workers.engine.texts import SHARE, TextCache
@@ -110,8 +111,10 @@ def test_no_model_leaves_for_memory_that_torch_only_keeps(
 ) -> None:
     held = Pipelines("cuda:0", digests=tmp_path / "digests.json")
     for number in range(2):
+        starter = Starter(Bench("builtin:shapes").pipe, {})
         held._residents[str(number), "float16"] = Resident(
-            starter=Starter(Bench("builtin:shapes").pipe, {}),
+            starter=starter,
+            adapters=Adapters(starter, digests=tmp_path / "digests.json", places=None),
             load_s=0.0,
             fingerprints=Fingerprints(current=SHAPES.fingerprint, former=()),
             place=SHAPES,

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from storage import job as storage_job
 from storage.errors import ModelError
 from storage.job import Model
 from storage.jobs.records import read_records
@@ -19,12 +18,6 @@ from workers.model_lookup import find_part
 LORA = Model(fingerprint="a" * 32, name="/loras/ink.safetensors", family="lora")
 MOVED = replace(LORA, name="/elsewhere/ink.safetensors")
 EXTRAS = {"loras": [[LORA.fingerprint, 0.5]]}
-
-
-@pytest.fixture(autouse=True)
-def _extras(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {**storage_job.EXTRAS, "loras": []}
-    monkeypatch.setattr(storage_job, "EXTRAS", known)
 
 
 def test_where_a_part_was_found_is_no_part_of_the_key() -> None:
