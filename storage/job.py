@@ -31,6 +31,7 @@ EXTRAS: Mapping[str, Any] = {
     "resize": "",
     "loras": [],
     "embeddings": [],
+    "schedule": (),
 }
 #: Of these, all jobs of a batch have the same value.
 GROUPED = ("strict", "loras", "embeddings")
@@ -150,7 +151,9 @@ class Job:
             raise ValueError(msg)
         normal = {name: _normal(name, value) for name, value in self.extras.items()}
         kept = {
-            name: value for name, value in normal.items() if value != EXTRAS.get(name)
+            name: value
+            for name, value in normal.items()
+            if value != _as_json(EXTRAS.get(name))
         }
         object.__setattr__(self, "guidance", float(self.guidance) + 0.0)
         object.__setattr__(self, "extras", kept)
@@ -213,6 +216,12 @@ class Job:
             for name in GROUPED
             if name != "strict" and name in self.extras
         ]
+
+    @property
+    def schedule(self) -> dict[str, list[float]]:
+        """The list that the pipeline gets as `timesteps` or `sigmas`; empty if none."""
+        kind, *numbers = self.parameter("schedule") or ("",)
+        return {kind: numbers} if kind else {}
 
     @property
     def call(self) -> dict[str, Any]:

@@ -257,6 +257,7 @@ class Bench:
             height=job.height,
             **_if_any(eta=job.parameter("eta"), clip_skip=job.parameter("clip_skip")),
             **{n: tuple(v) if isinstance(v, list) else v for n, v in job.call.items()},
+            **job.schedule,
             output_type="np",
             return_dict=False,
             **fixed_inputs(type(self.pipe).__name__),

@@ -17,6 +17,11 @@ from producer.spec.problems import Place, Problems, listed, shown
 from producer.spec.remarks import Remark
 from storage.catalogue.pipeline_families import Guidance
 
+_NO_SCHEDULE = (
+    "schedule must be left out beside an image, whose strength decides how much of it"
+    " would be used, got both; leave out one of the two"
+)
+
 
 def check_grid(grid: Grid, places: Mapping[str, Place], problems: Problems) -> None:
     """Note everything in the cells that are not excluded that a model cannot do.
@@ -91,6 +96,9 @@ def _find_problems(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
         for cell in combinations(grid, parameter):
             for message in check(cell.parameters[parameter]):
                 yield cell, parameter, message
+    for cell in combinations(grid, "schedule", "image"):
+        if cell.parameters["schedule"] and cell.parameters["image"]:
+            yield cell, "schedule", _NO_SCHEDULE
     for cell in combinations(grid, "scheduler", "eta", "shift"):
         for message in _find_scheduler_problems(grid, cell):
             yield cell, "scheduler", message

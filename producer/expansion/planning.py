@@ -32,7 +32,7 @@ class JobPlanner:
         self._no_scale = effects if effects and not effects.takes_scale else None
         self._axes = [axis.name for axis in grid.axes]
         self._names: dict[tuple[str, Any], dict[str, Any]] = {}
-        self._evaluations: dict[tuple[str, int], int] = {}
+        self._evaluations: dict[tuple[str, int, bool], int] = {}
         self._known: dict[int, list[str]] = {}
         self._settling = sorted(SETTLED.intersection((*grid.calls, *EXTRAS)))
         #: Whether what may have no effect is settled, by its values.
@@ -49,7 +49,7 @@ class JobPlanner:
             position=position,
             cell=self._place(cell, prompt),
             **self._name(scheduler, job),
-            evaluations=self._count(scheduler, job.steps) - _skipped(job),
+            evaluations=self._count(scheduler, job) - _skipped(job),
             template=prompt.template,
             former_keys=self._former_keys(cell, meant, job),
         )
@@ -132,14 +132,15 @@ class JobPlanner:
             }
         return self._names[key]
 
-    def _count(self, scheduler: PlannedScheduler, steps: int) -> int:
-        key = (scheduler.token, steps)
+    def _count(self, scheduler: PlannedScheduler, job: Job) -> int:
+        key = (scheduler.token, job.steps, bool(job.schedule))
         if key not in self._evaluations:
             self._evaluations[key] = schedulers.evaluations(
                 scheduler.asked.class_name,
                 scheduler.options,
                 config=self._card.scheduler_config,
-                steps=steps,
+                steps=job.steps,
+                has_schedule=bool(job.schedule),
             )
         return self._evaluations[key]
 

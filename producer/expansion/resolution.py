@@ -15,7 +15,13 @@ from producer.expansion.weight_planning import (
 )
 from producer.models.cards import ModelCard
 from producer.spec.input_images import InputImage
-from producer.spec.parameters import UNSET, ModelChoice, Prompt, SchedulerChoice
+from producer.spec.parameters import (
+    UNSET,
+    ModelChoice,
+    Prompt,
+    ScheduleChoice,
+    SchedulerChoice,
+)
 from storage.catalogue import schedulers
 from storage.catalogue.image_pipelines import IMAGE_PIPELINES
 from storage.catalogue.pipeline_calls import PREFIX
@@ -23,6 +29,7 @@ from storage.catalogue.pipeline_families import ONLY_GUIDED, OWN_SCALE, Guidance
 from storage.catalogue.scheduler_options import kind_of_model
 from storage.catalogue.scheduler_sets import choose
 from storage.catalogue.schedulers import Scheduler
+from storage.catalogue.schedules import meant, steps_of
 from storage.catalogue.shifts import shift_options
 from storage.errors import UsageError
 from storage.job import EXTRAS, Job, canonical_json
@@ -38,6 +45,10 @@ SETTLED = frozenset(
 )
 #: Where one of the others is null, the scheduler decides what it is.
 OF_SCHEDULER = frozenset({"eta", "shift", "scheduler"})
+
+
+class DefaultSteps(int):
+    """The steps of a job for which the sweep names none; a schedule decides then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +239,7 @@ def defaults(card: ModelCard, calls: Iterable[str] = ()) -> dict[str, Any]:
         "seed": 0,
         "generator": "cpu",
         "scheduler": SchedulerChoice(scheduler=None),
-        "steps": card.steps_default,
+        "steps": DefaultSteps(card.steps_default),
         "guidance": card.guidance_default,
         **EXTRAS,
         **dict.fromkeys(("eta", "image", "strength", "resize", "shift")),
@@ -255,6 +266,9 @@ def resolve(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
     choice = resolved.get("scheduler")
     if isinstance(choice, SchedulerChoice):
         resolved["scheduler"] = plan_scheduler(choice, card)
+    schedule = resolved.get("schedule")
+    if isinstance(schedule, ScheduleChoice):
+        resolved["schedule"] = meant(schedule.values, card.pipeline_class)
     return resolved | plan_weights(resolved, card)
 
 
@@ -299,7 +313,11 @@ def combine(
     changed = dict(parameters)
     for sets in points:
         changed.update(sets)
-    changed["scheduler"] = changed["scheduler"].shifted(changed["shift"])
+    scheduler = changed["scheduler"].shifted(changed["shift"])
+    changed["scheduler"], schedule = scheduler, changed["schedule"]
+    if schedule and isinstance(changed["steps"], DefaultSteps):
+        steps = steps_of(schedule, scheduler.asked.class_name)
+        changed["steps"] = DefaultSteps(steps)
     return changed
 
 
@@ -389,7 +407,7 @@ def word_job(parameters: Mapping[str, Any], card: ModelCard) -> Job:
         generator=parameters["generator"],
         scheduler_class=scheduler.asked.class_name,
         scheduler_options=scheduler.options,
-        steps=parameters["steps"],
+        steps=int(parameters["steps"]),
         guidance=parameters["guidance"],
         extras={**extras, **scheduler.asked.extras},
         parts=tuple(part for each in weights.values() for part in each.parts),

@@ -63,7 +63,7 @@ def check_steps(
     made: set[str] = set()
     unfit: list[_Unfit] = []
     for block, points in choose_points(
-        grid, "backend", "scheduler", "shift", "steps", "dtype"
+        grid, "backend", "scheduler", "shift", "schedule", "steps", "dtype"
     ):
         cell = make_cell(block, tuple(points.values()))
         scheduler: PlannedScheduler = cell.parameters["scheduler"]
@@ -99,6 +99,10 @@ def _find_problem(grid: Grid, cell: Cell) -> tuple[str, str] | None:
     if cell.parameters["backend"] == FLAX and (refused := refuse_for_flax(scheduler)):
         return "scheduler", refused
     steps, dtype = cell.parameters["steps"], cell.parameters["dtype"]
+    schedule = cell.parameters["schedule"]
+    if schedule:
+        found = grid.card.check_schedule(schedule, scheduler.asked, steps=steps)
+        return ("schedule", found[0]) if found else None
     messages = grid.card.check_steps(scheduler.asked, steps, dtype=dtype)
     return ("steps", messages[0]) if messages else None
 

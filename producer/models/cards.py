@@ -13,6 +13,7 @@ from storage.catalogue.known_classes import require_pipeline, require_scheduler
 from storage.catalogue.pipeline_calls import CallParameter, parameters_of
 from storage.catalogue.pipeline_families import Guidance
 from storage.catalogue.schedulers import Scheduler, check, check_steps
+from storage.catalogue.schedules import Schedule, find_problems, steps_of
 from storage.errors import ModelError
 from storage.job import Model
 from storage.models.components import (
@@ -162,6 +163,24 @@ class ModelCard:
             dtype=dtype,
             begins_at_zero=self.begins_at_zero,
         )
+
+    def check_schedule(
+        self, schedule: Schedule, scheduler: Scheduler, *, steps: int
+    ) -> list[str]:
+        """Say why a scheduler that passed its check cannot follow a schedule."""
+        count = steps_of(schedule, scheduler.class_name)
+        return find_problems(
+            schedule,
+            scheduler,
+            config=self.scheduler_config,
+            family=self.scheduler_family,
+            pipeline=self.pipeline_class,
+        ) or [
+            f"steps must be {each} with this schedule, whose list decides, got {steps};"
+            " leave `steps` out, or exclude the pair"
+            for each in [count]
+            if each != steps
+        ]
 
     @cached_property
     def calls(self) -> Mapping[str, CallParameter]:

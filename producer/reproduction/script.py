@@ -233,6 +233,7 @@ def _inputs(job: Job, index: Mapping[str, Any]) -> list[list[str]]:
         **({"guidance_scale": job.guidance} if takes_scale else {}),
         **{name: job.extras[name] for name in _EXTRAS if name in job.extras},
         **job.call,
+        **job.schedule,
         **fixed_inputs(index.get("_class_name")),
     }
     known = image_pipeline(job)

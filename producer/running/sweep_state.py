@@ -51,7 +51,7 @@ class Standing:
     done: int
     failed: int
     quarantined: int
-    evicted: int
+    evicted: int = 0
     images_per_s: float
     eta_s: float | None
     blocked: Sequence[Blocked] = ()

@@ -69,7 +69,7 @@ class References:
         if is_noisy(CLASSES[job.scheduler_class], values, job.parameter("eta")):
             return Without.NOISE
         full, half = self._choose(card, scheduler, job)
-        if not half or job.steps == full:
+        if not half or (job.steps == full and not job.schedule):
             return Without.ITSELF
         return Reference(full=_at(one, full, card), half=_at(one, half, card))
 
@@ -101,7 +101,10 @@ def _most(card: ModelCard, scheduler: Scheduler, limit: int, dtype: str) -> int:
 
 
 def _at(one: PlannedJob, steps: int, card: ModelCard) -> PlannedJob:
-    job, of = replace(one.job, steps=steps), CLASSES[one.job.scheduler_class]
+    # A schedule has a number of steps of its own, so a reference has none.
+    extras = {k: v for k, v in one.job.extras.items() if k != "schedule"}
+    job = replace(one.job, steps=steps, extras=extras)
+    of = CLASSES[job.scheduler_class]
     return replace(
         one,
         job=job,

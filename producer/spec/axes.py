@@ -30,6 +30,7 @@ from producer.spec.parameters import (
 from producer.spec.problems import Place, Problems, as_axis, shown, told_at
 from producer.spec.ranges import read_range
 from producer.spec.remarks import remark_on_null_seed
+from producer.spec.schedules import read_schedule
 from producer.spec.table_values import TableReader
 from producer.spec.tables import is_table
 from producer.spec.texts import TextReader
@@ -266,6 +267,7 @@ class ValueReader:
             "model": lambda node: read_model(node, self.problems),
             "image": lambda node: read_input("image", node, self.folder, self.problems),
             "scheduler": lambda node: read_scheduler(node, self.problems),
+            "schedule": lambda node: read_schedule(node, self.problems),
         }
 
     def _read_list(self, parameter: str, node: Node) -> object:

@@ -91,6 +91,19 @@ class SchedulerChoice:
         return self.scheduler is None and bool(self.written)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleChoice:
+    """A schedule as a sweep writes it.
+
+    Attributes:
+        values: As `storage.catalogue.schedules` has it.
+        label: What the sweep calls it: `ays`, or a name of its own.
+    """
+
+    values: tuple[str | float, ...]
+    label: str | None = None
+
+
 def integer(name: str, low: int, high: int) -> Parser:
     """Make the parser of whole numbers from `low` to `high`."""
 
@@ -193,7 +206,7 @@ def _parser_of_call(name: str, kind: str) -> Parser:
 
 
 #: Parameters written as one value, with the parser of each. `prompt`, `model`,
-#: `scheduler`, `image` and those of `LISTS` have forms of their own.
+#: `scheduler`, `schedule`, `image` and those of `LISTS` have forms of their own.
 PARSERS: Mapping[str, Parser] = {
     "negative_prompt": parse_text,
     "seed": integer("seed", 0, 2**63 - 1),
@@ -243,7 +256,14 @@ WEIGHTS = ("loras", "embeddings")
 
 #: Every parameter, in the order in which help lists them.
 PARAMETERS = (
-    *("model", "prompt", "image", *PARSERS, "scheduler", *WEIGHTS, *sorted(LISTS)),
+    "model",
+    "prompt",
+    "image",
+    *PARSERS,
+    "scheduler",
+    "schedule",
+    *WEIGHTS,
+    *sorted(LISTS),
 )
 #: The parameters that have no default.
 REQUIRED = ("model", "prompt")
@@ -258,6 +278,8 @@ def shown_as(value: object) -> str:
         return value.label or "@".join(part for part in parts if part)
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, ScheduleChoice):
+        return value.label or canonical_json(value.values)
     if isinstance(value, list | tuple):
         return canonical_json(value)
     if value is None:

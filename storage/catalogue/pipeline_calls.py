@@ -55,7 +55,12 @@ _REFUSED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             " make; leave it out",
         ),
         (
-            ".*timesteps|sigmas|guidance_schedule",
+            ".*timesteps|sigmas",
+            "it is a parameter of its own here; write `schedule: {sigmas: [...]}` or"
+            " `schedule: {timesteps: [...]}`",
+        ),
+        (
+            "guidance_schedule",
             "the scheduler and `steps` decide that; name another scheduler",
         ),
         (

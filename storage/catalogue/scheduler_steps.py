@@ -16,10 +16,16 @@ def count_evaluations(
     *,
     config: Mapping[str, Any],
     steps: int,
+    has_schedule: bool = False,
 ) -> int:
-    """Return how many model evaluations diffusers makes for a number of steps."""
+    """Return how many model evaluations diffusers makes for a number of steps.
+
+    A schedule is used as it is: no rounding adds a step.
+    """
     values = of.values(options, config)
-    count = steps + has_rounded_step(values, train_steps(config), steps=steps)
+    count = steps
+    if not has_schedule:
+        count += has_rounded_step(values, train_steps(config), steps=steps)
     if of.evaluations == "2n-1":
         return 2 * count - 1
     if of.evaluations == "n":

@@ -139,10 +139,15 @@ def evaluations(
     *,
     config: Mapping[str, Any],
     steps: int,
+    has_schedule: bool = False,
 ) -> int:
     """Return the number of model evaluations, which is the number of timesteps."""
     return scheduler_steps.count_evaluations(
-        CLASSES[class_name], options, config=config, steps=steps
+        CLASSES[class_name],
+        options,
+        config=config,
+        steps=steps,
+        has_schedule=has_schedule,
     )
 
 

@@ -245,6 +245,11 @@ _TABLE = (
         form="`crop`, `stretch`, `pad`",
     ),
     _flag("strict", column_kinds.from_extras("strict"), "whether it is made alone"),
+    _text(
+        "schedule",
+        column_kinds.from_extras("schedule"),
+        "the list of timesteps or sigmas, as JSON",
+    ),
     _text("tag", column_kinds.from_extras("tag"), 'the sweep\'s tag; `""` for none'),
     Column(
         name="loras",

@@ -32,7 +32,8 @@ def arguments_of(job: Job, pipe: Any, generator: torch.Generator) -> dict[str, A
         "clip_skip": job.parameter("clip_skip"),
         "guidance_scale": job.guidance > NO_GUIDANCE,
     }
-    wanted = {name: value for name, value in wanted.items() if value} | job.call
+    wanted = {name: value for name, value in wanted.items() if value}
+    wanted |= job.call | job.schedule
     for name in wanted.keys() - taken:
         msg = (
             f"{name} must be neutral for {type(pipe).__name__}, which has no such input"

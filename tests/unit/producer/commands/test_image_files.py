@@ -147,7 +147,7 @@ def test_open_prints_the_file_where_there_is_no_viewer(
     opened(1)
     result = call(tmp_path, "open", planned[0].job.key[:20])
     assert result.stdout == f"{stored}\n"
-    assert "nightsweep view" in " ".join(result.stderr.split())
+    assert " view` shows images in a browser" in " ".join(result.stderr.split())
 
 
 def test_open_says_that_an_image_is_not_made(

@@ -143,6 +143,13 @@ def test_extras_are_inputs_and_a_tag_is_not() -> None:
     assert '\nvars(pipe.text_encoder)["text_model"] = pipe.text_encoder' in script
 
 
+def test_a_schedule_is_an_input_of_its_kind() -> None:
+    extras = {"schedule": ("timesteps", 999, 400, 20)}
+    script = write_script(make_record(extras=extras, steps=3))
+    assert "timesteps=[999, 400, 20]" in script
+    assert "num_inference_steps=3" in script
+
+
 def test_inputs_of_the_pipeline_are_those_of_the_call() -> None:
     extras = {"call.guidance_rescale": 0.7, "call.original_size": [512, 768]}
     inputs = inputs_of(write_script(make_record(extras=extras)))

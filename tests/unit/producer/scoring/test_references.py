@@ -47,6 +47,22 @@ def test_a_reference_differs_in_its_steps_only(card: ModelCard) -> None:
         assert each.scheduler_name == "ddim"
 
 
+def test_the_reference_of_a_schedule_has_none(card: ModelCard) -> None:
+    extras = {"schedule": ("timesteps", 900, 100)}
+    one = planned(card, "euler", steps=2, extras=extras)
+    reference = found(card, one)
+    assert isinstance(reference, Reference)
+    assert (reference.full.job.steps, reference.full.job.schedule) == (200, {})
+    assert reference.full.job == found_full(card, planned(card, "euler")).job
+    assert isinstance(found(card, one, steps=2), Reference)
+
+
+def found_full(card: ModelCard, one: PlannedJob) -> PlannedJob:
+    reference = found(card, one)
+    assert isinstance(reference, Reference)
+    return reference.full
+
+
 def test_a_scheduler_that_makes_two_calls_a_step_is_counted_right(
     card: ModelCard,
 ) -> None:
