@@ -175,5 +175,5 @@ def _check_model(places: Sequence[Model], digests: Digests) -> Check:
     except ModelError as exc:
         return fail("models", str(exc))
     here = all(found.path(file).exists() for file in found.files)
-    fetched = "" if here else ", fetched when a worker first needs it"
+    fetched = "" if here else ", fetched by `nightsweep fetch`, or when a worker first needs it"
     return fine("models", f"{found.name}, {size(found.size_bytes)}{fetched}")

@@ -5,12 +5,14 @@ by how much a LoRA counts (`lora_adapter_metadata`), so metadata may change a pi
 """
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from storage.errors import FingerprintError, ModelError
 from storage.job import Model
 from storage.models import hub
+from storage.models.downloads import fetch_weights
 from storage.models.fingerprint import Digests
 from storage.models.model_files import is_hub_id
 
@@ -63,9 +65,7 @@ def find_file(place: Model) -> Path:
         ModelError: It is not there, or is not in safetensors.
     """
     if is_hub_id(place.name):
-        version = place.commit or place.revision
-        wanted = str(place.variant)
-        return hub.fetch(place.name, wanted, version, offline=False)
+        return _fetch(place)
     file = Path(place.name)
     if not file.is_file():
         msg = f"weights besides the model must be a file, got {file}; check the path"
@@ -77,6 +77,17 @@ def find_file(place: Model) -> Path:
         )
         raise ModelError(msg)
     return file
+
+
+def _fetch(place: Model) -> Path:
+    """Return a file of the Hub, fetched as the weights of models are."""
+    version, file = place.commit or place.revision, str(place.variant)
+    with suppress(ModelError):
+        return hub.fetch(place.name, file, version, offline=True)
+    listing = hub.list_files(place.name, version)
+    if listing and file in listing.sizes:
+        fetch_weights(place.name, listing, [file])
+    return hub.fetch(place.name, file, version, offline=False)
 
 
 def _find_on_hub(place: Model) -> Model:

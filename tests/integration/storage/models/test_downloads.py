@@ -30,6 +30,13 @@ FETCH = """
 from storage.models.model_files import locate
 locate("org/name", download=True)
 """
+LORA = "pytorch_lora_weights.safetensors"
+FIND_AGAIN = f"""
+from storage.job import Model
+from storage.models.part_files import find_file
+place = Model(fingerprint="", name="{NAME}", commit="{COMMIT}", variant="{LORA}")
+print(find_file(place))
+"""
 NO_LOCKS = """
 import errno, fcntl
 
@@ -63,6 +70,17 @@ def fetching(
             process.kill()
 
 
+def run_code(code: str, environ: dict[str, str]) -> str:
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return said.stdout
+
+
 def parts(home: Path) -> list[Path]:
     return sorted((home / "hub/models--org--name/blobs").glob("*.incomplete"))
 
@@ -82,6 +100,32 @@ def test_what_a_killed_process_fetched_is_not_fetched_again(tmp_path: Path) -> N
     assert not parts(home)
     assert ask(home, download=True) == found  # offline
     assert (home / f"hub/models--org--name/blobs/{sha256(source / UNET)}").is_file()
+
+
+def test_a_lora_is_fetched_as_weights_are(tmp_path: Path) -> None:
+    source, home = tmp_path / "source", tmp_path / "home"
+    write(source, LORA, weights("lora" * (SIZE // 4)))
+    find = f"""
+from pathlib import Path
+from storage.job import Model
+from storage.models.fingerprint import Digests
+from storage.models.part_files import describe_part
+place = Model(fingerprint="", name="{NAME}")
+place, file = describe_part(place, Digests(Path("{tmp_path}/digests.json")))
+print(place.variant, place.commit, file)
+"""
+    with serve(source, hold={LORA: FIRST}) as hub:
+        with fetching(home, hub, code=find):
+            assert hub.is_held.wait(PATIENCE_S)
+            wait_until(lambda: [part.stat().st_size for part in parts(home)] == [FIRST])
+        hub.hold.clear()
+        said = run_code(find, hub_settings(home, hub.url))
+    assert hub.sent[LORA] == (source / LORA).stat().st_size
+    variant, commit, file = said.split()
+    assert (variant, commit) == (LORA, COMMIT)
+    assert Path(file).read_bytes() == (source / LORA).read_bytes()
+    again = run_code(FIND_AGAIN, hub_settings(home))  # offline
+    assert again.split()[-1] == file
 
 
 def test_a_connection_that_is_cut_is_taken_up_again(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def run_script(job: Job, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Image
 def differ_by(one: Image.Image, other: Image.Image) -> int:
     """Return the largest difference of two images, of 255.
 
-    Equal weights at other addresses in memory may give other last bits on a CPU.
+    Equal weights elsewhere in memory seem to give other last bits on a CPU.
     """
     return max(high for _, high in ImageChops.difference(one, other).getextrema())
 
