@@ -175,5 +175,6 @@ def _check_model(places: Sequence[Model], digests: Digests) -> Check:
     except ModelError as exc:
         return fail("models", str(exc))
     here = all(found.path(file).exists() for file in found.files)
-    fetched = "" if here else ", fetched by `nightsweep fetch`, or when a worker first needs it"
+    later = ", fetched by `nightsweep fetch`, or when a worker first needs it"
+    fetched = "" if here else later
     return fine("models", f"{found.name}, {size(found.size_bytes)}{fetched}")

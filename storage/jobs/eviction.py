@@ -23,8 +23,8 @@ from storage.sql.database import Database
 from storage.sql.rows import insert_rows, lock_jobs
 from storage.sql.schema import jobs, removals, sweep_jobs, sweeps
 
-#: Jobs that are evicted or restored in one transaction: about 10 ms on SQLite.
-EVICTION_ROWS = 250
+#: Jobs that are evicted or restored in one transaction, so that it is short.
+EVICTION_ROWS = 100
 
 
 def is_shared(named: Collection[int]) -> sa.ColumnElement[bool]:
