@@ -40,6 +40,8 @@ from producer.spec.yamltext import is_null, place_of, text_of
 from storage.errors import UsageError
 
 _WEIGHT_READERS = {"loras": read_loras, "embeddings": read_embeddings}
+#: Parameters that a job goes without where they are null.
+_LEFT_OUT = frozenset({"image", "schedule"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,10 +304,7 @@ class ValueReader:
         values = self.read_values(name, node)
         if isinstance(values, range):
             return RangeValues(name, values, place)
-        return [
-            Value({name: value}, place, getattr(value, "label", None))
-            for value in values
-        ]
+        return [Value({name: one}, place, _label_of(name, one)) for one in values]
 
     def _read_bundle(self, name: str, node: Node) -> Value:
         entry = fields(node, self.problems, what="a bundle", known=("label", "set"))
@@ -368,6 +367,13 @@ def _is_bundle(node: Node) -> bool:
 
 def _sets_several(node: Node) -> bool:
     return _is_bundle(node) or is_table(node)
+
+
+def _label_of(name: str, value: object) -> str | None:
+    """Return how a value is called, if not as it is written."""
+    if value is UNSET and name in _LEFT_OUT:
+        return "none"
+    return getattr(value, "label", None)
 
 
 def _unset(parameter: str) -> Unset:

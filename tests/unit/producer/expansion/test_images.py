@@ -127,6 +127,7 @@ def test_only_the_last_steps_are_counted(
 def test_jobs_with_and_without_an_image_share_a_group(tmp_path: Path) -> None:
     jobs = jobs_of(tmp_path, "steps: 4}\naxes: {image: [null, cat.png]}")
     assert len({one.job.group for one in jobs}) == 1
+    assert [one.cell["image"] for one in jobs] == ["none", "cat.png"]
 
 
 @pytest.mark.parametrize(
