@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from storage.errors import ModelError
 
 #: What the format allows; a longer header is damage.
@@ -66,6 +64,9 @@ class Header:
         Raises:
             OSError: The file cannot be read.
         """
+        # Imported here: most commands read no tensor.
+        import numpy as np
+
         tensor = self.tensors.get(name)
         if tensor is None:
             return None

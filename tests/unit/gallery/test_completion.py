@@ -51,8 +51,12 @@ def test_an_empty_query_goes_on_with_sweeps_and_columns(filled: Database) -> Non
 def test_a_word_goes_on_with_what_begins_with_it_and_then_with_what_has_it(
     filled: Database,
 ) -> None:
-    assert texts(filled, "st|") == ["steps:", "strict:", "state:", "host:"]
-    assert texts(filled, "one -sch|") == ["scheduler:", "cell.scheduler:"]
+    assert texts(filled, "st|") == ["steps:", "strength:", "strict:", "state:", "host:"]
+    assert texts(filled, "one -sch|") == [
+        "scheduler:",
+        "schedule:",
+        "cell.scheduler:",
+    ]
     assert accepted(filled, "one -sch|", "scheduler:") == "one -scheduler:"
     assert accepted(filled, "te|eps:4 seed:1", "template:") == "template:4 seed:1"
     assert "call.true_cfg_scale:" in texts(filled, "call.true|")

@@ -169,8 +169,8 @@ def test_what_is_no_number_is_refused_with_the_way_out(text):
         ),
         (
             "state:don",
-            "state must be one of pending, leased, done, failed, quarantined, got "
-            "'don'; did you mean done?",
+            "state must be one of pending, leased, done, failed, quarantined, evicted, "
+            "got 'don'; did you mean done?",
             6,
             "don",
         ),
