@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from gallery.files import CHECKED, IMMUTABLE
+from gallery.static_files import LIBRARIES
 from storage.job import PlannedJob
 from storage.settings import Settings
 from tests.galleries import Visitor, served
@@ -34,6 +35,12 @@ def test_a_page_is_a_shell_for_its_script(
     assert f'src="/static/{page}.js?v=' in answer.text
     assert '<main id="main"' in answer.text
     assert 'data-read-only="0" data-who="ada"' in answer.text
+
+
+def test_the_script_of_the_answer_runs_after_the_libraries(reader: Visitor) -> None:
+    page = reader.get("/answer").text
+    scripts = re.findall(r'<script[^>]* src="/static/([^?]+)', page)
+    assert scripts[-4:] == [*LIBRARIES, "answer.js"]
 
 
 def test_a_name_with_signs_of_html_stays_text(store: Store) -> None:
