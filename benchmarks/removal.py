@@ -46,6 +46,7 @@ def main() -> None:
         settings = read_settings()
         settings.make_home()
         fill(settings, asked.images)
+        os.sync()  # so that the disk does not still write what was made
         write(measure(settings, asked.images))
 
 
@@ -149,7 +150,7 @@ def write(figures: dict[str, float]) -> None:
     """Print the figures as a table."""
     out = sys.stdout.write
     out(f"| {' | '.join(figures)} |\n|{'---|' * len(figures)}\n")
-    out(f"| {' | '.join(f'{value:,.4g}' for value in figures.values())} |\n")
+    out(f"| {' | '.join(f'{value:,.6g}' for value in figures.values())} |\n")
 
 
 if __name__ == "__main__":
