@@ -1,7 +1,6 @@
 """Whether an image that was made again is the stored one, and what differs if not."""
 
 import base64
-import hashlib
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from producer.reproduction.pixels import Difference, compare
+from storage.files.pictures import pixel_sha256
 from storage.jobs.records import Made, Record
 
 #: What became of an image, the best first.
@@ -83,10 +83,10 @@ def judge(
         note = f"its file has {width} x {height} pixels; `nightsweep verify` says more"
         stored = None
     if stored is None:
-        is_equal = _hash(image) == made.pixel_sha256
+        is_equal = pixel_sha256(image) == made.pixel_sha256
         verdict = "equal" if is_equal else "different"
         return Verdict(record=record, verdict=verdict, conditions=conditions, note=note)
-    if _hash(stored) != made.pixel_sha256:
+    if pixel_sha256(stored) != made.pixel_sha256:
         note = "its file has other pixels than recorded; `nightsweep verify` says more"
     difference = compare(stored, image)
     return Verdict(
@@ -124,7 +124,3 @@ def differing(made: Made, answer: Mapping[str, Any]) -> Iterator[tuple[str, Any]
 def _changed(name: str, then: object, now: object) -> Iterator[tuple[str, Any]]:
     if then != now:
         yield name, (then, now)
-
-
-def _hash(image: Image.Image) -> str:
-    return hashlib.sha256(image.tobytes()).hexdigest()

@@ -8,14 +8,13 @@ input, whatever its file format and wherever it lies.
 
 import hashlib
 import os
-import struct
-import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.errors import ImageStoreError, JobError, UsageError, in_words
+from storage.files.pictures import BROKEN
 from storage.host.atomic_writes import replacing
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 #: The folder in the image folder that holds the copies.
 INPUTS = "inputs"
-#: What Pillow raises for bytes that are no whole image.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error)
 #: Modes of Pillow with more than 8 bits a channel, which RGB would cut off.
 _DEEP = ("I", "F")
 #: Input images that a process keeps decoded.
@@ -49,7 +46,7 @@ def read_image(file: Path) -> "Image":
                 )
                 raise UsageError(msg)
             return ImageOps.exif_transpose(opened).convert("RGB")
-    except (*_BROKEN, Image.DecompressionBombError) as exc:
+    except (*BROKEN, Image.DecompressionBombError) as exc:
         msg = (
             f"an input image must be a picture that Pillow reads, but {file} gives:"
             f" {in_words(exc)}; check the path and the file"

@@ -1,6 +1,5 @@
 """Which image of the store a file is: any copy of it, renamed or saved again."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import sqlalchemy as sa
 
 from storage.errors import UsageError
 from storage.files.images import KEY
-from storage.files.verification import BROKEN
+from storage.files.pictures import BROKEN, pixel_sha256
 from storage.sql.database import Database
 from storage.sql.schema import jobs, results
 
@@ -68,12 +67,11 @@ def _read(file: Path) -> _Content:
 
     try:
         with Image.open(file) as image:
-            pixels = image.convert("RGB").tobytes()
-            key = _key_in(image.info)
+            pixels = pixel_sha256(image)  # reads also texts that follow the pixels
+            return _Content(_key_in(image.info), pixels)
     except (*BROKEN, Image.DecompressionBombError) as exc:
         msg = f"a file must be an image to be looked up, but Pillow cannot read {file}."
         raise UsageError(msg) from exc
-    return _Content(key, hashlib.sha256(pixels).hexdigest())
 
 
 def _key_in(metadata: Mapping[Any, Any]) -> str:

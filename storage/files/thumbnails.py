@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 from storage.errors import ImageStoreError
 from storage.files.images import relative_path, thumbnail_beside, write_thumbnail
-from storage.files.verification import BROKEN
+from storage.files.pictures import BROKEN
 from storage.host.log_rate import RateLimit
 
 if TYPE_CHECKING:

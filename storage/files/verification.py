@@ -6,11 +6,8 @@ before its row, so a row is read before its file is looked for.
 """
 
 import errno
-import hashlib
 import io
 import os
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +20,7 @@ import sqlalchemy as sa
 
 from storage.errors import ImageStoreError
 from storage.files.images import relative_path
+from storage.files.pictures import BROKEN, pixel_sha256
 from storage.host.file_stamps import Stamp
 from storage.jobs.sweeps import Sweep
 from storage.sql.database import Database
@@ -51,8 +49,6 @@ EVERYWHERE: Condition = sa.true()
 
 #: Rows that are read, and checked, at a time.
 CHECK_ROWS = 1000
-#: What Pillow raises for bytes that are not a whole PNG or WebP.
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +278,6 @@ def _pixel_sha256(file: Path) -> str | None:
         return None
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-            return hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
+            return pixel_sha256(image)
     except (*BROKEN, Image.DecompressionBombError):
         return None

@@ -6,7 +6,7 @@ The names are those by which `from_single_file` of diffusers 0.42 knows them.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from storage.models.headers import Header
+from storage.models.tensor_headers import Header
 
 #: What programs that save a whole checkpoint put before the names of the network.
 _WHOLE = "model.diffusion_model."

@@ -8,7 +8,6 @@ from typing import Any
 from storage.errors import ModelError
 from storage.models.architectures import SD2, Architecture, recognise, stated_width
 from storage.models.checkpoint_names import CheckpointName, parse
-from storage.models.headers import Header, read_header
 from storage.models.located import (
     CHECKPOINT,
     SCHEDULER_CONFIG,
@@ -16,6 +15,7 @@ from storage.models.located import (
     read_json,
     read_scheduler_config,
 )
+from storage.models.tensor_headers import Header, read_header
 
 #: Configurations of common architectures, in diffusers format without weights.
 OWN_CONFIGS = Path(__file__).parent / "single_file"

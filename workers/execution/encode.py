@@ -1,6 +1,5 @@
 """A picture as a PNG file that says how it was made, and as a thumbnail."""
 
-import hashlib
 import io
 import json
 import re
@@ -14,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from storage.catalogue.schedulers import label_of
 from storage.errors import DeviceError, ImageStoreError
+from storage.files.pictures import pixel_sha256
 from storage.files.thumbnails import encode_thumbnail
 from storage.job import Job, canonical_json
 
@@ -85,11 +85,6 @@ def encode_png(image: Image, job: Job, *, scheduler: str) -> bytes:
     out = io.BytesIO()
     image.save(out, "PNG", compress_level=COMPRESS_LEVEL, pnginfo=info)
     return out.getvalue()
-
-
-def pixel_sha256(image: Image) -> str:
-    """Hash the RGB bytes, row by row: the picture, whatever the file's encoding."""
-    return hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
 
 
 def describe(job: Job, *, scheduler: str) -> str:

@@ -20,6 +20,7 @@ from storage.files import orphans, repairs, verification
 from storage.files.folders import take_folder
 from storage.files.images import ImageFolder, relative_path
 from storage.files.inputs import InputFolder
+from storage.files.pictures import pixel_sha256
 from storage.files.verification import Finding
 from storage.jobs import lifecycle, remaking
 from storage.jobs.claims import hand_back
@@ -43,7 +44,7 @@ from tests.builders import (
     untold,
 )
 from tests.unit.old_database import make_old as make_old_database
-from workers.execution.encode import encode_png, pixel_sha256
+from workers.execution.encode import encode_png
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 

@@ -150,5 +150,5 @@ def test_a_file_without_such_a_header_is_refused(
 ) -> None:
     file = tmp_path / "a.safetensors"
     file.write_bytes(content)
-    with pytest.raises(ModelError, match="must be in safetensors, but has no such"):
+    with pytest.raises(ModelError, match="must be in safetensors format, but has no"):
         read_shapes(file)

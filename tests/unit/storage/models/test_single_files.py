@@ -117,8 +117,8 @@ def test_a_file_that_is_not_there_or_no_safetensors_is_refused(tmp_path: Path) -
     for content in (b"", b"PK\x03\x04 a zip archive", b"\x02\0\0\0\0\0\0\0[]"):
         file.write_bytes(content)
         assert refusal(file) == (
-            "a single-file checkpoint must be in safetensors format, but the start of"
-            f" {file} is not; fetch it again, or name another file"
+            f"{file} must be in safetensors format, but has no such header; fetch it"
+            " again, or name another file"
         )
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from storage.files.pictures import pixel_sha256
 from storage.job import Model
 from tests.builders import make_job
-from workers.execution.encode import describe, encode_png, pixel_sha256
+from workers.execution.encode import describe, encode_png
 
 IMAGE = Image.new("RGB", (16, 8), "#123456")
 
