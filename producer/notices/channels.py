@@ -82,6 +82,10 @@ class Teller:
         self._sent: list[Future[None]] = []
         self._troubled: set[str] = set()
 
+    def wants(self, event: str) -> bool:
+        """Return whether anybody is to be told of an event."""
+        return any(event in channel.events for channel in self._channels)
+
     def tell(self, notices: Iterable[Notice]) -> None:
         """Tell each by every channel that wants it."""
         for notice in notices:

@@ -54,7 +54,7 @@ class Watched:
         self._teller.tell([stopped(now)])
 
     def _space(self, database: Database, now: Standing) -> str:
-        if not now.unmade:
+        if not now.unmade or not self._teller.wants("disk"):
             return ""
         return describe_space(
             now,
