@@ -12,10 +12,9 @@ from storage.errors import UsageError
 from storage.job import TORCH
 from storage.jobs.sweeps import Sweep
 from storage.sql.database import Database
+from storage.sql.living_workers import SILENT_S
 from storage.sql.schema import jobs, sweep_jobs, workers
 
-#: Seconds after which a worker counts as silent, and its last report as old.
-SILENT_S = 60.0
 #: Seconds of silence after which a worker is no longer shown.
 GONE_S = 3600.0
 

@@ -10,13 +10,14 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from storage.fleet.progress import SILENT_S, able, list_workers
+from storage.fleet.progress import able, list_workers
 from storage.host.worker_ids import is_dead
 from storage.job import BACKENDS, TORCH, backend_of
 from storage.jobs import blocked_groups
 from storage.jobs.claims import runnable_groups
 from storage.scores.score_counts import pending_metrics
 from storage.sql.database import Database, insert_into, utc_now
+from storage.sql.living_workers import SILENT_S
 from storage.sql.schema import LEASED, SCORE_LEASED, jobs, scores, workers
 
 #: Hours of silence after which any process removes a worker's row.

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,18 +13,13 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from storage.errors import NightsweepError, WrongDatabaseError
 from storage.settings import sqlite_path
-from storage.sql.engines import make_engine
+from storage.sql.engines import make_engine, writing
 from storage.sql.faults import first_line, shown, translated
-from storage.sql.foreign_views import set_aside
 from storage.sql.recognition import recognize
-from storage.sql.views import drop_views, make_views
+from storage.sql.upgrading import upgrade
 
 #: The newest migration; a test compares it with `storage/sql/migrations/versions`.
 HEAD = "0020"
-#: The last revision whose migrations make views; later migrations know no views.
-LAST_WITH_VIEWS = "0010"
-#: Names the advisory lock under which one process migrates a PostgreSQL database.
-MIGRATION_LOCK = 7_326_117
 
 
 class Database:
@@ -61,7 +55,7 @@ class Database:
         Raises:
             DatabaseError: The database cannot be reached, or stayed locked.
         """
-        with self._translated(), _writing(self.engine) as connection:
+        with self._translated(), writing(self.engine) as connection:
             yield connection
 
     def close(self) -> None:
@@ -117,7 +111,9 @@ def open_database(url: str) -> Database:
         revision = _look_first(url, database)
         _refuse_newer(database.engine, revision)
         if revision != HEAD:
-            _migrate(database.engine)
+            upgrade(database.engine, head=HEAD)
+            # A newer nightsweep may have upgraded it a moment earlier.
+            _refuse_newer(database.engine, current_revision(database))
     return database
 
 
@@ -247,50 +243,3 @@ def _refuse_newer(engine: Engine, revision: str | None) -> None:
             "NIGHTSWEEP_DATABASE_URL to another place."
         )
         raise WrongDatabaseError(msg)
-
-
-def _migrate(engine: Engine) -> None:
-    # Imported here: Alembic costs 0.3 s, and only an old schema needs it.
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    folder = Path(__file__).parent / "migrations"
-    config.set_main_option("script_location", str(folder))
-    config.set_main_option("path_separator", "os")
-    try:
-        with translated(engine), _writing(engine) as connection:
-            if engine.dialect.name != "sqlite":
-                _wait_to_migrate(connection)
-            config.attributes["connection"] = connection
-            with set_aside(connection):
-                command.upgrade(config, LAST_WITH_VIEWS)
-                drop_views(connection)
-                command.upgrade(config, "head")
-                make_views(connection)
-    except DBAPIError as exc:
-        # PostgreSQL names the obstacle in a detail.
-        detail = getattr(getattr(exc.orig, "diag", None), "message_detail", None)
-        said = first_line(exc) + (f" ({detail})" if detail else "")
-        msg = (
-            f"The database must have nothing in the way of schema {HEAD}, but "
-            f"{shown(engine)} says: {said}; drop or rename what others made in it and "
-            "start this again; nothing was changed."
-        )
-        raise WrongDatabaseError(msg) from exc
-
-
-@contextmanager
-def _writing(engine: Engine) -> Iterator[Connection]:
-    with engine.connect() as connection:
-        connection = connection.execution_options(nightsweep_write=True)
-        with connection.begin():
-            yield connection
-
-
-def _wait_to_migrate(connection: Connection) -> None:
-    # Wait for another migration without limit, then for tables with the usual limit.
-    usual = connection.exec_driver_sql("SHOW lock_timeout").scalar_one()
-    connection.execute(sa.select(sa.func.set_config("lock_timeout", "0", True)))
-    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
-    connection.execute(sa.select(sa.func.set_config("lock_timeout", usual, True)))

@@ -2,6 +2,8 @@
 
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -67,6 +69,15 @@ def make_engine(url: str, *, mode: Mode = "writing") -> Engine:
         raise UsageError(msg) from exc
     _prepare_sqlite(engine, mode)
     return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that writes; on SQLite it takes the write lock at once."""
+    with engine.connect() as connection:
+        connection = connection.execution_options(nightsweep_write=True)
+        with connection.begin():
+            yield connection
 
 
 def _make_server_engine(url: sa.URL) -> Engine:

@@ -10,7 +10,8 @@ from alembic import command
 from alembic.config import Config
 
 from storage.sql import migrations
-from storage.sql.database import HEAD, LAST_WITH_VIEWS, Database
+from storage.sql.database import HEAD, Database
+from storage.sql.upgrading import LAST_WITH_VIEWS
 from storage.sql.views import drop_views
 
 #: What the first schema held; the same on every server.

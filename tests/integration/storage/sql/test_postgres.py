@@ -26,7 +26,6 @@ from storage.jobs.sweeps import retry, save_sweep
 from storage.sql import engines
 from storage.sql.database import (
     HEAD,
-    MIGRATION_LOCK,
     Database,
     clock,
     current_revision,
@@ -36,6 +35,7 @@ from storage.sql.database import (
 )
 from storage.sql.partial_indexes import metadata
 from storage.sql.schema import jobs, sweeps
+from storage.sql.upgrading import MIGRATION_LOCK
 from storage.sql.views import VIEWS
 from tests.builders import (
     ENVIRONMENT,

@@ -16,7 +16,6 @@ from storage.errors import WrongDatabaseError
 from storage.settings import Settings, read_settings
 from storage.sql.database import (
     HEAD,
-    LAST_WITH_VIEWS,
     Database,
     current_revision,
     open_database,
@@ -24,6 +23,7 @@ from storage.sql.database import (
 )
 from storage.sql.engines import make_engine
 from storage.sql.recognition import KNOWN_TABLES, OURS
+from storage.sql.upgrading import LAST_WITH_VIEWS
 from storage.store import Store
 from tests.matrices import sample
 from tests.unit.old_database import make_old
