@@ -77,6 +77,12 @@ _MOST_NAMED = 3
     type=CELL_PX,
     help="Pixels of the longer side of an image.  [default: what suits the images]",
 )
+@click.option(
+    "--keys",
+    "has_keys",
+    is_flag=True,
+    help="Write below each image its key, as `show` and `open` take it.",
+)
 def grid(query: Query, *, out: Path | None, **asked: Any) -> None:
     """Draw one labelled contact sheet of a sweep.
 
@@ -128,7 +134,7 @@ def lay_out(
     rows: str | None = None,
     cols: str | None = None,
     fixes: Sequence[str] = (),
-    cell: int | None = None,
+    **drawn: Any,
 ) -> "Pages | None":
     """Return the pages of a sweep's contact sheet, or None if no image is left.
 
@@ -138,7 +144,7 @@ def lay_out(
         rows: Axis down the left; None for the best one.
         cols: Axis along the top; None for the best one.
         fixes: As `--fix` takes them.
-        cell: Pixels of a cell's longer side; None for what suits the images.
+        drawn: `cell` and `has_keys`, as `make_pages` takes them.
 
     Raises:
         UsageError: A sweep, axis or value does not exist, or the sheet is too large.
@@ -163,7 +169,7 @@ def lay_out(
     asked = [fix.partition("=")[0].strip() for fix in fixes]
     asked += [axis for axis in (rows, cols) if axis is not None]
     layout = choose_axes(pick_parts(labels, asked), rows=rows, cols=cols)
-    return make_pages(sweep, pictures, layout, cell=cell)
+    return make_pages(sweep, pictures, layout, **drawn)
 
 
 def _require(store: Store, query: Query) -> str:
@@ -267,6 +273,7 @@ def _picture(row: Mapping[str, Any], cell: Labelled, images: Path) -> Picture:
     path = images / row["path"] if row["path"] else None
     is_gone = path is not None and not path.is_file()
     return Picture(
+        key=row["key"],
         cell=cell,
         state=FILE_MISSING if is_gone else row["state"],
         path=None if is_gone else path,

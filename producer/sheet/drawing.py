@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from producer.sheet.lettering import Font, Lettering, choose_lettering, wrap
 from producer.sheet.page import Panel, Sheet, SheetCell
-from storage.errors import ImageStoreError
+from storage.errors import ImageStoreError, UsageError
 from storage.store import open_image
 
 #: Pixels that no side of a sheet exceeds by much.
@@ -17,9 +17,14 @@ ASPECT = 1.5
 #: Pixels between two cells.
 PANEL_GAP = 6
 
+#: Pixels of a cell's width below which its key could not be read.
+NARROWEST_WITH_KEY = 48
+
 _MARGIN = 32
 _PANEL_GAP = 30
 _NARROWEST = 560
+# Height of a line for letters of height 1.
+_LINE = 1.25
 _PAPER, _INK, _GREY = "#fbfbfa", "#1c1c1e", "#6b6b70"
 #: State to the colours of the field and its word, if there is no image.
 _FIELDS = {
@@ -43,6 +48,22 @@ def draw_sheet(sheet: Sheet, *, lettering: Lettering | None = None) -> Image.Ima
     return _Drawing(sheet, lettering).draw()
 
 
+def keys_px(cell_w: int) -> int:
+    """Return the height of a line of keys, whose letters fit the width of a cell.
+
+    Raises:
+        UsageError: No letters that can be read would fit.
+    """
+    if cell_w < NARROWEST_WITH_KEY:
+        msg = (
+            f"images with keys must be {NARROWEST_WITH_KEY} pixels wide or more, got "
+            f"{cell_w}; choose a larger --cell."
+        )
+        raise UsageError(msg)
+    # In most typefaces, eight hex digits are at most 5.2 times as wide as high.
+    return round(min(int(cell_w / 5.2), 16) * _LINE)
+
+
 def title_room_px(cell_w: int) -> int:
     """Return to what width a title may extend a panel of narrow cells."""
     return 12 * _label_size(cell_w)
@@ -56,8 +77,12 @@ class _Drawing:
         self.fields: dict[str, Image.Image] = {}
         self.lettering = lettering or choose_lettering(sheet.texts)
         self.cell_w, self.cell_h = sheet.cell_px
+        # From a cell to its neighbours.
+        self.step_x = self.cell_w + PANEL_GAP
+        self.step_y = self.cell_h + sheet.keys_px + PANEL_GAP
         size = _label_size(self.cell_w)
         self.label_font = self.lettering.font(size)
+        self.key_font = self.lettering.font(round(sheet.keys_px / _LINE))
         self.panel_font = self.lettering.font(round(size * 1.2))
         self._measure_panel()
         self._arrange_panels()
@@ -70,7 +95,7 @@ class _Drawing:
         title_w = math.ceil(max(map(self.panel_font.getlength, titles)))
         # A panel of narrow cells still has room for a readable title.
         self.panel_w = max(
-            cols * (self.cell_w + PANEL_GAP) - PANEL_GAP,
+            cols * self.step_x - PANEL_GAP,
             min(title_w, title_room_px(self.cell_w)),
         )
         longest = max(
@@ -95,7 +120,7 @@ class _Drawing:
         ]
         self.title_h = _height(self.panel_texts, self.panel_font)
         self.cols_h = _height(self.col_texts, font)
-        self.cells_h = rows * (self.cell_h + PANEL_GAP) - PANEL_GAP
+        self.cells_h = rows * self.step_y - PANEL_GAP
         self.panel_h = self.title_h + self.cols_h + self.cells_h
 
     def _arrange_panels(self) -> None:
@@ -163,21 +188,20 @@ class _Drawing:
         for number, text in enumerate(self.col_texts):
             # Every heading ends right above the images, however many lines it has.
             missing = self.cols_h - _height([text], self.label_font)
-            at = (x + number * (self.cell_w + PANEL_GAP), y + missing)
+            at = (x + number * self.step_x, y + missing)
             self._write(text, at, self.label_font, ink=_GREY)
         y += self.cols_h
         for down, row in enumerate(panel.cells):
             for across, cell in enumerate(row):
-                at = (
-                    x + across * (self.cell_w + PANEL_GAP),
-                    y + down * (self.cell_h + PANEL_GAP),
-                )
+                at = (x + across * self.step_x, y + down * self.step_y)
                 self._draw_cell(cell, at)
+                if self.sheet.keys_px:
+                    self._write_key(cell.key, at)
 
     def _draw_row_labels(self, y: int) -> None:
         for number, text in enumerate(self.row_texts):
             spare = self.cell_h - len(text) * _line(self.label_font)
-            at = (_MARGIN, y + number * (self.cell_h + PANEL_GAP) + spare // 2)
+            at = (_MARGIN, y + number * self.step_y + spare // 2)
             self._write(text, at, self.label_font)
 
     def _draw_cell(self, cell: SheetCell, at: tuple[int, int]) -> None:
@@ -193,6 +217,11 @@ class _Drawing:
         x = at[0] + (self.cell_w - picture.width) // 2
         y = at[1] + (self.cell_h - picture.height) // 2
         self.image.paste(picture, (x, y))
+
+    def _write_key(self, key: str, at: tuple[int, int]) -> None:
+        spare = self.cell_w - self.key_font.getlength(key)
+        below = (at[0] + round(spare / 2), at[1] + self.cell_h)
+        self._write([key], below, self.key_font, ink=_GREY)
 
     def _draw_field(self, word: str, at: tuple[int, int]) -> None:
         if word not in self.fields:
@@ -239,7 +268,7 @@ def _label_size(cell_w: int) -> int:
 
 
 def _line(font: Font) -> int:
-    return round(font.size * 1.25)
+    return round(font.size * _LINE)
 
 
 def _height(texts: Sequence[Sequence[str]], font: Font) -> int:

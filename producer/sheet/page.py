@@ -8,10 +8,14 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class SheetCell:
-    """What is at one place: an image's file, or the word that stands for it."""
+    """What is at one place: an image's file, or the word that stands for it.
+
+    `key` is written below it, if the sheet has room for keys.
+    """
 
     state: str
     path: Path | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class Sheet:
         col_labels: One for each column of each panel; a single empty text for none.
         panels: In the order of reading.
         cell_px: Width and height of each image.
+        keys_px: Height of the line below each image for its key; 0 for no keys.
         run: Panels in a row that belong together: they stay on one line if they can.
     """
 
@@ -42,6 +47,7 @@ class Sheet:
     col_labels: Sequence[str]
     panels: Sequence[Panel]
     cell_px: tuple[int, int]
+    keys_px: int = 0
     run: int = 1
 
     @property

@@ -8,7 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from producer.sheet.captions import Captions, make_captions
-from producer.sheet.drawing import LARGEST_SHEET_SIDE, PANEL_GAP, title_room_px
+from producer.sheet.drawing import (
+    LARGEST_SHEET_SIDE,
+    PANEL_GAP,
+    keys_px,
+    title_room_px,
+)
 from producer.sheet.layout import Layout, is_part
 from producer.sheet.lettering import SEPARATOR
 from producer.sheet.page import Panel, Sheet, SheetCell
@@ -18,6 +23,8 @@ from storage.jobs.sweeps import UNMADE
 
 #: Pages beyond which a sheet says nothing at a glance.
 MOST_PAGES = 40
+#: Digits of a key that `find` shows, and any command takes.
+KEY_DIGITS = 8
 #: Pixels that the images of one page may take, margins aside.
 LARGEST_AREA = 40_000_000
 
@@ -58,6 +65,7 @@ def make_pages(
     layout: Layout,
     *,
     cell: int | None = None,
+    has_keys: bool = False,
 ) -> Pages:
     """Put images in their places, on as few pages as possible.
 
@@ -69,9 +77,10 @@ def make_pages(
         pictures: At least one.
         layout: Which axis goes where.
         cell: Pixels of a cell's longer side; None for what suits.
+        has_keys: Write the key of each image below it.
 
     Raises:
-        UsageError: There would be too many pages.
+        UsageError: There would be too many pages, or cells are too narrow for keys.
     """
     placed: dict[Place, Picture] = {}
     # An image for several cells may also name another image's cell: it comes later.
@@ -82,10 +91,12 @@ def make_pages(
         for place in places:
             placed.setdefault(place, picture)
     cell_px = choose_cell_px(pictures, count=len(placed), side=cell)
-    every, plans = placed, list(_plan_pages(placed, layout, cell_px))
+    below = keys_px(cell_px[0]) if has_keys else 0
+    step = (cell_px[0] + PANEL_GAP, cell_px[1] + below + PANEL_GAP)
+    every, plans = placed, list(_plan_pages(placed, layout, step))
     if len(plans) > 1:
         placed = _begun(placed) or placed
-        plans = list(_plan_pages(placed, layout, cell_px))
+        plans = list(_plan_pages(placed, layout, step))
     if len(plans) > MOST_PAGES:
         msg = (
             f"a contact sheet must have at most {MOST_PAGES} pages, got {len(plans)}; "
@@ -93,7 +104,7 @@ def make_pages(
             "smaller --cell."
         )
         raise UsageError(msg)
-    composer = _Composer(title, placed, layout, make_captions(layout), cell_px)
+    composer = _Composer(title, placed, layout, make_captions(layout), cell_px, below)
     pages = Pages([composer.compose(*plan) for plan in plans])
     if len(plans) > 1:
         pages.sheets = list(_numbered(pages.sheets))
@@ -145,9 +156,15 @@ Plan = tuple[Sequence[tuple[str, ...]], Sequence[str], Sequence[str]]
 
 
 def _plan_pages(
-    placed: Mapping[Place, Picture], layout: Layout, cell_px: tuple[int, int]
+    placed: Mapping[Place, Picture], layout: Layout, step: tuple[int, int]
 ) -> Iterator[Plan]:
-    """Yield panels, rows and columns of each page."""
+    """Yield panels, rows and columns of each page.
+
+    Args:
+        placed: The images.
+        layout: Which axis goes where.
+        step: Pixels from a cell to the next one, across and down.
+    """
     occupied = {place[0] for place in placed}
     every = itertools.product(*(layout.labels[axis] for axis in layout.panels))
     panels = [panel for panel in every if panel in occupied]
@@ -155,14 +172,14 @@ def _plan_pages(
     every_row = layout.labels[layout.rows] if layout.rows else [""]
     rows = [row for row in every_row if row in filled]
     cols = layout.labels[layout.cols] if layout.cols else [""]
-    width, height = cell_px[0] + PANEL_GAP, cell_px[1] + PANEL_GAP
+    width, height = step
     room = LARGEST_SHEET_SIDE - _ALLOWANCE
     col_parts = _split(cols, room // width)
     most_rows = LARGEST_AREA // (len(col_parts[0]) * width * height)
     row_parts = _split(rows, min(room // height, most_rows))
     panel_w = len(col_parts[0]) * width
     panel_h = len(row_parts[0]) * height + (80 if panel_w > _NARROW else 200)
-    panel_w = max(panel_w, title_room_px(cell_px[0]))
+    panel_w = max(panel_w, title_room_px(width - PANEL_GAP))
     most = (room // (panel_w + 30)) * (room // (panel_h + 30))
     most = min(most, LARGEST_AREA // (panel_w * panel_h))
     run = _run_of(panels)
@@ -195,6 +212,7 @@ class _Composer:
     layout: Layout
     captions: Captions
     cell_px: tuple[int, int]
+    keys_px: int
 
     def compose(
         self,
@@ -211,6 +229,7 @@ class _Composer:
             col_labels=[self.captions.heading(self.layout.cols, col) for col in cols],
             panels=[self._panel(panel, rows, cols) for panel in panels],
             cell_px=self.cell_px,
+            keys_px=self.keys_px,
             run=_run_of(panels),
         )
 
@@ -224,7 +243,7 @@ class _Composer:
         picture = self.placed.get(place)
         if picture is None:
             return SheetCell("not in the sweep")
-        return SheetCell(picture.state, picture.path)
+        return SheetCell(picture.state, picture.path, picture.key[:KEY_DIGITS])
 
 
 def _places_of(picture: Picture, layout: Layout) -> Iterator[Place]:

@@ -21,12 +21,14 @@ class Picture:
     """An image of a sweep, made or not.
 
     Attributes:
+        key: The job's.
         cell: Its labels on each axis.
         state: State of the job, or `FILE_MISSING`.
         path: Absolute path of the file, or None.
         facts: `FACTS` by name; those that a page's images share are noted on it.
     """
 
+    key: str
     cell: Labelled
     state: str
     path: Path | None

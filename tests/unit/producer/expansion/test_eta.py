@@ -133,6 +133,7 @@ def test_a_contact_sheet_has_the_right_image_in_each_cell(tmp_path: Path) -> Non
     expansion = expand_axes(tmp_path, "{scheduler: [ddim_eta, ddim], eta: [null, 1]}")
     pictures = [
         Picture(
+            key="k",
             cell={k: [v] if isinstance(v, str) else v for k, v in planned.cell.items()},
             state=f"eta {planned.job.parameter('eta'):g}",
             path=None,

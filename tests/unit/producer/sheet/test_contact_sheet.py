@@ -8,7 +8,14 @@ from PIL import Image
 
 from producer.cli import cli
 from producer.commands.contact_sheet import lay_out
-from producer.sheet.drawing import LARGEST_SHEET_SIDE, PANEL_GAP, _Drawing, draw_sheet
+from producer.sheet.drawing import (
+    LARGEST_SHEET_SIDE,
+    NARROWEST_WITH_KEY,
+    PANEL_GAP,
+    _Drawing,
+    draw_sheet,
+    keys_px,
+)
 from producer.sheet.layout import add_parts, choose_axes, named, narrow, pick_parts
 from producer.sheet.lettering import wrap
 from producer.sheet.page import Panel, Sheet, SheetCell
@@ -305,6 +312,44 @@ def test_a_field_that_is_too_small_for_its_word_has_none():
 
     assert (119, 119, 124) not in colours(small)
     assert (119, 119, 124) in colours(large)
+
+
+@pytest.mark.parametrize("side", [NARROWEST_WITH_KEY, 64, 200])
+def test_a_key_stands_below_its_image_and_no_wider(side):
+    cells = [[SheetCell("leased", key="dddddddd")]] * 2
+    room = keys_px(side)
+    sheet = sheet_of(cells, keys_px=room, row_labels=["", ""], cell_px=(side, side))
+    drawing = _Drawing(sheet)
+    pixels = np.asarray(drawing.draw())
+    plain = _Drawing(sheet_of(cells, row_labels=["", ""], cell_px=(side, side)))
+
+    assert plain.height == drawing.height - 2 * room
+    (x, y) = np.argwhere((pixels == (234, 241, 251)).all(2)).min(0)[::-1]  # the field
+    line = pixels[y + side : y + side + room]
+    inked = np.argwhere((line != pixels[0, 0]).any(2))
+    (_, left), (bottom, right) = inked.min(0), inked.max(0)
+    assert bottom < room - 1
+    assert x <= left <= right < x + side
+    assert right - left > side / 3
+
+
+def test_keys_are_refused_where_nobody_could_read_them():
+    with pytest.raises(UsageError, match="must be 48 pixels wide or more, got 47; "):
+        keys_px(47)
+
+
+def test_keys_on_a_sheet_are_those_that_find_their_images(tmp_path, store):
+    opened, planned = store
+    (sheet,) = lay_out(opened, "shapes", has_keys=True).sheets
+    keys = [cell.key for panel in sheet.panels for row in panel.cells for cell in row]
+
+    assert sorted(keys) == sorted(one.job.key[:8] for one in planned)
+    (plain,) = lay_out(opened, "shapes").sheets
+    assert (plain.keys_px, sheet.keys_px) == (0, keys_px(sheet.cell_px[0]))
+    said = run(tmp_path, "shapes", "--keys", "--out", str(tmp_path / "keys.png"))
+    assert said.exit_code == 0
+    with Image.open(tmp_path / "keys.png") as drawn:
+        assert drawn.size == draw_sheet(sheet).size
 
 
 def test_an_empty_value_is_named_by_its_axis():
