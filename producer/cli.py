@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, str] = {
     "doctor": "producer.commands.doctor:doctor",
     "down": "producer.commands.down:down",
     "completion": "producer.commands.completion:completion",
+    "man": "producer.commands.man:man",
 }
 
 
@@ -172,6 +173,7 @@ SUMMARIES: Mapping[str, str] = {
     "doctor": "Check this machine and what it reaches, and say what to do.",
     "down": "Stop the embedded Redis; its queue stays.",
     "completion": "Print what lets a shell complete commands, sweeps and queries.",
+    "man": "Write manual pages, one for each command.",
 }
 
 
