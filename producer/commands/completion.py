@@ -29,10 +29,50 @@ class _Bash(BashComplete):
     )
 
 
+class _Zsh(ZshComplete):
+    """Puts no blank after `steps:`."""
+
+    source_template = (
+        ZshComplete.source_template.replace(
+            """\
+                completions_with_descriptions+=("$key":"$descr")
+""",
+            """\
+                if [[ "$key" == *: ]]; then
+                    begun+=("$key":"$descr")
+                else
+                    completions_with_descriptions+=("$key":"$descr")
+                fi
+""",
+        )
+        .replace(
+            """\
+    if [ -n "$completions_with_descriptions" ]; then
+""",
+            """\
+    if [ -n "$begun" ]; then
+        _describe -V begun begun -U -S ''
+    fi
+
+    if [ -n "$completions_with_descriptions" ]; then
+""",
+        )
+        .replace("    local -a response\n", "    local -a response begun\n")
+    )
+
+
+class _Fish(FishComplete):
+    """Takes `steps,guidance` for one word, and descriptions with their commas."""
+
+    source_template = FishComplete.source_template.replace(
+        'string split ","', 'string split --max 1 ","'
+    )
+
+
 _SHELLS: Mapping[str, type[ShellComplete]] = {
     "bash": _Bash,
-    "zsh": ZshComplete,
-    "fish": FishComplete,
+    "zsh": _Zsh,
+    "fish": _Fish,
 }
 
 

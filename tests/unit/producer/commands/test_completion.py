@@ -21,6 +21,8 @@ compopt() { echo "option ${!#}"; }
 _nightsweep_completion nightsweep
 printf '%s\\n' "${COMPREPLY[@]}"
 """
+#: What each script has besides click's own words.
+OURS = {"bash": "compopt -o nospace", "zsh": "-V begun", "fish": "--max 1"}
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +103,7 @@ def test_each_shell_has_a_script_which_asks_this_program(shell: str) -> None:
     said = CliRunner().invoke(cli, ["completion", shell])
     assert said.exit_code == 0
     assert f"{VARIABLE}={shell}_complete" in said.stdout
+    assert OURS[shell] in said.stdout
     by_itself = CliRunner(env={"SHELL": f"/usr/bin/{shell}"})
     assert by_itself.invoke(cli, ["completion"]).stdout == said.stdout
 
