@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from producer.commands.plan_report import Plan, describe_plan
-from producer.display.amounts import free_bytes, size
+from producer.display.amounts import size
 from producer.display.counting import counted
+from producer.display.disk_room import look_at_disk, too_few_inodes
 from producer.display.hashing import tell_hashing
 from producer.display.json_lines import open_axes, write_json
 from producer.display.messages import talk
@@ -36,6 +37,8 @@ from storage.sql.database import open_for_reading
 
 #: Bytes of a PNG per pixel, for a model that has no images yet.
 PIXEL_BYTES = 2.0
+#: Folders of images, by two digits of their keys and by two more.
+FOLDERS = (256, 256 * 256)
 
 
 def make_plan(
@@ -88,6 +91,7 @@ class _Tally:
         self._worker_s = 0.0
         self._is_timed = True
         self._bytes = 0.0
+        self._images = self._thumbnails = 0
 
     def close(self) -> None:
         """Close the database."""
@@ -117,6 +121,7 @@ class _Tally:
             self._count_unmade(one, state)
         new = self._states.pop("new", 0)
         new_references = self._count_references(forecast.references())
+        room = look_at_disk(self._settings.images)
         return Plan(
             sweep=expansion.spec.name,
             total=expansion.count,
@@ -125,7 +130,9 @@ class _Tally:
             evaluations=self._evaluations,
             worker_s=self._worker_s if self._is_timed else None,
             disk_bytes=round(self._bytes),
-            free_bytes=free_bytes(self._settings.images),
+            disk_files=self._images + self._thumbnails,
+            free_bytes=room.free_bytes,
+            free_inodes=room.free_inodes,
             fetch_bytes=fetch_bytes,
             cache_free_bytes=downloads.free_bytes() if fetch_bytes else None,
             stored=self._comparison.result() if self._comparison else None,
@@ -138,7 +145,8 @@ class _Tally:
             warnings=(
                 *expansion.duplicates,
                 *expansion.warnings,
-                *self._full(expansion),
+                *self._full(expansion, room.free_bytes),
+                *too_few_inodes(self._count_inodes(), room),
                 *downloads.too_large("the models", fetch_bytes),
             ),
         )
@@ -163,8 +171,13 @@ class _Tally:
                 self._count_unmade(one, row.state if row else "new")
         return new
 
-    def _full(self, expansion: Expansion) -> Iterator[str]:
-        free, kept = free_bytes(self._settings.images), expansion.spec.min_free_bytes
+    def _count_inodes(self) -> int:
+        """Return the files to come, with the folders that are made for them at most."""
+        folders = sum(min(self._images, most) for most in FOLDERS)
+        return self._images + self._thumbnails + folders
+
+    def _full(self, expansion: Expansion, free: int) -> Iterator[str]:
+        kept = expansion.spec.min_free_bytes
         if self._bytes > free - kept:
             yield (
                 f"the images need about {size(self._bytes)}, and {size(free)} is free "
@@ -210,7 +223,10 @@ class _Tally:
         cost = self._cost(job)
         pixels = job.width * job.height
         self._bytes += cost.image_bytes if cost else pixels * PIXEL_BYTES
-        self._bytes += estimate_thumbnail_bytes(job.width, job.height)
+        thumbnail = estimate_thumbnail_bytes(job.width, job.height)
+        self._bytes += thumbnail
+        self._images += 1
+        self._thumbnails += thumbnail > 0
         if cost:
             self._worker_s += cost.evaluation_s * one.evaluations
         else:

@@ -31,7 +31,10 @@ class Plan:
         evaluations: Calls of the model for all that is not done.
         worker_s: Seconds of one worker, or None where nothing like it was timed.
         disk_bytes: Approximate size of the files to come.
+        disk_files: Their number, thumbnails included.
         free_bytes: Free space where they go.
+        free_inodes: Files and folders that can be made there; None where there is no
+            limit, or it is unknown.
         fetch_bytes: Size of what the Hub still has of its models and networks.
         cache_free_bytes: Free space where that goes; None if nothing is to come.
         stored: What submitting it would change in the stored sweep of that name; None
@@ -54,7 +57,9 @@ class Plan:
     evaluations: int
     worker_s: float | None
     disk_bytes: int
+    disk_files: int
     free_bytes: int
+    free_inodes: int | None
     fetch_bytes: int
     cache_free_bytes: int | None
     stored: Difference | None
@@ -117,7 +122,7 @@ def _figures(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "References", f"{images(plan.new_references)} to make for the scores"
     yield "Evaluations", f"{plan.evaluations:,} calls of the model"
     yield "Time", _describe_time(plan)
-    yield "Disk", f"{size(plan.disk_bytes)} of {size(plan.free_bytes)} free"
+    yield "Disk", _describe_disk(plan)
     if plan.cache_free_bytes is not None:
         free = size(plan.cache_free_bytes)
         yield "Fetch", f"{size(plan.fetch_bytes)} of {free} free in the Hub's cache"
@@ -139,6 +144,14 @@ def _schedulers(schedulers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _listed(options: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={json.dumps(value)}" for name, value in options.items())
+
+
+def _describe_disk(plan: Plan) -> str:
+    free = f"{size(plan.free_bytes)} free"
+    if plan.free_inodes is not None:
+        free = f"{size(plan.free_bytes)} and {plan.free_inodes:,} inodes free"
+    files = f"{plan.disk_files:,} file{'' if plan.disk_files == 1 else 's'}"
+    return f"{size(plan.disk_bytes)} in {files}, of {free}"
 
 
 def _describe_time(plan: Plan) -> str:

@@ -11,6 +11,7 @@ import click
 from producer.commands import status_screen
 from producer.commands.status_screen import sweeps_table, workers_table
 from producer.completion import complete_axis, complete_sweep
+from producer.display.disk_room import describe_disk
 from producer.display.json_lines import open_label, write_json
 from producer.display.tables import Column, make_table, text_console
 from producer.display.text_width import terminal_width
@@ -71,10 +72,10 @@ def status(
     """Say how far every sweep is.
 
     On a terminal, sweeps with something left to make come first, the most urgent on
-    top, then the newest of the others; the rest is one line. It reads SQL only, so it
-    answers while Redis or the workers are away. GPU-hours are those that images took,
-    without loading. JSON lines describe sweeps; with --by, the values of an axis; with
-    --workers, workers.
+    top, then the newest of the others; the rest is one line. It asks nothing but SQL
+    and the image disk, so it answers while Redis or the workers are away. GPU-hours are
+    those that images took, without loading. JSON lines describe sweeps; with --by, the
+    values of an axis; with --workers, workers.
     """
     if not terminal_width():
         asked["shows_all"] = True  # a pipe has no height
@@ -140,10 +141,12 @@ class _Question:
         if self._by:
             rows = [_axis_rows(database, sweep, self._by) for sweep in chosen]
             return Group(*(_axis_table(self._by, list(each)) for each in rows))
+        disk = list(describe_disk(read_settings().images))
         fit = status_screen.rows_for_workers(height, len(found))
         below = [workers_table(found[:fit], leased_owners(database), width=width)]
         if found[fit:]:
             below.append(status_screen.more_workers(found[fit:]))
+        below += disk
         # Besides these tables: a blank line, the heading of workers, and the prompt.
         left = None if height is None else height - fit - len(below) - 2
         above = self._sweeps(database, chosen, width=width, height=left)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from producer.display.amounts import free_bytes, images, size
+from producer.display.disk_room import look_at_disk, too_few_inodes
 from producer.display.messages import talk
 from producer.expansion.expand import Expansion
 from producer.options import program
@@ -196,13 +197,17 @@ class Submission:
             dropped=dropped,
             retried=self._retry(sweep) if retry else 0,
             was=before.state if before else "active",
-            warnings=(*expansion.duplicates, *expansion.warnings, *self._full(spec)),
+            warnings=(
+                *expansion.duplicates,
+                *expansion.warnings,
+                *self._full(spec, new),
+            ),
             taken=expansion.taken,
             scores=tuple(describe_requests(requests)),
             open_scores=count_open(self._database, sweep_id=sweep.id),
         )
 
-    def _full(self, spec: Spec) -> Iterator[str]:
+    def _full(self, spec: Spec, new: int) -> Iterator[str]:
         free = free_bytes(self._images)
         if free < spec.min_free_bytes:
             yield (
@@ -210,6 +215,7 @@ class Submission:
                 f"{size(spec.min_free_bytes)} should stay free (limits.min_free); make "
                 "room, or set NIGHTSWEEP_IMAGES to a larger disk"
             )
+        yield from too_few_inodes(new, look_at_disk(self._images))
 
     def _cut_off(self, sweep: Sweep) -> Iterator[str]:
         incomplete = find_incomplete(self._database, sweep)

@@ -9,9 +9,11 @@ import pytest
 
 
 @contextmanager
-def mounted(folder: Path, *, megabytes: int) -> Iterator[None]:
+def mounted(
+    folder: Path, *, megabytes: int, inodes: int | None = None
+) -> Iterator[None]:
     """Make a folder a disk of its own; skip the test where that is forbidden."""
-    size = f"size={megabytes}M"
+    size = f"size={megabytes}M" + (f",nr_inodes={inodes}" if inodes else "")
     words = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)]
     if subprocess.run(words, capture_output=True, check=False).returncode:
         pytest.skip("no right to mount a small disk")
