@@ -44,6 +44,11 @@ def host_of(owner: str) -> str:
     return machine.rpartition(".")[0] or machine
 
 
+def is_of_this_machine(owner: str) -> bool:
+    """Return whether `is_dead` can tell for certain."""
+    return owner.rsplit(":", 2)[0] == _machine()
+
+
 def is_dead(owner: str) -> bool:
     """Return whether a worker of this host is gone for certain.
 

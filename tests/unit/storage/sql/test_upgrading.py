@@ -230,7 +230,8 @@ def test_a_database_is_not_upgraded_under_workers(
 ) -> None:
     make_old(url, revision)
     add_worker(url, "gpu1", owner="night4.12345678:7:9")
-    add_worker(url, "gpu0", owner=my_name())
+    # It has imported torch for ten minutes, and its process lives.
+    add_worker(url, "gpu0", owner=my_name(), silent_s=600)
     said = (
         f"is upgraded from schema {revision} to {HEAD}, but workers of an older "
         "nightsweep use .*: gpu0 on night3 and 1 more; stop them, or wait"
@@ -244,6 +245,7 @@ def test_a_database_is_not_upgraded_under_workers(
 def test_workers_that_are_gone_hold_up_no_upgrade(url: str) -> None:
     make_old(url, WITH_WORKERS)
     add_worker(url, "gpu0", owner=owner_that_died())
+    add_worker(url, "gpu0", owner=f"{owner_that_died()}/gpu0")
     add_worker(url, "gpu1", owner="far.12345678:7:9", silent_s=SILENT_S + 1)
     with closing(open_database(url)) as database:
         assert current_revision(database) == HEAD
