@@ -7,11 +7,13 @@ import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 
 import click
 
 from producer.commands.submit import submit
+from producer.dashboard.run_progress import progress_shown
 from producer.display.amounts import duration, images
 from producer.display.messages import talk
 from producer.health.missing_images import describe_missing
@@ -32,7 +34,6 @@ from producer.running.backends import (
     hopeless_groups,
 )
 from producer.running.local_workers import LocalWorkers
-from producer.running.progress import progress_shown
 from producer.running.sweep_state import (
     Standing,
     describe,
@@ -81,6 +82,7 @@ SCORES_S = 10.0
 )
 @retry_option
 @on_option
+@click.option("--plain", is_flag=True, help="Lines, as in a pipe; no full screen.")
 def run(
     spec: str,
     sets: Sequence[str],
@@ -102,6 +104,7 @@ def run(
     """
     click.get_current_context().with_resource(_outliving_terminal())
     settings = read_settings()
+    is_plain = worker_options.pop("plain")
     channels = read_channels(worker_options.pop("on"), os.environ)
     _look_at_images(settings)
     done = submit(
@@ -128,7 +131,7 @@ def run(
         look_at_folder(database, settings.images)  # now that there is a database
         with local.at_work(), told_by(channels) as teller:
             watched = Watched(done.sweep, before, settings=settings, teller=teller)
-            after = _follow(database, done.sweep, local, watched)
+            after = _follow(database, done.sweep, local, watched, is_plain=is_plain)
             if after.is_open and after.state == "active" and not local.interrupted:
                 watched.stop(after)
     else:
@@ -180,12 +183,18 @@ def _outliving_terminal() -> Iterator[None]:
 
 
 def _follow(
-    database: Database, sweep: Sweep, local: LocalWorkers, watched: Watched
+    database: Database,
+    sweep: Sweep,
+    local: LocalWorkers,
+    watched: Watched,
+    *,
+    is_plain: bool,
 ) -> Standing:
     """Show progress until all is made and scored, or nobody works on it any more."""
     now, took_s = standing(database, sweep), 0.0
     news, models = _News(), sweep_counts.count_models(database, sweep)
-    with progress_shown(now) as show:
+    reasons = partial(sweep_counts.failures, database, sweep)
+    with progress_shown(now, reasons, is_plain=is_plain) as show:
         while now.is_open and not local.is_over():
             # Looking at a million jobs takes long: a tenth of the time at most.
             local.work_for(max(PROGRESS_POLL_S, 10 * took_s))

@@ -1,5 +1,6 @@
 """The command `nightsweep status`: how far sweeps are, and who is at work."""
 
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from producer.commands import status_screen
+from producer.commands.live_status import watch_screen
 from producer.commands.status_screen import sweeps_table, workers_table
 from producer.completion import complete_axis, complete_sweep
+from producer.dashboard.full_screen import can_draw
 from producer.display.disk_room import describe_disk
 from producer.display.json_lines import open_label, write_json
 from producer.display.tables import Column, make_table, text_console
@@ -59,6 +62,7 @@ SECONDS_PER_HOUR = 3600
     help="Show every sweep and worker, however small the screen is.",
 )
 @click.option("--watch", is_flag=True, help="Look again every two seconds.")
+@click.option("--plain", is_flag=True, help="With --watch: tables, no full screen.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, one per sweep.")
 def status(
     names: Sequence[str],
@@ -66,6 +70,7 @@ def status(
     others: Sequence[str],
     by: str | None,
     watch: bool,
+    plain: bool,
     as_json: bool,
     **asked: bool,
 ) -> None:
@@ -79,8 +84,12 @@ def status(
     """
     if not terminal_width():
         asked["shows_all"] = True  # a pipe has no height
-    question = _Question((*names, *others), by=by, **asked)
-    if watch and not as_json:
+    chosen = (*names, *others)
+    question = _Question(chosen, by=by, **asked)
+    is_plain = plain or by or asked["workers"]
+    if watch and not as_json and not is_plain and can_draw(sys.stdout):
+        watch_screen(chosen)
+    elif watch and not as_json:
         question.watch()
     elif as_json:
         with opened_to_read(read_settings()) as database:

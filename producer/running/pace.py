@@ -92,15 +92,26 @@ class Pace:
         while len(self._seen) > 2 and self._is_enough(self._seen[1]):
             self._seen.popleft()
 
+    @property
+    def images_per_s(self) -> float:
+        """The rate; 0 if no image makes progress, or as long as it is unknown."""
+        return 0.0 if self._doing in _HELD_UP else self._rate()
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until all is made; None if nothing is left, or if it is unknown."""
+        rate = self.images_per_s
+        if not rate or not self._now.unmade:
+            return None
+        return (self._now.total - self.ended) / rate + self._loading_to_come()
+
     def text(self, *, with_reason: bool = False) -> str:
         """Return the rate or what workers wait for, the time left and the failures.
 
         Args:
             with_reason: Whether to add why workers wait.
         """
-        rate, now = self._rate(), self._now
-        if self._doing in _HELD_UP:
-            rate = 0.0
+        rate, now = self.images_per_s, self._now
         parts = []
         if rate and self._doing not in _LOADING:
             parts.append(_describe_rate(rate))
@@ -108,9 +119,8 @@ class Pace:
             is_told = with_reason and self._doing == "waiting"
             reason = f": {self._reason}" if is_told else ""
             parts.append(f"{_TEXTS[self._doing]}{reason}")
-        if rate and now.unmade:
-            left_s = (now.total - self.ended) / rate + self._loading_to_come()
-            parts.append(f"{duration(left_s)} left")
+        if self.left_s is not None:
+            parts.append(f"{duration(self.left_s)} left")
         failed = now.failed + now.quarantined
         return " · ".join([*parts, f"{failed:,} failed"] if failed else parts)
 

@@ -17,6 +17,8 @@ from storage.sql.schema import jobs, sweep_jobs, workers
 
 #: Seconds of silence after which a worker is no longer shown.
 GONE_S = 3600.0
+#: In a worker's detail, between what it works with and how its device is.
+SEPARATOR = " · "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,8 @@ class Worker:
         gpu: Name of the GPU, or of the processor.
         backend: What it paints with.
         phase: What it does: `idle`, `loading`, `painting` and so on.
-        detail: What it does that with: a model, mostly.
+        detail: What it does that with: a model, mostly. While it paints, how wide its
+            batch is and how its device is, too.
         images: Made since it was started.
         images_per_s: Its recent rate; None where that is unknown.
         in_hand: Steps done for the images that it is painting, as a count of images:
@@ -54,6 +57,16 @@ class Worker:
     def is_silent(self) -> bool:
         """Whether its last report is old."""
         return self.silent_s > SILENT_S
+
+    @property
+    def work(self) -> str:
+        """What it works with, or waits for: the first part of its detail."""
+        return self.detail.partition(SEPARATOR)[0]
+
+    @property
+    def condition(self) -> str:
+        """How wide its batch is, and how its device is; empty if it does not say."""
+        return self.detail.partition(SEPARATOR)[2]
 
 
 def list_workers(database: Database) -> list[Worker]:

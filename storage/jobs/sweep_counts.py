@@ -64,7 +64,8 @@ def count_all_states(database: Database) -> dict[int, dict[str, int]]:
 
 def count_leased(database: Database) -> int:
     """Count the jobs of all sweeps that workers have in hand."""
-    query = sa.select(sa.func.count()).select_from(jobs).where(LEASED)
+    # With the column of the index of leases, or SQLite would look at all jobs.
+    query = sa.select(sa.func.count()).where(LEASED, jobs.c.lease_until > 0)
     with database.read() as connection:
         return int(connection.execute(query).scalar_one())
 

@@ -11,7 +11,7 @@ from producer.commands.run import _conclude, _News
 from producer.display.amounts import duration
 from producer.running.local_workers import LocalWorkers
 from producer.running.pace import Pace
-from producer.running.progress import progress_shown
+from producer.running.progress import Lines
 from producer.running.sweep_state import Standing, standing
 from storage.fleet.progress import Worker
 from storage.jobs.results import record_done, record_failure
@@ -92,10 +92,10 @@ def test_a_standing_counts_every_state(database: Database) -> None:
 def test_progress_for_a_log_is_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with progress_shown(make_standing()) as show:
-        show(make_standing(), [])
-        show(make_standing(done=4), [])
-        show(make_standing(pending=0, leased=0, done=9), [])
+    show = Lines(make_standing())
+    show(make_standing(), [])
+    show(make_standing(done=4), [])
+    show(make_standing(pending=0, leased=0, done=9), [])
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("night: 4 of 10 (40.0%)")
     assert lines[-1].startswith("night: 10 of 10 (100.0%)")
@@ -108,11 +108,11 @@ def test_a_log_says_what_the_workers_do_before_the_first_image(
 ) -> None:
     monkeypatch.setattr("producer.running.progress.PROGRESS_LINE_S", 0.0)
     waiting = make_standing(done=0, failed=0, pending=8)
-    with progress_shown(waiting) as show:
-        show(waiting, [])
-        for phase in ("starting", "downloading", "loading", "painting"):
-            show(waiting, [make_worker(phase="idle"), make_worker(phase=phase)])
-        show(waiting, [make_worker(phase="painting", silent_s=99.0)])
+    show = Lines(waiting)
+    show(waiting, [])
+    for phase in ("starting", "downloading", "loading", "painting"):
+        show(waiting, [make_worker(phase="idle"), make_worker(phase=phase)])
+    show(waiting, [make_worker(phase="painting", silent_s=99.0)])
     assert capsys.readouterr().err.splitlines() == [
         "night: 0 of 10 (0.0%)",
         "night: 0 of 10 (0.0%) starting the workers",
@@ -126,8 +126,8 @@ def test_a_log_says_what_the_workers_do_before_the_first_image(
 def test_the_share_in_a_log_is_that_of_the_images_beside_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with progress_shown(make_standing()) as show:
-        show(make_standing(), [make_worker(in_hand=1.9)])
+    show = Lines(make_standing())
+    show(make_standing(), [make_worker(in_hand=1.9)])
     said = capsys.readouterr().err
     assert said == "night: 4 of 10 (40.0%) painting · 1 failed\n"
 
@@ -137,10 +137,10 @@ def test_every_line_of_a_log_says_what_is_waited_for(
 ) -> None:
     monkeypatch.setattr("producer.running.progress.PROGRESS_LINE_S", 0.0)
     waiting = make_worker(phase="waiting", detail="1.0 GB must stay free")
-    with progress_shown(make_standing()) as show:
-        for _ in range(2):
-            show(make_standing(), [make_worker(phase="idle"), waiting])
-        show(make_standing(), [make_worker(phase="backoff")])
+    show = Lines(make_standing())
+    for _ in range(2):
+        show(make_standing(), [make_worker(phase="idle"), waiting])
+    show(make_standing(), [make_worker(phase="backoff")])
     line = "night: 4 of 10 (40.0%) waiting: 1.0 GB must stay free · 1 failed"
     assert capsys.readouterr().err.splitlines() == [
         line,
@@ -223,20 +223,6 @@ def test_a_rate_is_taken_from_an_image_at_the_least() -> None:
     assert said.startswith("1,800 s an image · ")
     said = evening.pass_time(100, done=1, phase="painting", in_hand=0.0)
     assert said.startswith("1,000 s an image · ")
-
-
-def test_a_bar_has_room_beside_a_long_name(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "80")
-    first = make_standing(sweep="a-very-long-name-of-a-sweep-that-goes-on-and-on")
-    with progress_shown(first) as show:
-        show(first, [make_worker(in_hand=1.9)])
-    line = capsys.readouterr().err
-    assert " 4/10 painting" in line  # steps of two images are not images
-    assert "a-very-long-name-of-a-s… " in line
-    assert "━━━━━━━━━━" in line
 
 
 def make_worker(**changes: Any) -> Worker:
