@@ -120,7 +120,8 @@ class Hub:
                     self._withdraw({job.key for job in gone})
                 else:
                     self._call(self._allocator.next_lane())
-                phases.get_to(sum(run.part for run in self._runs))
+                part = sum(run.part for run in self._runs)
+                phases.get_to(part, rows=len(self._runs))
                 self._admit()
         finally:
             try:

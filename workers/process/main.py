@@ -120,7 +120,10 @@ def _prepare(
     database = _patiently(lambda: open_database(settings.database_url))
     owner = my_name()
     every_s = settings.lease_s / BEATS_PER_LEASE
-    Registration(database, _entry(placement, owner), recent, every_s=every_s).start()
+    entry = _entry(placement, owner)
+    Registration(
+        database, entry, recent, every_s=every_s, device=placement.device
+    ).start()
     folder = _patiently(lambda: take_folder(database, settings.images))
     heartbeat = Heartbeat(database, owner=owner, lease_s=settings.lease_s)
     context = Context(

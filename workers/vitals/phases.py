@@ -57,6 +57,7 @@ class Activity:
         measure: Returns a number that changes as long as there is progress; None if
             the thread reports progress itself.
         part: Steps taken for the images that it paints, as images: 0.5 is half of one.
+        rows: Images that it paints at once; 0 where it does not say.
     """
 
     phase: str
@@ -65,6 +66,7 @@ class Activity:
     measure: Callable[[], int] | None = None
     measured: int = -1
     part: float = 0.0
+    rows: int = 0
 
 
 _lock = threading.Lock()
@@ -113,15 +115,17 @@ def progress() -> None:
         nested[-1].since = time.monotonic()
 
 
-def get_to(part: float) -> None:
+def get_to(part: float, *, rows: int) -> None:
     """Say that this thread made progress, and how far it is with its images.
 
     Args:
         part: Steps taken for all of them, as images: 0.5 is half of one.
+        rows: How many they are.
     """
     nested = _under_way.get(threading.get_ident())
     if nested:
         nested[-1].part = part
+        nested[-1].rows = rows
         nested[-1].since = time.monotonic()
 
 

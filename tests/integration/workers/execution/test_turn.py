@@ -1,6 +1,7 @@
 """A turn at the GPU, with a painter that is a stand-in: real SQL, files and Redis."""
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -527,7 +528,7 @@ def test_no_error_ends_the_presence(
 ) -> None:
     monkeypatch.setattr(registration_module, "REGISTER_POLL_S", 0.01)
     recent = Failing()
-    Registration(database, ENTRY, recent, every_s=0.01).start()
+    Registration(database, ENTRY, recent, every_s=0.01, device="cpu").start()
     wait_until(lambda: recent.asked > 2)
     with database.read() as connection:
         query = sa.select(workers.c.owner, workers.c.images)
@@ -540,19 +541,24 @@ def test_steps_are_told_where_no_image_is_finished(
 ) -> None:
     monkeypatch.setattr(registration_module, "STEPS_S", 0.0)
     recent = Recent()
-    registration = Registration(database, ENTRY, recent, every_s=3600)
+    registration = Registration(database, ENTRY, recent, every_s=3600, device="cpu")
 
     def in_hand() -> float:
         registration._write_news()
         (worker,) = list_workers(database)
         return worker.in_hand
 
-    with phases.during(phases.PAINTING):
+    with phases.during(phases.PAINTING, "a model"):
         assert in_hand() == 0
-        phases.get_to(0.5)
+        phases.get_to(0.5, rows=2)
         assert in_hand() == 0.5
+        (worker,) = list_workers(database)
+        assert worker.work == "a model"
+        assert re.fullmatch(
+            r"2 rows, 25 % · \d+\.\d GB · load \d+\.\d", worker.condition
+        )
         recent.made_one()
-        phases.get_to(0.75)
+        phases.get_to(0.75, rows=2)
         assert in_hand() == 0.5  # the image says enough
     assert in_hand() == 0  # another phase
 
