@@ -27,7 +27,7 @@ from workers.execution.context import patiently
 from workers.supervision.exit_rules import ExitRules
 from workers.supervision.reconciler import Reconciler
 from workers.supervision.supervisor import Supervisor
-from workers.vitals.log_lines import LineFormatter
+from workers.vitals.log_lines import FileFormatter, LineFormatter
 
 
 @click.command(
@@ -115,7 +115,12 @@ def worker(
     settings.make_home()
     placements = _choose_placements(**devices, locks=settings.locks, joins=join)
     told = logging.StreamHandler()
-    told.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(message)s"))
+    # What a parent started writes to a file.
+    told.setFormatter(
+        FileFormatter("supervisor")
+        if end_with_parent
+        else LineFormatter("%(asctime)s %(levelname)s %(message)s")
+    )
     logging.basicConfig(level=logging.WARNING, handlers=[told])
     logging.getLogger("workers").setLevel(logging.INFO)
     opened = closing(_open(settings.database_url))

@@ -18,7 +18,7 @@ from storage.sql import leases
 from storage.sql.database import Database, clock, utc_now
 from storage.sql.row_counts import count_rows
 from storage.sql.rows import job_columns, job_from_row
-from storage.sql.schema import LEASED, RUNNABLE, jobs
+from storage.sql.schema import LEASED, RUNNABLE, jobs, sweeps
 
 #: How often a worker renews a lease within the time that the lease lasts.
 BEATS_PER_LEASE = 6
@@ -41,6 +41,7 @@ class Claim:
         evaluations: How often the model is called for it, as planned.
         created_at: When it was submitted; ISO 8601, UTC.
         claimed_at: When it was claimed; likewise.
+        sweep: Name of the sweep that wanted it first.
     """
 
     id: int
@@ -50,6 +51,7 @@ class Claim:
     evaluations: int
     created_at: str
     claimed_at: str
+    sweep: str = ""
 
     @property
     def is_suspect(self) -> bool:
@@ -302,6 +304,8 @@ def _read_claims(connection: Connection, ids: Sequence[int]) -> list[Claim]:
     """Read claimed jobs, in the order of `ids`."""
     place = {job_id: number for number, job_id in enumerate(ids)}
     now = utc_now()
+    name = sa.select(sweeps.c.name).where(sweeps.c.id == jobs.c.sweep_id)
+    query = job_columns().add_columns(name.scalar_subquery().label("sweep_name"))
     found = [
         Claim(
             id=row.id,
@@ -311,7 +315,8 @@ def _read_claims(connection: Connection, ids: Sequence[int]) -> list[Claim]:
             evaluations=row.evaluations,
             created_at=row.created_at,
             claimed_at=now,
+            sweep=row.sweep_name,
         )
-        for row in connection.execute(job_columns().where(jobs.c.id.in_(ids)))
+        for row in connection.execute(query.where(jobs.c.id.in_(ids)))
     ]
     return sorted(found, key=lambda claim: place[claim.id])

@@ -65,7 +65,7 @@ def redis(app: Celery, settings: Settings) -> Iterator["Redis"]:
 def log_lines(settings: Settings) -> list[str]:
     """Give what stands behind the time in each line of the worker's log."""
     text = (settings.logs / "cpu0.log").read_text()
-    return [line[24:] for line in text.splitlines()]
+    return [line[25:] for line in text.splitlines()]
 
 
 def is_made(database: Database) -> bool:
@@ -180,10 +180,9 @@ def test_all_garbage_is_discarded_and_the_next_good_job_is_made(
     assert not redis.hlen("nightsweep:unacked")
     wait_until(lambda: waiting(app) == 0)
     known = re.compile(
-        r"INFO workers\.process\.main: Ready\.|"
-        r"INFO workers\.execution\.result_writer: Stored [0-9a-f]{32}\.|"
-        r"WARNING workers\.process\.(message_filter|tasks): "
-        r"Discarded a malformed message.*"
+        r"INFO cpu0 - - Ready\.|"
+        r"INFO cpu0 sweep\d+ [0-9a-f]{32} Stored\.|"
+        r"WARNING cpu0 - - Discarded a malformed message.*"
     )
     assert [line for line in log_lines(settings) if not known.fullmatch(line)] == []
 

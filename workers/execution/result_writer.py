@@ -190,8 +190,7 @@ class ResultWriter:
         except JobError as exc:
             return _Failed(claim=claim, error=str(exc))
         except Exception as exc:
-            key = claim.job.key
-            log.exception("Job %s failed.", key, extra={"action": "job_failed"})
+            log.exception("Failed.", extra={"action": "job_failed", **_about(claim)})
             error = in_words(exc)
             self._recent.surprised_by(error)
             return _Failed(claim=claim, error=error)
@@ -294,15 +293,14 @@ class ResultWriter:
                 self._record_failure(row)
         self._context.heartbeat.let_go(*(row.claim.id for row in rows))
         for row in done:
-            key = row.claim.job.key
-            log.info("Stored %s.", key, extra={"action": "job_stored"})
+            log.info("Stored.", extra={"action": "job_stored", **_about(row.claim)})
         if done:
             self._context.patiently(lambda: self._context.lift(group))
 
     def _record_failure(self, row: _Failed) -> None:
-        key, error = row.claim.job.key, row.error
+        error, about = row.error, _about(row.claim)
         self._recent.failed_one()
-        log.warning("Job %s failed: %s", key, error, extra={"action": "job_failed"})
+        log.warning("Failed: %s", error, extra={"action": "job_failed", **about})
         self._context.patiently(
             lambda: record_failure(
                 self._context.database,
@@ -311,6 +309,11 @@ class ResultWriter:
                 error=error,
             )
         )
+
+
+def _about(claim: Claim) -> dict[str, str]:
+    """Return the fields of a log line about a job."""
+    return {"key": claim.job.key, "sweep": claim.sweep}
 
 
 def _by_environment(

@@ -48,7 +48,7 @@ from workers.process.tasks import register, should_stop
 from workers.scoring.score_turn import ScoreTurn
 from workers.vitals import phases
 from workers.vitals.exits import EXIT_WRONG_PLACE, STOP_S
-from workers.vitals.log_lines import LineFormatter
+from workers.vitals.log_lines import FileFormatter, LineFormatter
 from workers.vitals.phases import WatchedPainter
 from workers.vitals.recent import Recent
 from workers.vitals.reports import Reporter
@@ -264,7 +264,7 @@ def _configure_logging(settings: Settings, name: str) -> None:
     file = RotatingFileHandler(
         settings.logs / f"{name}.log", maxBytes=WORKER_LOG_BYTES, backupCount=LOG_FILES
     )
-    file.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    file.setFormatter(FileFormatter(name))
     # Errors that end a worker also go to standard error, which the supervisor shares.
     loud = logging.StreamHandler()
     loud.setLevel(logging.ERROR)

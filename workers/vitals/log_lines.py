@@ -1,6 +1,12 @@
 """How a log line is written, so that no text in it can pass for another line."""
 
 import logging
+from datetime import UTC, datetime
+
+from storage.host.log_lines import NOTHING, LogLine, as_time
+
+#: Loggers of ours; the names of others are part of the message.
+OURS = ("workers", "storage")
 
 
 class LineFormatter(logging.Formatter):
@@ -18,6 +24,32 @@ class LineFormatter(logging.Formatter):
         """Return all that is written for a record."""
         lines = super().format(record).split("\n")
         return "\n    ".join(map(_visible, lines))
+
+
+class FileFormatter(LineFormatter):
+    """Writes a record as log files have it; see `storage.host.log_lines`.
+
+    Records may have the attributes `sweep` and `key`.
+    """
+
+    def __init__(self, worker: str) -> None:
+        """Take the name of the worker whose file it is."""
+        super().__init__()
+        self._worker = worker
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's
+        """Return the line without its traceback."""
+        is_ours = record.name.split(".")[0] in OURS
+        source = "" if is_ours else f"{record.name}: "
+        line = LogLine(
+            time=as_time(datetime.fromtimestamp(record.created, UTC)),
+            level=record.levelname,
+            worker=self._worker,
+            sweep=getattr(record, "sweep", "") or NOTHING,
+            key=getattr(record, "key", "") or NOTHING,
+            message=f"{source}{record.message}",
+        )
+        return _visible(str(line))
 
 
 def _visible(text: str) -> str:

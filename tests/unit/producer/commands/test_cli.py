@@ -111,7 +111,8 @@ def test_every_command_that_takes_a_sweep_by_option_takes_its_name() -> None:
         *("find", "grid", "open", "reproduce", "retry", "rm", "score", "show"),
     }
     compares = {"compare", "report"}
-    assert by_option == {"status", "verify", *takes_query, *compares}
+    names_workers = {"logs"}
+    assert by_option == {"status", "verify", *takes_query, *compares, *names_workers}
 
 
 def test_an_unknown_command_is_bad_usage() -> None:

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from workers.vitals.log_lines import LineFormatter
+from storage.host.log_lines import parse_line
+from workers.vitals.log_lines import FileFormatter, LineFormatter
 
 FORGED = "2026-01-02 03:04:05,678 ERROR workers.execution.result_writer: forged"
 FORMAT = "%(levelname)s %(name)s: %(message)s"
@@ -59,5 +60,34 @@ def test_a_worker_writes_such_lines_to_its_log(tmp_path) -> None:
     )
     assert said.stderr == rf"ERROR cpu0: org/name\n{FORGED}" + "\n"
     written = (tmp_path / "home" / "logs" / "cpu0.log").read_text()
-    assert written.endswith(rf"ERROR workers.execution.turn: org/name\n{FORGED}" + "\n")
     assert written.count("\n") == 1
+    said = parse_line(written[:-1])
+    assert said
+    assert (said.level, said.worker, said.sweep, said.key) == (
+        "ERROR",
+        "cpu0",
+        "-",
+        "-",
+    )
+    assert said.message == rf"org/name\n{FORGED}"
+
+
+def test_a_line_of_a_file_has_the_sweep_and_the_key_of_a_job_and_foreign_names() -> (
+    None
+):
+    record = logging.makeLogRecord(
+        {
+            "name": "workers.execution.result_writer",
+            "levelname": "INFO",
+            "msg": "Stored.",
+            "created": 1.5,
+            "sweep": "night",
+            "key": "3f" * 16,
+        }
+    )
+    written = FileFormatter("gpu0").format(record)
+    assert written == f"1970-01-01T00:00:01.500Z INFO gpu0 night {'3f' * 16} Stored."
+    foreign = logging.makeLogRecord({"name": "kombu.pools", "msg": "Lost."})
+    assert (
+        FileFormatter("gpu0").format(foreign).endswith(" gpu0 - - kombu.pools: Lost.")
+    )
