@@ -17,6 +17,7 @@ from storage.texts import is_text, shown_bytes
 #: Command name to the module and the click command in it.
 COMMANDS: Mapping[str, str] = {
     "run": "producer.commands.run:run",
+    "stop": "producer.commands.stop:stop",
     "plan": "producer.commands.plan:plan",
     "fetch": "producer.commands.fetch:fetch",
     "submit": "producer.commands.submit:submit_command",
@@ -144,6 +145,7 @@ class LazyGroup(click.Group):
 #: What `nightsweep --help` says of each command; a test compares it with their help.
 SUMMARIES: Mapping[str, str] = {
     "run": "Make a whole sweep on this machine.",
+    "stop": "Stop runs in the background, as Ctrl-C stops others.",
     "plan": "Say what a sweep would make; write nothing.",
     "fetch": "Fetch what a sweep's models need from the Hub.",
     "submit": "Put a sweep into the queue, for workers anywhere.",

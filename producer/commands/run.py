@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from producer.commands.detached import detach, is_under_way
 from producer.commands.submit import submit
 from producer.dashboard.run_progress import progress_shown
 from producer.display.amounts import duration, images
@@ -33,6 +34,7 @@ from producer.running.backends import (
     find_unserved,
     hopeless_groups,
 )
+from producer.running.background import in_background
 from producer.running.local_workers import LocalWorkers
 from producer.running.sweep_state import (
     Standing,
@@ -83,6 +85,17 @@ SCORES_S = 10.0
 @retry_option
 @on_option
 @click.option("--plain", is_flag=True, help="Lines, as in a pipe; no full screen.")
+@click.option(
+    "--detach",
+    is_flag=True,
+    help="Make it in the background: the terminal may be closed.",
+)
+@click.option(
+    "--background",
+    type=int,
+    hidden=True,
+    help="Descriptor of the lock of a run that --detach started.",
+)
 def run(
     spec: str,
     sets: Sequence[str],
@@ -100,12 +113,17 @@ def run(
     and ends with the last image. Ctrl-C stops cleanly; running it again goes on.
     Images that exist already are not made again. If a stored sweep would lose unmade
     images, or options change it, the command asks first. If other workers serve every
-    GPU, or every core, they make the sweep.
+    GPU, or every core, they make the sweep. With --detach it goes on in the
+    background, and tells the same in its log; `nightsweep stop` ends it.
     """
     click.get_current_context().with_resource(_outliving_terminal())
     settings = read_settings()
-    is_plain = worker_options.pop("plain")
-    channels = read_channels(worker_options.pop("on"), os.environ)
+    is_plain, detaches = (worker_options.pop(each) for each in ("plain", "detach"))
+    lock, on = (worker_options.pop(each) for each in ("background", "on"))
+    if lock is not None:
+        enter = in_background(lock, spec)
+        click.get_current_context().with_resource(enter)
+    channels = read_channels(on, os.environ)
     _look_at_images(settings)
     done = submit(
         spec,
@@ -121,6 +139,11 @@ def run(
     opened = closing(open_database(settings.database_url))
     database = click.get_current_context().with_resource(opened)
     before = standing(database, done.sweep)
+    if before.is_open and lock is None:
+        if is_under_way(settings, done.sweep.name):
+            return
+        if detaches:
+            sys.exit(detach(settings, database, done.sweep.name, worker_options, on))
     others = sweep_counts.count_unmade(database) - before.unmade - before.references
     if before.unmade and others > 0:
         talk(f"{images(others)} of other sweeps wait too, in turn.")
@@ -137,15 +160,19 @@ def run(
     else:
         after = before
     _report(settings, before, after, seconds=time.monotonic() - started)
-    for reason, count in sweep_counts.failures(database, done.sweep):
+    _tell_failures(database, done.sweep, after)
+    sys.exit(_conclude(after, local, find_unserved(database) if after.unmade else ()))
+
+
+def _tell_failures(database: Database, sweep: Sweep, after: Standing) -> None:
+    for reason, count in sweep_counts.failures(database, sweep):
         talk(f"{count:,} failed: {reason}")
-    lost = score_counts.failures(database, sweep_id=done.sweep.id)
+    lost = score_counts.failures(database, sweep_id=sweep.id)
     for line in describe_failures(lost):
         talk(line)
     if after.open_scores:
         for each in score_counts.blocked_metrics(database):
             talk(describe_blocked(each))
-    sys.exit(_conclude(after, local, find_unserved(database) if after.unmade else ()))
 
 
 def takes_gpus(*, gpus: str | None = None, device: str | None = None) -> bool:
@@ -319,7 +346,10 @@ def _conclude(
     if not after.is_open:
         failed += after.scores.get("failed", 0)
         return 1 if failed or after.incomplete else 0
-    again = f"{program()} {shlex.join(sys.argv[1:])}"
+    words = shlex.join(sys.argv[1:])
+    if "--background" in sys.argv:
+        words = f"run {after.sweep} --detach"
+    again = f"{program()} {words}"
     if after.state != "active":
         why = f": {after.reason}" if after.reason else ""
         talk(f"{after.sweep} is {after.state}{why}.")

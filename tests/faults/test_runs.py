@@ -3,12 +3,14 @@
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
 
+from producer.running.background import find_runs
 from tests.faults.night import Night
 from tests.processes import wait_until
 from tests.stand_in import hold, let_go
@@ -95,3 +97,82 @@ def test_a_run_tells_the_last_words_of_its_own_workers_only(
     assert words.startswith("Error: NIGHTSWEEP_LIMITS_S must be ")
     assert "what an earlier run said" not in said
     assert log.read_text().startswith("what an earlier run said\nError: ")
+
+
+@pytest.fixture
+def in_background(night: Night) -> Iterator[Callable[[], int]]:
+    """Yield what starts a run in the background; end the runs that are left."""
+
+    def begin() -> int:
+        said = night.run("run", str(night.spec(count=6)), *CPU, "--detach")
+        assert "is made in the background from now on" in said
+        (run,) = find_runs(night.settings)
+        assert f"by process {run.pid}: " in said
+        return run.pid
+
+    yield begin
+    for run in find_runs(night.settings):
+        os.kill(run.pid, signal.SIGKILL)
+
+
+def test_a_detached_run_outlives_a_hangup_and_goes_on_to_the_end(
+    night: Night, in_background: Callable[[], int], tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    hold()
+    on = ("--on", "finished", f"touch {told}")
+    night.run("run", str(night.spec(count=6)), *CPU, "--detach", *on)
+    (run,) = find_runs(night.settings)
+    assert os.getsid(run.pid) == run.pid  # no terminal is its own
+    os.kill(run.pid, signal.SIGHUP)
+    for again in ((), ("--detach",)):
+        said = night.run("run", str(night.spec(count=6)), *CPU, *again)
+        assert f"night is under way in the background, by process {run.pid}" in said
+    let_go()
+    wait_until(lambda: not find_runs(night.settings))
+    night.check(done=6)
+    assert told.exists()
+    said = night.run("logs", "run-night")
+    assert " INFO run-night night - Made 6 images in " in said
+    assert " INFO cpu0 night " not in said
+    assert "Nothing was left to make." in night.run(
+        "run", str(night.spec(count=6)), *CPU, "--detach"
+    )
+
+
+def test_a_detached_run_is_stopped_with_its_jobs_handed_back(
+    night: Night, in_background: Callable[[], int]
+) -> None:
+    assert "No run is in the background" in night.run("stop")
+    hold()
+    pid = in_background()
+    assert "got 'other'" in night.run("stop", "other", code=2)
+    said = night.run("stop")
+    assert f"Stopping night, process {pid};" in said
+    assert "night is stopped; `" in said
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+    said = night.run("logs", "run-night")
+    assert "6 images unmade; go on with: " in said
+    assert "run night --detach" in said
+
+
+def test_a_detached_run_that_was_killed_is_no_longer_under_way(
+    night: Night, in_background: Callable[[], int]
+) -> None:
+    hold()
+    pid = in_background()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not find_runs(night.settings))
+    assert in_background() != pid
+    let_go()
+    wait_until(lambda: not find_runs(night.settings))
+    night.check(done=6)
+
+
+def test_a_detached_run_that_cannot_begin_says_why(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIGHTSWEEP_LIMITS_S", "painting=soon")
+    said = night.run("run", str(night.spec(count=1)), *CPU, "--detach", code=1)
+    assert "night has ended in the background with code 1; " in said
+    assert "Error: NIGHTSWEEP_LIMITS_S must be " in said

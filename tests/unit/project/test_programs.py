@@ -17,6 +17,7 @@ PROGRAMS = {
     ("producer.calibration.measuring", "workers.engine.programs"),
     ("producer.health.machine", "workers.devices.gpu_probe"),
     ("producer.reproduction.remaking", "workers.engine.programs"),
+    ("producer.running.background", "nightsweep"),
     ("producer.running.local_workers", "nightsweep"),
     ("workers.devices.gpu_probe", "workers.devices.gpu_probe"),
     ("workers.supervision.child", "workers.process.main"),
