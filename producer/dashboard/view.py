@@ -1,8 +1,8 @@
 """What the screen shows: sweeps, workers and messages at one moment."""
 
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from producer.running.pace import Pace
@@ -13,12 +13,15 @@ from producer.running.sweep_state import (
     describe_scores,
 )
 from storage.fleet.progress import Worker
+from storage.jobs.blocked_groups import Blocked
 
 #: Reasons for failures that are shown of each sweep, as pairs with how often.
 Reasons = Sequence[tuple[str, int]]
 #: A line of the screen, and its style for rich.
 Line = tuple[str, str]
 
+#: Names that a message lists.
+MOST_NAMES = 2
 #: Phases of workers that need a look.
 TROUBLED = ("waiting", "backoff")
 
@@ -131,7 +134,7 @@ class Failures:
 
     def __init__(self) -> None:
         """Begin with nothing known."""
-        self._known: dict[tuple[str, str], tuple[int, datetime | None]] = {}
+        self._known: dict[str, tuple[int, datetime | None]] = {}
         self._is_first = True
 
     def look(self, reasons: Mapping[str, Reasons], at: datetime) -> list[Message]:
@@ -141,22 +144,27 @@ class Failures:
             reasons: By sweep, each reason with how often it was met.
             at: The moment, in local time.
         """
-        known = {
-            (sweep, reason): (count, self._since((sweep, reason), count, at))
-            for sweep, found in reasons.items()
-            for reason, count in found
+        counts, names = Counter[str](), defaultdict[str, list[str]](list)
+        for sweep, found in reasons.items():
+            for reason, count in found:
+                counts[reason] += count
+                names[reason].append(sweep)
+        self._known = {
+            each: (n, self._since(each, n, at)) for each, n in counts.items()
         }
-        self._known, self._is_first = known, False
+        self._is_first = False
         messages = [
-            Message(text=f"{sweep}: {count:,} failed: {reason}", is_failure=True, at=at)
-            for (sweep, reason), (count, at) in known.items()
+            Message(
+                text=f"{_listed(names[reason])}: {count:,} failed: {reason}",
+                is_failure=True,
+                at=since,
+            )
+            for reason, (count, since) in self._known.items()
         ]
         return sorted(messages, key=lambda one: (one.at is None, -_seconds(one.at)))
 
-    def _since(
-        self, which: tuple[str, str], count: int, at: datetime
-    ) -> datetime | None:
-        before, since = self._known.get(which, (0, None))
+    def _since(self, reason: str, count: int, at: datetime) -> datetime | None:
+        before, since = self._known.get(reason, (0, None))
         if self._is_first:
             return None
         return at if count > before else since
@@ -170,21 +178,38 @@ def notes(standings: Sequence[Standing]) -> list[Message]:
             found.append(f"{one.sweep} is {one.state}: {one.reason}")
         if one.incomplete and one.state != "cancelled":
             found.append(describe_incomplete(one.sweep, one.incomplete))
-        found += [f"{one.sweep}: {describe(blocked)}" for blocked in one.blocked]
         if scores := describe_scores(one):
             found.append(scores)
-    return [Message(text=text) for text in found]
+    return [Message(text=text) for text in [*_blocked(standings), *found]]
 
 
 def troubles(workers: Sequence[Worker]) -> list[Message]:
     """Return why workers wait, or restart later; each reason once."""
-    names: dict[str, list[str]] = {}
+    names = defaultdict[str, list[str]](list)
     for one in workers:
         if one.phase in TROUBLED and not one.is_silent:
-            names.setdefault(one.detail, []).append(f"{one.name} on {one.host}")
-    return [
-        Message(text=f"{', '.join(who)}: {detail}") for detail, who in names.items()
-    ]
+            names[one.detail].append(f"{one.name} on {one.host}")
+    return [Message(text=f"{_listed(who)}: {detail}") for detail, who in names.items()]
+
+
+def _blocked(standings: Sequence[Standing]) -> Iterator[str]:
+    """Yield what holds images up, of all sweeps together."""
+    names = defaultdict[Blocked, list[str]](list)
+    images = Counter[Blocked]()
+    for one in standings:
+        for blocked in one.blocked:
+            alike = replace(blocked, images=0)
+            names[alike].append(one.sweep)
+            images[alike] += blocked.images
+    for alike, who in names.items():
+        whole = replace(alike, images=images[alike])
+        yield f"{_listed(who)}: {describe(whole)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    few = ", ".join(names[:MOST_NAMES])
+    more = len(names) - MOST_NAMES
+    return f"{few} and {more:,} more" if more > 0 else few
 
 
 def _seconds(at: datetime | None) -> float:

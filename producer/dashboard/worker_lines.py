@@ -33,14 +33,16 @@ def worker_lines(view: View, *, width: int, room: int) -> list[Line]:
         fit = max(fit - 1, 0)  # for the line about the others
         found.sort(key=lambda one: not _is_troubled(one))
     shown, rest = found[: halves * fit], found[halves * fit :]
-    lines = _table(shown, width, halves=halves)[0 if has_heading else 1 :]
+    hosts = {one.host for one in view.workers}
+    lines = _table(shown, hosts, width, halves=halves)[0 if has_heading else 1 :]
     if rest:
         lines.append((_more(rest), "dim"))
     return lines[:room]
 
 
-def _table(workers: Sequence[Worker], width: int, *, halves: int) -> list[Line]:
-    hosts = {one.host for one in workers}
+def _table(
+    workers: Sequence[Worker], hosts: Collection[str], width: int, *, halves: int
+) -> list[Line]:
     if halves == 1:
         heading, *rows = _rows(workers, hosts, width) or [""]
         styled = zip(rows, map(_style, workers), strict=True)
@@ -78,8 +80,8 @@ def _rows(workers: Sequence[Worker], hosts: Collection[str], width: int) -> list
         _text("worker", "name", narrowest=12),
         Column(name="phase", read=lambda row: row["phase"]),
         _text("with", "work", narrowest=12),
-        _number("images/s", lambda row: _rate(row["images_per_s"])),
         _text("condition", "condition", is_optional=True),
+        _number("images/s", lambda row: _rate(row["images_per_s"])),
         _number("images", lambda row: f"{row['images']:,}"),
         _text("GPU", "gpu", narrowest=12, is_optional=True),
     ]

@@ -8,9 +8,18 @@ import pytest
 from rich.cells import cell_len
 
 from producer.dashboard.drawing import divide, draw
-from producer.dashboard.view import Failures, Message, Paces, Progress, View, troubles
+from producer.dashboard.view import (
+    Failures,
+    Message,
+    Paces,
+    Progress,
+    View,
+    notes,
+    troubles,
+)
 from producer.running.sweep_state import Standing
 from storage.fleet.progress import Worker
+from storage.jobs.blocked_groups import Blocked
 
 AT = datetime(2026, 11, 28, 22, 13, 5, tzinfo=UTC)
 SIZES = [(80, 24), (120, 40), (200, 50), (40, 10)]
@@ -137,10 +146,8 @@ def test_wide_characters_do_not_break_columns() -> None:
 
 def test_workers_say_their_model_width_memory_and_temperature() -> None:
     found = lines(View(at=AT, sweeps=[], workers=[make_worker()]))
-    assert found[-1].split(maxsplit=4) == [
-        *("gpu0", "painting", "org/a-model", "7.10"),
-        "16 rows, 48 % · 61.2 of 139 GB · 71 °C",
-    ]
+    said = "painting  org/a-model  16 rows, 48 % · 61.2 of 139 GB · 71 °C      7.10"
+    assert found[-1] == f"gpu0    {said}"
 
 
 def test_a_worker_in_trouble_is_seen_among_many() -> None:
@@ -199,3 +206,19 @@ def test_a_sweep_that_nobody_works_on_has_no_end() -> None:
     now = replace(make_progress(leased=0).now, eta_s=None, images_per_s=0.0)
     (found,) = Paces().look([now], [make_worker(phase="idle")], leased=0)
     assert (found.images_per_s, found.left_s) == (0.0, None)
+
+
+def test_what_many_sweeps_and_workers_suffer_from_is_told_once() -> None:
+    reasons = {f"night{n}": [("latents are NaN", n + 1)] for n in range(4)}
+    assert [one.text for one in Failures().look(reasons, AT)] == [
+        "night0, night1 and 2 more: 10 failed: latents are NaN"
+    ]
+    blocked = Blocked(host="night3", workers=("gpu3",), reason="no model", images=8)
+    both = [make_progress(sweep=name, blocked=[blocked]).now for name in ("a", "b")]
+    assert [one.text for one in notes(both)] == [
+        "a, b: 16 images cannot be made by gpu3 on night3: no model"
+    ]
+    full = [make_worker(name=f"gpu{n}", phase="waiting", detail="full") for n in (1, 2)]
+    assert [one.text for one in troubles(full)] == [
+        "gpu1 on night3, gpu2 on night3: full"
+    ]
