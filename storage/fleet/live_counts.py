@@ -6,7 +6,7 @@ and images that were finished since.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -67,11 +67,12 @@ class LiveCounts:
             for sweep, states in self._counted.items()
         }
 
-    def _is_due(self, now: object) -> bool:
+    def _is_due(self, now: Sequence[Any]) -> bool:
         age_s = self._clock() - self._counted_at
         if age_s < COST_FACTOR * self._took_s:
             return False
-        return now != self._of or age_s >= RECOUNT_S
+        is_growing = any(row.submitting is not None for row in now)
+        return is_growing or now != self._of or age_s >= RECOUNT_S
 
     def _count(self, database: Database) -> None:
         began = self._clock()
@@ -81,6 +82,7 @@ class LiveCounts:
         # than as unmade.
         self._made = _count_made(database, self._since)
         self._counted = count_all_states(database)
+        self._all_failed = None
         self._counted_at = self._clock()
         self._took_s = self._counted_at - began
 
@@ -96,8 +98,8 @@ def _current(
     return {state: count for state, count in states.items() if count}
 
 
-def _revisions(database: Database) -> object:
-    """Return what changes when jobs join or leave a sweep."""
+def _revisions(database: Database) -> Sequence[Any]:
+    """Return what changes when jobs join or leave a sweep, except while it grows."""
     columns = (sweeps.c.id, sweeps.c.revision, sweeps.c.state, sweeps.c.changes)
     with database.read() as connection:
         return connection.execute(sa.select(*columns, sweeps.c.submitting)).all()

@@ -12,7 +12,8 @@ from typing import TextIO
 
 #: Stands for a worker, a sweep or a key that a line is not about.
 NOTHING = "-"
-
+#: The level of what a command says, by how it begins.
+_LEVELS = {"Error": "ERROR", "Warning": "WARNING", "Waiting": "WARNING"}
 _LINE = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) ([A-Z]+) (\S+) (\S+) (\S+) (.*)",
     re.DOTALL,
@@ -82,7 +83,7 @@ class StampedLines(io.TextIOBase):
         for line in filter(str.strip, whole):
             stamped = LogLine(
                 time=as_time(datetime.now(UTC)),
-                level="INFO",
+                level=_LEVELS.get(line.partition(": ")[0], "INFO"),
                 worker=self._worker,
                 sweep=self._sweep,
                 message=line,

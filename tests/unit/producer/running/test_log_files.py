@@ -1,5 +1,6 @@
 """Log files: merged by time, and followed while they grow and are renamed."""
 
+import io
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from producer.running.log_files import Logs, find_logs
-from storage.host.log_lines import LogLine, parse_line
+from storage.host.log_lines import LogLine, StampedLines, parse_line
 
 
 def write(folder: Path, file: str, *seconds: int, more: str = "") -> None:
@@ -126,3 +127,16 @@ def test_a_line_is_read_when_it_is_whole(tmp_path: Path, logs: Logs) -> None:
     assert read(logs) == []
     log.write_text(text)
     assert read(logs) == ["at 1"]
+
+
+def test_what_a_command_says_gets_a_time_and_a_level() -> None:
+    file = io.StringIO()
+    stream = StampedLines(file, worker="run-night", sweep="night")
+    for text in ("Waiting: no ", "disk\nGoing on.\n\nError: ", "no\nthe rest"):
+        stream.write(text)
+    found = [parse_line(line) for line in file.getvalue().splitlines()]
+    assert [(line.level, line.message) for line in found if line] == [
+        ("WARNING", "Waiting: no disk"),
+        ("INFO", "Going on."),
+        ("ERROR", "Error: no"),
+    ]
