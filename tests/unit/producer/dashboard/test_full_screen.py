@@ -11,13 +11,17 @@ import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pytest
 
-from producer.dashboard.full_screen import can_draw
+from producer.dashboard.full_screen import can_draw, full_screen
+from producer.dashboard.view import View
+from producer.display.messages import talk
 from storage.sql.database import Database
 from tests.builders import plan_seeds, submit
 from tests.processes import ROOT
+from tests.unit.producer.dashboard.test_drawing import make_progress
 
 ENTERED, LEFT = "\x1b[?1049h", "\x1b[?1049l"
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
@@ -83,6 +87,23 @@ def test_ctrl_c_leaves_the_terminal_as_it_was_with_the_sweeps_in_its_history(
         assert process.wait() == 0
     read_until(screen, SHOWN, LEFT, "고양이", "waits")
     assert termios.tcgetattr(its) == before
+
+
+def test_what_is_said_meanwhile_is_on_the_screen_and_stays_in_the_history(
+    terminal: tuple[int, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    screen, its = terminal
+    view = View(at=datetime(2026, 11, 28, tzinfo=UTC), sweeps=[make_progress()])
+    with os.fdopen(os.dup(its), "w", encoding="utf-8") as stream:
+        with full_screen(stream) as shown:
+            talk("Waiting: the disk is full")
+            shown.show(view)
+            drawn = read_until(screen, ENTERED, "Waiting: the disk is full")
+            assert "night" in drawn
+            assert not capsys.readouterr().err
+        stream.flush()
+    assert capsys.readouterr().err == "Waiting: the disk is full\n"
+    read_until(screen, LEFT, "night", "30 %")
 
 
 def test_a_signal_that_ends_the_command_gives_the_terminal_back(
