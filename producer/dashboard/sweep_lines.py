@@ -13,6 +13,8 @@ from producer.display.tables import COLUMN_GAP, Column, table_lines
 
 #: Columns of a bar: at the least, and at the most.
 LEAST_BAR, MOST_BAR = 8, 60
+#: Seconds of a year.
+YEAR_S = 365 * 86_400
 #: Lines below which there is no heading.
 LEAST_ROOM = 4
 #: Columns to which names may be cut.
@@ -130,6 +132,8 @@ def _rate(one: Progress) -> str:
 
 def clock(at: datetime, seconds: float) -> str:
     """Return when it is so many seconds later: `16:51`, `Sun 06:40`, `12 Dec 06:40`."""
+    if seconds > YEAR_S:
+        return "in over a year"
     then = at + timedelta(seconds=seconds)
     days = (then.date() - at.date()).days
     if not days:

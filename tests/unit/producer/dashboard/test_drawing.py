@@ -119,6 +119,7 @@ def test_a_line_says_how_far_a_sweep_is_and_when_it_is_about_to_be_done() -> Non
     [
         ({"left_s": 9_000.0}, "Sun 00:43"),
         ({"left_s": 14 * 86_400.0}, "12 Dec 22:13"),
+        ({"left_s": 1e15}, "in over a year"),
         ({"left_s": None, "leased": 0}, "waits"),
         ({"left_s": None}, "under way"),
         ({"state": "paused"}, "paused"),
