@@ -46,18 +46,14 @@ def watch_screen(names: Sequence[str]) -> None:
 
     Raises:
         UsageError: There is no such sweep, or none yet.
-        DatabaseError: The database cannot be read at the first look.
     """
     watching = Watching(names, read_settings())
-    view = watching.look()
+    view = _look(watching, View(at=_now(), sweeps=()))
     with suppress(KeyboardInterrupt), full_screen(sys.stdout) as screen:
         while True:
             screen.show(view)
             screen.wait(max(REFRESH_S, 10 * watching.took_s))
-            try:
-                view = watching.look()
-            except DatabaseError as exc:
-                view = replace(view, at=_now(), trouble=str(exc))
+            view = _look(watching, view)
 
 
 class Watching:
@@ -140,6 +136,14 @@ class Watching:
                 found = sweep_counts.failures(database, one) if failed else ()
                 self._reasons[one.name] = failed, found
         return {one.name: self._reasons.get(one.name, (0, ()))[1] for one in top}
+
+
+def _look(watching: Watching, before: View) -> View:
+    """Return what there is to see, or during an outage the view before, and why."""
+    try:
+        return watching.look()
+    except DatabaseError as exc:
+        return replace(before, at=_now(), trouble=str(exc))
 
 
 def _now() -> datetime:

@@ -10,15 +10,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 import click
-from click.shell_completion import CompletionItem
 
-from producer.completion import complete_sweep
+from producer.completion import Words, answering, complete_sweep
 from producer.display.json_lines import json_option, write_json
 from producer.display.messages import talk
 from producer.options import program
 from producer.running.log_files import Logs, find_logs
 from producer.submission.opening import opened_to_read
-from storage.errors import DatabaseError, NightsweepError, UsageError
+from storage.errors import DatabaseError, UsageError
 from storage.fleet.progress import list_workers
 from storage.host.log_lines import LogLine, as_time
 from storage.host.worker_ids import my_host
@@ -57,14 +56,10 @@ def _read_since(
     raise UsageError(msg)
 
 
-def _complete_worker(
-    _context: click.Context, _parameter: click.Parameter, typed: str
-) -> list[CompletionItem[str]]:
-    try:
-        names = find_logs(read_settings().logs)
-    except NightsweepError:
-        return []
-    return [CompletionItem(name) for name in names if name.startswith(typed)]
+@answering
+def _complete_worker(_context: click.Context, typed: str) -> Words:
+    names = find_logs(read_settings().logs)
+    return [(name, "") for name in names if name.startswith(typed)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,26 +7,22 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import click
-from click.shell_completion import CompletionItem
 
+from producer.completion import Words, answering
 from producer.display.messages import talk
 from producer.options import program
 from producer.running.background import BackgroundRun, find_run, find_runs
-from storage.errors import NightsweepError, UsageError
+from storage.errors import UsageError
 from storage.settings import Settings, read_settings
 
 #: Seconds between two looks whether a run has ended.
 LOOK_S = 0.1
 
 
-def _complete_run(
-    _context: click.Context, _parameter: click.Parameter, typed: str
-) -> list[CompletionItem[str]]:
-    try:
-        found = find_runs(read_settings())
-    except NightsweepError:
-        return []
-    return [CompletionItem(run.sweep) for run in found if run.sweep.startswith(typed)]
+@answering
+def _complete_run(_context: click.Context, typed: str) -> Words:
+    runs = find_runs(read_settings())
+    return [(run.sweep, "") for run in runs if run.sweep.startswith(typed)]
 
 
 @click.command(epilog="Example: nightsweep stop first-sweep")

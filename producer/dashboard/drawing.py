@@ -37,6 +37,8 @@ def divide(room: int, wanted: Sequence[int]) -> list[int]:
 
 
 def _lines(view: View, width: int, height: int) -> list[Line]:
+    if view.trouble and not view.sweeps:
+        return [(_headline(view), "bold")]  # nothing is known yet
     messages = list(_messages(view, width))
     wanted = [
         len(view.sweeps) + 1 + bool(view.others),

@@ -171,6 +171,7 @@ def test_many_workers_stand_in_two_halves_on_a_wide_screen() -> None:
 def test_an_outage_takes_the_place_of_old_numbers() -> None:
     view = View(at=AT, sweeps=[make_progress()], trouble="SQL is away")
     assert lines(view)[0] == "22:13:05 · Waiting: SQL is away"
+    assert lines(replace(view, sweeps=())) == ["22:13:05 · Waiting: SQL is away"]
 
 
 @pytest.mark.parametrize(
