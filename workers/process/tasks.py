@@ -80,7 +80,7 @@ def _take(turn: Turn | ScoreTurn, named: Any) -> None:
     try:
         turn.take(named)
     except StoppedError:
-        log.info("Handed back what was in hand.", extra={"action": "handed_back"})
+        log.info("Stopped before the end of the turn.", extra={"action": "stopped"})
     except (DeviceError, WrongPlaceError) as exc:
         log.error("%s", exc, extra={"action": "worker_unfit"})  # noqa: TRY400 - a sentence
         is_device = isinstance(exc, DeviceError)

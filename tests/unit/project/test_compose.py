@@ -17,6 +17,7 @@ from storage.settings import VARIABLES
 ROOT = Path(__file__).parents[3]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+ON_CPU = (ROOT / "docker-compose.cpu.yml").read_text()
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE)["services"]
 VOLUMES: dict[str, Any] = yaml.safe_load(COMPOSE)["volumes"]
 WORKERS = [name for name in SERVICES if name.startswith("worker")]
@@ -37,10 +38,17 @@ def example_variables() -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
+def on_cpu() -> dict[str, Any]:
+    # `!reset` is Compose's own.
+    services: dict[str, Any] = yaml.safe_load(ON_CPU.replace("!reset", ""))["services"]
+    return services
+
+
 def our_commands() -> set[str]:
     started = [" ".join(SERVICES[name]["command"]) for name in WORKERS]
     checks = [SERVICES[name]["healthcheck"]["test"] for name in WORKERS]
     checked = [" ".join(check[2:]) for check in checks if check[1] == "nightsweep"]
+    started += [" ".join(service["command"]) for service in on_cpu().values()]
     files = ("docs/compose.md", "docker-compose.yml", ".env.example")
     shown = re.findall(
         r"^#? *(?:docker compose run --rm )?nightsweep ([a-z].*)",
@@ -117,6 +125,18 @@ def test_a_worker_has_one_gpu_a_state_folder_and_time_to_stop(name: str) -> None
 
 def test_there_are_eight_workers() -> None:
     assert [f"worker-gpu{number}" for number in range(8)] == WORKERS
+
+
+def test_workers_on_cpus_ask_for_no_gpu() -> None:
+    assert on_cpu().keys() <= set(WORKERS)
+    assert all(service["deploy"] is None for service in on_cpu().values())
+    assert ON_CPU.count("deploy: !reset null") == 1
+
+
+def test_the_python_of_the_image_is_one_that_was_tested() -> None:
+    based = {base.split()[0] for base in instructions("FROM") if "python" in base}
+    assert len(based) == 1
+    assert based.pop().startswith("python:3.11.")
 
 
 def test_no_container_shares_a_name_that_leases_need_for_themselves() -> None:
