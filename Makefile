@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo demo-flax answer setup setup-flax lint test test-web test-bare test-flax steady soak gpu clean
+.PHONY: help demo demo-flax answer setup setup-flax lint test test-web test-bare test-flax steady cluster soak gpu clean
 
 help:
 	@echo "make demo       a first sweep with its picture, on any machine"
@@ -33,6 +33,7 @@ help:
 	@echo "make test-bare  those tests that need no torch, where it is not installed"
 	@echo "make test-flax  the tests of the Flax back end, with JAX"
 	@echo "make steady     the tests of faults and integration, TIMES=20, half beside BUSY=6 loops"
+	@echo "make cluster    two hosts of workers whose network fails; root on Linux"
 	@echo "make soak       the slow tests"
 	@echo "make gpu        the tests that need a CUDA device"
 
@@ -63,20 +64,25 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -m "not slow and not gpu and not web" $(PARALLEL) --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -q -m "not slow and not gpu and not web and not cluster" $(PARALLEL) --cov --cov-report=term:skip-covered
 
 test-web: $(VENV)/.browser
 	@chromium="$$(.ci/chromium)" && \
 	  CHROMIUM="$$chromium" $(BIN)/python -m pytest -q -m web tests/web
 
 test-bare: $(BARE)/.ready
-	$(BARE)/bin/python -m pytest -q --bare -m "not slow and not gpu and not web" $(PARALLEL) $(BARE_TESTS)
+	$(BARE)/bin/python -m pytest -q --bare -m "not slow and not gpu and not web and not cluster" $(PARALLEL) $(BARE_TESTS)
 
 test-flax: $(FLAX)/.ready $(VENV)/.demo
 	TORCH=$(BIN)/python $(FLAX)/bin/python -m pytest -q --bare $(FLAX_TESTS)
 
 steady: $(VENV)/.dev
 	$(BIN)/python -m tests.steady --times $(TIMES) --busy $(BUSY) -m "not slow" $(PARALLEL) tests/faults tests/integration
+
+# Cuts what connects hosts, which are network namespaces. Needs root, Linux, iproute2,
+# PostgreSQL's server and libfaketime.
+cluster: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -m cluster tests/cluster
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m slow --timeout 3600

@@ -56,12 +56,14 @@ END_OTHERS = """
 class Server:
     """A server that listens on a socket in its own folder, `folder`."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, *, address: str = "") -> None:
         """Create the folder and start a new server; `close` removes both.
 
         Args:
             programs: Folder of `initdb` and `postgres`.
+            address: Of the machine, if it listens there, too, for the same network.
         """
+        self._address = address
         # Not in pytest's folder, which other users cannot read.
         self.folder = tempfile.mkdtemp(prefix="postgres-")
         self._user = _user()
@@ -74,6 +76,9 @@ class Server:
         like_sqlite = ("-E", "UTF8", "--locale=C")
         self._start("initdb", "--no-sync", "-A", "trust", "-U", "me", *like_sqlite)
         assert self._process.wait(PATIENCE_S) == 0, self._said()
+        if address:
+            with Path(self.folder, "data/pg_hba.conf").open("a") as rules:
+                rules.write("host all all samenet trust\n")
         self.start()
 
     def start(self) -> None:
@@ -81,7 +86,7 @@ class Server:
         # Without fsync: committed data survives the server's death all the same. Nor is
         # there anything to clean up in tables that the next test empties.
         quick = ("-c", "autovacuum=off", "-c", "full_page_writes=off")
-        self._start("postgres", "-k", self.folder, "-h", "", "-F", *quick)
+        self._start("postgres", "-k", self.folder, "-h", self._address, "-F", *quick)
         wait_until(lambda: self._answers() or self._process.poll() is not None)
         assert self._process.poll() is None, self._said()
 
@@ -105,9 +110,9 @@ class Server:
             host=self.folder, user="me", dbname=name, autocommit=True
         )
 
-    def url(self, name: str) -> str:
-        """Return the URL of a database."""
-        return f"postgresql+psycopg://me@/{name}?host={self.folder}"
+    def url(self, name: str, *, host: str = "") -> str:
+        """Return the URL of a database, by the socket unless a host is given."""
+        return f"postgresql+psycopg://me@/{name}?host={host or self.folder}"
 
     def make_database(self, name: str | None = None) -> str:
         """Create an empty database, and return its URL."""

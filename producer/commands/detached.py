@@ -13,7 +13,8 @@ from producer.running.local_workers import LOG_LINES
 from storage.fleet.progress import list_workers
 from storage.host.worker_ids import my_host
 from storage.settings import Settings
-from storage.sql.database import Database, utc_now
+from storage.sql.clocks import ago
+from storage.sql.database import Database
 
 #: Seconds between two looks whether the run has workers.
 LOOK_S = 0.2
@@ -50,7 +51,8 @@ def detach(
     Returns:
         The exit code: that of the run, if it has ended by now.
     """
-    began = utc_now()
+    with database.read() as connection:
+        began = ago(connection)
     log = settings.logs / f"run-{sweep}.log"
     process = start_run(settings, sweep, list(_words(options, channels)), log)
     if process is None:  # somebody else was faster

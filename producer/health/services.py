@@ -22,7 +22,8 @@ from storage.broker.embedded import is_running, refuse_out_of_reach, socket_url
 from storage.broker.queue import make_app, redis_client
 from storage.broker.servers import MINIMUM_VERSION, find_server
 from storage.settings import Settings, without_password
-from storage.sql.database import HEAD, Database, clock, open_database, open_for_reading
+from storage.sql.clocks import clock
+from storage.sql.database import HEAD, Database, open_database, open_for_reading
 from storage.sql.schema import sweeps
 
 #: Pings over which the delay of Redis is taken, and seconds above which it is slow.

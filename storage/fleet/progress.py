@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from storage.errors import UsageError
 from storage.job import TORCH
 from storage.jobs.sweeps import Sweep
+from storage.sql.clocks import clock
 from storage.sql.database import Database
 from storage.sql.living_workers import SILENT_S
 from storage.sql.schema import jobs, sweep_jobs, workers
@@ -71,7 +72,6 @@ class Worker:
 
 def list_workers(database: Database) -> list[Worker]:
     """Return the workers that gave a sign of life within the last hour."""
-    now = datetime.now(UTC)
     shown = [*("name", "host", "gpu", "backend", "phase", "detail")]
     shown += ["images", "images_per_s", "in_hand"]
     columns = [workers.c[name] for name in shown]
@@ -80,10 +80,11 @@ def list_workers(database: Database) -> list[Worker]:
     )
     with database.read() as connection:
         rows = connection.execute(query).mappings().all()
+        now_s = clock(connection)
     found = [
         Worker(
             **{name: row[name] for name in shown},
-            silent_s=_since(row, now),
+            silent_s=_since(row, now_s),
             seen_at=row["seen_at"],
         )
         for row in rows
@@ -177,5 +178,5 @@ def _named(label: str | None) -> str:
         return label
 
 
-def _since(row: Any, now: datetime) -> float:
-    return max((now - datetime.fromisoformat(row["seen_at"])).total_seconds(), 0.0)
+def _since(row: Any, now_s: float) -> float:
+    return max(now_s - datetime.fromisoformat(row["seen_at"]).timestamp(), 0.0)

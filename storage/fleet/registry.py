@@ -6,7 +6,6 @@ fails is skipped.
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -16,7 +15,8 @@ from storage.job import BACKENDS, TORCH, backend_of
 from storage.jobs import blocked_groups
 from storage.jobs.claims import runnable_groups
 from storage.scores.score_counts import pending_metrics
-from storage.sql.database import Database, insert_into, utc_now
+from storage.sql.clocks import ago
+from storage.sql.database import Database, insert_into
 from storage.sql.living_workers import SILENT_S
 from storage.sql.schema import LEASED, SCORE_LEASED, jobs, scores, workers
 
@@ -60,8 +60,8 @@ class Entry:
 
 def note(database: Database, entry: Entry) -> None:
     """Write or replace a worker's row, with its sign of life set to now."""
-    values = {**asdict(entry), "seen_at": utc_now()}
     with database.write() as connection:
+        values = {**asdict(entry), "seen_at": ago(connection)}
         statement = insert_into(connection, workers).values(values)
         connection.execute(
             statement.on_conflict_do_update(index_elements=["owner"], set_=values)
@@ -70,8 +70,8 @@ def note(database: Database, entry: Entry) -> None:
 
 def announce(database: Database, entry: Entry) -> None:
     """Write a row for a worker that is about to write its own, unless it has one."""
-    values = {**asdict(entry), "seen_at": utc_now()}
     with database.write() as connection:
+        values = {**asdict(entry), "seen_at": ago(connection)}
         statement = insert_into(connection, workers).values(values)
         connection.execute(statement.on_conflict_do_nothing())
 
@@ -90,9 +90,8 @@ def remove(database: Database, owner: str) -> None:
 
 def remove_the_gone(database: Database) -> None:
     """Remove workers of this host that are gone, and any that were silent for a day."""
-    longest = timedelta(hours=FORGOTTEN_H)
-    oldest = (datetime.now(UTC) - longest).isoformat(timespec="microseconds")
     with database.read() as connection:
+        oldest = ago(connection, FORGOTTEN_H * 3600)
         rows = connection.execute(sa.select(workers.c.owner, workers.c.seen_at)).all()
     gone = [row.owner for row in rows if row.seen_at < oldest or is_dead(row.owner)]
     if gone:
@@ -102,12 +101,10 @@ def remove_the_gone(database: Database) -> None:
 
 def living_backends(database: Database) -> set[str]:
     """Return the back ends of workers, of any host, with a recent sign of life."""
-    longest = timedelta(seconds=SILENT_S)
-    oldest = (datetime.now(UTC) - longest).isoformat(timespec="microseconds")
     columns = (workers.c.owner, workers.c.backend)
-    query = sa.select(*columns).where(workers.c.seen_at >= oldest)
     with database.read() as connection:
-        rows = connection.execute(query).all()
+        is_recent = workers.c.seen_at >= ago(connection, SILENT_S)
+        rows = connection.execute(sa.select(*columns).where(is_recent)).all()
     return {row.backend for row in rows if not is_dead(row.owner)}
 
 

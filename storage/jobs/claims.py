@@ -15,7 +15,8 @@ from storage.job import Job, backend_of
 from storage.jobs.membership import rank
 from storage.jobs.sweeps import BEHIND
 from storage.sql import leases
-from storage.sql.database import Database, clock, utc_now
+from storage.sql.clocks import clock
+from storage.sql.database import Database, utc_now
 from storage.sql.row_counts import count_rows
 from storage.sql.rows import job_columns, job_from_row
 from storage.sql.schema import LEASED, RUNNABLE, jobs, sweeps

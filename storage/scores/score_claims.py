@@ -13,7 +13,8 @@ from sqlalchemy.engine import Connection
 
 from storage.scores.identities import block_key_of
 from storage.sql import leases
-from storage.sql.database import Database, clock, utc_now
+from storage.sql.clocks import clock
+from storage.sql.database import Database, utc_now
 from storage.sql.schema import (
     SCORE_LEASED,
     SCORE_PENDING,

@@ -1,7 +1,6 @@
 """The SQL database: connections, transactions, and the schema brought up to date."""
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -189,17 +188,6 @@ def seconds_between(earlier: str, later: str) -> float:
     """Return the time between two moments as the database holds them."""
     elapsed = datetime.fromisoformat(later) - datetime.fromisoformat(earlier)
     return elapsed.total_seconds()
-
-
-def clock(connection: Connection) -> float:
-    """Return the seconds since 1970 by the one clock that all workers share.
-
-    It is the server's on PostgreSQL, and this machine's on SQLite.
-    """
-    if connection.dialect.name == "sqlite":
-        return time.time()
-    query = sa.select(sa.extract("epoch", sa.func.clock_timestamp()))
-    return float(connection.execute(query).scalar_one())
 
 
 def insert_into(connection: Connection, table: sa.Table) -> Any:

@@ -38,6 +38,21 @@ LIVELINESS = {
     "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 }
+#: The same limits for the server, in its words: seconds, but for the last, which is
+#: milliseconds. A client that vanished in a transaction would else keep its locks for
+#: two hours. The server, the role or the URL may set others.
+SERVER_LIVELINESS = {
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "4",
+    "tcp_user_timeout": "30000",
+}
+SET_WHAT_NOBODY_SET = """
+    SELECT set_config(name, wanted.value, false)
+    FROM pg_settings
+    JOIN unnest(%s::text[], %s::text[]) AS wanted (name, value) USING (name)
+    WHERE source = 'default'
+"""
 #: Limits a connection's waits, in milliseconds, where nobody else has.
 LIMIT_WAITS = """
     SELECT set_config('lock_timeout', %s, false)
@@ -96,7 +111,10 @@ def _limit_waits(engine: Engine) -> None:
     @sa.event.listens_for(engine, "connect")
     def _limit(connection: Any, _record: object) -> None:
         # Not as a start parameter: connection poolers refuse unknown ones.
-        connection.cursor().execute(LIMIT_WAITS, [f"{1000 * BUSY_TIMEOUT_S:.0f}"])
+        cursor = connection.cursor()
+        cursor.execute(LIMIT_WAITS, [f"{1000 * BUSY_TIMEOUT_S:.0f}"])
+        names, values = zip(*SERVER_LIVELINESS.items(), strict=True)
+        cursor.execute(SET_WHAT_NOBODY_SET, [list(names), list(values)])
         connection.commit()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.sql.database import clock
+from storage.sql.clocks import clock
 
 #: Deaths of workers that held only this row, after which it is given up.
 MAX_DEATHS = 3

@@ -1,12 +1,11 @@
 """Workers that live while a database is to be upgraded: their nightsweep is older."""
 
-from datetime import UTC, datetime, timedelta
-
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.errors import DatabaseError
 from storage.host.worker_ids import is_dead, is_of_this_machine
+from storage.sql.clocks import ago
 from storage.sql.faults import shown
 
 #: Seconds after which a worker counts as silent, and its last report as old.
@@ -30,8 +29,7 @@ def refuse_living_workers(connection: Connection, *, revision: str, head: str) -
     """
     if not sa.inspect(connection).has_table("workers"):
         return
-    moment = datetime.now(UTC) - timedelta(seconds=SILENT_S)
-    oldest = moment.isoformat(timespec="microseconds")
+    oldest = ago(connection, SILENT_S)
     # Not by the columns of `storage.sql.schema`, which an older schema lacks.
     rows = connection.execute(sa.text("SELECT name, host, owner, seen_at FROM workers"))
     living = sorted(

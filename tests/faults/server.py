@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -29,8 +30,10 @@ class RedisServer:
         folder: The folder; its path must be short, as that of every socket.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, rules: Sequence[str] = ()) -> None:
+        """Take the folder, and settings that go before the usual ones."""
         self.folder = folder
+        self._rules = (*RULES, *rules)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -50,7 +53,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        words = [find_server().path, *RULES, "--unixsocket", self._socket]
+        words = [find_server().path, *self._rules, "--unixsocket", self._socket]
         self._process = subprocess.Popen(
             words, cwd=self.folder, stdout=subprocess.DEVNULL
         )

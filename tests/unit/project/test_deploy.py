@@ -14,9 +14,7 @@ from storage.settings import VARIABLES
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
 SCRIPT = DEPLOY / "slurm/workers.sbatch"
-FILES = sorted(
-    path for path in DEPLOY.rglob("*") if path.suffix in (".yaml", ".sbatch")
-)
+FILES = sorted([*DEPLOY.rglob("*.yaml"), SCRIPT])
 #: Of the scripts themselves.
 OWN = {"NIGHTSWEEP_SCRATCH", "NIGHTSWEEP_WORKER_OPTIONS"}
 

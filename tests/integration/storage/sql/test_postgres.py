@@ -24,10 +24,10 @@ from storage.jobs.membership import ADD_LOCK, add_jobs, drop_absent
 from storage.jobs.results import record_done, record_failure
 from storage.jobs.sweeps import retry, save_sweep
 from storage.sql import engines
+from storage.sql.clocks import clock
 from storage.sql.database import (
     HEAD,
     Database,
-    clock,
     current_revision,
     open_database,
     open_existing,

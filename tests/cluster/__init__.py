@@ -1,0 +1,1 @@
+"""Hosts with addresses of their own, and what happens when their network fails."""
