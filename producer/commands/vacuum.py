@@ -24,19 +24,29 @@ def vacuum() -> None:
     are not touched: `rm` and `prune` remove these.
     """
     with opened_to_write(read_settings()) as database:
-        _refuse_workers(database)
+        refuse_workers(database, "written anew", again="vacuum")
         before = size_bytes(database)
         vacuum_database(database)
         talk(f"The database had {size(before)}, and has {size(size_bytes(database))}.")
 
 
-def _refuse_workers(database: Database) -> None:
+def refuse_workers(database: Database, what: str, *, again: str) -> None:
+    """Refuse to go on while workers use the database.
+
+    Args:
+        database: Where workers would be.
+        what: What happens to the database, as a participle.
+        again: The command to give later.
+
+    Raises:
+        UsageError: A worker is alive, or has jobs in hand.
+    """
     owners = leased_owners(database)
     if not owners and not living_backends(database):
         return
     msg = (
-        "Workers must be at rest while the database is written anew, but some are "
+        f"Workers must be at rest while the database is {what}, but some are "
         "alive or have jobs in hand; stop them, or wait until they are done, and give "
-        f"`{program()} vacuum` again."
+        f"`{program()} {again}` again."
     )
     raise UsageError(msg)
