@@ -16,8 +16,7 @@ from storage.sql.database import Database, open_database, open_for_reading
 
 @click.command(
     "copy-store",
-    epilog="Example: nightsweep copy-store "
-    "--to postgresql+psycopg://night@db.example/night",
+    epilog="Example: nightsweep copy-store --to postgresql+psycopg://db/night",
 )
 @click.option(
     "--from",

@@ -226,7 +226,7 @@ class _Parser:
             )
             return ""
         try:
-            return _parse_name(text_of(node, what="name"))
+            return parse_name(text_of(node, what="name"))
         except UsageError as error:
             self._problems.add(place_of(node), str(error))
             return ""
@@ -324,7 +324,12 @@ def _parse_version(text: str) -> None:
         raise UsageError(msg)
 
 
-def _parse_name(text: str) -> str:
+def parse_name(text: str) -> str:
+    """Return the name of a sweep.
+
+    Raises:
+        UsageError: It cannot be one.
+    """
     if not _NAME.fullmatch(text):
         msg = (
             "name must be 1 to 64 letters, digits, dots, hyphens or underscores and "

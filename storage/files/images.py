@@ -96,7 +96,7 @@ class ImageFolder:
                 file.flush()
                 os.fsync(file.fileno())
                 written_ns = os.fstat(file.fileno()).st_mtime_ns
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         except OSError as exc:
             msg = (
                 f"Images must be writable, but {path} gives: {exc.strerror}; free "
@@ -186,8 +186,8 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def _sync_folder(folder: Path) -> None:
-    # The name must survive a power failure too: SQL will say that the file is there.
+def sync_folder(folder: Path) -> None:
+    """Have the names of new files survive a power failure: SQL will have them."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # some network file systems cannot

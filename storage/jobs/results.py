@@ -113,29 +113,49 @@ def record_done(
     """
     with database.write() as connection:
         lock_jobs(connection, jobs.c.id.in_(done))
-        environment_id = keep_environment(connection, environment)
-        first = {
-            job_id
-            for job_id in sorted(done)
-            if _finish(connection, job_id, owner, total_s=done[job_id].timings.total_s)
+        return record_locked(
+            connection,
+            done,
+            worker=worker,
+            environment=environment,
+            owner=owner,
+            folder_id=folder_id,
+        )
+
+
+def record_locked(
+    connection: Connection,
+    done: Mapping[int, Result],
+    *,
+    worker: str,
+    environment: Environment,
+    owner: str | None = None,
+    folder_id: int | None = None,
+) -> set[int]:
+    """Mark jobs as done in a transaction that holds their locks; see `record_done`."""
+    environment_id = keep_environment(connection, environment)
+    first = {
+        job_id
+        for job_id in sorted(done)
+        if _finish(connection, job_id, owner, total_s=done[job_id].timings.total_s)
+    }
+    places = ids_of(connection, [one.place for one in done.values() if one.place])
+    rows = [
+        {
+            **_row(result),
+            "job_id": job_id,
+            "worker": worker,
+            "environment_id": environment_id,
+            "folder_id": folder_id,
+            "place_id": places.get(result.place) if result.place else None,
         }
-        places = ids_of(connection, [one.place for one in done.values() if one.place])
-        rows = [
-            {
-                **_row(result),
-                "job_id": job_id,
-                "worker": worker,
-                "environment_id": environment_id,
-                "folder_id": folder_id,
-                "place_id": places.get(result.place) if result.place else None,
-            }
-            for job_id, result in done.items()
-            if job_id in first
-        ]
-        if rows:
-            connection.execute(sa.insert(results), rows)
-        note_images_done(connection, first)
-        return first
+        for job_id, result in done.items()
+        if job_id in first
+    ]
+    if rows:
+        connection.execute(sa.insert(results), rows)
+    note_images_done(connection, first)
+    return first
 
 
 def record_failure(database: Database, job_id: int, *, owner: str, error: str) -> None:

@@ -1,12 +1,15 @@
 """A store with something of everything, to be copied and shared."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import sqlalchemy as sa
+from click.testing import CliRunner, Result
 from PIL import Image
 
+from producer.cli import cli
 from storage.files.folders import take_folder
 from storage.files.inputs import InputFolder
 from storage.files.removals import remove_files
@@ -22,9 +25,10 @@ from storage.ratings.voting import vote
 from storage.scores import asking, score_claims
 from storage.scores.identities import ResolvedMetric, find_metric
 from storage.scores.score_claims import Outcome
-from storage.settings import Settings
+from storage.settings import Settings, read_settings
 from storage.sql.database import Database
 from storage.sql.schema import compilations, jobs, removals, speeds, widths, workers
+from storage.store import Store
 from tests.databases import open_new
 from tests.unit.filled_store import finish, make_settings, plan, submit
 
@@ -148,3 +152,27 @@ def ids_of(database: Database, keys: Sequence[str]) -> list[int]:
     with database.read() as connection:
         query = sa.select(jobs.c.id).where(jobs.c.key.in_(keys))
         return list(connection.execute(query).scalars())
+
+
+def give(home: Path, *words: object) -> Result:
+    """Run a command in a home."""
+    env = {"NIGHTSWEEP_HOME": str(home), "NIGHTSWEEP_IMAGES": None}
+    return CliRunner().invoke(cli, [str(word) for word in words], env=env)
+
+
+def done(home: Path, *words: object) -> str:
+    """Run a command that must do well; return what it said, on one line."""
+    said = give(home, *words)
+    assert said.exit_code == 0, said.output
+    return " ".join(said.output.split())
+
+
+def refused(home: Path, *words: object) -> str:
+    """Run a command that must be refused; return what it said, on one line."""
+    said = give(home, *words)
+    assert said.exit_code == 2, said.output
+    return " ".join(said.output.split())
+
+
+def store(home: Path) -> Store:
+    return Store(read_settings({**os.environ, "NIGHTSWEEP_HOME": str(home)}))

@@ -1,0 +1,369 @@
+"""What an export says of images: from SQL to the lines of a manifest, page by page."""
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from storage.host.environment import Environment
+from storage.job import Job, Model
+from storage.jobs.sweeps import BEHIND
+from storage.queries.parsing import refine
+from storage.queries.selection import compile_query
+from storage.queries.terms import Query
+from storage.ratings.rating import read_ratings
+from storage.scores.identities import ResolvedMetric
+from storage.sharing.manifest import (
+    OF_JOB,
+    OF_RESULT,
+    TIMINGS,
+    SharedSweep,
+    SharedVote,
+    line_of,
+)
+from storage.sql.database import Database
+from storage.sql.model_places import DatabasePlaces
+from storage.sql.rows import job_columns, job_from_row, place_digest
+from storage.sql.schema import (
+    MADE_STATES,
+    environments,
+    jobs,
+    metrics,
+    model_places,
+    results,
+    scheduler_names,
+    schedulers,
+    scores,
+    sweep_jobs,
+    sweeps,
+    templates,
+    votes,
+)
+from storage.sql.value_pages import in_pages
+
+_MADE_AT = model_places.alias("made_at")
+_AT = ("name", "revision", "variant", "commit_sha")
+_RESULT = ("size_bytes", "worker", *TIMINGS, *OF_RESULT)
+_SCORE = ("value", "scored_at", "pixel_sha256", "reference_sha256")
+_METRIC = (
+    *("name", "source", "version", "model", "model_fingerprint", "reference"),
+    "higher_is_better",
+)
+Line = dict[str, Any]
+
+
+def measure(database: Database, query: Query) -> tuple[int, int]:
+    """Return how many images of a query are made, and the bytes of their files.
+
+    Raises:
+        UsageError: A name in the query does not exist.
+    """
+    size = sa.func.coalesce(sa.func.sum(results.c.size_bytes), 0)
+    with database.read() as connection:
+        made = compile_query(connection, refine(query, state=["done"]))
+        count, size_bytes = connection.execute(made.select(sa.func.count(), size)).one()
+    return int(count), int(size_bytes)
+
+
+def read_view(
+    database: Database, query: Query, keys: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return the rows of the view of a query for some of its images, by their keys."""
+    with database.read() as connection:
+        rows = compile_query(connection, query).select_rows()
+        found = connection.execute(rows.where(jobs.c.key.in_(keys)))
+        return {row.key: dict(row._mapping) for row in found}
+
+
+class Gatherer:
+    """Reads images for a manifest, and remembers what the lines so far have.
+
+    Attributes:
+        keys: Of the images that it read.
+        inputs: Digests of their input images.
+    """
+
+    def __init__(self, database: Database, sweep_names: Collection[str]) -> None:
+        """Read nothing yet.
+
+        Args:
+            database: Where the images are.
+            sweep_names: The sweeps that are told; empty for all.
+        """
+        self.keys: set[str] = set()
+        self.inputs: set[str] = set()
+        self._database = database
+        self._told = sweep_names
+        self._places = DatabasePlaces(database)
+        self._parts: dict[str, list[Model]] = {}
+        self._said: set[str] = set()
+        self._sweep_ids: set[int] = set()
+        self._referenced: set[str] = set()
+
+    @property
+    def references(self) -> list[str]:
+        """Keys of the images that scores were compared with, and that were not read."""
+        return sorted(self._referenced - self.keys)
+
+    def read(self, keys: Sequence[str]) -> Iterator[Line]:
+        """Yield the lines of some images, each after those that it refers to.
+
+        Args:
+            keys: Whole keys, a page of them; unknown ones have no line.
+        """
+        ratings = read_ratings(self._database, keys)
+        with self._database.read() as connection:
+            rows = {row.key: row for row in connection.execute(_select(keys))}
+            ids = [row.id for row in rows.values()]
+            members = self._read_members(connection, ids)
+            scored = _read_scores(connection, ids)
+            names = _read_names(connection, rows.values())
+        for key in keys:
+            if (row := rows.get(key)) is None:
+                continue
+            self.keys.add(key)
+            found = members.get(row.id) or [self._first_member(row)]
+            yield from self._image(
+                row,
+                {
+                    "members": found,
+                    "scheduler_names": names.get((row.model_id, row.scheduler_id), []),
+                    "ratings": ratings.get(key, []),
+                },
+                scored.get(row.id, []),
+            )
+
+    def votes(self) -> Iterator[Line]:
+        """Yield the lines of the votes between images that were read."""
+        a, b = jobs.alias(), jobs.alias()
+        names = ("who", "axis", "winner", "query", "voted_at")
+        query = (
+            sa.select(
+                *(votes.c[name] for name in names),
+                a.c.key.label("a"),
+                b.c.key.label("b"),
+            )
+            .join(a, a.c.id == votes.c.job_a)
+            .join(b, b.c.id == votes.c.job_b)
+            .order_by(votes.c.id)
+        )
+        with self._database.read() as connection:
+            for row in connection.execute(query):
+                if row.a in self.keys and row.b in self.keys:
+                    yield line_of("vote", SharedVote(**row._mapping))
+
+    def sweeps(self) -> list[SharedSweep]:
+        """Return the sweeps of the images that were read, and those with references."""
+        leader = sweeps.alias()
+        count = (
+            sa.select(sa.func.count())
+            .where(
+                sweep_jobs.c.sweep_id == sweeps.c.id,
+                sweep_jobs.c.revision == sweeps.c.revision,
+            )
+            .scalar_subquery()
+        )
+        wanted = sa.func.coalesce(sweeps.c.submitting, count)
+        names = ("name", "digest", "spec", "axes", "state", "priority")
+        columns = (*(sweeps.c[name] for name in names), sweeps.c.min_free_bytes)
+        of = leader.c.name.label("reference_of")
+        query = sa.select(sweeps.c.id, *columns, wanted.label("jobs"), of)
+        query = query.outerjoin(leader, leader.c.id == sweeps.c.reference_of)
+        leaders = sa.select(sweeps.c.reference_of).where(
+            sweeps.c.id.in_(self._sweep_ids), sweeps.c.reference_of.is_not(None)
+        )
+        told = sa.or_(sweeps.c.id.in_(self._sweep_ids), sweeps.c.id.in_(leaders))
+        with self._database.read() as connection:
+            rows = connection.execute(query.where(told).order_by(sweeps.c.id))
+            found = [dict(row._mapping) for row in rows]
+        return [
+            SharedSweep(**{**row, "axes": json.loads(row["axes"])})
+            for row in found
+            if row.pop("id")
+        ]
+
+    def _image(self, row: Any, more: Line, scored: Sequence[Any]) -> Iterator[Line]:
+        job = _job_where_made(row)
+        model = place_digest(job.model)
+        yield from self._define("model", model, job.model)
+        parts = []
+        for part in self._parts_of(job.part_fingerprints):
+            parts.append(place_digest(part))
+            yield from self._define("model", parts[-1], part)
+        if digest := job.extras.get("image"):
+            self.inputs.add(digest)
+        made = None
+        if row.state in MADE_STATES and row.made_size_bytes is not None:
+            details = json.loads(row.details)
+            where = Environment(gpu=row.gpu, host=row.host, details=details)
+            yield from self._define("environment", row.environment, where)
+            made = {name: getattr(row, f"made_{name}") for name in _RESULT}
+            made["environment"] = row.environment
+        for each in scored:
+            metric = ResolvedMetric(
+                **{name: getattr(each, f"of_{name}") for name in _METRIC}
+                | {"reference": json.loads(each.of_reference)}
+            )
+            yield from self._define("metric", each.digest, metric)
+            if each.reference:
+                self._referenced.add(each.reference)
+        yield line_of(
+            "image",
+            {
+                "key": row.key,
+                "state": row.state,
+                "file": None,
+                "job": {name: getattr(job, name) for name in OF_JOB},
+                "model": model,
+                "parts": parts,
+                "scheduler": row.stored_name,
+                "evaluations": row.evaluations,
+                "result": made,
+                "scores": [
+                    {
+                        **{name: getattr(each, name) for name in _SCORE},
+                        "metric": each.digest,
+                        "reference": each.reference,
+                    }
+                    for each in scored
+                ],
+                **more,
+            },
+        )
+
+    def _define(self, kind: str, label: str, said: Any) -> Iterator[Line]:
+        """Yield the line that says what a label means, once."""
+        if (name := f"{kind} {label}") not in self._said:
+            self._said.add(name)
+            yield line_of(kind, said, label=label)
+
+    def _parts_of(self, fingerprints: Sequence[str]) -> Iterator[Model]:
+        """Yield the weights besides the model, each at all of its places."""
+        for each in fingerprints:
+            if each not in self._parts:
+                self._parts[each] = self._places.of_fingerprint(each)
+            yield from self._parts[each]
+
+    def _read_members(
+        self, connection: Connection, ids: Sequence[int]
+    ) -> dict[int, list[Line]]:
+        query = (
+            sa.select(
+                sweep_jobs,
+                sweeps.c.name,
+                templates.c.text,
+                (sweep_jobs.c.revision == sweeps.c.revision).label("is_current"),
+            )
+            .join(sweeps, sweeps.c.id == sweep_jobs.c.sweep_id)
+            .outerjoin(templates, templates.c.id == sweep_jobs.c.template_id)
+            .where(sweep_jobs.c.job_id.in_(ids))
+            .order_by(sweep_jobs.c.job_id, sweep_jobs.c.sweep_id)
+        )
+        if self._told:
+            leader = sweeps.alias()
+            told = sa.select(leader.c.id).where(leader.c.name.in_(self._told))
+            query = query.where(
+                sa.or_(sweeps.c.id.in_(told), sweeps.c.reference_of.in_(told))
+            )
+        else:
+            query = query.where(sweeps.c.state != "removed")
+        found = defaultdict(list)
+        for row in connection.execute(query):
+            self._sweep_ids.add(row.sweep_id)
+            found[row.job_id].append(
+                {
+                    "sweep": row.name,
+                    "position": row.position,
+                    "label": row.scheduler_label,
+                    "template": row.text,
+                    "cell": json.loads(row.cell),
+                    "is_current": bool(row.is_current),
+                }
+            )
+        return found
+
+    def _first_member(self, row: Any) -> Line:
+        """Return the place of an image that no told sweep has in its first sweep."""
+        self._sweep_ids.add(row.sweep_id)
+        return {
+            "sweep": row.first_sweep,
+            "position": row.position % BEHIND,
+            "label": None,
+            "template": None,
+            "cell": {},
+            "is_current": False,
+        }
+
+
+def _select(keys: Sequence[str]) -> sa.Select[Any]:
+    first = sweeps.alias("first_sweep")
+    return (
+        job_columns()
+        .add_columns(
+            schedulers.c.name.label("stored_name"),
+            first.c.name.label("first_sweep"),
+            *(results.c[name].label(f"made_{name}") for name in _RESULT),
+            *(_MADE_AT.c[name].label(f"at_{name}") for name in _AT),
+            environments.c.digest.label("environment"),
+            *(environments.c[name] for name in ("gpu", "host", "details")),
+        )
+        .join(first, first.c.id == jobs.c.sweep_id)
+        .outerjoin(results, results.c.job_id == jobs.c.id)
+        .outerjoin(environments, environments.c.id == results.c.environment_id)
+        .outerjoin(_MADE_AT, _MADE_AT.c.id == results.c.place_id)
+        .where(jobs.c.key.in_(keys))
+    )
+
+
+def _job_where_made(row: Any) -> Job:
+    """Return the job of a row, with its model where the image was made from."""
+    job = job_from_row(row)
+    if row.at_name is None:
+        return job
+    place = replace(
+        job.model,
+        name=row.at_name,
+        revision=row.at_revision,
+        variant=row.at_variant,
+        commit=row.at_commit_sha,
+    )
+    return replace(job, model=place)
+
+
+def _read_scores(connection: Connection, ids: Sequence[int]) -> dict[int, list[Any]]:
+    reference = jobs.alias()
+    query = (
+        sa.select(
+            scores.c.job_id,
+            *(scores.c[name] for name in _SCORE),
+            metrics.c.digest,
+            *(metrics.c[name].label(f"of_{name}") for name in _METRIC),
+            reference.c.key.label("reference"),
+        )
+        .join(metrics, metrics.c.id == scores.c.metric_id)
+        .outerjoin(reference, reference.c.id == scores.c.reference_id)
+        .where(scores.c.job_id.in_(ids), scores.c.state == "done")
+        .order_by(scores.c.job_id, scores.c.metric_id)
+    )
+    found = defaultdict(list)
+    for row in connection.execute(query):
+        found[row.job_id].append(row)
+    return found
+
+
+def _read_names(
+    connection: Connection, rows: Collection[Any]
+) -> dict[tuple[int, int], list[str]]:
+    ids = sorted({row.scheduler_id for row in rows})
+    found = defaultdict(list)
+    for page in in_pages(ids):
+        query = sa.select(scheduler_names).where(
+            scheduler_names.c.scheduler_id.in_(page)
+        )
+        for row in connection.execute(query.order_by(scheduler_names.c.name)):
+            found[row.model_id, row.scheduler_id].append(row.name)
+    return found

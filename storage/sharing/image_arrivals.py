@@ -1,0 +1,315 @@
+"""Images that are imported: rows, then files, whose pixels are looked at first.
+
+A file gets its name and its row in one transaction that holds the job's lock, and only
+if nobody made the image meanwhile. So imports may be killed at any moment, be repeated,
+and run twice at once, beside workers, too.
+"""
+
+import io
+import os
+import secrets
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from storage.errors import ImageStoreError, UsageError
+from storage.files.folders import Folder
+from storage.files.images import ImageFolder, sync_folder
+from storage.files.inputs import InputFolder
+from storage.files.pictures import BROKEN, pixel_sha256
+from storage.host.environment import Environment
+from storage.job import Job, Model
+from storage.jobs.membership import add_jobs
+from storage.jobs.results import Result, record_locked
+from storage.jobs.sweeps import Sweep
+from storage.sharing.manifest import File, Member, SharedImage
+from storage.sharing.sources import Source, UnreadableError
+from storage.sql.database import Database
+from storage.sql.rows import lock_jobs, model_columns, model_from_row
+from storage.sql.schema import MADE_STATES, jobs, model_places, models
+
+#: Images whose files get their names in one transaction, so that it is short.
+FILED_IMAGES = 25
+#: Pixels that an input image has at most: a few bytes may claim to be a huge one.
+MOST_PIXELS = 2**27
+
+Row = Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    """An image's file under a name of its own, and the result that describes it."""
+
+    image: SharedImage
+    path: Path
+    result: Result
+
+
+class ImageArrivals:
+    """Takes images in, and counts what became of each.
+
+    Attributes:
+        counts: Images by what became of them: `new`, `here` already, `evicted`,
+            `unmade`, `in hand` of a worker, `without file`, `damaged`.
+        problems: What is wrong with files of the export, one phrase each.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        folder: Folder,
+        source: Source,
+        sweeps: Mapping[str, Sweep],
+    ) -> None:
+        """Take what was opened; nothing is read yet.
+
+        Args:
+            database: Where rows go.
+            folder: Where files go.
+            source: The export.
+            sweeps: Where each sweep of the export is here.
+        """
+        self.counts = Counter[str]()
+        self.problems: list[str] = []
+        self._database = database
+        self._folder = folder
+        self._images = ImageFolder(folder.path)
+        self._source = source
+        self._sweeps = sweeps
+
+    def take_inputs(self, files: Iterable[File]) -> None:
+        """Copy input images that are not here.
+
+        Raises:
+            ImageStoreError: One cannot be written.
+        """
+        inputs = InputFolder(self._folder.path)
+        for file in files:
+            digest = Path(file.name).stem
+            if inputs.fault(digest) is None:
+                continue
+            try:
+                content = self._source.read(file)
+                picture = _decode(content, file.name, most_pixels=MOST_PIXELS)
+                inputs.save(picture)
+            except UnreadableError as exc:
+                self.problems.append(str(exc))
+
+    def take(self, images: Sequence[SharedImage]) -> None:
+        """Take a page of images in.
+
+        Raises:
+            UsageError: An image names a sweep that the export does not have.
+            ImageStoreError: A file cannot be written.
+            DatabaseError: SQL cannot be reached.
+        """
+        self._add(images)
+        rows = self._read_rows(images)
+        evicted = [each for each in images if each.is_evicted and each.result]
+        self._evict([e for e in evicted if rows[e.job.key].state == "pending"])
+        wanted = []
+        for image in images:
+            fate = _fate(image, rows[image.job.key])
+            if fate == "wanted":
+                wanted.append(image)
+            else:
+                self.counts[fate] += 1
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for start in range(0, len(wanted), FILED_IMAGES):
+                some = wanted[start : start + FILED_IMAGES]
+                found = [*pool.map(self._stage, some)]
+                problems = [each for each in found if isinstance(each, str)]
+                self.problems += problems
+                self.counts["damaged"] += len(problems)
+                self.counts["without file"] += found.count(None)
+                self._file([each for each in found if isinstance(each, _Staged)])
+
+    def _add(self, images: Sequence[SharedImage]) -> None:
+        """Store the rows that are missing, and what sweeps they are members of."""
+        known = self._read_models({each.job.model.fingerprint for each in images})
+        wanted: dict[tuple[str, bool], list[tuple[SharedImage, Member]]] = {}
+        for image in images:
+            for member in image.members:
+                place = (member.sweep, member.is_current)
+                wanted.setdefault(place, []).append((image, member))
+        for (name, is_current), members in wanted.items():
+            if name not in self._sweeps:
+                msg = (
+                    "An export must have the sweeps of its images, but "
+                    f"{self._source.where} has no {name}; export it again."
+                )
+                raise UsageError(msg)
+            sweep = self._sweeps[name]
+            if not is_current:
+                sweep = replace(sweep, revision=0)
+            planned = [image.planned(member) for image, member in members]
+            planned = [replace(one, job=_as_known(one.job, known)) for one in planned]
+            add_jobs(self._database, sweep, planned)
+
+    def _read_models(self, fingerprints: Collection[str]) -> dict[str, Model]:
+        """Return what is known here of models; an export may know less."""
+        query = sa.select(*model_columns()).join_from(models, model_places)
+        with self._database.read() as connection:
+            rows = connection.execute(
+                query.where(models.c.fingerprint.in_(fingerprints))
+            )
+            return {row.model_fingerprint: model_from_row(row) for row in rows}
+
+    def _read_rows(self, images: Sequence[SharedImage]) -> dict[str, Row]:
+        columns = (jobs.c.id, jobs.c.key, jobs.c.state, jobs.c.priority)
+        keys = [each.job.key for each in images]
+        with self._database.read() as connection:
+            query = sa.select(*columns).where(jobs.c.key.in_(keys))
+            return {row.key: row for row in connection.execute(query)}
+
+    def _stage(self, image: SharedImage) -> "_Staged | str | None":
+        """Write an image's file under another name, if its pixels are as they should.
+
+        Returns:
+            The file; a phrase about what is wrong; or None if the export has no file.
+
+        Raises:
+            ImageStoreError: It cannot be written.
+        """
+        if image.file is None or image.result is None:
+            return None
+        try:
+            content = self._source.read(image.file)
+            most = image.job.width * image.job.height
+            picture = _decode(content, image.file.name, most_pixels=most)
+        except UnreadableError as exc:
+            return str(exc)
+        if pixel_sha256(picture) != image.result.pixel_sha256:
+            return f"{image.file.name} has other pixels than were recorded"
+        path = self._images.path(image.job.key)
+        # As workers call such files, so that `verify` removes what a kill leaves.
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+        _write(temporary, content)
+        return _Staged(image, temporary, replace(image.result, size_bytes=len(content)))
+
+    def _file(self, staged: Sequence[_Staged]) -> None:
+        """Give files their names and their rows, where the images are still unmade."""
+        by_key = {each.image.job.key: each for each in staged}
+        is_free = jobs.c.state.not_in((*MADE_STATES, "leased"))
+        free = sa.and_(jobs.c.key.in_(by_key), is_free)
+        try:
+            with self._database.write() as connection:
+                locked = lock_jobs(connection, free)
+                query = sa.select(jobs.c.id, jobs.c.key).where(locked)
+                found = {row.id: by_key[row.key] for row in connection.execute(query)}
+                _rename(found.values(), self._images)
+                self._record(connection, found)
+        finally:
+            for each in staged:
+                each.path.unlink(missing_ok=True)
+        self.counts["new"] += len(found)
+        self.counts["here"] += len(staged) - len(found)
+
+    def _evict(self, images: Sequence[SharedImage]) -> None:
+        """Take in images without files, which nothing makes again by itself."""
+        keys = {each.job.key: each for each in images}
+        # What an active sweep of this home wants is made.
+        unwanted = sa.and_(jobs.c.state == "pending", jobs.c.priority.is_(None))
+        with self._database.write() as connection:
+            locked = lock_jobs(connection, sa.and_(jobs.c.key.in_(keys), unwanted))
+            query = sa.select(jobs.c.id, jobs.c.key).where(locked)
+            found = {row.id: keys[row.key] for row in connection.execute(query)}
+            staged = {
+                job_id: _Staged(image, Path(), image.result)
+                for job_id, image in found.items()
+                if image.result
+            }
+            self._record(connection, staged)
+            gone = sa.update(jobs).where(jobs.c.id.in_(staged))
+            connection.execute(gone.values(state="evicted"))
+
+    def _record(self, connection: Connection, found: Mapping[int, _Staged]) -> None:
+        by_maker: dict[str, dict[int, _Staged]] = {}
+        for job_id, each in found.items():
+            maker = repr((each.image.worker, each.image.environment))
+            by_maker.setdefault(maker, {})[job_id] = each
+        for some in by_maker.values():
+            image = next(iter(some.values())).image
+            record_locked(
+                connection,
+                {job_id: each.result for job_id, each in some.items()},
+                worker=image.worker,
+                environment=image.environment or Environment(gpu="", host=""),
+                folder_id=self._folder.id,
+            )
+
+
+def _fate(image: SharedImage, row: Row) -> str:
+    """Return what becomes of an image; `wanted` if its file is to be taken in."""
+    if row.state == "evicted":
+        return "evicted"
+    if row.state == "done":
+        return "here"
+    if image.is_evicted:
+        return "evicted" if row.priority is None else "unmade"
+    if image.result is None:
+        return "unmade"
+    return "in hand" if row.state == "leased" else "wanted"
+
+
+def _as_known(job: Job, known: Mapping[str, Model]) -> Job:
+    """Return a job whose model has what is known of it here, at its own place."""
+    here = known.get(job.model.fingerprint)
+    return replace(job, model=here.at(job.model)) if here else job
+
+
+def _decode(content: bytes, name: str, *, most_pixels: int) -> Any:
+    """Return the RGB picture of a PNG.
+
+    Raises:
+        UnreadableError: It is none, or has more pixels.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            if image.width * image.height > most_pixels:
+                msg = f"{name} has more pixels than its image"
+                raise UnreadableError(msg)
+            return image.convert("RGB")
+    except (*BROKEN, Image.DecompressionBombError) as exc:
+        msg = f"{name} is no PNG that can be read"
+        raise UnreadableError(msg) from exc
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as exc:
+        path.unlink(missing_ok=True)
+        raise _unwritable(path, exc) from exc
+
+
+def _rename(staged: Iterable[_Staged], images: ImageFolder) -> None:
+    try:
+        paths = []
+        for each in staged:
+            paths.append(images.path(each.image.job.key))
+            each.path.replace(paths[-1])
+        for folder in {path.parent for path in paths}:
+            sync_folder(folder)
+    except OSError as exc:
+        raise _unwritable(images.root, exc) from exc
+
+
+def _unwritable(path: Path, exc: OSError) -> ImageStoreError:
+    msg = (
+        f"Images must be writable, but {path} gives: {exc.strerror}; free some disk "
+        "space or set NIGHTSWEEP_IMAGES to another folder, and import again."
+    )
+    return ImageStoreError(msg)

@@ -1,0 +1,367 @@
+"""The manifest of an export: what each line says of an image, and how it is read.
+
+`nightsweep.json` has the sweeps. `manifest.jsonl` has one line for each image, and
+before its first use a line for each model, environment and metric. Votes between two
+images are the last lines. Nothing in it depends on the tables of a database.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from storage.errors import UsageError
+from storage.files.images import KEY, relative_path
+from storage.host.environment import Environment
+from storage.job import Job, Model, PlannedJob
+from storage.jobs.results import Result, Timings
+from storage.scores.identities import ResolvedMetric
+from storage.sql.database import HEAD
+from storage.sql.schema import SWEEP_STATES, VERDICTS, WINNERS
+
+#: The names of the two files, and of the folders that hold pictures.
+HEADER, LINES = "nightsweep.json", "manifest.jsonl"
+IMAGES, REFERENCES, INPUTS = "images", "references", "inputs"
+#: The layout of both files; a larger one is refused.
+FORMAT = 1
+#: Bytes of a line, and of the header, that are read at most.
+MOST_LINE, MOST_HEADER = 2**22, 2**26
+#: What decides the picture of a job, besides its model.
+OF_JOB = (
+    *("backend", "dtype", "width", "height", "prompt", "negative_prompt", "seed"),
+    *("generator", "scheduler_class", "scheduler_options", "steps", "guidance"),
+    "extras",
+)
+#: What a result has besides its file, its model, its timings and its environment.
+OF_RESULT = (
+    *("pixel_sha256", "engine", "batch_width", "slot", "evaluations", "decode_dtype"),
+    *("peak_bytes", "warm_up", "finished_at"),
+)
+#: A name of a metric, which never says where a class is.
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+TIMINGS = tuple(field.name for field in fields(Timings))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedSweep:
+    """A sweep, as an export has it.
+
+    Attributes:
+        name: Its name.
+        digest: Digest of all that decides what it wants.
+        spec: YAML text as submitted.
+        axes: Axis names to their values' labels, in display order.
+        state: Of `storage.sql.schema.SWEEP_STATES`.
+        priority: 0, first, to 9, last.
+        min_free_bytes: Disk space that must stay free.
+        jobs: How many jobs its revision has, exported or not.
+        reference_of: The sweep whose references it holds; None for people's own.
+    """
+
+    name: str
+    digest: str
+    spec: str
+    axes: Mapping[str, Any]
+    state: str
+    priority: int
+    min_free_bytes: int
+    jobs: int
+    reference_of: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values that no sweep has.
+
+        Raises:
+            ValueError: There is one.
+        """
+        if self.state not in SWEEP_STATES or self.priority not in range(10):
+            msg = f"a sweep cannot be {self.state} with priority {self.priority}"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """An image's place in a sweep; the attributes are those of `PlannedJob`.
+
+    Attributes:
+        is_current: Whether the sweep's newest revision wants it.
+    """
+
+    sweep: str
+    position: int
+    label: str | None
+    template: str | None
+    cell: Mapping[str, Any]
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file of an export.
+
+    Attributes:
+        name: Its path within the export, with `/` between the parts.
+        size_bytes: Its size.
+        sha256: Hash of its bytes.
+    """
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedScore:
+    """A score that was computed.
+
+    Attributes:
+        metric: What was measured.
+        value: What came out.
+        scored_at: When; ISO 8601, UTC.
+        pixel_sha256: The pixels that were scored; None where not recorded.
+        reference: Key of the image that it was compared with; None for none.
+        reference_sha256: The pixels of that image.
+    """
+
+    metric: ResolvedMetric
+    value: float
+    scored_at: str
+    pixel_sha256: str | None
+    reference: str | None
+    reference_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedImage:
+    """A job, and all that is known of its image.
+
+    Attributes:
+        job: What makes it; the place of its model is a hint.
+        evaluations: How often the model is called.
+        scheduler: The name of its scheduler.
+        scheduler_names: All names that mean it on this model.
+        members: Its places in sweeps, one or more.
+        result: How it was made; None if it was not.
+        environment: Where it was made; None if it was not.
+        worker: Who made it, for people.
+        is_evicted: Whether its file was removed by `rm` or `prune`.
+        file: Its file; None for one that is not in the export.
+        scores: What it scored.
+        ratings: Rows of the view `image_ratings` without the key.
+    """
+
+    job: Job
+    evaluations: int
+    scheduler: str
+    scheduler_names: tuple[str, ...]
+    members: Sequence[Member]
+    result: Result | None
+    environment: Environment | None
+    worker: str
+    is_evicted: bool
+    file: File | None
+    scores: Sequence[SharedScore]
+    ratings: Sequence[Mapping[str, Any]]
+
+    def planned(self, member: Member) -> PlannedJob:
+        """Return the job with its place in a sweep."""
+        return PlannedJob(
+            job=self.job,
+            position=member.position,
+            evaluations=self.evaluations,
+            scheduler_name=self.scheduler,
+            scheduler_names=self.scheduler_names,
+            scheduler_label=member.label,
+            template=member.template,
+            cell=member.cell,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedVote:
+    """Which of two images somebody prefers; the attributes are the columns of votes."""
+
+    who: str
+    axis: str
+    a: str
+    b: str
+    winner: str
+    query: str
+    voted_at: str
+
+    def __post_init__(self) -> None:
+        """Refuse a winner that no vote has.
+
+        Raises:
+            ValueError: It is none of `WINNERS`.
+        """
+        if self.winner not in WINNERS:
+            msg = f"a vote cannot be for {self.winner}"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What an export says of itself, and its sweeps.
+
+    Attributes:
+        sweeps: Those that its images are members of.
+        images: How many images it has rows of.
+        inputs: Input images of its jobs.
+    """
+
+    sweeps: Sequence[SharedSweep]
+    images: int
+    inputs: Sequence[File]
+
+
+def read_header(text: bytes, *, where: str) -> Header:
+    """Read the header of an export.
+
+    Args:
+        text: Its content.
+        where: The export, for messages.
+
+    Raises:
+        UsageError: It is none, or a newer version wrote it.
+    """
+    with _explained(where, HEADER):
+        said = json.loads(text)
+        version = int(said["format"]), str(said["schema"])
+        if version[0] > FORMAT or version[1] > HEAD:
+            msg = (
+                f"An export must be of format {FORMAT} and schema {HEAD} at most, "
+                f"which this nightsweep knows, but {where} has format {version[0]} and "
+                f"schema {version[1]}; install a newer nightsweep and import it again."
+            )
+            raise UsageError(msg)
+        return Header(
+            sweeps=[SharedSweep(**each) for each in said["sweeps"]],
+            images=int(said["images"]),
+            inputs=[File(**each) for each in said["inputs"]],
+        )
+
+
+def read_lines(
+    lines: Iterable[bytes], *, where: str
+) -> Iterator[SharedImage | SharedVote]:
+    """Read the images and votes of a manifest, line by line.
+
+    Raises:
+        UsageError: A line is not as `export` writes it.
+    """
+    known = _Known()
+    for number, line in enumerate(lines, start=1):
+        with _explained(where, f"line {number:,} of {LINES}"):
+            found = known.read(json.loads(line))
+        if found is not None:
+            yield found
+
+
+class _Known:
+    """The models, environments and metrics of the lines that were read."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, Model] = {}
+        self._environments: dict[str, Environment] = {}
+        self._metrics: dict[str, ResolvedMetric] = {}
+
+    def read(self, line: Mapping[str, Any]) -> SharedImage | SharedVote | None:
+        """Read a line; return None for one that later ones refer to."""
+        kind, said = line["kind"], line[line["kind"]]
+        if kind == "image":
+            return self._image(said)
+        if kind == "vote":
+            return SharedVote(**said)
+        if kind == "model":
+            self._models[line["id"]] = Model(**said)
+        elif kind == "environment":
+            self._environments[line["id"]] = Environment(**said)
+        elif kind == "metric":
+            self._metrics[line["id"]] = _metric(said)
+        else:
+            msg = f"no line can be of kind {kind!r}"
+            raise ValueError(msg)
+        return None
+
+    def _image(self, said: Mapping[str, Any]) -> SharedImage:
+        job = Job(
+            model=self._models[said["model"]],
+            parts=tuple(self._models[each] for each in said["parts"]),
+            **{name: said["job"][name] for name in OF_JOB},
+        )
+        if job.key != said["key"] or not KEY.fullmatch(job.key):
+            msg = f"the key of the job is {job.key}, not {said['key']}"
+            raise ValueError(msg)
+        made = said["result"]
+        return SharedImage(
+            job=job,
+            evaluations=int(said["evaluations"]),
+            scheduler=said["scheduler"],
+            scheduler_names=tuple(said["scheduler_names"]),
+            members=[Member(**each) for each in said["members"]],
+            result=self._result(job, made) if made else None,
+            environment=self._environments[made["environment"]] if made else None,
+            worker=made["worker"] if made else "",
+            is_evicted=said["state"] == "evicted",
+            file=File(**said["file"]) if said["file"] else None,
+            scores=[self._score(each) for each in said["scores"]],
+            ratings=[_rating(each) for each in said["ratings"]],
+        )
+
+    def _result(self, job: Job, made: Mapping[str, Any]) -> Result:
+        return Result(
+            path=relative_path(job.key),
+            size_bytes=int(made["size_bytes"]),
+            timings=Timings(**{name: made[name] for name in TIMINGS}),
+            place=job.model,
+            **{name: made[name] for name in OF_RESULT},
+        )
+
+    def _score(self, said: Mapping[str, Any]) -> SharedScore:
+        return SharedScore(**{**said, "metric": self._metrics[said["metric"]]})
+
+
+def line_of(kind: str, said: Any, *, label: str | None = None) -> dict[str, Any]:
+    """Return a line of a manifest.
+
+    Args:
+        kind: `image`, `vote`, `model`, `environment` or `metric`.
+        said: What it says: a dataclass, or a mapping.
+        label: What later lines call it.
+    """
+    values = said if isinstance(said, Mapping) else asdict(said)
+    return {"kind": kind, **({"id": label} if label else {}), kind: values}
+
+
+def _metric(said: Mapping[str, Any]) -> ResolvedMetric:
+    metric = ResolvedMetric(**said)
+    if not _NAME.fullmatch(metric.name):
+        msg = f"a metric cannot be called {metric.name!r}"
+        raise ValueError(msg)
+    return metric
+
+
+def _rating(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    stars, verdict = said["stars"], said["verdict"]
+    if stars not in (None, 1, 2, 3, 4, 5) or verdict not in (None, *VERDICTS):
+        msg = f"a rating cannot be {stars} stars and {verdict}"
+        raise ValueError(msg)
+    names = ("who", "stars", "verdict", "rated_at")
+    return {name: said[name] for name in names}
+
+
+@contextmanager
+def _explained(where: str, part: str) -> Iterator[None]:
+    """Say which part of an export cannot be read."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        said = f"there is no {exc}" if isinstance(exc, KeyError) else exc
+        msg = (
+            f"An export must be as `nightsweep export` wrote it, but {part} in {where} "
+            f"is not ({said}); export it again."
+        )
+        raise UsageError(msg) from exc
