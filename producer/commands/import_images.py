@@ -33,7 +33,7 @@ _NAMED = 5
 @click.argument(
     "export",
     metavar="DIR|FILE.zip",
-    type=click.Path(exists=True, path_type=Path),
+    type=click.Path(path_type=Path),
 )
 @click.option(
     "--name", metavar="NAME", help="Another name for the sweep of the export."

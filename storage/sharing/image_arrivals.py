@@ -112,7 +112,8 @@ class ImageArrivals:
         self._add(images)
         rows = self._read_rows(images)
         evicted = [each for each in images if each.is_evicted and each.result]
-        self._evict([e for e in evicted if rows[e.job.key].state == "pending"])
+        if evicted := [e for e in evicted if rows[e.job.key].state == "pending"]:
+            self._evict(evicted)
         wanted = []
         for image in images:
             fate = _fate(image, rows[image.job.key])

@@ -17,7 +17,7 @@ from storage.jobs.sweeps import find_sweep
 from storage.ratings.rating import rate
 from storage.scores.identities import find_metric
 from storage.sql.database import open_database
-from storage.sql.schema import ratings
+from storage.sql.schema import ratings, votes
 from tests.builders import take_these
 from tests.databases import open_new
 from tests.unit.filled_store import finish, make_settings, plan, submit
@@ -93,6 +93,24 @@ def test_another_home_gets_all_that_is_known(
     assert facts(home) == facts(source)
     assert facts(home, "shapes.reference") == facts(source, "shapes.reference")
     assert "10 images checked, nothing is wrong" in done(home, "verify", "--full")
+
+
+@pytest.mark.databases("postgresql")
+def test_a_home_on_postgresql_gets_all_that_is_known(
+    database_url: str,
+    source: Path,
+    export: Path,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for new in (10, 0):
+        said = done(home, "import", export)
+        assert f"13 images, {new} new, {10 - new} here already." in said
+    assert store(home).settings.database_url == database_url
+    assert count_rows(home, votes) == 1
+    found = facts(home)
+    monkeypatch.delenv("NIGHTSWEEP_DATABASE_URL")
+    assert found == facts(source)
 
 
 def test_an_import_that_is_given_again_changes_nothing(
@@ -382,4 +400,5 @@ def test_a_manifest_that_was_changed_is_refused(
 def test_what_is_no_export_is_refused(home: Path, tmp_path: Path) -> None:
     (tmp_path / "file.zip").write_bytes(b"PK")
     assert "file.zip is neither" in refused(home, "import", tmp_path / "file.zip")
+    assert "gone.zip is neither" in refused(home, "import", tmp_path / "gone.zip")
     assert "has no nightsweep.json" in refused(home, "import", tmp_path)
