@@ -108,6 +108,7 @@ def test_a_sweep_is_named_with_or_without_the_option(
 def test_every_command_that_takes_a_sweep_by_option_takes_its_name() -> None:
     by_option = {name for name, option in options() if "--sweep" in option.opts}
     takes_query = {
+        "export",
         *("find", "grid", "open", "reproduce", "retry", "rm", "score", "show"),
     }
     compares = {"compare", "report"}
