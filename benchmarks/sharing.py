@@ -2,9 +2,9 @@
 
     python benchmarks/sharing.py --images 100000
 
-Makes a sweep of small PNG files in a new home, exports it to a folder and to a zip file,
-and imports both into new homes. Prints a table in Markdown: the seconds of each command
-by the clock and of its processor, and the most memory that it had.
+Makes a sweep of PNG files in a new home, exports it to a folder and to a zip file, and
+imports both into new homes, twice. Prints a table in Markdown: the seconds of each
+command by the clock and of its processor, and the most memory that it had.
 """
 
 import argparse

@@ -19,7 +19,8 @@ from producer.sharing.exporting import JSON, Exported, Exporter
 from producer.sharing.file_names import DEFAULT, Template, default_template
 from producer.submission.opening import opened_to_read
 from storage.errors import NightsweepError, UsageError
-from storage.queries.answers import count, find_differing
+from storage.queries.answers import Wanted, count, find, find_differing
+from storage.queries.columns import COLUMNS
 from storage.queries.parsing import refine
 from storage.queries.terms import Query
 from storage.settings import Settings, read_settings
@@ -79,6 +80,7 @@ def export(
             msg = f"An export must have an image, but none matches {query.text!r}."
             raise UsageError(msg)
         template = Template(names or _default_names(database, query))
+        _try_names(database, query, template)
         _refuse_full(database, query, to, is_linked=link)
         asked = {"query": query.text, "names": template.text}
         with opened(to, asked, is_linked=link) as destination:
@@ -99,6 +101,17 @@ def _default_names(database: Database, query: Query) -> str:
         if name not in _UNREADABLE
     ]
     return default_template(list(dict.fromkeys(differing)))
+
+
+def _try_names(database: Database, query: Query, template: Template) -> None:
+    """Name one image, so that a mistake is told before anything is written.
+
+    Raises:
+        UsageError: Its values do not fit the template.
+    """
+    wanted = Wanted(columns=[*template.columns, COLUMNS["key"]], limit=1)
+    for row in find(database, query, wanted):
+        template.name(row)
 
 
 def _refuse_full(

@@ -18,6 +18,7 @@ from storage.host.environment import Environment
 from storage.job import Job, Model, PlannedJob
 from storage.jobs.results import Result, Timings
 from storage.scores.identities import ResolvedMetric
+from storage.sharing.typed import typed
 from storage.sql.database import HEAD
 from storage.sql.schema import SWEEP_STATES, VERDICTS, WINNERS
 
@@ -238,9 +239,9 @@ def read_header(text: bytes, *, where: str) -> Header:
             )
             raise UsageError(msg)
         return Header(
-            sweeps=[SharedSweep(**each) for each in said["sweeps"]],
+            sweeps=[typed(SharedSweep, each) for each in said["sweeps"]],
             images=int(said["images"]),
-            inputs=[File(**each) for each in said["inputs"]],
+            inputs=[typed(File, each) for each in said["inputs"]],
         )
 
 
@@ -274,11 +275,11 @@ class _Known:
         if kind == "image":
             return self._image(said)
         if kind == "vote":
-            return SharedVote(**said)
+            return typed(SharedVote, said)
         if kind == "model":
-            self._models[line["id"]] = Model(**said)
+            self._models[line["id"]] = typed(Model, {**said, "former_fingerprints": ()})
         elif kind == "environment":
-            self._environments[line["id"]] = Environment(**said)
+            self._environments[line["id"]] = typed(Environment, said)
         elif kind == "metric":
             self._metrics[line["id"]] = _metric(said)
         else:
@@ -287,41 +288,37 @@ class _Known:
         return None
 
     def _image(self, said: Mapping[str, Any]) -> SharedImage:
-        job = Job(
-            model=self._models[said["model"]],
-            parts=tuple(self._models[each] for each in said["parts"]),
-            **{name: said["job"][name] for name in OF_JOB},
+        job = typed(
+            Job,
+            {
+                "model": self._models[said["model"]],
+                "parts": tuple(self._models[each] for each in said["parts"]),
+                **{name: said["job"][name] for name in OF_JOB},
+            },
         )
         if job.key != said["key"] or not KEY.fullmatch(job.key):
             msg = f"the key of the job is {job.key}, not {said['key']}"
             raise ValueError(msg)
         made = said["result"]
-        return SharedImage(
-            job=job,
-            evaluations=int(said["evaluations"]),
-            scheduler=said["scheduler"],
-            scheduler_names=tuple(said["scheduler_names"]),
-            members=[Member(**each) for each in said["members"]],
-            result=self._result(job, made) if made else None,
-            environment=self._environments[made["environment"]] if made else None,
-            worker=made["worker"] if made else "",
-            is_evicted=said["state"] == "evicted",
-            file=File(**said["file"]) if said["file"] else None,
-            scores=[self._score(each) for each in said["scores"]],
-            ratings=[_rating(each) for each in said["ratings"]],
-        )
-
-    def _result(self, job: Job, made: Mapping[str, Any]) -> Result:
-        return Result(
-            path=relative_path(job.key),
-            size_bytes=int(made["size_bytes"]),
-            timings=Timings(**{name: made[name] for name in TIMINGS}),
-            place=job.model,
-            **{name: made[name] for name in OF_RESULT},
-        )
+        values = {
+            "job": job,
+            "evaluations": said["evaluations"],
+            "scheduler": said["scheduler"],
+            "scheduler_names": tuple(map(str, said["scheduler_names"])),
+            "members": [typed(Member, each) for each in said["members"]],
+            "result": _result(job, made) if made else None,
+            "environment": self._environments[made["environment"]] if made else None,
+            "worker": made["worker"] if made else "",
+            "is_evicted": said["state"] == "evicted",
+            "file": typed(File, said["file"]) if said["file"] else None,
+            "scores": [self._score(each) for each in said["scores"]],
+            "ratings": [_rating(each) for each in said["ratings"]],
+        }
+        return typed(SharedImage, values)
 
     def _score(self, said: Mapping[str, Any]) -> SharedScore:
-        return SharedScore(**{**said, "metric": self._metrics[said["metric"]]})
+        metric = self._metrics[said["metric"]]
+        return typed(SharedScore, {**said, "metric": metric})
 
 
 def line_of(kind: str, said: Any, *, label: str | None = None) -> dict[str, Any]:
@@ -336,8 +333,21 @@ def line_of(kind: str, said: Any, *, label: str | None = None) -> dict[str, Any]
     return {"kind": kind, **({"id": label} if label else {}), kind: values}
 
 
+def _result(job: Job, made: Mapping[str, Any]) -> Result:
+    return typed(
+        Result,
+        {
+            "path": relative_path(job.key),
+            "size_bytes": made["size_bytes"],
+            "timings": typed(Timings, {name: made[name] for name in TIMINGS}),
+            "place": job.model,
+            **{name: made[name] for name in OF_RESULT},
+        },
+    )
+
+
 def _metric(said: Mapping[str, Any]) -> ResolvedMetric:
-    metric = ResolvedMetric(**said)
+    metric = typed(ResolvedMetric, said)
     if not _NAME.fullmatch(metric.name):
         msg = f"a metric cannot be called {metric.name!r}"
         raise ValueError(msg)
@@ -349,8 +359,8 @@ def _rating(said: Mapping[str, Any]) -> Mapping[str, Any]:
     if stars not in (None, 1, 2, 3, 4, 5) or verdict not in (None, *VERDICTS):
         msg = f"a rating cannot be {stars} stars and {verdict}"
         raise ValueError(msg)
-    names = ("who", "stars", "verdict", "rated_at")
-    return {name: said[name] for name in names}
+    texts = {name: str(said[name]) for name in ("who", "rated_at")}
+    return {**texts, "stars": stars, "verdict": verdict}
 
 
 @contextmanager

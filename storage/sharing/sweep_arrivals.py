@@ -91,7 +91,7 @@ def _settle(database: Database, shared: SharedSweep, sweep: Sweep) -> Unmade:
     left = sum(n for state, n in counts.items() if state not in MADE_STATES)
     lacks = Unmade(name=sweep.name, stored=left, absent=absent)
     is_whole = not lacks.is_paused
-    state = "active" if is_whole and shared.state == "active" else "paused"
+    state = "active" if is_whole and shared.state != "paused" else "paused"
     is_changed = _change(
         database, sweep, state=state, reason=None if is_whole else IMPORTED
     )

@@ -190,6 +190,15 @@ def test_a_zip_file_stores_pictures_as_they_are_and_is_the_same_each_time(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "b.zip"]
 
 
+def test_a_mistake_in_names_is_told_before_anything_is_written(
+    source: Path, tmp_path: Path
+) -> None:
+    words = ("export", "shapes", "--to", tmp_path / "out", "--names")
+    assert "but promt is none" in refused(source, *words, "{promt}")
+    assert "a format that seed can have" in refused(source, *words, "{seed:.4}")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_export_of_nothing_is_refused(source: Path, tmp_path: Path) -> None:
     said = refused(source, "export", "shapes", "seed:999", "--to", tmp_path / "out")
     assert "but none matches 'shapes seed:999'" in said

@@ -385,6 +385,9 @@ def test_an_export_of_another_version_is_refused(
         {"key": "0" * 32},
         {"ratings": [{"who": "a", "stars": 6, "verdict": None, "rated_at": ""}]},
         {"members": [{}]},
+        {"evaluations": 2**70},
+        {"evaluations": True},
+        {"scheduler": "a\x00b"},
         {"model": "unknown"},
     ],
 )
