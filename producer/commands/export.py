@@ -84,9 +84,9 @@ def export(
         _refuse_full(database, query, to, is_linked=link)
         asked = {"query": query.text, "names": template.text}
         with opened(to, asked, is_linked=link) as destination:
-            exporter = Exporter(database, settings.images, destination)
+            exporter = Exporter(database, settings.images, destination, query)
             progress = partial(counted, doing="Exporting images", total=total)
-            done = exporter.write(query, template, asked=asked, progress=progress)
+            done = exporter.write(template, asked=asked, progress=progress)
             _write_parquet(destination.texts, done.fields)
             if not no_sheet:
                 _draw_sheets(settings, query, done, destination.texts / "sheets")

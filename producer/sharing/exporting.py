@@ -62,18 +62,24 @@ class Exporter:
     """Writes the images of a query into a destination."""
 
     def __init__(
-        self, database: Database, images: Path, destination: Destination
+        self, database: Database, images: Path, destination: Destination, query: Query
     ) -> None:
-        """Take where images are, and where they go."""
+        """Take where images are, where they go, and which of them.
+
+        Raises:
+            UsageError: A name in the query does not exist.
+            DatabaseError: SQL cannot be reached.
+        """
         self._database = database
         self._images = images
         self._destination = destination
-        self._done = Exported()
-        self._gatherer: Gatherer
+        self._query = query
+        self._gatherer = Gatherer(database, read_meaning(database, query).sweeps)
+        fields = {**read_fields(database, query), "file": str}
+        self._done = Exported(fields=fields)
 
     def write(
         self,
-        query: Query,
         template: Template,
         *,
         asked: Mapping[str, Any],
@@ -82,7 +88,6 @@ class Exporter:
         """Write everything but contact sheets.
 
         Args:
-            query: Which images.
             template: The names of their files.
             asked: What is exported, to recognise the export by.
             progress: Passes rows on, and says how many there were.
@@ -92,22 +97,18 @@ class Exporter:
             ImageStoreError: The destination cannot be written.
             DatabaseError: SQL cannot be reached.
         """
-        told = read_meaning(self._database, query).sweeps
-        self._gatherer = Gatherer(self._database, told)
-        fields = {**read_fields(self._database, query), "file": str}
-        self._done.fields = fields
         columns = [COLUMNS["key"], *template.columns]
-        named = find(self._database, query, Wanted(columns=columns))
+        named = find(self._database, self._query, Wanted(columns=columns))
         names = Names(template)
         with ExitStack() as stack:
             manifest, table, lines = (
                 stack.enter_context(self._open(name)) for name in (LINES, CSV, JSON)
             )
-            writer = csv.DictWriter(table, list(fields), lineterminator="\n")
+            writer = csv.DictWriter(table, [*self._done.fields], lineterminator="\n")
             writer.writeheader()
             for page in _pages(progress(named)):
                 given = {row["key"]: names.give(row["key"], row) for row in page}
-                rows = read_view(self._database, query, list(given))
+                rows = read_view(self._database, self._query, list(given))
                 for line in self._gather(given):
                     _write_line(manifest, line)
                     if line["kind"] == "image" and (row := rows.get(_key(line))):
@@ -127,8 +128,14 @@ class Exporter:
                 self._add(line["image"], f"{IMAGES}/{names[_key(line)]}")
             yield line
 
-    def _add(self, image: Line, name: str) -> None:
-        """Add the picture of an image, and note its file in the image's line."""
+    def _add(self, image: Line, name: str, *, fate: str = "copied") -> None:
+        """Add the picture of an image, and note its file in the image's line.
+
+        Args:
+            image: What its line says.
+            name: Its path in the export.
+            fate: What it counts as once it is added.
+        """
         if image["state"] != "done":
             is_evicted = image["state"] == "evicted"
             self._done.counts["evicted" if is_evicted else "unmade"] += 1
@@ -143,20 +150,16 @@ class Exporter:
             self._done.counts["missing"] += 1
             return
         image["file"] = asdict(file)
-        self._done.counts["copied"] += 1
+        self._done.counts[fate] += 1
         self._done.size_bytes += file.size_bytes
 
     def _write_references(self, manifest: IO[str]) -> None:
         """Write the images that scores were compared with, under their keys."""
         for page in in_pages(self._gatherer.references):
-            names = {key: f"{key}.png" for key in page}
             for line in self._gatherer.read(page):
                 if line["kind"] == "image":
-                    before = self._done.counts["copied"]
-                    self._add(line["image"], f"{REFERENCES}/{names[_key(line)]}")
-                    added = self._done.counts["copied"] - before
-                    self._done.counts["copied"] -= added
-                    self._done.counts["references"] += added
+                    name = f"{REFERENCES}/{_key(line)}.png"
+                    self._add(line["image"], name, fate="references")
                 _write_line(manifest, line)
 
     def _finish(self, asked: Mapping[str, Any]) -> None:

@@ -171,7 +171,7 @@ class Gatherer:
         names = ("name", "digest", "spec", "axes", "state", "priority")
         columns = (*(sweeps.c[name] for name in names), sweeps.c.min_free_bytes)
         of = leader.c.name.label("reference_of")
-        query = sa.select(sweeps.c.id, *columns, wanted.label("jobs"), of)
+        query = sa.select(*columns, wanted.label("jobs"), of)
         query = query.outerjoin(leader, leader.c.id == sweeps.c.reference_of)
         leaders = sa.select(sweeps.c.reference_of).where(
             sweeps.c.id.in_(self._sweep_ids), sweeps.c.reference_of.is_not(None)
@@ -179,12 +179,10 @@ class Gatherer:
         told = sa.or_(sweeps.c.id.in_(self._sweep_ids), sweeps.c.id.in_(leaders))
         with self._database.read() as connection:
             rows = connection.execute(query.where(told).order_by(sweeps.c.id))
-            found = [dict(row._mapping) for row in rows]
-        return [
-            SharedSweep(**{**row, "axes": json.loads(row["axes"])})
-            for row in found
-            if row.pop("id")
-        ]
+            return [
+                SharedSweep(**{**row._mapping, "axes": json.loads(row.axes)})
+                for row in rows
+            ]
 
     def _image(self, row: Any, more: Line, scored: Sequence[Any]) -> Iterator[Line]:
         job = _job_where_made(row)

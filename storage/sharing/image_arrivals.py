@@ -24,7 +24,7 @@ from storage.files.images import ImageFolder, sync_folder
 from storage.files.inputs import InputFolder
 from storage.files.pictures import BROKEN, pixel_sha256
 from storage.host.environment import Environment
-from storage.job import Job, Model
+from storage.job import Model, PlannedJob
 from storage.jobs.membership import add_jobs
 from storage.jobs.results import Result, record_locked
 from storage.jobs.sweeps import Sweep
@@ -36,8 +36,10 @@ from storage.sql.schema import MADE_STATES, jobs, model_places, models
 
 #: Images whose files get their names in one transaction, so that it is short.
 FILED_IMAGES = 25
-#: Pixels that an input image has at most: a few bytes may claim to be a huge one.
+#: Pixels that a picture has at most: a few bytes may claim to be a huge one.
 MOST_PIXELS = 2**27
+#: Bytes of a PNG that hardly compresses: for each pixel, and for its texts.
+_PIXEL_BYTES, _TEXT_BYTES = 4, 2**20
 
 Row = Any
 
@@ -95,8 +97,7 @@ class ImageArrivals:
             if inputs.fault(digest) is None:
                 continue
             try:
-                content = self._source.read(file)
-                picture = _decode(content, file.name, most_pixels=MOST_PIXELS)
+                _, picture = self._read(file, most_pixels=MOST_PIXELS)
                 inputs.save(picture)
             except UnreadableError as exc:
                 self.problems.append(str(exc))
@@ -109,31 +110,38 @@ class ImageArrivals:
             ImageStoreError: A file cannot be written.
             DatabaseError: SQL cannot be reached.
         """
-        self._add(images)
+        self._add(images, known=self._read_rows(images))
         rows = self._read_rows(images)
-        evicted = [each for each in images if each.is_evicted and each.result]
-        if evicted := [e for e in evicted if rows[e.job.key].state == "pending"]:
-            self._evict(evicted)
-        wanted = []
-        for image in images:
-            fate = _fate(image, rows[image.job.key])
-            if fate == "wanted":
-                wanted.append(image)
-            else:
-                self.counts[fate] += 1
+        self._evict(
+            image
+            for image in images
+            if image.is_evicted and rows[image.job.key].state == "pending"
+        )
+        fates = [_fate(image, rows[image.job.key]) for image in images]
+        pairs = [*zip(images, fates, strict=True)]
+        self.counts.update(fate for fate in fates if fate != "wanted")
+        self._bring([image for image, fate in pairs if fate == "wanted"])
+
+    def _bring(self, wanted: Sequence[SharedImage]) -> None:
+        """Take the files of images in."""
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for start in range(0, len(wanted), FILED_IMAGES):
                 some = wanted[start : start + FILED_IMAGES]
-                found = [*pool.map(self._stage, some)]
-                problems = [each for each in found if isinstance(each, str)]
+                staged = [*pool.map(self._stage, some)]
+                problems = [each for each in staged if isinstance(each, str)]
                 self.problems += problems
                 self.counts["damaged"] += len(problems)
-                self.counts["without file"] += found.count(None)
-                self._file([each for each in found if isinstance(each, _Staged)])
+                self.counts["without file"] += staged.count(None)
+                self._file([each for each in staged if isinstance(each, _Staged)])
 
-    def _add(self, images: Sequence[SharedImage]) -> None:
-        """Store the rows that are missing, and what sweeps they are members of."""
-        known = self._read_models({each.job.model.fingerprint for each in images})
+    def _add(self, images: Sequence[SharedImage], *, known: Collection[str]) -> None:
+        """Store the rows that are missing, and what sweeps they are members of.
+
+        Args:
+            images: A page of them.
+            known: Keys of those that are here; they keep the names of their schedulers.
+        """
+        facts = self._read_models({each.job.model.fingerprint for each in images})
         wanted: dict[tuple[str, bool], list[tuple[SharedImage, Member]]] = {}
         for image in images:
             for member in image.members:
@@ -149,8 +157,10 @@ class ImageArrivals:
             sweep = self._sweeps[name]
             if not is_current:
                 sweep = replace(sweep, revision=0)
-            planned = [image.planned(member) for image, member in members]
-            planned = [replace(one, job=_as_known(one.job, known)) for one in planned]
+            planned = [
+                _as_known(image.planned(member), facts, known)
+                for image, member in members
+            ]
             add_jobs(self._database, sweep, planned)
 
     def _read_models(self, fingerprints: Collection[str]) -> dict[str, Model]:
@@ -181,9 +191,8 @@ class ImageArrivals:
         if image.file is None or image.result is None:
             return None
         try:
-            content = self._source.read(image.file)
             most = image.job.width * image.job.height
-            picture = _decode(content, image.file.name, most_pixels=most)
+            content, picture = self._read(image.file, most_pixels=most)
         except UnreadableError as exc:
             return str(exc)
         if pixel_sha256(picture) != image.result.pixel_sha256:
@@ -193,6 +202,17 @@ class ImageArrivals:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
         _write(temporary, content)
         return _Staged(image, temporary, replace(image.result, size_bytes=len(content)))
+
+    def _read(self, file: File, *, most_pixels: int) -> tuple[bytes, Any]:
+        """Return the content of a PNG, and its picture in RGB.
+
+        Raises:
+            UnreadableError: It is no PNG, or has more pixels.
+        """
+        most_pixels = min(most_pixels, MOST_PIXELS)
+        most_bytes = _PIXEL_BYTES * most_pixels + _TEXT_BYTES
+        content = self._source.read(file, most_bytes=most_bytes)
+        return content, _decode(content, file.name, most_pixels=most_pixels)
 
     def _file(self, staged: Sequence[_Staged]) -> None:
         """Give files their names and their rows, where the images are still unmade."""
@@ -212,22 +232,23 @@ class ImageArrivals:
         self.counts["new"] += len(found)
         self.counts["here"] += len(staged) - len(found)
 
-    def _evict(self, images: Sequence[SharedImage]) -> None:
+    def _evict(self, images: Iterable[SharedImage]) -> None:
         """Take in images without files, which nothing makes again by itself."""
-        keys = {each.job.key: each for each in images}
+        evicted = {
+            each.job.key: _Staged(each, Path(), each.result)
+            for each in images
+            if each.result
+        }
+        if not evicted:
+            return
         # What an active sweep of this home wants is made.
         unwanted = sa.and_(jobs.c.state == "pending", jobs.c.priority.is_(None))
         with self._database.write() as connection:
-            locked = lock_jobs(connection, sa.and_(jobs.c.key.in_(keys), unwanted))
+            locked = lock_jobs(connection, sa.and_(jobs.c.key.in_(evicted), unwanted))
             query = sa.select(jobs.c.id, jobs.c.key).where(locked)
-            found = {row.id: keys[row.key] for row in connection.execute(query)}
-            staged = {
-                job_id: _Staged(image, Path(), image.result)
-                for job_id, image in found.items()
-                if image.result
-            }
-            self._record(connection, staged)
-            gone = sa.update(jobs).where(jobs.c.id.in_(staged))
+            found = {row.id: evicted[row.key] for row in connection.execute(query)}
+            self._record(connection, found)
+            gone = sa.update(jobs).where(jobs.c.id.in_(found))
             connection.execute(gone.values(state="evicted"))
 
     def _record(self, connection: Connection, found: Mapping[int, _Staged]) -> None:
@@ -259,10 +280,14 @@ def _fate(image: SharedImage, row: Row) -> str:
     return "in hand" if row.state == "leased" else "wanted"
 
 
-def _as_known(job: Job, known: Mapping[str, Model]) -> Job:
-    """Return a job whose model has what is known of it here, at its own place."""
-    here = known.get(job.model.fingerprint)
-    return replace(job, model=here.at(job.model)) if here else job
+def _as_known(
+    one: PlannedJob, facts: Mapping[str, Model], known: Collection[str]
+) -> PlannedJob:
+    """Return a planned job that changes nothing of what is known here."""
+    here = facts.get(one.job.model.fingerprint)
+    if here:
+        one = replace(one, job=replace(one.job, model=here.at(one.job.model)))
+    return replace(one, scheduler_names=()) if one.job.key in known else one
 
 
 def _decode(content: bytes, name: str, *, most_pixels: int) -> Any:

@@ -40,6 +40,7 @@ OF_RESULT = (
     *("pixel_sha256", "engine", "batch_width", "slot", "evaluations", "decode_dtype"),
     *("peak_bytes", "warm_up", "finished_at"),
 )
+_SWEEP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 #: A name of a metric, which never says where a class is.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 TIMINGS = tuple(field.name for field in fields(Timings))
@@ -79,6 +80,13 @@ class SharedSweep:
         """
         if self.state not in SWEEP_STATES or self.priority not in range(10):
             msg = f"a sweep cannot be {self.state} with priority {self.priority}"
+            raise ValueError(msg)
+        # Other commands call files by it.
+        if not _SWEEP.fullmatch(self.name):
+            msg = f"a sweep cannot be called {self.name!r}"
+            raise ValueError(msg)
+        if not all(isinstance(labels, list) for labels in self.axes.values()):
+            msg = f"the axes of a sweep cannot be {self.axes!r:.60}"
             raise ValueError(msg)
 
 
@@ -238,8 +246,13 @@ def read_header(text: bytes, *, where: str) -> Header:
                 f"schema {version[1]}; install a newer nightsweep and import it again."
             )
             raise UsageError(msg)
+        sweeps = [typed(SharedSweep, each) for each in said["sweeps"]]
+        own = {each.name for each in sweeps if each.reference_of is None}
+        if lost := {each.reference_of for each in sweeps} - {None, *own}:
+            msg = f"it has references of {lost}, but not that sweep"
+            raise ValueError(msg)
         return Header(
-            sweeps=[typed(SharedSweep, each) for each in said["sweeps"]],
+            sweeps=sweeps,
             images=int(said["images"]),
             inputs=[typed(File, each) for each in said["inputs"]],
         )

@@ -92,8 +92,12 @@ class Source:
             )
             raise UsageError(msg) from exc
 
-    def read(self, file: File) -> bytes:
+    def read(self, file: File, *, most_bytes: int) -> bytes:
         """Return the content of a picture's file, which is as the manifest says.
+
+        Args:
+            file: What the manifest says of it.
+            most_bytes: What a picture of its size can have.
 
         Raises:
             UnreadableError: It is missing, or its content is another.
@@ -101,6 +105,9 @@ class Source:
         path = PurePosixPath(file.name)
         if path.is_absolute() or ".." in path.parts or path.parts[:1] not in _TOPS:
             msg = f"no picture of an export can be called {file.name!r}"
+            raise UnreadableError(msg)
+        if file.size_bytes > most_bytes:
+            msg = f"{file.name} has more bytes than its image"
             raise UnreadableError(msg)
         try:
             with self._files.open(str(path)) as opened:

@@ -134,7 +134,9 @@ def _take(database: Database, shared: SharedSweep) -> Sweep:
 
 
 def _refuse_other(shared: SharedSweep, found: Sweep | None) -> None:
-    if found is not None and found.digest != shared.digest:
+    if found is None:
+        return
+    if found.digest != shared.digest or found.reference_of is not None:
         msg = (
             f"A sweep must have a name of its own, but {shared.name} is another sweep "
             "here, which wants other images; give this one another name with --name."

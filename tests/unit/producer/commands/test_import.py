@@ -23,6 +23,19 @@ from tests.databases import open_new
 from tests.unit.filled_store import finish, make_settings, plan, submit
 from tests.unit.shared_store import OWN, done, fill, give, refused, store
 
+#: A sweep, as the header of an export has it.
+SWEEP: dict[str, Any] = {
+    "name": "a",
+    "digest": "",
+    "spec": "",
+    "axes": {},
+    "state": "active",
+    "priority": 5,
+    "min_free_bytes": 0,
+    "jobs": 1,
+    "reference_of": None,
+}
+
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -283,6 +296,16 @@ def test_where_the_class_of_a_metric_was_is_not_taken(export: Path, home: Path) 
     assert (found[1].name, found[1].source) == ("mine", "mine")
 
 
+def test_what_schedulers_are_called_here_stays(broken: Path, home: Path) -> None:
+    settings = store(home).settings
+    submit(settings, "mine", plan({"seed": [0], "scheduler": ("ddim",)}, steps=4))
+    others = {"scheduler": "fake", "scheduler_names": ["fake"]}
+    change_lines(broken, lambda image: image.update(others))
+    done(home, "import", broken)
+    assert [row["scheduler"] for row in store(home).find("mine")] == ["ddim"]
+    assert store(home).count("shapes scheduler:fake") == 11
+
+
 def first_picture(export: Path) -> Path:
     return export / "images" / "1" / "ddim.png"
 
@@ -324,6 +347,7 @@ def encoded(size: tuple[int, int], form: str = "PNG") -> bytes:
     [
         (encoded((64, 64)), "has other pixels than were recorded"),
         (encoded((2000, 2000)), "has more pixels than its image"),
+        (bytes(2**21), "has more bytes than its image"),
         (encoded((64, 64), "BMP"), "is no PNG that can be read"),
         (b"", "is no PNG that can be read"),
     ],
@@ -369,6 +393,9 @@ def test_a_link_out_of_an_export_is_not_followed(broken: Path, home: Path) -> No
         ({"schema": "9999"}, "and schema 9999; install a newer nightsweep"),
         ({"sweeps": [{}]}, "nightsweep.json in {where} is not ("),
         ({"sweeps": []}, "but {where} has no shapes; export it again"),
+        ({"sweeps": [{**SWEEP, "name": "../a"}]}, "a sweep cannot be called '../a'"),
+        ({"sweeps": [{**SWEEP, "axes": {"seed": 1}}]}, "the axes of a sweep cannot be"),
+        ({"sweeps": [{**SWEEP, "reference_of": "b"}]}, "it has references of {{'b'}}"),
     ],
 )
 def test_an_export_of_another_version_is_refused(
