@@ -5,6 +5,7 @@ end. A folder goes on after a kill with what it has; a zip file begins again. A 
 folder of the same query is completed in its place.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -80,7 +81,7 @@ class FolderDestination(Destination):
         fresh = target.with_name(f".{target.name[-40:]}.tmp")
         fresh.unlink(missing_ok=True)
         if self._is_linked:
-            fresh.hardlink_to(source)
+            _link(source, fresh)
         else:
             shutil.copy2(source, fresh)
         fresh.replace(target)
@@ -97,7 +98,7 @@ class ZipDestination(Destination):
     def add(self, source: Path, name: str, *, made_at: str = "") -> File:
         """Add a picture."""
         digest = hashlib.sha256()
-        with source.open("rb") as file, _writing(Path(self._archive.filename or "")):
+        with source.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             entry = zipfile.ZipInfo(name, _date(made_at))
             entry.external_attr = 0o644 << 16
@@ -138,7 +139,7 @@ def opened(to: Path, asked: Asked, *, is_linked: bool) -> Iterator[Destination]:
     """
     is_zip = to.suffix.lower() == ".zip"
     is_there = _check(to, asked, is_zip=is_zip, is_linked=is_linked)
-    with _workspace(to) as partial:
+    with _workspace(to) as partial, _writing(to):
         _begin(partial, asked, to)
         if is_zip:
             yield from _zipped(partial, to)
@@ -150,6 +151,19 @@ def opened(to: Path, asked: Asked, *, is_linked: bool) -> Iterator[Destination]:
             else:
                 partial.replace(to)
                 (to / _BEGUN).unlink()
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError as exc:
+        if exc.errno != errno.EXDEV:
+            raise
+        msg = (
+            f"--link must be for a folder on the disk of the images, but {source} is on "
+            "another disk; leave it out."
+        )
+        raise UsageError(msg) from exc
 
 
 def _check(to: Path, asked: Asked, *, is_zip: bool, is_linked: bool) -> bool:
@@ -181,15 +195,14 @@ def _begin(partial: Path, asked: Asked, to: Path) -> None:
             raise UsageError(msg)
         if _asked_of(begun) != asked:
             _empty(partial, but=begun)
-    with _writing(begun):
-        begun.write_text(json.dumps({"asked": asked}))
+    begun.write_text(json.dumps({"asked": asked}))
 
 
 def _zipped(partial: Path, to: Path) -> Iterator[ZipDestination]:
     texts, file = partial / "texts", partial / "export.zip"
     shutil.rmtree(texts, ignore_errors=True)
     texts.mkdir()
-    with _writing(file), zipfile.ZipFile(file, "w") as archive:
+    with zipfile.ZipFile(file, "w") as archive:
         made = ZipDestination(texts, archive)
         yield made
         made.add_texts()
