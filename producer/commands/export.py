@@ -24,7 +24,7 @@ from storage.queries.columns import COLUMNS
 from storage.queries.parsing import refine
 from storage.queries.terms import Query
 from storage.settings import Settings, read_settings
-from storage.sharing.gathering import measure
+from storage.sharing.gathered_rows import measure
 from storage.sql.database import Database
 from storage.store import Store
 

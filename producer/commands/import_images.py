@@ -20,7 +20,8 @@ from storage.errors import UsageError
 from storage.files.folders import take_folder
 from storage.settings import read_settings
 from storage.sharing.importing import Imported, Page, take_in
-from storage.sharing.manifest import SharedSweep, read_header
+from storage.sharing.manifest import read_header
+from storage.sharing.shared_items import SharedSweep
 from storage.sharing.sources import opened
 from storage.sharing.sweep_arrivals import Unmade
 from storage.sql.database import open_database

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import ImageStoreError, UsageError
-from storage.sharing.manifest import HEADER, File
+from storage.sharing.manifest import HEADER
+from storage.sharing.shared_items import File
 
 #: What an unfinished export says of itself.
 _BEGUN = ".export.json"
@@ -160,8 +161,8 @@ def _link(source: Path, target: Path) -> None:
         if exc.errno != errno.EXDEV:
             raise
         msg = (
-            f"--link must be for a folder on the disk of the images, but {source} is on "
-            "another disk; leave it out."
+            "--link must be for a folder on the disk of the images, but "
+            f"{source.parent} is on another disk; leave it out."
         )
         raise UsageError(msg) from exc
 

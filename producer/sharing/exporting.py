@@ -20,17 +20,10 @@ from storage.files.inputs import InputFolder
 from storage.queries.answers import Wanted, find, read_fields, read_meaning
 from storage.queries.columns import COLUMNS
 from storage.queries.terms import Query
-from storage.sharing.gathering import Gatherer, Line, read_view
-from storage.sharing.manifest import (
-    FORMAT,
-    HEADER,
-    IMAGES,
-    INPUTS,
-    LINES,
-    REFERENCES,
-    File,
-    SharedSweep,
-)
+from storage.sharing.gathered_rows import read_view
+from storage.sharing.gathering import Gatherer, Line
+from storage.sharing.manifest import FORMAT, HEADER, IMAGES, INPUTS, LINES, REFERENCES
+from storage.sharing.shared_items import File, SharedSweep
 from storage.sql.database import HEAD, Database
 from storage.sql.value_pages import in_pages
 

@@ -3,80 +3,40 @@
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.host.environment import Environment
-from storage.job import Job, Model
+from storage.job import Model
 from storage.jobs.sweeps import BEHIND
-from storage.queries.parsing import refine
-from storage.queries.selection import compile_query
-from storage.queries.terms import Query
 from storage.ratings.rating import read_ratings
 from storage.scores.identities import ResolvedMetric
-from storage.sharing.manifest import (
-    OF_JOB,
-    OF_RESULT,
-    TIMINGS,
-    SharedSweep,
-    SharedVote,
-    line_of,
+from storage.sharing.gathered_rows import (
+    METRIC,
+    RESULT,
+    SCORE,
+    job_where_made,
+    read_names,
+    read_scores,
+    select_images,
 )
+from storage.sharing.manifest import OF_JOB, line_of
+from storage.sharing.shared_items import SharedSweep, SharedVote
 from storage.sql.database import Database
 from storage.sql.model_places import DatabasePlaces
-from storage.sql.rows import job_columns, job_from_row, place_digest
+from storage.sql.rows import place_digest
 from storage.sql.schema import (
     MADE_STATES,
-    environments,
     jobs,
-    metrics,
-    model_places,
-    results,
-    scheduler_names,
-    schedulers,
-    scores,
     sweep_jobs,
     sweeps,
     templates,
     votes,
 )
-from storage.sql.value_pages import in_pages
 
-_MADE_AT = model_places.alias("made_at")
-_AT = ("name", "revision", "variant", "commit_sha")
-_RESULT = ("size_bytes", "worker", *TIMINGS, *OF_RESULT)
-_SCORE = ("value", "scored_at", "pixel_sha256", "reference_sha256")
-_METRIC = (
-    *("name", "source", "version", "model", "model_fingerprint", "reference"),
-    "higher_is_better",
-)
 Line = dict[str, Any]
-
-
-def measure(database: Database, query: Query) -> tuple[int, int]:
-    """Return how many images of a query are made, and the bytes of their files.
-
-    Raises:
-        UsageError: A name in the query does not exist.
-    """
-    size = sa.func.coalesce(sa.func.sum(results.c.size_bytes), 0)
-    with database.read() as connection:
-        made = compile_query(connection, refine(query, state=["done"]))
-        count, size_bytes = connection.execute(made.select(sa.func.count(), size)).one()
-    return int(count), int(size_bytes)
-
-
-def read_view(
-    database: Database, query: Query, keys: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    """Return the rows of the view of a query for some of its images, by their keys."""
-    with database.read() as connection:
-        rows = compile_query(connection, query).select_rows()
-        found = connection.execute(rows.where(jobs.c.key.in_(keys)))
-        return {row.key: dict(row._mapping) for row in found}
 
 
 class Gatherer:
@@ -117,11 +77,11 @@ class Gatherer:
         """
         ratings = read_ratings(self._database, keys)
         with self._database.read() as connection:
-            rows = {row.key: row for row in connection.execute(_select(keys))}
+            rows = {row.key: row for row in connection.execute(select_images(keys))}
             ids = [row.id for row in rows.values()]
             members = self._read_members(connection, ids)
-            scored = _read_scores(connection, ids)
-            names = _read_names(connection, rows.values())
+            scored = read_scores(connection, ids)
+            names = read_names(connection, rows.values())
         for key in keys:
             if (row := rows.get(key)) is None:
                 continue
@@ -185,7 +145,7 @@ class Gatherer:
             ]
 
     def _image(self, row: Any, more: Line, scored: Sequence[Any]) -> Iterator[Line]:
-        job = _job_where_made(row)
+        job = job_where_made(row)
         model = place_digest(job.model)
         yield from self._define("model", model, job.model)
         parts = []
@@ -199,11 +159,11 @@ class Gatherer:
             details = json.loads(row.details)
             where = Environment(gpu=row.gpu, host=row.host, details=details)
             yield from self._define("environment", row.environment, where)
-            made = {name: getattr(row, f"made_{name}") for name in _RESULT}
+            made = {name: getattr(row, f"made_{name}") for name in RESULT}
             made["environment"] = row.environment
         for each in scored:
             metric = ResolvedMetric(
-                **{name: getattr(each, f"of_{name}") for name in _METRIC}
+                **{name: getattr(each, f"of_{name}") for name in METRIC}
                 | {"reference": json.loads(each.of_reference)}
             )
             yield from self._define("metric", each.digest, metric)
@@ -223,7 +183,7 @@ class Gatherer:
                 "result": made,
                 "scores": [
                     {
-                        **{name: getattr(each, name) for name in _SCORE},
+                        **{name: getattr(each, name) for name in SCORE},
                         "metric": each.digest,
                         "reference": each.reference,
                     }
@@ -295,73 +255,3 @@ class Gatherer:
             "cell": {},
             "is_current": False,
         }
-
-
-def _select(keys: Sequence[str]) -> sa.Select[Any]:
-    first = sweeps.alias("first_sweep")
-    return (
-        job_columns()
-        .add_columns(
-            schedulers.c.name.label("stored_name"),
-            first.c.name.label("first_sweep"),
-            *(results.c[name].label(f"made_{name}") for name in _RESULT),
-            *(_MADE_AT.c[name].label(f"at_{name}") for name in _AT),
-            environments.c.digest.label("environment"),
-            *(environments.c[name] for name in ("gpu", "host", "details")),
-        )
-        .join(first, first.c.id == jobs.c.sweep_id)
-        .outerjoin(results, results.c.job_id == jobs.c.id)
-        .outerjoin(environments, environments.c.id == results.c.environment_id)
-        .outerjoin(_MADE_AT, _MADE_AT.c.id == results.c.place_id)
-        .where(jobs.c.key.in_(keys))
-    )
-
-
-def _job_where_made(row: Any) -> Job:
-    """Return the job of a row, with its model where the image was made from."""
-    job = job_from_row(row)
-    if row.at_name is None:
-        return job
-    place = replace(
-        job.model,
-        name=row.at_name,
-        revision=row.at_revision,
-        variant=row.at_variant,
-        commit=row.at_commit_sha,
-    )
-    return replace(job, model=place)
-
-
-def _read_scores(connection: Connection, ids: Sequence[int]) -> dict[int, list[Any]]:
-    reference = jobs.alias()
-    query = (
-        sa.select(
-            scores.c.job_id,
-            *(scores.c[name] for name in _SCORE),
-            metrics.c.digest,
-            *(metrics.c[name].label(f"of_{name}") for name in _METRIC),
-            reference.c.key.label("reference"),
-        )
-        .join(metrics, metrics.c.id == scores.c.metric_id)
-        .outerjoin(reference, reference.c.id == scores.c.reference_id)
-        .where(scores.c.job_id.in_(ids), scores.c.state == "done")
-        .order_by(scores.c.job_id, scores.c.metric_id)
-    )
-    found = defaultdict(list)
-    for row in connection.execute(query):
-        found[row.job_id].append(row)
-    return found
-
-
-def _read_names(
-    connection: Connection, rows: Collection[Any]
-) -> dict[tuple[int, int], list[str]]:
-    ids = sorted({row.scheduler_id for row in rows})
-    found = defaultdict(list)
-    for page in in_pages(ids):
-        query = sa.select(scheduler_names).where(
-            scheduler_names.c.scheduler_id.in_(page)
-        )
-        for row in connection.execute(query.order_by(scheduler_names.c.name)):
-            found[row.model_id, row.scheduler_id].append(row.name)
-    return found

@@ -5,31 +5,31 @@ if nobody made the image meanwhile. So imports may be killed at any moment, be r
 and run twice at once, beside workers, too.
 """
 
-import io
 import os
 import secrets
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.errors import ImageStoreError, UsageError
+from storage.errors import UsageError
 from storage.files.folders import Folder
-from storage.files.images import ImageFolder, sync_folder
+from storage.files.images import ImageFolder
 from storage.files.inputs import InputFolder
-from storage.files.pictures import BROKEN, pixel_sha256
+from storage.files.pictures import pixel_sha256
 from storage.host.environment import Environment
 from storage.job import Model, PlannedJob
 from storage.jobs.membership import add_jobs
-from storage.jobs.results import Result, record_locked
+from storage.jobs.results import record_locked
 from storage.jobs.sweeps import Sweep
-from storage.sharing.manifest import File, Member, SharedImage
+from storage.sharing.shared_items import File, Member, SharedImage
 from storage.sharing.sources import Source, UnreadableError
+from storage.sharing.staged_files import Staged, decode, rename_all, write_whole
 from storage.sql.database import Database
 from storage.sql.rows import lock_jobs, model_columns, model_from_row
 from storage.sql.schema import MADE_STATES, jobs, model_places, models
@@ -42,15 +42,6 @@ MOST_PIXELS = 2**27
 _PIXEL_BYTES, _TEXT_BYTES = 4, 2**20
 
 Row = Any
-
-
-@dataclass(frozen=True, slots=True)
-class _Staged:
-    """An image's file under a name of its own, and the result that describes it."""
-
-    image: SharedImage
-    path: Path
-    result: Result
 
 
 class ImageArrivals:
@@ -132,7 +123,7 @@ class ImageArrivals:
                 self.problems += problems
                 self.counts["damaged"] += len(problems)
                 self.counts["without file"] += staged.count(None)
-                self._file([each for each in staged if isinstance(each, _Staged)])
+                self._file([each for each in staged if isinstance(each, Staged)])
 
     def _add(self, images: Sequence[SharedImage], *, known: Collection[str]) -> None:
         """Store the rows that are missing, and what sweeps they are members of.
@@ -179,7 +170,7 @@ class ImageArrivals:
             query = sa.select(*columns).where(jobs.c.key.in_(keys))
             return {row.key: row for row in connection.execute(query)}
 
-    def _stage(self, image: SharedImage) -> "_Staged | str | None":
+    def _stage(self, image: SharedImage) -> "Staged | str | None":
         """Write an image's file under another name, if its pixels are as they should.
 
         Returns:
@@ -200,8 +191,8 @@ class ImageArrivals:
         path = self._images.path(image.job.key)
         # As workers call such files, so that `verify` removes what a kill leaves.
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-        _write(temporary, content)
-        return _Staged(image, temporary, replace(image.result, size_bytes=len(content)))
+        write_whole(temporary, content)
+        return Staged(image, temporary, replace(image.result, size_bytes=len(content)))
 
     def _read(self, file: File, *, most_pixels: int) -> tuple[bytes, Any]:
         """Return the content of a PNG, and its picture in RGB.
@@ -212,9 +203,9 @@ class ImageArrivals:
         most_pixels = min(most_pixels, MOST_PIXELS)
         most_bytes = _PIXEL_BYTES * most_pixels + _TEXT_BYTES
         content = self._source.read(file, most_bytes=most_bytes)
-        return content, _decode(content, file.name, most_pixels=most_pixels)
+        return content, decode(content, file.name, most_pixels=most_pixels)
 
-    def _file(self, staged: Sequence[_Staged]) -> None:
+    def _file(self, staged: Sequence[Staged]) -> None:
         """Give files their names and their rows, where the images are still unmade."""
         by_key = {each.image.job.key: each for each in staged}
         is_free = jobs.c.state.not_in((*MADE_STATES, "leased"))
@@ -224,7 +215,7 @@ class ImageArrivals:
                 locked = lock_jobs(connection, free)
                 query = sa.select(jobs.c.id, jobs.c.key).where(locked)
                 found = {row.id: by_key[row.key] for row in connection.execute(query)}
-                _rename(found.values(), self._images)
+                rename_all(found.values(), self._images)
                 self._record(connection, found)
         finally:
             for each in staged:
@@ -235,7 +226,7 @@ class ImageArrivals:
     def _evict(self, images: Iterable[SharedImage]) -> None:
         """Take in images without files, which nothing makes again by itself."""
         evicted = {
-            each.job.key: _Staged(each, Path(), each.result)
+            each.job.key: Staged(each, Path(), each.result)
             for each in images
             if each.result
         }
@@ -251,8 +242,8 @@ class ImageArrivals:
             gone = sa.update(jobs).where(jobs.c.id.in_(found))
             connection.execute(gone.values(state="evicted"))
 
-    def _record(self, connection: Connection, found: Mapping[int, _Staged]) -> None:
-        by_maker: dict[str, dict[int, _Staged]] = {}
+    def _record(self, connection: Connection, found: Mapping[int, Staged]) -> None:
+        by_maker: dict[str, dict[int, Staged]] = {}
         for job_id, each in found.items():
             maker = repr((each.image.worker, each.image.environment))
             by_maker.setdefault(maker, {})[job_id] = each
@@ -288,54 +279,3 @@ def _as_known(
     if here:
         one = replace(one, job=replace(one.job, model=here.at(one.job.model)))
     return replace(one, scheduler_names=()) if one.job.key in known else one
-
-
-def _decode(content: bytes, name: str, *, most_pixels: int) -> Any:
-    """Return the RGB picture of a PNG.
-
-    Raises:
-        UnreadableError: It is none, or has more pixels.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-            if image.width * image.height > most_pixels:
-                msg = f"{name} has more pixels than its image"
-                raise UnreadableError(msg)
-            return image.convert("RGB")
-    except (*BROKEN, Image.DecompressionBombError) as exc:
-        msg = f"{name} is no PNG that can be read"
-        raise UnreadableError(msg) from exc
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as exc:
-        path.unlink(missing_ok=True)
-        raise _unwritable(path, exc) from exc
-
-
-def _rename(staged: Iterable[_Staged], images: ImageFolder) -> None:
-    try:
-        paths = []
-        for each in staged:
-            paths.append(images.path(each.image.job.key))
-            each.path.replace(paths[-1])
-        for folder in {path.parent for path in paths}:
-            sync_folder(folder)
-    except OSError as exc:
-        raise _unwritable(images.root, exc) from exc
-
-
-def _unwritable(path: Path, exc: OSError) -> ImageStoreError:
-    msg = (
-        f"Images must be writable, but {path} gives: {exc.strerror}; free some disk "
-        "space or set NIGHTSWEEP_IMAGES to another folder, and import again."
-    )
-    return ImageStoreError(msg)

@@ -7,14 +7,9 @@ from typing import TypeVar
 
 from storage.files.folders import Folder
 from storage.sharing.image_arrivals import ImageArrivals
-from storage.sharing.manifest import (
-    Header,
-    SharedImage,
-    SharedSweep,
-    SharedVote,
-    read_lines,
-)
+from storage.sharing.manifest import read_lines
 from storage.sharing.opinion_arrivals import take_opinions
+from storage.sharing.shared_items import Header, SharedImage, SharedSweep, SharedVote
 from storage.sharing.sources import Source
 from storage.sharing.sweep_arrivals import Unmade, settle_sweeps, take_sweeps
 from storage.sql.database import Database

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from storage.jobs.membership import lock_producers
 from storage.scores.asking import FRESH
 from storage.scores.identities import ResolvedMetric, store_metric
-from storage.sharing.manifest import SharedImage, SharedScore, SharedVote
+from storage.sharing.shared_items import SharedImage, SharedScore, SharedVote
 from storage.sql.database import Database, insert_into
 from storage.sql.schema import jobs, metrics, ratings, results, scores, votes
 from storage.sql.value_pages import in_pages

@@ -21,8 +21,8 @@ from storage.sharing.manifest import (
     MOST_HEADER,
     MOST_LINE,
     REFERENCES,
-    File,
 )
+from storage.sharing.shared_items import File
 
 #: Where the pictures of an export are.
 _FOLDERS = (IMAGES, REFERENCES, INPUTS)

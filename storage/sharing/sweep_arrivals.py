@@ -13,7 +13,7 @@ from storage.jobs.completeness import find_incomplete, note_complete
 from storage.jobs.lifecycle import CHANGED
 from storage.jobs.sweep_counts import count_states
 from storage.jobs.sweeps import Sweep, find_sweep
-from storage.sharing.manifest import SharedSweep
+from storage.sharing.shared_items import SharedSweep
 from storage.sql.database import Database, insert_into, utc_now
 from storage.sql.schema import MADE_STATES, sweeps
 
