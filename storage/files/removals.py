@@ -1,25 +1,29 @@
 """The files of evicted images go, each with its thumbnail.
 
-`storage.jobs.eviction` notes in SQL which ones. A file is removed under the lock of its
-job, while the note is there; so whoever makes the image again meanwhile keeps the new
-file. Each transaction is short, however slow the disk is.
+`storage.jobs.eviction` notes in SQL which ones. A file is removed while its note is
+there and nobody can ask for its image again (`storage.jobs.removal_lock`), so nobody's
+new file goes. Workers wait for none of it, however slow the disk is.
 """
 
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.errors import ImageStoreError
 from storage.files.images import relative_path, thumbnail_beside
+from storage.jobs.removal_lock import removal_lock
 from storage.sql.database import Database
 from storage.sql.schema import jobs, removals
 
-#: Images that one transaction looks at, and seconds after which it takes no further.
-REMOVAL_ROWS = 250
-HELD_S = 0.02
+#: Images whose files are removed before SQL hears of it.
+REMOVAL_ROWS = 500
+#: Images that are removed at once.
+THREADS = 8
 
 
 def remove_files(
@@ -27,7 +31,8 @@ def remove_files(
 ) -> Iterator[int]:
     """Remove the files of evicted images; yield of how many, some at a time.
 
-    Files that another process is removing are left to it.
+    On SQLite it waits for others that do the same. On PostgreSQL, files that another
+    process is removing are left to it.
 
     Args:
         database: Where the notes are.
@@ -38,14 +43,14 @@ def remove_files(
         ImageStoreError: A file cannot be removed; the next call goes on there.
         DatabaseError: SQL cannot be reached.
     """
-    while True:
-        with database.write() as connection:
-            page = _lock(connection, folder_id)
-            gone = list(_removed(images, page))
-            connection.execute(sa.delete(removals).where(removals.c.job_id.in_(gone)))
-        if not page:
-            return
-        yield len(gone)
+    with removal_lock(database):
+        with database.read() as connection:
+            noted = connection.execute(_select_noted(folder_id)).all()
+        for start in range(0, len(noted), REMOVAL_ROWS):
+            some = noted[start : start + REMOVAL_ROWS]
+            with _locked(database, some, folder_id) as page:
+                _remove_images([images / relative_path(row.key) for row in page])
+            yield len(page)
 
 
 def remove_image(image: Path) -> None:
@@ -65,23 +70,55 @@ def remove_image(image: Path) -> None:
         raise ImageStoreError(msg) from exc
 
 
-def _lock(connection: Connection, folder_id: int | None) -> list[tuple[int, str]]:
-    query = (
+def _remove_images(images: Sequence[Path]) -> None:
+    """Remove images, several at once; no thread is still at work at the end.
+
+    A disk that is waited for at each file is waited for fewer times.
+    """
+    shares = [images[start::THREADS] for start in range(THREADS)]
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="remove") as pool:
+        for _ in pool.map(_remove_each, shares):
+            pass
+
+
+def _remove_each(images: Sequence[Path]) -> None:
+    for image in images:
+        remove_image(image)
+
+
+@contextmanager
+def _locked(
+    database: Database, noted: Sequence[Any], folder_id: int | None
+) -> Iterator[Sequence[Any]]:
+    """Yield those of some images that are still noted; delete their notes at the end.
+
+    Meanwhile, nobody can ask for them again.
+    """
+    if database.is_sqlite:  # the removal lock is held, so all of them are
+        yield noted
+        with database.write() as connection:
+            _delete_notes(connection, noted)
+        return
+    mine = removals.c.job_id.in_([row.job_id for row in noted])
+    query = _select_noted(folder_id).where(mine)
+    with database.write() as connection:
+        locking = query.with_for_update(of=jobs, skip_locked=True)
+        page = connection.execute(locking).all()
+        yield page
+        _delete_notes(connection, page)
+
+
+def _select_noted(folder_id: int | None) -> sa.Select[Any]:
+    """Return the query of the images whose files are to go, in the order of locks."""
+    return (
         sa.select(removals.c.job_id, jobs.c.key)
         .join(jobs, jobs.c.id == removals.c.job_id)
         .where(removals.c.folder_id == folder_id)
         .order_by(removals.c.job_id)
-        .limit(REMOVAL_ROWS)
-        .with_for_update(of=jobs, skip_locked=True)
     )
-    return [(row.job_id, row.key) for row in connection.execute(query)]
 
 
-def _removed(images: Path, page: list[tuple[int, str]]) -> Iterator[int]:
-    """Remove files until the time is over; yield the rows of their jobs."""
-    ends = time.monotonic() + HELD_S
-    for job_id, key in page:
-        remove_image(images / relative_path(key))
-        yield job_id
-        if time.monotonic() > ends:
-            return
+def _delete_notes(connection: Connection, page: Sequence[Any]) -> None:
+    if page:
+        gone = sa.delete(removals).where(removals.c.job_id == sa.bindparam("gone"))
+        connection.execute(gone, [{"gone": row.job_id} for row in page])

@@ -7,12 +7,14 @@ these. So both may be interrupted at any moment, be repeated, and run twice at o
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.jobs.membership import lock_producers
 from storage.jobs.remaking import rank_again, unmake
+from storage.jobs.removal_lock import removal_lock
 from storage.jobs.sweeps import Sweep
 from storage.queries.answers import Wanted, find
 from storage.queries.columns import COLUMNS
@@ -24,7 +26,7 @@ from storage.sql.rows import insert_rows, lock_jobs
 from storage.sql.schema import jobs, removals, sweep_jobs, sweeps
 
 #: Jobs that are evicted or restored in one transaction, so that it is short.
-EVICTION_ROWS = 100
+EVICTION_ROWS = 200
 
 
 def is_shared(named: Collection[int]) -> sa.ColumnElement[bool]:
@@ -93,27 +95,31 @@ def restore(
     rows = find(database, which, Wanted(columns=[COLUMNS["key"]]))
     keys = [row["key"] for row in rows]
     groups: dict[str, list[str]] = {}
-    for start in range(0, len(keys), EVICTION_ROWS):
-        page = jobs.c.key.in_(keys[start : start + EVICTION_ROWS])
-        with database.write() as connection:
-            evicted = lock_jobs(connection, sa.and_(page, jobs.c.state == "evicted"))
-            query = sa.select(jobs.c.id, jobs.c.group_key, jobs.c.key).where(evicted)
-            found = connection.execute(query).all()
-            unmake(connection, [row.id for row in found])
-        rank_again(database, [row.id for row in found])
-        for row in found:
-            groups.setdefault(row.group_key, []).append(row.key)
+    with removal_lock(database):
+        for start in range(0, len(keys), EVICTION_ROWS):
+            for row in _restore(database, keys[start : start + EVICTION_ROWS]):
+                groups.setdefault(row.group_key, []).append(row.key)
     return groups
+
+
+def _restore(database: Database, keys: Sequence[str]) -> Sequence[Any]:
+    page = jobs.c.key.in_(keys)
+    with database.write() as connection:
+        evicted = lock_jobs(connection, sa.and_(page, jobs.c.state == "evicted"))
+        query = sa.select(jobs.c.id, jobs.c.group_key, jobs.c.key).where(evicted)
+        found = connection.execute(query).all()
+        unmake(connection, [row.id for row in found])
+    rank_again(database, [row.id for row in found])
+    return found
 
 
 def _evict(
     connection: Connection, which: sa.ColumnElement[bool], folder_id: int | None
 ) -> int:
-    locked = lock_jobs(connection, which)
-    ids = connection.execute(sa.select(jobs.c.id).where(locked)).scalars().all()
+    evicted = sa.update(jobs).where(lock_jobs(connection, which))
+    done = evicted.values(state="evicted").returning(jobs.c.id)
+    ids = connection.execute(done).scalars().all()
     if ids:
-        evicted = sa.update(jobs).where(jobs.c.id.in_(ids)).values(state="evicted")
-        connection.execute(evicted)
         rows = [{"job_id": each, "folder_id": folder_id} for each in ids]
         insert_rows(connection, sa.insert(removals), rows)
         note_images_removed(connection, ids)

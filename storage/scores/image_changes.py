@@ -8,7 +8,17 @@ from sqlalchemy.engine import Connection
 
 from storage.scores.asking import FRESH, REMOVED
 from storage.sql.leases import lock
-from storage.sql.schema import SCORE_WAITING, jobs, results, scores
+from storage.sql.schema import (
+    SCORE_LEASED,
+    SCORE_PENDING,
+    SCORE_WAITING,
+    jobs,
+    results,
+    scores,
+)
+
+#: The conditions of scores that are to be computed; indexes hold each of them.
+OPEN_SCORES = (SCORE_WAITING, SCORE_PENDING, SCORE_LEASED)
 
 
 def note_images_done(connection: Connection, ids: Collection[int]) -> None:
@@ -61,8 +71,10 @@ def note_images_removed(connection: Connection, ids: Collection[int]) -> None:
     It is part of the transaction in which the images are evicted. `note_images_lost`
     has the scores wait again once the images are to be made again.
     """
+    if not any(_is_any(connection, each) for each in OPEN_SCORES):
+        return
     for column in (scores.c.job_id, scores.c.reference_id):
-        is_open = scores.c.state.in_(("waiting", "pending", "leased"))
+        is_open = sa.or_(*OPEN_SCORES)
         which = sa.and_(column.in_(ids), is_open)
         if _is_any(connection, which):
             locked = lock(connection, scores, which)

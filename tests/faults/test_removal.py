@@ -17,7 +17,7 @@ from tests.unit.filled_store import finish, plan, submit
 
 IMAGES = 300
 RM = ("-m", "nightsweep", "rm", "night", "--yes")
-#: A `rm` that stands still when it has removed some files, before it says so in SQL.
+#: A `rm` that stands still when it has removed ten files, before it says so in SQL.
 STUCK_RM = """
 import sys, time
 from producer.cli import cli
@@ -30,6 +30,8 @@ def stop_at_the_tenth(image):
     if len(gone) == 10:
         print("stuck", flush=True)
         time.sleep(3600)
+
+removals.THREADS = 1
 
 removals.remove_image = stop_at_the_tenth
 cli(sys.argv[1:])
