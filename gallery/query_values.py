@@ -13,7 +13,7 @@ from storage.queries.paths import find_ids
 from storage.queries.selection import Selection
 from storage.queries.terms import RefusedError, Value
 from storage.queries.values import text_of
-from storage.sql.schema import sweeps
+from storage.sql.schema import HIDDEN_STATES, sweeps
 
 #: Images that are looked at, and most different values that are read.
 MOST_ROWS = 10_000
@@ -38,8 +38,9 @@ class Found:
 
 
 def find_sweeps(selection: Selection, typed: str) -> list[Found]:
-    """Return the sweeps whose name has a text in it, the newest first."""
-    query = sa.select(sweeps.c.name).order_by(sweeps.c.id.desc())
+    """Return the listed sweeps whose name has a text in it, the newest first."""
+    query = sa.select(sweeps.c.name).where(sweeps.c.state.not_in(HIDDEN_STATES))
+    query = query.order_by(sweeps.c.id.desc())
     names = selection.scope.connection.execute(query).scalars()
     return [Found(text=name, about="sweep") for name in fitting(names, typed)]
 

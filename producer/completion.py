@@ -60,6 +60,13 @@ def complete_sweep(context: click.Context, typed: str) -> Words:
 
 
 @answering
+def complete_archived(context: click.Context, typed: str) -> Words:
+    """Yield archived sweeps, the newest first, but none that was named already."""
+    given = context.params.get("names") or ()
+    return _sweeps(typed, given=given, is_archived=True)
+
+
+@answering
 def complete_axis(_context: click.Context, typed: str) -> Words:
     """Yield the axes of all sweeps."""
     from storage.jobs.sweeps import list_sweeps
@@ -102,11 +109,15 @@ def complete_spec(
     return found or [CompletionItem(typed, type="file")]
 
 
-def _sweeps(typed: str, given: Sequence[str] = ()) -> Words:
+def _sweeps(
+    typed: str, given: Sequence[str] = (), *, is_archived: bool = False
+) -> Words:
     from storage.jobs.sweeps import list_sweeps
 
     with opened() as database:
-        every = list_sweeps(database) if database else []
+        every = list_sweeps(database, with_hidden=is_archived) if database else []
     for sweep in reversed(every):
+        if is_archived and sweep.state != "archived":
+            continue
         if sweep.name.startswith(typed) and sweep.name not in given:
             yield sweep.name, sweep.state

@@ -64,7 +64,7 @@ def _find(
         for sweep in sweeps.list_sweeps(database):
             is_old = before is None or sweep.created_at < before
             if sweep.state == "cancelled" and sweep.reference_of is None and is_old:
-                refuse_open(database, sweep)
+                refuse_open(database, sweep, to="be removed")
                 yield leftovers.of_sweep(database, sweep, here=here)
 
 

@@ -99,7 +99,7 @@ def describe(found: Sequence[Leftovers], *, unfinished: int = 0) -> Iterator[str
     if not (gone or rows or unfinished):
         yield "There is no image to remove."
     if shared := sum(each.shared for each in found):
-        yield f"Stays: {count_images(shared)} that other sweeps have, too."
+        yield f"Stays: {count_images(shared)} that other sweeps have, or archived ones."
     if elsewhere := sum(each.elsewhere for each in found):
         yield (
             f"Stays: {count_images(elsewhere)} in other image folders; give the "

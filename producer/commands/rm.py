@@ -52,10 +52,13 @@ def _find(database: Database, query: Query, here: Condition) -> Leftovers:
         listed = " and ".join(meaning.sweep_words)
         msg = f"rm must name one sweep, got {listed}; give each a command of its own."
         raise UsageError(msg)
+    named = sweeps.require_sweeps(database, meaning.sweeps)
+    for sweep in named:
+        _refuse_archived(sweep)
     if not _is_sweep(meaning):
         return leftovers.of_query(database, meaning, here=here)
-    (sweep,) = sweeps.require_sweeps(database, meaning.sweeps)
-    refuse_open(database, sweep)
+    (sweep,) = named
+    refuse_open(database, sweep, to="be removed")
     return leftovers.of_sweep(database, sweep, here=here)
 
 
@@ -63,8 +66,22 @@ def _is_sweep(meaning: Selection) -> bool:
     return bool(meaning.member) and not meaning.conditions
 
 
-def refuse_open(database: Database, sweep: Sweep) -> None:
-    """Refuse to remove a sweep of which images are being made.
+def _refuse_archived(sweep: Sweep) -> None:
+    if sweep.state == "archived":
+        msg = (
+            f"An archived sweep keeps its images, and {sweep.name} is archived; first "
+            f"give `{program()} unarchive {sweep.name}`."
+        )
+        raise UsageError(msg)
+
+
+def refuse_open(database: Database, sweep: Sweep, *, to: str) -> None:
+    """Refuse to hide a sweep of which images are being made.
+
+    Args:
+        database: Where the rows are.
+        sweep: The sweep.
+        to: What it was to be, as words after `must be over to`.
 
     Raises:
         UsageError: They are, or its jobs are still being stored.
@@ -73,14 +90,14 @@ def refuse_open(database: Database, sweep: Sweep) -> None:
     is_over = sweep.state in ("cancelled", "removed")
     if not is_over and (waiting or in_hand or sweep.submitting is not None):
         msg = (
-            f"A sweep must be over to be removed, but {sweep.name} has "
+            f"A sweep must be over to {to}, but {sweep.name} has "
             f"{images(waiting + in_hand)} to make; first give `{program()} cancel "
             f"{sweep.name}`."
         )
         raise UsageError(msg)
     if in_hand:
         msg = (
-            "A sweep must be in no worker's hands to be removed, but "
+            f"A sweep must be in no worker's hands to {to}, but "
             f"{images(in_hand)} of {sweep.name} still are; wait a few seconds."
         )
         raise UsageError(msg)

@@ -29,22 +29,21 @@ from storage.sql.schema import jobs, removals, sweep_jobs, sweeps
 EVICTION_ROWS = 200
 
 
-def is_shared(named: Collection[int]) -> sa.ColumnElement[bool]:
-    """Return whether a job has a sweep besides some; removed ones do not count.
+def is_kept(named: Collection[int]) -> sa.ColumnElement[bool]:
+    """Return whether a job has a sweep besides some, or one that is archived.
+
+    Removed sweeps do not count.
 
     Args:
         named: Rows of the sweeps that are known to have it.
     """
-    return (
-        sa.exists()
-        .where(
-            sweep_jobs.c.job_id == jobs.c.id,
-            sweeps.c.id == sweep_jobs.c.sweep_id,
-            sweeps.c.id.not_in(named),
-            sweeps.c.state != "removed",
-        )
-        .correlate(jobs)
-    )
+    is_other = sa.and_(sweeps.c.id.not_in(named), sweeps.c.state != "removed")
+    return _has_sweep(sa.or_(is_other, sweeps.c.state == "archived"))
+
+
+def is_archived() -> sa.ColumnElement[bool]:
+    """Return whether a job has a sweep that is archived."""
+    return _has_sweep(sweeps.c.state == "archived")
 
 
 def evict(
@@ -111,6 +110,11 @@ def _restore(database: Database, keys: Sequence[str]) -> Sequence[Any]:
         unmake(connection, [row.id for row in found])
     rank_again(database, [row.id for row in found])
     return found
+
+
+def _has_sweep(which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    of_job = (sweep_jobs.c.job_id == jobs.c.id, sweeps.c.id == sweep_jobs.c.sweep_id)
+    return sa.exists().where(*of_job, which).correlate(jobs)
 
 
 def _evict(

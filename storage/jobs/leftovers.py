@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.jobs.eviction import is_shared
+from storage.jobs.eviction import is_archived, is_kept
 from storage.jobs.forgetting import FORGETTABLE
 from storage.jobs.sweeps import FAILED, Sweep
 from storage.queries.selection import Selection
@@ -28,7 +28,7 @@ from storage.sql.schema import (
 
 Condition = sa.ColumnElement[bool]
 #: That a sweep wants a job, or has its image. While a sweep is being submitted, nobody
-#: knows what leaves it.
+#: knows what leaves it. An archived one keeps all that it has.
 WANTED = (
     sa.exists()
     .where(
@@ -38,6 +38,7 @@ WANTED = (
         sa.or_(
             sweep_jobs.c.revision == sweeps.c.revision,
             sweeps.c.submitting.is_not(None),
+            sweeps.c.state == "archived",
         ),
     )
     .correlate(jobs)
@@ -53,7 +54,7 @@ class Leftovers:
         pixels: Width and height of each of these images.
         size_bytes: Of these files, without thumbnails.
         rows: Rows of jobs that were never made, which are deleted.
-        shared: Images that stay, since other sweeps have them.
+        shared: Images that stay, since other sweeps, or archived ones, have them.
         elsewhere: Images that stay, since their files are in other image folders.
         still: What the rows must still meet when they are removed.
         sweep: The sweep that leaves the list with them; None if none does.
@@ -93,7 +94,7 @@ def of_sweep(database: Database, sweep: Sweep, *, here: Condition) -> Leftovers:
         mine,
         unmade=sa.and_(mine, FORGETTABLE),
         here=here,
-        still=~is_shared(named),
+        still=~is_kept(named),
         sweep=None if sweep.state == "removed" else sweep,
     )
 
@@ -101,8 +102,8 @@ def of_sweep(database: Database, sweep: Sweep, *, here: Condition) -> Leftovers:
 def of_query(database: Database, found: Selection, *, here: Condition) -> Leftovers:
     """Return the images that a query means, without those that other sweeps have.
 
-    If the query names no sweep, no image stays for that reason. Jobs that were never
-    made are none of them.
+    If the query names no sweep, only those of archived sweeps stay for that reason.
+    Jobs that were never made are none of them.
 
     Raises:
         DatabaseError: SQL cannot be reached.
@@ -113,7 +114,7 @@ def of_query(database: Database, found: Selection, *, here: Condition) -> Leftov
         jobs.c.id.in_(found.select_ids()),
         unmade=sa.false(),
         here=here,
-        still=~is_shared(named) if named else sa.true(),
+        still=~(is_kept(named) if named else is_archived()),
     )
 
 
@@ -139,12 +140,14 @@ def of_nobody(database: Database, *, here: Condition, before: str | None) -> Lef
 
 
 def of_failures(database: Database, *, before: str | None) -> Leftovers:
-    """Return the jobs that failed, of all sweeps; `before` as in `of_nobody`.
+    """Return the jobs that failed, of all sweeps but archived ones.
+
+    `before` is as in `of_nobody`.
 
     Raises:
         DatabaseError: SQL cannot be reached.
     """
-    failed = jobs.c.state.in_(FAILED)
+    failed = sa.and_(jobs.c.state.in_(FAILED), ~is_archived())
     return _find(
         database,
         sa.false(),
@@ -162,7 +165,7 @@ def count_open(database: Database, sweep: Sweep) -> tuple[int, int]:
     """
     with database.read() as connection:
         named = _with_references(connection, sweep)
-        own = sa.and_(_is_member(named), ~is_shared(named))
+        own = sa.and_(_is_member(named), ~is_kept(named))
         mine = sa.select(sa.func.count()).select_from(jobs).where(own)
         waiting = connection.execute(mine.where(RUNNABLE)).scalar_one()
         in_hand = connection.execute(mine.where(LEASED)).scalar_one()

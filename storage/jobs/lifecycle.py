@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.jobs.membership import ACTIVE, rank
-from storage.jobs.sweeps import FAILED, Sweep
+from storage.jobs.sweep_counts import count_states
+from storage.jobs.sweeps import FAILED, UNMADE, Sweep
 from storage.jobs.wake_ups import runnable_keys
 from storage.sql.database import Database
 from storage.sql.schema import LEASED, MADE_STATES, jobs, sweep_jobs, sweeps
@@ -60,15 +61,27 @@ def remove(database: Database, sweep: Sweep) -> bool:
 
     Returns whether it is removed now. Submitting it again makes it active again.
     """
-    same = sa.and_(sweeps.c.id == sweep.id, sweeps.c.revision == sweep.revision)
-    is_same = sweeps.c.state.in_([sweep.state, "removed"])
-    with database.write() as connection:
-        found = connection.execute(
-            sa.update(sweeps).where(same, is_same).values(state="removed", **CHANGED)
-        )
-    if found.rowcount:
-        settle(database, sweep)
-    return bool(found.rowcount)
+    return _hide(database, sweep, "removed")
+
+
+def archive(database: Database, sweep: Sweep) -> bool:
+    """Put a sweep and its references away, unless it was changed since it was read.
+
+    Returns whether it is archived now. Whatever makes it active takes it back.
+    """
+    return _hide(database, sweep, "archived")
+
+
+def take_back(database: Database, sweep: Sweep) -> str:
+    """Take a sweep and its references out of the archive; return its state.
+
+    It is active if all of its images are made, so that nothing is made unasked, else
+    cancelled.
+    """
+    unmade = count_states(database, sweep)
+    state = "cancelled" if any(unmade.get(each) for each in UNMADE) else "active"
+    set_state(database, sweep, state)
+    return state
 
 
 def set_priority(database: Database, sweep: Sweep, priority: int) -> Told:
@@ -117,6 +130,18 @@ def judge(database: Database) -> list[str]:
         found = connection.execute(query).all()
         first = {row.id: _first_finished(connection, row.id) for row in found}
     return [row.name for row in found if _has_failed(database, row, first[row.id])]
+
+
+def _hide(database: Database, sweep: Sweep, state: str) -> bool:
+    mine = sa.and_(sweeps.c.id == sweep.id, sweeps.c.revision == sweep.revision)
+    is_same = sweeps.c.state.in_([sweep.state, state])
+    with database.write() as connection:
+        found = connection.execute(
+            sa.update(sweeps).where(mine, is_same).values(state=state, **CHANGED)
+        )
+    if found.rowcount:
+        settle(database, sweep)
+    return bool(found.rowcount)
 
 
 def _change(database: Database, sweep: Sweep, values: Mapping[str, Any]) -> int:

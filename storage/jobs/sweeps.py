@@ -17,10 +17,7 @@ from storage.queries.parsing import refine
 from storage.queries.terms import Query
 from storage.sql.database import Database, insert_into, utc_now
 from storage.sql.rows import lock_jobs
-from storage.sql.schema import (
-    jobs,
-    sweeps,
-)
+from storage.sql.schema import HIDDEN_STATES, jobs, sweeps
 
 #: Priorities run from 0, first, to 9, last.
 NORMAL_PRIORITY = 5
@@ -196,16 +193,21 @@ def require_sweeps(database: Database, names: Sequence[str]) -> list[Sweep]:
     Raises:
         UsageError: There is no sweep with one of the names.
     """
-    known = {each.name: each for each in list_sweeps(database, with_removed=True)}
+    known = {each.name: each for each in list_sweeps(database, with_hidden=True)}
     for name in names:
         if name not in known:
             raise UsageError(no_such_sweep(name, known))
     return [known[name] for name in dict.fromkeys(names)]
 
 
-def list_sweeps(database: Database, *, with_removed: bool = False) -> list[Sweep]:
-    """Return every sweep, the oldest first."""
-    listed = sa.true() if with_removed else sweeps.c.state != "removed"
+def list_sweeps(database: Database, *, with_hidden: bool = False) -> list[Sweep]:
+    """Return every sweep, the oldest first.
+
+    Args:
+        database: Where sweeps are.
+        with_hidden: Whether removed and archived ones are among them.
+    """
+    listed = sa.true() if with_hidden else sweeps.c.state.not_in(HIDDEN_STATES)
     with database.read() as connection:
         rows = connection.execute(sa.select(sweeps).where(listed).order_by(sweeps.c.id))
         return [_sweep(row, json.loads(row.axes)) for row in rows]

@@ -39,8 +39,10 @@ JOB_STATES = ("pending", "leased", "done", "failed", "quarantined", "evicted")
 FAILED_STATES = ("failed", "quarantined")
 #: Those of jobs that have a result. The file of an evicted one was removed.
 MADE_STATES = ("done", "evicted")
-#: The states of a sweep. One that is `removed` is listed no more.
-SWEEP_STATES = ("active", "paused", "cancelled", "removed")
+#: The states of a sweep.
+SWEEP_STATES = ("active", "paused", "cancelled", "removed", "archived")
+#: Those of sweeps that lists leave out.
+HIDDEN_STATES = ("removed", "archived")
 #: The states of a score. It is `waiting` until its image and its reference are done.
 SCORE_STATES = ("waiting", "pending", "leased", "done", "failed")
 #: What somebody decided about an image.

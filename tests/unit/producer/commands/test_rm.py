@@ -106,7 +106,7 @@ def test_images_of_other_sweeps_stay_and_that_is_said(home: Settings) -> None:
     submit(home, "more", plan({"steps": (2, 20)}))
     said = give("rm", "shapes", "scheduler:ddim", "--yes")
     assert "Goes: 2 images" in said.output
-    assert "Stays: 2 images that other sweeps have, too." in said.output
+    assert "Stays: 2 images that other sweeps have, or archived ones." in said.output
     assert count_files(home) == 4
 
 
