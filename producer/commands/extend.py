@@ -208,7 +208,7 @@ def _require_all(sweep: Sweep, expansion: Expansion, folder: Path) -> None:
 
 def _require_same(sweep: Sweep, now: Expansion, folder: Path) -> None:
     """Refuse a spec whose tables set something else by now, under the same labels."""
-    if now.digest != sweep.digest:
+    if not sweep.may_want(now.digest):
         msg = (
             f"{sweep.name} must keep its values, but it means something else by now, "
             f"such as other rows of its table, read from {folder.resolve()}; name the "

@@ -142,7 +142,7 @@ def _change(
     settings: Settings, database: Database, sweep: Sweep, *, change: Change, say: Say
 ) -> Iterator[str]:
     told = change(database, sweep)
-    now = sweeps.find_sweep(database, sweep.name) or sweep
+    now = sweeps.read_again(database, sweep)
     wake(settings, told.woken, priority=now.priority)
     yield say(sweep.name, sweep_counts.count_states(database, sweep))
     found = find_incomplete(database, sweep)

@@ -155,7 +155,7 @@ def _why_not_again(read: Callable[[], Expansion], stored: Sweep | None) -> str:
         expansion = read()
     except SpecError as exc:
         return f"its spec cannot be read here any more: {exc.problems[0]}"
-    if stored and stored.digest == expansion.digest:
+    if stored and stored.may_want(expansion.digest):
         return ""
     return "its spec means something else by now, such as other weights of its model"
 

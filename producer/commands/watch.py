@@ -95,7 +95,10 @@ class _Watching:
         return left
 
     def _chosen(self, database: Database) -> Sequence[sweeps.Sweep]:
-        if self._names:
+        if self._names and not self._watched:
             return sweeps.require_sweeps(database, self._names)
+        if self._names:  # by whatever names they have now
+            every = sweeps.list_sweeps(database, with_hidden=True)
+            return [each for each in every if each.id in self._watched]
         every = sweeps.list_sweeps(database)
         return [each for each in every if each.reference_of is None]

@@ -22,7 +22,7 @@ class Standing:
 
     Attributes:
         sweep: Its name.
-        state: `active`, `paused` or `cancelled`.
+        state: Of `storage.sql.schema.SWEEP_STATES`.
         reason: Why it is paused, if it paused itself.
         priority: 0, first, to 9, last.
         total: Jobs that it wants.
@@ -82,7 +82,7 @@ def standing(
         counts: Its jobs by state; None to count them, which takes a second for a
             million.
     """
-    now = sweeps.find_sweep(database, sweep.name) or sweep
+    now = sweeps.read_again(database, sweep)
     if counts is None:
         counts = sweep_counts.count_states(database, sweep)
     rate = sweep_counts.recent_rate(database, sweep)
@@ -90,7 +90,7 @@ def standing(
     scores = score_counts.count_states(database, sweep.id).get(sweep.id, {})
     is_open = any(scores.get(state) for state in ("waiting", "pending", "leased"))
     return Standing(
-        sweep=sweep.name,
+        sweep=now.name,
         state=now.state,
         reason=now.reason,
         priority=now.priority,

@@ -9,7 +9,7 @@ import hashlib
 import sqlalchemy as sa
 
 from storage.errors import UsageError
-from storage.jobs.sweeps import Sweep, find_sweep
+from storage.jobs.sweeps import Sweep, find_sweep, list_sweeps
 from storage.sql.database import Database, insert_into, utc_now
 from storage.sql.schema import sweeps
 
@@ -28,6 +28,11 @@ def companion_name(name: str) -> str:
     return name + ENDING
 
 
+def companion_spec(name: str) -> str:
+    """Return what stands in the place of a spec for the references of a sweep."""
+    return f"# The references of {name}, planned with its scores.\n"
+
+
 def companion_of(database: Database, sweep: Sweep) -> Sweep:
     """Return the sweep that holds the references of `sweep`; make it if need be.
 
@@ -39,15 +44,18 @@ def companion_of(database: Database, sweep: Sweep) -> Sweep:
     """
     if sweep.reference_of is not None:
         return sweep
-    name = companion_name(sweep.name)
+    if found := find_companion(database, sweep):
+        return found
     with database.write() as connection:
-        query = sa.select(sweeps.c.state, sweeps.c.priority)
+        # Its name is read here, since it may have another one by now.
+        query = sa.select(sweeps.c.name, sweeps.c.state, sweeps.c.priority)
         row = connection.execute(query.where(sweeps.c.id == sweep.id)).one()
+        name = companion_name(row.name)
         values = {
             "name": name,
             "revision": 1,
             "digest": "",
-            "spec": f"# The references of {sweep.name}, planned with its scores.\n",
+            "spec": companion_spec(row.name),
             "axes": "{}",
             "state": row.state,
             "priority": row.priority,
@@ -70,8 +78,8 @@ def companion_of(database: Database, sweep: Sweep) -> Sweep:
 
 def find_companion(database: Database, sweep: Sweep) -> Sweep | None:
     """Return the sweep that holds the references of `sweep`; None if there is none."""
-    found = find_sweep(database, companion_name(sweep.name))
-    return found if found and found.reference_of == sweep.id else None
+    every = list_sweeps(database, with_hidden=True)
+    return next((each for each in every if each.reference_of == sweep.id), None)
 
 
 def refuse_companion(name: str, stored: Sweep | None) -> None:

@@ -41,7 +41,8 @@ class Sweep:
         id: Row of the sweep.
         name: Unique.
         revision: 1, and one more for each changed spec under the same name.
-        digest: Digest of all that decides what it wants; see `digest_of`.
+        digest: Digest of all that decides what it wants, see `digest_of`; empty if
+            that is not known, as for references and after a rename.
         spec: YAML text as submitted.
         axes: Axis names to their values' labels, in display order.
         state: Of `storage.sql.schema.SWEEP_STATES`.
@@ -64,6 +65,10 @@ class Sweep:
     submitting: int | None = None
     reference_of: int | None = None
     created_at: str = ""
+
+    def may_want(self, digest: str) -> bool:
+        """Return whether it wants what has this digest, as far as is known."""
+        return self.digest in ("", digest)
 
 
 def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
@@ -185,6 +190,14 @@ def find_sweep(database: Database, name: str) -> Sweep | None:
         query = sa.select(sweeps).where(sweeps.c.name == name)
         row = connection.execute(query).first()
         return _sweep(row, json.loads(row.axes)) if row else None
+
+
+def read_again(database: Database, sweep: Sweep) -> Sweep:
+    """Return a sweep as it is now, under whatever name."""
+    with database.read() as connection:
+        query = sa.select(sweeps).where(sweeps.c.id == sweep.id)
+        row = connection.execute(query).one()
+        return _sweep(row, json.loads(row.axes))
 
 
 def require_sweeps(database: Database, names: Sequence[str]) -> list[Sweep]:

@@ -1,4 +1,4 @@
-"""The commands `list`, `archive` and `unarchive`."""
+"""The commands `list`, `archive`, `unarchive` and `rename`."""
 
 import csv
 import io
@@ -9,7 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from producer.cli import cli
+from storage.jobs.sweeps import find_sweep, save_sweep
 from storage.settings import Settings
+from storage.sql.database import open_database
 from storage.store import Store
 from tests.unit.filled_store import filled, finish, plan, submit
 
@@ -140,3 +142,35 @@ def test_a_sweep_that_is_being_made_is_not_archived(home: Settings) -> None:
     assert said.exit_code == 2
     assert "A sweep must be archived to be taken back, but shapes is" in said.output
     assert home.home.is_dir()
+
+
+def test_a_renamed_sweep_keeps_its_images(home: Settings) -> None:
+    database = open_database(home.database_url)
+    save_sweep(database, "shapes", spec="name: shapes # mine\n", axes={})
+    said = give("rename", "shapes", "figures")
+    assert said.exit_code == 0, said.output
+    assert "shapes is called figures now: 8 images, 1 of them" in said.output
+    assert "Write `name: figures` in its sweep file, or submitting that" in said.output
+    sweep = find_sweep(database, "figures")
+    database.close()
+    assert sweep is not None
+    assert sweep.spec == "name: figures # mine\n"
+    assert give("find", "figures", "state:done", "--count").stdout == "6\n"
+    assert listed() == ["figures"]
+
+
+def test_a_sweep_whose_submission_was_cut_off_keeps_its_name(home: Settings) -> None:
+    database = open_database(home.database_url)
+    save_sweep(database, "shapes", spec="name: shapes", axes={}, submitting=9)
+    database.close()
+    said = give("rename", "shapes", "figures")
+    assert said.exit_code == 2
+    assert "A sweep must be stored whole to be renamed. shapes: its" in said.output
+    assert listed() == ["shapes"]
+
+
+@pytest.mark.usefixtures("home")
+def test_a_name_that_cannot_be_one_is_refused() -> None:
+    said = give("rename", "shapes", "a/b")
+    assert said.exit_code == 2
+    assert "name must be 1 to 64 letters, digits, dots" in said.output
