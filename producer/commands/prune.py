@@ -8,12 +8,14 @@ import click
 from producer.commands.removing import opened_with_images, remove, yes_option
 from producer.commands.rm import refuse_open
 from storage.files.folders import rows_here
+from storage.files.unused_inputs import UnusedInputs, find_unused_inputs
 from storage.files.verification import Condition
 from storage.jobs import leftovers, sweeps
 from storage.jobs.leftovers import Leftovers
 from storage.settings import read_settings
 from storage.sql.database import Database
 
+SECONDS_PER_DAY = 86400
 #: What can be pruned.
 KINDS = ("failed", "cancelled", "unwanted")
 
@@ -41,7 +43,8 @@ def prune(kinds: Sequence[str], *, days: int | None, yes: bool) -> None:
     `failed` deletes the rows of jobs that failed; submitting their sweep again tries
     them again. `cancelled` removes cancelled sweeps, as `nightsweep rm NAME` does.
     `unwanted` removes what no sweep wants: images that a changed spec left out, or that
-    only removed sweeps have. It first says what goes, and asks.
+    only removed sweeps have, and copies of input images that no job names. It first
+    says what goes, and asks.
     """
     with opened_with_images(read_settings()) as (database, folder):
         here = rows_here(database, folder)
@@ -50,7 +53,11 @@ def prune(kinds: Sequence[str], *, days: int | None, yes: bool) -> None:
             for kind in dict.fromkeys(kinds)
             for each in _find(database, kind, here=here, before=_moment(days))
         ]
-        remove(database, folder, found, is_agreed=yes)
+        inputs = UnusedInputs()
+        if "unwanted" in kinds:
+            age_s = SECONDS_PER_DAY * (days or 0)
+            inputs = find_unused_inputs(database, folder.path, age_s=age_s)
+        remove(database, folder, found, inputs=inputs, is_agreed=yes)
 
 
 def _find(

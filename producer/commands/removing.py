@@ -15,12 +15,16 @@ from storage.errors import ImageStoreError, UsageError
 from storage.files.folders import Folder, take_folder
 from storage.files.removals import remove_files
 from storage.files.thumbnails import SIDE_PX
+from storage.files.unused_inputs import UnusedInputs, remove_unused_inputs
 from storage.jobs import leftovers, lifecycle
 from storage.jobs.eviction import evict
 from storage.jobs.forgetting import forget
 from storage.jobs.leftovers import Leftovers
 from storage.settings import Settings
 from storage.sql.database import Database
+
+#: For commands that remove no copies of input images.
+NO_INPUTS = UnusedInputs()
 
 yes_option = click.option(
     "--yes", is_flag=True, help="Remove it without asking. It is still said first."
@@ -52,6 +56,7 @@ def remove(
     folder: Folder,
     found: Sequence[Leftovers],
     *,
+    inputs: UnusedInputs = NO_INPUTS,
     is_agreed: bool,
 ) -> None:
     """Say what goes, ask unless that is agreed to, and remove it.
@@ -60,6 +65,7 @@ def remove(
         database: Where the rows are.
         folder: Where the images are, as `opened_with_images` yields it.
         found: What goes.
+        inputs: Copies of input images that go.
         is_agreed: Whether nothing is asked.
 
     Raises:
@@ -67,17 +73,25 @@ def remove(
         click.exceptions.Exit: The answer was no.
     """
     unfinished = leftovers.count_unfinished(database, folder.id)
-    for line in describe(found, unfinished=unfinished):
+    for line in describe(found, unfinished=unfinished, inputs=inputs):
         talk(line)
-    if all(each.is_empty for each in found) and not unfinished:
+    if all(each.is_empty for each in found) and not (unfinished or inputs.files):
         return
     if not is_agreed:
         _ask()
     for line in _carry_out(database, folder, found):
         talk(line)
+    if inputs.files:
+        gone = sum(remove_unused_inputs(database, inputs))
+        talk(f"Removed {_copies(gone)}.")
 
 
-def describe(found: Sequence[Leftovers], *, unfinished: int = 0) -> Iterator[str]:
+def describe(
+    found: Sequence[Leftovers],
+    *,
+    unfinished: int = 0,
+    inputs: UnusedInputs = NO_INPUTS,
+) -> Iterator[str]:
     """Yield sentences about what would go, and what stays and why."""
     for name in (each.sweep.name for each in found if each.sweep):
         yield f"{name} leaves the list of sweeps."
@@ -96,7 +110,9 @@ def describe(found: Sequence[Leftovers], *, unfinished: int = 0) -> Iterator[str
         yield f"Goes: {_rows(rows)} of images that were never made."
     if unfinished:
         yield f"Goes: what is left of {count_images(unfinished)} removed earlier."
-    if not (gone or rows or unfinished):
+    if inputs.files:
+        yield f"Goes: {_copies(len(inputs.files))} ({size(inputs.size_bytes)})."
+    if not (gone or rows or unfinished or inputs.files):
         yield "There is no image to remove."
     if shared := sum(each.shared for each in found):
         yield f"Stays: {count_images(shared)} that other sweeps have, or archived ones."
@@ -140,6 +156,11 @@ def _carry_out(
                 f"{sweep.name} stays in the list, since somebody changed it meanwhile; "
                 f"look at it with `{program()} status {sweep.name}`."
             )
+
+
+def _copies(count: int) -> str:
+    copies = "1 copy" if count == 1 else f"{count:,} copies"
+    return f"{copies} of input images that no job names"
 
 
 def _rows(count: int) -> str:

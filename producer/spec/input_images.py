@@ -41,7 +41,7 @@ class InputImage:
             UsageError: The file is gone, or has other pixels by now.
             ImageStoreError: The copy cannot be written.
         """
-        if folder.fault(self.digest) is None:
+        if folder.note_use(self.digest) and folder.fault(self.digest) is None:
             return
         image = read_image(self.file)
         if digest_of(image) != self.digest:

@@ -176,6 +176,9 @@ class Submission:
             seen=seen,
             submitting=expansion.count,
         )
+        for image in expansion.inputs:
+            if not folder.note_use(image.digest):  # `prune` was faster than the sweep
+                image.copy_to(folder)
         self._priority = sweep.priority
         self._send(lifecycle.settle(self._database, sweep).woken)
         blocked_groups.lift_all(self._database)

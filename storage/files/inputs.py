@@ -8,6 +8,7 @@ input, whatever its file format and wherever it lies.
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -127,6 +128,16 @@ class InputFolder:
             )
             raise ImageStoreError(msg) from exc
         return digest
+
+    def note_use(self, digest: str) -> bool:
+        """Note that a submission uses a copy, so that nobody removes it for an hour.
+
+        Returns whether it is there.
+        """
+        path = self.path(digest)
+        with suppress(OSError):  # it may be another user's, or for reading only
+            os.utime(path)
+        return path.exists()
 
     def read(self, digest: str) -> "Image":
         """Return an input image, in RGB.

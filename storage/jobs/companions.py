@@ -9,7 +9,7 @@ import hashlib
 import sqlalchemy as sa
 
 from storage.errors import UsageError
-from storage.jobs.sweeps import Sweep, find_sweep, list_sweeps
+from storage.jobs.sweeps import Sweep, find_references, find_sweep
 from storage.sql.database import Database, insert_into, utc_now
 from storage.sql.schema import sweeps
 
@@ -78,8 +78,7 @@ def companion_of(database: Database, sweep: Sweep) -> Sweep:
 
 def find_companion(database: Database, sweep: Sweep) -> Sweep | None:
     """Return the sweep that holds the references of `sweep`; None if there is none."""
-    every = list_sweeps(database, with_hidden=True)
-    return next((each for each in every if each.reference_of == sweep.id), None)
+    return find_references(database, sweep)
 
 
 def refuse_companion(name: str, stored: Sweep | None) -> None:

@@ -186,18 +186,17 @@ def retry_keys(database: Database, keys: Sequence[str]) -> dict[str, list[str]]:
 
 def find_sweep(database: Database, name: str) -> Sweep | None:
     """Return the sweep with that name, or None."""
-    with database.read() as connection:
-        query = sa.select(sweeps).where(sweeps.c.name == name)
-        row = connection.execute(query).first()
-        return _sweep(row, json.loads(row.axes)) if row else None
+    return _find(database, sweeps.c.name == name)
+
+
+def find_references(database: Database, sweep: Sweep) -> Sweep | None:
+    """Return the sweep that holds the references of another, or None."""
+    return _find(database, sweeps.c.reference_of == sweep.id)
 
 
 def read_again(database: Database, sweep: Sweep) -> Sweep:
     """Return a sweep as it is now, under whatever name."""
-    with database.read() as connection:
-        query = sa.select(sweeps).where(sweeps.c.id == sweep.id)
-        row = connection.execute(query).one()
-        return _sweep(row, json.loads(row.axes))
+    return _find(database, sweeps.c.id == sweep.id) or sweep
 
 
 def require_sweeps(database: Database, names: Sequence[str]) -> list[Sweep]:
@@ -224,6 +223,12 @@ def list_sweeps(database: Database, *, with_hidden: bool = False) -> list[Sweep]
     with database.read() as connection:
         rows = connection.execute(sa.select(sweeps).where(listed).order_by(sweeps.c.id))
         return [_sweep(row, json.loads(row.axes)) for row in rows]
+
+
+def _find(database: Database, which: sa.ColumnElement[bool]) -> Sweep | None:
+    with database.read() as connection:
+        row = connection.execute(sa.select(sweeps).where(which)).first()
+        return _sweep(row, json.loads(row.axes)) if row else None
 
 
 def _begin_again(database: Database, keys: Sequence[str]) -> Sequence[Any]:

@@ -1,11 +1,14 @@
 """The commands `rm`, `prune` and `vacuum`, and `retry --evicted`."""
 
+import os
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from producer.cli import cli
+from storage.files.inputs import InputFolder
 from storage.jobs import lifecycle
 from storage.jobs.claims import claim
 from storage.jobs.sweeps import find_sweep
@@ -160,3 +163,17 @@ def test_vacuum_refuses_while_a_worker_has_jobs(home: Settings) -> None:
     said = give("vacuum")
     assert said.exit_code == 2
     assert "Workers must be at rest while the database is written anew" in said.output
+
+
+def test_prune_removes_copies_of_input_images_that_no_job_names(
+    home: Settings,
+) -> None:
+    inputs = InputFolder(home.images)
+    copy = inputs.path(inputs.save(Image.new("RGB", (8, 8))))
+    os.utime(copy, (0, 0))
+    give("prune", "failed", "--yes")
+    assert copy.exists()
+    said = give("prune", "unwanted", "--yes")
+    assert "Goes: 1 copy of input images that no job names (" in said.output
+    assert "Removed 1 copy of input images that no job names." in said.output
+    assert not copy.exists()
