@@ -20,15 +20,14 @@ from storage.sql.database import Database
 
 
 @click.command(epilog="Example: nightsweep rename first-sweep schedulers")
-@click.argument("old", metavar="OLD", shell_complete=complete_sweep)
-@click.argument("new", metavar="NEW")
-def rename(old: str, new: str) -> None:
+@click.argument("names", metavar="OLD NEW", nargs=2, shell_complete=complete_sweep)
+def rename(names: tuple[str, str]) -> None:
     """Give a sweep another name.
 
     Its images, scores and ratings stay as they are, and workers go on. Its sweep file
     still has the old name: change `name` there, or submitting it makes a new sweep.
     """
-    parse_name(new)
+    old, new = names[0], parse_name(names[1])
     with opened_to_write(read_settings()) as database:
         (sweep,) = sweeps.require_sweeps(database, [old])
         _refuse(database, sweep)
