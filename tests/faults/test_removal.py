@@ -5,14 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from storage.files.images import relative_path
-from storage.settings import Settings, read_settings
+from storage.settings import Settings
 from storage.store import Store
-from tests.processes import ROOT
+from tests.faults.night import Night
+from tests.processes import ROOT, wait_until
 from tests.unit.filled_store import finish, plan, submit
 
 IMAGES = 300
@@ -39,12 +39,9 @@ cli(sys.argv[1:])
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def home(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Give a home with the sweep `night`, all of whose images are made."""
-    monkeypatch.setenv("NIGHTSWEEP_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    settings = read_settings()
-    settings.make_home()
     planned = plan({"seed": range(IMAGES)})
     submit(settings, "night", planned)
     finish(settings, planned)
@@ -129,6 +126,7 @@ def test_removals_that_are_killed_at_any_moment_lose_nothing_unannounced(
     assert Store().count("night state:evicted") == IMAGES
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_two_removals_at_once_share_the_work(home: Settings) -> None:
     both = [begin(*RM), begin(*RM)]
     for process in both:
@@ -147,3 +145,37 @@ def test_a_prune_that_was_killed_is_finished_by_the_next(home: Settings) -> None
     assert lost(home) == []
     end(begin("-m", "nightsweep", "prune", "cancelled", "--yes"))
     assert count_files(home) == 0
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_images_that_are_removed_and_asked_for_again_among_workers_are_all_there(
+    night: Night,
+) -> None:
+    count = 60
+    night.submit(count=count, steps=1)
+    has_begun = (
+        lambda: night.states()["evicted"] > 0,
+        lambda: count_files(night.settings) < count,
+    )
+    with night.working():
+        night.wait_for(done=count)
+        for is_time in has_begun:
+            process = night.begin("rm", "night", "seed:..49", "--yes")
+            wait_until(is_time)
+            kill(process)
+            assert lost(night.settings) == []
+            night.run("retry", "night", "--evicted")
+            night.wait_for(done=count)
+    assert lost(night.settings) == []
+    assert count_files(night.settings) == count
+
+
+def test_a_sweep_that_is_renamed_among_workers_is_made_to_its_end(night: Night) -> None:
+    night.submit(count=20, steps=5)
+    with night.working():
+        night.wait_for(done=1)
+        night.run("rename", "night", "day")
+        night.submit(count=5, steps=5, first=100)  # of the old name, so another one
+        night.wait_for(done=25)
+    assert (Store().count("sweep:day"), Store().count("sweep:night")) == (20, 5)
+    night.check(done=25)
