@@ -21,7 +21,6 @@ from storage.jobs.inventory import Holding, take_inventory
 from storage.jobs.sweeps import Sweep
 from storage.queries.names import no_such_sweep
 from storage.settings import read_settings
-from storage.sql.database import Database
 
 #: Words of `--sort`, each with the field that it means.
 ORDERS = {
@@ -84,9 +83,9 @@ def list_command(
     make. Times are UTC. `nightsweep status` says how fast sweeps under way get on.
     """
     with opened_to_read(read_settings()) as database:
-        chosen = list(_choose(database, patterns, shows_all=shows_all))
+        every = sweeps.list_sweeps(database, with_hidden=True)
+        chosen = list(_choose(every, patterns, shows_all=shows_all))
         rows = [asdict(each) for each in take_inventory(database, chosen)]
-        left = _count_left_out(database) if not patterns and not shows_all else 0
     field, is_reversed = sort
     # None, of a sweep without images, sorts before all times.
     rows.sort(key=lambda row: (row[field] is not None, row[field]), reverse=is_reversed)
@@ -96,19 +95,19 @@ def list_command(
         write_csv(rows, [each.name for each in fields(Holding)])
     else:
         write_table(rows, COLUMNS)
-        if left:
-            talk(f"Not listed: {left:,} cancelled or archived; --all lists all.")
+        rare = sum(each.state in _RARE for each in every if each.reference_of is None)
+        if rare and not patterns and not shows_all:
+            talk(f"Not listed: {rare:,} cancelled or archived; --all lists all.")
 
 
 def _choose(
-    database: Database, patterns: Sequence[str], *, shows_all: bool
+    every: Sequence[Sweep], patterns: Sequence[str], *, shows_all: bool
 ) -> Iterator[Sweep]:
-    """Yield the sweeps to list, the oldest first.
+    """Yield those of all sweeps that are to be listed.
 
     Raises:
         UsageError: No sweep has one of the names.
     """
-    every = sweeps.list_sweeps(database, with_hidden=True)
     for pattern in patterns:
         if not any(fnmatchcase(each.name, pattern) for each in every):
             raise UsageError(no_such_sweep(pattern, [each.name for each in every]))
@@ -124,12 +123,6 @@ def _is_chosen(sweep: Sweep, patterns: Sequence[str], *, shows_all: bool) -> boo
         return sweep.name in patterns or (is_named and sweep.state != "removed")
     is_rare = sweep.state in _RARE or sweep.reference_of is not None
     return sweep.state != "removed" and (shows_all or not is_rare)
-
-
-def _count_left_out(database: Database) -> int:
-    every = sweeps.list_sweeps(database, with_hidden=True)
-    own = [each for each in every if each.reference_of is None]
-    return sum(each.state in _RARE for each in own)
 
 
 def _time(row: Mapping[str, Any], name: str) -> str:

@@ -102,8 +102,9 @@ def _locked(
     mine = removals.c.job_id.in_([row.job_id for row in noted])
     query = _select_noted(folder_id).where(mine)
     with database.write() as connection:
-        locking = query.with_for_update(of=jobs, skip_locked=True)
-        page = connection.execute(locking).all()
+        # Sweeps may still begin to have these jobs: that needs only the keys.
+        query = query.with_for_update(of=jobs, skip_locked=True, key_share=True)
+        page = connection.execute(query).all()
         yield page
         _delete_notes(connection, page)
 

@@ -47,9 +47,10 @@ def companion_of(database: Database, sweep: Sweep) -> Sweep:
     if found := find_companion(database, sweep):
         return found
     with database.write() as connection:
-        # Its name is read here, since it may have another one by now.
+        # Its name is read here, since it may have another one by now, and locked.
         query = sa.select(sweeps.c.name, sweeps.c.state, sweeps.c.priority)
-        row = connection.execute(query.where(sweeps.c.id == sweep.id)).one()
+        query = query.where(sweeps.c.id == sweep.id).with_for_update(key_share=True)
+        row = connection.execute(query).one()
         name = companion_name(row.name)
         values = {
             "name": name,
