@@ -18,6 +18,7 @@ from storage.errors import DatabaseError, UsageError
 from storage.jobs import sweeps
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database
+from storage.sql.schema import HIDDEN_STATES
 
 #: Seconds between two looks at the database; at least ten times what a look takes.
 LOOK_S = 5.0
@@ -91,7 +92,8 @@ class _Watching:
                     sweep, now, settings=self._settings, teller=self._teller
                 )
             self._watched[sweep.id].look(database, now)
-            left = left or (now.is_open and now.state != "cancelled")
+            is_over = now.state in ("cancelled", *HIDDEN_STATES)
+            left = left or (now.is_open and not is_over)
         return left
 
     def _chosen(self, database: Database) -> Sequence[sweeps.Sweep]:

@@ -1,6 +1,7 @@
 """`nightsweep watch` tells what happens to sweeps, and ends with the last image."""
 
 import time
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,6 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from producer.cli import cli
+from storage.jobs import lifecycle
+from storage.jobs.renaming import rename
+from storage.jobs.sweeps import read_again
+from storage.sql.database import open_database
 from tests.unit import filled_store
 from tests.unit.filled_store import finish, make_settings, plan, submit
 
@@ -43,6 +48,29 @@ def test_it_tells_what_happens_until_nothing_is_left(
     assert failed.startswith("failed: night: an image failed;")
     said = f"night is finished: {len(planned) - 1} images made, 1 image failed."
     assert finished == f"finished: {said}"
+
+
+def test_a_sweep_that_is_renamed_or_archived_is_watched_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(tmp_path / "home")
+    planned = plan({"seed": (1, 2)})
+    sweep = submit(settings, "night", planned)
+    waits = []
+
+    def change(seconds: float) -> None:
+        waits.append(seconds)
+        with closing(open_database(settings.database_url)) as database:
+            if len(waits) == 1:
+                rename(database, sweep, "day", spec="")
+            else:
+                assert lifecycle.archive(database, read_again(database, sweep))
+
+    clock = SimpleNamespace(sleep=change, monotonic=time.monotonic)
+    monkeypatch.setattr("producer.commands.watch.time", clock)
+    result = call(tmp_path / "home", "night", "--on", "finished", "true")
+    assert result.exit_code == 0, result.output
+    assert len(waits) == 2
 
 
 def test_nobody_to_tell_is_refused(tmp_path: Path) -> None:
