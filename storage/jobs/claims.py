@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.job import Job, backend_of
+from storage.jobs.budgets import Allowances, stop_reached
 from storage.jobs.membership import rank
 from storage.jobs.sweeps import BEHIND
 from storage.sql import leases
@@ -93,7 +94,8 @@ def claim(  # noqa: PLR0913 - each is a rule of the choice
     """Take up to `limit` runnable jobs of a group, in order of execution.
 
     A job that was claimed before and not finished is claimed alone: if the worker dies,
-    that job is known to be the cause.
+    that job is known to be the cause. Sweeps that have reached a limit are paused
+    before, and no sweep gets more jobs than its limits allow.
 
     Args:
         database: Where the jobs are.
@@ -108,6 +110,7 @@ def claim(  # noqa: PLR0913 - each is a rule of the choice
     if fresh:
         wanted = sa.and_(wanted, jobs.c.attempts == 0)
     order = _LONGEST_FIRST if longest_first else _IN_ORDER
+    stop_reached(database)
     with database.write() as connection:
         found = _lock_runnable(connection, wanted, limit, order=order)
         return _claim(connection, found, owner=owner, lease_s=lease_s)
@@ -249,8 +252,9 @@ _LONGEST_FIRST = (
 def _claim(
     connection: Connection, found: Sequence[Any], *, owner: str, lease_s: float
 ) -> list[Claim]:
-    """Claim those of the locked rows that are still wanted, or the suspect alone."""
+    """Claim those of the locked rows that may be made now, or the suspect alone."""
     found = _leave_unwanted(connection, found)
+    found = Allowances(connection).choose(found) if found else found
     if not found:
         return []
     ids = [row.id for row in leases.choose_fresh(found)]

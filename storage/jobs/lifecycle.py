@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from storage.jobs.budgets import Limits, lift_reached, set_limits
 from storage.jobs.membership import ACTIVE, rank
 from storage.jobs.sweep_counts import count_states
 from storage.jobs.sweeps import FAILED, UNMADE, Sweep
@@ -48,11 +49,22 @@ class Told:
     woken: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def set_state(database: Database, sweep: Sweep, state: str) -> Told:
-    """Make a sweep `active`, `paused` or `cancelled`, whatever it was before."""
+def set_state(
+    database: Database, sweep: Sweep, state: str, *, limits: Limits | None = None
+) -> Told:
+    """Make a sweep `active`, `paused` or `cancelled`, whatever it was before.
+
+    Args:
+        database: Where it is.
+        sweep: The sweep.
+        state: Its new state.
+        limits: What stops it from now on. With None it keeps its limits, but an active
+            one loses them if it had reached one.
+    """
     # The reason for a pause is kept as long as the sweep is paused.
     reason = {} if state == "paused" else {"reason": None}
-    changed = _change(database, sweep, {"state": state, **reason})
+    values = {"state": state, **reason}
+    changed = _change(database, sweep, values, limits=limits)
     return _told(database, changed) if state == "active" else Told(changed=changed)
 
 
@@ -144,13 +156,23 @@ def _hide(database: Database, sweep: Sweep, state: str) -> bool:
     return bool(found.rowcount)
 
 
-def _change(database: Database, sweep: Sweep, values: Mapping[str, Any]) -> int:
+def _change(
+    database: Database,
+    sweep: Sweep,
+    values: Mapping[str, Any],
+    *,
+    limits: Limits | None = None,
+) -> int:
     """Change a sweep and the one of its references; return how many jobs changed."""
     which = _with_references(sweep.id)
     with database.write() as connection:
         ids = connection.execute(sa.select(sweeps.c.id).where(which)).scalars().all()
         connection.execute(sa.update(sweeps).where(which).values({**values, **CHANGED}))
         held = rank(connection, LEASED)
+        if limits:
+            set_limits(connection, sweep.id, limits)
+        elif values.get("state") == "active":
+            lift_reached(connection, sweep.id)
     return held + sum(_tell(database, each) for each in ids)
 
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.job import Model, PlannedJob
+from storage.jobs.budgets import FINISHING
 from storage.jobs.sweeps import Sweep
 from storage.sql.database import Database, insert_into, utc_now
 from storage.sql.dimensions import Dimensions, store_templates
@@ -27,11 +28,13 @@ from storage.sql.schema import MADE_STATES, jobs, results, sweep_jobs, sweeps
 ADD_LOCK = 7_326_118
 #: Sweeps that want their jobs.
 ACTIVE = sweeps.c.state == "active"
+#: A sweep at its limit still wants its jobs in hand.
+_WANTING = sa.or_(ACTIVE, sa.and_(jobs.c.state == "leased", FINISHING))
 #: The most urgent priority of the active sweeps that want a job; NULL if none does.
 BEST = (
     sa.select(sa.func.min(sweeps.c.priority))
     .join(sweep_jobs, sweep_jobs.c.sweep_id == sweeps.c.id)
-    .where(sweep_jobs.c.job_id == jobs.c.id, ACTIVE)
+    .where(sweep_jobs.c.job_id == jobs.c.id, _WANTING)
     .correlate(jobs)
     .scalar_subquery()
 )

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from storage.host.environment import Environment
 from storage.job import Model, canonical_json
+from storage.jobs.budgets import note_made
 from storage.scores.image_changes import note_images_done
 from storage.sql.database import Database, insert_into
 from storage.sql.model_places import ids_of
@@ -93,7 +94,8 @@ def record_done(
 ) -> set[int]:
     """Mark jobs as done, each once, even if the lease ended meanwhile.
 
-    In the same transaction, the scores that waited for them may be computed.
+    In the same transaction, the scores that waited for them may be computed, and the
+    budgets of sweeps are charged.
 
     Any image of a job is as good as another; only the first to finish counts. But the
     row must describe the file that is there: so a job that another worker holds by now
@@ -113,7 +115,7 @@ def record_done(
     """
     with database.write() as connection:
         lock_jobs(connection, jobs.c.id.in_(done))
-        return record_locked(
+        first = record_locked(
             connection,
             done,
             worker=worker,
@@ -121,6 +123,8 @@ def record_done(
             owner=owner,
             folder_id=folder_id,
         )
+        note_made(connection, {each: done[each].timings.total_s for each in first})
+        return first
 
 
 def record_locked(

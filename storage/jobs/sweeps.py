@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from storage.errors import ChangedSweepError, UsageError
 from storage.job import canonical_json
+from storage.jobs.budgets import Limits, set_limits
 from storage.queries.answers import Wanted, find
 from storage.queries.columns import COLUMNS
 from storage.queries.names import no_such_sweep
@@ -81,6 +82,7 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
     min_free_bytes: int = 0,
     seen: int | None = None,
     submitting: int | None = None,
+    limits: Limits | None = None,
 ) -> Sweep:
     """Create a sweep, or give a known one a new revision if what it wants changed.
 
@@ -99,6 +101,7 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
         seen: The revision that the new one must follow, 0 for none; None for any.
         submitting: Jobs to store, for `storage.jobs.completeness`; None where none
             follow.
+        limits: What stops it; None for nothing.
 
     Raises:
         ChangedSweepError: Another spec was stored under that name since `seen`.
@@ -144,6 +147,8 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
             )
             .returning(*columns)
         ).first()
+        if stored is not None:
+            set_limits(connection, stored.id, limits or Limits())
     if stored is None:
         raise ChangedSweepError(name)
     return _sweep(stored, axes)

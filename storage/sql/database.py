@@ -18,7 +18,7 @@ from storage.sql.recognition import recognize
 from storage.sql.upgrading import upgrade
 
 #: The newest migration; a test compares it with `storage/sql/migrations/versions`.
-HEAD = "0021"
+HEAD = "0022"
 
 
 class Database:

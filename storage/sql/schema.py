@@ -196,6 +196,25 @@ sweeps = Table(
     _one_of("state", SWEEP_STATES),
 )
 
+#: What stops a sweep, and what was used of it; a sweep without limits has no row.
+budgets = Table(
+    "budgets",
+    metadata,
+    Column(
+        "sweep_id", Id, ForeignKey("sweeps.id"), primary_key=True, autoincrement=False
+    ),
+    # The limits: seconds of GPUs, a time in seconds since 1970, and images; NULL for
+    # none.
+    Column("gpu_s", Float(53)),
+    Column("until", Float(53)),
+    Column("images", BigInteger),
+    # What its images took, and how many there are, since the limits were set.
+    Column("used_s", Float(53), nullable=False),
+    Column("made", BigInteger, nullable=False),
+    # The limit that stopped the sweep: `gpu_s`, `until` or `images`.
+    Column("reached", String(16)),
+)
+
 jobs = Table(
     "jobs",
     metadata,

@@ -1,0 +1,279 @@
+"""The budget of a sweep: limits on its time and its images, and what was used of them.
+
+A sweep that reaches a limit is paused. Its waiting jobs are claimed no more, and the
+jobs in hand are finished. Counters hold what was used, since a sweep may have millions
+of images: `note_made` adds to them in the transaction that marks images as done.
+
+An image counts for one sweep: of those that want it, the most urgent, and of these the
+oldest. References count for the sweep whose scores they serve.
+
+All times are those of the database's clock, as with leases, so that hosts whose clocks
+differ stop together.
+
+All code locks rows of sweeps first, then those of jobs, then budgets.
+"""
+
+import logging
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from storage.sql.database import Database, clock, insert_into
+from storage.sql.schema import LEASED, budgets, jobs, sweep_jobs, sweeps
+
+log = logging.getLogger(__name__)
+
+_ACTIVE = sweeps.c.state == "active"
+#: The sweep itself, or the one whose references it holds.
+_LEADER = sa.func.coalesce(sweeps.c.reference_of, sweeps.c.id)
+_STOPPED = sa.select(budgets.c.sweep_id).where(budgets.c.reached.is_not(None))
+#: Sweeps whose jobs in hand are finished though they are paused.
+FINISHING = sa.and_(sweeps.c.state == "paused", _LEADER.in_(_STOPPED))
+#: The budgets of active sweeps: few, however many sweeps there are.
+_OPEN = sa.select(budgets).where(
+    sa.exists().where(sweeps.c.id == budgets.c.sweep_id, _ACTIVE)
+)
+#: Why a sweep is paused, by the limit that it reached.
+_REASONS = {
+    "gpu_s": "its GPU hours are used (limits.gpu_hours)",
+    "until": "its time is up (limits.until)",
+    "images": "it has made as many images as it may (limits.stop_after_jobs)",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What stops a sweep; None for no such limit.
+
+    Attributes:
+        gpu_s: Seconds of GPUs that its images may take.
+        until: When it stops, in seconds since 1970.
+        images: Images that may be made.
+    """
+
+    gpu_s: float | None = None
+    until: float | None = None
+    images: int | None = None
+
+    @property
+    def are_set(self) -> bool:
+        """Whether there is any."""
+        return self != Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """The limits of a sweep, and what was used of them.
+
+    Attributes:
+        limits: The limits.
+        used_s: Seconds of GPUs that its images took since the limits were set.
+        made: Images that were made since then.
+        reached: The limit that stopped the sweep, by its name in `Limits`; else None.
+    """
+
+    limits: Limits
+    used_s: float = 0.0
+    made: int = 0
+    reached: str | None = None
+
+    def find_reached(self, now: float) -> str | None:
+        """Return the limit that is reached at a time, in seconds since 1970."""
+        limits = self.limits
+        if limits.until is not None and now >= limits.until:
+            return "until"
+        if limits.gpu_s is not None and self.used_s >= limits.gpu_s:
+            return "gpu_s"
+        if limits.images is not None and self.made >= limits.images:
+            return "images"
+        return None
+
+    def allow(self, now: float, *, in_hand: int) -> int | None:
+        """Return how many more jobs may be claimed; None for any number.
+
+        Args:
+            now: Seconds since 1970.
+            in_hand: Jobs of the sweep that workers hold.
+        """
+        if self.find_reached(now):
+            return 0
+        left: list[int] = []
+        if self.limits.images is not None:
+            left.append(self.limits.images - self.made)
+        if self.limits.gpu_s is not None and self.used_s > 0:
+            # By the mean of its images, so that those in hand do not overshoot much.
+            left_s = self.limits.gpu_s - self.used_s
+            left.append(math.ceil(left_s / (self.used_s / self.made)))
+        return max(min(left) - in_hand, 0) if left else None
+
+
+def set_limits(connection: Connection, sweep_id: int, limits: Limits) -> None:
+    """Set the limits of a sweep; they replace those that it had.
+
+    What was used of its former limits still counts, unless one of them was reached:
+    then the sweep begins anew.
+    """
+    mine = budgets.c.sweep_id == sweep_id
+    before = connection.execute(sa.select(budgets).where(mine).with_for_update())
+    row = before.first()
+    if not limits.are_set:
+        connection.execute(sa.delete(budgets).where(mine))
+        return
+    used = {"used_s": 0.0, "made": 0}
+    if row and not (row.reached or _budget(row).find_reached(clock(connection))):
+        used = {"used_s": row.used_s, "made": row.made}
+    values = {
+        "gpu_s": limits.gpu_s,
+        "until": limits.until,
+        "images": limits.images,
+        "reached": None,
+        **used,
+    }
+    statement = insert_into(connection, budgets).values(sweep_id=sweep_id, **values)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["sweep_id"], set_=values)
+    )
+
+
+def lift_reached(connection: Connection, sweep_id: int) -> None:
+    """Remove the limits of a sweep that has reached one of them."""
+    reached = budgets.c.reached.is_not(None)
+    connection.execute(
+        sa.delete(budgets).where(budgets.c.sweep_id == sweep_id, reached)
+    )
+
+
+def find_budget(database: Database, sweep_id: int) -> Budget | None:
+    """Return the budget of a sweep; None if it has no limits."""
+    query = sa.select(budgets).where(budgets.c.sweep_id == sweep_id)
+    with database.read() as connection:
+        row = connection.execute(query).first()
+    return _budget(row) if row else None
+
+
+def note_made(connection: Connection, seconds: Mapping[int, float]) -> None:
+    """Count images for the sweeps that claimed them.
+
+    Call it in the transaction that marks them as done, so that each counts once.
+
+    Args:
+        connection: That transaction.
+        seconds: What each image took of a GPU, by the id of its job.
+    """
+    if not seconds or not connection.execute(sa.select(budgets).limit(1)).first():
+        return
+    used: dict[int, list[float]] = {}
+    for job_id, sweep_id in _payers(connection, seconds).items():
+        used.setdefault(sweep_id, []).append(seconds[job_id])
+    # In the order of their ids, as all rows that are locked.
+    for sweep_id, each in sorted(used.items()):
+        connection.execute(
+            sa.update(budgets)
+            .where(budgets.c.sweep_id == sweep_id)
+            .values(
+                used_s=budgets.c.used_s + sum(each), made=budgets.c.made + len(each)
+            )
+        )
+
+
+class Allowances:
+    """How many jobs of each sweep with limits may be claimed; for one transaction.
+
+    On PostgreSQL it locks the budgets, so that two workers do not claim the last job
+    of a budget together.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        """Read what is left of the budgets of active sweeps."""
+        self._connection = connection
+        rows = connection.execute(_OPEN.with_for_update(of=budgets)).all()
+        now = clock(connection) if rows else 0.0
+        self._left = {row.sweep_id: self._allow(row, now) for row in rows}
+
+    def choose(self, found: Sequence[Any]) -> Sequence[Any]:
+        """Return those of the rows of jobs that may be claimed."""
+        if not self._left:
+            return found
+        payers = _payers(self._connection, [row.id for row in found])
+        return [row for row in found if self._spend(payers.get(row.id))]
+
+    def _allow(self, row: Any, now: float) -> int | None:
+        mine = sa.select(sweeps.c.id).where(_is_led_by(row.sweep_id))
+        wanted = sa.exists().where(
+            sweep_jobs.c.job_id == jobs.c.id, sweep_jobs.c.sweep_id.in_(mine)
+        )
+        held = sa.select(sa.func.count()).select_from(jobs).where(LEASED, wanted)
+        in_hand = self._connection.execute(held).scalar_one()
+        return _budget(row).allow(now, in_hand=in_hand)
+
+    def _spend(self, sweep_id: int | None) -> bool:
+        left = None if sweep_id is None else self._left.get(sweep_id)
+        if sweep_id is not None and left:
+            self._left[sweep_id] = left - 1
+        return left is None or left > 0
+
+
+def stop_reached(database: Database) -> list[str]:
+    """Pause the active sweeps that have reached a limit; return their names.
+
+    Their jobs follow as with any change; see `storage.jobs.lifecycle`.
+    """
+    with database.read() as connection:
+        rows = connection.execute(_OPEN).all()
+        now = clock(connection) if rows else 0.0
+    reached = [row.sweep_id for row in rows if _budget(row).find_reached(now)]
+    return [name for each in reached if (name := _stop(database, each))]
+
+
+def _stop(database: Database, sweep_id: int) -> str | None:
+    """Pause a sweep and its references, unless it was given more meanwhile."""
+    mine = sweeps.c.id == sweep_id
+    with database.write() as connection:
+        sweep = connection.execute(
+            sa.select(sweeps.c.name).where(mine, _ACTIVE).with_for_update()
+        ).first()
+        own = budgets.c.sweep_id == sweep_id
+        row = connection.execute(sa.select(budgets).where(own)).first()
+        reached = _budget(row).find_reached(clock(connection)) if row else None
+        if not sweep or not reached:
+            return None
+        reason = _REASONS[reached].format(name=sweep.name)
+        connection.execute(
+            sa.update(sweeps)
+            .where(_is_led_by(sweep_id), _ACTIVE)
+            .values(state="paused", reason=reason, changes=sweeps.c.changes + 1)
+        )
+        connection.execute(sa.update(budgets).where(own).values(reached=reached))
+    log.warning("%s: %s", sweep.name, reason, extra={"action": "limit_reached"})
+    return str(sweep.name)
+
+
+def _payers(connection: Connection, ids: Iterable[int]) -> dict[int, int]:
+    """Return the sweep that each job counts for, by the id of the job."""
+    query = (
+        sa.select(sweep_jobs.c.job_id, _LEADER)
+        .join(sweeps, sweeps.c.id == sweep_jobs.c.sweep_id)
+        .where(sweep_jobs.c.job_id.in_(list(ids)), sa.or_(_ACTIVE, FINISHING))
+        .order_by(sweeps.c.priority, sweeps.c.id)
+    )
+    payers: dict[int, int] = {}
+    for job_id, sweep_id in connection.execute(query):
+        payers.setdefault(job_id, sweep_id)
+    return payers
+
+
+def _is_led_by(sweep_id: int) -> sa.ColumnElement[bool]:
+    return sa.or_(sweeps.c.id == sweep_id, sweeps.c.reference_of == sweep_id)
+
+
+def _budget(row: Any) -> Budget:
+    return Budget(
+        limits=Limits(gpu_s=row.gpu_s, until=row.until, images=row.images),
+        used_s=row.used_s,
+        made=row.made,
+        reached=row.reached,
+    )
