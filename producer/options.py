@@ -4,6 +4,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from storage.errors import UsageError
 
 #: Exit code of a command that Ctrl-C ended.
 INTERRUPTED = 130
+#: Exit code of a command that ended since a limit of its sweep is reached.
+AT_LIMIT = 3
 #: The argument of commands that change sweeps.
 sweeps_argument = click.argument(
     "names",
@@ -107,6 +110,55 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in reversed(decorators):
         command = decorate(command)
     return command
+
+
+def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add options that set values of the file, besides those of `spec_options`."""
+    return stop_options(_set_by_options(command))
+
+
+def stop_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that stop a sweep before all of it is made."""
+    decorators = (
+        click.option(
+            "--until",
+            metavar="TIME",
+            help="Stop at a time: the next 07:30, or 2026-11-29T07:30 for a date.",
+        ),
+        click.option(
+            "--gpu-hours",
+            metavar="N",
+            help="Stop once its images took N hours of GPUs.",
+        ),
+        click.option(
+            "--stop-after",
+            metavar="N",
+            help="Stop once N images are made.",
+        ),
+    )
+    for decorate in reversed(decorators):
+        command = decorate(command)
+    return command
+
+
+#: Options that set a value of the file, and which.
+_SETTING = {
+    "until": "limits.until",
+    "gpu_hours": "limits.gpu_hours",
+    "stop_after": "limits.stop_after_jobs",
+}
+
+
+def _set_by_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn options that set a value of the file into values of `--set`."""
+
+    @wraps(command)
+    def call(*args: Any, sets: Sequence[str], **given: Any) -> Any:
+        values = {key: given.pop(name) for name, key in _SETTING.items()}
+        more = (f"{key}={text}" for key, text in values.items() if text is not None)
+        return command(*args, sets=(*sets, *more), **given)
+
+    return call
 
 
 def _read_device(

@@ -12,8 +12,15 @@ import click
 from producer.completion import complete_sweep
 from producer.display.amounts import images
 from producer.display.messages import talk
-from producer.options import program, sweeps_argument
+from producer.options import program, stop_options, sweeps_argument
+from producer.running.budget_text import describe_budget
 from producer.running.sweep_state import describe_incomplete
+from producer.spec.stopping import (
+    StopRules,
+    read_gpu_hours,
+    read_image_count,
+    read_until,
+)
 from producer.submission.opening import (
     opened_to_write,
     say_who_works,
@@ -21,6 +28,7 @@ from producer.submission.opening import (
 )
 from storage.errors import UsageError
 from storage.jobs import lifecycle, sweep_counts, sweeps
+from storage.jobs.budgets import Limits, find_budget
 from storage.jobs.completeness import find_incomplete
 from storage.jobs.lifecycle import Told
 from storage.jobs.sweeps import PRIORITIES, Sweep
@@ -46,12 +54,25 @@ def pause(names: Sequence[str]) -> None:
 
 @click.command(epilog="Example: nightsweep resume first-sweep")
 @sweeps_argument
-def resume(names: Sequence[str]) -> None:
+@stop_options
+def resume(
+    names: Sequence[str],
+    until: str | None,
+    gpu_hours: str | None,
+    stop_after: str | None,
+) -> None:
     """Go on with a sweep that was paused or cancelled.
 
-    Several names may be given.
+    A sweep that stopped at a limit goes on without limits, or with those that the
+    options name. Several names may be given.
     """
-    _tell(change_state(read_settings(), names, verb="resume"))
+    rules = StopRules(
+        gpu_hours=read_gpu_hours(gpu_hours) if gpu_hours else None,
+        until=read_until(until) if until else None,
+        stop_after_jobs=read_image_count(stop_after) if stop_after else None,
+    )
+    limits = rules.limits()
+    _tell(change_state(read_settings(), names, verb="resume", limits=limits))
 
 
 @click.command(epilog="Example: nightsweep cancel first-sweep")
@@ -109,14 +130,22 @@ def change_state(
     names: Sequence[str],
     *,
     verb: Literal["pause", "resume", "cancel"],
+    limits: Limits | None = None,
 ) -> Iterator[str]:
     """Pause, resume or cancel sweeps; yield what there is to say of each.
+
+    Args:
+        settings: Where they are stored.
+        names: Their names.
+        verb: What to do.
+        limits: What stops them from now on, where they are resumed; see `set_state`.
 
     Raises:
         UsageError: There is no such sweep.
         DatabaseError: SQL cannot be reached.
     """
     state, say = _VERBS[verb]
+    given = limits if limits and limits.are_set else None
     unmade: list[str] = []
     with opened_to_write(settings) as database:
         for sweep in sweeps.require_sweeps(database, names):
@@ -124,9 +153,14 @@ def change_state(
                 settings,
                 database,
                 sweep,
-                change=lambda on, one: lifecycle.set_state(on, one, state),
+                change=lambda on, one: lifecycle.set_state(
+                    on, one, state, limits=given
+                ),
                 say=say,
             )
+            budget = find_budget(database, sweep.id)
+            if verb == "resume" and budget:
+                yield f"{sweep.name} stops {describe_budget(budget)}."
             if _count_unmade(sweep_counts.count_states(database, sweep)):
                 unmade.append(sweep.name)
         if verb == "resume" and unmade:

@@ -18,7 +18,7 @@ from producer.display.json_lines import open_axes, write_json
 from producer.display.messages import talk
 from producer.expansion.expand import BATCH, Expansion, read_jobs
 from producer.models.cards import describe
-from producer.options import spec_options, with_name
+from producer.options import limit_options, spec_options, with_name
 from producer.scoring.forecast import Forecast
 from producer.scoring.requested_metrics import ResolvedMetrics, read_metrics
 from producer.spec.yamltext import Source, read_once
@@ -138,6 +138,7 @@ class _Tally:
             stored=self._comparison.result() if self._comparison else None,
             scores=forecast.rows(),
             new_references=new_references,
+            limits=expansion.spec.stop.limits(),
             axes=expansion.axis_labels,
             schedulers=list(self._schedulers.values()),
             taken=expansion.taken,
@@ -241,6 +242,7 @@ class _Tally:
 
 @click.command(epilog="Example: nightsweep plan examples/first-sweep.yaml")
 @spec_options
+@limit_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def plan(
     spec: str,

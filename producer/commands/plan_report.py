@@ -9,8 +9,10 @@ from rich.cells import cell_len
 
 from producer.display.amounts import duration, images, size
 from producer.display.text_width import hang, padded, quoted, shorten, terminal_width
+from producer.running.budget_text import describe_budget
 from producer.scoring.forecast import describe_forecast
 from producer.submission.confirmation import describe_difference
+from storage.jobs.budgets import Budget, Limits
 from storage.jobs.differences import Difference
 
 #: Least columns for the names of axes, and for the counts of their values.
@@ -42,6 +44,7 @@ class Plan:
         scores: What its scores take, a row for each metric.
         new_references: Images to compare with that do not exist yet; they are no part
             of the other counts, but of evaluations, time and disk.
+        limits: What would stop it before all is made.
         axes: Axis names to the labels of their values.
         schedulers: What each scheduler of the file stands for, by model where
             models differ in it.
@@ -65,6 +68,7 @@ class Plan:
     stored: Difference | None
     scores: Sequence[Mapping[str, Any]]
     new_references: int
+    limits: Limits
     axes: Mapping[str, Sequence[str]]
     schedulers: Sequence[Mapping[str, Any]]
     taken: str | None
@@ -122,6 +126,8 @@ def _figures(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "References", f"{images(plan.new_references)} to make for the scores"
     yield "Evaluations", f"{plan.evaluations:,} calls of the model"
     yield "Time", _describe_time(plan)
+    if plan.limits.are_set:
+        yield "Stops", describe_budget(Budget(limits=plan.limits))
     yield "Disk", _describe_disk(plan)
     if plan.cache_free_bytes is not None:
         free = size(plan.cache_free_bytes)

@@ -21,7 +21,9 @@ from producer.health.missing_images import describe_missing
 from producer.notices.channels import read_channels, told_by
 from producer.notices.watching import Watched, on_option
 from producer.options import (
+    AT_LIMIT,
     INTERRUPTED,
+    limit_options,
     program,
     retry_option,
     spec_options,
@@ -40,6 +42,7 @@ from producer.running.sweep_state import (
     Standing,
     describe,
     describe_incomplete,
+    describe_limit,
     describe_scores,
     standing,
 )
@@ -69,6 +72,7 @@ SCORES_S = 10.0
 
 @click.command(epilog="Example: nightsweep run examples/first-sweep.yaml")
 @spec_options
+@limit_options
 @yes_option
 @click.option(
     "--gpus",
@@ -114,7 +118,9 @@ def run(
     Images that exist already are not made again. If a stored sweep would lose unmade
     images, or options change it, the command asks first. If other workers serve every
     GPU, or every core, they make the sweep. With --detach it goes on in the
-    background, and tells the same in its log; `nightsweep stop` ends it.
+    background, and tells the same in its log; `nightsweep stop` ends it. At a limit
+    (--until, --gpu-hours, --stop-after) it finishes the images in hand and ends with
+    exit code 3.
     """
     click.get_current_context().with_resource(_outliving_terminal())
     settings = read_settings()
@@ -248,7 +254,8 @@ def _follow(
             if said := local.news():
                 talk(said)
             show(now, workers, models=models, others=others)
-            if is_stuck or now.state != "active":
+            is_finishing = now.is_at_limit and now.leased > 0
+            if is_stuck or (now.state != "active" and not is_finishing):
                 break  # a sweep that is not active was stopped, or paused itself
     return now
 
@@ -353,6 +360,10 @@ def _conclude(
     if after.state != "active":
         why = f": {after.reason}" if after.reason else ""
         talk(f"{after.sweep} is {after.state}{why}.")
+        if after.is_at_limit:
+            talk(describe_limit(after))
+            talk(f"Here it goes on, to the same limits anew, with: {again}")
+            return INTERRUPTED if local.interrupted else AT_LIMIT
         talk(
             f"{_left(after)}; go on here with `{again}`, or let workers "
             f"elsewhere go on with `{program()} resume {after.sweep}`."

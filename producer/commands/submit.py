@@ -9,7 +9,13 @@ import click
 from producer.display.hashing import tell_hashing
 from producer.expansion.expand import Expansion, read_jobs
 from producer.models.cards import describe
-from producer.options import retry_option, spec_options, with_name, yes_option
+from producer.options import (
+    limit_options,
+    retry_option,
+    spec_options,
+    with_name,
+    yes_option,
+)
 from producer.scoring.requested_metrics import RequestedMetric, read_metrics
 from producer.scoring.requests import Requests
 from producer.spec.yamltext import Source, StoredSpec
@@ -179,6 +185,7 @@ def _find_stored(where: Settings, name: str) -> Sweep | None:
 
 @click.command("submit", epilog="Example: nightsweep submit sweep.yaml")
 @spec_options
+@limit_options
 @yes_option
 @retry_option
 def submit_command(

@@ -12,6 +12,7 @@ EVENTS: Mapping[str, str] = {
     "finished": "all is made and scored",
     "failed": "the first image failed",
     "paused": "the sweep has paused itself",
+    "limit": "a limit of the sweep is reached",
     "blocked": "workers cannot make some images",
     "disk": "the disk has less space than the images that are left need",
     "stopped": "the command ended before the sweep did, and not by Ctrl-C",
@@ -64,7 +65,11 @@ class Events:
             "blocked": _blocked(now, look),
             "disk": space,
             "paused": f"{now.sweep} has paused itself; {look}."
-            if now.state == "paused" and now.reason
+            if now.state == "paused" and now.reason and not now.is_at_limit
+            else "",
+            "limit": f"{now.sweep} is at its limit, and {images(now.unmade)} are left: "
+            f"{now.reason}."
+            if now.is_at_limit
             else "",
             "finished": _finished(now),
         }

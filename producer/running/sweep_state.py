@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 
 from producer.display.amounts import images
 from producer.options import program
+from producer.running.budget_text import describe_spent
 from storage.jobs import sweep_counts, sweeps
 from storage.jobs.blocked_groups import Blocked, blocked_jobs
+from storage.jobs.budgets import Budget, find_budget
 from storage.jobs.companions import find_companion
 from storage.jobs.completeness import Incomplete, find_incomplete
 from storage.jobs.sweeps import Sweep
@@ -39,6 +41,7 @@ class Standing:
         references: Jobs for its scores to compare with that are still to be made.
         open_scores: Scores of its images that will be computed, if workers go on.
         scores: All scores of its images by state.
+        budget: What stops it before all is made; None for nothing.
     """
 
     sweep: str
@@ -59,11 +62,18 @@ class Standing:
     references: int = 0
     open_scores: int = 0
     scores: Mapping[str, int] = field(default_factory=dict)
+    budget: Budget | None = None
 
     @property
     def unmade(self) -> int:
         """Jobs that are still to be made."""
         return self.pending + self.leased
+
+    @property
+    def is_at_limit(self) -> bool:
+        """Whether it is paused since a limit is reached."""
+        reached = self.budget and self.budget.reached
+        return self.state == "paused" and bool(reached)
 
     @property
     def is_open(self) -> bool:
@@ -103,6 +113,7 @@ def standing(
         references=_unmade_references(database, sweep) if scores else 0,
         open_scores=count_open(database, sweep_id=sweep.id) if is_open else 0,
         scores=scores,
+        budget=find_budget(database, sweep.id),
     )
 
 
@@ -135,6 +146,16 @@ def describe_incomplete(sweep: str, found: Incomplete) -> str:
         f"{sweep}: its submission was cut off, or is still at work: "
         f"{found.stored:,} of {images(found.wanted)} stored; go on with "
         f"`{program()} submit {sweep}`."
+    )
+
+
+def describe_limit(now: Standing) -> str:
+    """Say how to go on with a sweep that has reached a limit."""
+    spent = describe_spent(now.budget) if now.budget else ""
+    return (
+        f"{now.sweep}: {spent}{images(now.unmade)} left. `{program()} resume "
+        f"{now.sweep}` goes on without limits, or with those that you give it, such as "
+        "--gpu-hours 4."
     )
 
 

@@ -5,7 +5,7 @@ it). Problems are gathered and reported together.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -30,6 +30,12 @@ from producer.spec.parameters import (
 from producer.spec.problems import Place, Problems, shown
 from producer.spec.remarks import Remark
 from producer.spec.scores import ScoreEntry, read_scores
+from producer.spec.stopping import (
+    StopRules,
+    read_gpu_hours,
+    read_image_count,
+    read_until,
+)
 from producer.spec.text_files import find_path
 from producer.spec.wildcards import Wildcards
 from producer.spec.yamltext import (
@@ -54,6 +60,12 @@ _KEYS = (
     *("version", "name", "base", "axes", "exclude", "include", "scores", "limits"),
     "wildcards",
 )
+#: What stops a sweep, by its key in `limits`.
+_STOPS: Mapping[str, Callable[[str], Any]] = {
+    "gpu_hours": read_gpu_hours,
+    "until": read_until,
+    "stop_after_jobs": read_image_count,
+}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _AXIS_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_ -]{0,63}")
 _SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(MB|GB|TB)")
@@ -76,6 +88,7 @@ class Spec:
         scores: Metrics to compute, each once.
         max_jobs: The most jobs that the sweep may have.
         min_free_bytes: Disk space that must stay free.
+        stop: What stops it before all is made.
         place: The start of the file.
         remarks: Warnings about texts that may be meant otherwise.
         table_digests: Of the tables that its axes read.
@@ -92,6 +105,7 @@ class Spec:
     scores: tuple[ScoreEntry, ...]
     max_jobs: int
     min_free_bytes: int
+    stop: StopRules
     place: Place
     remarks: tuple[Remark, ...] = ()
     table_digests: tuple[str, ...] = ()
@@ -162,7 +176,7 @@ class _Parser:
     def parse(self, *, text: str, folder: Path) -> Spec:
         """Read all sections; leave out what is wrong, and note it."""
         self._check_version()
-        max_jobs, min_free_bytes = self._read_limits()
+        max_jobs, min_free_bytes, stop = self._read_limits()
         reader = ValueReader(
             folder=folder,
             limit=max_jobs,
@@ -184,6 +198,7 @@ class _Parser:
             scores=self._read_scores(),
             max_jobs=max_jobs,
             min_free_bytes=min_free_bytes,
+            stop=stop,
             place=self._place,
             remarks=tuple(self._problems.remarks),
             table_digests=tuple(reader.table_digests),
@@ -231,16 +246,19 @@ class _Parser:
             self._problems.add(place_of(node), str(error))
             return ""
 
-    def _read_limits(self) -> tuple[int, int]:
+    def _read_limits(self) -> tuple[int, int, StopRules]:
         max_jobs, min_free_bytes = MAX_JOBS, MIN_FREE_BYTES
-        for key, node in self._fields("limits", ("max_jobs", "min_free")):
+        stops: dict[str, Any] = {}
+        for key, node in self._fields("limits", ("max_jobs", "min_free", *_STOPS)):
             with self._problems.at(place_of(node)):
                 text = text_of(node, what=key)
                 if key == "max_jobs":
                     max_jobs = integer(key, 1, LARGEST_MAX_JOBS)(text)
-                else:
+                elif key == "min_free":
                     min_free_bytes = _parse_size(text)
-        return max_jobs, min_free_bytes
+                else:
+                    stops[key] = _STOPS[key](text)
+        return max_jobs, min_free_bytes, StopRules(**stops)
 
     def _read_wildcards(self, folder: Path, limit: int) -> Wildcards | None:
         node = self._sections.get("wildcards")

@@ -12,6 +12,7 @@ from producer.display.disk_room import look_at_disk, too_few_inodes
 from producer.display.messages import talk
 from producer.expansion.expand import Expansion
 from producer.options import program
+from producer.running.budget_text import describe_budget
 from producer.scoring.request_report import describe_requests
 from producer.scoring.requests import Requests
 from producer.spec.sweepfile import Spec
@@ -21,6 +22,7 @@ from storage.broker.queue import make_app, send, send_scores, waiting
 from storage.files.inputs import InputFolder
 from storage.host.worker_ids import my_host
 from storage.jobs import blocked_groups, lifecycle, membership, sweep_counts, sweeps
+from storage.jobs.budgets import Budget, find_budget
 from storage.jobs.completeness import find_incomplete, note_complete
 from storage.jobs.sweeps import NORMAL_PRIORITY, Sweep
 from storage.scores.score_counts import count_open, pending_metrics
@@ -47,6 +49,7 @@ class Submitted:
         taken: A sentence about what was chosen where the file says nothing; else None.
         scores: Sentences about the scores that the sweep asks for.
         open_scores: Scores of its images that workers are to compute, now or later.
+        budget: What stops it before all is made; None for nothing.
     """
 
     sweep: Sweep
@@ -60,6 +63,7 @@ class Submitted:
     taken: str | None = None
     scores: Sequence[str] = ()
     open_scores: int = 0
+    budget: Budget | None = None
 
     @property
     def unmade(self) -> int:
@@ -137,6 +141,7 @@ class Submission:
             was=sweep.state,
             warnings=(note, *self._cut_off(sweep)),
             open_scores=count_open(self._database, sweep_id=sweep.id),
+            budget=find_budget(self._database, sweep.id),
         )
 
     def run(
@@ -160,8 +165,10 @@ class Submission:
 
         Raises:
             ChangedSweepError: Another revision was stored since; nothing was changed.
+            UsageError: The time at which it is to stop is over; likewise.
         """
         spec = expansion.spec
+        limits = spec.stop.limits()
         folder = InputFolder(self._images)
         for image in expansion.inputs:
             image.copy_to(folder)
@@ -175,6 +182,7 @@ class Submission:
             min_free_bytes=spec.min_free_bytes,
             seen=seen,
             submitting=expansion.count,
+            limits=limits,
         )
         for image in expansion.inputs:
             if not folder.note_use(image.digest):  # `prune` was faster than the sweep
@@ -208,6 +216,7 @@ class Submission:
             taken=expansion.taken,
             scores=tuple(describe_requests(requests)),
             open_scores=count_open(self._database, sweep_id=sweep.id),
+            budget=find_budget(self._database, sweep.id),
         )
 
     def _full(self, spec: Spec, new: int) -> Iterator[str]:
@@ -258,6 +267,8 @@ def describe_submission(done: Submitted) -> list[str]:
     if done.taken:
         lines.append(done.taken)
     lines += done.scores
+    if done.budget:
+        lines.append(f"{sweep.name} stops {describe_budget(done.budget)}.")
     if done.was != "active":
         lines.append(f"{sweep.name} was {done.was}; it is active again.")
     if done.dropped:

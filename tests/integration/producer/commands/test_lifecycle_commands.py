@@ -108,6 +108,22 @@ def test_resuming_tells_of_what_failed(database: Database, app: Celery) -> None:
     assert "1 failed, `" in say("resume", "night")
 
 
+def test_resuming_sets_limits_and_keeps_those_that_are_not_reached(
+    database: Database, app: Celery
+) -> None:
+    submit_planned(database, plan_seeds(*range(9)))
+    say("pause", "night")
+    said = say("resume", "night", "--gpu-hours", "0.5", "--stop-after", "2")
+    assert "night stops after 0.5 GPU-hours, or after 2 images." in said
+    assert len(take(database)) == 2
+    say("pause", "night")
+    assert "night stops after 0.5 GPU-hours, or after 2 images." in say(
+        "resume", "night"
+    )
+    said = say("resume", "night", "--until", "25:00", code=2)
+    assert "until must be a time such as 07:30" in said
+
+
 def test_several_sweeps_change_at_once(database: Database) -> None:
     for number, name in enumerate(("one", "other", "third")):
         submit_planned(database, plan_seeds(number), name=name)

@@ -7,6 +7,7 @@ import pytest
 from producer.notices.events import Events, describe_space, stopped
 from producer.running.sweep_state import Standing
 from storage.jobs.blocked_groups import Blocked
+from storage.jobs.budgets import Budget, Limits
 from storage.jobs.completeness import Incomplete
 
 AT_WORK = Standing(
@@ -22,6 +23,7 @@ AT_WORK = Standing(
     eta_s=70.0,
 )
 FINISHED = replace(AT_WORK, pending=0, leased=0, done=98, failed=2)
+REACHED = Budget(limits=Limits(until=0.0), reached="until")
 BLOCKED = Blocked(host="a", workers=("gpu0", "gpu1"), reason="a red cat", images=1200)
 
 
@@ -37,6 +39,11 @@ BLOCKED = Blocked(host="a", workers=("gpu0", "gpu1"), reason="a red cat", images
             replace(AT_WORK, state="paused", reason="21 failed: a red cat"),
             "paused",
             "night has paused itself; `nightsweep status night` says why.",
+        ),
+        (
+            replace(AT_WORK, state="paused", reason="its time is up", budget=REACHED),
+            "limit",
+            "night is at its limit, and 70 images are left: its time is up.",
         ),
         (
             replace(AT_WORK, blocked=[BLOCKED]),

@@ -9,11 +9,13 @@ from producer import options
 from producer.commands.plan import size
 from producer.commands.run import _conclude, _News
 from producer.display.amounts import duration
+from producer.options import AT_LIMIT
 from producer.running.local_workers import LocalWorkers
 from producer.running.pace import Pace
 from producer.running.progress import Lines
 from producer.running.sweep_state import Standing, standing
 from storage.fleet.progress import Worker
+from storage.jobs.budgets import Budget, Limits
 from storage.jobs.results import record_done, record_failure
 from storage.settings import Settings
 from storage.sql.database import Database
@@ -285,3 +287,26 @@ def test_what_a_silent_worker_said_is_old(capsys: pytest.CaptureFixture[str]) ->
     news = _News()
     news.tell([make_worker(phase=each, silent_s=61) for each in ("backoff", "waiting")])
     assert not capsys.readouterr().err
+
+
+def test_a_run_at_its_limit_says_what_is_left_and_how_to_go_on(
+    settings: Settings,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.argv", ["nightsweep", "run", "night.yaml"])
+    reached = Budget(
+        limits=Limits(gpu_s=3600.0), used_s=3610.0, made=4, reached="gpu_s"
+    )
+    stopped = make_standing(
+        state="paused", reason="its hours are used", failed=0, leased=0, budget=reached
+    )
+    assert _conclude(stopped, LocalWorkers(settings, {})) == AT_LIMIT
+    program = options.program()
+    assert capsys.readouterr().err.splitlines() == [
+        "night is paused: its hours are used.",
+        f"night: 4 images made in 1.00 GPU-hours, 4 images left. `{program} resume "
+        "night` goes on without limits, or with those that you give it, such as "
+        "--gpu-hours 4.",
+        f"Here it goes on, to the same limits anew, with: {program} run night.yaml",
+    ]
