@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from producer.completion import complete_spec, complete_sweep
+from producer.spec.orders import ORDERS
 from storage.errors import UsageError
 
 #: Exit code of a command that Ctrl-C ended.
@@ -114,7 +115,13 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add options that set values of the file, besides those of `spec_options`."""
-    return stop_options(_set_by_options(command))
+    order = click.option(
+        "--order",
+        type=click.Choice(ORDERS),
+        help="In which order to make the images.  [default: order of the file, else "
+        "breadth-first]",
+    )
+    return stop_options(order(_set_by_options(command)))
 
 
 def stop_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -146,6 +153,7 @@ _SETTING = {
     "until": "limits.until",
     "gpu_hours": "limits.gpu_hours",
     "stop_after": "limits.stop_after_jobs",
+    "order": "order",
 }
 
 

@@ -254,7 +254,8 @@ class PlannedJob:
 
     Attributes:
         job: The image to make.
-        position: From 0, in the order of execution.
+        position: From 0, in the order in which the sweep lists its jobs.
+        rank: Its place in the order of execution; None where that is its position.
         evaluations: How often the model is called.
         scheduler_name: The canonical short name.
         scheduler_names: All names that mean this scheduler on this model.
@@ -279,6 +280,12 @@ class PlannedJob:
     template: str | None = None
     cell: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     former_keys: tuple[str, ...] = ()
+    rank: int | None = None
+
+    @property
+    def place(self) -> int:
+        """Its place in the order of execution; jobs of other sweeps may share it."""
+        return self.position if self.rank is None else self.rank
 
 
 def _normal(name: str, value: Any) -> Any:

@@ -139,6 +139,7 @@ class _Tally:
             scores=forecast.rows(),
             new_references=new_references,
             limits=expansion.spec.stop.limits(),
+            order=expansion.spec.order,
             axes=expansion.axis_labels,
             schedulers=list(self._schedulers.values()),
             taken=expansion.taken,

@@ -11,6 +11,7 @@ from producer.display.amounts import duration, images, size
 from producer.display.text_width import hang, padded, quoted, shorten, terminal_width
 from producer.running.budget_text import describe_budget
 from producer.scoring.forecast import describe_forecast
+from producer.spec.orders import BREADTH_FIRST
 from producer.submission.confirmation import describe_difference
 from storage.jobs.budgets import Budget, Limits
 from storage.jobs.differences import Difference
@@ -45,6 +46,7 @@ class Plan:
         new_references: Images to compare with that do not exist yet; they are no part
             of the other counts, but of evaluations, time and disk.
         limits: What would stop it before all is made.
+        order: In which order it would be made, of `producer.spec.orders`.
         axes: Axis names to the labels of their values.
         schedulers: What each scheduler of the file stands for, by model where
             models differ in it.
@@ -69,6 +71,7 @@ class Plan:
     scores: Sequence[Mapping[str, Any]]
     new_references: int
     limits: Limits
+    order: str
     axes: Mapping[str, Sequence[str]]
     schedulers: Sequence[Mapping[str, Any]]
     taken: str | None
@@ -128,6 +131,8 @@ def _figures(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "Time", _describe_time(plan)
     if plan.limits.are_set:
         yield "Stops", describe_budget(Budget(limits=plan.limits))
+    if plan.order != BREADTH_FIRST:
+        yield "Order", plan.order
     yield "Disk", _describe_disk(plan)
     if plan.cache_free_bytes is not None:
         free = size(plan.cache_free_bytes)

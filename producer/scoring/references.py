@@ -109,6 +109,7 @@ def _at(one: PlannedJob, steps: int, card: ModelCard) -> PlannedJob:
         one,
         job=job,
         position=one.position + AFTER,
+        rank=None,
         cell={},
         template=None,
         scheduler_label=None,

@@ -19,6 +19,7 @@ from producer.spec.conditions import ConditionEntry, read_entries
 from producer.spec.drawn_seeds import draw_seeds
 from producer.spec.entries import fields, list_meant
 from producer.spec.mappings import is_workflow
+from producer.spec.orders import BREADTH_FIRST, read_order
 from producer.spec.overrides import apply_options, write_out
 from producer.spec.parameters import (
     CALLS,
@@ -58,7 +59,7 @@ MIN_FREE_BYTES = 1_000_000_000
 
 _KEYS = (
     *("version", "name", "base", "axes", "exclude", "include", "scores", "limits"),
-    "wildcards",
+    *("wildcards", "order"),
 )
 #: What stops a sweep, by its key in `limits`.
 _STOPS: Mapping[str, Callable[[str], Any]] = {
@@ -89,6 +90,7 @@ class Spec:
         max_jobs: The most jobs that the sweep may have.
         min_free_bytes: Disk space that must stay free.
         stop: What stops it before all is made.
+        order: In which order it is made, of `producer.spec.orders`.
         place: The start of the file.
         remarks: Warnings about texts that may be meant otherwise.
         table_digests: Of the tables that its axes read.
@@ -109,6 +111,7 @@ class Spec:
     place: Place
     remarks: tuple[Remark, ...] = ()
     table_digests: tuple[str, ...] = ()
+    order: str = BREADTH_FIRST
 
     @property
     def calls(self) -> list[str]:
@@ -202,6 +205,7 @@ class _Parser:
             place=self._place,
             remarks=tuple(self._problems.remarks),
             table_digests=tuple(reader.table_digests),
+            order=self._read_order(),
         )
 
     def _fields(
@@ -318,6 +322,13 @@ class _Parser:
             return ()
         node = self._sections[section]
         return read_entries(section, node, axes=axes, reader=reader)
+
+    def _read_order(self) -> str:
+        node = self._sections.get("order")
+        if node is not None:
+            with self._problems.at(place_of(node)):
+                return read_order(text_of(node, what="order"))
+        return BREADTH_FIRST
 
     def _read_scores(self) -> tuple[ScoreEntry, ...]:
         node = self._sections.get("scores")

@@ -11,6 +11,7 @@ from producer.display.amounts import free_bytes, images, size
 from producer.display.disk_room import look_at_disk, too_few_inodes
 from producer.display.messages import talk
 from producer.expansion.expand import Expansion
+from producer.expansion.ordering import ranked_batches
 from producer.options import program
 from producer.running.budget_text import describe_budget
 from producer.scoring.request_report import describe_requests
@@ -191,7 +192,7 @@ class Submission:
         self._send(lifecycle.settle(self._database, sweep).woken)
         blocked_groups.lift_all(self._database)
         new, existing = 0, Counter[str]()
-        for batch in expansion.batches():
+        for batch in ranked_batches(expansion):
             added = membership.add_jobs(self._database, sweep, batch)
             self._send(by_group([*added.fresh, *requests.add(sweep, batch)]))
             new += len(added.fresh)

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from storage.job import Model, PlannedJob
 from storage.jobs.budgets import FINISHING
-from storage.jobs.sweeps import Sweep
+from storage.jobs.sweeps import BEHIND, Sweep
 from storage.sql.database import Database, insert_into, utc_now
 from storage.sql.dimensions import Dimensions, store_templates
 from storage.sql.job_settings import last_id, note_settings
@@ -55,6 +55,7 @@ class Known:
         model_id: Row of the model.
         scheduler_id: Row of the scheduler.
         place_id: Row of the place that its model was loaded from, or was planned at.
+        position: Its place in the order of execution.
     """
 
     id: int
@@ -63,6 +64,7 @@ class Known:
     model_id: int
     scheduler_id: int
     place_id: int
+    position: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,8 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
     """Store a batch of jobs that do not exist yet, and note that `sweep` wants all.
 
     Call it with about a thousand jobs at a time. Calling it again changes nothing. If
-    a row has a former key of a job, the sweep wants that row.
+    a row has a former key of a job, the sweep wants that row. Jobs that wait, and that
+    this sweep was the first to want, get their place in its present order.
     """
     # Rows are made before the lock is taken, since workers wait for it.
     rows = {one.job.key: job_row(one) for one in planned}
@@ -108,6 +111,7 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
         for member, one in zip(members, planned, strict=True):
             member["template_id"] = template_ids[one.template]
         _join_sweep(connection, [_led_to(known, member) for member in members])
+        _reorder(connection, planned, known, sweep_id=sweep.id)
         if known:
             rank(connection, jobs.c.key.in_([row.key for row in known.values()]))
     return Added(
@@ -192,6 +196,7 @@ def _rows_of(connection: Connection, keys: Sequence[str]) -> dict[str, Known]:
     names = ("id", "key", "state", "model_id", "scheduler_id")
     columns: list[sa.ColumnElement[Any]] = [jobs.c[name] for name in names]
     columns.append(sa.func.coalesce(results.c.place_id, jobs.c.place_id))
+    columns.append(jobs.c.position)
     query = sa.select(*columns).outerjoin_from(
         jobs, results, results.c.job_id == jobs.c.id
     )
@@ -201,6 +206,36 @@ def _rows_of(connection: Connection, keys: Sequence[str]) -> dict[str, Known]:
         for row in connection.execute(query.where(some)):
             found[row.key] = Known(*row)
     return found
+
+
+def _reorder(
+    connection: Connection,
+    planned: Iterable[PlannedJob],
+    known: Mapping[str, Known],
+    *,
+    sweep_id: int,
+) -> None:
+    """Put waiting jobs that the sweep was the first to want into its order."""
+    moved = [
+        {"row": row.id, "place": one.place}
+        for one in planned
+        if (row := known.get(one.job.key))
+        and row.state == "pending"
+        and row.position not in (one.place, one.place + BEHIND)
+    ]
+    if moved:
+        stays_behind = sa.case((jobs.c.position >= BEHIND, BEHIND), else_=0)
+        update = (
+            sa.update(jobs)
+            .where(
+                jobs.c.id == sa.bindparam("row"),
+                jobs.c.sweep_id == sweep_id,
+                jobs.c.state == "pending",
+            )
+            .values(position=sa.bindparam("place") + stays_behind)
+        )
+        # In the order of their ids, as all rows that are locked.
+        connection.execute(update, sorted(moved, key=lambda each: each["row"]))
 
 
 def _with_rows(

@@ -183,7 +183,7 @@ def job_row(one: PlannedJob) -> dict[str, Any]:
         "backend": job.backend,
         "generator": job.generator,
         "extras": _json_of(job.extras),
-        "position": one.position,
+        "position": one.place,
         "evaluations": one.evaluations,
         "state": "pending",
         "attempts": 0,

@@ -16,11 +16,11 @@ from storage.jobs import sweeps
 from storage.jobs.membership import MEMBER_ROWS, add_jobs, drop_absent, find_known
 from storage.jobs.results import record_done, record_failure
 from storage.jobs.sweep_counts import count_states
-from storage.jobs.sweeps import Sweep, save_sweep
+from storage.jobs.sweeps import BEHIND, Sweep, save_sweep
 from storage.sql.database import Database
 from storage.sql.model_places import DatabasePlaces
 from storage.sql.rows import job_columns, job_from_row
-from storage.sql.schema import models, prompts, schedulers, sweep_jobs
+from storage.sql.schema import jobs, models, prompts, schedulers, sweep_jobs
 from storage.sql.schema import sweeps as sweeps_table
 from tests.builders import (
     ENVIRONMENT,
@@ -505,3 +505,21 @@ def test_an_image_of_a_sweep_that_wants_it_no_more_has_no_template_of_it(
     submit(database, plan_seeds(1, template="a {cat|fox}"), name="other")
     drop_absent(database, save_sweep(database, "night", spec="two", axes={}))
     assert templates_of(database) == {"other": ["a {cat|fox}"], "images": [None]}
+
+
+def test_a_job_has_its_rank_and_gets_another_while_it_waits(
+    database: Database,
+) -> None:
+    planned = plan_seeds(1, 2, 3)
+    sweep = submit(database, [replace(one, rank=9 - one.position) for one in planned])
+    (claim,) = take(database, limit=1)
+    assert claim.job.seed == 3
+    with database.write() as connection:
+        behind = jobs.c.position + BEHIND
+        connection.execute(
+            sa.update(jobs).where(jobs.c.seed == 2).values(position=behind)
+        )
+    submit(database, planned, name="other")
+    add_jobs(database, sweep, planned)
+    places = {row.seed: row.position for row in job_rows(database)}
+    assert places == {1: 0, 2: 1 + BEHIND, 3: 7}
