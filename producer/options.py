@@ -121,7 +121,13 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="In which order to make the images.  [default: order of the file, else "
         "breadth-first]",
     )
-    return stop_options(order(_set_by_options(command)))
+    sample = click.option(
+        "--sample",
+        metavar="N",
+        help="Make N of the images only, drawn evenly.  [default: sample of the file, "
+        "else all]",
+    )
+    return stop_options(order(sample(_set_by_options(command))))
 
 
 def stop_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -154,6 +160,7 @@ _SETTING = {
     "gpu_hours": "limits.gpu_hours",
     "stop_after": "limits.stop_after_jobs",
     "order": "order",
+    "sample": "sample.count",
 }
 
 

@@ -125,6 +125,7 @@ class _Tally:
         return Plan(
             sweep=expansion.spec.name,
             total=expansion.count,
+            whole=expansion.whole,
             new=new,
             existing=dict(self._states),
             evaluations=self._evaluations,

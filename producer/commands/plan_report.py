@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.cells import cell_len
 
-from producer.display.amounts import duration, images, size
+from producer.display.amounts import duration, images, part_of, size
 from producer.display.text_width import hang, padded, quoted, shorten, terminal_width
 from producer.running.budget_text import describe_budget
 from producer.scoring.forecast import describe_forecast
@@ -29,6 +29,7 @@ class Plan:
     Attributes:
         sweep: Its name.
         total: Images that it wants.
+        whole: Images that it would want without `sample`.
         new: Images among them that do not exist in any state.
         existing: State to count, for the other images.
         evaluations: Calls of the model for all that is not done.
@@ -57,6 +58,7 @@ class Plan:
 
     sweep: str
     total: int
+    whole: int
     new: int
     existing: Mapping[str, int]
     evaluations: int
@@ -86,7 +88,7 @@ class Plan:
 
 def describe_plan(plan: Plan) -> Iterator[str]:
     """Yield a plan as lines for people, which fit a terminal."""
-    yield f"{plan.sweep}: {images(plan.total)}"
+    yield f"{plan.sweep}: {part_of(plan.total, plan.whole)}"
     if plan.taken:
         yield from _fitted(plan.taken, indent=2)
     yield from _axes(plan.axes)

@@ -9,6 +9,11 @@ def images(count: int) -> str:
     return f"{count:,} image" if count == 1 else f"{count:,} images"
 
 
+def part_of(count: int, whole: int) -> str:
+    """Return a count of images out of others: `200 of 12,000 images`."""
+    return images(count) if count == whole else f"{count:,} of {images(whole)}"
+
+
 def duration(seconds: float | None) -> str:
     """Return seconds as people say them: `42 s`, `7 min`, `3 h 20 min`, `2 d 4 h`."""
     if seconds is None:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,13 @@ def walk(grid: Grid) -> Iterator[Cell]:
             fixed = {prompt_axis: prompt, seed_axis: seed}
             for block in of_both:
                 yield from walker.cells(block, fixed)
+
+
+def pick(grid: Grid, chosen: Iterable[Tokens]) -> Iterator[Cell]:
+    """Yield the cells of the product of all axes that have these tokens."""
+    walker = _Walker(grid)
+    for tokens in chosen:
+        yield walker.cell(grid.blocks[0], tokens)
 
 
 def count(grid: Grid) -> int:
@@ -146,6 +153,13 @@ class _Walker:
             tokens = tuple(point.token for point in chosen)
             if self._is_first(block, tokens):
                 yield make_cell(block, chosen, alike=self._alike(block, tokens))
+
+    def cell(self, block: Block, tokens: Tokens) -> Cell:
+        """Make the cell of some tokens of a block, one for each axis."""
+        known = zip(block.points, tokens, strict=True)
+        points = tuple(points[token] for points, token in known)
+        alike = () if self._has_all else self._alike(block, tokens)
+        return make_cell(block, points, alike=alike)
 
     def count_main(self) -> int:
         """Count the cells of the product, walking only the axes that matter.

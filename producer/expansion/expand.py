@@ -5,11 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 
 from producer.expansion import cells, checks
+from producer.expansion.equivalents import Tokens
 from producer.expansion.grid import Grid
 from producer.expansion.grids import Describe, build_grids
 from producer.expansion.merges import find_merges, name_merges
 from producer.expansion.planning import JobPlanner
 from producer.expansion.resolution import PlannedScheduler
+from producer.expansion.sampling import draw_cells
 from producer.expansion.step_checks import check_steps
 from producer.models.cards import ModelCard
 from producer.spec.input_images import InputImage
@@ -35,6 +37,8 @@ class Expansion:
         spec: The sweep.
         grids: Its cells, one grid a model, in the order of execution.
         count: The number of jobs, all different.
+        whole: The number without `sample`.
+        drawn: Of a sample, the tokens of each grid's cells; else None.
         duplicates: Sentences about values that give the same jobs.
         notes: Sentences about what words such as `scheduler: all` leave out.
         warnings: Sentences about prompts that are cut, what could not be checked,
@@ -45,10 +49,12 @@ class Expansion:
     spec: Spec
     grids: tuple[Grid, ...]
     count: int
+    whole: int
     duplicates: tuple[str, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     taken: str | None = None
+    drawn: tuple[Sequence[Tokens], ...] | None = None
 
     @property
     def models(self) -> list[ModelCard]:
@@ -113,11 +119,15 @@ class Expansion:
         every combination of the other axes, then the next.
         """
         position = 0
-        for grid in self.grids:
+        for number, grid in enumerate(self.grids):
             planner = JobPlanner(grid, self.grids)
-            for cell in cells.walk(grid):
+            all_of_it = self.drawn is None
+            for cell in cells.walk(grid) if all_of_it else self._pick(number):
                 yield planner.plan(cell, position)
                 position += 1
+
+    def _pick(self, number: int) -> Iterator[cells.Cell]:
+        return cells.pick(self.grids[number], self.drawn[number] if self.drawn else ())
 
     def batches(self) -> Iterator[list[PlannedJob]]:
         """Make the jobs in lists of `BATCH`; the last may be shorter."""
@@ -170,16 +180,23 @@ def _expand(spec: Spec, describe: Describe, problems: Problems) -> Expansion:
             checks.check_grid(grid, spec.places, problems)
             left_out += check_steps(grid, spec.places, problems)
     problems.check()
-    count = sum(map(cells.count, grids))
+    count = whole = sum(map(cells.count, grids))
+    drawn = draw_cells(grids, spec.sample) if spec.sample else None
+    if drawn is not None:
+        count = sum(map(len, drawn))
     if not count:
+        part = " that its axes name" if whole else ""
         problems.add(
-            spec.place, "a sweep must have a job, got none: `exclude` matches all of it"
+            spec.place,
+            f"a sweep must have a job{part}, got none: `exclude` matches all of it",
         )
         problems.check()
     return Expansion(
         spec=spec,
         grids=grids,
         count=count,
+        whole=whole,
+        drawn=drawn,
         duplicates=collect(_list_duplicates(grids)),
         notes=(*dict.fromkeys(_list_notes(grids)), *collect(left_out)),
         warnings=collect(_list_warnings(spec, grids)),
@@ -190,6 +207,8 @@ def _fits(spec: Spec, grids: Sequence[Grid], problems: Problems) -> bool:
     """Return whether the sweep is small enough to be walked; note it if it is not."""
     blocks = [block for grid in grids for block in grid.blocks]
     total = sum(block.size for block in blocks)
+    if spec.sample:
+        total = min(total, spec.sample.count)
     if total <= spec.max_jobs:
         return True
     sizes = " x ".join(
@@ -223,6 +242,8 @@ def _list_notes(grids: Sequence[Grid]) -> Iterator[str]:
 
 def _list_warnings(spec: Spec, grids: Sequence[Grid]) -> Iterator[Remark]:
     yield from spec.remarks
+    if spec.sample and spec.include:
+        yield Remark(sentence="sample leaves out what include adds")
     for grid in grids:
         for sentence in grid.card.unchecked:
             yield Remark(sentence=f"{grid.card.model.name}: {sentence}")

@@ -29,7 +29,7 @@ _TEXT = "tag:yaml.org,2002:str"
 _MAPPING = "tag:yaml.org,2002:map"
 _LIST = "tag:yaml.org,2002:seq"
 #: Sections that `--set` may lead into; every other key of a spec is set as a whole.
-_SECTIONS = ("base", "axes", "limits")
+_SECTIONS = ("base", "axes", "limits", "sample")
 #: Axes whose values hold commas, so that commas separate them in brackets only.
 _TEXT_AXES = ("prompt", "negative_prompt", *CALL_TEXTS)
 # A pattern such as `*_karras` in a list without quotes, which YAML takes for an alias.

@@ -30,6 +30,7 @@ from producer.spec.parameters import (
 )
 from producer.spec.problems import Place, Problems, shown
 from producer.spec.remarks import Remark
+from producer.spec.samples import Sample, read_sample
 from producer.spec.scores import ScoreEntry, read_scores
 from producer.spec.stopping import (
     StopRules,
@@ -59,7 +60,7 @@ MIN_FREE_BYTES = 1_000_000_000
 
 _KEYS = (
     *("version", "name", "base", "axes", "exclude", "include", "scores", "limits"),
-    *("wildcards", "order"),
+    *("wildcards", "order", "sample"),
 )
 #: What stops a sweep, by its key in `limits`.
 _STOPS: Mapping[str, Callable[[str], Any]] = {
@@ -91,6 +92,7 @@ class Spec:
         min_free_bytes: Disk space that must stay free.
         stop: What stops it before all is made.
         order: In which order it is made, of `producer.spec.orders`.
+        sample: How many of its images are drawn; None for all of them.
         place: The start of the file.
         remarks: Warnings about texts that may be meant otherwise.
         table_digests: Of the tables that its axes read.
@@ -112,6 +114,7 @@ class Spec:
     remarks: tuple[Remark, ...] = ()
     table_digests: tuple[str, ...] = ()
     order: str = BREADTH_FIRST
+    sample: Sample | None = None
 
     @property
     def calls(self) -> list[str]:
@@ -206,6 +209,7 @@ class _Parser:
             remarks=tuple(self._problems.remarks),
             table_digests=tuple(reader.table_digests),
             order=self._read_order(),
+            sample=self._read_sample(),
         )
 
     def _fields(
@@ -329,6 +333,13 @@ class _Parser:
             with self._problems.at(place_of(node)):
                 return read_order(text_of(node, what="order"))
         return BREADTH_FIRST
+
+    def _read_sample(self) -> Sample | None:
+        node = self._sections.get("sample")
+        if node is not None:
+            with self._problems.at(place_of(node)):
+                return read_sample(node, self._problems)
+        return None
 
     def _read_scores(self) -> tuple[ScoreEntry, ...]:
         node = self._sections.get("scores")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from producer.display.amounts import free_bytes, images, size
+from producer.display.amounts import free_bytes, images, part_of, size
 from producer.display.disk_room import look_at_disk, too_few_inodes
 from producer.display.messages import talk
 from producer.expansion.expand import Expansion
@@ -41,6 +41,7 @@ class Submitted:
     Attributes:
         sweep: The sweep, with its revision.
         total: Jobs that the sweep wants.
+        whole: Jobs that it would want without `sample`.
         new: Jobs among them that did not exist before.
         existing: State to count, for the jobs that existed before.
         dropped: Unfinished jobs of an earlier revision that left the sweep.
@@ -55,6 +56,7 @@ class Submitted:
 
     sweep: Sweep
     total: int
+    whole: int
     new: int
     existing: dict[str, int]
     dropped: int
@@ -135,6 +137,7 @@ class Submission:
         return Submitted(
             sweep=sweep,
             total=total,
+            whole=total,
             new=0,
             existing=stored,
             dropped=0,
@@ -204,6 +207,7 @@ class Submission:
         return Submitted(
             sweep=sweep,
             total=expansion.count,
+            whole=expansion.whole,
             new=new,
             existing=dict(existing),
             dropped=dropped,
@@ -262,7 +266,7 @@ def describe_submission(done: Submitted) -> list[str]:
     # If no other jobs wait, the new ones are all that there is to make.
     left = f"; {done.unmade:,} to make" if done.unmade != done.new else ""
     lines = [
-        f"{sweep.name}{revision}: {images(done.total)}, {done.new:,} new, "
+        f"{sweep.name}{revision}: {part_of(done.total, done.whole)}, {done.new:,} new, "
         f"{made:,} made already{left}.",
     ]
     if done.taken:
