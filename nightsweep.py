@@ -1,7 +1,8 @@
 """nightsweep: diffusion sweeps overnight. The names that people import.
 
->>> from nightsweep import Store
->>> rows = Store().find(sweep="first-sweep", steps="10..20")
+>>> import nightsweep
+>>> sweep = nightsweep.submit("examples/first-sweep.yaml")
+>>> rows = nightsweep.Store().find(sweep="first-sweep", steps="10..20")
 """
 
 import importlib
@@ -13,12 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from producer.commands.submit import submit
+    from producer.notebook import submit
+    from storage.errors import NightsweepError
     from storage.store import Store
 
-__all__ = ["Store", "main", "submit"]
+__all__ = ["NightsweepError", "Store", "main", "submit"]
 
-_LAZY = {"Store": "storage.store", "submit": "producer.commands.submit"}
+_LAZY = {
+    "NightsweepError": "storage.errors",
+    "Store": "storage.store",
+    "submit": "producer.notebook",
+}
 _PACKAGES = ("storage", "analysis", "gallery", "producer", "workers")
 
 

@@ -165,6 +165,24 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+def settings_at(home: Path | str | Settings | None) -> Settings:
+    """Return the settings of a state folder.
+
+    All else is as the environment says, as if NIGHTSWEEP_HOME were this folder.
+
+    Args:
+        home: The folder; None for that of the environment. Settings stay as they are.
+
+    Raises:
+        UsageError: A value cannot be used.
+    """
+    if isinstance(home, Settings):
+        return home
+    if home is None:
+        return read_settings()
+    return read_settings({**os.environ, "NIGHTSWEEP_HOME": str(home)})
+
+
 def sqlite_path(url: str) -> Path | None:
     """Return SQLite's file, or None for a server.
 

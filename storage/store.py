@@ -26,7 +26,7 @@ from storage.queries.frames import make_frame
 from storage.queries.groups import Groups, group
 from storage.queries.parsing import Asked, refine
 from storage.queries.terms import Query
-from storage.settings import Settings, read_settings
+from storage.settings import Settings, settings_at
 from storage.sql.database import Database, open_for_reading
 from storage.sql.raw_queries import ask
 from storage.sql.schema import environments, jobs, metrics, results
@@ -45,13 +45,13 @@ class Store:
     database before. Without a database, the answers are empty.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        """Take the settings, by default those of the environment.
+    def __init__(self, home: Path | str | Settings | None = None) -> None:
+        """Take a state folder or settings, by default those of the environment.
 
         Raises:
             UsageError: A setting cannot be used.
         """
-        self.settings = settings or read_settings()
+        self.settings = settings_at(home)
         self._is_closed = False
 
     def __enter__(self) -> Self:

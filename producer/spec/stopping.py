@@ -100,7 +100,7 @@ def find_moment(text: str, now: datetime | None = None) -> datetime:
     if moment is None or moment <= here:
         msg = (
             f"until must be in the future, got {shown(text)}; write a later time, or "
-            "one of the day, such as 07:30"
+            "one of the day, such as 07:30."
         )
         raise UsageError(msg)
     return moment

@@ -56,18 +56,26 @@ class StoredSpec:
     folder: Path
 
 
+#: How messages call standard input.
+_INPUT = "standard input"
+
+
 @dataclass(frozen=True, slots=True)
 class InputText:
-    """What was read from standard input."""
+    """A spec that is in no file, such as what was read from standard input.
+
+    Attributes:
+        text: YAML or JSON.
+        name: How messages call it.
+    """
 
     text: str
+    name: str = _INPUT
 
 
 #: A sweep file, `-` for standard input, the text read from there, or a spec that was
 #: submitted before.
 Source = Path | Literal["-"] | InputText | StoredSpec
-#: How messages call standard input.
-_INPUT = "standard input"
 
 
 def place_of(node: Node) -> Place:
@@ -89,7 +97,7 @@ def read_source(source: Source) -> tuple[str, str]:
     if isinstance(source, StoredSpec):
         return f"the spec of {source.name}", source.text
     if isinstance(source, InputText):
-        return _INPUT, source.text
+        return source.name, source.text
     name = _INPUT if source == "-" else Path(source).name
     try:
         content = _read_bytes(source)
