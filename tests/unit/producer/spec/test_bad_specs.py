@@ -760,11 +760,11 @@ def test_a_prompt_file_that_cannot_be_used_is_refused(
         ("base.widht=8", "`base` has no key `widht`; did you mean `width`?"),
         ("base.width=wide", "width must be an integer from 8 to 16384, got wide; write "
          "it in digits"),
-        ("steps=8", "--set must lead into base, axes, limits, got steps; write "
+        ("steps=8", "--set must lead into base, axes, limits, sample, got steps; write "
          "`--axis steps=8`"),
         ("width", "--set must be of the form base.width=768, got width; add `=`"),
-        ("bsae.width=8", "--set must lead into base, axes, limits, got bsae.width; did "
-         "you mean `base`?"),
+        ("bsae.width=8", "--set must lead into base, axes, limits, sample, got bsae."
+         "width; did you mean `base`?"),
         ("base.prompt={a", "the file must be valid YAML, got an error (expected ',' or "
          "'}', but got '<stream end>'); check the indentation, and put quotes around a "
          "text that holds one of the characters : # { [ * & @ %"),

@@ -149,8 +149,8 @@ def test_a_parameter_alone_is_told_the_option_that_sets_it(
 ) -> None:
     option = f"steps={value}"
     assert problems_of(write_axes(tmp_path, axes), sets=(option,)) == [
-        f"--set {option}: --set must lead into base, axes, limits, got steps; write "
-        f"`{way_out}`"
+        f"--set {option}: --set must lead into base, axes, limits, sample, got steps; "
+        f"write `{way_out}`"
     ]
 
 
