@@ -66,13 +66,23 @@ def resume(
     A sweep that stopped at a limit goes on without limits, or with those that the
     options name. Several names may be given.
     """
-    rules = StopRules(
-        gpu_hours=read_gpu_hours(gpu_hours) if gpu_hours else None,
-        until=read_until(until) if until else None,
-        stop_after_jobs=read_image_count(stop_after) if stop_after else None,
-    )
-    limits = rules.limits()
+    limits = _read_limits(until, gpu_hours, stop_after).limits()
     _tell(change_state(read_settings(), names, verb="resume", limits=limits))
+
+
+def _read_limits(
+    until: str | None, gpu_hours: str | None, stop_after: str | None
+) -> StopRules:
+    try:
+        return StopRules(
+            gpu_hours=read_gpu_hours(gpu_hours) if gpu_hours else None,
+            until=read_until(until) if until else None,
+            stop_after_jobs=read_image_count(stop_after) if stop_after else None,
+        )
+    except UsageError as exc:
+        # In a sweep file, such messages are parts of a list.
+        msg = f"{exc}."
+        raise UsageError(msg) from exc
 
 
 @click.command(epilog="Example: nightsweep cancel first-sweep")

@@ -362,7 +362,7 @@ def _conclude(
         talk(f"{after.sweep} is {after.state}{why}.")
         if after.is_at_limit:
             talk(describe_limit(after))
-            talk(f"Here it goes on, to the same limits anew, with: {again}")
+            talk(f"To go on here, with the same limits anew: {again}")
             return INTERRUPTED if local.interrupted else AT_LIMIT
         talk(
             f"{_left(after)}; go on here with `{again}`, or let workers "

@@ -16,7 +16,7 @@ from producer.expansion.points import GridAxis
 from producer.spec.orders import BREADTH_FIRST, CHEAPEST_FIRST, RANDOM
 from storage.job import PlannedJob
 
-#: Axes whose values are repetitions of the others: half as many come first.
+#: Axes whose values repeat all others: each step takes twice as many of them.
 _REPEATED = {"seed", "prompt"}
 
 

@@ -93,11 +93,8 @@ class _Drawer:
     def draw(self, model: Any) -> Tokens | None:
         """Draw a cell with a value of `models`; None if no new one was found."""
         found = self._try(model)
-        for axis, step in self._moves():
-            if found is not None:
-                break
-            self._decks[axis].move(step)
-            found = self._try(model)
+        if found is None:
+            found = self._try_others(model)
         for deck in self._decks:
             deck.go_on()
         if found is not None:
@@ -133,14 +130,21 @@ class _Drawer:
         found = self._first(tuple(tokens))
         return None if found in self._seen else found
 
-    def _moves(self) -> Iterator[tuple[int, int]]:
-        """Yield which value of which axis to try: first those of the same round."""
+    def _try_others(self, model: Any) -> Tokens | None:
+        """Have values change places until there is a new cell."""
+        for axis, step in self._moves():
+            self._decks[axis].move(step)
+            found = self._try(model)
+            if found is not None:
+                return found
+        return None
+
+    def _moves(self) -> list[tuple[int, int]]:
+        """Return which later value of which axis to try: first those of its round."""
         steps = itertools.count(1) if self._movable else ()
         every = ((axis, step) for step in steps for axis in self._movable)
-        first = list(itertools.islice(every, MOST_TRIES))
-        return iter(
-            sorted(first, key=lambda each: each[1] >= self._decks[each[0]].left)
-        )
+        moves = list(itertools.islice(every, MOST_TRIES))
+        return sorted(moves, key=lambda each: each[1] >= self._decks[each[0]].left)
 
     def _first(self, tokens: Tokens) -> Tokens | None:
         """Return the first cell that is the same job; None if all are excluded."""

@@ -52,7 +52,7 @@ def test_every_block_of_the_page_runs_in_its_order_and_prints_nothing(
     assert capfd.readouterr() == ("", "")
     now: Progress = space["now"]
     assert (now.standing.done, now.failures, now.is_over) == (8, [], True)
-    assert "stars stops on " in repr(space["sweep"])
+    assert "stars stops on " in str(space["sweep"])
     assert [row["steps"] for row in space["rows"]] == [8, 8, 4, 4]
     assert isinstance(space["picture"], Image.Image)
     assert space["counts"] == [

@@ -308,5 +308,5 @@ def test_a_run_at_its_limit_says_what_is_left_and_how_to_go_on(
         f"night: 4 images made in 1.00 GPU-hours, 4 images left. `{program} resume "
         "night` goes on without limits, or with those that you give it, such as "
         "--gpu-hours 4.",
-        f"Here it goes on, to the same limits anew, with: {program} run night.yaml",
+        f"To go on here, with the same limits anew: {program} run night.yaml",
     ]
