@@ -190,7 +190,9 @@ class Allowances:
     def __init__(self, connection: Connection) -> None:
         """Read what is left of the budgets of active sweeps."""
         self._connection = connection
-        rows = connection.execute(_OPEN.with_for_update(of=budgets)).all()
+        # In the order of their ids, as all rows that are locked.
+        query = _OPEN.order_by(budgets.c.sweep_id).with_for_update(of=budgets)
+        rows = connection.execute(query).all()
         now = clock(connection) if rows else 0.0
         self._left = {row.sweep_id: self._allow(row, now) for row in rows}
 
@@ -241,7 +243,7 @@ def _stop(database: Database, sweep_id: int) -> str | None:
         reached = _budget(row).find_reached(clock(connection)) if row else None
         if not sweep or not reached:
             return None
-        reason = _REASONS[reached].format(name=sweep.name)
+        reason = _REASONS[reached]
         connection.execute(
             sa.update(sweeps)
             .where(_is_led_by(sweep_id), _ACTIVE)
