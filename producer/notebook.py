@@ -19,12 +19,11 @@ import yaml
 
 from producer.commands.submit import submit as submit_source
 from producer.display.amounts import duration, images
-from producer.running.budget_text import describe_budget
 from producer.running.sweep_state import (
     Standing,
     describe,
     describe_incomplete,
-    describe_limit,
+    describe_limits,
     describe_scores,
     standing,
 )
@@ -71,10 +70,8 @@ class Progress:
         if now.state != "active":
             why = f": {now.reason}" if now.reason else ""
             said.append(f"{now.sweep} is {now.state}{why}.")
-        if now.is_at_limit:
-            said.append(describe_limit(now))
-        elif now.budget and now.is_open:
-            said.append(f"{now.sweep} stops {describe_budget(now.budget)}.")
+        if limits := describe_limits(now):
+            said.append(limits)
         if scores := describe_scores(now):
             said.append(scores)
         return [*said, *self.hints]

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from producer.display.amounts import duration, images
 from producer.display.tables import Column, make_table
 from producer.display.text_width import plain
-from producer.running.budget_text import describe_budget
 from producer.running.sweep_state import (
     Standing,
     describe,
     describe_incomplete,
-    describe_limit,
+    describe_limits,
     describe_scores,
 )
 from storage.fleet.progress import Worker
@@ -110,17 +109,12 @@ def sweeps_table(
 
 
 def notes(standings: Sequence[Standing]) -> Iterator[str]:
-    """Yield why sweeps are paused or incomplete, their scores, and what holds them.
-
-    What will stop them comes first.
-    """
+    """Yield why sweeps are paused or incomplete, their scores, and what holds them."""
     for one in standings:
-        if one.budget and one.state == "active" and one.is_open:
-            yield f"{one.sweep} stops {describe_budget(one.budget)}."
         if one.reason:
             yield plain(f"{one.sweep} is {one.state}: {one.reason}")
-        if one.is_at_limit:
-            yield describe_limit(one)
+        if limits := describe_limits(one):
+            yield limits
         if one.incomplete and one.state != "cancelled":
             yield describe_incomplete(one.sweep, one.incomplete)
         if scores := describe_scores(one):

@@ -10,6 +10,7 @@ from producer.running.sweep_state import (
     Standing,
     describe,
     describe_incomplete,
+    describe_limits,
     describe_scores,
 )
 from storage.fleet.progress import Worker
@@ -176,6 +177,8 @@ def notes(standings: Sequence[Standing]) -> list[Message]:
     for one in standings:
         if one.reason:
             found.append(f"{one.sweep} is {one.state}: {one.reason}")
+        if limits := describe_limits(one):
+            found.append(limits)
         if one.incomplete and one.state != "cancelled":
             found.append(describe_incomplete(one.sweep, one.incomplete))
         if scores := describe_scores(one):

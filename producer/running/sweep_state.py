@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from producer.display.amounts import images
 from producer.options import program
-from producer.running.budget_text import describe_spent
+from producer.running.budget_text import describe_budget, describe_spent
 from storage.jobs import sweep_counts, sweeps
 from storage.jobs.blocked_groups import Blocked, blocked_jobs
 from storage.jobs.budgets import Budget, find_budget
@@ -147,6 +147,15 @@ def describe_incomplete(sweep: str, found: Incomplete) -> str:
         f"{found.stored:,} of {images(found.wanted)} stored; go on with "
         f"`{program()} submit {sweep}`."
     )
+
+
+def describe_limits(now: Standing) -> str:
+    """Say what will stop a sweep, or how to go on at its limit; empty for nothing."""
+    if now.is_at_limit:
+        return describe_limit(now)
+    if now.budget and now.state == "active" and now.is_open:
+        return f"{now.sweep} stops {describe_budget(now.budget)}."
+    return ""
 
 
 def describe_limit(now: Standing) -> str:

@@ -8,12 +8,13 @@ import pytest
 from producer import options
 from producer.commands.plan import size
 from producer.commands.run import _conclude, _News
+from producer.dashboard.view import notes
 from producer.display.amounts import duration
 from producer.options import AT_LIMIT
 from producer.running.local_workers import LocalWorkers
 from producer.running.pace import Pace
 from producer.running.progress import Lines
-from producer.running.sweep_state import Standing, standing
+from producer.running.sweep_state import Standing, describe_limits, standing
 from storage.fleet.progress import Worker
 from storage.jobs.budgets import Budget, Limits
 from storage.jobs.results import record_done, record_failure
@@ -310,3 +311,18 @@ def test_a_run_at_its_limit_says_what_is_left_and_how_to_go_on(
         "--gpu-hours 4.",
         f"To go on here, with the same limits anew: {program} run night.yaml",
     ]
+
+
+def test_limits_are_said_while_they_matter_and_on_every_screen() -> None:
+    budget = Budget(limits=Limits(images=5))
+    under_way = make_standing(budget=budget)
+    (note,) = notes([under_way])
+    assert note.text == describe_limits(under_way) == "night stops after 5 images."
+    assert describe_limits(make_standing()) == ""
+    assert describe_limits(replace(under_way, state="paused")) == ""
+    assert describe_limits(replace(under_way, pending=0, leased=0)) == ""
+    reached = replace(budget, made=5, reached="images")
+    at_limit = replace(under_way, state="paused", budget=reached)
+    assert "5 images made in 0.00 GPU-hours, 6 images left." in describe_limits(
+        at_limit
+    )
