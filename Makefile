@@ -103,7 +103,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) install -q -c constraints.txt -e '.[torch,web,postgres,dev]'
+	$(PIP) install -q -c constraints.txt -e '.[torch,quantize,web,postgres,dev]'
 	@touch $@ $(VENV)/.demo
 
 # Beside what `setup` or `demo` installed, if either has.

@@ -32,9 +32,10 @@ EXTRAS: Mapping[str, Any] = {
     "loras": [],
     "embeddings": [],
     "schedule": (),
+    "quantize": "",
 }
 #: Of these, all jobs of a batch have the same value.
-GROUPED = ("strict", "loras", "embeddings")
+GROUPED = ("strict", "loras", "embeddings", "quantize")
 #: Extras that name weights besides the model. The value of each is a list of lists,
 #: which begin with a fingerprint.
 PARTS = ("loras", "embeddings", "controlnet")

@@ -28,7 +28,7 @@ from storage.files.thumbnails import estimate_thumbnail_bytes
 from storage.job import Job, PlannedJob, canonical_json
 from storage.jobs.differences import Comparison
 from storage.jobs.membership import Known, find_known
-from storage.jobs.sweep_counts import Cost, measured_costs
+from storage.jobs.sweep_counts import Cost, kind_of, measured_costs
 from storage.jobs.sweeps import Sweep, find_sweep
 from storage.models import downloads
 from storage.models.fingerprint import Digests
@@ -237,7 +237,7 @@ class _Tally:
 
     def _cost(self, job: Job) -> Cost | None:
         for model in (job.model.fingerprint, *job.model.former_fingerprints):
-            if cost := self._costs.get((model, job.dtype, job.width, job.height)):
+            if cost := self._costs.get(kind_of(job, model)):
                 return cost
         return None
 

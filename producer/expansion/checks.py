@@ -10,6 +10,7 @@ from producer.expansion.backend_checks import find_backend_problems
 from producer.expansion.cells import Cell, combinations
 from producer.expansion.grid import Grid
 from producer.expansion.image_checks import find_image_problems
+from producer.expansion.quantisation_checks import find_quantisation_problems
 from producer.expansion.resolution import PlannedScheduler
 from producer.models.cards import ModelCard
 from producer.spec.parameters import WEIGHTS, shown_as
@@ -34,7 +35,11 @@ def check_grid(grid: Grid, places: Mapping[str, Place], problems: Problems) -> N
     for cell, message in find_backend_problems(grid):
         place = cell.place_of("backend") or places.get("backend", grid.place)
         problems.add(place, message)
-    found = itertools.chain(_find_problems(grid), find_image_problems(grid))
+    found = itertools.chain(
+        _find_problems(grid),
+        find_image_problems(grid),
+        find_quantisation_problems(grid),
+    )
     for cell, parameter, message in found:
         place = cell.place_of(parameter) or places.get(parameter, grid.place)
         problems.add(place, message)

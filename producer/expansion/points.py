@@ -26,7 +26,7 @@ from producer.spec.remarks import Remark
 from storage.catalogue.scheduler_copies import why_same
 
 #: Parameters whose values mean something different for each model.
-_RESOLVED = TEXTS | {"scheduler", "schedule", *WEIGHTS}
+_RESOLVED = TEXTS | {"scheduler", "schedule", "quantize", *WEIGHTS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from producer.expansion.quantised_parts import name_network
 from producer.expansion.weight_planning import (
     EMBEDDINGS,
     LORA_SCALE,
@@ -269,7 +270,7 @@ def resolve(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
     schedule = resolved.get("schedule")
     if isinstance(schedule, ScheduleChoice):
         resolved["schedule"] = meant(schedule.values, card.pipeline_class)
-    return resolved | plan_weights(resolved, card)
+    return resolved | plan_weights(resolved, card) | name_network(resolved, card)
 
 
 def resolve_each(

@@ -15,6 +15,10 @@ from producer.reproduction.image_lines import (
     image_lines,
     image_pipeline,
 )
+from producer.reproduction.quantisation_lines import (
+    quantisation_arguments,
+    quantisation_imports,
+)
 from producer.reproduction.single_file_script import classes_for_file, loading_of_file
 from storage.catalogue.pipeline_calls import fixed_inputs
 from storage.catalogue.pipeline_families import FAMILIES
@@ -133,6 +137,7 @@ def _imports(job: Job, place: Model, found: Located | None) -> Iterator[str]:
         yield f"from {library} import {', '.join(name for _, name in named)}"
     yield from image_imports(job)
     yield from import_lines(job)
+    yield from quantisation_imports(job)
     if is_builtin(place.name):
         yield "from storage.models.model_files import BUILTIN_FOLDERS  # of nightsweep"
 
@@ -182,6 +187,7 @@ def _loading(job: Job, place: Model, index: Mapping[str, Any]) -> list[list[str]
             *_named({name: value for name, value in versions.items() if value}),
         ],
         [f"dtype=torch.{job.dtype}", "use_safetensors=True", *_named(left_out(index))],
+        quantisation_arguments(job),
     ]
 
 

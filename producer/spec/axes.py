@@ -28,6 +28,7 @@ from producer.spec.parameters import (
     Unset,
 )
 from producer.spec.problems import Place, Problems, as_axis, shown, told_at
+from producer.spec.quantisations import read_quantisation
 from producer.spec.ranges import read_range
 from producer.spec.remarks import remark_on_null_seed
 from producer.spec.schedules import read_schedule
@@ -41,7 +42,7 @@ from storage.errors import UsageError
 
 _WEIGHT_READERS = {"loras": read_loras, "embeddings": read_embeddings}
 #: Parameters that a job goes without where they are null.
-_LEFT_OUT = frozenset({"image", "schedule"})
+_LEFT_OUT = frozenset({"image", "schedule", "quantize"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +271,7 @@ class ValueReader:
             "image": lambda node: read_input("image", node, self.folder, self.problems),
             "scheduler": lambda node: read_scheduler(node, self.problems),
             "schedule": lambda node: read_schedule(node, self.problems),
+            "quantize": lambda node: read_quantisation(node, self.problems),
         }
 
     def _read_list(self, parameter: str, node: Node) -> object:
@@ -373,6 +375,8 @@ def _label_of(name: str, value: object) -> str | None:
     """Return how a value is called, if not as it is written."""
     if value is UNSET and name in _LEFT_OUT:
         return "none"
+    if name == "quantize":  # each model has its own word for the network
+        return str(value)
     return getattr(value, "label", None)
 
 

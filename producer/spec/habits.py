@@ -38,6 +38,7 @@ ELSEWHERE: Mapping[str, str] = {
         ("clipskip", "clip_stop_at_last_layers", "stop_at_clip_layer"), "clip_skip"
     ),
     "rng": "generator",
+    **dict.fromkeys(("quantise", "quantization", "quantization_config"), "quantize"),
     **{name.removeprefix(PREFIX): name for name in CALLS},
 }
 #: What else differs for a key that other programs call by another word.

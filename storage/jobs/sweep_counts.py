@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
+from storage.job import Job
 from storage.jobs.sweeps import UNMADE, Sweep
 from storage.sql.database import Database
+from storage.sql.extras import value_of
 from storage.sql.schema import (
     FAILED,
     LEASED,
@@ -17,6 +19,11 @@ from storage.sql.schema import (
     sweep_jobs,
 )
 
+#: Extras that make an evaluation of the model faster or slower.
+PACES = ("quantize",)
+#: What decides the cost of an evaluation: fingerprint, dtype, width and height in
+#: pixels, and the values of `PACES`.
+Kind = tuple[str | int, ...]
 #: Seconds over which the recent rate is counted.
 RATE_WINDOW_S = 60.0
 #: How many reasons for failures people are shown.
@@ -102,20 +109,35 @@ class Cost:
     image_bytes: float
 
 
-def measured_costs(database: Database) -> dict[tuple[str, str, int, int], Cost]:
-    """Return what past images cost, by model fingerprint, dtype, width and height."""
-    kind = (models.c.fingerprint, jobs.c.dtype, jobs.c.width, jobs.c.height)
+def kind_of(job: Job, fingerprint: str) -> Kind:
+    """Return what a job's cost depends on, with a fingerprint of its model."""
+    paces = (str(job.parameter(name)) for name in PACES)
+    return (fingerprint, job.dtype, job.width, job.height, *paces)
+
+
+def measured_costs(database: Database) -> dict[Kind, Cost]:
+    """Return what past images cost, by their kind."""
     seconds = sa.func.sum(jobs.c.total_s) / sa.func.sum(jobs.c.evaluations)
-    query = (
-        sa.select(*kind, seconds, sa.func.avg(results.c.size_bytes))
-        .join(jobs, jobs.c.model_id == models.c.id)
-        .join(results, results.c.job_id == jobs.c.id)
-        .where(~results.c.warm_up)
-        .group_by(*kind)
-    )
     with database.read() as connection:
+        # Most jobs have no extras, and text is compared faster than JSON is read.
+        paces = [
+            sa.case((jobs.c.extras == "{}", ""), else_=value_of(connection, name))
+            for name in PACES
+        ]
+        columns = (models.c.fingerprint, jobs.c.dtype, jobs.c.width, jobs.c.height)
+        kind = [
+            each.label(f"kind_{number}")
+            for number, each in enumerate((*columns, *paces))
+        ]
+        query = (
+            sa.select(*kind, seconds, sa.func.avg(results.c.size_bytes))
+            .join(jobs, jobs.c.model_id == models.c.id)
+            .join(results, results.c.job_id == jobs.c.id)
+            .where(~results.c.warm_up)
+            .group_by(*(each.name for each in kind))
+        )
         return {
-            tuple(row[:4]): Cost(evaluation_s=row[4], image_bytes=float(row[5]))
+            tuple(row[:-2]): Cost(evaluation_s=row[-2], image_bytes=float(row[-1]))
             for row in connection.execute(query)
         }
 

@@ -265,6 +265,13 @@ _TABLE = (
         where=names.with_part("embeddings"),
         raw=column_kinds.from_extras("embeddings"),
     ),
+    _text(
+        "quantize",
+        column_kinds.from_extras("quantize"),
+        'how its weights are quantised; `""` for not',
+        form="part of it",
+        has=partial(column_kinds.has_text, is_part=True),
+    ),
     _word("state", jobs.c.state, "state of the job", choices=JOB_STATES),
     _text(
         "error",

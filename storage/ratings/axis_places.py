@@ -28,7 +28,10 @@ PARAMETERS = (
     *("width", "height", "dtype", "backend", "generator"),
 )
 #: Extras that may be compared; eta is part of a scheduler's name.
-_EXTRAS = ("clip_skip", "image", "resize", "strength", "strict", "tag")
+_EXTRAS = (
+    *("clip_skip", "image", "resize", "strength", "strict", "tag"),
+    "quantize",
+)
 #: What a column decides besides itself.
 _DECIDES = {"size": ("width", "height"), "scheduler": ("eta",)}
 #: Columns of jobs that surely are equal in two images that differ in one axis alone.

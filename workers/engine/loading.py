@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 from storage.errors import ModelError
 from storage.models.components import is_weights, left_out, read_components
 from storage.models.located import Located
+from workers.engine.quantisation import blaming_device, quantising
 
 # Progress bars are for a terminal, not for a worker's log.
 diffusers_logging.disable_progress_bar()
@@ -34,17 +35,30 @@ UNLOADABLE = (
 )
 
 
-def load_pipeline(found: Located, *, variant: str | None, dtype: torch.dtype) -> Any:
-    """Load a pipeline to the CPU: only safetensors, and none of the model's own code.
+def load_pipeline(
+    found: Located, *, variant: str | None, dtype: torch.dtype, quantize: str = ""
+) -> Any:
+    """Load a pipeline to the CPU: no pickles, and none of the model's own code.
+
+    Args:
+        found: Its files.
+        variant: As for `from_pretrained`.
+        dtype: Of what is not quantised.
+        quantize: How weights are quantised, as `storage.catalogue.quantisation` has it;
+            empty for single files.
 
     Raises:
         ModelError: diffusers cannot load it.
+        UnfitError: This machine cannot quantise its weights.
     """
     try:
         if found.checkpoint is not None:
             pipe = _from_file(found, str(found.checkpoint), dtype=dtype)
         else:
-            pipe = _from_folder(found, variant=variant, dtype=dtype)
+            with blaming_device(quantize):
+                pipe = _from_folder(
+                    found, variant=variant, dtype=dtype, **quantising(quantize)
+                )
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise
     except UNLOADABLE as exc:
@@ -61,7 +75,7 @@ def load_pipeline(found: Located, *, variant: str | None, dtype: torch.dtype) ->
 def _from_folder(
     found: Located, *, variant: str | None, dtype: torch.dtype, **parts: Any
 ) -> Any:
-    """Load a folder, but for the `parts` that are given."""
+    """Load a folder, but for the `parts` that are given; or with other arguments."""
     others: dict[str, Any] = {**left_out(found.index), **parts}
     if "requires_safety_checker" in found.index:
         others["requires_safety_checker"] = False

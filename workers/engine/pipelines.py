@@ -21,6 +21,7 @@ from workers.devices.memory import free_bytes, total_bytes
 from workers.engine.adapters import Adapters
 from workers.engine.compiling import Compiled
 from workers.engine.loading import load_pipeline
+from workers.engine.quantisation import require_packages
 from workers.engine.starter import Starter
 from workers.model_lookup import find_model
 from workers.painting import Places
@@ -117,7 +118,8 @@ class Pipelines:
         self.device = device
         self._digests = digests
         self._places = places
-        self._residents: OrderedDict[tuple[str, str], Resident] = OrderedDict()
+        #: By fingerprint, dtype, and how weights are quantised.
+        self._residents: OrderedDict[tuple[str, str, str], Resident] = OrderedDict()
 
     @contextmanager
     def lend(self, job: Job) -> Iterator[Resident]:
@@ -128,14 +130,15 @@ class Pipelines:
         Raises:
             ModelError: The model cannot be found or loaded.
             FingerprintError: Its files are not the planned ones.
-            UnfitError: The model, or one image, does not fit into memory.
+            UnfitError: The model, or one image, does not fit into memory; or its
+                weights cannot be quantised here.
             DeviceError: This process can no longer use the device.
         """
         resident = self._held(job)
         if resident is None:
             with device_errors("the model"):
                 resident = self._load(job)
-        key = (resident.fingerprints.current, job.dtype)
+        key = (resident.fingerprints.current, *_kind_of(job))
         self._residents[key] = resident
         self._residents.move_to_end(key)
         phases.describe(resident.place.name)
@@ -164,8 +167,9 @@ class Pipelines:
 
     def _held(self, job: Job) -> Resident | None:
         """Return a job's resident pipeline; None if there is none with whole files."""
-        for (_, dtype), resident in self._residents.items():
-            if dtype == job.dtype and job.model.fingerprint in resident.fingerprints:
+        for (_, *kind), resident in self._residents.items():
+            is_alike = tuple(kind) == _kind_of(job)
+            if is_alike and job.model.fingerprint in resident.fingerprints:
                 if resident.seal is None or resident.seal.is_whole:
                     return resident
                 self._drop(resident)
@@ -182,12 +186,16 @@ class Pipelines:
 
     def _load(self, job: Job) -> Resident:
         started = time.perf_counter()
+        require_packages(job)
         found = find_model(job.model, digests=self._digests, places=self._places)
         place, seal = found.place, found.seal
         with phases.during(phases.LOADING, place.name):
             self._make_room(found.located.size_bytes)
             pipe = load_pipeline(
-                found.located, variant=place.variant, dtype=DTYPES[job.dtype]
+                found.located,
+                variant=place.variant,
+                dtype=DTYPES[job.dtype],
+                quantize=job.parameter("quantize"),
             )
             config = dict(pipe.scheduler.config)
             phases.progress()
@@ -209,3 +217,8 @@ class Pipelines:
             place=place,
             seal=seal if self.device == "cpu" else None,
         )
+
+
+def _kind_of(job: Job) -> tuple[str, str]:
+    """Return what a resident pipeline must have in common with a job."""
+    return job.dtype, job.parameter("quantize")

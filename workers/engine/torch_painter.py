@@ -20,6 +20,7 @@ from workers.engine.compiling import DETAIL, Compiled, UncompilableError
 from workers.engine.environment import describe_environment
 from workers.engine.network_calls import UnshareableError
 from workers.engine.pipelines import DTYPES, Pipelines, Resident
+from workers.engine.quantisation import packages_of
 from workers.engine.sharing_check import find_fault
 from workers.engine.tally import Tally
 from workers.painting import Compilations, Places, Widths, Work
@@ -102,7 +103,7 @@ class TorchPainter:
         return not resident.unshareable
 
     def _paint_each(self, resident: Resident, job: Job, work: Work) -> None:
-        environment = self._environments[_is_strict(job)]
+        environment = self._environment(job)
         if not _is_strict(job):
             reason = resident.unshareable or "it could not be checked"
             environment = _with(environment, alone=reason)
@@ -110,7 +111,7 @@ class TorchPainter:
 
     def _paint_together(self, resident: Resident, job: Job, work: Work) -> None:
         compiled = self._compiled(resident, job)
-        environment = self._environments[False]
+        environment = self._environment(job)
         if compiled:
             environment = _with(environment, compiled=DETAIL)
         before_s = compiled.seconds if compiled else 0.0
@@ -129,10 +130,15 @@ class TorchPainter:
             if compiled and compiled.seconds > before_s:
                 self._note_cost(job, compiled.seconds - before_s)
 
+    def _environment(self, job: Job) -> Environment:
+        """Return where a job is painted, with the packages that it needs besides."""
+        return _with(self._environments[_is_strict(job)], **packages_of(job))
+
     def _compiled(self, resident: Resident, job: Job) -> Compiled | None:
         """Return the compiled networks if the job's group is to run them."""
-        # Compiled code would be made anew for each LoRA and each scale.
-        if job.parameter("loras") or not resident.is_compilable:
+        # Compiled code would be made anew for each LoRA and each scale. That of
+        # quantised networks was not tried.
+        if job.parameter("loras") or packages_of(job) or not resident.is_compilable:
             return None
         if not self._is_compiled(resident, job):
             return None

@@ -24,6 +24,7 @@ WORDS = {
     "scheduler": "ddim",
     "dtype": "float16",
     "generator": "cpu",
+    "quantize": "int8",
     **{
         name: {
             "flag": "true",

@@ -1,0 +1,44 @@
+"""What cannot be quantised."""
+
+from collections.abc import Iterator
+
+from producer.expansion.cells import Cell, combinations
+from producer.expansion.grid import Grid
+from producer.expansion.quantised_parts import QUANTIZE, quantised_parts
+from producer.models.cards import ModelCard
+from producer.spec.problems import listed
+from storage.catalogue.quantisation import parse_quantisation
+from storage.models.checkpoint_names import is_checkpoint
+
+
+def find_quantisation_problems(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
+    """Yield a cell, the parameter that is wrong in it, and what is wrong."""
+    for cell in combinations(grid, QUANTIZE, "loras"):
+        if not cell.parameters[QUANTIZE]:
+            continue
+        for message in _refuse(grid.card, cell.parameters[QUANTIZE]):
+            yield cell, QUANTIZE, message
+        if cell.parameters["loras"]:
+            yield cell, QUANTIZE, _NO_LORAS.format(cell.parameters[QUANTIZE])
+
+
+_NO_LORAS = (
+    "quantize must be left out beside LoRAs, which were not tried on quantised weights,"
+    " got {}; leave out one of the two"
+)
+
+
+def _refuse(card: ModelCard, text: str) -> Iterator[str]:
+    if is_checkpoint(card.model.name):
+        yield (
+            f"quantize must be left out for a single file, got {text}; save the model"
+            " with `save_pretrained`, and name that folder"
+        )
+        return
+    known = quantised_parts(card)
+    for part in parse_quantisation(text):
+        if known and part not in known:
+            yield (
+                f"quantize must name components that the model has, got {part}; it has"
+                f" {listed(known)}"
+            )
