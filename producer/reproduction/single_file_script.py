@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from storage.job import Model
-from storage.models.checkpoint_names import parse
+from storage.models.checkpoint_names import is_gguf, parse
 from storage.models.components import is_weights, left_out, read_components
 from storage.models.located import Located
 
@@ -26,6 +26,8 @@ def classes_for_file(
     if found is not None:
         kinds = read_components(found.index)
         yield from (kinds[part] for part in _parts(found))
+    if is_gguf(place.name):
+        yield "diffusers", "GGUFQuantizationConfig"
 
 
 def loading_of_file(
@@ -50,7 +52,7 @@ def loading_of_file(
         where = f"subfolder={_text(part)}"
         if part in found.held:
             arguments = [file, f"config={folder}", where, given]
-            calls.append((name + "single_file", [arguments]))
+            calls.append((name + "single_file", [arguments, _of_gguf(place, dtype)]))
         else:
             arguments = [folder, where, given, "use_safetensors=True"]
             calls.append((name + "pretrained", [arguments]))
@@ -76,6 +78,14 @@ def _parts(found: Located) -> list[str]:
         return sorted(found.held)
     weights = {file.partition("/")[0] for file in found.files if is_weights(file)}
     return sorted(weights & set(read_components(found.index)))
+
+
+def _of_gguf(place: Model, dtype: str) -> list[str]:
+    """Return the argument that a GGUF file needs; none for others."""
+    if not is_gguf(place.name):
+        return []
+    config = f"GGUFQuantizationConfig(compute_dtype=torch.{dtype})"
+    return [f"quantization_config={config}"]
 
 
 def _text(value: str) -> str:

@@ -17,8 +17,11 @@ from storage.errors import ModelError
 #: What a network may have been trained to predict.
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 
-_ENDING = ".safetensors"
-_NAME = re.compile(r"(?P<file>.+?\.safetensors)(?:\?(?P<options>.*))?", re.DOTALL)
+_GGUF = ".gguf"
+_ENDINGS = (".safetensors", _GGUF)
+_NAME = re.compile(
+    r"(?P<file>.+?\.(?:safetensors|gguf))(?:\?(?P<options>.*))?", re.DOTALL
+)
 _PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 _WORDS = {"true": True, "false": False}
 _KEYS = ("config", "prediction", "zero_snr")
@@ -29,7 +32,7 @@ class CheckpointName:
     """A single-file checkpoint as a sweep names it.
 
     Attributes:
-        file: Path of the safetensors file.
+        file: Path of the safetensors or GGUF file.
         config: Folder or Hub id, in diffusers format, that has the configuration and
             what the file does not hold; None for the configuration of our own.
         prediction: What its network predicts; None where the file or the
@@ -49,9 +52,10 @@ class CheckpointName:
             ModelError: One of them is none that a checkpoint can have.
         """
         refuse_pickle(self.file)
-        if not self.file.endswith(_ENDING):
+        if not self.file.endswith(_ENDINGS):
             msg = (
-                f"the file of a model must end in {_ENDING}, got {self.file!r}; name"
+                "the file of a model must end in .safetensors or .gguf, got"
+                f" {self.file!r}; name"
                 " such a file, or a folder in diffusers format as `model: FOLDER`"
             )
             raise ModelError(msg)
@@ -100,6 +104,12 @@ def is_checkpoint(name: str) -> bool:
     return bool(_NAME.fullmatch(name)) or name.endswith(_PICKLES)
 
 
+def is_gguf(name: str) -> bool:
+    """Return whether a name is that of a GGUF file, whose weights are quantised."""
+    match = _NAME.fullmatch(name)
+    return match is not None and match["file"].endswith(_GGUF)
+
+
 def parse(name: str) -> CheckpointName:
     """Read the name of a single file.
 
@@ -116,7 +126,7 @@ def parse(name: str) -> CheckpointName:
     snr = given.get("zero_snr")
     if match is None or unknown or snr not in (None, *_WORDS):
         msg = (
-            "the name of a single file is FILE.safetensors, or FILE.safetensors?"
+            "the name of a single file is FILE.safetensors or FILE.gguf, or FILE?"
             f"config=FOLDER&prediction=v_prediction&zero_snr=true, got {name!r}; write"
             " it so"
         )

@@ -66,8 +66,8 @@ def resolve_name(name: str, base_dir: Path) -> str:
     if not name.startswith(_PATH_STARTS) and name not in (".", ".."):
         msg = (
             f"a model is {', '.join(BUILTIN_FOLDERS)}, a folder that starts with / or"
-            " ./ or ~, a file that ends in .safetensors, or a Hub id such as org/name,"
-            f" got {name!r}; change `model`"
+            " ./ or ~, a file that ends in .safetensors or .gguf, or a Hub id such as"
+            f" org/name, got {name!r}; change `model`"
         )
         raise ModelError(msg)
     return _resolve_path(name, base_dir)

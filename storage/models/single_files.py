@@ -7,7 +7,8 @@ from typing import Any
 
 from storage.errors import ModelError
 from storage.models.architectures import SD2, Architecture, recognise, stated_width
-from storage.models.checkpoint_names import CheckpointName, parse
+from storage.models.checkpoint_names import CheckpointName, is_gguf, parse
+from storage.models.gguf_headers import read_gguf_header
 from storage.models.located import (
     CHECKPOINT,
     SCHEDULER_CONFIG,
@@ -215,7 +216,7 @@ def read_checkpoint(name: str) -> Checkpoint:
     if not file.is_file():
         msg = f"a single-file checkpoint must be there, got {file}; check the path"
         raise ModelError(msg)
-    header = read_header(file)
+    header = read_gguf_header(file) if is_gguf(name) else read_header(file)
     architecture = recognise(header)
     if architecture is None:
         first = min(header.tensors, default="none")
@@ -229,6 +230,12 @@ def read_checkpoint(name: str) -> Checkpoint:
         msg = (
             f"a model must make an image from a prompt alone, but {file} is"
             f" {architecture.name}; name a whole model"
+        )
+        raise ModelError(msg)
+    if is_gguf(name) and architecture.network != "transformer":
+        msg = (
+            "a GGUF file must be of a transformer, which diffusers can load, but"
+            f" {file} is of {architecture.name}; name its safetensors"
         )
         raise ModelError(msg)
     if (asked.prediction or asked.zero_snr is not None) and (

@@ -22,7 +22,7 @@ class Tensor:
     """One tensor of a file.
 
     Attributes:
-        dtype: As the format names it: `F16`, `BF16`, `F32`, ….
+        dtype: As the format names it: `F16`, `BF16`, `F32`, …; in GGUF `Q4_0`, too.
         shape: The sizes of its dimensions.
         start: First byte, from the start of the file.
         end: The byte after its last.
@@ -36,7 +36,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What a safetensors file says of itself.
+    """What a safetensors or GGUF file says of itself.
 
     Attributes:
         file: The file.

@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 from storage.errors import ModelError
 from storage.models.components import is_weights, left_out, read_components
 from storage.models.located import Located
-from workers.engine.quantisation import blaming_device, quantising
+from workers.engine.quantisation import blaming_device, of_gguf, quantising
 
 # Progress bars are for a terminal, not for a worker's log.
 diffusers_logging.disable_progress_bar()
@@ -99,7 +99,9 @@ def _from_file(found: Located, file: str, *, dtype: torch.dtype) -> Any:
         pipe = pipeline.from_single_file(file, **how, **rest)
     else:
         parts = {
-            part: _class(*kinds[part]).from_single_file(file, subfolder=part, **how)
+            part: _class(*kinds[part]).from_single_file(
+                file, subfolder=part, **how, **of_gguf(file, dtype)
+            )
             for part in found.held
         }
         pipe = _from_folder(found, variant=None, dtype=dtype, **parts)

@@ -1,4 +1,4 @@
-"""Quantising weights while a pipeline is loaded, as `PipelineQuantizationConfig` does.
+"""How diffusers is told to quantise weights, or that those of a file are quantised.
 
 torchao is imported here, and not at the top: only jobs that ask for it need it.
 """
@@ -13,6 +13,7 @@ import transformers
 from storage.catalogue.quantisation import SCHEMES, Scheme, parse_quantisation
 from storage.errors import UnfitError, in_words
 from storage.job import Job
+from storage.models.checkpoint_names import is_gguf
 from workers.devices.host_facts import version_of
 
 TORCHAO = "torchao"
@@ -34,7 +35,7 @@ def require_packages(job: Job) -> None:
     """
     for name, version in packages_of(job).items():
         if not version:
-            asked = job.parameter("quantize")
+            asked = job.parameter("quantize") or job.model.name
             msg = (
                 f"this worker needs the package {name} for {asked}, and does not have"
                 " it; install it with `pip install 'nightsweep[quantize]'`"
@@ -55,6 +56,14 @@ def quantising(text: str) -> dict[str, Any]:
         for part, scheme in parse_quantisation(text).items()
     }
     config = diffusers.PipelineQuantizationConfig(quant_mapping=mapping)
+    return {"quantization_config": config}
+
+
+def of_gguf(file: str, dtype: Any) -> dict[str, Any]:
+    """Return the argument of `from_single_file` for a GGUF file; none for others."""
+    if not is_gguf(file):
+        return {}
+    config = diffusers.GGUFQuantizationConfig(compute_dtype=dtype)
     return {"quantization_config": config}
 
 
@@ -90,3 +99,5 @@ def _config(part: str, scheme: Scheme) -> Any:
 def _names_of(job: Job) -> Iterator[str]:
     if job.parameter("quantize"):
         yield TORCHAO
+    if is_gguf(job.model.name):
+        yield "gguf"

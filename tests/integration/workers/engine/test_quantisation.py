@@ -6,25 +6,21 @@ in CI.
 
 import importlib.util
 import os
-import runpy
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
-from producer.reproduction.script import write_script
 from storage.errors import UnfitError
 from storage.job import Job
-from storage.jobs.records import Record
 from tests.batches import make_job
 from tests.tiny_pipelines import make_sd
-from tests.work import Notes, paint
+from tests.work import paint
+from tests.written_scripts import make_painter, run_script
 from workers.engine import quantisation
 from workers.engine.fixed_jobs import paint_all
 from workers.engine.pipelines import Pipelines
-from workers.engine.torch_painter import TorchPainter
 
 #: What torchao says of weights that are not bfloat16, and of its other parts.
 pytestmark = [
@@ -47,8 +43,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quantised(folder: Path) -> Callable[..., Job]:
     """Make jobs of that model."""
 
-    def make(text: str, **changes: object) -> Job:
-        return make_job(model=str(folder), extras={"quantize": text}, **changes)
+    def make(text: str, *, strict: bool = False, **changes: object) -> Job:
+        extras = {"quantize": text, "strict": strict}
+        return make_job(model=str(folder), extras=extras, **changes)
 
     return make
 
@@ -63,7 +60,7 @@ def test_an_image_is_that_of_the_script_and_results_say_by_which_torchao(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    job = quantised(text)
+    job = quantised(text, strict=True)
     painter = make_painter(tmp_path)
     [made] = paint(painter, job)
     assert made.batch_width == 1
@@ -71,7 +68,7 @@ def test_an_image_is_that_of_the_script_and_results_say_by_which_torchao(
     assert made.image.tobytes() == script.tobytes()
     assert made.environment.details["torchao"]
     # The same model as it is, from the same painter.
-    plain = quantised("")
+    plain = quantised("", strict=True)
     [beside] = paint(painter, plain)
     assert beside.image.tobytes() != made.image.tobytes()
     assert "torchao" not in beside.environment.details
@@ -116,20 +113,3 @@ def test_a_worker_without_the_package_says_how_to_install_it(
         "this worker needs the package torchao for unet=int8, and does not have it;"
         " install it with `pip install 'nightsweep[quantize]'`"
     )
-
-
-def make_painter(folder: Path) -> TorchPainter:
-    digests = folder / "digests.json"
-    return TorchPainter("cpu", threads=1, digests=digests, widths=Notes(2))
-
-
-def run_script(job: Job, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Image.Image:
-    record = Record(key=job.key, job=job, places=(job.model,), scheduler="", made=None)
-    file = folder / "script.py"
-    file.write_text(write_script(record), encoding="utf-8")
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    runpy.run_path(str(file), run_name="__main__")
-    with Image.open(folder / f"{job.key}.png") as image:
-        image.load()
-    return image
