@@ -33,9 +33,10 @@ EXTRAS: Mapping[str, Any] = {
     "embeddings": [],
     "schedule": (),
     "quantize": "",
+    "cache": "",
 }
 #: Of these, all jobs of a batch have the same value.
-GROUPED = ("strict", "loras", "embeddings", "quantize")
+GROUPED = ("strict", "loras", "embeddings", "quantize", "cache")
 #: Extras that name weights besides the model. The value of each is a list of lists,
 #: which begin with a fingerprint.
 PARTS = ("loras", "embeddings", "controlnet")

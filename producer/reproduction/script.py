@@ -9,6 +9,11 @@ from textwrap import wrap
 from typing import Any
 
 from producer.reproduction.added_weights import adding_lines, import_lines
+from producer.reproduction.cache_lines import (
+    cache_arguments,
+    cache_begins,
+    cache_imports,
+)
 from producer.reproduction.image_lines import (
     image_imports,
     image_inputs,
@@ -16,8 +21,10 @@ from producer.reproduction.image_lines import (
     image_pipeline,
 )
 from producer.reproduction.quantisation_lines import (
+    needs_transformers,
     quantisation_arguments,
     quantisation_imports,
+    quantisation_lines,
 )
 from producer.reproduction.single_file_script import classes_for_file, loading_of_file
 from storage.catalogue.pipeline_calls import fixed_inputs
@@ -74,6 +81,7 @@ def write_script(record: Record) -> str:
             [["pipe.scheduler.config", *_named(_scheduler_options(job))]],
             ")",
         ),
+        *_cache(job),
         *_noise(job),
         *image_lines(job),
         *_call("image = pipe", _inputs(job, index), ").images[0]"),
@@ -129,15 +137,17 @@ def _imports(job: Job, place: Model, found: Located | None) -> Iterator[str]:
     if job.generator == "numpy":
         yield "import numpy"
     yield "import torch"
+    if needs_transformers(job):
+        yield "import transformers"
     classes = {("diffusers", _pipeline_class(job) or "DiffusionPipeline")}
     if is_checkpoint(place.name):
         classes = set(classes_for_file(found, place, _pipeline_class(job)))
-    classes.add(("diffusers", job.scheduler_class))
+    classes |= {("diffusers", job.scheduler_class), *cache_imports(job)}
+    classes.update(quantisation_imports(job))
     for library, named in groupby(sorted(classes), key=lambda each: each[0]):
         yield f"from {library} import {', '.join(name for _, name in named)}"
     yield from image_imports(job)
     yield from import_lines(job)
-    yield from quantisation_imports(job)
     if is_builtin(place.name):
         yield "from storage.models.model_files import BUILTIN_FOLDERS  # of nightsweep"
 
@@ -167,6 +177,7 @@ def _pipe(
     on_device = f").to({_device(record)})"
     kind = _pipeline_class(record.job)
     if not is_checkpoint(place.name):
+        yield from quantisation_lines(record.job)
         begin = f"pipe = {kind or 'DiffusionPipeline'}.from_pretrained"
         yield from _call(begin, _loading(record.job, place, index), on_device)
         return
@@ -196,6 +207,11 @@ def _mending(job: Job, index: Mapping[str, Any]) -> Iterator[str]:
     if job.parameter("clip_skip") and index.get("_class_name") in _ASK_FOR_TEXT_MODEL:
         encoder = "pipe.text_encoder"
         yield f'vars({encoder})["text_model"] = {encoder}  # transformers 5 has none'
+
+
+def _cache(job: Job) -> Iterator[str]:
+    if begin := cache_begins(job):
+        yield from _call(begin, cache_arguments(job), "))")
 
 
 def _noise(job: Job) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from yaml.nodes import MappingNode, Node, SequenceNode
 
+from producer.spec.caches import read_cache
 from producer.spec.calls import read_integers
 from producer.spec.choices import optional_text, read_model, read_scheduler
 from producer.spec.drawn_seeds import refuse_drawn
@@ -42,7 +43,7 @@ from storage.errors import UsageError
 
 _WEIGHT_READERS = {"loras": read_loras, "embeddings": read_embeddings}
 #: Parameters that a job goes without where they are null.
-_LEFT_OUT = frozenset({"image", "schedule", "quantize"})
+_LEFT_OUT = frozenset({"image", "schedule", "quantize", "cache"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +273,7 @@ class ValueReader:
             "scheduler": lambda node: read_scheduler(node, self.problems),
             "schedule": lambda node: read_schedule(node, self.problems),
             "quantize": lambda node: read_quantisation(node, self.problems),
+            "cache": lambda node: read_cache(node, self.problems),
         }
 
     def _read_list(self, parameter: str, node: Node) -> object:

@@ -39,6 +39,7 @@ ELSEWHERE: Mapping[str, str] = {
     ),
     "rng": "generator",
     **dict.fromkeys(("quantise", "quantization", "quantization_config"), "quantize"),
+    "caching": "cache",
     **{name.removeprefix(PREFIX): name for name in CALLS},
 }
 #: What else differs for a key that other programs call by another word.

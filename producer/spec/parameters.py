@@ -206,8 +206,8 @@ def _parser_of_call(name: str, kind: str) -> Parser:
 
 
 #: Parameters written as one value, with the parser of each. `prompt`, `model`,
-#: `scheduler`, `schedule`, `image`, `quantize` and those of `LISTS` have forms of their
-#: own.
+#: `scheduler`, `schedule`, `image`, `quantize`, `cache` and those of `LISTS` have forms
+#: of their own.
 PARSERS: Mapping[str, Parser] = {
     "negative_prompt": parse_text,
     "seed": integer("seed", 0, 2**63 - 1),
@@ -265,6 +265,7 @@ PARAMETERS = (
     "schedule",
     *WEIGHTS,
     "quantize",
+    "cache",
     *sorted(LISTS),
 )
 #: The parameters that have no default.

@@ -52,7 +52,7 @@ _REFUSED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (
             ".*cache.*",
             "a cache of the network's answers makes images that a plain script does not"
-            " make; leave it out",
+            " make; leave it out, or write a `cache` that scripts have too",
         ),
         (
             ".*timesteps|sigmas",

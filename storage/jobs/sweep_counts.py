@@ -20,7 +20,7 @@ from storage.sql.schema import (
 )
 
 #: Extras that make an evaluation of the model faster or slower.
-PACES = ("quantize",)
+PACES = ("quantize", "cache")
 #: What decides the cost of an evaluation: fingerprint, dtype, width and height in
 #: pixels, and the values of `PACES`.
 Kind = tuple[str | int, ...]

@@ -272,6 +272,13 @@ _TABLE = (
         form="part of it",
         has=partial(column_kinds.has_text, is_part=True),
     ),
+    _text(
+        "cache",
+        column_kinds.from_extras("cache"),
+        'what its network reuses of earlier steps; `""` for nothing',
+        form="part of it",
+        has=partial(column_kinds.has_text, is_part=True),
+    ),
     _word("state", jobs.c.state, "state of the job", choices=JOB_STATES),
     _text(
         "error",

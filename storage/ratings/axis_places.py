@@ -30,7 +30,7 @@ PARAMETERS = (
 #: Extras that may be compared; eta is part of a scheduler's name.
 _EXTRAS = (
     *("clip_skip", "image", "resize", "strength", "strict", "tag"),
-    "quantize",
+    *("quantize", "cache"),
 )
 #: What a column decides besides itself.
 _DECIDES = {"size": ("width", "height"), "scheduler": ("eta",)}

@@ -11,6 +11,7 @@ from storage.errors import JobError, in_words
 from storage.files.inputs import InputFolder
 from storage.job import Job
 from workers.engine.arguments import arguments_of
+from workers.engine.caches import caching
 from workers.engine.clock import Clock
 from workers.engine.first_noise import FirstNoise
 from workers.engine.image_inputs import image_arguments, image_pipeline
@@ -134,7 +135,8 @@ class Starter:
 
         def paint() -> torch.Tensor:
             try:
-                pixels = pipe(**arguments)[0]
+                with caching(pipe, job):
+                    pixels = pipe(**arguments)[0]
             except OWN_ERRORS as exc:
                 msg = f"{type(pipe).__name__} must paint a job, but fails: "
                 raise JobError(msg + in_words(exc)) from exc

@@ -81,7 +81,8 @@ class TorchPainter:
         self._require_able(job)
         torch.set_num_threads(self._threads[_is_strict(job)])
         with self._pipelines.lend(job) as resident:
-            if _is_strict(job) or not self._can_share(resident, job):
+            is_alone = _is_strict(job) or bool(job.parameter("cache"))
+            if is_alone or not self._can_share(resident, job):
                 self._paint_each(resident, job, work)
             else:
                 self._paint_together(resident, job, work)
@@ -106,6 +107,8 @@ class TorchPainter:
         environment = self._environment(job)
         if not _is_strict(job):
             reason = resident.unshareable or "it could not be checked"
+            if job.parameter("cache"):
+                reason = "a cache decides for a whole batch"
             environment = _with(environment, alone=reason)
         self._batches(resident, work, environment, is_alone=True).paint(job)
 

@@ -25,6 +25,7 @@ WORDS = {
     "dtype": "float16",
     "generator": "cpu",
     "quantize": "int8",
+    "cache": "mag",
     **{
         name: {
             "flag": "true",

@@ -115,7 +115,7 @@ def test_costs_are_measured_by_model_and_size_without_warm_ups(
     }
     record_done(database, done, worker="cpu0", environment=ENVIRONMENT)
     # A second each, and 20 evaluations.
-    kind = (SHAPES.fingerprint, "float16", 512, 512, "")
+    kind = (SHAPES.fingerprint, "float16", 512, 512, "", "")
     cost = Cost(evaluation_s=0.05, image_bytes=2000)
     assert measured_costs(database) == {kind: cost}
 
