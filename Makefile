@@ -9,6 +9,10 @@ FLAX ?= .venv-flax
 # Tests of its own, and of what depends on the versions of the Hub and tokenizers.
 FLAX_TESTS := tests/flax tests/faults/test_flax.py tests/unit/storage/models \
   tests/unit/producer/models tests/integration/storage/models
+# The packages of quantised weights. With them, each process takes longer to start.
+QUANTIZE ?= .venv-quantize
+QUANTIZE_TESTS := tests/integration/workers/engine/test_quantisation.py \
+  tests/integration/workers/engine/test_gguf.py
 # Most tests wait for processes; those of a file share what they set up.
 PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 # For `make steady`: runs, and busy loops beside every second one.
@@ -19,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo demo-flax answer setup setup-flax lint test test-web test-bare test-flax steady cluster soak gpu clean
+.PHONY: help demo demo-flax answer setup setup-flax lint test test-web test-bare test-flax test-quantize steady cluster soak gpu clean
 
 help:
 	@echo "make demo       a first sweep with its picture, on any machine"
@@ -32,6 +36,7 @@ help:
 	@echo "make test-web   the tests of the gallery, in Chromium; root installs it on Debian"
 	@echo "make test-bare  those tests that need no torch, where it is not installed"
 	@echo "make test-flax  the tests of the Flax back end, with JAX"
+	@echo "make test-quantize  the tests of quantised weights, with torchao and gguf"
 	@echo "make steady     the tests of faults and integration, TIMES=20, half beside BUSY=6 loops"
 	@echo "make cluster    two hosts of workers whose network fails; root on Linux"
 	@echo "make soak       the slow tests"
@@ -76,6 +81,10 @@ test-bare: $(BARE)/.ready
 test-flax: $(FLAX)/.ready $(VENV)/.demo
 	TORCH=$(BIN)/python $(FLAX)/bin/python -m pytest -q --bare $(FLAX_TESTS)
 
+test-quantize: $(VENV)/.dev $(QUANTIZE)/.ready
+	PYTHONPATH=$(QUANTIZE) $(BIN)/python -c "import gguf, torchao"
+	PYTHONPATH=$(QUANTIZE) $(BIN)/python -m pytest -q $(QUANTIZE_TESTS)
+
 steady: $(VENV)/.dev
 	$(BIN)/python -m tests.steady --times $(TIMES) --busy $(BUSY) -m "not slow" $(PARALLEL) tests/faults tests/integration
 
@@ -91,7 +100,7 @@ gpu: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m gpu tests/gpu
 
 clean:
-	rm -rf $(VENV) $(BARE) $(FLAX) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(BARE) $(FLAX) $(QUANTIZE) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/bin/python $(BARE)/bin/python $(FLAX)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -103,7 +112,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) install -q -c constraints.txt -e '.[torch,quantize,web,postgres,dev]'
+	$(PIP) install -q -c constraints.txt -e '.[torch,web,postgres,dev]'
 	@touch $@ $(VENV)/.demo
 
 # Beside what `setup` or `demo` installed, if either has.
@@ -113,6 +122,10 @@ $(VENV)/.browser: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(BARE)/.ready: pyproject.toml constraints.txt | $(BARE)/bin/python
 	$(BARE)/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt -e '.[web,postgres,test]'
+	@touch $@
+
+$(QUANTIZE)/.ready: constraints.txt | $(VENV)/.dev
+	$(PIP) install -q -c constraints.txt --no-deps --upgrade --target $(@D) gguf torchao
 	@touch $@
 
 $(FLAX)/.ready: pyproject.toml constraints-flax.txt | $(FLAX)/bin/python

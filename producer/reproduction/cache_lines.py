@@ -1,4 +1,4 @@
-"""The lines of a script that switch a cache on, as `workers.engine.caches` does."""
+"""What switches a cache on in a script, as `workers.engine.network_caches` does."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What a script quantises, as `workers.engine.quantisation` does."""
+"""What a script quantises, as `workers.engine.quantised_weights` does."""
 
 from collections.abc import Iterator
 

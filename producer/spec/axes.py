@@ -8,7 +8,7 @@ from typing import Any
 
 from yaml.nodes import MappingNode, Node, SequenceNode
 
-from producer.spec.caches import read_cache
+from producer.spec.cache_choices import read_cache
 from producer.spec.calls import read_integers
 from producer.spec.choices import optional_text, read_model, read_scheduler
 from producer.spec.drawn_seeds import refuse_drawn

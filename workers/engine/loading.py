@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 from storage.errors import ModelError
 from storage.models.components import is_weights, left_out, read_components
 from storage.models.located import Located
-from workers.engine.quantisation import blaming_device, of_gguf, quantising
+from workers.engine.quantised_weights import blaming_device, of_gguf, quantising
 
 # Progress bars are for a terminal, not for a worker's log.
 diffusers_logging.disable_progress_bar()

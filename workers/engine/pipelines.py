@@ -21,7 +21,7 @@ from workers.devices.memory import free_bytes, total_bytes
 from workers.engine.adapters import Adapters
 from workers.engine.compiling import Compiled
 from workers.engine.loading import load_pipeline
-from workers.engine.quantisation import require_packages
+from workers.engine.quantised_weights import require_packages
 from workers.engine.starter import Starter
 from workers.model_lookup import find_model
 from workers.painting import Places

@@ -11,10 +11,10 @@ from storage.errors import JobError, in_words
 from storage.files.inputs import InputFolder
 from storage.job import Job
 from workers.engine.arguments import arguments_of
-from workers.engine.caches import caching
 from workers.engine.clock import Clock
 from workers.engine.first_noise import FirstNoise
 from workers.engine.image_inputs import image_arguments, image_pipeline
+from workers.engine.network_caches import caching
 from workers.engine.runs import Run
 from workers.engine.schedulers import Schedulers
 from workers.engine.stand_ins import (

@@ -20,7 +20,7 @@ from workers.engine.compiling import DETAIL, Compiled, UncompilableError
 from workers.engine.environment import describe_environment
 from workers.engine.network_calls import UnshareableError
 from workers.engine.pipelines import DTYPES, Pipelines, Resident
-from workers.engine.quantisation import packages_of
+from workers.engine.quantised_weights import packages_of
 from workers.engine.sharing_check import find_fault
 from workers.engine.tally import Tally
 from workers.painting import Compilations, Places, Widths, Work

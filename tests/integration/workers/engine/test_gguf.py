@@ -1,11 +1,10 @@
 """GGUF files make the images of a plain script, bit for bit.
 
-gguf is in the extra `quantize`. Where it is missing these tests are skipped, but not in
-CI.
+gguf is in the extra `quantize`. Where it is missing, these tests are skipped;
+`make test-quantize` has it.
 """
 
 import importlib.util
-import os
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from tests.tiny_packed import make_qwen
 from tests.tiny_pipelines import make_sd3
 from tests.work import paint
 from tests.written_scripts import make_painter, run_script
-from workers.engine import quantisation
+from workers.engine import quantised_weights
 from workers.engine.fixed_jobs import paint_all
 from workers.engine.pipelines import Pipelines
 
@@ -32,9 +31,7 @@ pytestmark = [
     pytest.mark.usefixtures("one_thread"),
 ]
 is_missing = importlib.util.find_spec("gguf") is None
-needs_gguf = pytest.mark.skipif(
-    is_missing and "CI" not in os.environ, reason="gguf is not installed"
-)
+needs_gguf = pytest.mark.skipif(is_missing, reason="make test-quantize has gguf")
 #: A layout of an author's own, and the names of diffusers.
 MODELS: dict[str, tuple[Any, Any]] = {
     "Stable Diffusion 3": (make_sd3, write_sd3),
@@ -119,6 +116,6 @@ def test_a_worker_without_the_package_says_how_to_install_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = job_of(*make_gguf("Q8_0", "Stable Diffusion 3", tmp_path))
-    monkeypatch.setattr(quantisation, "version_of", lambda _: "")
+    monkeypatch.setattr(quantised_weights, "version_of", lambda _: "")
     with pytest.raises(UnfitError, match="this worker needs the package gguf for"):
         paint(make_painter(tmp_path), job)

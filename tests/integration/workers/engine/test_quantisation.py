@@ -1,11 +1,10 @@
 """Quantised weights make the images of a plain script, bit for bit.
 
-torchao is in the extra `quantize`. Where it is missing these tests are skipped, but not
-in CI.
+torchao is in the extra `quantize`. Where it is missing, these tests are skipped;
+`make test-quantize` has it.
 """
 
 import importlib.util
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from tests.batches import make_job
 from tests.tiny_pipelines import make_sd
 from tests.work import paint
 from tests.written_scripts import make_painter, run_script
-from workers.engine import quantisation
+from workers.engine import quantised_weights
 from workers.engine.fixed_jobs import paint_all
 from workers.engine.pipelines import Pipelines
 
@@ -28,9 +27,7 @@ pytestmark = [
     pytest.mark.usefixtures("one_thread"),
 ]
 is_missing = importlib.util.find_spec("torchao") is None
-needs_torchao = pytest.mark.skipif(
-    is_missing and "CI" not in os.environ, reason="torchao is not installed"
-)
+needs_torchao = pytest.mark.skipif(is_missing, reason="make test-quantize has torchao")
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +103,10 @@ def test_a_scheme_that_needs_a_gpu_is_refused_on_a_processor(
 def test_a_worker_without_the_package_says_how_to_install_it(
     quantised: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quantisation, "version_of", lambda _: "")
+    monkeypatch.setattr(quantised_weights, "version_of", lambda _: "")
     with pytest.raises(UnfitError) as caught:
         paint(make_painter(tmp_path), quantised("unet=int8"))
     assert str(caught.value) == (
-        "this worker needs the package torchao for unet=int8, and does not have it;"
-        " install it with `pip install 'nightsweep[quantize]'`"
+        "this worker needs the package torchao for `quantize: unet=int8`, and does not"
+        " have it; install it with `pip install 'nightsweep[quantize]'`"
     )

@@ -35,7 +35,7 @@ def require_packages(job: Job) -> None:
     """
     for name, version in packages_of(job).items():
         if not version:
-            asked = job.parameter("quantize") or job.model.name
+            asked = _shown(job)
             msg = (
                 f"this worker needs the package {name} for {asked}, and does not have"
                 " it; install it with `pip install 'nightsweep[quantize]'`"
@@ -94,6 +94,11 @@ def _config(part: str, scheme: Scheme) -> Any:
     of_torchao = config(granularity=granularity[0]()) if granularity else config()
     library = transformers if part.startswith("text_encoder") else diffusers
     return library.TorchAoConfig(of_torchao)
+
+
+def _shown(job: Job) -> str:
+    text = job.parameter("quantize")
+    return f"`quantize: {text}`" if text else job.model.name
 
 
 def _names_of(job: Job) -> Iterator[str]:
