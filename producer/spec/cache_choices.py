@@ -52,7 +52,8 @@ def _read_options(name: str, node: Node, problems: Problems) -> Mapping[str, Num
 
 def _read_number(name: str, option: str, node: Node) -> Number:
     known, what = CACHES[name].options[option], f"{option} of the cache {name}"
-    make = integer(what, int(known.low), int(known.high)) if known.is_whole else None
-    parse = make or number(what, known.low, known.high)
+    parse = number(what, known.low, known.high)
+    if known.is_whole:
+        parse = integer(what, int(known.low), int(known.high))
     found: Number = parse(text_of(node, what=what))
     return found

@@ -54,7 +54,7 @@ def read_gguf_header(file: Path) -> Header:
     try:
         with file.open("rb") as stream:
             tensors, metadata = _Reader(stream).read()
-    except (ValueError, LookupError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         msg = (
             f"{file} must be in GGUF format of version 2 or 3, but {error}; fetch it"
             " again, or name another file"

@@ -17,7 +17,7 @@ def write_gguf(
     tensors: Mapping[str, tuple[Kind, tuple[int, ...]]],
     *,
     version: int = 3,
-    architecture: str = "flux",
+    list_name: str = "some.list",
 ) -> Path:
     """Write a file whose tensors are zeros.
 
@@ -25,11 +25,11 @@ def write_gguf(
         file: Where to.
         tensors: Name to type and shape, in the order of torch.
         version: Of the format.
-        architecture: What the metadata calls it.
+        list_name: Name of a list in the metadata.
     """
-    entries = _text("general.architecture") + struct.pack("<I", 8) + _text(architecture)
+    entries = _text("general.architecture") + struct.pack("<I", 8) + _text("flux")
     # A list of two numbers, as tokenizers are stored.
-    entries += _text("some.list") + struct.pack("<IIQ2H", 9, 2, 2, 7, 8)
+    entries += _text(list_name) + struct.pack("<IIQ2H", 9, 2, 2, 7, 8)
     described, data = b"", b""
     for name, ((kind, numbers, size), shape) in tensors.items():
         sides = struct.pack(f"<I{len(shape)}Q", len(shape), *reversed(shape))

@@ -91,6 +91,18 @@ def test_an_axis_of_schemes_has_their_names(tmp_path: Path) -> None:
     assert labels == ["none", "int8", "text_encoder=fp8"]
 
 
+def test_bundles_exclusions_and_the_base_mean_the_network_too(tmp_path: Path) -> None:
+    axes = (
+        "axes: {way: [{label: a, set: {quantize: int8, steps: 4}}, {label: b, set:"
+        " {quantize: fp8, steps: 4}}]}\nexclude: [{quantize: int8}]"
+    )
+    [job] = jobs_of(tmp_path, axes)
+    assert job.parameter("quantize") == "unet=fp8"
+    text = "name: s\nbase: {model: flow, prompt: a cat, quantize: fp8}\n"
+    [planned] = expand(read_spec(write_spec(tmp_path, text)), describe_fake).jobs()
+    assert planned.job.parameter("quantize") == "transformer=fp8"
+
+
 def test_what_cannot_be_quantised_is_refused(tmp_path: Path) -> None:
     write_tensors(
         tmp_path / "ink.safetensors", kohya({"a": (8, 8)}, prefix="lora_unet_")

@@ -89,6 +89,8 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
         whole[:8] + b"\xff" * 8 + whole[16:]: "but it counts 18446744073709551615",
         whole[:-40]: "bytes, as its header says, but has",
     }
+    odd = write_gguf(tmp_path / "odd.gguf", FLUX, list_name="general.alignment")
+    cases[odd.read_bytes()] = "must be in GGUF format"
     for number, (data, said) in enumerate(cases.items()):
         file = tmp_path / f"{number}.gguf"
         file.write_bytes(data)
