@@ -23,6 +23,7 @@ from producer.spec.parameters import (
 )
 from producer.spec.problems import Place, shown
 from producer.spec.remarks import Remark
+from storage.catalogue.caches import label_of_cache
 from storage.catalogue.scheduler_copies import why_same
 
 #: Parameters whose values mean something different for each model.
@@ -221,6 +222,8 @@ def _spelt_out(
 
 
 def _label(name: str, given: Iterable[str], sets: Mapping[str, Any]) -> str:
+    if name == "cache" and sets[name]:
+        return label_of_cache(sets[name])
     if name in PARAMETERS:
         return _shown(sets[name])
     return ", ".join(f"{each}={_shown(sets[each])}" for each in given)

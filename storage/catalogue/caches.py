@@ -119,6 +119,23 @@ def format_cache(name: str, given: Mapping[str, Number]) -> str:
     return " ".join([name, *(f"{option}={value}" for option, value in values.items())])
 
 
+def label_of_cache(text: str) -> str:
+    """Return a cache as people read it: without defaults, as `first_block 0.1`."""
+    name, options = parse_cache(text)
+    known = CACHES[name].options
+    others = {
+        option: value
+        for option, value in options.items()
+        if value != known[option].default
+    }
+    first = next(iter(known))
+    shown = [
+        f"{value:g}" if option == first else f"{option}={value:g}"
+        for option, value in others.items()
+    ]
+    return " ".join([name, *shown])
+
+
 def parse_cache(text: str) -> tuple[str, dict[str, Number]]:
     """Return the name and the options of a cache that a job names."""
     name, *options = text.split()

@@ -53,7 +53,9 @@ def test_a_cache_has_all_its_options_however_few_are_written(tmp_path: Path) -> 
     assert len({job.key for job in jobs}) == len({job.group for job in jobs}) == 5
     assert expansion.duplicates
     labels = [one.cell["cache"] for one in expansion.jobs()]
-    assert labels[:2] == ["none", "first_block threshold=0.05"]
+    assert labels == [
+        *("none", "first_block", "first_block 0.1", "taylorseer max_order=2", "mag")
+    ]
 
 
 @pytest.mark.parametrize("name", CACHES)
