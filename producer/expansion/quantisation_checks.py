@@ -8,7 +8,7 @@ from producer.expansion.quantised_parts import QUANTIZE, quantised_parts
 from producer.models.cards import ModelCard
 from producer.spec.problems import listed
 from storage.catalogue.quantisation import parse_quantisation
-from storage.models.checkpoint_names import is_checkpoint
+from storage.models.checkpoint_names import is_checkpoint, is_gguf
 
 
 def find_quantisation_problems(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
@@ -29,6 +29,12 @@ _NO_LORAS = (
 
 
 def _refuse(card: ModelCard, text: str) -> Iterator[str]:
+    if is_gguf(card.model.name):
+        yield (
+            "quantize must be left out for a GGUF file, whose weights are quantised"
+            f" already, got {text}; leave it out"
+        )
+        return
     if is_checkpoint(card.model.name):
         yield (
             f"quantize must be left out for a single file, got {text}; save the model"

@@ -52,7 +52,7 @@ _ASK_FOR_TEXT_MODEL = ("StableDiffusionPipeline", "LatentConsistencyModelPipelin
 #: Extras of jobs that are inputs of pipelines.
 _EXTRAS = ("clip_skip", "eta")
 #: Versions that the first line names.
-_PACKAGES = ("torch", "diffusers", "transformers")
+_PACKAGES = ("torch", "diffusers", "transformers", "torchao", "gguf")
 
 
 def write_script(record: Record) -> str:

@@ -33,6 +33,7 @@ def _models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "sd": with_network(CARD, "unet"),
         "flow": with_network(FLOW_CARD, "transformer"),
         "file": replace(CARD, model=file),
+        "gguf": replace(CARD, model=replace(file, name="/models/x.gguf")),
     }
     monkeypatch.setattr(cards, "CARDS", known)
 
@@ -124,6 +125,8 @@ def test_what_cannot_be_quantised_is_refused(tmp_path: Path) -> None:
         assert said in str(caught.value), base
     message = refused(tmp_path, "axes: {quantize: int8}", model="file")
     assert "quantize must be left out for a single file, got" in message
+    message = refused(tmp_path, "axes: {quantize: int8}", model="gguf")
+    assert "left out for a GGUF file, whose weights are quantised already" in message
     assert "it is called `quantize` here" in refused(tmp_path, "axes: {quantise: int8}")
 
 
