@@ -34,9 +34,11 @@ EXTRAS: Mapping[str, Any] = {
     "schedule": (),
     "quantize": "",
     "cache": "",
+    "controlnet": [],
 }
-#: Of these, all jobs of a batch have the same value.
-GROUPED = ("strict", "loras", "embeddings", "quantize", "cache")
+#: Of these, all jobs of a batch have the same value. Of ControlNets, they have the same
+#: weights; their images and scales may differ.
+GROUPED = ("strict", "loras", "embeddings", "quantize", "cache", "controlnet")
 #: Extras that name weights besides the model. The value of each is a list of lists,
 #: which begin with a fingerprint.
 PARTS = ("loras", "embeddings", "controlnet")
@@ -214,7 +216,7 @@ class Job:
     def _grouped_besides_strict(self) -> list[str]:
         """Return those that are not neutral, so that a new one changes no group."""
         return [
-            canonical_json([name, self.extras[name]])
+            canonical_json([name, _grouped(name, self.extras[name])])
             for name in GROUPED
             if name != "strict" and name in self.extras
         ]
@@ -288,6 +290,11 @@ class PlannedJob:
     def place(self) -> int:
         """Its place in the order of execution; jobs of other sweeps may share it."""
         return self.position if self.rank is None else self.rank
+
+
+def _grouped(name: str, value: Any) -> Any:
+    """Return what of an extra all jobs of a batch have in common."""
+    return [row[0] for row in value] if name == "controlnet" else value
 
 
 def _normal(name: str, value: Any) -> Any:

@@ -23,6 +23,7 @@ from storage.metrics.identity import find_networks
 from storage.metrics.kinds import default_network
 from storage.models import hub
 from storage.models.components import INDEX
+from storage.models.control_nets import locate_control_net
 from storage.models.downloads import free_bytes, require_room
 from storage.models.fingerprint import Digests
 from storage.models.hub_cache import cached_bytes
@@ -150,6 +151,8 @@ def _of_sweep(expansion: Expansion) -> Iterator[Needed]:
                 variant=model.variant,
             )
         )
+    for net in expansion.control_nets:
+        yield _needed(partial(locate_control_net, net.part))
     for metric in read_metrics(expansion.spec):
         for model in models:
             network = metric.model or default_network(metric.kind, model.name)

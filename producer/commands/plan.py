@@ -68,6 +68,9 @@ def make_plan(
         networks = ResolvedMetrics(digests)
         networks.check(metrics, models)
         missing = sum(card.missing_bytes for card in expansion.models)
+        missing += sum(
+            sum(net.located.missing.values()) for net in expansion.control_nets
+        )
         return tally.plan(
             expansion,
             Forecast(metrics, expansion.models),

@@ -10,19 +10,21 @@ from storage.catalogue.caches import CACHES, parse_cache
 
 def find_cache_problems(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
     """Yield a cell, the parameter that is wrong in it, and what is wrong."""
-    for cell in combinations(grid, "cache", "image"):
+    for cell in combinations(grid, "cache", "image", "controlnet"):
         if not (text := cell.parameters["cache"]):
             continue
         name, _ = parse_cache(text)
         if grid.card.pipeline_class not in CACHES[name].pipelines:
             yield cell, "cache", _refuse(name, grid.card.pipeline_class)
         elif cell.parameters["image"]:
-            yield cell, "cache", _NO_IMAGE.format(name)
+            yield cell, "cache", _BESIDE.format("an input image", name)
+        elif cell.parameters["controlnet"]:
+            yield cell, "cache", _BESIDE.format("a ControlNet", name)
 
 
-_NO_IMAGE = (
-    "cache must be left out beside an input image, with which none was tried, got {};"
-    " leave out one of the two"
+_BESIDE = (
+    "cache must be left out beside {}, with which none was tried, got {}; leave out one"
+    " of the two"
 )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from producer.expansion.backend_checks import find_backend_problems
 from producer.expansion.cache_checks import find_cache_problems
 from producer.expansion.cells import Cell, combinations
+from producer.expansion.control_checks import find_control_problems
 from producer.expansion.grid import Grid
 from producer.expansion.image_checks import find_image_problems
 from producer.expansion.quantisation_checks import find_quantisation_problems
@@ -41,6 +42,7 @@ def check_grid(grid: Grid, places: Mapping[str, Place], problems: Problems) -> N
         find_image_problems(grid),
         find_quantisation_problems(grid),
         find_cache_problems(grid),
+        find_control_problems(grid),
     )
     for cell, parameter, message in found:
         place = cell.place_of(parameter) or places.get(parameter, grid.place)

@@ -1,10 +1,17 @@
 """Spec to jobs: every cell of the sweep, in the order of execution, one at a time."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from typing import Any
 
 from producer.expansion import cells, checks
+from producer.expansion.control_planning import (
+    CONTROL_IMAGE,
+    CONTROLNET,
+    PlannedControl,
+    control_images,
+)
 from producer.expansion.equivalents import Tokens
 from producer.expansion.grid import Grid
 from producer.expansion.grids import Describe, build_grids
@@ -71,10 +78,26 @@ class Expansion:
 
     @property
     def inputs(self) -> list[InputImage]:
-        """The images that its jobs begin with, each once."""
-        cells_ = (cell for g in self.grids for cell in cells.combinations(g, "image"))
-        found = (cell.parameters["image"] for cell in cells_)
+        """The images that its jobs begin with or follow, each once."""
+        names = ("image",), (CONTROLNET, CONTROL_IMAGE)
+        found = (
+            image
+            for grid, some in itertools.product(self.grids, names)
+            for cell in cells.combinations(grid, *some)
+            for image in _images(cell.parameters, some)
+        )
         return list(dict.fromkeys(image for image in found if image))
+
+    @property
+    def control_nets(self) -> list[PlannedControl]:
+        """The ControlNets of its jobs, each once."""
+        found = {
+            net.part.fingerprint: net
+            for grid in self.grids
+            for cell in cells.combinations(grid, CONTROLNET)
+            for net in cell.parameters[CONTROLNET].nets
+        }
+        return list(found.values())
 
     @property
     def what_is_meant(self) -> list[str]:
@@ -91,7 +114,10 @@ class Expansion:
         taken = [canonical_json(each) for each in defaults if each not in _ONCE]
         merges = [merge for grid in self.grids for merge in find_merges(grid)]
         merged = [canonical_json(astuple(merge)) for merge in merges]
-        fingerprints = (card.model.fingerprint for card in self.models)
+        fingerprints = (
+            *(card.model.fingerprint for card in self.models),
+            *(net.part.fingerprint for net in self.control_nets),
+        )
         tables = self.spec.table_digests
         inputs = (image.digest for image in self.inputs)
         return [*fingerprints, *pinned, *taken, *merged, *tables, *inputs]
@@ -170,6 +196,16 @@ def expand(spec: Spec, describe: Describe) -> Expansion:
         SpecError: With everything that the models cannot do.
     """
     return _expand(spec, describe, Problems())
+
+
+def _images(
+    parameters: Mapping[str, Any], names: Sequence[str]
+) -> Iterator[InputImage | None]:
+    """Yield the images that these parameters of a job name."""
+    if CONTROLNET in names:
+        yield from control_images(parameters)
+    else:
+        yield parameters["image"]
 
 
 def _expand(spec: Spec, describe: Describe, problems: Problems) -> Expansion:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from producer.expansion.cells import Cell, combinations
+from producer.expansion.control_planning import CONTROLNET
 from producer.expansion.grid import Grid
 from producer.models.cards import ModelCard
 from producer.spec.input_images import InputImage
@@ -43,8 +44,9 @@ _NO_NUMPY = (
 
 def _find_idle(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
     for name in _WITH_IMAGE:
-        for cell in combinations(grid, name):
-            if value := cell.parameters[name]:
+        for cell in combinations(grid, name, CONTROLNET):
+            is_of_control = name == "resize" and cell.parameters[CONTROLNET]
+            if (value := cell.parameters[name]) and not is_of_control:
                 message = (
                     f"{name} must stand beside an input image, got"
                     f" {shown(shown_as(value))} without one; add `image: FILE`, or"

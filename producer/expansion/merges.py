@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
+from producer.expansion.control_planning import CONTROLNET, WITH_NETS
 from producer.expansion.grid import Grid
 from producer.expansion.resolution import SETTLED, meaning_of, settled
 from producer.expansion.weight_planning import LORA_SCALE, LORAS
@@ -13,6 +14,12 @@ from storage.catalogue.pipeline_families import (
     ONLY_GUIDED,
     OWN_SCALE,
 )
+
+#: What values that make one job leave as it was, for parameters of weights.
+_LEAVES: Mapping[str, str] = {
+    **dict.fromkeys((LORAS, LORA_SCALE), "LoRAs at the same scales"),
+    **dict.fromkeys((CONTROLNET, *WITH_NETS), "ControlNets, images and scales"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +115,8 @@ def _say(merge: Merge, grid: Grid) -> str:
         return "has no effect without an image"
     if merge.parameter in ONLY_GUIDED:
         return "has no effect without guidance"
-    if merge.parameter in (LORAS, LORA_SCALE):
-        return "leaves the same LoRAs at the same scales"
+    if leaves := _LEAVES.get(merge.parameter):
+        return f"leaves the same {leaves}"
     if merge.parameter in ("eta", "strength"):
         return f"null means {merge.meant:g}"
     if merge.parameter == "scheduler":

@@ -16,6 +16,7 @@ from producer.expansion.resolution import (
 )
 from producer.spec.parameters import Prompt
 from storage.catalogue import schedulers
+from storage.catalogue.control_pipelines import networks_called
 from storage.catalogue.image_pipelines import evaluations_skipped
 from storage.job import EXTRAS, Job, PlannedJob
 
@@ -49,7 +50,8 @@ class JobPlanner:
             position=position,
             cell=self._place(cell, prompt),
             **self._name(scheduler, job),
-            evaluations=self._count(scheduler, job) - _skipped(job),
+            evaluations=(self._count(scheduler, job) - _skipped(job))
+            * networks_called(job.extras),
             template=prompt.template,
             former_keys=self._former_keys(cell, meant, job),
         )

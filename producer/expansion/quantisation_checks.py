@@ -13,17 +13,21 @@ from storage.models.checkpoint_names import is_checkpoint, is_gguf
 
 def find_quantisation_problems(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
     """Yield a cell, the parameter that is wrong in it, and what is wrong."""
-    for cell in combinations(grid, QUANTIZE, "loras"):
+    for cell in combinations(grid, QUANTIZE, "loras", "controlnet"):
         if not cell.parameters[QUANTIZE]:
             continue
         for message in _refuse(grid.card, cell.parameters[QUANTIZE]):
             yield cell, QUANTIZE, message
-        if cell.parameters["loras"]:
-            yield cell, QUANTIZE, _NO_LORAS.format(cell.parameters[QUANTIZE])
+        for name, what in _UNTRIED.items():
+            if cell.parameters[name]:
+                message = _BESIDE.format(what, cell.parameters[QUANTIZE])
+                yield cell, QUANTIZE, message
 
 
-_NO_LORAS = (
-    "quantize must be left out beside LoRAs, which were not tried on quantised weights,"
+#: Parameters that were not tried on quantised weights, and what they are.
+_UNTRIED = {"loras": "LoRAs", "controlnet": "ControlNets"}
+_BESIDE = (
+    "quantize must be left out beside {}, which were not tried on quantised weights,"
     " got {}; leave out one of the two"
 )
 

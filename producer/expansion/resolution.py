@@ -5,6 +5,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from producer.expansion.control_planning import (
+    CONTROL_END,
+    CONTROL_IMAGE,
+    CONTROL_SCALE,
+    CONTROL_START,
+    CONTROLNET,
+    WITH_NETS,
+    PlannedControls,
+    control_rows,
+    plan_controls,
+)
 from producer.expansion.quantised_parts import name_network
 from producer.expansion.weight_planning import (
     EMBEDDINGS,
@@ -42,6 +53,7 @@ SETTLED = frozenset(
     {
         *("guidance", "negative_prompt", OWN_SCALE, *ONLY_GUIDED),
         *("image", "strength", "resize", LORAS, LORA_SCALE),
+        *(CONTROLNET, *WITH_NETS),
     }
 )
 #: Where one of the others is null, the scheduler decides what it is.
@@ -247,6 +259,11 @@ def defaults(card: ModelCard, calls: Iterable[str] = ()) -> dict[str, Any]:
         LORAS: PlannedWeights(),
         EMBEDDINGS: PlannedWeights(),
         LORA_SCALE: 1.0,
+        CONTROLNET: PlannedControls(),
+        CONTROL_IMAGE: None,
+        CONTROL_SCALE: 1.0,
+        CONTROL_START: 0.0,
+        CONTROL_END: 1.0,
         **{name: card.call_default(name) for name in calls},
     }
 
@@ -270,7 +287,12 @@ def resolve(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
     schedule = resolved.get("schedule")
     if isinstance(schedule, ScheduleChoice):
         resolved["schedule"] = meant(schedule.values, card.pipeline_class)
-    return resolved | plan_weights(resolved, card) | name_network(resolved, card)
+    return (
+        resolved
+        | plan_weights(resolved, card)
+        | plan_controls(resolved, card)
+        | name_network(resolved, card)
+    )
 
 
 def resolve_each(
@@ -293,7 +315,7 @@ def token_of(value: object) -> Any:
     """Return something hashable that is equal for values that mean the same."""
     if isinstance(value, Prompt):
         return value.text
-    if isinstance(value, PlannedScheduler | PlannedWeights):
+    if isinstance(value, PlannedScheduler | PlannedWeights | PlannedControls):
         return value.token
     if isinstance(value, InputImage):
         return value.digest
@@ -337,7 +359,8 @@ def settled(parameters: Mapping[str, Any], card: ModelCard) -> Mapping[str, Any]
 
 def _settled_image(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
     if parameters["image"] is None:
-        return {"strength": None, "resize": None}
+        has_net = bool(parameters[CONTROLNET])
+        return {"strength": None} | ({} if has_net else {"resize": None})
     known = IMAGE_PIPELINES.get(card.pipeline_class)
     if parameters["strength"] is None and known:
         return {"strength": known.strength}
@@ -373,6 +396,8 @@ def meaning_of(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]
         "scheduler": scheduler.method,
         LORAS: loras,
         LORA_SCALE: None,
+        CONTROLNET: control_rows(meant),
+        **dict.fromkeys(WITH_NETS),
     }
 
 
@@ -391,6 +416,7 @@ def word_job(parameters: Mapping[str, Any], card: ModelCard) -> Job:
     }
     weights = {LORAS: scaled_loras(parameters), EMBEDDINGS: parameters[EMBEDDINGS]}
     extras |= {name: each.rows for name, each in weights.items()}
+    extras[CONTROLNET] = control_rows(parameters)
     extras |= {
         name: parameters[name]
         for name, one in card.calls.items()
@@ -411,7 +437,11 @@ def word_job(parameters: Mapping[str, Any], card: ModelCard) -> Job:
         steps=int(parameters["steps"]),
         guidance=parameters["guidance"],
         extras={**extras, **scheduler.asked.extras},
-        parts=tuple(part for each in weights.values() for part in each.parts),
+        parts=tuple(
+            part
+            for each in (*weights.values(), parameters[CONTROLNET])
+            for part in each.parts
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from enum import Enum
 
 from producer.models.cards import ModelCard
 from storage.catalogue import schedulers
+from storage.catalogue.control_pipelines import networks_called
 from storage.catalogue.image_pipelines import evaluations_skipped
 from storage.catalogue.scheduler_case import is_noisy
 from storage.catalogue.schedulers import CLASSES, Scheduler
@@ -114,13 +115,16 @@ def _at(one: PlannedJob, steps: int, card: ModelCard) -> PlannedJob:
         template=None,
         scheduler_label=None,
         former_keys=job.former_keys,
-        evaluations=schedulers.evaluations(
-            job.scheduler_class,
-            job.scheduler_options,
-            config=card.scheduler_config,
-            steps=steps,
-        )
-        - evaluations_skipped(job.model.pipeline, of, job.extras, steps=steps),
+        evaluations=networks_called(job.extras)
+        * (
+            schedulers.evaluations(
+                job.scheduler_class,
+                job.scheduler_options,
+                config=card.scheduler_config,
+                steps=steps,
+            )
+            - evaluations_skipped(job.model.pipeline, of, job.extras, steps=steps)
+        ),
     )
 
 

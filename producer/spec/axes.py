@@ -11,6 +11,7 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 from producer.spec.cache_choices import read_cache
 from producer.spec.calls import read_integers
 from producer.spec.choices import optional_text, read_model, read_scheduler
+from producer.spec.control_nets import read_control_nets
 from producer.spec.drawn_seeds import refuse_drawn
 from producer.spec.entries import fields, items, way_out_of_double
 from producer.spec.habits import renamed, way_out_of_key
@@ -41,9 +42,15 @@ from producer.spec.wildcards import Wildcards
 from producer.spec.yamltext import is_null, place_of, text_of
 from storage.errors import UsageError
 
-_WEIGHT_READERS = {"loras": read_loras, "embeddings": read_embeddings}
+_WEIGHT_READERS: Mapping[str, Callable[..., object]] = {
+    "loras": read_loras,
+    "embeddings": read_embeddings,
+    "controlnet": read_control_nets,
+}
+#: Parameters that name an image.
+_IMAGES = ("image", "control_image")
 #: Parameters that a job goes without where they are null.
-_LEFT_OUT = frozenset({"image", "schedule", "quantize", "cache"})
+_LEFT_OUT = frozenset({*_IMAGES, "schedule", "quantize", "cache"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +260,8 @@ class ValueReader:
             refuse_drawn(parameter, node)
         if parameter == "prompt":
             return self._texts.read_prompts(node)
+        if parameter in _IMAGES:
+            return [read_input(parameter, node, self.folder, self.problems)]
         if read := self._own_forms.get(parameter):
             return [read(node)]
         if parameter in {*LISTS, *WEIGHTS}:
@@ -269,7 +278,6 @@ class ValueReader:
                 "negative_prompt", node
             ),
             "model": lambda node: read_model(node, self.problems),
-            "image": lambda node: read_input("image", node, self.folder, self.problems),
             "scheduler": lambda node: read_scheduler(node, self.problems),
             "schedule": lambda node: read_schedule(node, self.problems),
             "quantize": lambda node: read_quantisation(node, self.problems),

@@ -206,8 +206,8 @@ def _parser_of_call(name: str, kind: str) -> Parser:
 
 
 #: Parameters written as one value, with the parser of each. `prompt`, `model`,
-#: `scheduler`, `schedule`, `image`, `quantize`, `cache` and those of `LISTS` have forms
-#: of their own.
+#: `scheduler`, `schedule`, `image`, `control_image`, `quantize`, `cache`, and those of
+#: `LISTS` and `WEIGHTS` have forms of their own.
 PARSERS: Mapping[str, Parser] = {
     "negative_prompt": parse_text,
     "seed": integer("seed", 0, 2**63 - 1),
@@ -232,6 +232,9 @@ PARSERS: Mapping[str, Parser] = {
     "backend": choice("backend", *BACKENDS),
     "strength": number("strength", 0.001, 1),
     "resize": choice("resize", *RESIZES),
+    "control_scale": number("control_scale", 0, 10),
+    "control_start": number("control_start", 0, 1),
+    "control_end": number("control_end", 0, 1),
     **{
         name: _parser_of_call(name, one.kind)
         for name, one in all_parameters().items()
@@ -251,15 +254,17 @@ NUMBERS = (
     INTEGERS
     | names_of("number")
     | {"guidance", "eta", "shift", "strength", "lora_scale"}
+    | {"control_scale", "control_start", "control_end"}
 )
-#: Parameters that name files of weights besides the model, each a list of them.
-WEIGHTS = ("loras", "embeddings")
+#: Parameters that name weights besides the model, each a list of them.
+WEIGHTS = ("loras", "embeddings", "controlnet")
 
 #: Every parameter, in the order in which help lists them.
 PARAMETERS = (
     "model",
     "prompt",
     "image",
+    "control_image",
     *PARSERS,
     "scheduler",
     "schedule",

@@ -22,7 +22,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.sql.database import Database, clock, insert_into
+from storage.sql.clocks import clock
+from storage.sql.database import Database, insert_into
 from storage.sql.schema import LEASED, budgets, jobs, sweep_jobs, sweeps
 
 log = logging.getLogger(__name__)

@@ -145,6 +145,29 @@ def files_at_root(paths: Iterable[str], name: str, *, weights: bool) -> tuple[st
     return tuple(sorted(set(chosen)))
 
 
+def weights_at_root(
+    paths: Iterable[str], name: str, *, variant: str | None
+) -> tuple[str, ...]:
+    """Choose the files that diffusers reads of a network in a folder of its own.
+
+    Args:
+        paths: All files of the folder, relative, with `/`.
+        name: The network, for messages.
+        variant: File variant such as `fp16`.
+
+    Returns:
+        Sorted paths.
+
+    Raises:
+        ModelError: It has no safetensors, or lacks a file.
+    """
+    here = {path for path in paths if "/" not in path}
+    chosen = _choose_files(here, name, ("diffusers", "Model"), variant)
+    if variant and not any(_has_variant(file, variant) for file in chosen):
+        raise ModelError(_no_variant(here, variant))
+    return tuple(sorted(chosen))
+
+
 def is_saved_by_flax(index: Mapping[str, Any]) -> bool:
     """Return whether Flax has saved the weights, so that torch cannot load them."""
     return str(index["_class_name"]).startswith(_FLAX)

@@ -131,6 +131,7 @@ class Batches:
         if not (
             self.pipelines.drop_oldest()
             or self.resident.adapters.drop_unused()
+            or self.resident.control_nets.drop_unused()
             or self._forget_texts(jobs)
             or self.starter.spare_encoders()
         ):

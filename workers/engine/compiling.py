@@ -51,8 +51,8 @@ class Compiled:
         self.count = 0
         self.seconds = 0.0
         self._networks = starter.networks
-        self._own = dict(starter.networks)
-        self._compiled = {name: self._wrap(own) for name, own in self._own.items()}
+        self._own: dict[str, Any] = {}
+        self._compiled: dict[str, Any] = {}
         #: Each autoencoder with its decoder, and that one compiled.
         self._decoders = [
             (autoencoder, own, self._wrap(own))
@@ -72,14 +72,26 @@ class Compiled:
         for autoencoder, own, compiled in self._decoders:
             own.to(memory_format=torch.channels_last)
             autoencoder.decoder = compiled
+        self._wrap_networks()
         self._networks.update(self._compiled)
         try:
             yield
         finally:
-            self._networks.update(self._own)
+            for name in self._networks:  # a ControlNet may have gone meanwhile
+                self._networks[name] = self._own[name]
             for autoencoder, own, _ in self._decoders:
                 autoencoder.decoder = own
                 own.to(memory_format=torch.contiguous_format)
+
+    def _wrap_networks(self) -> None:
+        """Wrap the networks that are there now: ControlNets come and go."""
+        self._compiled = {
+            name: self._compiled[name]
+            if self._own.get(name) is own
+            else self._wrap(own)
+            for name, own in self._networks.items()
+        }
+        self._own = dict(self._networks)
 
     def _wrap(self, network: Any) -> Any:
         compiled: Any = torch.compile(network, dynamic=False)

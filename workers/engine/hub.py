@@ -194,7 +194,7 @@ class Hub:
         answer = network(*args, **kwargs)
         if lane.width == 1:
             return lambda _row: answer
-        return split(answer, rows=calls[0].rows.count, count=lane.width)
+        return split(answer, rows=calls[0].rows, count=lane.width)
 
     def _withdraw(self, keys: Collection[str]) -> None:
         """Drop jobs, running and about to begin."""

@@ -16,15 +16,24 @@ class Lane:
         signature: Of all its calls.
         width: Calls that are merged into one.
         is_open: Whether a free row may be taken by another run.
+        leader: The lane whose rows its runs have here, too; None if it has its own.
         ready: The order in which lanes became ready: the number of the last wait.
         merger: Merges the calls.
     """
 
-    def __init__(self, signature: Hashable, width: int, *, is_open: bool) -> None:
+    def __init__(
+        self,
+        signature: Hashable,
+        width: int,
+        *,
+        is_open: bool,
+        leader: "Lane | None" = None,
+    ) -> None:
         """Begin with free rows only."""
         self.signature = signature
         self.width = width
         self.is_open = is_open
+        self.leader = leader
         self.ready = 0
         self.merger = Merger()
         self._rows: list[Run | None] = [None] * width
@@ -61,8 +70,8 @@ class Lane:
         return len(self._waiting)
 
     def admit(self, run: Run) -> None:
-        """Give a free row to a run."""
-        row = self._rows.index(None)
+        """Give a free row to a run, or the row that it has in the leader."""
+        row = (self.leader or self)._rows.index(run if self.leader else None)
         self._rows[row] = run
         run.take_row(self.width, row)
 

@@ -8,7 +8,7 @@ diffusers has them. The answer is split in the same order.
 
 import operator
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,9 @@ from workers.engine.call_values import (
 
 #: Fewest dimensions of a network's main input.
 _INPUT_DIMENSIONS = 2
+#: How the names of networks begin whose answer another network takes in the same step,
+#: so that a job has the same row in the calls of both.
+PAIRED = "controlnet "
 #: Dimensions of hidden states of many layers: layer, row, token, channel.
 _LAYERS_DIMENSIONS = 4
 
@@ -141,11 +144,13 @@ class Merger:
         return args, kwargs
 
 
-def split(answer: Any, *, rows: int, count: int) -> Callable[[int], Any]:
+def split(answer: Any, *, rows: Rows, count: int) -> Callable[[int], Any]:
     """Split a network's answer to merged calls.
 
     Args:
-        answer: The answer: tensors, or lists of tensors, of `rows * count` rows.
+        answer: The answer: tensors of the rows of all calls. If calls have their rows
+            in lists, so has the answer. Other lists, such as the layers of a
+            ControlNet, hold tensors with all rows.
         rows: Rows of each call.
         count: Number of calls that were merged.
 
@@ -156,9 +161,9 @@ def split(answer: Any, *, rows: int, count: int) -> Callable[[int], Any]:
         UnshareableError: Nothing in the answer has so many rows.
     """
     leaves: list[Any] = []
-    whole = Rows(count=rows * count, in_lists=True)
+    whole = replace(rows, count=rows.count * count)
     flatten(answer, leaves, whole)
-    parts = [_parts(leaf, rows, count) for leaf in leaves]
+    parts = [_parts(leaf, rows.count, count) for leaf in leaves]
     if not any(parts):
         msg = "the answer of its network has no rows"
         raise UnshareableError(msg)

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from workers.devices.device_errors import device_errors
 from workers.devices.memory import free_bytes, total_bytes
 from workers.engine.adapters import Adapters
 from workers.engine.compiling import Compiled
+from workers.engine.control_nets import ControlNets
 from workers.engine.loading import load_pipeline
 from workers.engine.quantised_weights import require_packages
 from workers.engine.starter import Starter
@@ -54,6 +56,7 @@ class Resident:
     Attributes:
         starter: Prepares jobs; it holds the diffusers pipeline, on the device.
         adapters: What is added to its weights for the job in hand.
+        control_nets: Its ControlNets, those of the job in hand among them.
         load_s: Seconds that loading took; 0 after the first image has recorded them.
         fresh: Whether it has not finished an image yet.
         compiled: Its compiled networks; None if they were not compiled.
@@ -68,6 +71,7 @@ class Resident:
 
     starter: Starter
     adapters: Adapters
+    control_nets: ControlNets
     load_s: float
     fingerprints: Fingerprints
     place: Model
@@ -95,6 +99,7 @@ class Resident:
         """Check the weights; see `trusted`."""
         if self.seal:
             self.seal.check()
+            self.control_nets.check()
 
     def finish(self) -> float:
         """Note a finished image; return the seconds of a load before it, else 0."""
@@ -144,6 +149,8 @@ class Pipelines:
         phases.describe(resident.place.name)
         with device_errors("the LoRAs"):
             resident.adapters.put(job)
+        with device_errors("the ControlNets"):
+            resident.control_nets.put(job, dtype=DTYPES[job.dtype])
         with device_errors("one image"):
             yield resident
 
@@ -160,7 +167,7 @@ class Pipelines:
                 del self._residents[key]
         # Pipelines hold reference cycles: only garbage collection frees their memory.
         resident.compiled = None
-        del resident.starter, resident.adapters
+        del resident.starter, resident.adapters, resident.control_nets
         gc.collect()
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
@@ -176,9 +183,10 @@ class Pipelines:
                 return None
         return None
 
-    def _make_room(self, needed: int) -> None:
+    def _make_room(self, needed: int, *, beside: int = 0) -> None:
+        """Drop the oldest pipelines until there is room, but for the last `beside`."""
         spare = SPARE if self.device == "cpu" else GPU_SPARE
-        while self._residents:
+        while len(self._residents) > beside:
             free = free_bytes(self.device)
             if free - needed >= spare * total_bytes(self.device):
                 return
@@ -212,6 +220,12 @@ class Pipelines:
         return Resident(
             starter=starter,
             adapters=Adapters(starter, digests=self._digests, places=self._places),
+            control_nets=ControlNets(
+                starter,
+                digests=self._digests,
+                places=self._places,
+                make_room=partial(self._make_room, beside=1),
+            ),
             load_s=load_s,
             fingerprints=found.fingerprints,
             place=place,

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Hashable
 
 from workers.engine.lanes import Lane
+from workers.engine.network_calls import PAIRED
 from workers.engine.runs import Run
 from workers.engine.tally import Tally
 
@@ -21,6 +22,9 @@ class RowAllocator:
     narrow one is for runs that would otherwise wait for others like them: at the end of
     a sweep, or if their text has a length of its own. It takes no more runs, so that a
     wide one can follow it.
+
+    A run whose first call is that of a ControlNet has its row there in all later calls.
+    So both networks have batches of one width.
     """
 
     def __init__(self, width: int, *, is_fixed: bool, tally: Tally) -> None:
@@ -37,6 +41,8 @@ class RowAllocator:
         self._lanes: list[Lane] = []
         #: The lanes of each run, by signature.
         self._taken: dict[Run, dict[Hashable, Lane]] = {}
+        #: The lane whose row a run keeps in its other lanes.
+        self._leaders: dict[Run, Lane] = {}
         #: Runs that wait for a row, by the signature of their call.
         self._queues: dict[Hashable, list[Run]] = {}
         self._moments = itertools.count(1)
@@ -61,7 +67,11 @@ class RowAllocator:
         """Have a run wait in its lane, or for a lane."""
         run.asked_at = self._tally.calls
         signature = run.pending.signature
-        lane = self._taken.get(run, {}).get(signature) or self._free_lane(signature)
+        lane = (
+            self._taken.get(run, {}).get(signature)
+            or self._led_lane(run, signature)
+            or self._free_lane(signature)
+        )
         if lane:
             self._place(run, lane)
         else:
@@ -98,6 +108,7 @@ class RowAllocator:
 
     def remove(self, run: Run) -> None:
         """Free the rows of a run."""
+        self._leaders.pop(run, None)
         for lane in self._taken.pop(run, {}).values():
             lane.leave(run)
         self._lanes = [lane for lane in self._lanes if not lane.is_empty]
@@ -106,6 +117,18 @@ class RowAllocator:
                 queue.remove(run)
             if not queue:
                 del self._queues[signature]
+
+    def _led_lane(self, run: Run, signature: Hashable) -> Lane | None:
+        """Return the lane of a signature beside the leader of a run, if it has one."""
+        leader = self._leaders.get(run)
+        if leader is None:
+            return None
+        for lane in self._lanes:
+            if lane.leader is leader and lane.signature == signature:
+                return lane
+        made = Lane(signature, leader.width, is_open=False, leader=leader)
+        self._lanes.append(made)
+        return made
 
     def _free_lane(self, signature: Hashable) -> Lane | None:
         for lane in self._lanes:
@@ -116,6 +139,8 @@ class RowAllocator:
     def _place(self, run: Run, lane: Lane) -> None:
         taken = self._taken.setdefault(run, {})
         if lane.signature not in taken:
+            if not taken and run.pending.network.startswith(PAIRED):
+                self._leaders[run] = lane
             taken[lane.signature] = lane
             lane.admit(run)
         lane.wait(run, next(self._moments))

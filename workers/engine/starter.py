@@ -7,13 +7,15 @@ from typing import Any
 import torch
 from diffusers import ConfigMixin
 
+from storage.catalogue.control_pipelines import controls_of
 from storage.errors import JobError, in_words
 from storage.files.inputs import InputFolder
 from storage.job import Job
 from workers.engine.arguments import arguments_of
 from workers.engine.clock import Clock
+from workers.engine.control_stand_ins import control_stand_in, network_name
 from workers.engine.first_noise import FirstNoise
-from workers.engine.image_inputs import image_arguments, image_pipeline
+from workers.engine.image_inputs import image_arguments, pipeline_for
 from workers.engine.network_caches import caching
 from workers.engine.runs import Run
 from workers.engine.schedulers import Schedulers
@@ -66,7 +68,12 @@ class Starter:
         self.networks: dict[str, Callable[..., Any]] = {
             name: part for name in NETWORKS if (part := getattr(pipe, name, None))
         }
-        self._of_images: Any = None
+        self._own_networks = tuple(self.networks)
+        #: ControlNets by fingerprint.
+        self._control_nets: dict[str, Any] = {}
+        #: Pipelines for jobs with images: whether they begin with one, and the
+        #: fingerprints of their ControlNets.
+        self._siblings: dict[tuple[bool, Sequence[str]], Any] = {}
         self._copied_classes: dict[type, type] = {}
         self._decoders = [name for name in DECODERS if getattr(pipe, name, None)]
         self._changing = _find_changing(pipe)
@@ -97,6 +104,18 @@ class Starter:
     def spare_encoders(self) -> bool:
         """Have text encoders leave a GPU but to encode; return whether any did."""
         return bool(self._texts and self.clock.on_gpu and self._encoders.leave())
+
+    def add_control_net(self, fingerprint: str, net: Any) -> None:
+        """Have jobs use a ControlNet, which is on the device."""
+        self._control_nets[fingerprint] = net
+        self.networks[network_name(fingerprint)] = net
+
+    def drop_control_net(self, fingerprint: str) -> None:
+        """Forget a ControlNet, and the pipelines that have it."""
+        del self._control_nets[fingerprint]
+        del self.networks[network_name(fingerprint)]
+        for kind in [kind for kind in self._siblings if fingerprint in kind[1]]:
+            del self._siblings[kind]
 
     def restore(self) -> None:
         """Give decoders the dtype that they were loaded with.
@@ -130,8 +149,7 @@ class Starter:
         if noise:
             noise.give_to(pipe)
         arguments = arguments_of(job, form, generator)
-        if job.parameter("image"):
-            arguments |= image_arguments(job, form, self._inputs)
+        arguments |= image_arguments(job, self._inputs)
 
         def paint() -> torch.Tensor:
             try:
@@ -151,11 +169,17 @@ class Starter:
 
     def _form_of(self, job: Job) -> Any:
         """Return the pipeline of a job: the loaded one, or its sibling for images."""
-        if not job.parameter("image"):
+        from_image = bool(job.parameter("image"))
+        marks = tuple(each.fingerprint for each in controls_of(job.extras))
+        if not (from_image or marks):
             return self.pipe
-        if self._of_images is None:
-            self._of_images = image_pipeline(self.pipe)
-        return self._of_images
+        kind = (from_image, marks)
+        if kind not in self._siblings:
+            nets = [self._control_nets[mark] for mark in marks]
+            self._siblings[kind] = pipeline_for(
+                self.pipe, from_image=from_image, nets=nets
+            )
+        return self._siblings[kind]
 
     def _copied_class(self, own: type) -> type:
         if own not in self._copied_classes:
@@ -176,8 +200,11 @@ class Starter:
             prepare=self._schedulers.set_timesteps,
             generator=generator,
         )
-        for name in self.networks:
+        for name in self._own_networks:
             own[name] = NetworkStandIn(getattr(self.pipe, name), name=name, run=run)
+        if controls := controls_of(run.job.extras):
+            marks = [each.fingerprint for each in controls]
+            own["controlnet"] = control_stand_in(form.controlnet, marks, run=run)
         for name in self._decoders:
             own[name] = DecoderStandIn(getattr(self.pipe, name), run=run)
         if self._texts:

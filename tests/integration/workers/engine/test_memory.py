@@ -11,6 +11,7 @@ from tests.batches import Bench
 from tests.builders import SHAPES
 from workers.devices.memory import free_bytes, total_bytes
 from workers.engine.adapters import Adapters
+from workers.engine.control_nets import ControlNets
 from workers.engine.pipelines import Pipelines, Resident
 from workers.engine.starter import Starter
 from workers.engine.texts import SHARE, TextCache
@@ -115,6 +116,7 @@ def test_no_model_leaves_for_memory_that_torch_only_keeps(
         held._residents[str(number), "float16"] = Resident(
             starter=starter,
             adapters=Adapters(starter, digests=tmp_path / "digests.json", places=None),
+            control_nets=ControlNets(starter, digests=tmp_path / "d", places=None),
             load_s=0.0,
             fingerprints=Fingerprints(current=SHAPES.fingerprint, former=()),
             place=SHAPES,

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from workers.engine.call_values import Rows
 from workers.engine.network_calls import (
     Call,
     Merger,
@@ -67,9 +68,18 @@ def test_lists_of_rows_are_merged_as_rows() -> None:
 
 def test_each_call_gets_its_own_rows_of_the_answer() -> None:
     answer = (torch.arange(6.0), [torch.tensor([n]) for n in range(6)])
-    part_of = split(answer, rows=2, count=3)
+    part_of = split(answer, rows=Rows(count=2, in_lists=True), count=3)
     rows, listed = part_of(1)
     assert (rows.tolist(), [each.item() for each in listed]) == ([1, 4], [1, 4])
+
+
+def test_a_list_of_as_many_layers_as_rows_has_its_rows_in_each_layer() -> None:
+    # The answer of a ControlNet with four layers, in a batch of four rows.
+    answer = ([torch.arange(4.0) + 10 * layer for layer in range(4)],)
+    [layers] = split(answer, rows=Rows(count=2), count=2)(1)
+    assert [each.tolist() for each in layers] == [
+        [n + 1, n + 3] for n in (0, 10, 20, 30)
+    ]
 
 
 def test_a_call_without_rows_cannot_be_merged() -> None:
