@@ -1,10 +1,12 @@
 """Copies of input images that jobs name, and that are missing or have other pixels."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from storage.catalogue.control_pipelines import Control
 from storage.files.inputs import INPUTS, InputFolder
 from storage.files.verification import Checked, Finding
 from storage.sql.database import Database
@@ -33,6 +35,13 @@ def check_inputs(database: Database, images: Path) -> Iterator[Checked]:
 
 def _list_named(database: Database) -> list[str]:
     with database.read() as connection:
-        named = value_of(connection, "image")
-        query = sa.select(named).where(jobs.c.extras.contains('"image"')).distinct()
-        return sorted(filter(None, connection.execute(query).scalars()))
+        begun, followed = (
+            connection.execute(
+                sa.select(value_of(connection, name))
+                .where(jobs.c.extras.contains(f'"{name}"'))
+                .distinct()
+            ).scalars()
+            for name in ("image", "controlnet")
+        )
+        rows = (row for text in followed for row in json.loads(text or "[]"))
+        return sorted({*filter(None, begun), *(Control(*row).image for row in rows)})

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from storage.queries.scope import Condition, Scope
 from storage.queries.terms import Value
 from storage.queries.values import ANYTHING, Span
-from storage.sql.extras import value_of
+from storage.sql.extras import value_of, value_of_control
 from storage.sql.schema import jobs, prompts
 from storage.sql.searching import contains, matches
 
@@ -88,6 +88,11 @@ def fixed(column: Expression) -> Raw:
 def from_extras(name: str) -> Raw:
     """Return the raw value of an extra of jobs."""
     return lambda scope: value_of(scope.connection, name)
+
+
+def from_control(name: str) -> Raw:
+    """Return the raw value of an attribute of a job's first ControlNet."""
+    return lambda scope: value_of_control(scope.connection, name)
 
 
 def of_members(column: sa.Column[Any]) -> Raw:

@@ -279,6 +279,18 @@ _TABLE = (
         form="part of it",
         has=partial(column_kinds.has_text, is_part=True),
     ),
+    Column(
+        name="controlnet",
+        about="its ControlNets, each with image, scale, start and end",
+        form="part of a name, a fingerprint or an image's digest",
+        where=names.with_part("controlnet"),
+        raw=column_kinds.from_extras("controlnet"),
+    ),
+    _number(
+        "control_scale",
+        column_kinds.from_control("scale"),
+        "scale of the first ControlNet",
+    ),
     _word("state", jobs.c.state, "state of the job", choices=JOB_STATES),
     _text(
         "error",

@@ -5,6 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from storage.catalogue.control_pipelines import Control
 from storage.catalogue.pipeline_calls import PREFIX, all_parameters, parameters_of
 from storage.job import EXTRAS, canonical_json
 from storage.sql.schema import jobs, models
@@ -24,6 +25,20 @@ def value_of(connection: Connection, name: str) -> sa.ColumnElement[Any]:
     if name == "strict":
         return sa.func.coalesce(value.as_boolean(), sa.false())
     return sa.func.coalesce(value.as_string(), "")
+
+
+def value_of_control(connection: Connection, name: str) -> sa.ColumnElement[Any]:
+    """Return a number of the first ControlNet of `jobs`; NULL for a job without one.
+
+    Args:
+        connection: The connection.
+        name: An attribute of `Control`.
+    """
+    path = ("controlnet", 0, Control._fields.index(name))
+    number: sa.ColumnElement[Any] = read_json(connection, jobs.c.extras)[
+        path
+    ].as_float()
+    return number
 
 
 def read_json(connection: Connection, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
