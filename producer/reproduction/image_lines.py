@@ -9,9 +9,9 @@ from storage.settings import read_settings
 
 #: What `storage.files.inputs.resized` does, in a line.
 _RESIZING = {
-    "crop": "ImageOps.fit(begin, {size})",
-    "pad": "ImageOps.pad(begin, {size})",
-    "stretch": "begin.resize({size})",
+    "crop": "ImageOps.fit({name}, {size})",
+    "pad": "ImageOps.pad({name}, {size})",
+    "stretch": "{name}.resize({size})",
 }
 
 
@@ -26,19 +26,29 @@ def image_imports(job: Job) -> Iterator[str]:
     """Yield the imports besides those of other scripts."""
     if job.parameter("resize") in ("crop", "pad"):
         yield "from PIL import ImageOps"
-    if job.parameter("image"):
+    if job.parameter("image") or job.parameter("controlnet"):
         yield "from diffusers.utils import load_image"
 
 
 def image_lines(job: Job) -> Iterator[str]:
     """Yield the lines that read the image that a job begins with."""
-    if not (digest := job.parameter("image")):
-        return
+    if digest := job.parameter("image"):
+        yield from reading_lines(job, digest, "begin")
+
+
+def reading_lines(job: Job, digest: str, name: str) -> Iterator[str]:
+    """Yield the lines that read an input image of a job.
+
+    Args:
+        job: The job.
+        digest: Of the image.
+        name: The variable that holds it.
+    """
     file = InputFolder(read_settings().images).path(digest)
-    yield f'begin = load_image("{file}")'
+    yield f'{name} = load_image("{file}")'
     if how := job.parameter("resize"):
         size = f"({job.width}, {job.height})"
-        yield f"begin = {_RESIZING[how].format(size=size)}"
+        yield f"{name} = {_RESIZING[how].format(name=name, size=size)}"
 
 
 def image_inputs(job: Job) -> list[str]:

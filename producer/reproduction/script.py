@@ -14,6 +14,13 @@ from producer.reproduction.cache_lines import (
     cache_begins,
     cache_imports,
 )
+from producer.reproduction.control_lines import (
+    control_inputs,
+    control_lines,
+    control_pipeline,
+    loading_argument,
+    loading_lines,
+)
 from producer.reproduction.image_lines import (
     image_imports,
     image_inputs,
@@ -73,6 +80,7 @@ def write_script(record: Record) -> str:
         *_imports(job, place, found),
         "",
         *_threads(record.made),
+        *loading_lines(job),
         *_pipe(record, place, found, index=index),
         *adding_lines(job),
         *_mending(job, index),
@@ -84,6 +92,7 @@ def write_script(record: Record) -> str:
         *_cache(job),
         *_noise(job),
         *image_lines(job),
+        *control_lines(job),
         *_call("image = pipe", _inputs(job, index), ").images[0]"),
         f'image.save("{record.key}.png")',
     ]
@@ -144,6 +153,8 @@ def _imports(job: Job, place: Model, found: Located | None) -> Iterator[str]:
         classes = set(classes_for_file(found, place, _pipeline_class(job)))
     classes |= {("diffusers", job.scheduler_class), *cache_imports(job)}
     classes.update(quantisation_imports(job))
+    if with_nets := control_pipeline(job):
+        classes.add(("diffusers", with_nets.net))
     for library, named in groupby(sorted(classes), key=lambda each: each[0]):
         yield f"from {library} import {', '.join(name for _, name in named)}"
     yield from image_imports(job)
@@ -154,6 +165,8 @@ def _imports(job: Job, place: Model, found: Located | None) -> Iterator[str]:
 
 def _pipeline_class(job: Job) -> str | None:
     """Return the class that paints the job; None for the model's own."""
+    if with_nets := control_pipeline(job):
+        return with_nets.name_for(from_image=bool(job.parameter("image")))
     known = image_pipeline(job)
     return known.name if known else None
 
@@ -182,7 +195,9 @@ def _pipe(
         yield from _call(begin, _loading(record.job, place, index), on_device)
         return
     dtype = record.job.dtype
-    for begin, groups in loading_of_file(found, place, dtype=dtype, kind=kind):
+    more = loading_argument(record.job)
+    calls = loading_of_file(found, place, dtype=dtype, kind=kind, more=more)
+    for begin, groups in calls:
         yield from _call(begin, groups, on_device if "pipe = " in begin else ")")
     if found and found.scheduler_options:
         options = _named(found.scheduler_options)
@@ -199,6 +214,7 @@ def _loading(job: Job, place: Model, index: Mapping[str, Any]) -> list[list[str]
         ],
         [f"dtype=torch.{job.dtype}", "use_safetensors=True", *_named(left_out(index))],
         quantisation_arguments(job),
+        loading_argument(job),
     ]
 
 
@@ -259,12 +275,13 @@ def _inputs(job: Job, index: Mapping[str, Any]) -> list[list[str]]:
         **fixed_inputs(index.get("_class_name")),
     }
     known = image_pipeline(job)
-    if known is None or known.takes_size:
+    if known is None or known.takes_size or control_pipeline(job):
         numbers |= {"width": job.width, "height": job.height}
     return [
         _named({"prompt": job.prompt}),
         _named(negative),
         image_inputs(job),
+        control_inputs(job),
         [*_named(numbers), *drawn],
     ]
 

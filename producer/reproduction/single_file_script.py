@@ -31,7 +31,12 @@ def classes_for_file(
 
 
 def loading_of_file(
-    found: Located | None, place: Model, *, dtype: str, kind: str | None = None
+    found: Located | None,
+    place: Model,
+    *,
+    dtype: str,
+    kind: str | None = None,
+    more: Sequence[str] = (),
 ) -> list[Call]:
     """Return the calls that load the pipeline, the last of which is named `pipe`.
 
@@ -40,11 +45,12 @@ def loading_of_file(
         place: The model.
         dtype: Name of a dtype of torch.
         kind: The pipeline's class, if it is not the model's own.
+        more: Arguments that load what the model does not have.
     """
     begin = f"pipe = {kind or _pipeline(found, place)}.from_"
     file, given = _text(parse(place.name).file), f"dtype=torch.{dtype}"
     if found is None:
-        return [(begin + "single_file", [[file, given]])]
+        return [(begin + "single_file", [[file, given], more])]
     folder = _text(str(found.folder))
     calls: list[Call] = []
     for part in _parts(found):
@@ -58,6 +64,7 @@ def loading_of_file(
             calls.append((name + "pretrained", [arguments]))
     parts = [f"{part}={part}" for part in _parts(found)]
     parts += [f"{part}=None" for part in left_out(found.index)]
+    parts += more
     if found.holds_encoders:
         whole = begin + "single_file", [[file, f"config={folder}", given], parts]
     else:

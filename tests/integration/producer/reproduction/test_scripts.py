@@ -16,12 +16,16 @@ from PIL import Image
 from producer.reproduction.script import write_script
 from storage.catalogue.pipeline_families import FAMILIES
 from storage.files.inputs import InputFolder
-from storage.job import Job
+from storage.job import Job, Model
 from storage.jobs.records import Made, Record
+from storage.models.control_nets import describe_control_net
+from storage.models.fingerprint import Digests
 from storage.settings import read_settings
 from tests import tiny_families
 from tests.batches import card_of, make_job
 from tests.image_scripts import make_image
+from tests.matrices import sample
+from tests.tiny_control_nets import make_control_net
 from tests.tiny_pipelines import make_flux, make_sd, make_sd3, make_sdxl
 from workers.engine.alone import paint_alone
 from workers.engine.environment import describe_environment
@@ -176,6 +180,44 @@ def test_a_script_makes_the_strict_image_with_the_noise_of_numpy(
     monkeypatch.undo()
     assert made.tobytes() == paint(job).tobytes()
     assert made.tobytes() != paint(replace(job, generator="cpu")).tobytes()
+
+
+CONTROLLED = [
+    ("StableDiffusionPipeline", (0.7,), {}),
+    ("StableDiffusionPipeline", (0.7, 1.0), {"strength": 0.6, "resize": "crop"}),
+    ("StableDiffusionXLPipeline", (0.7, 1.0), {}),
+    ("FluxPipeline", (0.7,), {"strength": 0.6}),
+]
+
+
+@pytest.mark.parametrize(
+    ("maker", "scales", "extras"), sample(CONTROLLED, CONTROLLED[1:2])
+)
+def test_a_script_has_the_control_nets_of_the_job(
+    maker: str,
+    scales: tuple[float, ...],
+    extras: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = MAKERS[maker](tmp_path / "model")
+    own = card_of(str(model)).scheduler_config["_class_name"]
+    inputs = InputFolder(read_settings().images)
+    size = (80, 48) if "resize" in extras else (64, 64)
+    rows, parts = [], []
+    for number, scale in enumerate(scales):
+        net = make_control_net(model, tmp_path / f"net {number}", seed=number)
+        place = Model(fingerprint="", name=str(net))
+        parts.append(describe_control_net(place, Digests())[0])
+        digest = inputs.save(make_image(number, size))
+        rows.append([parts[-1].fingerprint, digest, scale, 0.0, 0.8])
+    if "strength" in extras:
+        extras = {**extras, "image": inputs.save(make_image(5, size))}
+    extras = {**extras, "controlnet": rows}
+    given = {"model": str(model), "steps": 4, "dtype": "bfloat16"}
+    job = replace(make_job(own, extras=extras, **given), parts=tuple(parts))
+    made = run(write_script(make_record(job)), tmp_path, monkeypatch)
+    assert made.tobytes() == paint(job).tobytes()
 
 
 @pytest.mark.parametrize("how", ["", "crop", "pad", "stretch"])
