@@ -9,12 +9,18 @@ from producer.expansion.control_planning import CONTROLNET, WITH_NETS
 from producer.expansion.grid import Grid
 from producer.expansion.resolution import SETTLED, meaning_of, settled
 from producer.expansion.weight_planning import LORA_SCALE, LORAS
+from producer.spec.parameters import shown_as
 from storage.catalogue.pipeline_families import (
     NO_GUIDANCE,
     ONLY_GUIDED,
     OWN_SCALE,
 )
 
+#: What must be there for a parameter to have an effect.
+_WITHOUT: Mapping[str, str] = {
+    **dict.fromkeys(("strength", "resize"), "an image"),
+    **dict.fromkeys(WITH_NETS, "a ControlNet"),
+}
 #: What values that make one job leave as it was, for parameters of weights.
 _LEAVES: Mapping[str, str] = {
     **dict.fromkeys((LORAS, LORA_SCALE), "LoRAs at the same scales"),
@@ -72,7 +78,15 @@ def _idle(
     for parameter in sorted(SETTLED & meant.keys()):
         values = {cell[parameter] for cell in cells}
         if len(values) > 1 or _is_left_out(grid, parameter, values, meant):
-            yield parameter, meant[parameter], len(values)
+            yield parameter, _meant(parameter, meant), len(values)
+
+
+def _meant(parameter: str, meant: Mapping[str, Any]) -> Any:
+    """Return what a job has of a parameter; of ControlNets, how labels show it."""
+    if parameter in WITH_NETS and not meant[CONTROLNET]:
+        return None
+    is_of_nets = parameter in (CONTROLNET, *WITH_NETS)
+    return shown_as(meant[parameter]) if is_of_nets else meant[parameter]
 
 
 def _noise(
@@ -111,8 +125,8 @@ def _say(merge: Merge, grid: Grid) -> str:
     effects = grid.card.effects
     if merge.parameter == OWN_SCALE:
         return "has no effect without a negative prompt, or at 1 or less"
-    if merge.parameter in ("strength", "resize") and merge.meant is None:
-        return "has no effect without an image"
+    if merge.meant is None and (lacking := _WITHOUT.get(merge.parameter)):
+        return f"has no effect without {lacking}"
     if merge.parameter in ONLY_GUIDED:
         return "has no effect without guidance"
     if leaves := _LEAVES.get(merge.parameter):

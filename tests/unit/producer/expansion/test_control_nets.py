@@ -119,9 +119,23 @@ def test_cells_are_labelled_and_those_without_a_net_are_one(tmp_path: Path) -> N
     jobs = list(expansion.jobs())
     labels = [one.cell["controlnet"] for one in jobs]
     assert labels == ["none", *2 * ["canny@2 (edges.png)"]]
-    assert "the same ControlNets, images and scales" in " ".join(expansion.duplicates)
+    said = "control_scale has no effect without a ControlNet: 2 values make one job"
+    assert said in " ".join(expansion.duplicates)
+    assert expansion.digest  # a stored sweep has it
     assert [one.evaluations for one in jobs] == [10, 20, 20]
     assert [one.job.parts[:1] != () for one in jobs] == [False, True, True]
+
+
+def test_two_ways_to_write_a_scale_are_one_job(tmp_path: Path) -> None:
+    expansion = expand_text(
+        tmp_path,
+        ", control_image: edges.png}\naxes: {controlnet: [./canny, {model: ./canny,"
+        " scale: 0.5}], control_scale: [0.5, 1]}",
+    )
+    assert expansion.count == 3
+    said = " ".join(expansion.duplicates)
+    assert "leaves the same ControlNets, images and scales: 2 values" in said
+    assert expansion.digest
 
 
 def test_jobs_of_one_net_share_a_batch_and_others_do_not(tmp_path: Path) -> None:
