@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.hub_server import COMMIT, NAME, cached_files, hub_settings, serve
 from tests.processes import at_terminal
@@ -101,6 +102,30 @@ def test_a_model_is_fetched_by_its_id(tmp_path: Path) -> None:
         done = nightsweep("fetch", NAME, "--revision", "main", home=home, url=hub.url)
     assert done.returncode == 0, done.stderr
     assert cached_files(home) == set(LOADED)
+
+
+def test_a_control_net_is_planned_by_its_config_and_fetched_with_its_sweep(
+    tmp_path: Path,
+) -> None:
+    source, spec, home = tmp_path / "net", tmp_path / "sweep.yaml", tmp_path / "home"
+    source.mkdir()
+    (source / "config.json").write_text('{"_class_name": "ControlNetModel"}')
+    (source / "diffusion_pytorch_model.safetensors").write_bytes(b"w" * 3000)
+    (source / "diffusion_pytorch_model.bin").write_bytes(b"a pickle")
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "edges.png")
+    spec.write_text(
+        "name: s\nbase: {model: 'builtin:shapes', prompt: a cat}\n"
+        "axes: {controlnet: {model: org/name, image: edges.png}}\n"
+    )
+    with serve(source) as hub:
+        (before,) = rows(nightsweep("plan", spec, "--json", home=home, url=hub.url))
+        assert cached_files(home) == {"config.json"}
+        done = nightsweep("fetch", spec, home=home, url=hub.url)
+    assert before["fetch_bytes"] == 3000
+    assert "org/name: 2 files, 3.03 kB; 3 kB to fetch\n" in done.stdout
+    assert cached_files(home) == {"config.json", "diffusion_pytorch_model.safetensors"}
+    (after,) = rows(nightsweep("plan", spec, "--json", home=home))
+    assert (after["fetch_bytes"], after["new"]) == (0, 1)
 
 
 def test_the_network_of_a_metric_is_fetched_with_its_sweep(tmp_path: Path) -> None:

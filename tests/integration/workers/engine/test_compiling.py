@@ -46,6 +46,24 @@ def test_the_first_call_of_a_shape_is_told_as_a_compilation(
     assert starter.networks == {"unet": network}
 
 
+def test_networks_that_come_are_compiled_and_those_that_go_are_forgotten(
+    phases_seen: list[list[str]],
+) -> None:
+    network, net = torch.nn.Conv2d(1, 1, 1), torch.nn.Conv2d(1, 1, 1)
+    starter = starter_of(network)
+    made = Compiled(starter)
+    with made.in_place():
+        starter.networks["unet"](torch.zeros(1, 1, 2, 2))
+    starter.networks["controlnet"] = net
+    with made.in_place():
+        starter.networks["unet"](torch.zeros(1, 1, 2, 2))
+        starter.networks["controlnet"](torch.zeros(1, 1, 2, 2))
+        del starter.networks["controlnet"]
+    assert starter.networks == {"unet": network}
+    assert made.count == 2
+    assert phases_seen
+
+
 # torch about its own compiler.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_decoder_is_compiled_only_while_batches_run(

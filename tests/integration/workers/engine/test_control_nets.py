@@ -1,6 +1,7 @@
 """Images with ControlNets: bit for bit those of diffusers' own pipelines."""
 
 import inspect
+import runpy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -12,20 +13,25 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from producer.reproduction.script import write_script
 from storage.catalogue.control_pipelines import CONTROL_PIPELINES, controls_of
 from storage.catalogue.image_pipelines import IMAGE_PIPELINES
 from storage.catalogue.pipeline_calls import parameters_of
 from storage.errors import FingerprintError
 from storage.files.inputs import InputFolder
 from storage.job import Job, Model
+from storage.jobs.records import Record
 from storage.models.control_nets import describe_control_net
 from storage.models.fingerprint import Digests
+from storage.models.part_files import describe_part
 from tests.batches import Made, make_job, row_by_row
 from tests.image_scripts import ImageBench, make_image
 from tests.matrices import sample
 from tests.tiny_control_nets import make_control_net
 from tests.tiny_kinds import KINDS
+from tests.unit.lora_files import peft, write_tensors
 from tests.work import Notes, paint
 from workers.engine.control_nets import ControlNets
 from workers.engine.control_stand_ins import network_name
@@ -261,6 +267,45 @@ def test_a_worker_swaps_control_nets_and_none_leaves_a_trace(
         made = pixels(painter, strict(job))
         script = desk.make(job, width=1)[job.key] if job is none else desk.plain(job)
         assert np.array_equal(made, levels(script))
+
+
+def test_lora_and_noise_of_numpy_go_with_a_control_net(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, painter = desk_of(folder, SD), painter_of(folder, monkeypatch)
+    layer = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
+    tensors = peft({layer: (32, 16)}, prefix="unet.")
+    file = write_tensors(tmp_path / "ink.safetensors", tensors)
+    lora, _ = describe_part(Model(fingerprint="", name=str(file)), Digests())
+    job = desk.job(0.7, generator="numpy")
+    extras = {**job.extras, "loras": [[lora.fingerprint, 5.0]]}
+    inked = replace(job, extras=extras, parts=(*job.parts, lora))
+    made, plain = pixels(painter, inked), pixels(painter, job)
+    assert not np.array_equal(made, plain)
+    for each, wanted in ((inked, made), (job, plain)):
+        record = Record(key=each.key, job=each, places=(), scheduler="", made=None)
+        (tmp_path / "script.py").write_text(write_script(record))
+        monkeypatch.chdir(tmp_path)
+        runpy.run_path("script.py", run_name="__main__")
+        with Image.open(f"{each.key}.png") as image:
+            assert np.array_equal(np.asarray(image), wanted)
+
+
+def test_a_net_that_pools_its_answers_shares_calls_at_equal_scales(
+    folder: Path, tmp_path: Path
+) -> None:
+    desk = desk_of(folder, SD)
+    part = part_of(desk.model, tmp_path / "net", global_pool_conditions=True)
+    pooling = replace(desk, parts=[part])
+    jobs = [
+        pooling.job(scale, seed=seed, steps=4)
+        for seed, scale in enumerate((0.5, 0.5, 0.8, 0.8))
+    ]
+    made = pooling.make(*jobs, width=4)
+    for job in jobs:
+        run = made[job.key].run
+        assert run
+        assert made[job.key].equals(pooling.ordinary(run))
 
 
 def test_control_nets_beyond_their_share_of_memory_are_dropped(folder: Path) -> None:
