@@ -32,7 +32,7 @@ from tests.matrices import sample
 from tests.tiny_control_nets import make_control_net
 from tests.tiny_kinds import KINDS
 from tests.unit.lora_files import peft, write_tensors
-from tests.work import Notes, paint
+from tests.work import Basket, Notes, paint
 from workers.engine.control_nets import ControlNets
 from workers.engine.control_stand_ins import network_name
 from workers.engine.runs import Run
@@ -361,6 +361,53 @@ def test_jobs_that_come_and_go_keep_one_width_in_both_networks(folder: Path) -> 
         run = made[job.key].run
         assert run
         assert made[job.key].equals(desk.ordinary(run))
+
+
+def test_a_cancelled_job_makes_room_and_harms_nobody(folder: Path) -> None:
+    desk = desk_of(folder, SD)
+    long = desk.job(0.5, seed=11, steps=40)
+    jobs = [desk.job(0.3 * seed, seed=seed) for seed in (1, 2, 3)]
+    steps, done = 0, dict[str, Made]()
+
+    def cancel() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 3:
+            source.unwanted = {long.key}
+
+    def finish(run: Run) -> None:
+        assert run.pixels is not None
+        done[run.job.key] = Made(pixels=run.pixels, run=run)
+
+    desk.nets.put(long, dtype=torch.float32)
+    source = Basket(long, *jobs, check=cancel)
+    bench = desk.benches[False].bench
+    hub = bench.hub(source.gather(2), source, 2, finish=finish, fail=source.fail)
+    hub.run()
+    assert source.withdrawn == [long]
+    assert done.keys() == {job.key for job in jobs}
+    for made in done.values():
+        assert made.run
+        assert made.equals(desk.ordinary(made.run))
+
+
+def test_a_batch_that_is_too_wide_for_a_control_net_is_halved(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, painter = desk_of(folder, SD), painter_of(folder, monkeypatch)
+    jobs = [desk.job(0.7, seed=seed) for seed in range(4)]
+    own = diffusers.ControlNetModel.forward
+
+    def limited(net: Any, sample: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if len(sample) > 4:  # two rows for each image
+            raise torch.OutOfMemoryError
+        return own(net, sample, *args, **kwargs)
+
+    monkeypatch.setattr(diffusers.ControlNetModel, "forward", limited)
+    painter._widths = notes = Notes(4)
+    paintings = paint(painter, *jobs)
+    assert [each.batch_width for each in paintings] == [2, 2, 2, 2]
+    assert notes.noted == [{"width": 2, "reason": "memory"}]
 
 
 def test_the_table_is_that_of_diffusers() -> None:
