@@ -3,13 +3,15 @@
 `storage.files.verification` looks at the images. Nothing is changed here.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from storage.catalogue.control_pipelines import Control, controls_of
 from storage.errors import ModelError
 from storage.job import Model
 from storage.jobs.sweeps import Sweep
@@ -19,7 +21,7 @@ from storage.models.places import locate_place
 from storage.sql.database import Database
 from storage.sql.model_places import places_of
 from storage.sql.rows import place_digest
-from storage.sql.schema import jobs, model_places, results, sweep_jobs
+from storage.sql.schema import jobs, model_places, models, results, sweep_jobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ class CheckedModel:
 def check_models(
     database: Database, *, sweep: Sweep | None, digests: Digests
 ) -> Iterator[CheckedModel]:
-    """Hash the files of each model that jobs name, at each place on this machine.
+    """Hash the files of each model and ControlNet that jobs name, on this machine.
 
     A model of the Hub that is not in the cache is passed over: it can be fetched.
 
@@ -67,12 +69,26 @@ def check_models(
 
 
 def _named(database: Database, sweep: Sweep | None) -> Sequence[int]:
-    query = sa.select(jobs.c.model_id).distinct()
-    if sweep:
-        query = query.join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
-        query = query.where(sweep_jobs.c.sweep_id == sweep.id)
+    """Return the rows of the models and ControlNets that jobs name."""
+
+    def select(column: sa.Column[Any]) -> sa.Select[Any]:
+        query = sa.select(column).distinct()
+        if sweep:
+            query = query.join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
+            query = query.where(sweep_jobs.c.sweep_id == sweep.id)
+        return query
+
+    with_nets = select(jobs.c.extras).where(jobs.c.extras.contains('"controlnet"'))
     with database.read() as connection:
-        return connection.execute(query).scalars().all()
+        ids = connection.execute(select(jobs.c.model_id)).scalars().all()
+        texts = connection.execute(with_nets).scalars()
+        marks = {net.fingerprint for text in texts for net in _nets(text)}
+        nets = sa.select(models.c.id).where(models.c.fingerprint.in_(marks))
+        return [*ids, *connection.execute(nets).scalars()]
+
+
+def _nets(text: str) -> Sequence[Control]:
+    return controls_of(json.loads(text))
 
 
 def _check(

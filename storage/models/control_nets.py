@@ -76,6 +76,20 @@ def locate_control_net(place: Model, *, download: bool) -> Located:
     return found
 
 
+def control_net_here(place: Model) -> Located:
+    """Find a ControlNet on this machine, without asking the Hub.
+
+    Raises:
+        ModelError: It is not here, or not complete.
+    """
+    revision = place.commit or place.revision
+    with readable(place.name):
+        if not is_hub_id(place.name):
+            return _in_folder(place, Path(place.name))
+        folder = hub.fetch(place.name, CONFIG, revision, offline=True).parent
+        return _in_folder(place, folder, commit=folder.name)
+
+
 def describe_control_net(place: Model, digests: Digests) -> tuple[Model, Located]:
     """Return the record of a ControlNet, and its files; no weights are fetched.
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from storage.errors import ModelError
 from storage.job import Model
+from storage.models.control_nets import FAMILY, control_net_here
 from storage.models.located import Located
 from storage.models.model_files import locate_here
 
@@ -54,11 +55,13 @@ def first_whole(places: Sequence[Model], look: Callable[[Model], Answer]) -> Ans
 
 
 def locate_place(place: Model) -> Located:
-    """Find a model at one of its places, on this machine.
+    """Find a model or a ControlNet at one of its places, on this machine.
 
     Raises:
         ModelError: The model is not here, or not complete.
     """
+    if place.family == FAMILY:
+        return control_net_here(place)
     revision = place.commit or place.revision
     return locate_here(place.name, revision=revision, variant=place.variant)
 

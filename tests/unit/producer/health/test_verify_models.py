@@ -14,6 +14,7 @@ from producer.models.cards import describe
 from storage.host.file_stamps import Stamp
 from storage.job import Model
 from storage.jobs.results import record_done
+from storage.models.control_nets import FAMILY, describe_control_net
 from storage.models.fingerprint import Digests
 from storage.settings import Settings
 from storage.sql.database import Database
@@ -164,6 +165,26 @@ def test_a_job_of_a_former_fingerprint_finds_its_model_whole(
     submit(database, plan_seeds(1, model=model))
     write(folder, "tokenizer/chat_template.jinja", "{{ messages }}")
     assert verify().exit_code == 0
+
+
+def test_control_nets_of_jobs_are_checked_too(
+    settings: Settings, database: Database, model: Model, tmp_path: Path
+) -> None:
+    folder = tmp_path / "net"
+    write(folder, "config.json", "{}")
+    file = folder / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(weights("net"))
+    place = Model(fingerprint="", name=str(folder), family=FAMILY)
+    net, _ = describe_control_net(place, Digests())
+    extras = {"controlnet": [[net.fingerprint, "0" * 64]]}
+    submit(database, plan_seeds(1, model=model, extras=extras, parts=(net,)))
+    assert "2 models checked, whole in 2 places" in verify().stderr
+    file.write_bytes(weights("other"))
+    (row,) = rows_of(verify("--json"))
+    assert (row["problem"], row["path"]) == ("model_differs", str(folder))
+    shutil.rmtree(folder)
+    (row,) = rows_of(verify("--json"))
+    assert (row["problem"], row["path"]) == ("model_missing", str(folder))
 
 
 @pytest.mark.parametrize("option", ["--repair", "--full", "--force"])

@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -599,14 +600,22 @@ def test_jobs_whose_sweep_is_resumed_during_their_repair_hear_of_it(
     assert untold(database) == []
 
 
+@pytest.mark.parametrize(
+    "extras_of",
+    [
+        lambda digest: {"image": digest, "strength": 0.5},
+        lambda digest: {"controlnet": [["f" * 32, digest, 1.0, 0.0, 1.0]]},
+    ],
+)
 def test_a_lost_copy_of_an_input_image_is_said_and_not_called_repaired(
-    settings: Settings, database: Database
+    settings: Settings,
+    database: Database,
+    extras_of: Callable[[str], dict[str, Any]],
 ) -> None:
     folder = InputFolder(settings.images)
     there, gone = (folder.save(Image.new("RGB", (8, 8), c)) for c in ("red", "blue"))
     for digest in (there, gone):
-        extras = {"image": digest, "strength": 0.5}
-        submit(database, [make_planned(extras=extras)])
+        submit(database, [make_planned(extras=extras_of(digest))])
     folder.path(gone).unlink()
     for options in ((), ("--repair",)):
         result = verify(*options)
