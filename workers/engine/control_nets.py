@@ -14,14 +14,16 @@ import diffusers
 import torch
 
 from storage.catalogue.control_pipelines import (
+    CONTROL_PIPELINES,
     Control,
     controls_of,
 )
 from storage.errors import ModelError
 from storage.job import Job, Model
-from storage.models.control_nets import CONFIG, locate_control_net
+from storage.models.control_nets import locate_control_net
 from storage.models.fingerprint import Digests, Seal, verify
-from storage.models.located import Located, read_json
+from storage.models.hub_cache import cached_bytes
+from storage.models.located import Located
 from workers.devices.memory import total_bytes
 from workers.engine.loading import UNLOADABLE
 from workers.engine.starter import Starter
@@ -40,12 +42,18 @@ class Held:
     Attributes:
         net: The network, on the device.
         size_bytes: Size of its files.
-        seal: Knows whether they have changed. On a CPU, the weights are the files.
+        seal: Knows whether they have changed; None on a GPU, which has a copy of the
+            weights. On a CPU, the weights are the files, mapped into memory.
     """
 
     net: Any
     size_bytes: int
-    seal: Seal
+    seal: Seal | None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its weights are as they were loaded."""
+        return self.seal is None or self.seal.is_whole
 
 
 class ControlNets:
@@ -106,30 +114,47 @@ class ControlNets:
             ModelError: They were.
         """
         for mark in self._in_use:
-            self._held[mark].seal.check()
+            if seal := self._held[mark].seal:
+                seal.check()
 
     def _hold(self, job: Job, control: Control, dtype: torch.dtype) -> None:
         mark = control.fingerprint
         held = self._held.get(mark)
-        if held is None or not held.seal.is_whole:
+        if held is None or not held.is_whole:
             self._drop(mark)
             self._held[mark] = held = self._load(job, mark, dtype)
             self._starter.add_control_net(mark, held.net)
         self._held.move_to_end(mark)
 
     def _load(self, job: Job, mark: str, dtype: torch.dtype) -> Held:
-        def look(place: Model) -> tuple[Model, Located, Seal]:
-            found = locate_control_net(place, download=True)
-            seal = Seal(found)
-            verify(found, mark, digests=Digests(self._digests))
-            return place, found, seal
-
-        place, found, seal = find_part(job, mark, look, places=self._places)
+        place, found, seal = find_part(job, mark, self._find, places=self._places)
+        kind = CONTROL_PIPELINES[job.model.pipeline or ""].net
+        device = self._starter.device
         with phases.during(phases.LOADING, place.name):
             self._make_room(found.size_bytes)
-            net = _load(place, found, dtype=dtype).to(self._starter.device)
+            net = _load(kind, place, found, dtype=dtype).to(device)
             seal.check()
-        return Held(net=net, size_bytes=found.size_bytes, seal=seal)
+        is_mapped = device.type == "cpu"
+        return Held(
+            net=net, size_bytes=found.size_bytes, seal=seal if is_mapped else None
+        )
+
+    def _find(self, place: Model) -> tuple[Model, Located, Seal]:
+        """Fetch what is missing of a ControlNet, and check that it is the planned one.
+
+        Raises:
+            ModelError: It is not there.
+            FingerprintError: Another one is there.
+        """
+        name = place.name
+        with phases.during(
+            phases.DOWNLOADING, name, measure=lambda: cached_bytes(name)
+        ):
+            found = locate_control_net(place, download=True)
+        with phases.during(phases.LOADING, name):
+            seal = Seal(found)
+            verify(found, place.fingerprint, digests=Digests(self._digests))
+        return place, found, seal
 
     def _drop_beyond(self, most_bytes: int) -> None:
         spare = [mark for mark in self._held if mark not in self._in_use]
@@ -141,8 +166,7 @@ class ControlNets:
             self._starter.drop_control_net(mark)
 
 
-def _load(place: Model, found: Located, *, dtype: torch.dtype) -> Any:
-    kind = read_json(found.folder / CONFIG).get("_class_name", "")
+def _load(kind: str, place: Model, found: Located, *, dtype: torch.dtype) -> Any:
     try:
         net = getattr(diffusers, kind).from_pretrained(
             found.folder,
