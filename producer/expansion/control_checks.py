@@ -24,7 +24,8 @@ def find_control_problems(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
     """Yield a cell, the parameter that is wrong in it, and what is wrong."""
     cells = [cell for cell in combinations(grid, CONTROLNET) if _nets(cell)]
     if not cells:
-        yield from _find_idle(grid)
+        if not grid.sets(CONTROLNET):
+            yield from _find_idle(grid)
         return
     known = CONTROL_PIPELINES.get(grid.card.pipeline_class)
     if known is None:

@@ -57,6 +57,7 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         "sd3": replace(sd, pipeline_class="StableDiffusion3Pipeline"),
         "sana": replace(sd, pipeline_class="SanaPipeline"),
+        "other": replace(sd, model=replace(CARD.model, fingerprint="2" * 32)),
     }
     monkeypatch.setattr(cards, "CARDS", known)
 
@@ -205,6 +206,22 @@ def test_a_net_without_an_image_and_an_image_without_a_net_are_refused(
     said = refused(tmp_path, ", control_image: edges.png, control_scale: 0.5}")
     assert "control_image must stand beside a ControlNet, got edges.png" in said
     assert "control_scale must stand beside a ControlNet, got 0.5 without one" in said
+
+
+def test_a_model_from_which_all_nets_are_excluded_has_no_use_for_an_image(
+    tmp_path: Path,
+) -> None:
+    text = (
+        "name: s\nbase: {prompt: a cat, control_image: edges.png}\n"
+        "axes: {model: [here, other], controlnet: [null, ./canny]}\n"
+        "exclude: [{model: other, controlnet: ./canny}]\n"
+    )
+    expansion = expand(read_spec(write_spec(tmp_path, text)), describe_fake)
+    assert [one.job.part_fingerprints != () for one in expansion.jobs()] == [
+        False,
+        True,
+        False,
+    ]
 
 
 def test_pipelines_that_take_none_say_why(tmp_path: Path) -> None:
