@@ -308,11 +308,11 @@ def test_a_net_that_pools_its_answers_shares_calls_at_equal_scales(
         assert made[job.key].equals(pooling.ordinary(run))
 
 
-def test_control_nets_beyond_their_share_of_memory_are_dropped(folder: Path) -> None:
-    desk = desk_of(folder, SD)
+def test_control_nets_beyond_their_share_of_memory_are_dropped(tmp_path: Path) -> None:
+    desk = desk_of.__wrapped__(tmp_path, SD)  # of its own
     starter = desk.benches[False].bench.starter
     nets = ControlNets(
-        starter, digests=folder / "digests.json", places=None, most_bytes=0
+        starter, digests=tmp_path / "digests.json", places=None, most_bytes=0
     )
     other = replace(desk, nets=nets)
     [first, second] = (network_name(part.fingerprint) for part in desk.parts)
