@@ -17,19 +17,41 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from transformers import CLIPTextModel
 
 from storage.errors import DeviceError, JobError, NonFiniteError, UnfitError
+from storage.job import Job
 from tests.batches import Bench, check_compiled, make_job, make_various
 from tests.shortage import check_a_batch_is_halved
 from tests.tiny_pipelines import make_sd, make_sdxl
 from tests.work import Basket, Notes, paint, run
-from workers.engine import pipelines
+from workers.engine import pipelines, torch_painter
 from workers.engine.batches import CPU_WIDTH
 from workers.engine.clock import Clock
 from workers.engine.compiling import DETAIL
+from workers.engine.sharing_check import find_fault
+from workers.engine.starter import Starter
 from workers.engine.torch_painter import TorchPainter
 from workers.painting import StoppedError
 
 NAMES = ("ddim", "heun", "euler_a", "dpmpp_2m", "pndm", "unipc")
 NOT_A_NUMBER = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _checked_once() -> Iterator[None]:
+    """Check each model once, not for each painter: it takes longer than most tests.
+
+    `test_wrong_pipelines.py` tests the check.
+    """
+    known: dict[tuple[str, torch.dtype], str | None] = {}
+
+    def look_up(starter: Starter, job: Job, dtype: torch.dtype) -> str | None:
+        key = (job.model.fingerprint, dtype)
+        if key not in known:
+            known[key] = find_fault(starter, job, dtype)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch_painter, "find_fault", look_up)
+        yield
 
 
 @pytest.fixture(scope="module")
