@@ -7,7 +7,7 @@ of them share what SQLAlchemy compiles, which else it would do again for each en
 import secrets
 import sqlite3
 import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,15 @@ _compiled = _Compiled(2000)
 @sa.event.listens_for(sa.Engine, "engine_connect")
 def _share_compiled(connection: sa.Connection) -> None:
     connection.execution_options(compiled_cache=_compiled)
+
+
+@sa.event.listens_for(sa.Engine, "engine_connect")
+def _skip_fsync(connection: sa.Connection) -> None:
+    """Have SQLite commit without fsync: tests kill processes, never the kernel."""
+    if connection.dialect.name == "sqlite":
+        own: Any = connection.connection.dbapi_connection
+        with suppress(sqlite3.DatabaseError):  # the file is not a database
+            own.execute("PRAGMA synchronous = OFF")
 
 
 def open_new(url: str) -> Database:
