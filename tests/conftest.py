@@ -63,8 +63,9 @@ NEED_TORCH = (
 #: Files and folders for `make test-flax`; elsewhere they are left out.
 NEED_FLAX = ("faults/test_flax.py", "flax")
 
-#: Files whose tests run diffusers over and over, by lines of ours that others run too.
-#: Their coverage is not measured: that alone would cost a third of their time.
+#: Files whose tests run diffusers, simulations or queries over and over, by lines of
+#: ours that others run too. Their coverage is not measured: it costs a third of their
+#: time or more.
 UNMEASURED = (
     "acceptance/test_strict.py",
     "integration/storage/catalogue/test_accepted_runs.py",
@@ -77,6 +78,8 @@ UNMEASURED = (
     "integration/workers/engine/test_occupancy.py",
     "integration/workers/engine/test_parameters.py",
     "integration/workers/engine/test_pipelines.py",
+    "unit/analysis/test_truth.py",
+    "unit/storage/queries/test_paths.py",
 )
 
 #: Files whose tests share the warm workers.
