@@ -94,7 +94,7 @@ steady: $(VENV)/.dev
 	$(BIN)/python -m tests.steady --times $(TIMES) --busy $(BUSY) -m "not slow" $(PARALLEL) tests/faults tests/integration
 
 # Cuts what connects hosts, which are network namespaces. Needs root, Linux, iproute2,
-# PostgreSQL's server and libfaketime.
+# PostgreSQL's server and a C compiler.
 cluster: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m cluster tests/cluster
 

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from storage.catalogue.control_pipelines import controls_of
 from storage.host.environment import Environment
 from storage.job import Model
 from storage.jobs.sweeps import BEHIND
@@ -152,8 +153,9 @@ class Gatherer:
         for part in self._parts_of(job.part_fingerprints):
             parts.append(place_digest(part))
             yield from self._define("model", parts[-1], part)
-        if digest := job.extras.get("image"):
-            self.inputs.add(digest)
+        begins_with = job.extras.get("image")
+        followed = [control.image for control in controls_of(job.extras)]
+        self.inputs.update(filter(None, [begins_with, *followed]))
         made = None
         if row.state in MADE_STATES and row.made_size_bytes is not None:
             details = json.loads(row.details)

@@ -220,7 +220,7 @@ def test_the_steps_of_a_call_for_one_image_are_told(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[float] = []
-    monkeypatch.setattr(phases, "get_to", told.append)
+    monkeypatch.setattr(phases, "get_to", lambda part, *, rows: told.append(part))
     studio = open_studio(folder, "StableDiffusionPipeline")
     studio.paint(word_job(studio.parameters(steps=4), studio.card))
     # Nothing is under way once the last step has led to pixels.

@@ -364,13 +364,15 @@ def test_after_an_error_the_jobs_in_hand_are_known_and_the_pipeline_is_whole(
 def test_the_steps_of_all_rows_are_told(
     sd: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[float] = []
-    monkeypatch.setattr(phases, "get_to", told.append)
+    told: list[tuple[float, int]] = []
+    monkeypatch.setattr(
+        phases, "get_to", lambda part, *, rows: told.append((part, rows))
+    )
     kinds = (("ddim", 2), ("euler", 4))
     jobs = [make_job(name, model=sd, steps=steps) for name, steps in kinds]
     bench_of(sd).mixed(jobs, WIDTH)
     # Two rows; the first is free after two steps.
-    assert told == [0.5 + 0.25, 0.5, 0.75, 0.0]
+    assert told == [(0.5 + 0.25, 2), (0.5, 1), (0.75, 1), (0.0, 0)]
 
 
 def test_rows_that_serve_no_job_are_counted(sd: str) -> None:
