@@ -1,6 +1,7 @@
 """Progress of sweeps by axis, what they cost so far, and which workers are active."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,8 @@ from storage.sql.schema import jobs, sweep_jobs, workers
 GONE_S = 3600.0
 #: In a worker's detail, between what it works with and how its device is.
 SEPARATOR = " · "
+#: How a worker's condition begins while it paints.
+_ROWS = re.compile(r"(\d+) rows?, ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,12 @@ class Worker:
     def condition(self) -> str:
         """How wide its batch is, and how its device is; empty if it does not say."""
         return self.detail.partition(SEPARATOR)[2]
+
+    @property
+    def batch_rows(self) -> int:
+        """How many images its batch has; 0 if it does not say."""
+        found = _ROWS.match(self.condition)
+        return int(found[1]) if found else 0
 
 
 def list_workers(database: Database) -> list[Worker]:

@@ -1,0 +1,1 @@
+"""What Prometheus is told: figures of sweeps, the queue, workers and the disk."""
