@@ -1,6 +1,7 @@
 """Answers to scrapes: from one reading at a time, within a limit of time."""
 
 import threading
+import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 
@@ -13,6 +14,8 @@ from storage.settings import Settings
 
 #: Seconds that a scrape waits for the database. Prometheus waits 10 by default.
 LONGEST_S = 8.0
+#: Seconds for which an answer is given again if the next one takes longer than that.
+KEPT_S = 60.0
 
 
 class Scrapes:
@@ -23,30 +26,41 @@ class Scrapes:
     """
 
     def __init__(
-        self, settings: Settings, figures: Figures, *, longest_s: float = LONGEST_S
+        self,
+        settings: Settings,
+        figures: Figures,
+        *,
+        longest_s: float = LONGEST_S,
+        kept_s: float = KEPT_S,
     ) -> None:
-        """Read nothing yet; see `answer` about `longest_s`."""
+        """Read nothing yet; see `answer` about the limits."""
         self._settings = settings
         self._figures = figures
         self._longest_s = longest_s
+        self._kept_s = kept_s
         self._lock = threading.Lock()
         self._reading: Future[str] | None = None
+        self._last, self._last_at = "", 0.0
         self._said = ""
 
     def answer(self) -> str:
         """Return what Prometheus reads.
 
-        If the database cannot be read within `longest_s`, that is `nightsweep_up 0`
-        alone, and the reason is told on standard error, once.
+        If reading takes longer than `longest_s`, as a count of ten million jobs may,
+        that is the last answer, if it is at most `kept_s` old. Else, and if the
+        database cannot be read, it is `nightsweep_up 0` alone, and the reason is told
+        on standard error, once.
         """
         reading = self._begin()
         try:
             text = reading.result(self._longest_s)
         except FutureTimeoutError:
+            if self._last and time.monotonic() - self._last_at <= self._kept_s:
+                return self._last
             return self._down(f"Reading takes longer than {self._longest_s:g} s.")
         except NightsweepError as exc:
             return self._down(str(exc))
-        self._said = ""
+        self._last, self._last_at, self._said = text, time.monotonic(), ""
         return text
 
     def _begin(self) -> Future[str]:

@@ -136,3 +136,18 @@ def test_a_slow_database_is_asked_once_by_all_scrapes(
     for thread in threads:
         thread.join()
     assert ["nightsweep_up 1.0" in text for text in answers] == 4 * [True]
+
+
+@pytest.mark.parametrize(("kept_s", "up"), [(3600.0, 1), (-1.0, 0)])
+def test_a_slow_reading_repeats_the_last_answer_while_that_is_new(
+    database: Database, settings: Settings, kept_s: float, up: int
+) -> None:
+    submit(database, plan_seeds(1), name="night")
+    figures = SlowFigures(settings.images)
+    scrapes = Scrapes(settings, figures, longest_s=60.0, kept_s=kept_s)
+    figures.let.set()
+    scrapes.answer()
+    figures.let.clear()
+    scrapes._longest_s = 0.01
+    assert f"nightsweep_up {up}.0" in scrapes.answer()
+    figures.let.set()
