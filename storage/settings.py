@@ -14,6 +14,7 @@
 | `NIGHTSWEEP_STOP_AFTER` | time after which `worker` ends: `8h` | never |
 | `NIGHTSWEEP_LIMITS_S` | limits of the watchdog: `painting=3600` | 900 for a step |
 | `NIGHTSWEEP_USER` | whose ratings and votes these are | the system's user |
+| `NIGHTSWEEP_LOG` | `text` or `json`: how the lines of log files are written | text |
 | `NIGHTSWEEP_NOTIFY` | web hooks that tell a phone: `ntfy:URL slack:URL` | none |
 | `NIGHTSWEEP_TOKEN` | what people log in to the gallery with | made by `view` |
 """
@@ -45,6 +46,7 @@ VARIABLES: Mapping[str, str] = {
     "NIGHTSWEEP_STOP_AFTER": "time after which `worker` ends, as 8h (never)",
     "NIGHTSWEEP_LIMITS_S": "limits of the watchdog, as painting=3600 (900 for a step)",
     "NIGHTSWEEP_USER": "whose ratings and votes these are (the system's user)",
+    "NIGHTSWEEP_LOG": "text or json: how the lines of log files are written (text)",
     "NIGHTSWEEP_NOTIFY": "web hooks that tell a phone: ntfy:URL slack:URL (none)",
     "NIGHTSWEEP_TOKEN": "what people log in to the gallery with (made by `view`)",
 }
@@ -93,6 +95,7 @@ class Settings:
             minutes of compiling, with results that differ in the last bits. None to
             decide that for each group on a GPU, by the work that is left.
         user: Whose ratings and votes are stored.
+        json_logs: Whether lines of log files are JSON objects.
     """
 
     home: Path
@@ -102,6 +105,7 @@ class Settings:
     lease_s: float = LEASE_S
     compile_networks: bool | None = None
     user: str = ""
+    json_logs: bool = False
 
     @property
     def database_path(self) -> Path | None:
@@ -162,6 +166,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         lease_s=_lease_s(env.get("NIGHTSWEEP_LEASE_S")),
         compile_networks=_compile_networks(env.get("NIGHTSWEEP_COMPILE")),
         user=_user(env.get("NIGHTSWEEP_USER")),
+        json_logs=_json_logs(env.get("NIGHTSWEEP_LOG")),
     )
 
 
@@ -317,6 +322,13 @@ def _compile_networks(text: str | None) -> bool | None:
         msg = f"NIGHTSWEEP_COMPILE must be 1, 0 or auto, got {text!r}."
         raise UsageError(msg)
     return choices[text or "auto"]
+
+
+def _json_logs(text: str | None) -> bool:
+    if (text or "text") not in ("text", "json"):
+        msg = f"NIGHTSWEEP_LOG must be text or json, got {text!r}."
+        raise UsageError(msg)
+    return text == "json"
 
 
 def _user(text: str | None) -> str:

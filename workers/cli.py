@@ -117,7 +117,7 @@ def worker(
     told = logging.StreamHandler()
     # What a parent started writes to a file.
     told.setFormatter(
-        FileFormatter("supervisor")
+        FileFormatter("supervisor", as_json=settings.json_logs)
         if end_with_parent
         else LineFormatter("%(asctime)s %(levelname)s %(message)s")
     )

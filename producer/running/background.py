@@ -16,7 +16,7 @@ from pathlib import Path
 
 from storage.errors import UsageError
 from storage.host.log_lines import StampedLines
-from storage.settings import Settings
+from storage.settings import Settings, read_settings
 
 #: Bytes after which a run begins another log; the last one is kept.
 RUN_LOG_BYTES = 10_000_000
@@ -115,10 +115,11 @@ def in_background(lock: int, sweep: str) -> Iterator[None]:
     """
     os.set_inheritable(lock, False)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    as_json = read_settings().json_logs
     about = {"worker": f"run-{sweep}", "sweep": sweep}
     with (
-        redirect_stdout(StampedLines(sys.stdout, **about)),
-        redirect_stderr(StampedLines(sys.stderr, **about)),
+        redirect_stdout(StampedLines(sys.stdout, **about, as_json=as_json)),
+        redirect_stderr(StampedLines(sys.stderr, **about, as_json=as_json)),
     ):
         yield
 

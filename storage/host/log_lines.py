@@ -1,12 +1,14 @@
 """A line of a log file: written by workers and runs, and read by `nightsweep logs`.
 
 Time, level, worker, sweep, key and message, with a blank between them. Names and keys
-have no blanks; what a line is not about is `-`.
+have no blanks; what a line is not about is `-`. With NIGHTSWEEP_LOG=json, a line is a
+JSON object of the same, without what it is not about. A file may have both.
 """
 
 import io
+import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -45,6 +47,11 @@ class LogLine:
         about = f"{self.worker} {self.sweep} {self.key}"
         return f"{self.time} {self.level} {about} {self.message}"
 
+    def as_json(self) -> str:
+        """Return the line as a JSON object, without its end."""
+        given = {name: text for name, text in asdict(self).items() if text != NOTHING}
+        return json.dumps(given, ensure_ascii=False)
+
 
 def as_time(at: datetime) -> str:
     """Return a moment as lines have it."""
@@ -54,6 +61,8 @@ def as_time(at: datetime) -> str:
 
 def parse_line(line: str) -> LogLine | None:
     """Read a line; None if it goes on with the one before, or is of another program."""
+    if line.startswith("{"):
+        return _parse_json(line)
     found = _LINE.fullmatch(line)
     if found is None:
         return None
@@ -63,14 +72,24 @@ def parse_line(line: str) -> LogLine | None:
     )
 
 
+def _parse_json(line: str) -> LogLine | None:
+    try:
+        return LogLine(**json.loads(line))
+    except (ValueError, TypeError):  # of another program
+        return None
+
+
 class StampedLines(io.TextIOBase):
     """A text stream whose lines get a time, for programs that write to a log file."""
 
-    def __init__(self, stream: TextIO, *, worker: str, sweep: str) -> None:
-        """Write to `stream`, for a worker and a sweep."""
+    def __init__(
+        self, stream: TextIO, *, worker: str, sweep: str, as_json: bool = False
+    ) -> None:
+        """Write to `stream`, for a worker and a sweep, as text or as JSON objects."""
         self._stream = stream
         self._worker = worker
         self._sweep = sweep
+        self._as_json = as_json
         self._rest = ""
 
     def writable(self) -> bool:
@@ -88,7 +107,8 @@ class StampedLines(io.TextIOBase):
                 sweep=self._sweep,
                 message=line,
             )
-            self._stream.write(f"{stamped}\n")
+            shown = stamped.as_json() if self._as_json else str(stamped)
+            self._stream.write(f"{shown}\n")
         self._stream.flush()
         return len(text)
 

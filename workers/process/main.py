@@ -264,7 +264,7 @@ def _configure_logging(settings: Settings, name: str) -> None:
     file = RotatingFileHandler(
         settings.logs / f"{name}.log", maxBytes=WORKER_LOG_BYTES, backupCount=LOG_FILES
     )
-    file.setFormatter(FileFormatter(name))
+    file.setFormatter(FileFormatter(name, as_json=settings.json_logs))
     # Errors that end a worker also go to standard error, which the supervisor shares.
     loud = logging.StreamHandler()
     loud.setLevel(logging.ERROR)

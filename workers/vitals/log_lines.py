@@ -3,7 +3,7 @@
 import logging
 from datetime import UTC, datetime
 
-from storage.host.log_lines import NOTHING, LogLine, as_time
+from storage.host.log_lines import NOTHING, LogLine, as_time, parse_line
 
 #: Loggers of ours; the names of others are part of the message.
 OURS = ("workers", "storage")
@@ -32,10 +32,17 @@ class FileFormatter(LineFormatter):
     Records may have the attributes `sweep` and `key`.
     """
 
-    def __init__(self, worker: str) -> None:
-        """Take the name of the worker whose file it is."""
+    def __init__(self, worker: str, *, as_json: bool = False) -> None:
+        """Take the name of the worker whose file it is, and how lines are written."""
         super().__init__()
         self._worker = worker
+        self._as_json = as_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return all that is written for a record; as JSON, that is one line."""
+        text = super().format(record)
+        line = parse_line(text) if self._as_json else None
+        return line.as_json() if line else text
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's
         """Return the line without its traceback."""

@@ -208,3 +208,10 @@ def test_a_password_is_never_shown(url: str, shown: str | None) -> None:
     assert "geheim" not in without_password(url)
     assert "heim" not in without_password(url)
     assert without_password(url) == (shown or url.replace("geheim", "***"))
+
+
+def test_logs_are_text_or_json() -> None:
+    assert read_settings({"NIGHTSWEEP_LOG": "json"}).json_logs
+    assert not read_settings({"NIGHTSWEEP_LOG": "text"}).json_logs
+    with pytest.raises(UsageError, match="must be text or json, got 'xml'"):
+        read_settings({"NIGHTSWEEP_LOG": "xml"})

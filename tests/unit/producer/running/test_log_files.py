@@ -129,9 +129,10 @@ def test_a_line_is_read_when_it_is_whole(tmp_path: Path, logs: Logs) -> None:
     assert read(logs) == ["at 1"]
 
 
-def test_what_a_command_says_gets_a_time_and_a_level() -> None:
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_a_command_says_gets_a_time_and_a_level(*, as_json: bool) -> None:
     file = io.StringIO()
-    stream = StampedLines(file, worker="run-night", sweep="night")
+    stream = StampedLines(file, worker="run-night", sweep="night", as_json=as_json)
     for text in ("Waiting: no ", "disk\nGoing on.\n\nError: ", "no\nthe rest"):
         stream.write(text)
     found = [parse_line(line) for line in file.getvalue().splitlines()]
@@ -140,3 +141,4 @@ def test_what_a_command_says_gets_a_time_and_a_level() -> None:
         ("INFO", "Going on."),
         ("ERROR", "Error: no"),
     ]
+    assert file.getvalue().startswith("{") is as_json

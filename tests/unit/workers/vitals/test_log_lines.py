@@ -1,5 +1,6 @@
 """Log lines: one record cannot pass for another, whatever is in it."""
 
+import json
 import logging
 import subprocess
 import sys
@@ -91,3 +92,29 @@ def test_a_line_of_a_file_has_the_sweep_and_the_key_of_a_job_and_foreign_names()
     assert (
         FileFormatter("gpu0").format(foreign).endswith(" gpu0 - - kombu.pools: Lost.")
     )
+
+
+def test_a_record_with_its_traceback_is_one_json_object_that_logs_read() -> None:
+    try:
+        raise ValueError(f"no\n{FORGED}\x1b")  # noqa: EM102, TRY301 - what is shown
+    except ValueError as exc:
+        error = (type(exc), exc, exc.__traceback__)
+    record = logging.LogRecord("workers.x", 40, "", 1, 'Failed "%s".', ("a\nb",), error)
+    record.sweep, record.key = "night", "7f4e"
+    text = FileFormatter("gpu0", as_json=True).format(record)
+    assert "\n" not in text
+    found = json.loads(text)
+    about = {name: found[name] for name in ("level", "worker", "sweep", "key")}
+    assert about == {
+        "level": "ERROR",
+        "worker": "gpu0",
+        "sweep": "night",
+        "key": "7f4e",
+    }
+    assert found["message"].startswith('Failed "a\\nb".\n    Traceback')
+    assert parse_line(text) == parse_line(FileFormatter("gpu0").format(record))
+
+
+def test_a_json_object_of_another_program_is_no_line_of_ours() -> None:
+    for text in ('{"a": 1}', "{", '{"time": "now"}'):
+        assert parse_line(text) is None
