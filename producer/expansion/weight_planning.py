@@ -116,10 +116,9 @@ def _place_of(file: WeightFile) -> Model:
 def _check_lora(
     file: WeightFile, shapes: Mapping[str, Shape], card: ModelCard
 ) -> list[str]:
-    parts = LORA_PARTS.get(card.pipeline_class)
-    if parts is None:
+    if card.pipeline_class not in LORA_PARTS:
         return [_refuse("LoRAs", LORA_PARTS, file, card)]
-    misfit = find_misfit(shapes, card.layers, parts=parts)
+    misfit = find_misfit(shapes, card.layers, pipeline=card.pipeline_class)
     if misfit is None:
         return []
     return [

@@ -11,12 +11,40 @@ NETWORK = "network"
 NETWORKS = ("unet", "transformer")
 
 _ONE_TEXT = (NETWORK, "text_encoder")
+_TWO_TEXTS = (*_ONE_TEXT, "text_encoder_2")
+_ALONE = (NETWORK,)
 #: Pipeline to the parts that a LoRA may change.
 LORA_PARTS: Mapping[str, tuple[str, ...]] = {
     "StableDiffusionPipeline": _ONE_TEXT,
-    "StableDiffusionXLPipeline": (*_ONE_TEXT, "text_encoder_2"),
+    "StableDiffusionXLPipeline": _TWO_TEXTS,
     "LatentConsistencyModelPipeline": _ONE_TEXT,
+    "StableDiffusion3Pipeline": _TWO_TEXTS,
     "FluxPipeline": _ONE_TEXT,
+    "Flux2Pipeline": _ALONE,
+    "Flux2KleinPipeline": _ALONE,
+    "QwenImagePipeline": _ALONE,
+    "ZImagePipeline": _ALONE,
+    "Krea2Pipeline": _ALONE,
+    "ChromaPipeline": _ALONE,
+    "SanaPipeline": _ALONE,
+    "Lumina2Pipeline": _ALONE,
+    "AuraFlowPipeline": _ALONE,
+    "CogView4Pipeline": _ALONE,
+    "HiDreamImagePipeline": _ALONE,
+    "ErnieImagePipeline": _ALONE,
+}
+_PEFT = ("transformer.",)
+#: Pipeline to how its keys must begin. diffusers converts no others there, and would
+#: leave them out without an error. The other pipelines read all styles.
+LORA_BEGINNINGS: Mapping[str, tuple[str, ...]] = {
+    "StableDiffusion3Pipeline": (*_PEFT, "text_encoder.", "text_encoder_2."),
+    "Krea2Pipeline": (*_PEFT, "diffusion_model.", "base_model.model."),
+    "SanaPipeline": _PEFT,
+    "Lumina2Pipeline": _PEFT,
+    "AuraFlowPipeline": _PEFT,
+    "CogView4Pipeline": _PEFT,
+    "HiDreamImagePipeline": (*_PEFT, "diffusion_model."),
+    "ErnieImagePipeline": (*_PEFT, "diffusion_model.", "base_model.model."),
 }
 #: Pipeline to the text encoders that a textual inversion changes, each with the names
 #: that its vectors have in a file for several encoders.

@@ -1,17 +1,21 @@
 """The layers that a LoRA changes, read from its keys, and whether a model has them.
 
 Keys come in two styles: `lora_unet_mid_block_attentions_0_proj_in.lora_down.weight` of
-kohya's trainer, and `unet.mid_block.attentions.0.proj_in.lora_A.weight` of peft. Names
-are compared without their dots. Where kohya has the names of the original code, they
-are translated.
+kohya's trainer, and `unet.mid_block.attentions.0.proj_in.lora_A.weight` of peft.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from storage.models.adapter_pipelines import NETWORK, NETWORKS
+from storage.models.adapter_pipelines import (
+    LORA_BEGINNINGS,
+    LORA_PARTS,
+    NETWORK,
+    NETWORKS,
+)
 from storage.models.located import Located
+from storage.models.lora_names import FUSED, find_name, flat_name
 from storage.models.tensor_headers import Shape, read_shapes
 
 #: Layer to its outputs and inputs; the layers of one part of a pipeline.
@@ -23,7 +27,7 @@ _DOWN = re.compile(
 _UP = re.compile(
     r"(.+?)\.(?:lora_up|lora_B|lora\.up|lora_linear_layer\.up)(?:\.\w+)?\.weight"
 )
-#: Keys of methods beside LoRA, which diffusers does not load.
+#: Keys of methods beside LoRA.
 _OTHERS = re.compile(r"\.(hada_w\d|lokr_w\d|oft_|glora)")
 #: Beginnings of keys, and the part of a pipeline that each means. Longer ones first.
 _PARTS = (
@@ -38,36 +42,19 @@ _PARTS = (
     ("transformer.", NETWORK),
     ("unet.", NETWORK),
 )
-_BLOCK = re.compile(r"(input|output)_blocks_(\d+)_(\d+)_(.+)")
-_MIDDLE = re.compile(r"middle_block_(\d)_(.+)")
-#: Layers of a residual block in the original code of Stable Diffusion.
-_RESIDUAL = {
-    "in_layers_2": "conv1",
-    "emb_layers_1": "time_emb_proj",
-    "out_layers_3": "conv2",
-    "skip_connection": "conv_shortcut",
-}
-_FLUX = re.compile(r"(double|single)_blocks_(\d+)_(.+)")
-#: Layers of Flux in its original code. What holds several layers here stands for one of
-#: them: its inputs are the same.
-_FLUX_LAYERS = {
-    "img_attn_qkv": "attn_to_q",
-    "txt_attn_qkv": "attn_add_q_proj",
-    "img_attn_proj": "attn_to_out_0",
-    "txt_attn_proj": "attn_to_add_out",
-    "img_mlp_0": "ff_net_0_proj",
-    "img_mlp_2": "ff_net_2",
-    "txt_mlp_0": "ff_context_net_0_proj",
-    "txt_mlp_2": "ff_context_net_2",
-    "img_mod_lin": "norm1_linear",
-    "txt_mod_lin": "norm1_context_linear",
-    "linear1": "attn_to_q",
-    "linear2": "proj_out",
-    "modulation_lin": "norm_linear",
-}
-_FUSED = ("img_attn_qkv", "txt_attn_qkv", "linear1")
 #: Inputs of cross attention, and what has them.
 _BASES = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "SDXL"}
+#: Bases, and the names of layers that only each of them has.
+_SIGNS = tuple(
+    (base, re.compile(pattern))
+    for base, pattern in (
+        ("Flux 2", r"to_qkv_mlp_proj|ff_linear_in|stream_modulation"),
+        ("Flux", r"^(double_blocks|single_(transformer_)?blocks)_"),
+        ("Qwen-Image", r"^transformer_blocks_\d+_img_m(od|lp)"),
+        ("Z-Image", r"^(layers|\w+_refiner)_\d+_attention_(to_|qkv)"),
+        ("Krea 2", r"attn_w[qkvo]$|attn_to_gate"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,14 +123,14 @@ def find_misfit(
     shapes: Mapping[str, Shape],
     base: Mapping[str, Layers],
     *,
-    parts: tuple[str, ...],
+    pipeline: str,
 ) -> str | None:
     """Say as a phrase why a LoRA does not fit a model; None if it does.
 
     Args:
         shapes: Of the tensors of the LoRA's file.
         base: The layers of each part of the model that is known.
-        parts: The parts of the model that a LoRA may change.
+        pipeline: The class of the model's pipeline.
     """
     layers = layers_of(shapes)
     if not layers:
@@ -152,9 +139,13 @@ def find_misfit(
         return f"has {what}"
     seems = _guess(layers)
     for layer in layers:
-        if layer.part not in parts:
+        if layer.part not in LORA_PARTS.get(pipeline, ()):
             return f"changes a {layer.part}, which the model does not have{seems}"
-    return _find_shape(layers, base, seems) or _find_strange(layers, base, seems)
+    return (
+        _find_shape(layers, base, seems)
+        or _find_strange(layers, base, seems)
+        or _find_unread(shapes, pipeline)
+    )
 
 
 def _find_shape(
@@ -166,7 +157,7 @@ def _find_shape(
                 f"has {layer.inputs} inputs for {layer.name}, where the model has"
                 f" {inputs}{seems}"
             )
-        if layer.outputs not in (None, outputs) and not layer.name.endswith(_FUSED):
+        if layer.outputs not in (None, outputs) and not layer.name.endswith(FUSED):
             return (
                 f"has {layer.outputs} outputs for {layer.name}, where the model has"
                 f" {outputs}{seems}"
@@ -187,13 +178,22 @@ def _find_strange(
     return None
 
 
+def _find_unread(shapes: Mapping[str, Shape], pipeline: str) -> str | None:
+    """Refuse a LoRA if diffusers would leave some of its keys out."""
+    read = LORA_BEGINNINGS.get(pipeline)
+    other = next((key for key in shapes if read and not key.startswith(read)), None)
+    if read is None or other is None:
+        return None
+    begin = " or ".join(f"`{each}`" for each in read)
+    return f"has `{other}`, where diffusers reads keys that begin with {begin}"
+
+
 def _pairs(
     layers: list[LoraLayer], base: Mapping[str, Layers]
 ) -> Iterator[tuple[LoraLayer, tuple[int, int]]]:
     for layer in layers:
         known = base.get(layer.part, {})
-        name = layer.name if layer.name in known else _translate(layer.name, known)
-        if name in known:
+        if name := find_name(layer.name, known):
             yield layer, known[name]
 
 
@@ -209,48 +209,11 @@ def _split(stem: str) -> tuple[str, str]:
     return NETWORK, flat_name(stem)
 
 
-def flat_name(name: str) -> str:
-    """Return a layer's name without dots, and without what only some versions have."""
-    return name.replace(".", "_").removeprefix("text_model_")
-
-
-def _translate(name: str, known: Layers) -> str:
-    """Return the name in diffusers of a layer of the original code."""
-    if match := _FLUX.fullmatch(name):
-        blocks = "transformer" if match[1] == "double" else "single_transformer"
-        layer = _FLUX_LAYERS.get(match[3], match[3])
-        return f"{blocks}_blocks_{match[2]}_{layer}"
-    if match := _MIDDLE.fullmatch(name):
-        number = int(match[1])
-        if number == 1:
-            return f"mid_block_attentions_0_{match[2]}"
-        rest = _RESIDUAL.get(match[2], match[2])
-        return f"mid_block_resnets_{number // 2}_{rest}"
-    if match := _BLOCK.fullmatch(name):
-        return _translate_block(*match.groups(), known=known)
-    return name.replace("to_out", "to_out_0") if name.endswith("to_out") else name
-
-
-def _translate_block(
-    side: str, number: str, place: str, rest: str, *, known: Layers
-) -> str:
-    each = 1 + sum(f"down_blocks_0_resnets_{n}_conv1" in known for n in range(9))
-    block, layer = divmod(int(number) - (side == "input"), each)
-    blocks = f"{'down' if side == 'input' else 'up'}_blocks_{block}"
-    if rest in ("op", "conv"):
-        return f"{blocks}_{'down' if side == 'input' else 'up'}samplers_0_conv"
-    if place == "0":
-        return f"{blocks}_resnets_{layer}_{_RESIDUAL.get(rest, rest)}"
-    return f"{blocks}_attentions_{layer}_{rest}"
-
-
 def _guess(layers: list[LoraLayer]) -> str:
     """Return for which base a LoRA seems to be made, to be added to a sentence."""
-    names = {layer.name for layer in layers}
-    if any(
-        re.match(r"(double_blocks|single_(transformer_)?blocks)_", n) for n in names
-    ):
-        return ", so it seems to be for Flux"
+    for base, pattern in _SIGNS:
+        if any(pattern.search(layer.name) for layer in layers):
+            return f", so it seems to be for {base}"
     cross = {
         layer.inputs
         for layer in layers

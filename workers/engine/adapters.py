@@ -13,7 +13,7 @@ import torch
 
 from storage.errors import ModelError
 from storage.job import Job, canonical_json
-from storage.models.adapter_pipelines import LORA_PARTS, NETWORK, NETWORKS
+from storage.models.adapter_pipelines import NETWORK, NETWORKS
 from storage.models.fingerprint import Digests
 from storage.models.lora_layers import Layers, base_layers, find_misfit
 from storage.models.part_files import find_part_file
@@ -113,8 +113,9 @@ class Adapters:
         if not self._loaded:
             self._layers = _layers_of(self._pipe)
         file = self._find(job, mark)
-        parts = LORA_PARTS.get(job.model.pipeline or "", ())
-        if misfit := find_misfit(read_shapes(file), self._layers, parts=parts):
+        pipeline = job.model.pipeline or ""
+        misfit = find_misfit(read_shapes(file), self._layers, pipeline=pipeline)
+        if misfit:
             msg = (
                 f"a LoRA must fit its model, but {file.name} {misfit}; use one that was"
                 " made for the model's base"
@@ -128,6 +129,7 @@ class Adapters:
                     adapter_name=name,
                     local_files_only=True,
                 )
+            _check_loaded(self._pipe, name)
         except (torch.OutOfMemoryError, torch.AcceleratorError):
             self._unload_after_error()
             raise
@@ -165,6 +167,17 @@ class Adapters:
 
 def _adapter(mark: str) -> str:
     return f"lora_{mark}"
+
+
+def _check_loaded(pipe: Any, name: str) -> None:
+    """Refuse a LoRA of which diffusers, which only warns, read nothing.
+
+    Raises:
+        ValueError: No part of the pipeline has it.
+    """
+    if not any(name in names for names in pipe.get_list_adapters().values()):
+        msg = "its keys are of a style that diffusers does not read for this pipeline"
+        raise ValueError(msg)
 
 
 def _names(loras: list[list[Any]], words: list[list[str]]) -> str:

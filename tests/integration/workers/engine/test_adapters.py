@@ -16,11 +16,23 @@ from storage.errors import FingerprintError, ModelError
 from storage.job import Job, Model
 from storage.models.fingerprint import Digests
 from storage.models.part_files import describe_part
-from storage.models.tensor_headers import read_shapes
 from tests.batches import Bench, Made, make_job
+from tests.lora_layouts import (
+    KLEIN,
+    KREA2,
+    QWEN,
+    SD3,
+    TRANSFORMERS,
+    Z_IMAGE,
+    of_kohya_flux2,
+    of_kohya_z_image,
+    of_krea,
+    of_peft_with_texts,
+    sizes,
+)
 from tests.matrices import sample
 from tests.tiny_kinds import KINDS
-from tests.unit.lora_files import Sizes, Tensors, kohya, peft, write_tensors
+from tests.unit.lora_files import Tensors, kohya, peft, write_tensors
 from tests.work import Notes, paint
 from workers.engine.loading import without_mending
 from workers.engine.torch_painter import OWN_THREADS, TorchPainter
@@ -39,16 +51,6 @@ FLUX_LAYERS = {
     "ff.net.0.proj": "img_mlp_0",
     "ff.net.2": "img_mlp_2",
 }
-
-
-def sizes(model: Path, part: str, *, wanted: str) -> Sizes:
-    """Read the layers of a part of a model whose names match."""
-    [file] = (model / part).glob("*.safetensors")
-    return {
-        name.removesuffix(".weight").removeprefix("text_model."): (shape[0], shape[1])
-        for name, shape in read_shapes(file).items()
-        if re.search(wanted, name) and name.endswith(".weight") and len(shape) == 2
-    }
 
 
 def unet_and_texts(
@@ -125,8 +127,18 @@ CASES: Sequence[tuple[str, Callable[[Path], Tensors]]] = (
     (LCM, of_peft),
     (FLUX, of_kohya_flux),
     (FLUX, of_peft_flux),
+    ("ChromaPipeline", of_kohya_flux),
+    *TRANSFORMERS,
 )
-TRIED = ((SD, of_kohya), (SDXL, of_kohya_xl), (FLUX, of_peft_flux))
+TRIED = (
+    (SD, of_kohya),
+    (SDXL, of_kohya_xl),
+    (FLUX, of_peft_flux),
+    (SD3, of_peft_with_texts),
+    (Z_IMAGE, of_kohya_z_image),
+    (KREA2, of_krea),
+    (KLEIN, of_kohya_flux2),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +167,7 @@ def shelf(tmp_path: Path) -> Iterator[Shelf]:
 
 
 def job_of(kind: str, model: Path, **changes: Any) -> Job:
-    name = {FLUX: "flow_euler", LCM: "lcm"}.get(kind, "ddim")
+    name = {SD: "ddim", SDXL: "ddim", LCM: "lcm"}.get(kind, "flow_euler")
     return make_job(name, model=str(model), **{"steps": 2, "guidance": 3.0, **changes})
 
 
@@ -286,6 +298,15 @@ def test_a_lora_of_another_base_is_refused_by_the_worker_too(shelf: Shelf) -> No
     # The pipeline is as it was.
     nothing = replace(job, extras={**job.extras, "strict": True})
     assert np.array_equal(alone(painter, nothing), plain(Bench(str(model)), job))
+
+
+def test_a_lora_of_which_diffusers_reads_nothing_is_refused(shelf: Shelf) -> None:
+    model = shelf.model(QWEN)
+    layers = sizes(model, "transformer", wanted=r"\.attn\.to_q")
+    part = shelf.part("bare", peft(layers, prefix=""))
+    job, painter = job_of(QWEN, model), shelf.painter()
+    with pytest.raises(ModelError, match="of a style that diffusers does not read"):
+        alone(painter, with_loras(job, (part, 1.0), strict=True))
 
 
 WIDTHS = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}

@@ -45,7 +45,7 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     located = in_folder("here", tmp_path, {}, files)
     known: dict[str, ModelCard] = {
         "here": replace(CARD, located=located, effects=Guidance()),
-        "other": replace(CARD, pipeline_class="SanaPipeline"),
+        "other": replace(CARD, pipeline_class="KolorsPipeline"),
     }
     monkeypatch.setattr(cards, "CARDS", known)
 
@@ -240,7 +240,7 @@ def test_a_wrong_textual_inversion_is_refused(tmp_path: Path) -> None:
 def test_pipelines_that_were_not_tried_are_refused(tmp_path: Path) -> None:
     said = refused(tmp_path, "axes: {loras: ink.safetensors}", model="other")
     assert "LoRAs must be for a pipeline with which they were tried" in said
-    assert "got ink for a SanaPipeline; known are StableDiffusionPipeline" in said
+    assert "got ink for a KolorsPipeline; known are StableDiffusionPipeline" in said
 
 
 def test_flax_refuses_loras(tmp_path: Path) -> None:

@@ -24,14 +24,18 @@ FLUX = {
     "single_transformer_blocks.0.proj_out": (8, 24),
 }
 TEXTS = {"encoder.layers.0.self_attn.q_proj": (4, 4)}
-PARTS = ("network", "text_encoder")
 
 
 def shapes_of(tensors: dict[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
     return {name: tensor.shape for name, tensor in tensors.items()}
 
 
-def misfit(tensors: dict[str, np.ndarray], sizes: Sizes = UNET) -> str | None:
+def misfit(
+    tensors: dict[str, np.ndarray],
+    sizes: Sizes = UNET,
+    *,
+    pipeline: str = "StableDiffusionPipeline",
+) -> str | None:
     base = {
         "network": base_layers(
             {f"{name}.weight": size for name, size in sizes.items()}
@@ -40,7 +44,7 @@ def misfit(tensors: dict[str, np.ndarray], sizes: Sizes = UNET) -> str | None:
             {f"text_model.{name}.weight": size for name, size in TEXTS.items()}
         ),
     }
-    return find_misfit(shapes_of(tensors), base, parts=PARTS)
+    return find_misfit(shapes_of(tensors), base, pipeline=pipeline)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +101,93 @@ def test_layers_of_the_original_flux_are_those_of_diffusers(
         f"has 5 inputs for {original}, where the model has {size[1]}, so it seems to be"
         " for Flux"
     )
+
+
+#: Pipeline, layers of its network, and names of the original code with their sizes.
+ORIGINALS = [
+    (
+        "Flux2Pipeline",
+        {
+            "transformer_blocks.0.attn.to_q": (8, 8),
+            "transformer_blocks.0.ff.linear_in": (48, 8),
+            "single_transformer_blocks.0.attn.to_qkv_mlp_proj": (72, 8),
+            "single_transformer_blocks.0.attn.to_out": (8, 32),
+        },
+        {
+            "double_blocks_0_img_attn_qkv": (24, 8),
+            "double_blocks_0_img_mlp_0": (48, 8),
+            "single_blocks_0_linear1": (72, 8),
+            "single_blocks_0_linear2": (8, 32),
+        },
+    ),
+    (
+        "ZImagePipeline",
+        {
+            "layers.0.attention.to_q": (8, 8),
+            "layers.0.attention.to_out.0": (8, 8),
+            "noise_refiner.1.attention.to_out.0": (8, 8),
+        },
+        {
+            "layers_0_attention_qkv": (24, 8),
+            "layers_0_attention_out": (8, 8),
+            "noise_refiner_1_attention_out": (8, 8),
+        },
+    ),
+    (
+        "Krea2Pipeline",
+        {
+            "transformer_blocks.0.attn.to_out.0": (8, 8),
+            "transformer_blocks.0.ff.gate": (16, 8),
+            "text_fusion.refiner_blocks.0.attn.to_gate": (8, 8),
+        },
+        {
+            "blocks_0_attn_wo": (8, 8),
+            "blocks_0_mlp_gate": (16, 8),
+            "txtfusion_refiner_blocks_0_attn_gate": (8, 8),
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("pipeline", "known", "names"), ORIGINALS)
+def test_layers_of_the_original_code_are_those_of_diffusers(
+    pipeline: str, known: Sizes, names: Sizes
+) -> None:
+    for name, (outputs, inputs) in names.items():
+        right = peft({name: (outputs, inputs)}, prefix="diffusion_model.")
+        assert misfit(right, known, pipeline=pipeline) is None
+        wrong = peft({name: (outputs, 5)}, prefix="diffusion_model.")
+        said = misfit(wrong, known, pipeline=pipeline)
+        assert f"has 5 inputs for {name}, where the model has {inputs}" in str(said)
+
+
+@pytest.mark.parametrize(
+    ("layer", "base"),
+    [
+        ("single_transformer_blocks.0.attn.to_qkv_mlp_proj", "Flux 2"),
+        ("single_transformer_blocks.0.proj_out", "Flux"),
+        ("transformer_blocks.0.img_mlp.net.2", "Qwen-Image"),
+        ("layers.0.attention.to_q", "Z-Image"),
+        ("transformer_blocks.0.attn.to_gate", "Krea 2"),
+    ],
+)
+def test_a_transformers_lora_is_told_with_its_base(layer: str, base: str) -> None:
+    said = misfit(peft({layer: (8, 8)}, prefix="transformer."))
+    assert said == (
+        f"changes a layer {layer.replace('.', '_')}, which the model does not have,"
+        f" so it seems to be for {base}"
+    )
+
+
+def test_keys_that_diffusers_would_leave_out_are_told() -> None:
+    known = {"transformer_blocks.0.attn.to_q": (8, 8)}
+    told = misfit(kohya(known, prefix="lora_unet_"), known, pipeline="SanaPipeline")
+    assert told == (
+        "has `lora_unet_transformer_blocks_0_attn_to_q.lora_down.weight`, where"
+        " diffusers reads keys that begin with `transformer.`"
+    )
+    right = peft(known, prefix="transformer.")
+    assert misfit(right, known, pipeline="SanaPipeline") is None
 
 
 def test_a_layer_of_another_width_is_told_with_the_base_that_has_it() -> None:
