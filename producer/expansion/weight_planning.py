@@ -12,7 +12,7 @@ from storage.job import Model
 from storage.models.adapter_pipelines import EMBEDDING_PARTS, LORA_PARTS
 from storage.models.fingerprint import Digests
 from storage.models.lora_layers import find_misfit
-from storage.models.part_files import describe_part
+from storage.models.part_files import EMBEDDING, LORA, describe_part
 from storage.models.tensor_headers import Shape, read_shapes
 
 #: A row of the job's extra: a fingerprint, and the scale or the token.
@@ -109,7 +109,7 @@ def _place_of(file: WeightFile) -> Model:
         name=file.name,
         revision=file.revision,
         variant=file.weight,
-        family="lora" if not file.token else "embedding",
+        family=EMBEDDING if file.token else LORA,
     )
 
 

@@ -13,19 +13,21 @@ from producer.display.hashing import tell_hashing
 from producer.health.check import Check, fail, fine, warn
 from producer.health.missing_images import describe_missing
 from producer.running.backends import find_unserved, start_worker
-from storage.errors import ImageStoreError, ModelError
+from storage.errors import FingerprintError, ImageStoreError, ModelError
 from storage.files.folders import Folder, count_missing, look_at_folder
 from storage.files.images import relative_path
 from storage.job import Model
 from storage.jobs.claims import runnable_groups
+from storage.models.control_nets import FAMILY, locate_control_net
 from storage.models.fingerprint import Digests, verify
 from storage.models.located import Located
-from storage.models.model_files import locate
+from storage.models.model_files import is_hub_id, locate
+from storage.models.part_files import find_part_file, is_part
 from storage.models.places import first_whole, in_order
 from storage.settings import Settings
 from storage.sql.database import Database, utc_now
-from storage.sql.model_places import places_of
-from storage.sql.schema import LEASED, environments, jobs, results
+from storage.sql.model_places import parts_named, places_of
+from storage.sql.schema import LEASED, RUNNABLE, environments, jobs, results
 from storage.store import open_image
 
 #: Folder in the image folder, with a line from each host whose doctor was here.
@@ -58,7 +60,7 @@ def check_images(settings: Settings, database: Database | None) -> Iterator[Chec
 
 
 def check_models(settings: Settings, database: Database | None) -> Iterator[Check]:
-    """Check that this machine has the models of all jobs that are to be made."""
+    """Check that this machine has the models, LoRAs and the like of waiting jobs."""
     if database is None:
         yield fine("models", "not checked: there is no database to ask")
         return
@@ -70,7 +72,8 @@ def check_models(settings: Settings, database: Database | None) -> Iterator[Chec
         settings.home / "digests.json", readonly=is_new, progress=tell_hashing
     )
     for places in needed:
-        yield _check_model(places, digests)
+        look = _check_part if is_part(places[0]) else _check_model
+        yield look(places, digests)
 
 
 def check_workers(database: Database | None) -> Iterator[Check]:
@@ -151,22 +154,19 @@ def _newest_elsewhere(database: Database, folder: Folder, host: str) -> Any:
 
 
 def _needed_models(database: Database) -> list[list[Model]]:
-    """Return each model that jobs need, at all of its places."""
+    """Return each model, ControlNet and LoRA that jobs need, at all of its places."""
     needed = {group.kind[0] for group in runnable_groups(database)}
     with database.read() as connection:
         in_hand = sa.select(jobs.c.model_id).where(LEASED).distinct()
         needed.update(connection.execute(in_hand).scalars())
+        waiting = sa.select(jobs.c.id).where(sa.or_(RUNNABLE, LEASED))
+        needed |= parts_named(connection, waiting)
     return places_of(database, needed)
 
 
 def _check_model(places: Sequence[Model], digests: Digests) -> Check:
     def look(place: Model) -> Located:
-        found = locate(
-            place.name,
-            revision=place.commit or place.revision,
-            variant=place.variant,
-            download=False,
-        )
+        found = _locate(place)
         verify(found, place.fingerprint, digests=digests)
         return found
 
@@ -178,3 +178,29 @@ def _check_model(places: Sequence[Model], digests: Digests) -> Check:
     later = ", fetched by `nightsweep fetch`, or when a worker first needs it"
     fetched = "" if here else later
     return fine("models", f"{found.name}, {size(found.size_bytes)}{fetched}")
+
+
+def _locate(place: Model) -> Located:
+    """Find a model or a ControlNet, here or on the Hub."""
+    if place.family == FAMILY:
+        return locate_control_net(place, download=False)
+    version = place.commit or place.revision
+    return locate(place.name, revision=version, variant=place.variant, download=False)
+
+
+def _check_part(places: Sequence[Model], digests: Digests) -> Check:
+    """Check that a LoRA or textual inversion is here, or can be fetched."""
+    try:
+        file = first_whole(
+            places, lambda place: find_part_file(place, digests, download=False)
+        )
+    except ModelError as exc:
+        later = next(filter(_is_on_hub, places), None)
+        if later is None or isinstance(exc, FingerprintError):
+            return fail("models", str(exc))
+        return fine("models", f"{later.name}, fetched when a worker first needs it")
+    return fine("models", f"{file}, {size(file.stat().st_size)}")
+
+
+def _is_on_hub(place: Model) -> bool:
+    return is_hub_id(place.name)

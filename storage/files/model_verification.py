@@ -3,25 +3,25 @@
 `storage.files.verification` looks at the images. Nothing is changed here.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 import sqlalchemy as sa
 
-from storage.catalogue.control_pipelines import Control, controls_of
 from storage.errors import ModelError
 from storage.job import Model
 from storage.jobs.sweeps import Sweep
-from storage.models.fingerprint import Digests, Seal, fingerprints
+from storage.models.fingerprint import Digests, Fingerprints, Seal, fingerprints
+from storage.models.located import Located, in_folder
 from storage.models.model_files import is_hub_id
+from storage.models.part_files import find_file, fingerprint_part, is_part
 from storage.models.places import locate_place
 from storage.sql.database import Database
-from storage.sql.model_places import places_of
+from storage.sql.model_places import parts_named, places_of
 from storage.sql.rows import place_digest
-from storage.sql.schema import jobs, model_places, models, results, sweep_jobs
+from storage.sql.schema import jobs, model_places, results, sweep_jobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +55,10 @@ class CheckedModel:
 def check_models(
     database: Database, *, sweep: Sweep | None, digests: Digests
 ) -> Iterator[CheckedModel]:
-    """Hash the files of each model and ControlNet that jobs name, on this machine.
+    """Hash the files that jobs name: of models, ControlNets, LoRAs and embeddings.
 
-    A model of the Hub that is not in the cache is passed over: it can be fetched.
+    Those on this machine are meant. A model of the Hub that is not in the cache is
+    passed over: it can be fetched.
 
     Args:
         database: Where the jobs are.
@@ -68,27 +69,14 @@ def check_models(
         yield _check(database, places, digests=digests)
 
 
-def _named(database: Database, sweep: Sweep | None) -> Sequence[int]:
-    """Return the rows of the models and ControlNets that jobs name."""
-
-    def select(column: sa.Column[Any]) -> sa.Select[Any]:
-        query = sa.select(column).distinct()
-        if sweep:
-            query = query.join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
-            query = query.where(sweep_jobs.c.sweep_id == sweep.id)
-        return query
-
-    with_nets = select(jobs.c.extras).where(jobs.c.extras.contains('"controlnet"'))
+def _named(database: Database, sweep: Sweep | None) -> set[int]:
+    query = sa.select(jobs.c.model_id).distinct()
+    if sweep:
+        query = query.join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
+        query = query.where(sweep_jobs.c.sweep_id == sweep.id)
     with database.read() as connection:
-        ids = connection.execute(select(jobs.c.model_id)).scalars().all()
-        texts = connection.execute(with_nets).scalars()
-        marks = {net.fingerprint for text in texts for net in _nets(text)}
-        nets = sa.select(models.c.id).where(models.c.fingerprint.in_(marks))
-        return [*ids, *connection.execute(nets).scalars()]
-
-
-def _nets(text: str) -> Sequence[Control]:
-    return controls_of(json.loads(text))
+        own = set(connection.execute(query).scalars())
+        return own | parts_named(connection, query)
 
 
 def _check(
@@ -97,9 +85,9 @@ def _check(
     whole, findings, missing = 0, list[ModelFinding](), list[ModelFinding]()
     for place in places:
         try:
-            located = locate_place(place)
+            located = _locate(place)
             seal = Seal(located)
-            found = fingerprints(located, digests)
+            found = _hash(place, located, digests)
         except ModelError as error:
             missing.append(_missing(place, error))
             continue
@@ -112,6 +100,22 @@ def _check(
     return CheckedModel(
         whole=whole, findings=findings if is_to_be_had else [*findings, *missing]
     )
+
+
+def _locate(place: Model) -> Located:
+    """Find a model, or the one file of a LoRA or textual inversion."""
+    if not is_part(place):
+        return locate_place(place)
+    file = find_file(place, download=False)
+    return in_folder(place.name, file.parent, {}, (file.name,))
+
+
+def _hash(place: Model, located: Located, digests: Digests) -> Fingerprints:
+    if not is_part(place):
+        return fingerprints(located, digests)
+    [name] = located.files
+    found = fingerprint_part(located.path(name), digests)
+    return Fingerprints(current=found, former=())
 
 
 def _missing(place: Model, error: ModelError) -> ModelFinding:

@@ -20,6 +20,9 @@ SUFFIX = ".safetensors"
 #: What diffusers calls a file that it saves, if nobody names another one.
 _USUAL = ("pytorch_lora_weights.safetensors", "learned_embeds.safetensors")
 _LENGTH = 32
+#: The family of the model records that stand for such files.
+LORA, EMBEDDING = "lora", "embedding"
+_FAMILIES = (LORA, EMBEDDING)
 
 
 def describe_part(place: Model, digests: Digests) -> tuple[Model, Path]:
@@ -36,18 +39,28 @@ def describe_part(place: Model, digests: Digests) -> tuple[Model, Path]:
     if is_hub_id(place.name):
         place = _find_on_hub(place)
     file = find_file(place)
-    return replace(place, fingerprint=_fingerprint(file, digests)), file
+    return replace(place, fingerprint=fingerprint_part(file, digests)), file
 
 
-def find_part_file(place: Model, digests: Digests) -> Path:
+def is_part(place: Model) -> bool:
+    """Return whether a place is of such a file, and not of a model."""
+    return place.family in _FAMILIES
+
+
+def find_part_file(place: Model, digests: Digests, *, download: bool = True) -> Path:
     """Return a file at its place, checked to be the one that was planned.
+
+    Args:
+        place: Where to look.
+        digests: Where SHA-256 of files are remembered.
+        download: Fetch one of the Hub if it is missing.
 
     Raises:
         ModelError: It is not there.
         FingerprintError: Another one is there.
     """
-    file = find_file(place)
-    found = _fingerprint(file, digests)
+    file = find_file(place, download=download)
+    found = fingerprint_part(file, digests)
     if found != place.fingerprint:
         msg = (
             f"{file} must be the file that was planned, fingerprint"
@@ -58,14 +71,18 @@ def find_part_file(place: Model, digests: Digests) -> Path:
     return file
 
 
-def find_file(place: Model) -> Path:
+def find_file(place: Model, *, download: bool = True) -> Path:
     """Return a file at its place; one of the Hub is fetched if it is missing.
+
+    Args:
+        place: Where to look.
+        download: Fetch one of the Hub; else only look in the cache.
 
     Raises:
         ModelError: It is not there, or is not in safetensors.
     """
     if is_hub_id(place.name):
-        return _fetch(place)
+        return _fetch(place, download=download)
     file = Path(place.name)
     if not file.is_file():
         msg = f"weights besides the model must be a file, got {file}; check the path"
@@ -79,9 +96,11 @@ def find_file(place: Model) -> Path:
     return file
 
 
-def _fetch(place: Model) -> Path:
+def _fetch(place: Model, *, download: bool) -> Path:
     """Return a file of the Hub, fetched as the weights of models are."""
     version, file = place.commit or place.revision, str(place.variant)
+    if not download:
+        return hub.fetch(place.name, file, version, offline=True)
     with suppress(ModelError):
         return hub.fetch(place.name, file, version, offline=True)
     listing = hub.list_files(place.name, version)
@@ -113,7 +132,12 @@ def _choose(place: Model, files: Collection[str]) -> str:
     raise ModelError(msg)
 
 
-def _fingerprint(file: Path, digests: Digests) -> str:
+def fingerprint_part(file: Path, digests: Digests) -> str:
+    """Return the fingerprint of a file.
+
+    Raises:
+        ModelError: It cannot be read.
+    """
     found = digests.of(file)[:_LENGTH]
     digests.save()
     return found

@@ -1,15 +1,16 @@
 """The places of models in SQL: everywhere that each was submitted from."""
 
+import json
 from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.job import Model
+from storage.job import PARTS, Model
 from storage.sql.database import Database
 from storage.sql.rows import model_columns, model_from_row, place_digest
-from storage.sql.schema import model_places, models
+from storage.sql.schema import jobs, model_places, models
 
 
 class DatabasePlaces:
@@ -51,6 +52,22 @@ def places_of(database: Database, ids: Collection[int]) -> list[list[Model]]:
         for row in connection.execute(query):
             found.setdefault(row.model_fingerprint, []).append(model_from_row(row))
     return list(found.values())
+
+
+def parts_named(connection: Connection, query: sa.Select[Any]) -> set[int]:
+    """Return the rows of the weights besides the model that jobs name, such as LoRAs.
+
+    Args:
+        connection: In a transaction.
+        query: Selects the jobs; its columns do not matter.
+    """
+    extras = query.with_only_columns(jobs.c.extras).where(jobs.c.extras != "{}")
+    named: set[str] = set()
+    for text in connection.execute(extras.distinct()).scalars():
+        has = json.loads(text)
+        named.update(row[0] for name in PARTS for row in has.get(name, ()))
+    found = sa.select(models.c.id).where(models.c.fingerprint.in_(named))
+    return set(connection.execute(found).scalars())
 
 
 def _query() -> sa.Select[Any]:

@@ -6,16 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from producer.cli import cli
+from producer.health.holdings import check_models
 from producer.models.cards import describe
 from storage.host.file_stamps import Stamp
-from storage.job import Model
+from storage.job import Model, PlannedJob
 from storage.jobs.results import record_done
 from storage.models.control_nets import FAMILY, describe_control_net
 from storage.models.fingerprint import Digests
+from storage.models.part_files import LORA, describe_part
 from storage.settings import Settings
 from storage.sql.database import Database
 from tests.builders import (
@@ -25,6 +28,7 @@ from tests.builders import (
     submit,
     take_these,
 )
+from tests.unit.lora_files import write_tensors
 from tests.unit.tiny_folders import make_folder, weights, write
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -179,6 +183,7 @@ def test_control_nets_of_jobs_are_checked_too(
     extras = {"controlnet": [[net.fingerprint, "0" * 64]]}
     submit(database, plan_seeds(1, model=model, extras=extras, parts=(net,)))
     assert "2 models checked, whole in 2 places" in verify().stderr
+    assert [each.verdict for each in check_models(settings, database)] == ["ok", "ok"]
     file.write_bytes(weights("other"))
     (row,) = rows_of(verify("--json"))
     assert (row["problem"], row["path"]) == ("model_differs", str(folder))
@@ -207,3 +212,42 @@ def test_people_get_a_table(
     done = CliRunner().invoke(cli, ["verify", "--models"])
     assert "model differs" in done.stdout
     assert str(folder) in done.stdout
+
+
+def plan_lora(file: Path, model: Model) -> list[PlannedJob]:
+    """Write a LoRA, and plan a job with it."""
+    write_tensors(file, {"x.lora_A.weight": np.zeros((1, 4))})
+    at = Model(fingerprint="", name=str(file), family=LORA)
+    part, _ = describe_part(at, Digests())
+    [planned] = plan_seeds(1, model=model)
+    extras = {"loras": [[part.fingerprint, 0.5]]}
+    return [replace(planned, job=replace(planned.job, extras=extras, parts=(part,)))]
+
+
+def test_a_lora_is_hashed_as_its_model_is(
+    settings: Settings, database: Database, model: Model, tmp_path: Path
+) -> None:
+    file = tmp_path / "ink.safetensors"
+    submit(database, plan_lora(file, model))
+    done = verify()
+    assert done.stderr == "2 models checked, whole in 2 places; nothing is wrong.\n"
+    write_tensors(file, {"x.lora_A.weight": np.ones((1, 4))})
+    (row,) = rows_of(verify())
+    assert (row["problem"], row["path"]) == ("model_differs", str(file))
+    file.unlink()
+    (row,) = rows_of(verify())
+    assert (row["problem"], row["path"]) == ("model_missing", str(file))
+
+
+def test_the_doctor_looks_for_the_loras_of_waiting_jobs(
+    settings: Settings, database: Database, model: Model, tmp_path: Path
+) -> None:
+    file = tmp_path / "ink.safetensors"
+    submit(database, plan_lora(file, model))
+    base, lora = check_models(settings, database)
+    assert (base.verdict, lora.verdict) == ("ok", "ok")
+    assert lora.detail.startswith(f"{file}, ")
+    file.unlink()
+    _, lora = check_models(settings, database)
+    assert lora.verdict == "fail"
+    assert f"must be a file, got {file}" in lora.detail
