@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -31,6 +32,7 @@ from tests.lora_layouts import (
     sizes,
 )
 from tests.matrices import sample
+from tests.single_files import write_sd
 from tests.tiny_kinds import KINDS
 from tests.unit.lora_files import Tensors, kohya, peft, write_tensors
 from tests.work import Notes, paint
@@ -307,6 +309,25 @@ def test_a_lora_of_which_diffusers_reads_nothing_is_refused(shelf: Shelf) -> Non
     job, painter = job_of(QWEN, model), shelf.painter()
     with pytest.raises(ModelError, match="of a style that diffusers does not read"):
         alone(painter, with_loras(job, (part, 1.0), strict=True))
+
+
+def test_a_single_file_takes_a_lora_and_a_textual_inversion(shelf: Shelf) -> None:
+    folder = shelf.model(SD)
+    tensors, words = of_kohya(folder), vectors(folder, "text_encoder", 3)
+    ink, blob = shelf.part("ink", tensors), shelf.part("blob", {"emb_params": words})
+    file = write_sd(folder, shelf.folder / "x.safetensors")
+    word = "<blob>"
+    job = job_of(SD, Path(f"{file}?config={folder}"), prompt=f"a {word} on a hill")
+    job = with_loras(job, (ink, 0.8), strict=True)
+    extras = {**job.extras, "embeddings": [[blob.fingerprint, word]]}
+    made = alone(shelf.painter(), replace(job, extras=extras, parts=(ink, blob)))
+    bench = Bench(str(folder))
+    bench.pipe = diffusers.StableDiffusionPipeline.from_single_file(
+        str(file), config=str(folder), dtype=torch.float32, local_files_only=True
+    )
+    add(bench, (ink, 0.8))
+    bench.pipe.load_textual_inversion(blob.name, token=word)
+    assert np.array_equal(made, plain(bench, job))
 
 
 WIDTHS = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}
