@@ -163,6 +163,9 @@ IMAGE_COLUMNS = (
 
 #: Where the columns go that only some tables have: after the steps.
 _MORE_AT = 4
+#: Parameters that jobs hold as digests. The cell has their names, where they are an
+#: axis of the one sweep that is asked for.
+_NAMED = frozenset({"image", "loras", "embeddings"})
 #: Characters to which the long ones of these columns may be cut.
 _NARROWEST = {"model": 12, "negative_prompt": 12, "tag": 8}
 
@@ -190,7 +193,10 @@ def _parameter(row: Mapping[str, Any], *, name: str) -> str:
         return "" if value is None else shown_as(value)
     if name not in EXTRAS:
         return _text(row, name)
-    return shown_as(json.loads(row["extras"]).get(name, EXTRAS[name]))
+    if name in _NAMED and (label := open_row(row).get("cell", {}).get(name)):
+        return shown_as(label)
+    value = json.loads(row["extras"]).get(name, EXTRAS[name])
+    return str(value)[:8] if name == "image" else shown_as(value)
 
 
 def _say_count(store: Store, count: int, *, is_cut: bool) -> None:

@@ -233,9 +233,9 @@ _TABLE = (
     _text(
         "image",
         column_kinds.from_extras("image"),
-        'the input image, by its digest; `""` for none',
-        form="part of it",
-        has=partial(column_kinds.has_text, is_part=True),
+        'the input image; `""` for none',
+        form="part of its digest, or of its label on the axis `image`",
+        has=lambda _raw: names.of_image,
     ),
     _number("strength", column_kinds.from_extras("strength"), "strength of the noise"),
     _text(

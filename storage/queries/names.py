@@ -156,6 +156,21 @@ def with_part(extra: str) -> Where:
     return where
 
 
+def of_image(scope: Scope, values: Sequence[Value]) -> Condition:
+    """Return the condition that a job's input image has a digest, or a sweep's label.
+
+    A label is known where the image is a value of the axis `image`.
+    """
+    held = value_of(scope.connection, "image")
+    labelled = [
+        contains(_label(scope, "image"), value.text) for value in values if value.text
+    ]
+    return sa.or_(
+        any_matches(held, values, is_part=True),
+        scope.of_members(sa.or_(sa.false(), *labelled)),
+    )
+
+
 def _marks(scope: Scope, text: str) -> list[str]:
     """Return a text, and the fingerprints of parts whose name has it."""
     query = (

@@ -15,6 +15,7 @@ from storage.errors import UsageError
 from storage.sql.database import open_database
 from storage.sql.schema import jobs, results
 from storage.store import Store
+from tests.builders import make_planned
 from tests.unit.filled_store import filled, make_settings, plan, submit
 
 
@@ -66,6 +67,23 @@ def test_a_query_its_short_forms_and_both_find_the_same(run, store):
     said = [run("find", "--json", *words).stdout for words in ways]
     assert len(said[0].splitlines()) == 2
     assert set(said) == {said[0]}
+
+
+def test_an_input_image_has_the_name_that_the_sweep_gives_it(run, tmp_path):
+    settings = make_settings(tmp_path)
+    extras = {"image": "12ab" * 16, "strength": 0.5}
+    cat = make_planned(extras=extras, cell={"image": "cat.png"})
+    none = make_planned(position=1, cell={"image": "none"})
+    submit(settings, "pets", [cat, none])
+    table = run("find", "pets").stdout
+    assert "cat.png" in table
+    assert "none" in table
+    assert "12ab" not in table
+    assert "12ab12ab  " in run("find").stdout  # which may be of several sweeps
+    for query in ("image:cat", "pets image:CAT.png", "image:b12ab1", "-image:none"):
+        assert run("find", query, "--json").stdout.count("\n") == 1
+        assert json.loads(run("find", query, "--json").stdout)["key"] == cat.job.key
+    assert json.loads(run("find", "image:none", "--json").stdout)["key"] == none.job.key
 
 
 def test_a_term_may_begin_with_a_minus_sign(run, store):
