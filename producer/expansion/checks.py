@@ -20,6 +20,8 @@ from producer.spec.problems import Place, Problems, listed, shown
 from producer.spec.remarks import Remark
 from storage.catalogue.pipeline_families import Guidance
 
+#: Defaults up to this are those of distilled models.
+_FEW_STEPS = 12
 _NO_SCHEDULE = (
     "schedule must be left out beside an image, whose strength decides how much of it"
     " would be used, got both; leave out one of the two"
@@ -73,7 +75,13 @@ def find_cut_prompts(grid: Grid, places: Mapping[str, Place]) -> Iterator[Remark
                 )
 
 
-def warn_of_guidance(grid: Grid) -> Iterator[str]:
+def warn_of_distilled(grid: Grid) -> Iterator[str]:
+    """Yield warnings if a model that was distilled gets what others want."""
+    yield from _warn_of_guidance(grid)
+    yield from _warn_of_steps(grid)
+
+
+def _warn_of_guidance(grid: Grid) -> Iterator[str]:
     """Yield a warning if the sweep guides a model that was distilled to few steps."""
     card = grid.card
     effects = card.effects or Guidance()
@@ -86,6 +94,23 @@ def warn_of_guidance(grid: Grid) -> Iterator[str]:
             f"{card.model.name}: a model that is distilled to few steps "
             f"({card.distilled}) wants no guidance, got {listed(map(shown_as, above))};"
             f" set `guidance: {effects.off:g}`"
+        )
+
+
+def _warn_of_steps(grid: Grid) -> Iterator[str]:
+    """Yield a warning if a model that was distilled to few steps gets many by default.
+
+    Its name may be all that says so, and a name changes no default: a copy of the model
+    may have another one.
+    """
+    card, many = grid.card, grid.card.steps_default
+    if card.distilled is None or many <= _FEW_STEPS:
+        return
+    if any(cell.parameters["steps"] == many for cell in combinations(grid, "steps")):
+        yield (
+            f"{card.model.name}: a model that is distilled to few steps"
+            f" ({card.distilled}) wants few, got {many}, the default of its pipeline;"
+            " set `steps` to what the model's page says"
         )
 
 

@@ -283,7 +283,7 @@ def _list_warnings(spec: Spec, grids: Sequence[Grid]) -> Iterator[Remark]:
     for grid in grids:
         for sentence in grid.card.unchecked:
             yield Remark(sentence=f"{grid.card.model.name}: {sentence}")
-        for sentence in checks.warn_of_guidance(grid):
+        for sentence in checks.warn_of_distilled(grid):
             yield Remark(sentence=sentence)
         yield from checks.find_cut_prompts(grid, spec.places)
     for index, entry in enumerate(spec.exclude):

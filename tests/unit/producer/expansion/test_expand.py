@@ -563,7 +563,8 @@ def test_guiding_a_distilled_model_is_a_warning(
     fast = replace(cards.CARD, distilled="its name says turbo", effects=effects)
     monkeypatch.setattr(cards, "CARDS", {"builtin:shapes": fast})
 
-    warnings = expand_axes(tmp_path, "{guidance: [0, 1, 3, 7]}").warnings
+    axes = "{guidance: [0, 1, 3, 7], steps: [4]}"
+    warnings = expand_axes(tmp_path, axes).warnings
 
     assert warnings == (
         (
@@ -573,6 +574,25 @@ def test_guiding_a_distilled_model_is_a_warning(
         if warning
         else ()
     )
+
+
+@pytest.mark.parametrize(("axes", "is_told"), [("{}", True), ("{steps: [8]}", False)])
+def test_many_steps_of_a_distilled_model_by_default_are_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, axes: str, is_told: bool
+) -> None:
+    fast = replace(
+        cards.CARD,
+        distilled="its name says turbo",
+        steps_default=50,
+        guidance_default=1.0,
+    )
+    monkeypatch.setattr(cards, "CARDS", {"builtin:shapes": fast})
+    told = (
+        "builtin:shapes: a model that is distilled to few steps (its name says turbo)"
+        " wants few, got 50, the default of its pipeline; set `steps` to what the"
+        " model's page says"
+    )
+    assert expand_axes(tmp_path, axes).warnings == ((told,) if is_told else ())
 
 
 def test_a_million_jobs_are_counted_without_being_made(tmp_path: Path) -> None:

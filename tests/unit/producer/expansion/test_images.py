@@ -147,6 +147,10 @@ def test_jobs_with_and_without_an_image_share_a_group(tmp_path: Path) -> None:
         ),
         ("image: cat.png, strength: 0}", "strength must be a number from 0.001 to 1"),
         (
+            "image: cat.png, schedule: {timesteps: [800, 400, 1]}}",
+            "schedule must be left out beside an image",
+        ),
+        (
             "image: cat.png, resize: fill}",
             "resize must be one of crop, stretch and pad",
         ),
