@@ -84,6 +84,8 @@ def test_an_input_image_has_the_name_that_the_sweep_gives_it(run, tmp_path):
         assert run("find", query, "--json").stdout.count("\n") == 1
         assert json.loads(run("find", query, "--json").stdout)["key"] == cat.job.key
     assert json.loads(run("find", "image:none", "--json").stdout)["key"] == none.job.key
+    submit(settings, "plain", [make_planned(seed=9)])  # has no such axis
+    assert run("find", "plain -image:cat", "--count").stdout == "1\n"
 
 
 def test_a_term_may_begin_with_a_minus_sign(run, store):
