@@ -253,8 +253,12 @@ def _claim(
     connection: Connection, found: Sequence[Any], *, owner: str, lease_s: float
 ) -> list[Claim]:
     """Claim those of the locked rows that may be made now, or the suspect alone."""
-    found = _leave_unwanted(connection, found)
-    found = Allowances(connection).choose(found) if found else found
+    if not found:
+        return []
+    # Budgets are read first: what reaches one later waits for this transaction, and a
+    # sweep that reached its own before wants nothing any more.
+    allowances = Allowances(connection)
+    found = allowances.choose(_leave_unwanted(connection, found))
     if not found:
         return []
     ids = [row.id for row in leases.choose_fresh(found)]

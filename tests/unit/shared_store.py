@@ -27,7 +27,15 @@ from storage.scores.identities import ResolvedMetric, find_metric
 from storage.scores.score_claims import Outcome
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database
-from storage.sql.schema import compilations, jobs, removals, speeds, widths, workers
+from storage.sql.schema import (
+    budgets,
+    compilations,
+    jobs,
+    removals,
+    speeds,
+    widths,
+    workers,
+)
 from storage.store import Store
 from tests.databases import open_new
 from tests.unit.filled_store import finish, make_settings, plan, submit
@@ -117,6 +125,8 @@ def fill_the_rest(database: Database) -> None:
         add(sa.insert(speeds).values(speed))
         add(sa.update(workers).values(seen_at=at))
         add(sa.insert(removals).values(job_id=1, folder_id=1))
+        limits = {"gpu_s": 1 / 3, "until": 2e9 + 1 / 7, "images": 30, "reached": None}
+        add(sa.insert(budgets).values(sweep_id=1, used_s=0.1, made=3, **limits))
 
 
 def _compare(settings: Settings, database: Database, key: str) -> None:

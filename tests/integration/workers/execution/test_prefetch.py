@@ -173,20 +173,21 @@ def test_a_batch_that_grows_during_a_look_is_not_taken_for_the_last(
         make_planned(seed=n, position=n, evaluations=n + 1, **SMALL) for n in range(12)
     ]
     submit(database, planned)
-    count, feeds = claims.count_runnable, []
+    count, feeds, looks, taken = claims.count_runnable, [], [], []
 
     def grow(*args: Any, **options: Any) -> int:
         left = count(*args, **options)
-        wait_until(lambda: bool(feeds))
+        wait_until(lambda: bool(taken if looks else feeds))
+        looks.append(left)
         feeds[0].expect(8)
         return left
 
     monkeypatch.setattr(claims, "count_runnable", grow)
     with opened() as prefetch:
         feeds.append(prefetch)
-        (job,) = prefetch.gather(1)
-        assert job.seed == 0
-        keep(prefetch, job)
+        taken += prefetch.gather(1)
+        assert taken[0].seed == 0
+        keep(prefetch, *taken)
 
 
 def test_a_dry_group_is_looked_at_again_while_jobs_are_painted(

@@ -471,9 +471,9 @@ def test_a_binary_file_gets_one_sentence(tmp_path: Path) -> None:
             "prediction must be epsilon, v_prediction or sample, got 'v'; change it",
         ),
         (
-            "{model: {file: x.gguf}}",
-            "the file of a model must end in .safetensors, got 'x.gguf'; name such a "
-            "file, or a folder in diffusers format as `model: FOLDER`",
+            "{model: {file: x.onnx}}",
+            "the file of a model must end in .safetensors or .gguf, got 'x.onnx'; name "
+            "such a file, or a folder in diffusers format as `model: FOLDER`",
         ),
         (
             "{size: [{label: a, set: {}}]}",

@@ -14,7 +14,8 @@ from storage.jobs.companions import companion_of
 from storage.jobs.membership import add_jobs
 from storage.jobs.results import Timings, record_done, record_failure
 from storage.jobs.sweeps import Sweep, find_sweep, save_sweep
-from storage.sql.database import Database, clock
+from storage.sql.clocks import clock
+from storage.sql.database import Database
 from storage.sql.schema import budgets as budgets_table
 from tests.builders import (
     ENVIRONMENT,

@@ -60,7 +60,7 @@ def test_a_name_is_resolved(tmp_path: Path, name: str, resolved: str) -> None:
         (
             "clip",
             "a model is builtin:shapes, a folder that starts with / or ./ or ~, a file"
-            " that ends in .safetensors, or a Hub id such as org/name,"
+            " that ends in .safetensors or .gguf, or a Hub id such as org/name,"
             " got 'clip'; change `model`",
         ),
     ],
