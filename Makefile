@@ -33,7 +33,7 @@ help:
 	@echo "make setup      the development environment in $(VENV)"
 	@echo "make setup-flax the environment of the Flax back end in $(FLAX), 1 GB"
 	@echo "make lint       formatting, rules, types and imports"
-	@echo "make test       the test suite (about ten minutes on two cores)"
+	@echo "make test       the test suite (17 minutes on two cores)"
 	@echo "make coverage   the same tests, and what they cover: 90 % at least"
 	@echo "make test-web   the tests of the gallery, in Chromium; root installs it on Debian"
 	@echo "make test-bare  those tests that need no torch, where it is not installed"
