@@ -16,6 +16,8 @@ QUANTIZE_TESTS := tests/integration/workers/engine/test_quantisation.py \
 # Most tests wait for processes; those of a file share what they set up.
 PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 SUITE := -q -m "not slow and not gpu and not web and not cluster" $(PARALLEL)
+# COVERAGE=1 has `make test` measure what it covers, and refuse less than 90 %.
+COVERAGE ?=
 # For `make steady`: runs, and busy loops beside every second one.
 TIMES ?= 20
 BUSY ?= 6
@@ -24,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo demo-flax answer setup setup-flax lint test coverage test-web test-bare test-flax test-quantize steady cluster soak gpu clean
+.PHONY: help demo demo-flax answer setup setup-flax lint test test-web test-bare test-flax test-quantize steady cluster soak gpu clean
 
 help:
 	@echo "make demo       a first sweep with its picture, on any machine"
@@ -34,7 +36,6 @@ help:
 	@echo "make setup-flax the environment of the Flax back end in $(FLAX), 1 GB"
 	@echo "make lint       formatting, rules, types and imports"
 	@echo "make test       the test suite (17 minutes on two cores)"
-	@echo "make coverage   the same tests, and what they cover: 90 % at least"
 	@echo "make test-web   the tests of the gallery, in Chromium; root installs it on Debian"
 	@echo "make test-bare  those tests that need no torch, where it is not installed"
 	@echo "make test-flax  the tests of the Flax back end, with JAX"
@@ -71,10 +72,7 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(SUITE)
-
-coverage: $(VENV)/.dev
-	$(BIN)/python -m pytest $(SUITE) --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest $(SUITE) $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
 
 test-web: $(VENV)/.browser
 	@chromium="$$(.ci/chromium)" && \
