@@ -1,5 +1,6 @@
 """A cluster for each test."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -22,6 +23,9 @@ def cluster(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Cluster]:
     """Give five hosts, with Redis and PostgreSQL running on two of them."""
+    assert os.geteuid() == 0, (
+        "The tests of a cluster make namespaces; run them as root."
+    )
     programs = find_programs()
     assert programs, "The tests of a cluster need PostgreSQL; install its server."
     with Network() as network, ExitStack() as stack:

@@ -11,7 +11,7 @@ from tests.cluster.network import Host, Network
 from tests.faults.night import STAND_IN, WORKER, Night
 from tests.faults.server import RedisServer
 from tests.postgresql import Server
-from tests.processes import PATIENCE_S, ROOT
+from tests.processes import PATIENCE_S, ROOT, wait_until
 
 #: Seconds after which silence frees a job. Every cut lasts longer.
 LEASE_S = 6
@@ -118,6 +118,12 @@ class Cluster:
             yield
         # -9: its host was lost.
         assert {one.returncode for one in supervisors} <= {0, -9}, self.said()
+
+    def wait_until_working(self, host: Host) -> None:
+        """Wait until a host has work in hand."""
+        wait_until(
+            lambda: any(owner.startswith(host.name) for owner in self.night.owners())
+        )
 
     def make_all(self, count: int = JOBS) -> None:
         """Wait until everything is made, and check that each image is there once."""

@@ -62,22 +62,24 @@ class Host:
     Attributes:
         name: What it calls itself.
         address: Its IPv4 address.
+        namespaces: Its network and its name, as the system knows them.
+        device: The other end of its network device.
     """
 
     name: str
     address: str
-    _namespaces: Namespaces
-    _device: int
+    namespaces: Namespaces
+    device: int
 
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Start processes on the host: those that the block starts."""
-        with self._namespaces.entered():
+        with self.namespaces.entered():
             yield
 
     def processes(self) -> list[psutil.Process]:
         """Find the processes that run on the host."""
-        wanted = self._namespaces.network_id
+        wanted = self.namespaces.network_id
         found = []
         for process in psutil.process_iter():
             with suppress(OSError):  # it has ended
@@ -120,8 +122,8 @@ class Network:
         os.write(self._woken, b"end")
         self._thread.join()
         for host in self._hosts.values():
-            os.close(host._device)
-            host._namespaces.close()
+            os.close(host.device)
+            host.namespaces.close()
         os.close(self._wake)
         os.close(self._woken)
 
@@ -206,10 +208,10 @@ class Network:
             return
         if way.delay_s:
             at = time.monotonic() + way.delay_s
-            late = _Late(at, next(self._numbers), receiver._device, packet)
+            late = _Late(at, next(self._numbers), receiver.device, packet)
             heapq.heappush(self._late, late)
         else:
-            _send(receiver._device, packet)
+            _send(receiver.device, packet)
 
 
 def _open_device() -> int:

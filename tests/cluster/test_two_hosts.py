@@ -28,7 +28,7 @@ def test_a_host_is_cut_off_for_longer_than_a_lease(cluster: Cluster, lost: str) 
     one, _ = cluster.workers
     cluster.submit()
     with cluster.working(*cluster.workers):
-        cluster.night.wait_for(20)
+        cluster.wait_until_working(one)
         with cluster.network.troubled(one, *services.get(lost, cluster.services)):
             time.sleep(CUT_S)
         cluster.make_all()
@@ -40,7 +40,7 @@ def test_packets_arrive_in_one_direction_only(cluster: Cluster, direction: str) 
     ways = {"out": GOOD, "back": GOOD, direction: CUT}
     cluster.submit()
     with cluster.working(*cluster.workers):
-        cluster.night.wait_for(20)
+        cluster.wait_until_working(one)
         with cluster.network.troubled(one, *cluster.services, **ways):
             time.sleep(CUT_S)
         cluster.make_all()
@@ -77,7 +77,7 @@ def test_a_host_vanishes(cluster: Cluster) -> None:
     one, two = cluster.workers
     cluster.submit()
     with cluster.working(one, two):
-        wait_until(lambda: any("one" in owner for owner in cluster.night.owners()))
+        cluster.wait_until_working(one)
         cluster.network.lose(one)
         cluster.make_all()
 
