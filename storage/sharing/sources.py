@@ -7,6 +7,7 @@ the size that the manifest says.
 import hashlib
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -26,8 +27,15 @@ from storage.sharing.shared_items import File
 
 #: Where the pictures of an export are.
 _FOLDERS = (IMAGES, REFERENCES, INPUTS)
-#: What zip files and folders raise for content that cannot be read.
-_BROKEN = (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError)
+#: What `zipfile` and folders raise for content that cannot be read.
+_BROKEN = (
+    OSError,  # it is not there, or the disk or its mode forbids it
+    EOFError,  # an entry ends before its end
+    RuntimeError,  # an entry is encrypted; NotImplementedError: of an unknown kind
+    UnicodeDecodeError,  # the name of an entry is damaged
+    zipfile.BadZipFile,  # it is no zip file, or a checksum differs
+    zlib.error,  # the bytes of a compressed entry are damaged
+)
 
 
 class UnreadableError(Exception):
