@@ -38,6 +38,12 @@ IMAGES, REFERENCES, INPUTS = "images", "references", "inputs"
 FORMAT = 1
 #: Bytes of a line, and of the header, that are read at most.
 MOST_LINE, MOST_HEADER = 2**22, 2**26
+#: What is raised for a value that is none of ours; the last two are for numbers that
+#: are too large, and for lists in lists in lists.
+_UNREADABLE = (
+    *(ValueError, TypeError, KeyError, AttributeError),
+    *(OverflowError, RecursionError),
+)
 #: What decides the picture of a job, besides its model.
 OF_JOB = (
     *("backend", "dtype", "width", "height", "prompt", "negative_prompt", "seed"),
@@ -65,7 +71,7 @@ def read_header(text: bytes, *, where: str) -> Header:
         UsageError: It is none, or a newer version wrote it.
     """
     with _explained(where, HEADER):
-        said = json.loads(text)
+        said = _parsed(text)
         version = int(said["format"]), str(said["schema"])
         if version[0] > FORMAT or version[1] > HEAD:
             msg = (
@@ -97,7 +103,7 @@ def read_lines(
     known = _Known()
     for number, line in enumerate(lines, start=1):
         with _explained(where, f"line {number:,} of {LINES}"):
-            found = known.read(json.loads(line))
+            found = known.read(_parsed(line))
         if found is not None:
             yield found
 
@@ -140,6 +146,9 @@ class _Known:
         if job.key != said["key"] or not KEY.fullmatch(job.key):
             msg = f"the key of the job is {job.key}, not {said['key']}"
             raise ValueError(msg)
+        if not said["members"]:
+            msg = f"the image {job.key} is in no sweep"
+            raise ValueError(msg)
         made = said["result"]
         values = {
             "job": job,
@@ -172,6 +181,18 @@ def line_of(kind: str, said: Any, *, label: str | None = None) -> dict[str, Any]
     """
     values = said if isinstance(said, Mapping) else asdict(said)
     return {"kind": kind, **({"id": label} if label else {}), kind: values}
+
+
+def _parsed(text: bytes) -> Any:
+    """Return the value of a JSON text, which can be written again.
+
+    Raises:
+        ValueError: It is none, or has a number or a letter that neither JSON nor SQL
+            knows: NaN, 1e999 or half of a pair of surrogates.
+    """
+    found = json.loads(text)
+    json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+    return found
 
 
 def _result(job: Job, made: Mapping[str, Any]) -> Result:
@@ -209,7 +230,7 @@ def _explained(where: str, part: str) -> Iterator[None]:
     """Say which part of an export cannot be read."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+    except _UNREADABLE as exc:
         said = f"there is no {exc}" if isinstance(exc, KeyError) else exc
         msg = (
             f"An export must be as `nightsweep export` wrote it, but {part} in {where} "

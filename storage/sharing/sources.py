@@ -114,7 +114,7 @@ class Source:
         if path.is_absolute() or ".." in path.parts or path.parts[:1] not in _TOPS:
             msg = f"no picture of an export can be called {file.name!r}"
             raise UnreadableError(msg)
-        if file.size_bytes > most_bytes:
+        if not 0 <= file.size_bytes <= most_bytes:
             msg = f"{file.name} has more bytes than its image"
             raise UnreadableError(msg)
         try:

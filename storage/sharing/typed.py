@@ -42,7 +42,7 @@ def _fits(value: Any, hint: Any) -> bool:
         # PostgreSQL takes no text with a zero in it.
         return isinstance(value, str) and "\x00" not in value
     if hint is float:
-        return isinstance(value, float | int)
+        return isinstance(value, float) or _fits(value, int)
     if hint is int:
         return type(value) is int and value in _INTEGERS
     return isinstance(value, get_origin(hint) or hint)

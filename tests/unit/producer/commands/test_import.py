@@ -35,6 +35,15 @@ SWEEP: dict[str, Any] = {
     "jobs": 1,
     "reference_of": None,
 }
+#: A place of an image in a sweep, as a manifest has it.
+MEMBER: dict[str, Any] = {
+    "sweep": "shapes",
+    "position": 0,
+    "label": None,
+    "template": None,
+    "cell": {},
+    "is_current": True,
+}
 
 
 @pytest.fixture(scope="module")
@@ -412,6 +421,9 @@ def test_an_export_of_another_version_is_refused(
         {"key": "0" * 32},
         {"ratings": [{"who": "a", "stars": 6, "verdict": None, "rated_at": ""}]},
         {"members": [{}]},
+        {"members": []},
+        {"members": [{**MEMBER, "cell": {"steps": float("inf")}}]},
+        {"scheduler": "\ud800"},
         {"evaluations": 2**70},
         {"evaluations": True},
         {"scheduler": "a\x00b"},
