@@ -13,15 +13,15 @@ from sqlalchemy.engine import Connection
 from storage.errors import DatabaseError
 from storage.host.atomic_writes import replacing
 
-#: Copies beside a database that are kept, those of the newest schemas.
+#: Copies beside a database that are kept: the new one, and those of the schemas before.
 KEPT = 3
 
 
 def copy_before_upgrade(connection: Connection, path: Path, *, revision: str) -> Path:
     """Copy a SQLite file, and return the copy: `nightsweep-0019.db`.
 
-    It replaces an earlier copy of the same schema, and is never there in part. Copies
-    of the oldest schemas go.
+    It replaces an earlier copy of the same schema, and is never there in part. Of those
+    of older schemas, the oldest go.
 
     Args:
         connection: One that has the write lock and has written nothing yet.
@@ -39,7 +39,9 @@ def copy_before_upgrade(connection: Connection, path: Path, *, revision: str) ->
             _remove(copy)
     except (OSError, sqlite3.Error) as exc:
         raise _not_copied(path, str(exc)) from exc
-    for old in sorted(path.parent.glob(_copy_of(path, "[0-9]" * 4).name))[:-KEPT]:
+    every = path.parent.glob(_copy_of(path, "[0-9]" * 4).name)
+    # Not those of newer schemas, or somebody's own `nightsweep-2026.db`.
+    for old in sorted(each for each in every if each <= copy)[:-KEPT]:
         with suppress(OSError):
             _remove(old)
     return copy

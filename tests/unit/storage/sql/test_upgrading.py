@@ -150,6 +150,15 @@ def test_only_copies_of_the_newest_schemas_are_kept(settings: Settings) -> None:
     assert copies_of(settings) == [*newest, "nightsweep-0019.db", own.name]
 
 
+def test_a_new_copy_stays_beside_those_of_newer_schemas(settings: Settings) -> None:
+    make_old(settings.database_url, "0012")
+    newer = [f"nightsweep-{name}.db" for name in ("0017", "0018", "0019", "2026")]
+    for name in newer:
+        (settings.home / name).touch()
+    open_database(settings.database_url).close()
+    assert copies_of(settings) == ["nightsweep-0012.db", *newer]
+
+
 def test_a_file_that_does_not_fit_twice_is_left_as_it_is(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
