@@ -136,12 +136,19 @@ def _take(database: Database, shared: SharedSweep) -> Sweep:
 def _refuse_other(shared: SharedSweep, found: Sweep | None) -> None:
     if found is None:
         return
-    if found.digest != shared.digest or found.reference_of is not None:
+    if not _is_same(shared, found):
         msg = (
             f"A sweep must have a name of its own, but {shared.name} is another sweep "
             "here, which wants other images; give this one another name with --name."
         )
         raise UsageError(msg)
+
+
+def _is_same(shared: SharedSweep, found: Sweep) -> bool:
+    if found.reference_of is not None or found.digest != shared.digest:
+        return False
+    # A sweep that was renamed has no digest.
+    return bool(found.digest) or found.spec == shared.spec
 
 
 def _change(

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
+from storage.jobs.renaming import rename
 from storage.jobs.sweeps import find_sweep
 from storage.ratings.rating import rate
 from storage.scores.identities import find_metric
@@ -247,6 +248,23 @@ def test_an_imported_sweep_may_have_another_name(broken: Path, home: Path) -> No
     assert "name: theirs" in spec
     assert "base: {model: a}" in spec
     assert "name must be 1 to 64 letters" in refused(home, *words[:3], "a/b")
+
+
+def test_two_sweeps_that_were_renamed_are_not_taken_for_one(
+    home: Path, tmp_path: Path
+) -> None:
+    there = make_settings(tmp_path / "there")
+    for settings, seed in ((there, 70), (store(home).settings, 71)):
+        submit(settings, "old", plan({"seed": [seed]}))
+        with closing(open_database(settings.database_url)) as database:
+            found = find_sweep(database, "old")
+            assert found is not None
+            rename(database, found, "new", spec=f"name: new  # {seed}")
+    out = tmp_path / "out"
+    done(there.home, "export", "new", "--to", out, "--no-sheet")
+    assert "but new is another sweep here" in refused(home, "import", out)
+    for _ in range(2):
+        assert "theirs: 1 image" in done(home, "import", out, "--name", "theirs")
 
 
 def test_an_export_of_several_sweeps_cannot_get_one_name(
