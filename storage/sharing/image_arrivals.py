@@ -27,6 +27,7 @@ from storage.job import Model, PlannedJob
 from storage.jobs.membership import add_jobs
 from storage.jobs.results import record_locked
 from storage.jobs.sweeps import Sweep
+from storage.scores.image_changes import note_images_removed
 from storage.sharing.shared_items import File, Member, SharedImage
 from storage.sharing.sources import Source, UnreadableError
 from storage.sharing.staged_files import Staged, decode, rename_all, write_whole
@@ -241,6 +242,7 @@ class ImageArrivals:
             self._record(connection, found)
             gone = sa.update(jobs).where(jobs.c.id.in_(found))
             connection.execute(gone.values(state="evicted"))
+            note_images_removed(connection, found)
 
     def _record(self, connection: Connection, found: Mapping[int, Staged]) -> None:
         by_maker: dict[str, dict[int, Staged]] = {}

@@ -16,13 +16,23 @@ from PIL import Image
 from storage.jobs.renaming import rename
 from storage.jobs.sweeps import find_sweep
 from storage.ratings.rating import rate
+from storage.scores import asking
 from storage.scores.identities import find_metric
 from storage.sql.database import open_database
-from storage.sql.schema import ratings, votes
+from storage.sql.schema import jobs, ratings, scores, votes
 from tests.builders import take_these
 from tests.databases import open_new
 from tests.unit.filled_store import finish, make_settings, plan, submit
-from tests.unit.shared_store import OWN, done, fill, give, refused, store
+from tests.unit.shared_store import (
+    CLIP,
+    OWN,
+    done,
+    fill,
+    give,
+    ids_of,
+    refused,
+    store,
+)
 
 #: A sweep, as the header of an export has it.
 SWEEP: dict[str, Any] = {
@@ -313,6 +323,26 @@ def test_scores_of_other_pixels_are_not_taken(export: Path, home: Path) -> None:
     finish(settings, planned, paint=lambda job: Image.new("RGB", (64, 64), "red"))
     said = done(home, "import", export)
     assert "Also new: 2 scores, 3 ratings, 1 votes." in said
+
+
+def test_scores_of_an_image_that_was_removed_there_are_not_computed(
+    export: Path, home: Path
+) -> None:
+    settings = store(home).settings
+    planned = plan({"seed": [4], "scheduler": ("ddim",)}, steps=4)
+    submit(settings, "mine", planned)
+    with closing(open_database(settings.database_url)) as database:
+        (row,) = ids_of(database, [planned[0].job.key])
+        asking.ask(database, CLIP, {row: None})
+        done(home, "cancel", "mine")
+        done(home, "import", export)
+        with database.read() as connection:
+            states = connection.execute(
+                sa.select(jobs.c.state, scores.c.state)
+                .join(scores, scores.c.job_id == jobs.c.id)
+                .where(jobs.c.id == row)
+            ).all()
+    assert states == [("evicted", "failed")]
 
 
 def test_where_the_class_of_a_metric_was_is_not_taken(export: Path, home: Path) -> None:
