@@ -14,6 +14,12 @@ from storage.sql.model_places import DatabasePlaces
 from storage.sql.rows import job_columns, job_from_row
 from storage.sql.schema import environments, jobs, model_places, results
 
+#: The place that an image was made from, and its columns for `job_where_made`.
+MADE_AT = model_places.alias("made_at")
+AT_COLUMNS = tuple(
+    MADE_AT.c[name].label(f"at_{name}")
+    for name in ("id", "name", "revision", "variant", "commit_sha")
+)
 #: Records that one query reads.
 PAGE_ROWS = 500
 
@@ -77,7 +83,7 @@ def read_records(database: Database, keys: Sequence[str]) -> Iterator[Record]:
         with database.read() as connection:
             rows = connection.execute(page).all()
         for row in rows:
-            job = _job_where_made(row)
+            job = job_where_made(row)
             for of in (job.model.fingerprint, *job.part_fingerprints):
                 if of not in known:
                     known[of] = places.of_fingerprint(of)
@@ -87,28 +93,12 @@ def read_records(database: Database, keys: Sequence[str]) -> Iterator[Record]:
             yield _record(row, job, known[job.model.fingerprint])
 
 
-_MADE_AT = model_places.alias("made_at")
-_AT = ("name", "revision", "variant", "commit_sha")
-_MADE = ("path", "pixel_sha256", "engine", "batch_width", "slot", "decode_dtype")
+def job_where_made(row: Any) -> Job:
+    """Return the job of a row, with its model where the image was made from.
 
-
-def _select() -> sa.Select[Any]:
-    return (
-        job_columns()
-        .add_columns(
-            *(results.c[name].label(f"made_{name}") for name in _MADE),
-            _MADE_AT.c.id.label("at_id"),
-            *(_MADE_AT.c[name].label(f"at_{name}") for name in _AT),
-            environments.c.gpu,
-            environments.c.details,
-        )
-        .outerjoin(results, results.c.job_id == jobs.c.id)
-        .outerjoin(environments, environments.c.id == results.c.environment_id)
-        .outerjoin(_MADE_AT, _MADE_AT.c.id == results.c.place_id)
-    )
-
-
-def _job_where_made(row: Any) -> Job:
+    Args:
+        row: With `job_columns` and `AT_COLUMNS`.
+    """
     job = job_from_row(row)
     if row.at_id is None:
         return job
@@ -120,6 +110,24 @@ def _job_where_made(row: Any) -> Job:
         commit=row.at_commit_sha,
     )
     return replace(job, model=place)
+
+
+_MADE = ("path", "pixel_sha256", "engine", "batch_width", "slot", "decode_dtype")
+
+
+def _select() -> sa.Select[Any]:
+    return (
+        job_columns()
+        .add_columns(
+            *(results.c[name].label(f"made_{name}") for name in _MADE),
+            *AT_COLUMNS,
+            environments.c.gpu,
+            environments.c.details,
+        )
+        .outerjoin(results, results.c.job_id == jobs.c.id)
+        .outerjoin(environments, environments.c.id == results.c.environment_id)
+        .outerjoin(MADE_AT, MADE_AT.c.id == results.c.place_id)
+    )
 
 
 def _record(row: Any, job: Job, places: Sequence[Model]) -> Record:

@@ -2,24 +2,22 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.job import Job
+from storage.jobs.records import AT_COLUMNS, MADE_AT
 from storage.queries.parsing import refine
 from storage.queries.selection import compile_query
 from storage.queries.terms import Query
 from storage.sharing.manifest import OF_RESULT, TIMINGS
 from storage.sql.database import Database
-from storage.sql.rows import job_columns, job_from_row
+from storage.sql.rows import job_columns
 from storage.sql.schema import (
     environments,
     jobs,
     metrics,
-    model_places,
     results,
     scheduler_names,
     schedulers,
@@ -28,8 +26,6 @@ from storage.sql.schema import (
 )
 from storage.sql.value_pages import in_pages
 
-_MADE_AT = model_places.alias("made_at")
-_AT = ("name", "revision", "variant", "commit_sha")
 #: Columns of a result, of a score and of a metric that an export has.
 RESULT = ("size_bytes", "worker", *TIMINGS, *OF_RESULT)
 SCORE = ("value", "scored_at", "pixel_sha256", "reference_sha256")
@@ -71,31 +67,16 @@ def select_images(keys: Sequence[str]) -> sa.Select[Any]:
             schedulers.c.name.label("stored_name"),
             first.c.name.label("first_sweep"),
             *(results.c[name].label(f"made_{name}") for name in RESULT),
-            *(_MADE_AT.c[name].label(f"at_{name}") for name in _AT),
+            *AT_COLUMNS,
             environments.c.digest.label("environment"),
             *(environments.c[name] for name in ("gpu", "host", "details")),
         )
         .join(first, first.c.id == jobs.c.sweep_id)
         .outerjoin(results, results.c.job_id == jobs.c.id)
         .outerjoin(environments, environments.c.id == results.c.environment_id)
-        .outerjoin(_MADE_AT, _MADE_AT.c.id == results.c.place_id)
+        .outerjoin(MADE_AT, MADE_AT.c.id == results.c.place_id)
         .where(jobs.c.key.in_(keys))
     )
-
-
-def job_where_made(row: Any) -> Job:
-    """Return the job of a row, with its model where the image was made from."""
-    job = job_from_row(row)
-    if row.at_name is None:
-        return job
-    place = replace(
-        job.model,
-        name=row.at_name,
-        revision=row.at_revision,
-        variant=row.at_variant,
-        commit=row.at_commit_sha,
-    )
-    return replace(job, model=place)
 
 
 def read_scores(connection: Connection, ids: Sequence[int]) -> dict[int, list[Any]]:

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 from storage.catalogue.control_pipelines import controls_of
 from storage.host.environment import Environment
 from storage.job import Model
+from storage.jobs.records import job_where_made
 from storage.jobs.sweeps import BEHIND
 from storage.ratings.rating import read_ratings
 from storage.scores.identities import ResolvedMetric
@@ -18,7 +19,6 @@ from storage.sharing.gathered_rows import (
     METRIC,
     RESULT,
     SCORE,
-    job_where_made,
     read_names,
     read_scores,
     select_images,
