@@ -68,12 +68,18 @@ def _read_images(connection: Connection, keys: Sequence[str]) -> dict[str, Any]:
 def _store_scores(
     connection: Connection, images: Iterable[SharedImage], here: Mapping[str, Any]
 ) -> int:
-    rows = []
-    for image in images:
-        for score in image.scores:
-            if _is_of(score, image, here):
-                metric_id = _metric_id(connection, score.metric)
-                rows.append(_score_row(score, image, here, metric_id))
+    taken = [
+        (image, score)
+        for image in images
+        for score in image.scores
+        if _is_of(score, image, here)
+    ]
+    # The scores of one metric share it: there are few.
+    used = {id(score.metric): score.metric for _, score in taken}
+    ids = {each: _metric_id(connection, metric) for each, metric in used.items()}
+    rows = [
+        _score_row(score, image, here, ids[id(score.metric)]) for image, score in taken
+    ]
     if not rows:
         return 0
     insert = insert_into(connection, scores)
