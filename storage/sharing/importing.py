@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 from storage.files.folders import Folder
@@ -90,10 +91,6 @@ def _images(source: Source) -> Iterator[SharedImage]:
 
 
 def _pages(items: Iterable[Each]) -> Iterator[list[Each]]:
-    page: list[Each] = []
-    for each in items:
-        page.append(each)
-        if len(page) == PAGE_IMAGES:
-            yield page
-            page = []
-    yield page
+    given = iter(items)
+    while page := list(islice(given, PAGE_IMAGES)):
+        yield page
