@@ -83,7 +83,8 @@ def remove_unused_inputs(database: Database, found: UnusedInputs) -> Iterator[in
     for start in range(0, len(found.files), COPIES):
         page = found.files[start : start + COPIES]
         with database.write() as connection:
-            yield _remove(connection, page, found)
+            gone = _remove(connection, page, found)
+        yield gone
 
 
 def _remove(connection: Connection, page: Sequence[Path], found: UnusedInputs) -> int:

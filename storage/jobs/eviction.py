@@ -71,7 +71,8 @@ def evict(
             # No sweep begins to want them meanwhile.
             lock_producers(connection)
             which = sa.and_(page, jobs.c.state == "done", still)
-            yield _evict(connection, which, folder_id)
+            gone = _evict(connection, which, folder_id)
+        yield gone
 
 
 def restore(
