@@ -3,12 +3,14 @@
 import json
 from collections.abc import Iterator, Mapping
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 
 from producer.commands.contact_sheet import lay_out
+from producer.commands.parquet_file import write_parquet
 from producer.display.amounts import free_bytes, images, size
 from producer.display.counting import counted
 from producer.display.messages import talk
@@ -134,12 +136,7 @@ def _refuse_full(
 
 
 def _write_parquet(folder: Path, fields: Mapping[str, type]) -> None:
-    # Imported here: pyarrow is an extra.
-    from importlib.util import find_spec
-
-    from producer.commands.parquet_file import write_parquet
-
-    if find_spec("pyarrow"):
+    if find_spec("pyarrow"):  # an extra
         rows = _read_back(folder / JSON, fields)
         write_parquet(rows, fields, file=folder / "images.parquet")
 

@@ -40,7 +40,10 @@ def write_parquet(
                 count += len(some)
         part.replace(file)
     except OSError as exc:
-        msg = f"--parquet must be a file that can be written, got {file}: {exc}."
+        msg = (
+            f"A Parquet file must be writable, but {file} gives: {exc}; free some disk "
+            "space or name another place."
+        )
         raise UsageError(msg) from exc
     finally:
         part.unlink(missing_ok=True)
