@@ -4,8 +4,9 @@ A sweep that reaches a limit is paused. Its waiting jobs are claimed no more, an
 jobs in hand are finished. Counters hold what was used, since a sweep may have millions
 of images: `note_made` adds to them in the transaction that marks images as done.
 
-An image counts for one sweep: of those that want it, the most urgent, and of these the
-oldest. References count for the sweep whose scores they serve.
+An image counts for one sweep: of the active ones that want it, the most urgent, and of
+these the oldest. If none is active, it counts for one that finishes its jobs in hand.
+References count for the sweep whose scores they serve.
 
 All times are those of the database's clock, as with leases, so that hosts whose clocks
 differ stop together.
@@ -261,7 +262,9 @@ def _payers(connection: Connection, ids: Iterable[int]) -> dict[int, int]:
         sa.select(sweep_jobs.c.job_id, _LEADER)
         .join(sweeps, sweeps.c.id == sweep_jobs.c.sweep_id)
         .where(sweep_jobs.c.job_id.in_(list(ids)), sa.or_(_ACTIVE, FINISHING))
-        .order_by(sweeps.c.priority, sweeps.c.id)
+        # A sweep at its limit must not pay for what another has claimed: that one would
+        # never reach its own limit.
+        .order_by(sa.case((_ACTIVE, 0), else_=1), sweeps.c.priority, sweeps.c.id)
     )
     payers: dict[int, int] = {}
     for job_id, sweep_id in connection.execute(query):

@@ -194,6 +194,23 @@ def test_what_another_sweep_wants_too_is_made_beyond_the_limit(
     assert used(database, one) == (1.0, 1)
 
 
+def test_a_sweep_at_its_limit_pays_for_nothing_that_another_claims(
+    database: Database,
+) -> None:
+    one = submit(database, plan_seeds(*range(9)), name="one")
+    limit(database, one, images=1)
+    make(database, take(database, limit=1))
+    assert stop_reached(database) == ["one"]
+    other = submit(database, plan_seeds(*range(9)), name="other")
+    limit(database, other, images=3)
+    taken = take(database)
+    assert len(taken) == 3
+    make(database, taken)
+    assert stop_reached(database) == ["other"]
+    assert used(database, one) == (1.0, 1)
+    assert used(database, other) == (3.0, 3)
+
+
 def test_references_count_for_the_sweep_that_they_serve(database: Database) -> None:
     sweep = submit(database, plan_seeds(1))
     references = companion_of(database, sweep)
