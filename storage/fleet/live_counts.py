@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from storage.jobs.sweep_counts import count_all_states
 from storage.sql.database import Database
-from storage.sql.schema import FAILED, LEASED, jobs, results, sweep_jobs, sweeps
+from storage.sql.schema import FAILED, HELD, jobs, results, sweep_jobs, sweeps
 
 #: Seconds after which all jobs are counted again.
 RECOUNT_S = 60.0
@@ -106,9 +106,7 @@ def _revisions(database: Database) -> Sequence[Any]:
 
 
 def _count_leased(database: Database) -> Counts:
-    # The lease is the column of the index.
-    few = sa.select(jobs.c.id, jobs.c.state).where(LEASED, jobs.c.lease_until > 0)
-    return _by_sweep(database, few)
+    return _by_sweep(database, sa.select(jobs.c.id, jobs.c.state).where(HELD))
 
 
 def _count_failed(database: Database) -> Counts:

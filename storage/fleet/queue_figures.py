@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from storage.jobs.claims import runnable_groups
 from storage.sql.clocks import clock
 from storage.sql.database import Database, seconds_between, utc_now
-from storage.sql.schema import LEASED, RUNNABLE, blocks, jobs, results, sweeps
+from storage.sql.schema import HELD, RUNNABLE, blocks, jobs, results, sweeps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class SweepRow:
     Attributes:
         id: Its row.
         name: Unique.
-        state: `active`, `paused` or `cancelled`.
+        state: Of `storage.sql.schema.SWEEP_STATES`, but not `removed`.
     """
 
     id: int
@@ -42,8 +42,7 @@ def count_leases(database: Database) -> tuple[int, int]:
 
     An ended lease is taken back by the next worker that looks.
     """
-    # With the column of the index of leases, or SQLite would look at all jobs.
-    held = sa.select(sa.func.count()).where(LEASED, jobs.c.lease_until > 0)
+    held = sa.select(sa.func.count()).where(HELD)
     with database.read() as connection:
         ended = held.where(jobs.c.lease_until < clock(connection))
         return (

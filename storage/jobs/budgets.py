@@ -25,7 +25,7 @@ from sqlalchemy.engine import Connection
 
 from storage.sql.clocks import clock
 from storage.sql.database import Database, insert_into
-from storage.sql.schema import LEASED, budgets, jobs, sweep_jobs, sweeps
+from storage.sql.schema import HELD, budgets, jobs, sweep_jobs, sweeps
 
 log = logging.getLogger(__name__)
 
@@ -210,7 +210,7 @@ class Allowances:
         wanted = sa.exists().where(
             sweep_jobs.c.job_id == jobs.c.id, sweep_jobs.c.sweep_id.in_(mine)
         )
-        held = sa.select(sa.func.count()).select_from(jobs).where(LEASED, wanted)
+        held = sa.select(sa.func.count()).select_from(jobs).where(HELD, wanted)
         in_hand = self._connection.execute(held).scalar_one()
         return _budget(row).allow(now, in_hand=in_hand)
 

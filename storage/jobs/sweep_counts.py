@@ -11,6 +11,7 @@ from storage.sql.database import Database
 from storage.sql.extras import value_of
 from storage.sql.schema import (
     FAILED,
+    HELD,
     LEASED,
     RUNNABLE,
     jobs,
@@ -71,8 +72,7 @@ def count_all_states(database: Database) -> dict[int, dict[str, int]]:
 
 def count_leased(database: Database) -> int:
     """Count the jobs of all sweeps that workers have in hand."""
-    # With the column of the index of leases, or SQLite would look at all jobs.
-    query = sa.select(sa.func.count()).where(LEASED, jobs.c.lease_until > 0)
+    query = sa.select(sa.func.count()).where(HELD)
     with database.read() as connection:
         return int(connection.execute(query).scalar_one())
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
     false,
     text,
 )
@@ -276,6 +277,8 @@ job_settings = Table(
 #: the query repeats the condition literally, with no parameter in place of the state.
 RUNNABLE = text("state = 'pending' AND priority IS NOT NULL")
 LEASED = text("state = 'leased'")
+#: The same, with the column of the index: SQLite would look at all jobs to count them.
+HELD = and_(LEASED, jobs.c.lease_until > 0)
 FAILED = text("state IN ('failed', 'quarantined')")
 EVICTED = text("state = 'evicted'")
 #: Those of scores name their table, since queries join them with jobs.

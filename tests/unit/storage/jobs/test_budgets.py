@@ -274,6 +274,27 @@ def test_a_sweep_that_was_given_more_meanwhile_is_not_stopped(
     assert state_of(database, sweep) == ("active", None)
 
 
+@pytest.mark.databases("sqlite")
+def test_a_claim_finds_the_jobs_in_hand_by_the_index_of_leases(
+    database: Database,
+) -> None:
+    sweep = submit(database, plan_seeds(1, 2))
+    limit(database, sweep, images=1)
+    asked: list[tuple[str, Any]] = []
+
+    @sa.event.listens_for(database.engine, "before_cursor_execute")
+    def _note(_connection: Any, _cursor: Any, statement: str, *rest: Any) -> None:
+        if "count(*)" in statement:
+            asked.append((statement, rest[0]))
+
+    assert len(take(database)) == 1
+    ((statement, parameters),) = asked
+    with database.read() as connection:
+        query = f"EXPLAIN QUERY PLAN {statement}"
+        plan = connection.exec_driver_sql(query, parameters).all()
+    assert "ix_jobs_leased (lease_until>?" in "\n".join(row.detail for row in plan)
+
+
 def test_many_workers_make_exactly_as_many_as_they_may(database: Database) -> None:
     sweep = submit(database, plan_seeds(*range(60)))
     limit(database, sweep, images=23)
