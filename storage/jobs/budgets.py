@@ -119,14 +119,12 @@ def set_limits(connection: Connection, sweep_id: int, limits: Limits) -> None:
     What was used of its former limits still counts, unless one of them was reached:
     then the sweep begins anew.
     """
-    mine = budgets.c.sweep_id == sweep_id
-    before = connection.execute(sa.select(budgets).where(mine).with_for_update())
-    row = before.first()
+    row = _lock(connection, sweep_id)
     if not limits.are_set:
-        connection.execute(sa.delete(budgets).where(mine))
+        connection.execute(sa.delete(budgets).where(budgets.c.sweep_id == sweep_id))
         return
     used = {"used_s": 0.0, "made": 0}
-    if row and not (row.reached or _budget(row).find_reached(clock(connection))):
+    if row and not _is_reached(connection, row):
         used = {"used_s": row.used_s, "made": row.made}
     values = {
         "gpu_s": limits.gpu_s,
@@ -143,10 +141,9 @@ def set_limits(connection: Connection, sweep_id: int, limits: Limits) -> None:
 
 def lift_reached(connection: Connection, sweep_id: int) -> None:
     """Remove the limits of a sweep that has reached one of them."""
-    reached = budgets.c.reached.is_not(None)
-    connection.execute(
-        sa.delete(budgets).where(budgets.c.sweep_id == sweep_id, reached)
-    )
+    row = _lock(connection, sweep_id)
+    if row and _is_reached(connection, row):
+        connection.execute(sa.delete(budgets).where(budgets.c.sweep_id == sweep_id))
 
 
 def find_budget(database: Database, sweep_id: int) -> Budget | None:
@@ -254,6 +251,16 @@ def _stop(database: Database, sweep_id: int) -> str | None:
         connection.execute(sa.update(budgets).where(own).values(reached=reached))
     log.warning("%s: %s", sweep.name, reason, extra={"action": "limit_reached"})
     return str(sweep.name)
+
+
+def _lock(connection: Connection, sweep_id: int) -> Any:
+    mine = budgets.c.sweep_id == sweep_id
+    return connection.execute(sa.select(budgets).where(mine).with_for_update()).first()
+
+
+def _is_reached(connection: Connection, row: Any) -> bool:
+    """Return whether a limit is reached, even if nobody has stopped the sweep yet."""
+    return bool(row.reached or _budget(row).find_reached(clock(connection)))
 
 
 def _payers(connection: Connection, ids: Iterable[int]) -> dict[int, int]:

@@ -242,6 +242,18 @@ def test_going_on_after_a_limit_lifts_it_and_before_it_keeps_it(
     assert len(take(database)) == 4
 
 
+def test_going_on_lifts_a_limit_that_was_reached_while_nobody_worked(
+    database: Database,
+) -> None:
+    sweep = submit(database, plan_seeds(1, 2))
+    limit(database, sweep, until=now_of(database) + HOUR)
+    lifecycle.set_state(database, sweep, "paused")
+    expire(database)
+    lifecycle.set_state(database, sweep, "active")
+    assert find_budget(database, sweep.id) is None
+    assert len(take(database)) == 2
+
+
 def test_a_limit_that_was_reached_begins_anew_and_another_counts_on(
     database: Database,
 ) -> None:
