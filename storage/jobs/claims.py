@@ -255,8 +255,11 @@ def _claim(
     """Claim those of the locked rows that may be made now, or the suspect alone."""
     if not found:
         return []
-    # Budgets are read first: what reaches one later waits for this transaction, and a
-    # sweep that reached its own before wants nothing any more.
+    # Lock the budgets before asking which jobs are still wanted. `stop_reached` pauses
+    # a sweep and writes its budget in one transaction. If that came first, the sweep
+    # wants these jobs no more; otherwise it waits for this transaction. In the other
+    # order, a sweep that is paused between the two steps would seem to want its jobs
+    # and to have no budget.
     allowances = Allowances(connection)
     found = allowances.choose(_leave_unwanted(connection, found))
     if not found:
