@@ -40,7 +40,8 @@ class Scrapes:
         self._kept_s = kept_s
         self._lock = threading.Lock()
         self._reading: Future[str] | None = None
-        self._last, self._last_at = "", 0.0
+        #: The last text, and when it was read.
+        self._last: tuple[str, float] | None = None
         self._said = ""
 
     def answer(self) -> str:
@@ -55,12 +56,12 @@ class Scrapes:
         try:
             text = reading.result(self._longest_s)
         except FutureTimeoutError:
-            if self._last and time.monotonic() - self._last_at <= self._kept_s:
-                return self._last
+            if self._last and time.monotonic() - self._last[1] <= self._kept_s:
+                return self._last[0]
             return self._down(f"Reading takes longer than {self._longest_s:g} s.")
         except NightsweepError as exc:
             return self._down(str(exc))
-        self._last, self._last_at, self._said = text, time.monotonic(), ""
+        self._said = ""
         return text
 
     def _begin(self) -> Future[str]:
@@ -77,7 +78,10 @@ class Scrapes:
     def _read(self, reading: Future[str]) -> None:
         try:
             with opened_to_read(self._settings) as database:
-                reading.set_result(exposed(self._figures.read(database)))
+                text = exposed(self._figures.read(database))
+            # Kept here, since every scrape may have given up by now.
+            self._last = text, time.monotonic()
+            reading.set_result(text)
         except Exception as exc:  # noqa: BLE001 - whoever waits for it raises it
             reading.set_exception(exc)
 

@@ -138,6 +138,23 @@ def test_a_slow_database_is_asked_once_by_all_scrapes(
     assert ["nightsweep_up 1.0" in text for text in answers] == 4 * [True]
 
 
+def test_a_reading_that_every_scrape_gave_up_is_the_answer_to_the_next(
+    database: Database, settings: Settings
+) -> None:
+    submit(database, plan_seeds(1), name="night")
+    figures = SlowFigures(settings.images)
+    scrapes = Scrapes(settings, figures, longest_s=0.01)
+    assert DOWN in scrapes.answer()
+    reading = scrapes._reading
+    assert reading
+    figures.let.set()
+    assert "nightsweep_up 1.0" in reading.result()
+    figures.let.clear()
+    assert "nightsweep_up 1.0" in scrapes.answer()
+    assert figures.begun == 2
+    figures.let.set()
+
+
 @pytest.mark.parametrize(("kept_s", "up"), [(3600.0, 1), (-1.0, 0)])
 def test_a_slow_reading_repeats_the_last_answer_while_that_is_new(
     database: Database, settings: Settings, kept_s: float, up: int
