@@ -1,6 +1,7 @@
 """The HTTP server of `nightsweep metrics`: GET /metrics, and nothing else."""
 
 import hmac
+import sys
 from collections.abc import Callable, Collection
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -40,8 +41,10 @@ class MetricsServer(ThreadingHTTPServer):
         self.hosts = hosts
         self.token = token
 
-    def handle_error(self, *_: object) -> None:
-        """Say nothing of a client that went away."""
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Write the traceback of an error, but say nothing of a client that left."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection
+from http.client import HTTPConnection, RemoteDisconnected
 from pathlib import Path
 from socket import create_server
 
@@ -153,6 +153,22 @@ def test_a_reading_that_every_scrape_gave_up_is_the_answer_to_the_next(
     assert "nightsweep_up 1.0" in scrapes.answer()
     assert figures.begun == 2
     figures.let.set()
+
+
+def test_a_mistake_of_ours_is_told_on_standard_error(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def fail() -> str:
+        return str(1 / 0)
+
+    with create_server(("127.0.0.1", 0)) as listening:
+        server = MetricsServer(listening, fail, hosts=["127.0.0.1"], token=None)
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        with pytest.raises(RemoteDisconnected):
+            get(listening.getsockname()[1])
+        thread.join()
+    assert "ZeroDivisionError" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(("kept_s", "up"), [(3600.0, 1), (-1.0, 0)])
