@@ -6,19 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from producer.display.amounts import duration, images
+from producer.display.amounts import duration
 from producer.display.tables import Column, make_table
 from producer.display.text_width import plain
 from producer.running.sweep_state import (
     Standing,
     describe,
-    describe_incomplete,
-    describe_limits,
-    describe_scores,
+    describe_counts,
+    describe_notes,
 )
 from storage.fleet.progress import Worker
 from storage.host.worker_ids import host_of
-from storage.jobs.sweeps import FAILED, UNMADE, Sweep
+from storage.jobs.sweeps import UNMADE, Sweep
 from storage.sql.schema import JOB_STATES
 
 if TYPE_CHECKING:
@@ -65,14 +64,11 @@ def describe_folded(
     states: Counter[str] = Counter()
     for one in sweeps:
         states.update(counts.get(one.id, {}))
-    unmade = _count_unmade(states)
-    failed = sum(states[state] for state in FAILED)
-    parts = [f"{images(states['done'])} made"]
-    parts += [f"{failed:,} failed"] if failed else []
-    parts += [f"{unmade:,} unmade"] if unmade else []
     is_one = len(sweeps) == 1
     more = "1 more sweep" if is_one else f"{len(sweeps):,} more sweeps"
-    return f"{more}: {', '.join(parts)}; --all shows {'it' if is_one else 'them'}."
+    return (
+        f"{more}: {describe_counts(states)}; --all shows {'it' if is_one else 'them'}."
+    )
 
 
 def sweeps_table(
@@ -111,14 +107,7 @@ def sweeps_table(
 def notes(standings: Sequence[Standing]) -> Iterator[str]:
     """Yield why sweeps are paused or incomplete, their scores, and what holds them."""
     for one in standings:
-        if one.reason:
-            yield plain(f"{one.sweep} is {one.state}: {one.reason}")
-        if limits := describe_limits(one):
-            yield limits
-        if one.incomplete and one.state != "cancelled":
-            yield describe_incomplete(one.sweep, one.incomplete)
-        if scores := describe_scores(one):
-            yield scores
+        yield from map(plain, describe_notes(one))
         for blocked in one.blocked:
             yield plain(f"{one.sweep}: {describe(blocked)}")
 

@@ -8,8 +8,9 @@ from typing import Any
 from rich.cells import cell_len
 
 from producer.dashboard.view import Line, Progress, View
-from producer.display.amounts import images
 from producer.display.tables import COLUMN_GAP, Column, table_lines
+from producer.running.sweep_state import describe_counts
+from storage.sql.schema import JOB_STATES
 
 #: Columns of a bar: at the least, and at the most.
 LEAST_BAR, MOST_BAR = 8, 60
@@ -36,8 +37,9 @@ def sweep_lines(view: View, *, width: int, room: int) -> list[Line]:
     if rest or view.others:
         states = Counter(view.others_by_state)
         for one in rest:
-            states.update(_states(one))
-        lines.append((_more(len(rest) + view.others, states), "dim"))
+            states.update({state: getattr(one.now, state) for state in JOB_STATES})
+        said = f"{len(rest) + view.others:,} more: {describe_counts(states)}"
+        lines.append((said, "dim"))
     return lines[:room]
 
 
@@ -105,25 +107,6 @@ def _ends(one: Progress, at: datetime) -> str:
     if one.left_s is not None:
         return clock(at, one.left_s)
     return "under way" if one.now.leased else "waits"
-
-
-def _states(one: Progress) -> dict[str, int]:
-    now = one.now
-    return {
-        "done": now.done,
-        "pending": now.pending,
-        "leased": now.leased,
-        "failed": now.failed + now.quarantined,
-    }
-
-
-def _more(count: int, states: Mapping[str, int]) -> str:
-    unmade = states.get("pending", 0) + states.get("leased", 0)
-    failed = states.get("failed", 0) + states.get("quarantined", 0)
-    parts = [f"{images(states.get('done', 0))} made"]
-    parts += [f"{failed:,} failed"] if failed else []
-    parts += [f"{unmade:,} unmade"] if unmade else []
-    return f"{count:,} more: {', '.join(parts)}"
 
 
 def _rate(one: Progress) -> str:

@@ -6,13 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from producer.running.pace import Pace
-from producer.running.sweep_state import (
-    Standing,
-    describe,
-    describe_incomplete,
-    describe_limits,
-    describe_scores,
-)
+from producer.running.sweep_state import Standing, describe, describe_notes
 from storage.fleet.progress import Worker
 from storage.jobs.blocked_groups import Blocked
 
@@ -173,16 +167,7 @@ class Failures:
 
 def notes(standings: Sequence[Standing]) -> list[Message]:
     """Return what is to be said of sweeps besides numbers."""
-    found: list[str] = []
-    for one in standings:
-        if one.reason:
-            found.append(f"{one.sweep} is {one.state}: {one.reason}")
-        if limits := describe_limits(one):
-            found.append(limits)
-        if one.incomplete and one.state != "cancelled":
-            found.append(describe_incomplete(one.sweep, one.incomplete))
-        if scores := describe_scores(one):
-            found.append(scores)
+    found = (text for one in standings for text in describe_notes(one))
     return [Message(text=text) for text in [*_blocked(standings), *found]]
 
 

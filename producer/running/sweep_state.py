@@ -1,6 +1,6 @@
 """How far a sweep is, in numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from producer.display.amounts import images
@@ -123,6 +123,28 @@ def _unmade_references(database: Database, sweep: Sweep) -> int:
         return 0
     counts = sweep_counts.count_states(database, companion)
     return counts.get("pending", 0) + counts.get("leased", 0)
+
+
+def describe_counts(states: Mapping[str, int]) -> str:
+    """Say how many of some jobs are made, failed or unmade, by their states."""
+    unmade = sum(states.get(state, 0) for state in sweeps.UNMADE)
+    failed = sum(states.get(state, 0) for state in sweeps.FAILED)
+    parts = [f"{images(states.get('done', 0))} made"]
+    parts += [f"{failed:,} failed"] if failed else []
+    parts += [f"{unmade:,} unmade"] if unmade else []
+    return ", ".join(parts)
+
+
+def describe_notes(now: Standing) -> Iterator[str]:
+    """Yield why a sweep paused, what stops it, what is not stored, and its scores."""
+    if now.reason:
+        yield f"{now.sweep} is {now.state}: {now.reason}"
+    if limits := describe_limits(now):
+        yield limits
+    if now.incomplete and now.state != "cancelled":
+        yield describe_incomplete(now.sweep, now.incomplete)
+    if scores := describe_scores(now):
+        yield scores
 
 
 def describe_scores(now: Standing) -> str:
