@@ -58,7 +58,8 @@ def detach(
     if process is None:  # somebody else was faster
         return 0 if is_under_way(settings, sweep) else 1
     _wait_for_workers(process, database, began)
-    if code := process.poll():
+    code = process.poll()
+    if code is not None:
         talk(f"{sweep} has ended in the background with code {code}; {log} says:")
         talk(_last_words(log))
         return code

@@ -59,4 +59,5 @@ def _chosen(settings: Settings, names: Sequence[str]) -> list[BackgroundRun]:
             "wherever it is made."
         )
         raise UsageError(msg)
-    return [found[name] for name in names] if names else list(found.values())
+    # Each once: a second signal would end the workers at once.
+    return [found[name] for name in dict.fromkeys(names or found)]

@@ -74,7 +74,7 @@ def start_run(
         The process; None if the sweep is made in the background already.
 
     Raises:
-        UsageError: A file of its cannot be written.
+        UsageError: Its log or its lock cannot be written.
     """
     try:
         lock = _taken(_path(settings, sweep))
