@@ -59,9 +59,7 @@ class Progress:
     @property
     def is_over(self) -> bool:
         """Whether nothing more happens: all is made, or it is paused or cancelled."""
-        now = self.standing
-        is_finishing = now.is_at_limit and now.leased > 0
-        return not now.is_open or (now.state != "active" and not is_finishing)
+        return self.standing.is_over
 
     def lines(self) -> list[str]:
         """Return what there is to say, in sentences."""

@@ -254,9 +254,8 @@ def _follow(
             if said := local.news():
                 talk(said)
             show(now, workers, models=models, others=others)
-            is_finishing = now.is_at_limit and now.leased > 0
-            if is_stuck or (now.state != "active" and not is_finishing):
-                break  # a sweep that is not active was stopped, or paused itself
+            if is_stuck or now.is_over:
+                break
     return now
 
 

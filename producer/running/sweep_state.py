@@ -80,6 +80,15 @@ class Standing:
         """Whether anything is left to make or to compute."""
         return bool(self.unmade or self.references or self.open_scores)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more happens: all is made, or it is paused or cancelled.
+
+        A sweep at its limit is over once its jobs in hand are finished.
+        """
+        is_finishing = self.is_at_limit and self.leased > 0
+        return not self.is_open or (self.state != "active" and not is_finishing)
+
 
 def standing(
     database: Database, sweep: Sweep, counts: Mapping[str, int] | None = None
