@@ -307,6 +307,22 @@ def test_a_claim_finds_the_jobs_in_hand_by_the_index_of_leases(
     assert "ix_jobs_leased (lease_until>?" in "\n".join(row.detail for row in plan)
 
 
+@pytest.mark.databases("postgresql")
+def test_a_claim_takes_nothing_of_a_sweep_that_is_stopped_meanwhile(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = submit(database, plan_seeds(1, 2))
+    limit(database, sweep, until=now_of(database) + HOUR)
+
+    def stop_first(connection: sa.Connection) -> budgets.Allowances:
+        expire(database)
+        assert stop_reached(database) == ["night"]
+        return budgets.Allowances(connection)
+
+    monkeypatch.setattr(claims, "Allowances", stop_first)
+    assert take(database) == []
+
+
 def test_many_workers_make_exactly_as_many_as_they_may(database: Database) -> None:
     sweep = submit(database, plan_seeds(*range(60)))
     limit(database, sweep, images=23)
