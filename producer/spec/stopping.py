@@ -38,8 +38,7 @@ class StopRules:
         """Return them as they are stored, with the moment that `until` means.
 
         Args:
-            now: With a zone, the one in which `until` is meant; by default the time
-                of this machine in its own zone.
+            now: The time in this machine's zone; None to look at its clock.
 
         Raises:
             UsageError: The moment is over.
