@@ -25,12 +25,13 @@ class Scheme:
         config: Class in `torchao.quantization`.
         granularity: Class there that the config takes as `granularity`; empty for the
             config's own.
-        needs: What it needs of the device; empty if it runs everywhere.
+        capability: The least CUDA compute capability of a GPU that has its kernels;
+            None if it runs everywhere.
     """
 
     config: str
     granularity: str = ""
-    needs: str = ""
+    capability: tuple[int, int] | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -47,7 +48,7 @@ SCHEMES: Mapping[str, Scheme] = {
     "fp8_dynamic": Scheme(
         config="Float8DynamicActivationFloat8WeightConfig",
         granularity="PerRow",
-        needs="a GPU of CUDA compute capability 8.9 or newer",
+        capability=(8, 9),
     ),
 }
 

@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 from storage.errors import ModelError
 from storage.models.components import is_weights, left_out, read_components
 from storage.models.located import Located
-from workers.engine.quantised_weights import blaming_device, of_gguf, quantising
+from workers.engine.quantised_weights import of_gguf, quantising
 
 # Progress bars are for a terminal, not for a worker's log.
 diffusers_logging.disable_progress_bar()
@@ -49,16 +49,13 @@ def load_pipeline(
 
     Raises:
         ModelError: diffusers cannot load it.
-        UnfitError: This machine cannot quantise its weights.
     """
     try:
         if found.checkpoint is not None:
             pipe = _from_file(found, str(found.checkpoint), dtype=dtype)
         else:
-            with blaming_device(quantize):
-                pipe = _from_folder(
-                    found, variant=variant, dtype=dtype, **quantising(quantize)
-                )
+            how = quantising(quantize)
+            pipe = _from_folder(found, variant=variant, dtype=dtype, **how)
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise
     except UNLOADABLE as exc:

@@ -23,7 +23,7 @@ from workers.engine.adapters import Adapters
 from workers.engine.compiling import Compiled
 from workers.engine.control_nets import ControlNets
 from workers.engine.loading import load_pipeline
-from workers.engine.quantised_weights import require_packages
+from workers.engine.quantised_weights import require_gpu, require_packages
 from workers.engine.starter import Starter
 from workers.model_lookup import find_model
 from workers.painting import Places
@@ -195,6 +195,7 @@ class Pipelines:
     def _load(self, job: Job) -> Resident:
         started = time.perf_counter()
         require_packages(job)
+        require_gpu(job, self.device)
         found = find_model(job.model, digests=self._digests, places=self._places)
         place, seal = found.place, found.seal
         with phases.during(phases.LOADING, place.name):

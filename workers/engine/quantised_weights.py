@@ -4,14 +4,14 @@ torchao is imported here, and not at the top: only jobs that ask for it need it.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import diffusers
+import torch
 import transformers
 
 from storage.catalogue.quantisation import SCHEMES, Scheme, parse_quantisation
-from storage.errors import UnfitError, in_words
+from storage.errors import UnfitError
 from storage.job import Job
 from storage.models.checkpoint_names import is_gguf
 from workers.devices.host_facts import version_of
@@ -43,6 +43,30 @@ def require_packages(job: Job) -> None:
             raise UnfitError(msg)
 
 
+def require_gpu(job: Job, device: str) -> None:
+    """Check that the device has the kernels that the schemes of a job need.
+
+    torchao looks at the machine only, whatever device a worker paints on.
+
+    Args:
+        job: The job.
+        device: `cpu`, or a GPU as torch names it.
+
+    Raises:
+        UnfitError: It lacks them.
+    """
+    for scheme in parse_quantisation(job.parameter("quantize")).values():
+        wanted = SCHEMES[scheme].capability
+        if wanted and _capability(device) < wanted:
+            major, minor = wanted
+            msg = (
+                f"`quantize: {scheme}` needs a GPU of CUDA compute capability"
+                f" {major}.{minor} or newer, but this worker paints on {device}; start"
+                " a worker on such a GPU, or use int8 or fp8"
+            )
+            raise UnfitError(msg)
+
+
 def quantising(text: str) -> dict[str, Any]:
     """Return the argument of `from_pretrained` that quantises; none for an empty text.
 
@@ -67,25 +91,6 @@ def of_gguf(file: str, dtype: Any) -> dict[str, Any]:
     return {"quantization_config": config}
 
 
-@contextmanager
-def blaming_device(text: str) -> Iterator[None]:
-    """Translate what torchao says of a device that lacks a scheme's kernels.
-
-    Raises:
-        UnfitError: The device lacks them.
-    """
-    try:
-        yield
-    except (AssertionError, NotImplementedError) as exc:
-        needs = [SCHEMES[each].needs for each in parse_quantisation(text).values()]
-        wanted = next(filter(None, needs), "another device")
-        msg = (
-            f"`quantize: {text}` needs {wanted}, but this worker's device refuses it"
-            f" ({in_words(exc)}); start a worker on such a device, or use int8 or fp8"
-        )
-        raise UnfitError(msg) from exc
-
-
 def _config(part: str, scheme: Scheme) -> Any:
     """Return the config of one component, of the library that loads it."""
     from torchao import quantization
@@ -94,6 +99,13 @@ def _config(part: str, scheme: Scheme) -> Any:
     of_torchao = config(granularity=granularity[0]()) if granularity else config()
     library = transformers if part.startswith("text_encoder") else diffusers
     return library.TorchAoConfig(of_torchao)
+
+
+def _capability(device: str) -> tuple[int, int]:
+    """Return the compute capability of a device; 0.0 for a CPU."""
+    if not device.startswith("cuda"):
+        return (0, 0)
+    return torch.cuda.get_device_capability(device)
 
 
 def _shown(job: Job) -> str:

@@ -389,6 +389,19 @@ def test_a_model_that_diffusers_cannot_load_is_not_the_jobs_fault(
         paint_one(painter, make_job(model=model))
 
 
+def test_a_model_whose_loading_is_not_implemented_is_not_blamed_on_the_device(
+    painter: TorchPainter, sdxl: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_args: Any, **_kwargs: Any) -> Any:
+        msg = "Cannot copy out of meta tensor; no data!"
+        raise NotImplementedError(msg)
+
+    monkeypatch.setattr(diffusers.DiffusionPipeline, "from_pretrained", load)
+    model = describe(str(sdxl), base_dir=Path()).model
+    with pytest.raises(ModelError, match=r"must load with diffusers, .* meta tensor"):
+        paint_one(painter, make_job(model=model))
+
+
 @pytest.mark.parametrize(
     ("raised", "told"),
     [

@@ -93,8 +93,8 @@ def test_a_scheme_that_needs_a_gpu_is_refused_on_a_processor(
     quantised: Callable[..., Job], tmp_path: Path
 ) -> None:
     rule = (
-        "`quantize: unet=fp8_dynamic` needs a GPU of CUDA compute capability 8.9 or"
-        " newer, but this worker's device refuses it"
+        "`quantize: fp8_dynamic` needs a GPU of CUDA compute capability 8.9 or newer,"
+        " but this worker paints on cpu; start a worker on such a GPU"
     )
     with pytest.raises(UnfitError, match=rule):
         paint(make_painter(tmp_path), quantised("unet=fp8_dynamic"))
