@@ -27,11 +27,13 @@ class Scheme:
             config's own.
         capability: The least CUDA compute capability of a GPU that has its kernels;
             None if it runs everywhere.
+        dtype: The only dtype of a job that its weights can be made from; empty for any.
     """
 
     config: str
     granularity: str = ""
     capability: tuple[int, int] | None = None
+    dtype: str = ""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -49,6 +51,7 @@ SCHEMES: Mapping[str, Scheme] = {
         config="Float8DynamicActivationFloat8WeightConfig",
         granularity="PerRow",
         capability=(8, 9),
+        dtype="bfloat16",
     ),
 }
 

@@ -115,6 +115,9 @@ def test_what_cannot_be_quantised_is_refused(tmp_path: Path) -> None:
         "quantize: {vae: int8}": "`quantize` has no key `vae`",
         "quantize: {}": "quantize must name a scheme or components, got an empty",
         "quantize: int8, loras: ink.safetensors": "left out beside LoRAs",
+        "quantize: fp8_dynamic, dtype: float16": "`quantize: fp8_dynamic` must stand"
+        " beside `dtype: bfloat16`, since torchao makes its weights from no other, got"
+        " float16",
         "quantize: int8, backend: flax, generator: numpy": "quantize must be left out"
         " for `backend: flax`",
     }
@@ -133,7 +136,9 @@ def test_what_cannot_be_quantised_is_refused(tmp_path: Path) -> None:
 def test_a_script_quantises_each_component_by_the_library_that_loads_it(
     tmp_path: Path,
 ) -> None:
-    axes = "axes: {quantize: [{unet: fp8_dynamic, text_encoder: int8}]}"
+    axes = (
+        "axes: {dtype: bfloat16, quantize: [{unet: fp8_dynamic, text_encoder: int8}]}"
+    )
     [job] = jobs_of(tmp_path, axes)
     record = Record(key=job.key, job=job, places=(), scheduler="", made=None)
     script = write_script(record)
