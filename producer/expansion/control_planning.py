@@ -1,7 +1,7 @@
 """ControlNets as the jobs of one model have them."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from producer.models.cards import ModelCard
@@ -156,7 +156,7 @@ def _find(choice: ControlChoice, digests: Digests) -> PlannedControl:
         family=FAMILY,
     )
     part, located = describe_control_net(place, digests)
-    return PlannedControl(choice=choice, part=replace(part), located=located)
+    return PlannedControl(choice=choice, part=part, located=located)
 
 
 def _find_misfits(

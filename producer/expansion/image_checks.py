@@ -44,9 +44,10 @@ _NO_NUMPY = (
 
 def _find_idle(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
     for name in _WITH_IMAGE:
-        for cell in combinations(grid, name, CONTROLNET):
-            is_of_control = name == "resize" and cell.parameters[CONTROLNET]
-            if (value := cell.parameters[name]) and not is_of_control:
+        if name == "resize" and grid.sets(CONTROLNET):
+            continue  # it is for control images
+        for cell in combinations(grid, name):
+            if value := cell.parameters[name]:
                 message = (
                     f"{name} must stand beside an input image, got"
                     f" {shown(shown_as(value))} without one; add `image: FILE`, or"

@@ -171,6 +171,14 @@ def test_resize_serves_a_control_image_of_another_size(tmp_path: Path) -> None:
     assert planned.job.extras["resize"] == "crop"
 
 
+def test_resize_may_stand_beside_an_axis_with_and_without_a_net(tmp_path: Path) -> None:
+    text = (
+        ", control_image: wide.png, resize: crop}\naxes: {controlnet: [null, ./canny]}"
+    )
+    jobs = [one.job for one in expand_text(tmp_path, text).jobs()]
+    assert [job.parameter("resize") for job in jobs] == ["", "crop"]
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [
