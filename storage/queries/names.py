@@ -162,13 +162,12 @@ def of_image(scope: Scope, values: Sequence[Value]) -> Condition:
     A label is known where the image is a value of the axis `image`.
     """
     held = value_of(scope.connection, "image")
-    labelled = [
-        contains(_label(scope, "image"), value.text) for value in values if value.text
-    ]
-    return sa.or_(
-        any_matches(held, values, is_part=True),
-        scope.of_members(sa.or_(sa.false(), *labelled)),
-    )
+    is_it = any_matches(held, values, is_part=True)
+    texts = [value for value in values if value.text]
+    if not texts:  # `image:""` means none
+        return is_it
+    labelled = any_matches(_label(scope, "image"), texts, is_part=True)
+    return sa.or_(is_it, scope.of_members(labelled))
 
 
 def _marks(scope: Scope, text: str) -> list[str]:

@@ -80,7 +80,8 @@ def test_an_input_image_has_the_name_that_the_sweep_gives_it(run, tmp_path):
     assert "none" in table
     assert "12ab" not in table
     assert "12ab12ab  " in run("find").stdout  # which may be of several sweeps
-    for query in ("image:cat", "pets image:CAT.png", "image:b12ab1", "-image:none"):
+    by_name = ("image:cat", "pets image:CAT.png", "image:c*.png")
+    for query in (*by_name, "image:b12ab1", "-image:none"):
         assert run("find", query, "--json").stdout.count("\n") == 1
         assert json.loads(run("find", query, "--json").stdout)["key"] == cat.job.key
     assert json.loads(run("find", "image:none", "--json").stdout)["key"] == none.job.key
