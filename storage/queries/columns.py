@@ -73,6 +73,9 @@ _flag = partial(
     _column, form="`yes` or `no`", has=column_kinds.has_word, read=values.read_flag
 )
 _text = partial(_column, form="all of it", has=column_kinds.has_text)
+_searched = partial(
+    _column, form="part of it", has=partial(column_kinds.has_text, is_part=True)
+)
 
 
 def _word(
@@ -230,12 +233,12 @@ _TABLE = (
         "layers of CLIP that are skipped",
     ),
     _number("eta", column_kinds.from_extras("eta"), "eta of the scheduler"),
-    _text(
-        "image",
-        column_kinds.from_extras("image"),
-        'the input image; `""` for none',
+    Column(
+        name="image",
+        about='the input image; `""` for none',
         form="part of its digest, or of its label on the axis `image`",
-        has=lambda _raw: names.of_image,
+        where=names.of_image,
+        raw=column_kinds.from_extras("image"),
     ),
     _number("strength", column_kinds.from_extras("strength"), "strength of the noise"),
     _text(
@@ -265,19 +268,15 @@ _TABLE = (
         where=names.with_part("embeddings"),
         raw=column_kinds.from_extras("embeddings"),
     ),
-    _text(
+    _searched(
         "quantize",
         column_kinds.from_extras("quantize"),
         'how its weights are quantised; `""` for not',
-        form="part of it",
-        has=partial(column_kinds.has_text, is_part=True),
     ),
-    _text(
+    _searched(
         "cache",
         column_kinds.from_extras("cache"),
         'what its network reuses of earlier steps; `""` for nothing',
-        form="part of it",
-        has=partial(column_kinds.has_text, is_part=True),
     ),
     Column(
         name="controlnet",
@@ -292,12 +291,10 @@ _TABLE = (
         "scale of the first ControlNet",
     ),
     _word("state", jobs.c.state, "state of the job", choices=JOB_STATES),
-    _text(
+    _searched(
         "error",
         jobs.c.error,
         "why it failed",
-        form="part of it",
-        has=partial(column_kinds.has_text, is_part=True),
     ),
     _number("time", jobs.c.total_s, "seconds that it took", shown_as="total_s"),
     _number(
