@@ -20,7 +20,7 @@ _MOST = 10_000_000
 #: Types of metadata that are one number each, as `struct` names them.
 _NUMBERS = dict(zip([*range(8), 10, 11, 12], "BbHhIif?Qqd", strict=True))
 _TEXT, _LIST = 8, 9
-#: More sides than a tensor has.
+#: A tensor has no more sides; a larger count is damage.
 _MOST_SIDES = 8
 _ALIGNMENT = "general.alignment"
 #: Types of tensors: name, numbers in a block, bytes of a block. diffusers has these.
@@ -98,8 +98,11 @@ class _Reader:
             yield name, self._value(self._number("I"))
 
     def _tensor(self) -> tuple[str, tuple[Shape, int, int]]:
-        name = self._text()
-        sides = [self._count() for _ in range(min(self._number("I"), _MOST_SIDES))]
+        name, count = self._text(), self._number("I")
+        if count > _MOST_SIDES:
+            msg = f"it has a tensor of {count} sides"
+            raise ValueError(msg)
+        sides = [self._count() for _ in range(count)]
         # The side that varies fastest comes first.
         return name, (tuple(reversed(sides)), self._number("I"), self._number("Q"))
 

@@ -91,6 +91,8 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     }
     odd = write_gguf(tmp_path / "odd.gguf", FLUX, list_name="general.alignment")
     cases[odd.read_bytes()] = "must be in GGUF format"
+    deep = write_gguf(tmp_path / "deep.gguf", {"a": (F32, (1,) * 9)})
+    cases[deep.read_bytes()] = "but it has a tensor of 9 sides"
     for number, (data, said) in enumerate(cases.items()):
         file = tmp_path / f"{number}.gguf"
         file.write_bytes(data)
