@@ -12,7 +12,6 @@ import diffusers
 from diffusers.hooks.mag_cache import FLUX_MAG_RATIOS
 
 from storage.catalogue.caches import CACHES, parse_cache
-from storage.catalogue.quantisation import NETWORKS
 from storage.job import Job
 
 #: Arguments that depend on the pipeline or on the job.
@@ -39,9 +38,8 @@ def caching(pipe: Any, job: Job) -> Iterator[None]:
     known = CACHES[name]
     given = {each: _OF_JOB[each](pipe, job) for each in known.of_job}
     config = getattr(diffusers, known.config)(**options, **known.fixed, **given)
-    network = next(part for each in NETWORKS if (part := getattr(pipe, each, None)))
-    network.enable_cache(config)
+    pipe.transformer.enable_cache(config)  # all pipelines of the table have one
     try:
         yield
     finally:
-        network.disable_cache()
+        pipe.transformer.disable_cache()
