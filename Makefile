@@ -15,9 +15,7 @@ QUANTIZE_TESTS := tests/integration/workers/engine/test_quantisation.py \
   tests/integration/workers/engine/test_gguf.py
 # Most tests wait for processes; those of a file share what they set up.
 PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
-SUITE := -q -m "not slow and not gpu and not web and not cluster" $(PARALLEL)
-# COVERAGE=1 has `make test` measure what it covers, and refuse less than 90 %.
-COVERAGE ?=
+SUITE := not slow and not gpu and not web and not cluster
 # For `make steady`: runs, and busy loops beside every second one.
 TIMES ?= 20
 BUSY ?= 6
@@ -26,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo demo-flax answer setup setup-flax lint test test-web test-bare test-flax test-quantize steady cluster soak gpu clean
+.PHONY: help demo demo-flax answer setup setup-flax lint test test-long coverage test-web test-bare test-flax test-quantize steady cluster soak gpu clean
 
 help:
 	@echo "make demo       a first sweep with its picture, on any machine"
@@ -35,7 +33,9 @@ help:
 	@echo "make setup      the development environment in $(VENV)"
 	@echo "make setup-flax the environment of the Flax back end in $(FLAX), 1 GB"
 	@echo "make lint       formatting, rules, types and imports"
-	@echo "make test       the test suite (17 minutes on two cores)"
+	@echo "make test       the quick tests (8 minutes on two cores)"
+	@echo "make test-long  those that repeat what a quick one shows, by other values"
+	@echo "make coverage   both, and at least 90 % of the branches"
 	@echo "make test-web   the tests of the gallery, in Chromium; root installs it on Debian"
 	@echo "make test-bare  those tests that need no torch, where it is not installed"
 	@echo "make test-flax  the tests of the Flax back end, with JAX"
@@ -72,14 +72,20 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(SUITE) $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
+	$(BIN)/python -m pytest -q -m "not long and $(SUITE)" $(PARALLEL)
+
+test-long: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -m "long and $(SUITE)" $(PARALLEL)
+
+coverage: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -m "$(SUITE)" $(PARALLEL) --cov --cov-report=term:skip-covered
 
 test-web: $(VENV)/.browser
 	@chromium="$$(.ci/chromium)" && \
 	  CHROMIUM="$$chromium" $(BIN)/python -m pytest -q -m web tests/web
 
 test-bare: $(BARE)/.ready
-	$(BARE)/bin/python -m pytest --bare $(SUITE) $(BARE_TESTS)
+	$(BARE)/bin/python -m pytest --bare -q -m "$(SUITE)" $(PARALLEL) $(BARE_TESTS)
 
 test-flax: $(FLAX)/.ready $(VENV)/.demo
 	TORCH=$(BIN)/python $(FLAX)/bin/python -m pytest -q --bare $(FLAX_TESTS)

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from storage.models.model_files import BUILTIN_FOLDERS
@@ -161,6 +162,7 @@ def test_a_moved_model_makes_nothing_again_and_a_changed_one_everything(
     assert plan["new"] == 2
 
 
+@pytest.mark.long
 def test_a_model_that_was_fetched_is_made_without_the_network(
     bench: Bench, tmp_path: Path
 ) -> None:

@@ -56,6 +56,7 @@ def reproduce(bench: Bench, *words: str, code: int = 0) -> list[dict[str, Any]]:
     return [json.loads(line) for line in said.stdout.splitlines()]
 
 
+@pytest.mark.long
 def test_the_script_of_a_strict_image_makes_it_bit_for_bit(
     warm: Bench, made: dict[str, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
@@ -89,6 +90,7 @@ def test_images_of_a_batch_are_made_again_bit_for_bit_and_nothing_is_stored(
     assert everything(warm) == before
 
 
+@pytest.mark.long
 def test_strict_images_are_made_again_and_a_file_that_is_altered_or_gone_is_said(
     warm: Bench, made: dict[str, list[dict[str, Any]]]
 ) -> None:
@@ -112,6 +114,7 @@ def test_strict_images_are_made_again_and_a_file_that_is_altered_or_gone_is_said
     assert other["note"].startswith("an image must be a readable file, but ")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 @pytest.mark.usefixtures("made")
 def test_when_it_is_stopped_nothing_goes_on(

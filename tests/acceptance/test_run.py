@@ -117,6 +117,7 @@ def test_run_goes_to_the_end_and_then_has_nothing_to_do(
     assert not workers_of(bench)
 
 
+@pytest.mark.long
 def test_run_that_is_killed_half_way_goes_on_where_it_was(
     bench: Bench, long_file: Path
 ) -> None:
@@ -157,6 +158,7 @@ def change(model: Path, mask: int) -> None:
     weights.write_bytes(content)
 
 
+@pytest.mark.long
 def test_a_model_that_changed_since_it_was_planned_fails_no_job(
     bench: Bench, tmp_path: Path
 ) -> None:
@@ -205,6 +207,7 @@ def test_one_ctrl_c_hands_back_and_leaves_nothing_in_hand(
     connection.close()
 
 
+@pytest.mark.long
 def test_a_cpu_makes_a_sweep_without_a_precision_once(
     bench: Bench, tmp_path: Path
 ) -> None:

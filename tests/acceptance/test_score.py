@@ -4,6 +4,8 @@ import json
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.conftest import Bench
 
 SWEEP = """
@@ -47,6 +49,7 @@ axes: {prompt: [a red circle], seed: [3, 5]}
 """
 
 
+@pytest.mark.long
 def test_distances_come_with_that_between_two_seeds_and_tell_why_no_limit_is_named(
     warm: Bench, tmp_path: Path
 ) -> None:

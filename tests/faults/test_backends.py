@@ -79,6 +79,7 @@ def test_workers_of_two_back_ends_make_one_sweep_each_its_own_jobs(
     assert makers(night) == {("torch", "cpu0"): COUNT, ("flax", "flax0"): COUNT}
 
 
+@pytest.mark.long
 def test_a_torch_worker_leaves_jobs_of_flax_to_others_and_status_says_so(
     night: Night,
 ) -> None:
@@ -99,6 +100,7 @@ def test_a_torch_worker_leaves_jobs_of_flax_to_others_and_status_says_so(
     assert makers(night) == {("torch", "cpu0"): COUNT, ("flax", "flax0"): COUNT}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("victim", ["torch", "flax"])
 def test_the_jobs_of_a_killed_worker_go_to_its_own_kind(
     night: Night, victim: str
@@ -143,6 +145,7 @@ def run_sweep(night: Night) -> tuple[int, str]:
     return process.returncode, said.replace("\n", " ")
 
 
+@pytest.mark.long
 def test_run_makes_what_it_can_and_says_which_worker_the_rest_needs(
     night: Night,
 ) -> None:
@@ -155,6 +158,7 @@ def test_run_makes_what_it_can_and_says_which_worker_the_rest_needs(
     assert makers(night) == {("torch", "cpu0"): COUNT}
 
 
+@pytest.mark.long
 def test_run_starts_a_worker_of_each_back_end_whose_packages_are_there(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ def blocked_on(night: Night) -> list[str]:
         return list(connection.execute(sa.select(blocks.c.host)).scalars())
 
 
+@pytest.mark.long
 def test_what_another_host_cannot_make_is_made_by_a_run_here(night: Night) -> None:
     night.submit(count=3)
     with night.working_elsewhere():
@@ -35,6 +36,7 @@ def test_what_another_host_cannot_make_is_made_by_a_run_here(night: Night) -> No
     night.check(done=3)
 
 
+@pytest.mark.long
 def test_a_run_goes_on_when_another_host_says_that_it_cannot(night: Night) -> None:
     (night.settings.home / "picky").unlink()
     with night.begin("run", str(night.spec(count=3)), *CPU, "1") as run:

@@ -76,6 +76,7 @@ def test_a_worker_that_is_stopped_keeps_what_is_finished(night: Night) -> None:
     assert max_of(night, "attempts") == 1
 
 
+@pytest.mark.long
 def test_a_batch_that_memory_is_too_short_for_is_halved(night: Night) -> None:
     night.run("submit", spec(night, size=128, steps=1))
     with night.working(PAINTER=TIGHT):

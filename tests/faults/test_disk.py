@@ -45,6 +45,7 @@ def test_a_full_disk_is_waited_for_and_no_job_fails(night: Night, images: Path) 
         assert set(connection.execute(sa.select(jobs.c.attempts)).scalars()) == {1}
 
 
+@pytest.mark.long
 def test_a_run_waits_for_the_room_that_its_sweep_wants(
     night: Night, images: Path
 ) -> None:

@@ -1,5 +1,7 @@
 """Limits: workers that die, and many at once, make no image too many or too few."""
 
+import pytest
+
 from storage.jobs.sweeps import find_sweep
 from tests.faults.night import Night
 from tests.processes import wait_until
@@ -10,6 +12,7 @@ def is_paused(night: Night) -> bool:
     return sweep is not None and sweep.state == "paused"
 
 
+@pytest.mark.long
 def test_as_many_images_are_made_as_may_be_though_a_worker_is_killed(
     night: Night,
 ) -> None:

@@ -98,6 +98,7 @@ def test_a_producer_that_is_ended_half_way_is_run_again(
     assert len(named) == count - BATCH
 
 
+@pytest.mark.long
 def test_a_redis_that_dies_in_the_midst_of_a_submission(night: Night) -> None:
     spec = str(night.spec(count=4000, steps=1))
     with night.begin("submit", spec) as process:

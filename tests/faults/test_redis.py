@@ -90,6 +90,7 @@ def test_a_redis_that_is_away_is_waited_for(
     assert night.began() == jobs + 8
 
 
+@pytest.mark.long
 def test_cut_connections_give_no_job_to_two_workers(night: Night) -> None:
     night.submit(count=64, steps=10)
     hold()
@@ -131,6 +132,7 @@ def test_a_sweep_is_made_though_redis_lost_everything(night: Night) -> None:
     assert night.began() == 100
 
 
+@pytest.mark.long
 def test_messages_that_were_lost_on_their_way_are_sent_again(night: Night) -> None:
     night.submit(count=70)
     with night.redis.client() as client:
@@ -198,6 +200,7 @@ def embedded(night: Night, monkeypatch: pytest.MonkeyPatch) -> Night:
     return night
 
 
+@pytest.mark.long
 def test_the_embedded_server_is_started_once_and_again_when_it_is_killed(
     embedded: Night,
 ) -> None:

@@ -100,6 +100,7 @@ def test_a_removal_that_was_killed_between_file_and_row_is_finished_by_the_next(
     assert "night" not in end(begin("-m", "nightsweep", "status"))
 
 
+@pytest.mark.long
 def test_verify_finishes_a_removal_that_was_killed(home: Settings) -> None:
     process = begin("-c", STUCK_RM, "rm", "night", "--yes")
     assert process.stdout is not None
@@ -111,6 +112,7 @@ def test_verify_finishes_a_removal_that_was_killed(home: Settings) -> None:
     assert Store().count("night state:evicted") == IMAGES
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_removals_that_are_killed_at_any_moment_lose_nothing_unannounced(
     home: Settings, seed: int
@@ -135,6 +137,7 @@ def test_two_removals_at_once_share_the_work(home: Settings) -> None:
     assert Store().count("night state:evicted") == IMAGES
 
 
+@pytest.mark.long
 def test_a_prune_that_was_killed_is_finished_by_the_next(home: Settings) -> None:
     end(begin("-m", "nightsweep", "cancel", "night"))
     process = begin("-c", STUCK_RM, "prune", "cancelled", "--yes")
@@ -147,6 +150,7 @@ def test_a_prune_that_was_killed_is_finished_by_the_next(home: Settings) -> None
     assert count_files(home) == 0
 
 
+@pytest.mark.long
 @pytest.mark.databases("sqlite", "postgresql")
 def test_images_that_are_removed_and_asked_for_again_among_workers_are_all_there(
     night: Night,
@@ -170,6 +174,7 @@ def test_images_that_are_removed_and_asked_for_again_among_workers_are_all_there
     assert count_files(night.settings) == count
 
 
+@pytest.mark.long
 def test_a_sweep_that_is_renamed_among_workers_is_made_to_its_end(night: Night) -> None:
     night.submit(count=20, steps=5)
     with night.working():

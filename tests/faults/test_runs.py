@@ -38,6 +38,7 @@ def names(night: Night) -> Counter[str]:
     return found
 
 
+@pytest.mark.long
 def test_a_second_run_has_no_workers_where_the_first_has_all_cores(
     night: Night, cores: int
 ) -> None:
@@ -140,6 +141,7 @@ def test_a_detached_run_outlives_a_hangup_and_goes_on_to_the_end(
     )
 
 
+@pytest.mark.long
 def test_a_detached_run_is_stopped_with_its_jobs_handed_back(
     night: Night, in_background: Callable[[], int]
 ) -> None:
@@ -156,6 +158,7 @@ def test_a_detached_run_is_stopped_with_its_jobs_handed_back(
     assert "run night --detach" in said
 
 
+@pytest.mark.long
 def test_a_detached_run_that_was_killed_is_no_longer_under_way(
     night: Night, in_background: Callable[[], int]
 ) -> None:

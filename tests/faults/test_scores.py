@@ -102,6 +102,7 @@ def test_scores_of_a_killed_worker_are_computed_by_another(night: Night) -> None
             check(night, done=6)
 
 
+@pytest.mark.long
 def test_a_score_that_kills_its_worker_fails_and_the_others_are_computed(
     night: Night,
 ) -> None:
@@ -121,6 +122,7 @@ def failed_key(night: Night) -> str:
         return str(connection.execute(query).scalar_one())
 
 
+@pytest.mark.long
 def test_a_score_command_that_dies_before_it_sends_costs_nothing(night: Night) -> None:
     make_images(night, 3)
     with subprocess.Popen(
@@ -141,6 +143,7 @@ def test_a_score_command_that_dies_before_it_sends_costs_nothing(night: Night) -
         check(night, done=3)
 
 
+@pytest.mark.long
 def test_scores_outlive_a_redis_that_forgets_all(night: Night) -> None:
     make_images(night, 6)
     with held(night):

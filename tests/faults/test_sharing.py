@@ -117,6 +117,7 @@ def test_an_import_that_was_killed_between_file_and_row_is_finished_by_the_next(
     assert "120 images checked, nothing is wrong" in done(home, "verify", "--full")
 
 
+@pytest.mark.long
 def test_imports_that_are_killed_at_any_moment_lose_nothing(
     export: Path, home: Path
 ) -> None:
@@ -132,6 +133,7 @@ def test_imports_that_are_killed_at_any_moment_lose_nothing(
     assert "120 images checked, nothing is wrong" in done(home, "verify", "--full")
 
 
+@pytest.mark.long
 def test_two_imports_at_once_share_the_work(export: Path, home: Path) -> None:
     both = [begin("-m", "nightsweep", "import", export) for _ in range(2)]
     for process in both:

@@ -82,6 +82,7 @@ def test_a_server_that_is_away_is_waited_for(
         assert "Traceback" not in said
 
 
+@pytest.mark.long
 @pytest.mark.databases("sqlite", "postgresql")
 def test_workers_beside_a_newer_schema_end_with_one_sentence(night: Night) -> None:
     night.submit(count=80)

@@ -58,6 +58,7 @@ def disk(night: Night) -> Iterator[Path]:
         yield night.settings.images
 
 
+@pytest.mark.long
 def test_an_image_that_just_fits_is_stored_without_its_thumbnail(
     night: Night, disk: Path
 ) -> None:

@@ -36,6 +36,7 @@ def rows_of(night: Night, prompt: str) -> list[sa.Row]:
         return list(connection.execute(query, {"text": prompt}))
 
 
+@pytest.mark.long
 def test_a_lost_hosts_job_is_made_by_another_after_its_lease(night: Night) -> None:
     night.submit(count=1)
     hold()
@@ -76,6 +77,7 @@ def lease_until(night: Night) -> float:
         return connection.execute(sa.select(jobs.c.lease_until)).scalar() or 0.0
 
 
+@pytest.mark.long
 def test_a_job_that_takes_longer_than_its_lease_is_begun_once(night: Night) -> None:
     night.submit(count=1)
     hold()
@@ -108,6 +110,7 @@ def test_one_ctrl_c_hands_back_what_is_not_finished(night: Night) -> None:
     assert night.began() <= 6 + 2
 
 
+@pytest.mark.long
 def test_a_second_ctrl_c_ends_at_once_and_loses_nothing(night: Night) -> None:
     night.submit(count=4, steps=2)
     with night.working(2, STAND_IN_STEP_S=HOURS_S) as workers:
@@ -157,6 +160,7 @@ def test_what_kills_is_set_aside_and_what_fails_fails_and_the_rest_is_made(
     assert times[-1] <= 4, "the job that kills, once in company at most"
 
 
+@pytest.mark.long
 def test_workers_come_and_go_in_the_midst_of_a_sweep(night: Night) -> None:
     night.submit(count=150, steps=15)
     hold()

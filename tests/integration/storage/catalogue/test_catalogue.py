@@ -40,6 +40,12 @@ SLOW = {
     "KDPM2AncestralDiscreteScheduler",
     "KDPM2DiscreteScheduler",
 }
+#: Noise of its own, a linear system of equations, flow matching.
+QUICK = {
+    "EulerAncestralDiscreteScheduler",
+    "UniPCMultistepScheduler",
+    "FlowMatchEulerDiscreteScheduler",
+}
 #: How many evaluations there are follows from the class, but for options of few names.
 OF_EACH_CLASS = {row.class_name: name for name, row in NAMES.items()}.values()
 KINDS = {"sd15": SD15, "rich": RICH, "sd3": SD3}
@@ -195,7 +201,7 @@ def test_an_option_is_dropped_only_where_from_config_gives_it_anyway(
             assert (not kept) is bool(plain[option.name] == value), (option, value)
 
 
-@pytest.mark.parametrize("name", sample(CLASSES, CLASSES.keys() - SLOW))
+@pytest.mark.parametrize("name", sample(CLASSES, CLASSES.keys() - SLOW, quick=QUICK))
 def test_options_that_pass_the_checks_run_and_are_finite(name: str) -> None:
     assert check_options(name, most=1, steps=(1, 4, 20))
     assert check_options(name, most=2, steps=(1, 4), every=5)

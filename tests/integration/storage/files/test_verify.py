@@ -50,6 +50,7 @@ def test_a_repair_wakes_the_workers(settings, database, app) -> None:
     assert waiting(app) == 1
 
 
+@pytest.mark.long
 @pytest.mark.databases("sqlite")
 def test_a_repair_may_be_killed_at_any_moment_and_repeated(settings, database) -> None:
     make_images(settings, database, *range(401))
@@ -75,6 +76,7 @@ def test_a_repair_may_be_killed_at_any_moment_and_repeated(settings, database) -
     assert len(files_below(settings.images)) == 401
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [60, pytest.param(200, marks=pytest.mark.slow)])
 def test_repairs_beside_workers_take_nothing_from_them(
     settings, database, count: int

@@ -49,6 +49,7 @@ from tests.builders import (
     take,
     untold,
 )
+from tests.matrices import shorten
 from tests.postgresql import SHARED, Server
 from tests.processes import wait_until
 from tests.unit.old_database import make_old, read_old, read_scores
@@ -186,6 +187,7 @@ def test_a_lease_ends_by_the_clock_of_the_server(
     assert 60 < left <= 90
 
 
+@pytest.mark.long
 def test_those_who_change_the_same_jobs_never_lock_each_other_out(
     database: Database,
 ) -> None:
@@ -352,7 +354,7 @@ def begin(database: Database, meanwhile: Callable[[], None]) -> None:
     states(database)
 
 
-@pytest.mark.parametrize("work", [write, write_once, read, begin])
+@pytest.mark.parametrize("work", shorten([write, write_once, read, begin], [write]))
 def test_a_server_that_dies_is_an_error_until_it_is_back(
     server: Server, database_url: str, work: Callable[..., None]
 ) -> None:

@@ -212,7 +212,7 @@ def plain(bench: Bench, job: Job) -> np.ndarray:
         torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize(("kind", "layout"), sample(CASES, TRIED))
+@pytest.mark.parametrize(("kind", "layout"), sample(CASES, TRIED, quick=TRIED[:1]))
 def test_an_image_with_a_lora_is_that_of_a_plain_script(
     shelf: Shelf, kind: str, layout: Callable[[Path], Tensors]
 ) -> None:
@@ -343,6 +343,7 @@ def vectors(model: Path, part: str, seed: int) -> np.ndarray:
     sample(
         [(SD, ("emb_params",)), (SD, ("<blob>",)), (SDXL, ("clip_l", "clip_g"))],
         [(SD, ("emb_params",)), (SDXL, ("clip_l", "clip_g"))],
+        quick=[(SD, ("emb_params",))],
     ),
 )
 def test_an_image_with_a_textual_inversion_is_that_of_a_plain_script(

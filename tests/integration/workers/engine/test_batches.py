@@ -247,6 +247,7 @@ def test_one_image_that_does_not_fit_is_for_a_larger_gpu(
     assert not basket.in_hand
 
 
+@pytest.mark.long
 def test_other_models_leave_before_a_batch_is_halved(
     painter: TorchPainter, notes: Notes, sd: str, tmp_path: Path
 ) -> None:
@@ -457,6 +458,7 @@ def test_a_model_makes_room_for_the_next_one(
     assert loads == [True, False, True, True]
 
 
+@pytest.mark.long
 def test_a_batch_that_needs_room_drops_one_model_at_a_time(
     painter: TorchPainter, sd: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

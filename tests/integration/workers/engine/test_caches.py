@@ -69,6 +69,7 @@ PAIRS = [(name, pipeline) for name in CACHES for pipeline in CACHES[name].pipeli
 CASES = sample(
     sorted(PAIRS),
     {*((each, FLUX) for each in CACHES), ("first_block", "QwenImagePipeline")},
+    quick={("first_block", FLUX)},
 )
 
 

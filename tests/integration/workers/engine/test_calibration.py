@@ -159,6 +159,7 @@ def test_a_scheduler_that_fails_in_a_batch_ends_its_measurement() -> None:
         list(measure_widths(bench().starter, jobs, most=1))
 
 
+@pytest.mark.long
 def test_a_device_that_is_not_there_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -192,6 +193,7 @@ def ask(folder: Path, *jobs: Job) -> list[dict[str, Any]]:
         return list(results)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("settings")
 def test_an_error_of_ours_comes_as_its_sentence(tmp_path: Path) -> None:
     (job,) = strict("ddim")
@@ -232,6 +234,7 @@ def test_a_calibration_is_shown_and_stored(database: Database) -> None:
     assert reasons == ["calibrated"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "number", sample((signal.SIGINT, signal.SIGKILL), (signal.SIGINT,))
 )

@@ -9,7 +9,7 @@ import pytest
 
 from storage.job import Job
 from tests.batches import Bench, make_job
-from tests.matrices import sample
+from tests.matrices import sample, shorten
 from tests.tiny_kinds import KINDS
 
 #: What diffusers and transformers say of small models that stand in for large ones.
@@ -80,7 +80,7 @@ def open_bench(folder: Path, kind: str) -> tuple[Bench, Callable[..., Job]]:
     return bench, make
 
 
-@pytest.mark.parametrize(("kind", "call"), CASES)
+@pytest.mark.parametrize(("kind", "call"), shorten(CASES, CASES[:6:5]))
 def test_an_input_of_the_pipeline_is_as_in_a_script_and_changes_the_image(
     folder: Path, kind: str, call: dict[str, Any]
 ) -> None:
@@ -94,7 +94,8 @@ def test_an_input_of_the_pipeline_is_as_in_a_script_and_changes_the_image(
 
 
 @pytest.mark.parametrize(
-    ("kind", "call"), sample([one for one in CASES if one[0] != PAG], CASES[1:11:3])
+    ("kind", "call"),
+    sample([one for one in CASES if one[0] != PAG], CASES[1:11:3], quick=CASES[1:2]),
 )
 def test_jobs_that_differ_in_an_input_do_not_change_each_other(
     folder: Path, kind: str, call: dict[str, Any]

@@ -119,6 +119,7 @@ def test_it_pays_if_it_saves_a_multiple_of_its_cost(
     assert f"it takes about {cost or COST_S:.0f} s and saves about" in reason
 
 
+@pytest.mark.long
 def test_a_group_is_measured_once_and_its_images_say_it(
     auto: Callable[..., TorchPainter], sd: str
 ) -> None:

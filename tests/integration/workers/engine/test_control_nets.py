@@ -209,7 +209,9 @@ def desk_of(folder: Path, kind: str) -> Desk:
     )
 
 
-@pytest.mark.parametrize(("kind", "scales", "from_image"), sample(CASES, TRIED))
+@pytest.mark.parametrize(
+    ("kind", "scales", "from_image"), sample(CASES, TRIED, quick=TRIED[:1])
+)
 def test_an_image_with_control_nets_is_that_of_a_plain_script(
     folder: Path, kind: str, scales: tuple[float, ...], from_image: bool
 ) -> None:

@@ -29,6 +29,7 @@ KINDS = ("euler_a", "dpmpp_3m", "lms", "heun", "pndm", "dpmpp_sde")
 CASES = sample(
     itertools.product(("float32", "float16", "bfloat16"), NAMES),
     {("float32", name) for name in (*KINDS, *NAMES[::9])},
+    quick={("float32", name) for name in KINDS},
 )
 #: Noise of its own and two calls a step, and former answers.
 HARDEST = ("dpmpp_sde", "dpmpp_3m")
@@ -64,6 +65,7 @@ def mix_all(model: str, dtype: str) -> list[Made]:
     return [made[job.key] for job in jobs]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("dtype", "name"), CASES)
 def test_a_mixed_image_is_that_of_the_same_row_of_an_ordinary_batch(
     sd: str, dtype: str, name: str
@@ -75,6 +77,7 @@ def test_a_mixed_image_is_that_of_the_same_row_of_an_ordinary_batch(
     assert made.equals(bench_of(sd, dtype).ordinary(made.run))
 
 
+@pytest.mark.long
 def test_every_row_had_many_schedulers(sd: str) -> None:
     rows = [made.run.row for made in mix_all(sd, "float32") if made.run]
     assert all(rows.count(index) > 4 for index in range(WIDTH))
@@ -225,7 +228,7 @@ def run_from(bench: Bench, first: list[Job], source: Basket) -> Made:
     return found[0]
 
 
-@pytest.mark.parametrize("name", sample(KINDS, HARDEST))
+@pytest.mark.parametrize("name", sample(KINDS, HARDEST, quick=HARDEST[:1]))
 def test_rows_that_are_not_wanted_any_more_make_room_and_harm_nobody(
     sd: str, name: str
 ) -> None:
@@ -268,7 +271,7 @@ def test_a_batch_that_nobody_wants_any_more_ends_before_its_next_call(sd: str) -
     assert (hub.jobs, source.in_hand) == ([], [])
 
 
-@pytest.mark.parametrize("name", sample(KINDS, HARDEST))
+@pytest.mark.parametrize("name", sample(KINDS, HARDEST, quick=HARDEST[:1]))
 def test_a_job_does_not_depend_on_when_its_row_was_filled(sd: str, name: str) -> None:
     late = make_job(name, model=sd, seed=77, steps=5)
     made = []

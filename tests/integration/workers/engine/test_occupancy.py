@@ -96,7 +96,8 @@ def mix(count: int) -> list[PlannedJob]:
 @pytest.mark.parametrize(
     ("count", "width", "least"),
     [
-        (100, 8, 0.95),
+        (40, 4, 0.95),
+        pytest.param(100, 8, 0.95, marks=pytest.mark.long),
         pytest.param(200, 16, 0.95, marks=pytest.mark.slow),
         pytest.param(800, 16, 0.97, marks=pytest.mark.slow),
         pytest.param(800, 64, 0.93, marks=pytest.mark.slow),

@@ -41,6 +41,8 @@ TRIED = (
     "PRXPipeline",
     "Kandinsky5T2IPipeline",
 )
+#: Guidance as rows of one call, packed latents, and guiders.
+QUICK = ("StableDiffusionPipeline", "FluxPipeline", "HunyuanImagePipeline guided")
 SHARED = [kind for kind in KINDS if kind not in ALONE]
 #: Why the same row of an ordinary batch may differ in the last bits.
 ROUGH: Mapping[str, str] = {
@@ -57,6 +59,7 @@ HALVES = {
 DTYPES = sample(
     itertools.product(SHARED, ("float32", "float16", "bfloat16")),
     HALVES | {(kind, "float32") for kind in TRIED},
+    quick={(kind, "float32") for kind in QUICK},
 )
 
 WIDTH = 4
@@ -172,7 +175,7 @@ def mix_all(
     return [(made, run, ROWS_TAKEN[run.job.key]) for made, run in mix(bench, jobs)]
 
 
-@pytest.mark.parametrize("kind", sample(KINDS, TRIED))
+@pytest.mark.parametrize("kind", sample(KINDS, TRIED, quick=QUICK))
 def test_an_image_alone_is_that_of_a_plain_script(folder: Path, kind: str) -> None:
     bench, jobs = bench_of(folder, kind, "float32"), make_jobs(folder, kind, "float32")
     for job in (jobs[0], jobs[-1]):

@@ -69,6 +69,7 @@ def test_a_model_is_finished_before_the_next() -> None:
     assert sorted([planned[:2], planned[2:]]) == [[0, 2], [1, 3]]
 
 
+@pytest.mark.long
 def test_an_image_is_made_alone_or_in_its_row() -> None:
     jobs = make_various(NAMES[:3])
     slots = (3, 0, 1)

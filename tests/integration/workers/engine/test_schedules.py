@@ -96,7 +96,9 @@ def check_images(bench: Bench, jobs: list[Job]) -> None:
             assert together[job.key].equals(bench.ordinary(run)), job
 
 
-@pytest.mark.parametrize(("kind", "name", "schedule"), sample(CASES, TRIED))
+@pytest.mark.parametrize(
+    ("kind", "name", "schedule"), sample(CASES, TRIED, quick=TRIED[:1])
+)
 def test_a_schedule_makes_the_image_of_a_plain_script(
     kind: str, name: str, schedule: Any, tmp_path: Path
 ) -> None:
@@ -111,7 +113,9 @@ def test_a_schedule_makes_the_image_of_a_plain_script(
     check_images(Bench(model), [listed, own])
 
 
-@pytest.mark.parametrize(("kind", "name"), sample(SHIFTED, SHIFTED[2:4]))
+@pytest.mark.parametrize(
+    ("kind", "name"), sample(SHIFTED, SHIFTED[2:4], quick=SHIFTED[3:4])
+)
 def test_a_shift_makes_the_image_of_a_plain_script(
     kind: str, name: str, tmp_path: Path
 ) -> None:

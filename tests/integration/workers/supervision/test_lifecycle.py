@@ -140,6 +140,7 @@ def test_a_cancelled_sweep_is_painted_no_further_and_its_queue_drains(
     assert count_states(database) == {"pending": 1000}
 
 
+@pytest.mark.long
 def test_a_cancel_that_was_killed_half_way_is_finished_by_repair(
     database: Database, app: Celery, tmp_path: Path
 ) -> None:
@@ -164,6 +165,7 @@ def test_a_cancel_that_was_killed_half_way_can_be_repeated(
         assert count_wanted(database) == 100
 
 
+@pytest.mark.long
 def test_a_group_that_cannot_be_made_holds_up_no_other_though_messages_are_lost(
     database: Database, app: Celery
 ) -> None:
@@ -173,6 +175,7 @@ def test_a_group_that_cannot_be_made_holds_up_no_other_though_messages_are_lost(
         wait_until(lambda: count_states(database)["done"] == 1)
 
 
+@pytest.mark.long
 def test_a_resume_that_was_killed_at_once_is_finished_though_the_last_jobs_are_done(
     database: Database, app: Celery
 ) -> None:
@@ -209,6 +212,7 @@ def test_what_two_sweeps_want_is_made_though_one_is_paused(
     assert untold(database) == []
 
 
+@pytest.mark.long
 def test_workers_turn_to_what_became_more_urgent(
     database: Database, app: Celery, tmp_path: Path
 ) -> None:
@@ -231,6 +235,7 @@ def test_workers_turn_to_what_became_more_urgent(
         assert count_states(database)["pending"] > 0
 
 
+@pytest.mark.long
 def test_a_run_tries_again_what_could_not_be_made_before(
     database: Database, tmp_path: Path
 ) -> None:
@@ -245,6 +250,7 @@ def test_a_run_tries_again_what_could_not_be_made_before(
     assert "Made 8 images" in said
 
 
+@pytest.mark.long
 def test_a_run_whose_sweep_pauses_itself_ends_and_says_why(
     settings: Settings, tmp_path: Path
 ) -> None:

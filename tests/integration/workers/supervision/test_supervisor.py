@@ -69,6 +69,7 @@ def test_workers_make_what_was_sent_and_what_was_not(
     wait_until(lambda: is_made(database))
 
 
+@pytest.mark.long
 def test_a_job_that_kills_its_worker_is_set_aside_and_the_others_are_made(
     serving: Callable[..., Supervisor],
     database: Database,
@@ -87,6 +88,7 @@ def test_a_job_that_kills_its_worker_is_set_aside_and_the_others_are_made(
     assert "died 3 times with this job alone" in row.error
 
 
+@pytest.mark.long
 def test_a_worker_that_is_killed_gives_its_jobs_to_the_next(
     serving: Callable[..., Supervisor],
     database: Database,
@@ -117,6 +119,7 @@ def test_a_supervisor_without_hope_gives_up(
     assert not children()
 
 
+@pytest.mark.long
 def test_a_supervisor_gives_up_where_workers_die_before_they_say_a_word(
     database: Database, settings: Settings
 ) -> None:
@@ -141,6 +144,7 @@ def test_a_worker_that_cannot_be_started_leaves_nothing_open() -> None:
     assert psutil.Process().num_fds() == before
 
 
+@pytest.mark.long
 def test_a_lock_that_cannot_be_opened_holds_up_no_other(
     serving: Callable[..., Supervisor],
     database: Database,
@@ -279,6 +283,7 @@ def test_a_stop_at_once_waits_for_nobody_and_loses_nothing(
     assert (row.attempts, row.deaths) == (0, 0)
 
 
+@pytest.mark.long
 def test_a_redis_that_dies_is_started_again_and_the_work_goes_on(
     settings: Settings, tmp_path: Path
 ) -> None:
@@ -301,6 +306,7 @@ def kill_redis_when(settings: Settings, made: int) -> None:
         process.kill()
 
 
+@pytest.mark.long
 def test_what_no_worker_can_make_ends_the_run_with_its_reason(
     settings: Settings, tmp_path: Path
 ) -> None:

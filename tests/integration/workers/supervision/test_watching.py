@@ -105,6 +105,7 @@ def test_a_device_that_fails_restarts_after_a_pause_and_no_job_is_blamed(
     assert {row.deaths for row in job_rows(database)} == {0}
 
 
+@pytest.mark.long
 def test_a_run_says_once_who_restarts_after_a_pause(
     database: Database, settings: Settings, app: Celery, tmp_path: Path
 ) -> None:
@@ -141,6 +142,7 @@ def test_a_run_that_is_interrupted_while_its_workers_start_ends_them(
     assert not children()
 
 
+@pytest.mark.long
 def test_a_job_that_a_device_fails_with_holds_up_nothing_else(
     serving: Callable[..., Supervisor],
     database: Database,
@@ -181,6 +183,7 @@ def test_a_disk_that_hangs_is_no_jobs_fault(
     assert (row.attempts, row.deaths) == (1, 0)
 
 
+@pytest.mark.long
 def test_a_model_that_kills_the_worker_is_left_alone_and_other_groups_go_on(
     serving: Callable[..., Supervisor], database: Database, settings: Settings
 ) -> None:
@@ -282,6 +285,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
+@pytest.mark.long
 def test_a_run_goes_on_when_its_terminal_is_closed(
     database: Database, app: Celery, tmp_path: Path
 ) -> None:
@@ -302,6 +306,7 @@ def test_a_run_goes_on_when_its_terminal_is_closed(
     assert {row.attempts for row in job_rows(database)} == {1}
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is caught")
 def test_a_run_goes_on_when_its_terminal_is_closed_before_the_work_began(
     database: Database, app: Celery, tmp_path: Path
@@ -322,6 +327,7 @@ def catches_hangups(pid: int) -> bool:
     return bool(int(caught, 16) & 1 << signal.SIGHUP - 1)
 
 
+@pytest.mark.long
 def test_a_run_that_is_terminated_hands_back(
     database: Database, app: Celery, tmp_path: Path
 ) -> None:
@@ -394,6 +400,7 @@ def test_a_worker_that_joins_takes_the_gpu_when_it_is_free(
     assert is_made(database)
 
 
+@pytest.mark.long
 def test_a_supervisor_serves_the_gpus_that_are_free(
     serving: Callable[..., Supervisor], database: Database, one_gpu: DeviceLock
 ) -> None:
@@ -432,6 +439,7 @@ def test_a_disk_with_less_free_than_a_sweep_wants_is_waited_for(
     assert log_of(settings).count("Going on after") == 1
 
 
+@pytest.mark.long
 def test_what_a_finished_sweep_wants_to_stay_free_holds_up_no_later_one(
     serving: Callable[..., Supervisor], database: Database, settings: Settings
 ) -> None:
