@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from producer.cli import COMMANDS, cli
 from producer.commands.completion import VARIABLE
+from tests.matrices import shorten
 from tests.unit.filled_store import filled
 
 #: Reads our script, then asks for the last word as bash does.
@@ -23,6 +24,22 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 #: What each script has besides click's own words.
 OURS = {"bash": "compopt -o nospace", "zsh": "-V begun", "fish": "--max 1"}
+
+#: Words, and what bash offers for the last of them.
+OFFERS = (
+    (("comp",), ["compare", "completion"]),
+    (("pause", ""), ["shapes"]),
+    (("pause", "shapes", ""), [""]),
+    (("run", "sha"), ["shapes"]),
+    (("run", "examples/f"), ["option default", ""]),
+    (("status", "--by", "s"), ["scheduler", "steps"]),
+    (("find", "--sort", "steps,-gui"), ["steps,-guidance"]),
+    (("find", "sha"), ["shapes"]),
+    (("find", "shapes", "guid"), ["option nospace", "guidance:"]),
+    (("find", "shapes", "steps:2"), ["steps:2", "steps:20"]),
+    (("find", "--scheduler", "dpmpp_2m_sde_k"), ["dpmpp_2m_sde_karras"]),
+    (("show", "gone.png", "--scr"), ["--script"]),
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,23 +73,7 @@ def offered(home: Path) -> Callable[..., list[str]]:
     return ask
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (("comp",), ["compare", "completion"]),
-        (("pause", ""), ["shapes"]),
-        (("pause", "shapes", ""), [""]),
-        (("run", "sha"), ["shapes"]),
-        (("run", "examples/f"), ["option default", ""]),
-        (("status", "--by", "s"), ["scheduler", "steps"]),
-        (("find", "--sort", "steps,-gui"), ["steps,-guidance"]),
-        (("find", "sha"), ["shapes"]),
-        (("find", "shapes", "guid"), ["option nospace", "guidance:"]),
-        (("find", "shapes", "steps:2"), ["steps:2", "steps:20"]),
-        (("find", "--scheduler", "dpmpp_2m_sde_k"), ["dpmpp_2m_sde_karras"]),
-        (("show", "gone.png", "--scr"), ["--script"]),
-    ],
-)
+@pytest.mark.parametrize(("words", "expected"), shorten(OFFERS, OFFERS[3::5]))
 def test_bash_offers(
     words: tuple[str, ...], expected: list[str], offered: Callable[..., list[str]]
 ) -> None:

@@ -72,6 +72,7 @@ def next_page(sort, after):
     return read_wanted(sort=sort, limit=4, after=after)
 
 
+@pytest.mark.long
 def test_every_way_to_a_page_finds_the_same_rows(database, monkeypatch):
     every = {mix: keys(database, mix) for mix in MIXES}
     assert len({len(found) for found in every.values()}) > 10
