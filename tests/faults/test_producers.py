@@ -60,6 +60,7 @@ def ended(process: "subprocess.Popen[str]") -> str:
     return said
 
 
+@pytest.mark.long
 def test_two_producers_of_one_sweep_make_each_job_once(night: Night) -> None:
     spec = str(night.spec(count=150, steps=2))
     for process in [night.begin("submit", spec) for _ in range(2)]:

@@ -128,6 +128,7 @@ def test_removals_that_are_killed_at_any_moment_lose_nothing_unannounced(
     assert Store().count("night state:evicted") == IMAGES
 
 
+@pytest.mark.long
 @pytest.mark.databases("sqlite", "postgresql")
 def test_two_removals_at_once_share_the_work(home: Settings) -> None:
     both = [begin(*RM), begin(*RM)]

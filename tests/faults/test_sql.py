@@ -58,6 +58,7 @@ def outlives(night: Night, outage: AbstractContextManager[None], seconds: int) -
     assert night.began() == 80
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seconds", [4, pytest.param(40, marks=pytest.mark.slow)])
 def test_a_locked_database_is_waited_for(night: Night, seconds: int) -> None:
     outlives(night, locked(night), seconds)

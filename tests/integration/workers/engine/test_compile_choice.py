@@ -165,6 +165,7 @@ def test_nothing_is_asked_on_a_cpu_or_for_strict_jobs(
     assert not known.settled
 
 
+@pytest.mark.long
 def test_a_network_that_cannot_be_compiled_runs_uncompiled(
     auto: Callable[..., TorchPainter],
     sd: str,

@@ -27,7 +27,6 @@ from storage.errors import (
 from storage.job import Job, Model
 from storage.models.model_files import BUILTIN_FOLDERS
 from tests import batches, script
-from tests.matrices import shorten
 from tests.tiny_pipelines import make_sd3, make_sdxl
 from tests.work import Basket, Notes, go_on, paint
 from workers.engine.torch_painter import OWN_THREADS, TorchPainter
@@ -127,7 +126,8 @@ def test_no_scheduler_of_the_catalogue_depends_on_the_one_before(
     check_tour(painter, tuple(row.name for row in schedulers.rows("sd")))
 
 
-@pytest.mark.parametrize("threads", shorten([1, OWN_THREADS + 1], [OWN_THREADS + 1]))
+@pytest.mark.long
+@pytest.mark.parametrize("threads", [1, OWN_THREADS + 1])
 def test_one_thread_or_two_is_all_that_strict_changes_on_a_cpu(
     tmp_path: Path, threads: int
 ) -> None:
