@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from producer.cli import SUMMARIES
+from tests.matrices import shorten
 from tests.processes import wait_until
 from tests.unit.filled_store import filled
 
@@ -25,6 +26,19 @@ bindkey '^O' note
 print -r -- ready >> $NOTES
 """
 COMPARE = SUMMARIES["compare"]
+#: Words, and what each shell makes of them.
+IN_FISH = (
+    ("comp", ["compare", "completion"]),
+    ("pause ", ["shapes"]),
+    ("find --sort steps,-gui", ["steps,-guidance"]),
+    ("find shapes steps:2", ["steps:2", "steps:20"]),
+)
+IN_ZSH = (
+    ("comp", ["compare", "completion"]),
+    ("find --sort steps,-gui", ["find --sort steps,-guidance "]),
+    # No blank after the colon, so that Tab goes on with a value.
+    ("find shapes guid", ["find shapes guidance:", "find shapes guidance:2.5"]),
+)
 FISH = "nightsweep completion fish | source; complete --do-complete $argv[1]"
 
 
@@ -50,15 +64,7 @@ def shell(name: str) -> str:
     return shutil.which(name) or pytest.skip(f"there is no {name}; install it")
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("comp", ["compare", "completion"]),
-        ("pause ", ["shapes"]),
-        ("find --sort steps,-gui", ["steps,-guidance"]),
-        ("find shapes steps:2", ["steps:2", "steps:20"]),
-    ],
-)
+@pytest.mark.parametrize(("line", "expected"), shorten(IN_FISH, IN_FISH[:1]))
 def test_fish_offers(
     line: str, expected: list[str], environment: Mapping[str, str]
 ) -> None:
@@ -76,15 +82,7 @@ def test_fish_offers(
     assert [about for word, _, about in offered if word == "compare"] in ([], [COMPARE])
 
 
-@pytest.mark.parametrize(
-    ("typed", "expected"),
-    [
-        ("comp", ["compare", "completion"]),
-        ("find --sort steps,-gui", ["find --sort steps,-guidance "]),
-        # No blank after the colon, so that Tab goes on with a value.
-        ("find shapes guid", ["find shapes guidance:", "find shapes guidance:2.5"]),
-    ],
-)
+@pytest.mark.parametrize(("typed", "expected"), shorten(IN_ZSH, IN_ZSH[-1:]))
 def test_zsh_completes(
     typed: str,
     expected: list[str],
