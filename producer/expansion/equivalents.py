@@ -3,7 +3,7 @@
 Whether guidance and the negative prompt have an effect depends on both, so the points
 of the axes that set them are compared with each other, and no other axis is walked.
 The same goes for eta, the shift and the scheduler, which has an eta and a shift of its
-own where none is set.
+own where none is set, and for inputs that are the size of the image where none is set.
 """
 
 import itertools
@@ -14,7 +14,13 @@ from typing import Any
 from producer.expansion.exclusions import Exclusions
 from producer.expansion.points import GridAxis, Point
 from producer.expansion.products import Block
-from producer.expansion.resolution import OF_SCHEDULER, SETTLED, meaning_of
+from producer.expansion.resolution import (
+    LIKE_SIZE,
+    OF_SCHEDULER,
+    SETTLED,
+    SIZE,
+    meaning_of,
+)
 from producer.models.cards import ModelCard
 
 #: Tokens of points: of all axes, or of the compared axes only.
@@ -55,14 +61,14 @@ class Meanings:
         exclusions: Exclusions,
     ) -> None:
         """Compare the points of all blocks; the product of all axes is the first."""
-        compared = SETTLED | OF_SCHEDULER if _decides(axes, blocks) else SETTLED
+        compared = _compared(axes, blocks)
         setters = [compared.intersection(axis.parameters) for axis in axes]
         self.axes = tuple(index for index, found in enumerate(setters) if found)
         self._all = [axis.points for axis in axes]
         self._card = card
         self._exclusions = exclusions
         names = {name for index in self.axes for name in axes[index].parameters}
-        names |= SETTLED | OF_SCHEDULER
+        names |= compared | OF_SCHEDULER
         known = blocks[0].base.keys() if blocks else set()
         self._names = sorted(names & known - {"model"})  # a grid has one model
         #: By meaning, then by the tokens of the compared axes.
@@ -229,9 +235,20 @@ def _are_in(tokens: Tokens, points: Sequence[Mapping[Any, Point]]) -> bool:
     return all(token in known for token, known in zip(tokens, points, strict=True))
 
 
-def _decides(axes: Sequence[GridAxis], blocks: Sequence[Block]) -> bool:
-    """Return whether something besides the scheduler decides what that is."""
-    others = OF_SCHEDULER - {"scheduler"}
-    is_varied = any(not others.isdisjoint(axis.parameters) for axis in axes)
+def _compared(axes: Sequence[GridAxis], blocks: Sequence[Block]) -> frozenset[str]:
+    """Return the parameters whose axes are compared."""
+    found = SETTLED
+    # Something besides the scheduler decides what that is.
+    if _are_set(OF_SCHEDULER - {"scheduler"}, axes, blocks):
+        found |= OF_SCHEDULER
+    if _are_set(LIKE_SIZE, axes, blocks):
+        found |= SIZE
+    return found
+
+
+def _are_set(
+    names: frozenset[str], axes: Sequence[GridAxis], blocks: Sequence[Block]
+) -> bool:
+    is_varied = any(not names.isdisjoint(axis.parameters) for axis in axes)
     bases = (block.base for block in blocks)
-    return is_varied or any(base[n] is not None for base in bases for n in others)
+    return is_varied or any(base.get(n) is not None for base in bases for n in names)

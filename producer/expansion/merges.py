@@ -7,7 +7,7 @@ from typing import Any
 
 from producer.expansion.control_planning import CONTROLNET, WITH_NETS
 from producer.expansion.grid import Grid
-from producer.expansion.resolution import SETTLED, meaning_of, settled
+from producer.expansion.resolution import LIKE_SIZE, SETTLED, meaning_of, settled
 from producer.expansion.weight_planning import LORA_SCALE, LORAS
 from producer.spec.parameters import shown_as
 from storage.catalogue.pipeline_families import (
@@ -120,15 +120,21 @@ def _is_left_out(
     )
 
 
+#: Where parameters of pipelines' calls have no effect.
+_SAID = {
+    OWN_SCALE: "has no effect without a negative prompt, or at 1 or less",
+    **dict.fromkeys(ONLY_GUIDED, "has no effect without guidance"),
+    **dict.fromkeys(LIKE_SIZE, "has no effect where it is the size of the image"),
+}
+
+
 def _say(merge: Merge, grid: Grid) -> str:
     """Say what the values mean, or where they have no effect."""
     effects = grid.card.effects
-    if merge.parameter == OWN_SCALE:
-        return "has no effect without a negative prompt, or at 1 or less"
+    if said := _SAID.get(merge.parameter):
+        return said
     if merge.meant is None and (lacking := _WITHOUT.get(merge.parameter)):
         return f"has no effect without {lacking}"
-    if merge.parameter in ONLY_GUIDED:
-        return "has no effect without guidance"
     if leaves := _LEAVES.get(merge.parameter):
         return f"leaves the same {leaves}"
     if merge.parameter in ("eta", "strength"):

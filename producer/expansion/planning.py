@@ -8,7 +8,9 @@ from typing import Any
 from producer.expansion.cells import Cell
 from producer.expansion.grid import Grid
 from producer.expansion.resolution import (
+    LIKE_SIZE,
     SETTLED,
+    SIZE,
     PlannedScheduler,
     combine,
     settled,
@@ -35,7 +37,10 @@ class JobPlanner:
         self._names: dict[tuple[str, Any], dict[str, Any]] = {}
         self._evaluations: dict[tuple[str, int, bool], int] = {}
         self._known: dict[int, list[str]] = {}
-        self._settling = sorted(SETTLED.intersection((*grid.calls, *EXTRAS)))
+        settling = SETTLED.intersection((*grid.calls, *EXTRAS))
+        if not settling.isdisjoint(LIKE_SIZE):
+            settling |= SIZE
+        self._settling = sorted(settling)
         #: Whether what may have no effect is settled, by its values.
         self._is_settled: dict[tuple[Any, ...], bool] = {}
 

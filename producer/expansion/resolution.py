@@ -36,7 +36,7 @@ from producer.spec.parameters import (
 )
 from storage.catalogue import schedulers
 from storage.catalogue.image_pipelines import IMAGE_PIPELINES
-from storage.catalogue.pipeline_calls import PREFIX
+from storage.catalogue.pipeline_calls import PREFIX, SIZE_INPUTS
 from storage.catalogue.pipeline_families import ONLY_GUIDED, OWN_SCALE, Guidance
 from storage.catalogue.scheduler_options import kind_of_model
 from storage.catalogue.scheduler_sets import choose
@@ -48,12 +48,15 @@ from storage.job import EXTRAS, Job, canonical_json
 
 #: Parameters that a tokenizer reads.
 TEXTS = frozenset({"prompt", "negative_prompt"})
+#: Parameters that have no effect where they are the size of the image.
+LIKE_SIZE = frozenset(name for names in SIZE_INPUTS.values() for name in names)
+SIZE = frozenset({"width", "height"})
 #: Parameters that may have no effect, depending on each other.
 SETTLED = frozenset(
     {
         *("guidance", "negative_prompt", OWN_SCALE, *ONLY_GUIDED),
         *("image", "strength", "resize", LORAS, LORA_SCALE),
-        *(CONTROLNET, *WITH_NETS),
+        *(CONTROLNET, *WITH_NETS, *LIKE_SIZE),
     }
 )
 #: Where one of the others is null, the scheduler decides what it is.
@@ -346,7 +349,7 @@ def combine(
 
 def settled(parameters: Mapping[str, Any], card: ModelCard) -> Mapping[str, Any]:
     """Return the parameters, with those without effect in one common form."""
-    meant = _settled_image(parameters, card)
+    meant = _settled_image(parameters, card) | _settled_sizes(parameters, card)
     if card.effects is not None:
         meant |= _settled_guidance(parameters, card, card.effects)
     changed = {
@@ -365,6 +368,12 @@ def _settled_image(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, 
     if parameters["strength"] is None and known:
         return {"strength": known.strength}
     return {}
+
+
+def _settled_sizes(parameters: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
+    size = (parameters["height"], parameters["width"])
+    names = SIZE_INPUTS.get(card.pipeline_class, ())
+    return {name: None for name in names if parameters.get(name) == size}
 
 
 def _settled_guidance(

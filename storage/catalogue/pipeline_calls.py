@@ -34,6 +34,10 @@ REWRITING: Mapping[str, str] = {
     "ErnieImagePipeline": "use_pe",
     "LongCatImagePipeline": "enable_prompt_rewrite",
 }
+#: Inputs that are height and width of the image unless a sweep sets them, by pipeline.
+SIZE_INPUTS: Mapping[str, tuple[str, ...]] = {
+    "StableDiffusionXLPipeline": ("call.original_size", "call.target_size"),
+}
 #: Inputs that no sweep may set, as patterns of their names, each with the reason and
 #: the way out.
 _REFUSED: tuple[tuple[re.Pattern[str], str], ...] = tuple(

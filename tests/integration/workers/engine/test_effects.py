@@ -122,6 +122,7 @@ _ALL_STEPS = {
     "call.skip_layer_guidance_start": -1.0,  # after the step before the first
     "call.skip_layer_guidance_stop": 1.0,
 }
+SIZE = (64, 64)
 CALLS = [
     ("FluxPipeline", each(OWN_SCALE, 0.5, 1.0, 3.0, 6.0)),
     ("FluxPipeline schnell", each(OWN_SCALE, 1.0, 3.0)),
@@ -129,6 +130,8 @@ CALLS = [
     ("StableDiffusionPipeline", each("call.guidance_rescale", 0.0, 0.3, 0.7)),
     ("StableDiffusionPipeline distilled", each("call.guidance_rescale", 0.0, 0.7)),
     ("StableDiffusionXLPipeline", each("call.guidance_rescale", 0.0, 0.7)),
+    ("StableDiffusionXLPipeline", each("call.original_size", None, SIZE, (64, 32))),
+    ("StableDiffusionXLPipeline", each("call.target_size", None, SIZE, (64, 32))),
     (
         "StableDiffusion3Pipeline",
         [

@@ -28,6 +28,8 @@ QWEN = replace(
     effects=Guidance(off=None, own_scale=4.0),
 )
 SD = replace(CARD, effects=Guidance())
+SDXL = replace(SD, pipeline_class="StableDiffusionXLPipeline")
+SDXL = replace(SDXL, model=replace(CARD.model, name="sdxl"))
 OTHER = replace(
     CARD,
     model=replace(CARD.model, name="other", fingerprint="3" * 32),
@@ -101,11 +103,57 @@ def test_an_axis_makes_a_job_for_each_value_and_labels_it(tmp_path: Path) -> Non
     assert "call.max_sequence_length: 512 and null give the same jobs" in sentence
 
 
+SIZES = "call.original_size: [null, [512, 768], [1024, 512]]"
+
+
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [
+        (f"axes: {{{SIZES}}}", {768: [(), (1024, 512)]}),
+        (
+            f"axes: {{width: [768, 512], {SIZES}}}",
+            {768: [(), (1024, 512)], 512: [(), (512, 768), (1024, 512)]},
+        ),
+        (
+            "axes: {width: [512, 768]}\n"
+            "include: [{width: [512, 768], call.original_size: [[512, 768]]}]",
+            {512: [(), (512, 768)], 768: [()]},
+        ),
+    ],
+)
+def test_the_size_of_the_image_is_no_size_of_its_own_in_sdxl(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rest: str,
+    expected: dict[int, list[tuple[int, ...]]],
+) -> None:
+    monkeypatch.setattr(cards, "CARDS", {"sdxl": SDXL})
+    expansion = expand_text(
+        tmp_path, rest, model="sdxl", base="  width: 768\n  height: 512"
+    )
+    found: dict[int, list[tuple[int, ...]]] = {}
+    for job in jobs_of(expansion):
+        found.setdefault(job.width, []).append(job.call.get("original_size", ()))
+    assert found == expected
+    said = "sdxl: call.original_size has no effect where it is the size of the image"
+    assert any(said in each for each in expansion.duplicates)
+
+
+def test_a_job_is_found_under_the_size_that_earlier_keys_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cards, "CARDS", {"sdxl": SDXL})
+    base = "  width: 512\n  height: 512\n  call: {target_size: [512, 512]}"
+    (planned,) = expand_text(tmp_path, "", model="sdxl", base=base).jobs()
+    assert planned.job.call == {}
+    worded = replace(planned.job, extras={"call.target_size": [512, 512]})
+    assert worded.key in planned.former_keys
+
+
 def test_a_list_is_a_list_in_the_job_and_in_its_label(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sdxl = replace(SD, pipeline_class="StableDiffusionXLPipeline")
-    monkeypatch.setattr(cards, "CARDS", {"sdxl": sdxl})
+    monkeypatch.setattr(cards, "CARDS", {"sdxl": SDXL})
     rest = "axes: {call.original_size: [[512, 768], [1024, 1024]]}"
     expansion = expand_text(tmp_path, rest, model="sdxl")
     sizes = [[512, 768], [1024, 1024]]
