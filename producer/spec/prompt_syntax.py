@@ -69,14 +69,20 @@ _SIGNS = (
         "leave it out",
     ),
     _Sign(
-        r"<(?:lora|lyco|hypernet)\w*:[^<>]+>",
+        r"<(?:lora|lyco)\w*:[^<>]+>",
         "<lora:name:1> is plain text here and loads nothing",
-        "merge it into a model, and name that model's folder as `model`",
+        "write it as `loras: {file: name.safetensors, scale: 1}`",
+    ),
+    _Sign(
+        r"<hypernet\w*:[^<>]+>",
+        "<hypernet:name:1> is plain text here and loads nothing",
+        "leave it out",
     ),
     _Sign(
         r"<ti:[^<>]+>|<?\bembedding:\S+",
         "embedding:name is plain text here and loads nothing",
-        "write its words out",
+        "write it as `embeddings: {file: name.safetensors, token: name}`, and its token"
+        " in the prompt",
     ),
     _Sign(
         r"\[[^\[\]]*:\s*(?:\d+|\d*\.\d+)\s*\]",

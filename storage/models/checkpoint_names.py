@@ -23,6 +23,14 @@ _NAME = re.compile(
     r"(?P<file>.+?\.(?:safetensors|gguf))(?:\?(?P<options>.*))?", re.DOTALL
 )
 _PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+#: How to make safetensors of a pickle.
+CONVERT = (
+    "convert it on a machine that may run it: `python -c"
+    " 'import sys, torch, safetensors.torch as s; d = torch.load(sys.argv[1],"
+    ' map_location="cpu", weights_only=True); d = d.get("state_dict", d);'
+    " s.save_file({k: v.contiguous() for k, v in d.items() if"
+    " isinstance(v, torch.Tensor)}, sys.argv[2])' IN.ckpt OUT.safetensors`"
+)
 _WORDS = {"true": True, "false": False}
 _KEYS = ("config", "prediction", "zero_snr")
 
@@ -165,10 +173,6 @@ def refuse_pickle(file: str) -> None:
         return
     msg = (
         f"a model must be in safetensors format, since a pickle can run code when it is"
-        f" read, got {file}; convert it on a machine that may run it: `python -c"
-        f" 'import sys, torch, safetensors.torch as s; d = torch.load(sys.argv[1],"
-        f' map_location="cpu", weights_only=True); d = d.get("state_dict", d);'
-        f" s.save_file({{k: v.contiguous() for k, v in d.items() if"
-        f" isinstance(v, torch.Tensor)}}, sys.argv[2])' IN.ckpt OUT.safetensors`"
+        f" read, got {file}; {CONVERT}"
     )
     raise ModelError(msg)

@@ -129,6 +129,12 @@ def _in_folder(place: Model, folder: Path, *, commit: str | None = None) -> Loca
 
 
 def _choose(place: Model, paths: Iterable[str]) -> tuple[str, ...]:
+    if CONFIG not in (paths := list(paths)):
+        msg = (
+            f"a ControlNet must have a {CONFIG} at the root of its folder, but"
+            f" {place.name} has none; name the folder of the ControlNet itself"
+        )
+        raise ModelError(msg)
     try:
         return weights_at_root(paths, "the ControlNet", variant=place.variant)
     except ModelError as error:

@@ -135,8 +135,9 @@ def find_misfit(
     layers = layers_of(shapes)
     if not layers:
         other = next(filter(_OTHERS.search, shapes), None)
-        what = f"`{other}`, which is of another method" if other else "no such layers"
-        return f"has {what}"
+        if other:
+            return f"has `{other}`, which is of another method than LoRA"
+        return "has no layers of a LoRA"
     seems = _guess(layers)
     for layer in layers:
         if layer.part not in LORA_PARTS.get(pipeline, ()):

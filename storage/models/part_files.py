@@ -12,6 +12,7 @@ from pathlib import Path
 from storage.errors import FingerprintError, ModelError
 from storage.job import Model
 from storage.models import hub
+from storage.models.checkpoint_names import CONVERT
 from storage.models.downloads import fetch_weights
 from storage.models.fingerprint import Digests
 from storage.models.model_files import is_hub_id
@@ -90,7 +91,7 @@ def find_file(place: Model, *, download: bool = True) -> Path:
     if file.suffix != SUFFIX:
         msg = (
             f"weights besides the model must be in {SUFFIX}, got {file.name}, which may"
-            " hold code; convert it with `safetensors.torch.save_file`"
+            f" hold code; {CONVERT}"
         )
         raise ModelError(msg)
     return file

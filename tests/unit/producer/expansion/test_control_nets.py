@@ -185,7 +185,10 @@ def test_resize_may_stand_beside_an_axis_with_and_without_a_net(tmp_path: Path) 
         ("./xl", "xl has cross_attention_dim 2048, where the model's unet has 16"),
         ("./union", "must be a ControlNetModel, but union is a ControlNetUnionModel"),
         ("./pickle", "must have safetensors weights"),
-        ("./bare", "config.json is missing"),
+        (
+            "./bare",
+            "must have a config.json at the root of its folder, but",
+        ),
         ("./gone", "must be a folder as `save_pretrained` of diffusers writes it"),
         ("canny", "a ControlNet is a folder that starts with / or ./ or ~"),
         ("./c.safetensors", "`ControlNetModel.from_single_file(FILE)"),

@@ -216,7 +216,7 @@ def test_options_of_the_command_line_name_loras(tmp_path: Path) -> None:
             "[ink.safetensors, copy.safetensors]",
             "must be named once in a job",
         ),
-        ("blob.safetensors", "but blob has no such layers"),
+        ("blob.safetensors", "but blob has no layers of a LoRA"),
     ],
 )
 def test_a_wrong_lora_is_refused_at_its_line(

@@ -27,7 +27,7 @@ SIGNS = {
     "a cat BREAK a dog": "BREAK",
     "a cat AND a dog": "AND",
     "a cat <lora:fur:0.8>": "<lora:name:1>",
-    "a cat <hypernet:fur:1>": "<lora:name:1>",
+    "a cat <hypernet:fur:1>": "<hypernet:name:1>",
     "a cat, embedding:bad-hands": "embedding:name",
     "a cat <ti:bad-hands:1>": "embedding:name",
     "a __animal__": "__word__",

@@ -215,7 +215,7 @@ def test_layers_that_the_model_lacks_are_told_if_they_are_most_of_a_part() -> No
 def test_a_file_of_another_method_is_told() -> None:
     tensors = {"lora_unet_mid.hada_w1_a": np.zeros((2, 2))}
     assert "is of another method" in str(misfit(tensors))
-    assert misfit({"x": np.zeros((2, 2))}) == "has no such layers"
+    assert misfit({"x": np.zeros((2, 2))}) == "has no layers of a LoRA"
 
 
 def test_old_keys_of_diffusers_are_read() -> None:
