@@ -130,3 +130,25 @@ def test_a_shift_makes_the_image_of_a_plain_script(
     bench = Bench(model)
     check_images(bench, [job, usual])
     assert not bench.plain(job).equals(bench.plain(usual))
+
+
+NOISY = [
+    ("flow_euler", {"stochastic_sampling": True}),
+    ("flow_dpmpp_2m", {"algorithm_type": "sde-dpmsolver++"}),
+]
+
+
+@pytest.mark.parametrize(("name", "noisy"), sample(NOISY, NOISY[:1]))
+def test_sana_adds_the_noise_of_the_seed(
+    name: str, noisy: dict[str, Any], tmp_path: Path
+) -> None:
+    model = str(KINDS["SanaPipeline"](tmp_path / "model"))
+    asked, card = schedulers.resolve(name, noisy), card_of(model)
+    assert not card.check_scheduler(asked)
+    options = schedulers.effective_options(asked, card.scheduler_config)
+    job = make_job(name, model=model, scheduler_options=options)
+    usual = make_job(name, model=model, seed=3)
+    bench = Bench(model)
+    check_images(bench, [job, usual])
+    assert bench.plain(job).equals(bench.plain(job))
+    assert not bench.plain(job).equals(bench.plain(replace(usual, seed=job.seed)))

@@ -350,6 +350,16 @@ def test_pndm_with_its_runge_kutta_start_costs_nine_more() -> None:
     assert cost("pndm", skip_prk_steps=False, steps=20) == 29
 
 
+def test_a_pipeline_that_hands_a_generator_takes_noise_in_flow_matching() -> None:
+    asked = schedulers.resolve("flow_euler", {"stochastic_sampling": True})
+    of_sana, of_aura_flow = (
+        schedulers.check(asked, config=SD3, family="other", pipeline=pipeline)
+        for pipeline in ("SanaPipeline", "AuraFlowPipeline")
+    )
+    assert of_sana == []
+    assert ["AuraFlowPipeline hands it no" in each for each in of_aura_flow] == [True]
+
+
 def test_the_models_config_can_make_a_scheduler_stochastic() -> None:
     of = CLASSES["DPMSolverMultistepScheduler"]
     config = SD15 | {"algorithm_type": "sde-dpmsolver++"}
