@@ -74,6 +74,13 @@ _SD3 = {
 _SD3_BLOCK = {
     "attn.to_out.0": "x_block.attn.proj",
     "attn.to_add_out": "context_block.attn.proj",
+    "attn2.to_out.0": "x_block.attn2.proj",
+    "attn.norm_q": "x_block.attn.ln_q",
+    "attn.norm_k": "x_block.attn.ln_k",
+    "attn2.norm_q": "x_block.attn2.ln_q",
+    "attn2.norm_k": "x_block.attn2.ln_k",
+    "attn.norm_added_q": "context_block.attn.ln_q",
+    "attn.norm_added_k": "context_block.attn.ln_k",
     "norm1.linear": "x_block.adaLN_modulation.1",
     "norm1_context.linear": "context_block.adaLN_modulation.1",
     "ff.net.0.proj": "x_block.mlp.fc1",
@@ -85,33 +92,33 @@ _SD3_BLOCK = {
 
 def write_sd(folder: Path, file: Path, **more: torch.Tensor) -> Path:
     """Write the file of a Stable Diffusion 1 folder; `more` are tensors beside it."""
-    text = _prefixed(_clip(folder, "text_encoder"), "cond_stage_model.transformer.")
-    return _save({**_sd_networks(folder), **text, **more}, file)
+    text = prefixed(_clip(folder, "text_encoder"), "cond_stage_model.transformer.")
+    return save_state({**_sd_networks(folder), **text, **more}, file)
 
 
 def write_sd2(folder: Path, file: Path) -> Path:
     """Write the file of a Stable Diffusion 2 folder, with the encoder of OpenCLIP."""
-    text = _prefixed(_open_clip(folder, "text_encoder"), "cond_stage_model.model.")
-    return _save({**_sd_networks(folder), **text}, file)
+    text = prefixed(_open_clip(folder, "text_encoder"), "cond_stage_model.model.")
+    return save_state({**_sd_networks(folder), **text}, file)
 
 
 def write_sdxl(folder: Path, file: Path, **more: torch.Tensor) -> Path:
     """Write the file of a Stable Diffusion XL folder."""
     begin = "conditioner.embedders."
-    text = _prefixed(_clip(folder, "text_encoder"), begin + "0.transformer.")
-    text |= _prefixed(_open_clip(folder, "text_encoder_2"), begin + "1.model.")
-    return _save({**_sd_networks(folder), **text, **more}, file)
+    text = prefixed(_clip(folder, "text_encoder"), begin + "0.transformer.")
+    text |= prefixed(_open_clip(folder, "text_encoder_2"), begin + "1.model.")
+    return save_state({**_sd_networks(folder), **text, **more}, file)
 
 
 def write_sd3(folder: Path, file: Path) -> Path:
     """Write the transformer of a Stable Diffusion 3 folder, and nothing else."""
-    state = _sd3(_load(folder, "transformer"))
-    return _save(_prefixed(state, "model.diffusion_model."), file)
+    state = _sd3(load_part(folder, "transformer"))
+    return save_state(prefixed(state, "model.diffusion_model."), file)
 
 
 def write_network(folder: Path, file: Path) -> Path:
     """Write a transformer under the names of diffusers, which some authors keep."""
-    return _save(_load(folder, "transformer"), file)
+    return save_state(load_part(folder, "transformer"), file)
 
 
 def make_wide_sdxl(folder: Path) -> Path:
@@ -169,17 +176,20 @@ def without_weights(folder: Path, *parts: str) -> Path:
     return folder
 
 
-def _load(folder: Path, part: str) -> State:
+def load_part(folder: Path, part: str) -> State:
+    """Return the weights of a component of a folder."""
     (file,) = (folder / part).glob("*.safetensors")
     return load_file(file)
 
 
-def _save(state: Mapping[str, torch.Tensor], file: Path) -> Path:
+def save_state(state: Mapping[str, torch.Tensor], file: Path) -> Path:
+    """Write weights to a file, and return it."""
     save_file({name: each.contiguous() for name, each in state.items()}, file)
     return file
 
 
-def _prefixed(state: State, prefix: str) -> State:
+def prefixed(state: State, prefix: str) -> State:
+    """Return weights with a prefix before each name."""
     return {prefix + name: each for name, each in state.items()}
 
 
@@ -196,11 +206,11 @@ def _replace(name: str, table: Mapping[str, str]) -> str:
 
 
 def _sd_networks(folder: Path) -> State:
-    unet = _unet(_load(folder, "unet"), read_json(folder / "unet/config.json"))
-    vae = _vae(_load(folder, "vae"))
+    unet = _unet(load_part(folder, "unet"), read_json(folder / "unet/config.json"))
+    vae = _vae(load_part(folder, "vae"))
     return {
-        **_prefixed(unet, "model.diffusion_model."),
-        **_prefixed(vae, "first_stage_model."),
+        **prefixed(unet, "model.diffusion_model."),
+        **prefixed(vae, "first_stage_model."),
     }
 
 
@@ -254,7 +264,7 @@ def _vae(state: State) -> State:
 
 
 def _clip(folder: Path, part: str) -> State:
-    state = _load(folder, part)
+    state = load_part(folder, part)
     return _renamed(
         state, lambda name: "text_model." + name.removeprefix("text_model.")
     )
@@ -262,7 +272,9 @@ def _clip(folder: Path, part: str) -> State:
 
 def _open_clip(folder: Path, part: str) -> State:
     found: State = {}
-    state = _renamed(_load(folder, part), lambda name: name.removeprefix("text_model."))
+    state = _renamed(
+        load_part(folder, part), lambda name: name.removeprefix("text_model.")
+    )
     for name, each in state.items():
         if name == "text_projection.weight":
             found["text_projection"] = each.T
@@ -284,14 +296,14 @@ def _sd3(state: State) -> State:
             found[_replace(rest, _SD3)] = each
             continue
         begin = f"joint_blocks.{block}."
-        if joined := re.fullmatch(r"attn\.(to_q|add_q_proj)\.(\w+)", rest):
-            side = "x_block" if joined[1] == "to_q" else "context_block"
+        if joined := re.fullmatch(r"(attn2?)\.(to_q|add_q_proj)\.(\w+)", rest):
+            side = "x_block" if joined[2] == "to_q" else "context_block"
             three = [
-                state[name.replace(joined[1], joined[1].replace("_q", f"_{letter}"))]
+                state[name.replace(joined[2], joined[2].replace("_q", f"_{letter}"))]
                 for letter in "qkv"
             ]
-            found[f"{begin}{side}.attn.qkv.{joined[2]}"] = torch.cat(three)
-        elif not re.fullmatch(r"attn\.(to_[kv]|add_[kv]_proj)\.\w+", rest):
+            found[f"{begin}{side}.{joined[1]}.qkv.{joined[3]}"] = torch.cat(three)
+        elif not re.fullmatch(r"attn2?\.(to_[kv]|add_[kv]_proj)\.\w+", rest):
             found[begin + _replace(rest, _SD3_BLOCK)] = each
     last = max(int(name.split(".")[1]) for name in found if name.startswith("joint_"))
     swapped = ("final_layer.adaLN", f"joint_blocks.{last}.context_block.adaLN")

@@ -76,23 +76,27 @@ def make_pixart(folder: Path, pipeline: Any) -> Path:
     )
 
 
-def make_lumina2(folder: Path) -> Path:
+def make_lumina2(folder: Path, **transformer: Any) -> Path:
     parts = Parts(folder)
+    config = {
+        "hidden_size": 24,
+        "num_attention_heads": 3,
+        "num_kv_heads": 1,
+        "axes_dim_rope": (4, 2, 2),
+        **transformer,
+    }
     return parts.save(
         diffusers.Lumina2Pipeline(
             transformer=parts.randomize(
                 diffusers.Lumina2Transformer2DModel(
                     sample_size=SIDE,
                     in_channels=4,
-                    hidden_size=24,
                     num_layers=1,
                     num_refiner_layers=1,
-                    num_attention_heads=3,
-                    num_kv_heads=1,
                     multiple_of=16,
                     cap_feat_dim=TEXT,
-                    axes_dim_rope=(4, 2, 2),
                     axes_lens=(300, 64, 64),
+                    **config,
                 )
             ),
             scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),

@@ -5,7 +5,7 @@ from typing import Any
 
 import diffusers
 
-from tests.tiny_pipelines import TEXT, Parts
+from tests.tiny_pipelines import SMALL_FLUX, TEXT, Parts
 from tests.tiny_texts import (
     make_qwen3,
     make_qwen3_vl,
@@ -130,8 +130,9 @@ def make_krea2(folder: Path, *, is_distilled: bool) -> Path:
     )
 
 
-def make_chroma(folder: Path) -> Path:
+def make_chroma(folder: Path, **transformer: Any) -> Path:
     parts = Parts(folder)
+    config = {**SMALL_FLUX, **transformer}
     return parts.save(
         diffusers.ChromaPipeline(
             vae=parts.vae(scaling_factor=0.3611, shift_factor=0.1159),
@@ -139,17 +140,10 @@ def make_chroma(folder: Path) -> Path:
             tokenizer=parts.t5_tokenizer,
             transformer=parts.randomize(
                 diffusers.ChromaTransformer2DModel(
-                    patch_size=1,
-                    in_channels=16,
-                    num_layers=1,
-                    num_single_layers=1,
-                    attention_head_dim=16,
-                    num_attention_heads=2,
-                    joint_attention_dim=2 * TEXT,
-                    axes_dims_rope=(4, 6, 6),
                     approximator_hidden_dim=32,
                     approximator_layers=1,
                     approximator_num_channels=16,
+                    **config,
                 )
             ),
             scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),

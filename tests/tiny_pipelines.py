@@ -4,6 +4,7 @@ All paint images of 64 x 64 pixels. Their VAEs scale and shift latents as real o
 so that a wrong order of these shows.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,18 @@ TRAINED = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
     "beta_schedule": "scaled_linear",
+}
+
+#: The network of Flux, and of what was made from it.
+SMALL_FLUX = {
+    "patch_size": 1,
+    "in_channels": 16,
+    "num_layers": 1,
+    "num_single_layers": 1,
+    "attention_head_dim": 16,
+    "num_attention_heads": 2,
+    "joint_attention_dim": 2 * TEXT,
+    "axes_dims_rope": (4, 6, 6),
 }
 
 
@@ -71,10 +84,12 @@ def make_sdxl(folder: Path, **vae: Any) -> Path:
     )
 
 
-def make_sd3(folder: Path, **scheduler: Any) -> Path:
-    """Save a Stable Diffusion 3 pipeline; `scheduler` changes that part's config."""
+def make_sd3(
+    folder: Path, *, transformer: Mapping[str, Any] | None = None, **scheduler: Any
+) -> Path:
+    """Save a Stable Diffusion 3 pipeline; arguments change configs of its parts."""
     parts = Parts(folder)
-    transformer = diffusers.SD3Transformer2DModel(
+    network = diffusers.SD3Transformer2DModel(
         sample_size=SIDE,
         patch_size=2,
         in_channels=4,
@@ -86,6 +101,7 @@ def make_sd3(folder: Path, **scheduler: Any) -> Path:
         caption_projection_dim=16,
         pooled_projection_dim=2 * TEXT,
         pos_embed_max_size=2 * SIDE,
+        **(transformer or {}),
     )
     return parts.save(
         diffusers.StableDiffusion3Pipeline(
@@ -101,7 +117,7 @@ def make_sd3(folder: Path, **scheduler: Any) -> Path:
             tokenizer=parts.tokenizer,
             tokenizer_2=parts.tokenizer,
             tokenizer_3=parts.t5_tokenizer,
-            transformer=parts.finish(transformer, "proj_out", (4, SIDE, SIDE)),
+            transformer=parts.finish(network, "proj_out", (4, SIDE, SIDE)),
             scheduler=diffusers.FlowMatchEulerDiscreteScheduler(
                 **{"shift": 3.0, **scheduler}
             ),
@@ -109,20 +125,15 @@ def make_sd3(folder: Path, **scheduler: Any) -> Path:
     )
 
 
-def make_flux(folder: Path, *, embeds_guidance: bool) -> Path:
-    """Save a Flux pipeline: like Flux-dev, or like Flux-schnell without guidance."""
+def make_flux(folder: Path, *, embeds_guidance: bool, **transformer: Any) -> Path:
+    """Save a Flux pipeline: like Flux-dev, or like Flux-schnell without guidance.
+
+    `transformer` changes the config of its network.
+    """
     parts = Parts(folder)
-    transformer = diffusers.FluxTransformer2DModel(
-        patch_size=1,
-        in_channels=16,
-        num_layers=1,
-        num_single_layers=1,
-        attention_head_dim=16,
-        num_attention_heads=2,
-        joint_attention_dim=2 * TEXT,
-        pooled_projection_dim=TEXT,
-        guidance_embeds=embeds_guidance,
-        axes_dims_rope=(4, 6, 6),
+    config = {**SMALL_FLUX, **transformer}
+    network = diffusers.FluxTransformer2DModel(
+        pooled_projection_dim=TEXT, guidance_embeds=embeds_guidance, **config
     )
     return parts.save(
         diffusers.FluxPipeline(
@@ -136,7 +147,7 @@ def make_flux(folder: Path, *, embeds_guidance: bool) -> Path:
             text_encoder_2=parts.t5(),
             tokenizer=parts.tokenizer,
             tokenizer_2=parts.t5_tokenizer,
-            transformer=parts.finish(transformer, "proj_out", (SIDE * SIDE // 4, 16)),
+            transformer=parts.finish(network, "proj_out", (SIDE * SIDE // 4, 16)),
             scheduler=diffusers.FlowMatchEulerDiscreteScheduler(
                 shift=3.0, use_dynamic_shifting=embeds_guidance
             ),

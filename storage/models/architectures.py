@@ -169,6 +169,11 @@ _BY_MARK = (
         marks=("double_stream_blocks.0.block.adaLN_modulation.1.bias",),
     ),
     Architecture(
+        name="Ernie",
+        pipelines=("ErnieImagePipeline",),
+        marks=("layers.0.adaLN_sa_ln.weight",),
+    ),
+    Architecture(
         name="Cosmos",
         marks=(
             "net.pos_embedder.dim_spatial_range",
@@ -193,6 +198,11 @@ _BY_MARK = (
             "down_blocks.0.motion_modules.0.temporal_transformer.norm.weight",
         ),
     ),
+)
+#: All of them.
+ARCHITECTURES = (
+    *(SD1, SD2, SDXL, PLAYGROUND, REFINER, INPAINTING, PIX2PIX, UPSCALER),
+    *_BY_MARK,
 )
 _LORA_ENDS = (".lora_down.weight", ".lora_A.weight", ".lora_A.default.weight")
 _VAE_ONLY = ("decoder.conv_in.weight", "decoder.conv_in.conv.bias")

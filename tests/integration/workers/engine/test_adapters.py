@@ -338,13 +338,16 @@ def vectors(model: Path, part: str, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((2, width))
 
 
+INVERSIONS = [
+    (SD, ("emb_params",)),
+    (SD, ("<blob>",)),
+    (SDXL, ("clip_l", "clip_g")),
+]
+
+
 @pytest.mark.parametrize(
     ("kind", "names"),
-    sample(
-        [(SD, ("emb_params",)), (SD, ("<blob>",)), (SDXL, ("clip_l", "clip_g"))],
-        [(SD, ("emb_params",)), (SDXL, ("clip_l", "clip_g"))],
-        quick=[(SD, ("emb_params",))],
-    ),
+    sample(INVERSIONS, (INVERSIONS[0], INVERSIONS[-1]), quick=INVERSIONS[:1]),
 )
 def test_an_image_with_a_textual_inversion_is_that_of_a_plain_script(
     shelf: Shelf, kind: str, names: tuple[str, ...]

@@ -1,9 +1,11 @@
 """Single files make the images of diffusers' own `from_single_file`, bit for bit."""
 
+import gc
 import hashlib
 import runpy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import diffusers
@@ -21,8 +23,10 @@ from storage.models.components import read_components
 from storage.models.located import read_json
 from storage.models.single_files import OWN_CONFIGS
 from tests.batches import card_of, make_job
-from tests.matrices import shorten
+from tests.matrices import sample, shorten
 from tests.single_files import (
+    State,
+    load_part,
     make_wide_sdxl,
     without_weights,
     write_network,
@@ -31,8 +35,20 @@ from tests.single_files import (
     write_sd3,
     write_sdxl,
 )
-from tests.tiny_families import MAKERS
-from tests.tiny_pipelines import make_sd, make_sd3
+from tests.tiny_families import make_lumina2
+from tests.tiny_kinds import KINDS, allow_small_sizes
+from tests.tiny_packed import make_chroma
+from tests.tiny_pipelines import make_flux, make_sd, make_sd3
+from tests.transformer_files import (
+    AURA_FLOW,
+    CHROMA,
+    FLUX,
+    FLUX2,
+    KREA2,
+    LUMINA2,
+    SANA,
+    Z_IMAGE,
+)
 from workers.engine.alone import paint_alone
 from workers.engine.environment import describe_environment
 from workers.engine.pipelines import Pipelines
@@ -48,10 +64,42 @@ WHOLE = {
     "Stable Diffusion 2": (make_sd, write_sd2),
     "Stable Diffusion XL": (make_wide_sdxl, write_sdxl),
 }
-TRANSFORMERS = {
+make_sd35 = partial(
+    make_sd3, transformer={"qk_norm": "rms_norm", "dual_attention_layers": (0,)}
+)
+SMALL = {
     "Stable Diffusion 3": (make_sd3, write_sd3),
-    "Qwen-Image": (MAKERS["QwenImagePipeline"], write_network),
+    "Stable Diffusion 3.5": (make_sd35, write_sd3),
+    "Qwen-Image": (KINDS["QwenImagePipeline"], write_network),
+    "FLUX.2": (KINDS["Flux2Pipeline"], FLUX2),
+    "FLUX.2-klein": (KINDS["Flux2KleinPipeline"], FLUX2),
+    "Z-Image": (KINDS["ZImagePipeline"], Z_IMAGE),
+    "AuraFlow": (KINDS["AuraFlowPipeline"], AURA_FLOW),
+    "Sana": (KINDS["SanaPipeline"], SANA),
+    "Krea 2": (KINDS["Krea2Pipeline"], KREA2),
+    "HiDream": (KINDS["HiDreamImagePipeline"], write_network),
+    "Ernie": (KINDS["ErnieImagePipeline"], write_network),
 }
+REAL_FLUX = {
+    "num_attention_heads": 24,
+    "attention_head_dim": 128,
+    "axes_dims_rope": (16, 56, 56),
+}
+REAL_LUMINA2 = {
+    "hidden_size": 2304,
+    "num_attention_heads": 24,
+    "num_kv_heads": 8,
+    "axes_dim_rope": (32, 32, 32),
+}
+#: diffusers reads files of these in their real width only.
+WIDE = {
+    "FLUX.1": (partial(make_flux, **REAL_FLUX, embeds_guidance=True), FLUX),
+    "FLUX.1-schnell": (partial(make_flux, **REAL_FLUX, embeds_guidance=False), FLUX),
+    "Chroma": (partial(make_chroma, **REAL_FLUX), CHROMA),
+    "Lumina 2": (partial(make_lumina2, **REAL_LUMINA2), LUMINA2),
+}
+TRANSFORMERS = SMALL | WIDE
+TRIED = ("Stable Diffusion 3", "Qwen-Image", "FLUX.2", "Z-Image", "Krea 2")
 Maker = Callable[[Path], Path]
 Writer = Callable[[Path, Path], Path]
 
@@ -68,6 +116,7 @@ SIZES = {
 def paint(job: Job, folder: Path) -> Image.Image:
     """Make an image as a strict job of a worker is made."""
     environment = describe_environment("cpu", torch.get_num_threads())
+    gc.collect()  # networks may be large here
     with Pipelines("cpu", digests=folder / "digests.json").lend(job) as resident:
         return paint_alone(resident, job, environment).image
 
@@ -77,6 +126,7 @@ def run_script(job: Job, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Image
     folder.mkdir()
     file = folder / "script.py"
     file.write_text(write_script(record), encoding="utf-8")
+    gc.collect()
     monkeypatch.chdir(folder)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     runpy.run_path(str(file), run_name="__main__")
@@ -92,6 +142,13 @@ def differ_by(one: Image.Image, other: Image.Image) -> int:
     Equal weights elsewhere in memory seem to give other last bits on a CPU.
     """
     return max(high for _, high in ImageChops.difference(one, other).getextrema())
+
+
+def assert_equal_weights(job: Job, weights: State, folder: Path) -> None:
+    """Assert that a job's transformer has these weights, bit for bit."""
+    with Pipelines("cpu", digests=folder / "digests.json").lend(job) as resident:
+        loaded = resident.starter.pipe.transformer.state_dict()
+    assert all(torch.equal(loaded[n], each.float()) for n, each in weights.items())
 
 
 def named(file: Path, config: Path) -> str:
@@ -129,20 +186,45 @@ def test_a_whole_file_makes_the_image_of_from_single_file(
     assert made.tobytes() == script.tobytes()
 
 
-@pytest.mark.parametrize("kind", shorten(TRANSFORMERS, ["Qwen-Image"]))
+@pytest.mark.parametrize("kind", sample(SMALL, TRIED, quick=["Qwen-Image"]))
 def test_a_file_of_a_transformer_makes_the_image_of_its_folder(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make, write = TRANSFORMERS[kind]
+    allow_small_sizes(monkeypatch)
+    make, write = SMALL[kind]
     folder = make(tmp_path / "model")
+    check_file(folder, write, monkeypatch, steps=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", WIDE)
+def test_a_file_of_the_real_width_makes_the_image_of_its_folder(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, write = WIDE[kind]
+    folder = make(tmp_path / "model")
+    [file] = (folder / "transformer").glob("*.safetensors")
+    halved = {name: each.bfloat16() for name, each in load_file(file).items()}
+    save_file(halved, file)
+    check_file(folder, write, monkeypatch, steps=1)
+
+
+def check_file(
+    folder: Path, write: Writer, patch: pytest.MonkeyPatch, *, steps: int
+) -> None:
+    """Compare a file of a folder's transformer with the folder and with the script."""
+    beside = folder.parent
     own = card_of(str(folder)).scheduler_config["_class_name"]
-    in_folder = paint(make_job(own, model=str(folder)), tmp_path)
-    file = write(folder, tmp_path / "x.safetensors")
+    in_folder = paint(make_job(own, model=str(folder), steps=steps), beside)
+    file = write(folder, beside / "x.safetensors")
+    weights = load_part(folder, "transformer")
     without_weights(folder, "transformer")
-    job = make_job(own, model=named(file, folder))
-    made = paint(job, tmp_path)
+    job = make_job(own, model=named(file, folder), steps=steps)
+    assert_equal_weights(job, weights, beside)
+    del weights
+    made = paint(job, beside)
     assert differ_by(made, in_folder) <= 1
-    script = run_script(job, tmp_path / "script", monkeypatch)
+    script = run_script(job, beside / "script", patch)
     assert made.tobytes() == script.tobytes()
 
 
