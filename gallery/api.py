@@ -55,16 +55,27 @@ def get_completion(request: Request) -> Response:
 
 
 def get_image_facts(request: Request) -> Response:
-    """Answer with everything that is known of an image."""
+    """Answer with everything that is known of an image.
+
+    `?q=` is the query that the page came from, and `?among=` one of the queries that
+    the answer named as `scopes`: what the neighbours are looked for in.
+    """
     key = path_key(request)
     site: Site = request.app.state.site
     known = _open(Store(site.settings).show(key))
     with _reader(request).opened() as database:
-        neighbours = find_neighbours(database, known)
+        beside = find_neighbours(
+            database,
+            known,
+            query=request.query_params.get("q", ""),
+            scope=request.query_params.get("among", ""),
+        )
     return JsonAnswer(
         {
             **known,
-            "neighbours": neighbours,
+            "neighbours": beside.axes,
+            "scopes": beside.scopes,
+            "scope": beside.scope,
             "a1111": _or_none(site.actions.a1111, key),
             "script": _or_none(site.actions.script, key),
             "rating": _own_rating(known["ratings"], site.who),

@@ -25,8 +25,10 @@ class ServerData {
     return askServer(`/api/pivot?${params}`);
   }
 
-  image(key) {
-    return askServer(`/api/image/${key}`);
+  // All that is known of an image. `asked` says what its neighbours are looked for in:
+  // {q, among}, the query that the page came from and a choice among `scopes`.
+  image(key, asked = {}) {
+    return askServer(`/api/image/${key}?${new URLSearchParams(asked)}`);
   }
 
   sweeps() {

@@ -24,7 +24,7 @@ class ImagePage {
         button("−", T.image.zoomOut, () => this.zoom.zoomBy(1 / 1.5)),
         button(T.tray.fitShort, T.image.fit, () => this.zoom.reset()),
         button("+", T.image.zoomIn, () => this.zoom.zoomBy(1.5))), this.zoomText));
-    this.neighbours = new NeighbourRows((key) => this.go(key));
+    this.neighbours = new NeighbourRows({go: (key) => this.go(key), among: (scope) => this.among(scope)});
     this.shown = h("div", {class: "image-main"}, this.stage, this.neighbours.element);
     this.facts = h("div", {class: "image-facts"});
     this.groupsOpen = new Map();
@@ -44,6 +44,14 @@ class ImagePage {
     this.read();
   }
 
+  // Look for neighbours in another query that has the image, and keep that in the address.
+  among(scope) {
+    const params = new URLSearchParams(location.search);
+    params.set("among", scope);
+    history.replaceState(null, "", `?${params}`);
+    this.read();
+  }
+
   async read() {
     const key = location.pathname.split("/").pop();
     this.key = key;
@@ -52,7 +60,8 @@ class ImagePage {
       return;
     }
     try {
-      const image = await data.image(key);
+      const {q = "", among = ""} = Object.fromEntries(new URLSearchParams(location.search));
+      const image = await data.image(key, {q, among});
       if (key === this.key) this.show(image);
     } catch (error) {
       if (key === this.key) this.fail(error.message);
@@ -76,7 +85,7 @@ class ImagePage {
       this.picture.alt = image.prompt;
     } else this.picture.removeAttribute("src");
     document.title = `${image.prompt.slice(0, 60)} · ${T.shell.name}`;
-    this.neighbours.show(image.neighbours ?? {});
+    this.neighbours.show(image);
     for (const key of this.neighbours.around()) new Image().src = data.imageUrl(key);
     this.showFacts();
     this.zoomed();

@@ -7,9 +7,10 @@ import {T} from "./texts.js";
 const axisKey = "nightsweep-axis";
 
 export class NeighbourRows {
-  // `go(key)` shows another image.
-  constructor(go) {
+  // `go(key)` shows another image, `among(scope)` looks for neighbours in another query.
+  constructor({go, among}) {
     this.go = go;
+    this.among = among;
     this.axes = {};
     this.element = h("section", {class: "neighbours", "aria-label": T.image.neighbours});
     this.element.addEventListener("click", (event) => {
@@ -21,18 +22,27 @@ export class NeighbourRows {
     });
   }
 
-  show(axes) {
-    this.axes = Object.fromEntries(Object.entries(axes).filter(([, row]) => row.length > 1));
+  show({neighbours = {}, scopes = [], scope}) {
+    this.axes = Object.fromEntries(Object.entries(neighbours).filter(([, row]) => row.length > 1));
     const names = Object.keys(this.axes);
     const stored = readStored("sessionStorage", axisKey);
     this.axis = names.includes(stored) ? stored : names[0];
     const focused = document.activeElement?.dataset?.axis;
-    setChildren(this.element, names.map((name) => this.rowOf(name)));
+    const wasChoosing = document.activeElement === this.choice;
+    this.choice = scopes.length > 1 ? this.choiceOf(scopes, scope) : null;
+    const choice = this.choice && h("label", {class: "neighbour-scope"}, h("span", {}, T.image.among), this.choice);
+    setChildren(this.element, choice, names.map((name) => this.rowOf(name)));
+    if (wasChoosing) this.choice?.focus();
     for (const here of this.element.querySelectorAll("[aria-current]")) {
       const row = here.closest("ol");
       row.scrollLeft = here.offsetLeft - row.offsetLeft - (row.clientWidth - here.clientWidth) / 2;
       if (focused && here.dataset.axis === focused) here.focus({preventScroll: true});
     }
+  }
+
+  choiceOf(scopes, scope) {
+    const options = scopes.map((one) => h("option", {value: one, selected: one === scope}, one));
+    return h("select", {onchange: (event) => this.among(event.target.value)}, options);
   }
 
   rowOf(name) {
@@ -47,13 +57,13 @@ export class NeighbourRows {
     const picture = state === "done"
       ? h("img", {src: data.thumbUrl(key), alt: "", loading: "lazy", width: 72, height: 72})
       : h("span", {class: `hole state-${state}`}, T.sweeps.states[state] ?? state);
-    return h("a", {class: "cell", href: `/show/${key}`, "aria-current": is_here ? "true" : null, dataset: {key, axis}}, picture, text);
+    return h("a", {class: "cell", href: `/show/${key}${location.search}`, "aria-current": is_here ? "true" : null, dataset: {key, axis}}, picture, text);
   }
 
   choose(axis) {
     this.axis = axis;
     writeStored("sessionStorage", axisKey, axis);
-    for (const row of this.element.children) {
+    for (const row of this.element.querySelectorAll(".neighbour-row")) {
       const button = row.querySelector("button");
       const isAxis = button.textContent === axis;
       row.classList.toggle("is-axis", isAxis);

@@ -1,7 +1,7 @@
 // What an image was made with, as rows of a table: what differs, and what does not.
 import {valueText} from "./format.js";
 
-const hiddenNames = new Set(["key", "index", "path", "file", "folder", "pixel_sha256", "neighbours", "a1111",
+const hiddenNames = new Set(["key", "index", "path", "file", "folder", "pixel_sha256", "neighbours", "scope", "scopes", "a1111",
   "script", "rating", "ratings", "environment", "sweeps", "scores", "state", "attempts", "error", "sweep",
   "model_fingerprint", "scheduler_class", "prompt_template", "stars", "verdict", "slot", "created_at"]);
 const measuredNames = new Set(["size_bytes", "evaluations", "engine", "batch_width", "decode_dtype", "queue_s",

@@ -60,6 +60,7 @@ export const T = {
     fit: "Fit the picture",
     keys: "← → step along the axis · ↑ ↓ change the axis · + − or wheel zoom, z fit · h j k l pan · 1–5 stars, 0 none · a accept · x reject · u undo · c pin · t compare",
     neighbours: "Neighbours",
+    among: "Neighbours among",
     axis: (name) => `Along ${name}`,
     hole: "not made",
     rating: "Rating",

@@ -43,6 +43,27 @@ def test_arrows_step_to_neighbours_along_an_axis(
     sight.eventually(shown, HERE)
 
 
+def test_neighbours_are_chosen_among_the_query_and_the_sweeps(
+    page: Page, gallery: Gallery, store: FilledStore
+) -> None:
+    page.goto(gallery.url(f"show/{store.key(**HERE)}", q="palette scheduler:heun"))
+    choice = page.get_by_label("Neighbours among")
+    expect(choice).to_have_value("palette scheduler:heun")
+    expect(page.get_by_role("button", name="Along steps")).to_be_visible()
+    along = page.get_by_role("button", name="Along scheduler")
+    expect(along).to_be_hidden()
+    choice.select_option("sweep:palette")
+    expect(along).to_be_visible()
+    along.click()
+    page.keyboard.press("ArrowRight")
+    there = store.key(**HERE | {"scheduler": "unipc"})
+    page.wait_for_url(f"**/show/{there}?*among=sweep*")
+    # The query does not have this one.
+    expect(choice).to_be_hidden()
+    page.go_back()
+    expect(choice).to_have_value("sweep:palette")
+
+
 def test_an_image_is_downloaded_as_it_is(
     page: Page, gallery: Gallery, store: FilledStore
 ) -> None:

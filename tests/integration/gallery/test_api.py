@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -11,7 +12,7 @@ from storage.jobs.sweeps import require_sweeps
 from storage.settings import Settings
 from storage.sql.database import open_database
 from tests.galleries import Visitor, served
-from tests.unit.filled_store import AXES, finish, make_settings, plan, submit
+from tests.unit.filled_store import AXES, PROMPTS, finish, make_settings, plan, submit
 from tests.unit.producer.report.scored_store import make_scored
 
 Store = tuple[Settings, list[PlannedJob]]
@@ -110,6 +111,65 @@ def test_choices_of_a_prompt_are_neighbours_within_their_template(
         keys = [one["key"] for one in known[axis]]
         assert keys == [one.job.key for one in planned]
         assert [one["is_here"] for one in known[axis]] == [False, True]
+
+
+def test_neighbours_are_those_of_the_query_that_one_comes_from(
+    tmp_path: Path,
+) -> None:
+    settings = make_settings(tmp_path)
+    few = plan({"steps": (2, 8)})
+    more = plan({"steps": (8, 20), "seed": (0, 1)})
+    submit(settings, "few", few)
+    submit(settings, "more", more)
+    key = few[1].job.key
+
+    def look(visitor: Visitor, **asked: str) -> tuple[list[str], str, dict[str, Any]]:
+        known = visitor.get(f"/api/image/{key}?{urlencode(asked)}").json
+        beside = {
+            axis: [one["label"] for one in labels]
+            for axis, labels in known["neighbours"].items()
+            if len(labels) > 1
+        }
+        return known["scopes"], known["scope"], beside
+
+    in_few = {"steps": ["2", "8"]}
+    in_more = {"steps": ["8", "20"], "seed": ["0", "1"]}
+    both = ["sweep:few", "sweep:more"]
+    with served(settings) as visitor:
+        assert look(visitor) == (both, "sweep:few", in_few)
+        assert look(visitor, among="sweep:more") == (both, "sweep:more", in_more)
+        assert look(visitor, q="more") == (both[::-1], "sweep:more", in_more)
+        part = ["more seed:0", *both]
+        assert look(visitor, q="more seed:0") == (part, part[0], {"steps": ["8", "20"]})
+        # Of several sweeps: along each column in which images differ alone.
+        every = ["steps:..20", *both]
+        found = {"steps": ["2", "8", "20"], "seed": ["0", "1"]}
+        assert look(visitor, q="steps:..20") == (every, every[0], found)
+        # What does not have the image, or cannot be read, says nothing of it.
+        for query in ("steps:2", "steps:lots", " "):
+            assert look(visitor, q=query) == (both, "sweep:few", in_few)
+
+
+def test_images_beside_one_differ_in_nothing_else(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    negatives = {"negative_prompt": ("", "grey"), "prompt": PROMPTS}
+    planned = plan(negatives)
+    tagged = plan({"extras": ({"tag": "late"}, {"tag": "late", "clip_skip": 1})})
+    submit(settings, "texts", planned)
+    submit(settings, "tags", tagged)
+    key = planned[0].job.key
+    with served(settings) as visitor:
+        known = visitor.get(f"/api/image/{key}?q=state:pending").json
+    beside = {
+        axis: [one["key"] for one in labels]
+        for axis, labels in known["neighbours"].items()
+        if len(labels) > 1
+    }
+    assert beside == {
+        "prompt": [key, planned[1].job.key],
+        "negative": [key, planned[2].job.key],
+        "tag": [key, tagged[0].job.key],
+    }
 
 
 def test_signs_of_html_in_a_prompt_come_back_as_text(tmp_path: Path) -> None:
