@@ -21,18 +21,19 @@
       done();
     };
   });
+  // Told of by changes of the page: to look in each frame would make frames to draw.
   const grid = new Promise((done) => {
     const look = () => {
-      if (!document.querySelector("[role=grid][aria-rowcount]")) {
-        return requestAnimationFrame(look);
-      }
+      if (!document.querySelector("[role=grid][aria-rowcount]")) return;
+      changes.disconnect();
       // The frame that shows it has been made, and the page is free again.
-      return requestAnimationFrame(() => setTimeout(() => {
+      requestAnimationFrame(() => setTimeout(() => {
         noted.grid = performance.now();
         done();
       }));
     };
-    look();
+    const changes = new MutationObserver(look);
+    changes.observe(document, {subtree: true, childList: true, attributeFilter: ["aria-rowcount"]});
   });
   window.firstSight = Promise.all([picture, grid]).then(() => noted);
 })();

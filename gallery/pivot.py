@@ -127,7 +127,7 @@ def _images(table: Table) -> dict[str, Any]:
         "state": found,
         "width": list(table["width"]),
         "height": list(table["height"]),
-        "time": list(table["total_s"]),
+        "time": [None if each is None else round(each, 4) for each in table["total_s"]],
         "errors": {
             str(place): (table["error"][place] or "")[:ERROR_LETTERS]
             for place, state in enumerate(found)

@@ -51,7 +51,16 @@ export class GridView {
     this.scene.model = model;
     this.focus.setModel(model);
     this.relayout();
+    this.loadAtOnce();
     this.focus.moveTo(this.focus.line, this.focus.col);
+  }
+
+  // Ask for the pictures of a new model before its first frame, which then has to wait
+  // for less.
+  loadAtOnce() {
+    if (!this.layout) return;
+    this.look(this.scroll);
+    this.load();
   }
 
   // Show newer data in the same places.
@@ -146,13 +155,18 @@ export class GridView {
     if (isRunning) this.frame ||= requestAnimationFrame((next) => this.drawFrame(next));
   }
 
-  paint(x, y) {
-    this.bitmaps.nextTick();
-    const {w, h: high} = this.size;
-    this.seen = this.layout.within(x, y, w, high);
+  // Note which cells are in sight.
+  look({x, y}) {
+    this.seen = this.layout.within(x, y, this.size.w, this.size.h);
     const {top, bottom, left, right} = this.seen;
     const visible = this.bitmaps.source.hasImages ? (bottom - top + 1) * (right - left + 1) : Infinity;
     this.canvas.setView({layout: this.layout, zoom: this.zoom, visible});
+  }
+
+  paint(x, y) {
+    this.bitmaps.nextTick();
+    const {w, h: high} = this.size;
+    this.look({x, y});
     this.canvas.paint(this.scene, x, y);
     this.labels.moveTo(x, y, w, high);
     this.focus.place(this.layout);
@@ -164,9 +178,13 @@ export class GridView {
     const pause = this.settledAt + SETTLE_MS - performance.now();
     this.settling ||= setTimeout(() => {
       this.settling = 0;
-      this.settledAt = performance.now();
-      if (this.seen) this.loader.want(this.scene, this.seen, this.zoom.z > 1);
+      this.load();
     }, pause);
+  }
+
+  load() {
+    this.settledAt = performance.now();
+    if (this.seen) this.loader.want(this.scene, this.seen, this.zoom.z > 1);
   }
 
   isReady(at) {
