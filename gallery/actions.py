@@ -1,13 +1,27 @@
 """What only commands can do, which `nightsweep view` hands to the server."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
 from storage.sql.database import Database
 
-#: What may be done to a sweep: the commands of these names.
-Verb = Literal["pause", "resume", "cancel", "retry"]
+#: What may be done to a sweep: the commands of these names; `start` is `run --detach`.
+Verb = Literal["pause", "resume", "cancel", "retry", "start"]
 VERBS: Sequence[Verb] = get_args(Verb)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """What came of asking for images that are not made.
+
+    Attributes:
+        said: What was done, in sentences.
+        idle: Sweeps whose images wait while no worker is alive on any host.
+    """
+
+    said: str
+    idle: tuple[str, ...]
 
 
 class Actions(Protocol):
@@ -17,10 +31,14 @@ class Actions(Protocol):
     """
 
     def change(self, verb: Verb, name: str) -> str:
-        """Pause, resume, cancel or retry a sweep; return what the command says."""
+        """Pause, resume, cancel, retry or start a sweep; return what was done.
 
-    def fill(self, query: str, keys: Sequence[str]) -> str:
-        """Ask for images that are not made; return in sentences what was done.
+        To start it is to make it on this machine in the background, and returns once
+        it has workers.
+        """
+
+    def fill(self, query: str, keys: Sequence[str]) -> Filled:
+        """Ask for images that are not made.
 
         Args:
             query: A query that the images match.

@@ -31,7 +31,7 @@ from storage.sql.database import Database, open_existing
 
 
 async def post_verb(request: Request) -> Response:
-    """Pause, resume, cancel or retry a sweep, and answer what the command says."""
+    """Pause, resume, cancel, retry or start a sweep, and answer what was done."""
     verb, name = path_verb(request), request.path_params["name"]
     said = await run_in_threadpool(request.app.state.site.actions.change, verb, name)
     return _said(request, said)
@@ -41,8 +41,8 @@ async def post_fill(request: Request) -> Response:
     """Ask for images that are not made, and answer what was done."""
     body = await read_body(request)
     query, keys = read_text(body, "q"), read_keys(body, least=0)
-    said = await run_in_threadpool(request.app.state.site.actions.fill, query, keys)
-    return _said(request, said)
+    filled = await run_in_threadpool(request.app.state.site.actions.fill, query, keys)
+    return _said(request, filled.said, idle=filled.idle)
 
 
 async def post_rating(request: Request) -> Response:
@@ -73,9 +73,9 @@ async def post_vote(request: Request) -> Response:
     return JsonAnswer(await run_in_threadpool(_vote, request.app.state.site, asked))
 
 
-def _said(request: Request, sentences: str) -> Response:
+def _said(request: Request, sentences: str, **more: Any) -> Response:
     settings = request.app.state.site.settings
-    return JsonAnswer({"said": without_paths(sentences, settings)})
+    return JsonAnswer({"said": without_paths(sentences, settings), **more})
 
 
 def _rate(site: Site, keys: Any, *, given: dict[str, Any]) -> int:

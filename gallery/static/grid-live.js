@@ -1,6 +1,7 @@
 // What changes while the grid is open: images that are made, and those that one asks for.
 
 import {data} from "./data.js";
+import {offerToStart} from "./start-dialog.js";
 import {say, sayError} from "./shell.js";
 import {T} from "./texts.js";
 
@@ -59,7 +60,9 @@ export class GridLive {
   async make(images) {
     const keys = images.map((i) => this.page.pivot.keys[i]);
     try {
-      say((await data.fill(this.page.view.q, keys)).said);
+      const {said, idle} = await data.fill(this.page.view.q, keys);
+      if (idle.length) offerToStart(idle, said);
+      else say(said);
       this.refreshSoon(REFRESH_MS);
     } catch (error) {
       sayError(error);

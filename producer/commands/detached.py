@@ -10,8 +10,11 @@ from producer.display.messages import talk
 from producer.options import program
 from producer.running.background import BackgroundRun, find_run, start_run
 from producer.running.local_workers import LOG_LINES
+from producer.submission.opening import opened_to_read
+from storage.errors import UsageError
 from storage.fleet.progress import list_workers
 from storage.host.worker_ids import my_host
+from storage.jobs.sweeps import require_sweeps
 from storage.settings import Settings
 from storage.sql.clocks import ago
 from storage.sql.database import Database
@@ -51,22 +54,58 @@ def detach(
     Returns:
         The exit code: that of the run, if it has ended by now.
     """
-    with database.read() as connection:
-        began = ago(connection)
-    log = settings.logs / f"run-{sweep}.log"
-    process = start_run(settings, sweep, list(_words(options, channels)), log)
+    process = _start(settings, database, sweep, [*_words(options, channels)])
     if process is None:  # somebody else was faster
         return 0 if is_under_way(settings, sweep) else 1
-    _wait_for_workers(process, database, began)
     code = process.poll()
     if code is not None:
+        log = _log(settings, sweep)
         talk(f"{sweep} has ended in the background with code {code}; {log} says:")
         talk(_last_words(log))
         return code
-    _left_alone.append(process)
     run = BackgroundRun(sweep=sweep, pid=process.pid)
     talk(f"{sweep} is made in the background from now on, {_how_to(run)}")
     return 0
+
+
+def make_here(settings: Settings, sweep: str) -> str:
+    """Start a run of a stored sweep as `run --detach` does; return what to say of it.
+
+    Raises:
+        UsageError: There is no such sweep, or the run ended before it had workers.
+    """
+    with opened_to_read(settings) as database:
+        require_sweeps(database, [sweep])
+        process = _start(settings, database, sweep, [])
+    if process is not None and process.poll() not in (None, 0):
+        log = _log(settings, sweep)
+        msg = (
+            f"A run must have workers, but that of {sweep} ended before; `{program()} "
+            f"logs run-{sweep}` says why: {_last_words(log)}"
+        )
+        raise UsageError(msg)
+    return (
+        f"{sweep} is made on this machine, in the background; `{program()} stop "
+        f"{sweep}` ends that."
+    )
+
+
+def _start(
+    settings: Settings, database: Database, sweep: str, words: Sequence[str]
+) -> "Popen[bytes] | None":
+    """Start a run, and wait until it has workers; None if there is one already."""
+    with database.read() as connection:
+        began = ago(connection)
+    process = start_run(settings, sweep, words, _log(settings, sweep))
+    if process is not None:
+        _left_alone[:] = [each for each in _left_alone if each.poll() is None]
+        _left_alone.append(process)
+        _wait_for_workers(process, database, began)
+    return process
+
+
+def _log(settings: Settings, sweep: str) -> Path:
+    return settings.logs / f"run-{sweep}.log"
 
 
 def _how_to(run: BackgroundRun) -> str:

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 
+from gallery.actions import Filled
 from producer.commands.lifecycle import change_state
 from producer.commands.retry import say_retried
 from producer.display.amounts import images
 from producer.submission.opening import opened_to_write, say_who_works, wake
+from storage.fleet import registry
 from storage.jobs import sweeps
 from storage.jobs.holes import Holes, find_holes
 from storage.settings import Settings
 from storage.sql.database import Database
 
 
-def fill(settings: Settings, query: str, keys: Sequence[str]) -> Iterator[str]:
-    """Ask for images that are not made; yield what was done.
+def fill(settings: Settings, query: str, keys: Sequence[str]) -> Filled:
+    """Ask for images that are not made.
 
     Failed jobs are tried again, as `retry` does. Sweeps that are paused or cancelled
     go on, as by `resume`, if nobody else wants a waiting job of theirs.
@@ -29,14 +31,22 @@ def fill(settings: Settings, query: str, keys: Sequence[str]) -> Iterator[str]:
     """
     with opened_to_write(settings) as database:
         found = find_holes(database, query, keys)
-        yield from _retry(settings, database, found)
+        said = [*_retry(settings, database, found)]
         # What was tried again may belong to sweeps that are paused.
         now = find_holes(database, query, keys)
-        yield from _describe(now)
-        if now.waiting and not now.stopped:
-            yield from say_who_works(database, None)
+        said += _describe(now)
+        idle = _idle(database, now)
+        if now.waiting and not idle:
+            said += say_who_works(database, None)
     if now.stopped:
-        yield from change_state(settings, now.stopped, verb="resume")
+        said += change_state(settings, now.stopped, verb="resume")
+    return Filled(said=" ".join(said), idle=tuple(idle))
+
+
+def _idle(database: Database, now: Holes) -> Sequence[str]:
+    """Return the sweeps whose jobs wait, or soon will, while no worker is alive."""
+    alive = registry.living_backends(database)
+    return [] if alive else [*now.wanted_by, *now.stopped]
 
 
 def _retry(settings: Settings, database: Database, found: Holes) -> Iterator[str]:

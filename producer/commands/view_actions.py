@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gallery.actions import Verb
+from gallery.actions import Filled, Verb
 from producer.running.sweep_state import (
     Standing,
     describe,
@@ -32,21 +32,25 @@ class CommandActions:
     settings: Settings
 
     def change(self, verb: Verb, name: str) -> str:
-        """Pause, resume, cancel or retry a sweep; return what the command says."""
+        """Pause, resume, cancel, retry or start a sweep; return what was done."""
         # Imported here: they import Celery, and most visits change nothing.
         from producer.commands.lifecycle import change_state
         from producer.commands.retry import retry_jobs
 
+        if verb == "start":
+            from producer.commands.detached import make_here
+
+            return make_here(self.settings, name)
         if verb == "retry":
             query = refine("", sweep=name)
             return " ".join(retry_jobs(self.settings, query))
         return " ".join(change_state(self.settings, [name], verb=verb))
 
-    def fill(self, query: str, keys: Sequence[str]) -> str:
-        """Ask for images that are not made; return in sentences what was done."""
+    def fill(self, query: str, keys: Sequence[str]) -> Filled:
+        """Ask for images that are not made."""
         from producer.commands.filling import fill
 
-        return " ".join(fill(self.settings, query, keys))
+        return fill(self.settings, query, keys)
 
     def script(self, key: str) -> str:
         """Return a Python script that makes an image with diffusers."""

@@ -27,6 +27,7 @@ class Holes:
             active one, if there is any.
         stopped: Paused and cancelled sweeps whose waiting jobs no active sweep wants.
         waiting: Jobs that workers will make.
+        wanted_by: Active sweeps that want one of those, the oldest of each job.
         leased: Jobs in a worker's hands.
         unwanted: Waiting jobs that no sweep wants any more.
     """
@@ -34,6 +35,7 @@ class Holes:
     failed: Mapping[str, Sequence[str]]
     stopped: Sequence[str]
     waiting: int
+    wanted_by: Sequence[str]
     leased: int
     unwanted: int
 
@@ -51,6 +53,7 @@ def find_holes(database: Database, query: str, keys: Sequence[str] = ()) -> Hole
     """
     failed: dict[str, list[str]] = defaultdict(list)
     stopped: dict[str, None] = {}
+    active_ones: dict[str, None] = {}
     waiting = leased = unwanted = 0
     with database.read() as connection:
         for job, wanted_by in _unmade(connection, query, keys):
@@ -62,6 +65,7 @@ def find_holes(database: Database, query: str, keys: Sequence[str] = ()) -> Hole
                 leased += 1
             elif job.priority is not None:
                 waiting += 1
+                active_ones |= dict.fromkeys(active[:1])
             elif not names:
                 unwanted += 1
             elif not active:
@@ -70,6 +74,7 @@ def find_holes(database: Database, query: str, keys: Sequence[str] = ()) -> Hole
         failed=dict(failed),
         stopped=[*stopped],
         waiting=waiting,
+        wanted_by=[*active_ones],
         leased=leased,
         unwanted=unwanted,
     )

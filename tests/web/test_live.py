@@ -13,7 +13,7 @@ from storage.settings import read_settings
 from storage.sql.database import open_database
 from storage.store import Store
 from tests.builders import take_these
-from tests.processes import running
+from tests.processes import PATIENCE_S, running
 from tests.stand_in import hold, let_go
 from tests.web.complaints import Complaints
 from tests.web.pictures import screenshot
@@ -136,6 +136,38 @@ def test_a_failed_cell_is_made_when_it_is_asked_for(night: Gallery, page: Page) 
         page.get_by_role("menuitem").first.press("Enter")
         sight.eventually(painted(sight, "euler", 2), key[:6])
         expect(page.locator(".grid-counts")).to_contain_text("12 done")
+
+
+def test_waiting_images_are_made_here_where_no_worker_is_alive(
+    tmp_path: Path, browse: Callable[..., BrowserContext]
+) -> None:
+    file = tmp_path / "night.yaml"
+    file.write_text(SPEC)
+    run("submit", str(file))
+    options = {"NIGHTSWEEP_PAINTER": "tests.stand_in:make_painter"}
+    with viewing(read_settings().home, env=options) as gallery:
+        context = browse()
+        page = context.new_page()
+        sight = GridSight(page)
+        sight.open(gallery, "night", **SIDES)
+        page.get_by_role("button", name="Make these").click()
+        page.get_by_role("menuitem", name="All of the query: 12").press("Enter")
+        dialog = page.get_by_role("dialog", name="No worker is alive")
+        expect(dialog).to_contain_text("12 images wait for a worker.")
+        expect(dialog).to_contain_text("nightsweep run --detach night")
+        dialog.get_by_role("button", name="Make it here").click()
+        try:
+            expect(page.locator(".grid-counts")).to_contain_text(
+                "12 done", timeout=1000 * PATIENCE_S
+            )
+            said = "night is made on this machine, in the background"
+            expect(page.get_by_role("status").filter(has_text=said)).to_be_visible()
+        finally:
+            for word in ("stop", "down"):
+                CliRunner().invoke(cli, [word])
+        key = key_of(scheduler="euler", steps=1, seed=0)
+        sight.eventually(painted(sight, "euler", 1), key[:6])
+        context.close()
 
 
 def test_pages_say_that_the_server_is_away_until_it_is_back(

@@ -289,9 +289,16 @@ def test_a_change_of_nothing_is_refused(
 
 def test_a_failed_hole_is_tried_again(visitor: Visitor, store: Store) -> None:
     failed, pending = store[1][6].job.key, store[1][7].job.key
-    said = visitor.post("/api/fill", {"q": "shapes", "keys": [failed]}).json["said"]
-    assert said.startswith("shapes: 1 image that failed is tried again. 1 image waits")
+    answer = visitor.post("/api/fill", {"q": "shapes", "keys": [failed]}).json
+    said = "shapes: 1 image that failed is tried again. 1 image waits for a worker."
+    assert answer == {"said": said, "idle": ["shapes"]}
     assert states_of(visitor)[failed] == states_of(visitor)[pending] == "pending"
+
+
+def test_a_sweep_can_be_started_only_if_there_is_one(visitor: Visitor) -> None:
+    answer = visitor.post("/api/sweeps/nights/start")
+    assert answer.status == 400
+    assert "nights" in answer.json["error"]
 
 
 def test_only_the_holes_that_are_named_are_filled(visitor: Visitor) -> None:

@@ -20,7 +20,12 @@ def test_each_hole_has_its_reason(database: Database) -> None:
     result = {done.id: make_result()}
     record_done(database, result, worker="cpu0", environment=ENVIRONMENT)
     wanted = Holes(
-        failed={"night": [keys[0]]}, stopped=[], waiting=1, leased=1, unwanted=0
+        failed={"night": [keys[0]]},
+        stopped=[],
+        waiting=1,
+        wanted_by=["night"],
+        leased=1,
+        unwanted=0,
     )
     assert find_holes(database, "") == wanted
     assert find_holes(database, "nonsense", keys) == wanted
