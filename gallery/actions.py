@@ -1,6 +1,6 @@
 """What only commands can do, which `nightsweep view` hands to the server."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
@@ -24,6 +24,21 @@ class Filled:
     idle: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """What came of adding combinations to a sweep, or what would.
+
+    Attributes:
+        said: In sentences.
+        count: Images that are new in the sweep.
+        idle: As of `Filled`.
+    """
+
+    said: str
+    count: int
+    idle: tuple[str, ...]
+
+
 class Actions(Protocol):
     """The commands, as the server calls them: from several threads at once.
 
@@ -43,6 +58,21 @@ class Actions(Protocol):
         Args:
             query: A query that the images match.
             keys: Their keys; empty for every image of the query.
+        """
+
+    def add(
+        self,
+        query: str,
+        combinations: Sequence[Mapping[str, Sequence[str]]],
+        *,
+        is_agreed: bool,
+    ) -> Added:
+        """Add combinations to the sweep of a query, as `extend --include` does.
+
+        Args:
+            query: A query of one sweep.
+            combinations: Each names axes with one or several labels.
+            is_agreed: Whether they are added; else they are only counted.
         """
 
     def script(self, key: str) -> str:

@@ -34,6 +34,7 @@ ROUTES = (
     Route("/api/rate", changes_api.post_rating, methods=["POST"]),
     Route("/api/vote", changes_api.post_vote, methods=["POST"]),
     Route("/api/fill", changes_api.post_fill, methods=["POST"]),
+    Route("/api/add", changes_api.post_addition, methods=["POST"]),
     Route("/api/sweeps/{name}/{verb}", changes_api.post_verb, methods=["POST"]),
 )
 

@@ -4,6 +4,7 @@
 """
 
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -17,6 +18,7 @@ from gallery.request_fields import (
     path_verb,
     read_body,
     read_choice,
+    read_combinations,
     read_key,
     read_keys,
     read_stars,
@@ -43,6 +45,16 @@ async def post_fill(request: Request) -> Response:
     query, keys = read_text(body, "q"), read_keys(body, least=0)
     filled = await run_in_threadpool(request.app.state.site.actions.fill, query, keys)
     return _said(request, filled.said, idle=filled.idle)
+
+
+async def post_addition(request: Request) -> Response:
+    """Add combinations to a sweep, or answer how many images that would be."""
+    body = await read_body(request)
+    query, combinations = read_text(body, "q"), read_combinations(body)
+    is_agreed = body.get("sure") is True
+    add = partial(request.app.state.site.actions.add, is_agreed=is_agreed)
+    added = await run_in_threadpool(add, query, combinations)
+    return _said(request, added.said, count=added.count, idle=added.idle)
 
 
 async def post_rating(request: Request) -> Response:

@@ -15,6 +15,8 @@ from storage.files.images import KEY
 
 #: What a rating may say besides stars; `none` takes it back.
 VERDICTS = ("accepted", "rejected", "none")
+#: Most combinations that are added to a sweep at once.
+MOST_COMBINATIONS = 500
 #: Begins the name of a field that fixes an axis: `fix.steps=20`.
 _FIX = "fix."
 
@@ -72,6 +74,33 @@ def read_keys(body: Mapping[str, Any], *, least: int = 1) -> Sequence[str]:
         msg = f"`keys` must be a list of {least} to {MOST_IMAGES:,} keys."
         raise UsageError(msg)
     return [*dict.fromkeys(map(read_key, found))]
+
+
+def read_combinations(body: Mapping[str, Any]) -> Sequence[Mapping[str, list[str]]]:
+    """Return the field `combinations`: objects of axes, each with a list of labels.
+
+    Raises:
+        UsageError: It is something else, or too long.
+    """
+    found = body.get("combinations")
+    if (
+        not isinstance(found, list)
+        or not 1 <= len(found) <= MOST_COMBINATIONS
+        or not all(map(_is_combination, found))
+    ):
+        msg = (
+            f"`combinations` must be a list of 1 to {MOST_COMBINATIONS} objects, each "
+            "with a list of labels for every axis; select fewer cells."
+        )
+        raise UsageError(msg)
+    return found
+
+
+def _is_combination(found: object) -> bool:
+    return isinstance(found, dict) and all(
+        isinstance(labels, list) and labels and all(isinstance(x, str) for x in labels)
+        for labels in found.values()
+    )
 
 
 def read_text(body: Mapping[str, Any], name: str) -> str:

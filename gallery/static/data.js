@@ -63,6 +63,11 @@ class ServerData {
     return askServer("/api/fill", {q, keys});
   }
 
+  // Add combinations to a sweep, or if one is not `sure`, only count them.
+  add(q, combinations, sure) {
+    return askServer("/api/add", {q, combinations, sure});
+  }
+
   answer(q, by, metric) {
     const params = new URLSearchParams({q});
     if (by) params.set("by", by);
@@ -161,6 +166,7 @@ class ExportedData {
   vote = refuseInExport;
   change = refuseInExport;
   fill = refuseInExport;
+  add = refuseInExport;
 
   thumbUrl(key) {
     return this.stored.thumbs?.[key] ?? `thumbs/${key}.webp`;

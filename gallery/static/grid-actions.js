@@ -7,6 +7,7 @@ import {mayWrite, say} from "./shell.js";
 import {data} from "./data.js";
 import {NO_ZOOM} from "./cell-zoom.js";
 import {openMenu} from "./menu.js";
+import {combinationOf, emptyCells} from "./empty-cells.js";
 import {swapRowsAndCols} from "./pivot-model.js";
 import {T} from "./texts.js";
 import {tellPage} from "./keys.js";
@@ -165,7 +166,8 @@ export class GridActions {
     if (!model || !mayWrite()) return [];
     const isOpen = (i) => ["failed", "quarantined", "pending"].includes(model.stateOf(i));
     const all = pivot.keys.map((_, i) => i).filter(isOpen);
-    if (!all.length) return [{text: T.grid.nothingToMake, isOff: true}];
+    const empty = this.emptyChoices();
+    if (!all.length) return [{text: T.grid.nothingToMake, isOff: true}, ...empty];
     const failed = all.filter((i) => model.stateOf(i) !== "pending");
     const choices = [
       [T.grid.makeChosen, this.grid.focus.selected.size ? this.grid.chosenImages().filter(isOpen) : []],
@@ -173,10 +175,25 @@ export class GridActions {
       [T.grid.makeFailed, failed],
       [T.grid.makeAll, all],
     ];
-    return choices.map(([text, images]) => ({
+    return [...choices.map(([text, images]) => ({
       text: text(images.length),
       isOff: !images.length,
       act: () => this.page.live.make(images),
+    })), ...empty];
+  }
+
+  // Items for cells whose combination no image of the query has.
+  emptyChoices() {
+    const {model, at} = this.page;
+    const {selected} = this.grid.focus;
+    const chosen = selected.size ? this.grid.focus.chosenCells() : [];
+    const choices = [
+      [T.grid.makeEmptyChosen, emptyCells(model, at, chosen)],
+      [T.grid.makeEmpty, emptyCells(model, at)],
+    ];
+    return choices.filter(([, cells]) => cells.length).map(([text, cells]) => ({
+      text: text(cells.length),
+      act: () => this.page.live.add(cells.map((cell) => combinationOf(model, at, cell))),
     }));
   }
 

@@ -1,7 +1,7 @@
 // What changes while the grid is open: images that are made, and those that one asks for.
 
 import {data} from "./data.js";
-import {offerToStart} from "./start-dialog.js";
+import {askToAdd, offerToStart} from "./start-dialog.js";
 import {say, sayError} from "./shell.js";
 import {T} from "./texts.js";
 
@@ -56,13 +56,32 @@ export class GridLive {
     }, wait);
   }
 
+  // Add the combinations of empty cells to the sweep, once one agrees to their number.
+  async add(combinations) {
+    const {q} = this.page.view;
+    try {
+      const {said, count} = await data.add(q, combinations, false);
+      if (!count) return say(said);
+      askToAdd(said, count, async () => {
+        this.tell(await data.add(q, combinations, true));
+        this.page.refresh();
+      });
+    } catch (error) {
+      sayError(error);
+    }
+  }
+
+  // Say what was done; where no worker is alive, ask what to do about that.
+  tell({said, idle}) {
+    if (idle.length) offerToStart(idle, said);
+    else say(said);
+  }
+
   // Ask for images, by their indexes.
   async make(images) {
     const keys = images.map((i) => this.page.pivot.keys[i]);
     try {
-      const {said, idle} = await data.fill(this.page.view.q, keys);
-      if (idle.length) offerToStart(idle, said);
-      else say(said);
+      this.tell(await data.fill(this.page.view.q, keys));
       this.refreshSoon(REFRESH_MS);
     } catch (error) {
       sayError(error);

@@ -1,9 +1,10 @@
-"""The command `nightsweep extend`: more values on the axes of a sweep."""
+"""The command `nightsweep extend`: more values or combinations for a sweep."""
 
 import itertools
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from producer.commands.submit import expand_for, submit_jobs
 from producer.display.messages import talk
 from producer.expansion.expand import Expansion
 from producer.options import sweeps_argument, yes_option
+from producer.spec.inclusions import with_included
 from producer.spec.overrides import is_written_out
 from producer.submission.confirmation import Consent
 from producer.submission.opening import opened_to_read, tell_who_works
@@ -30,9 +32,15 @@ from storage.settings import Settings, read_settings
     "--axis",
     "axes",
     multiple=True,
-    required=True,
     metavar="NAME+=VALUES",
     help="Values to add: --axis steps+=40,50. Repeatable.",
+)
+@click.option(
+    "--include",
+    multiple=True,
+    metavar="ENTRY",
+    help="Combinations to add, as an entry of `include` in a sweep file names them: "
+    "--include '{scheduler: ddim, steps: 8}'. Repeatable.",
 )
 @click.option(
     "--folder",
@@ -52,25 +60,26 @@ from storage.settings import Settings, read_settings
 def extend(
     names: Sequence[str],
     axes: Sequence[str],
+    include: Sequence[str],
     *,
     folder: Path | None,
     file: Path | None,
     yes: bool,
 ) -> None:
-    """Add values to the axes of a sweep, and submit it again.
+    """Add values or combinations to a sweep, and submit it again.
 
     Only what is new is made. The sweep is read as it was submitted, not from its file,
     and is active afterwards. Several names may be given. The file stays as it
     is: --write makes it say what is stored.
     """
-    for axis in axes:
-        _require_plus(axis)
+    _require_something(axes, include)
     start = _choose_folder(names, folder, file)
     settings = read_settings()
     with opened_to_read(settings) as database:
         known = sweeps.require_sweeps(database, names)
     for name in [sweep.name for sweep in known]:
-        done = _extend(name, axes, settings=settings, folder=start, is_agreed=yes)
+        more = Extension(axes=axes, include=include, folder=start)
+        done = extend_sweep(name, more, settings=settings, is_agreed=yes)
         tell(done)
         if file:
             write_spec(file, done.sweep.spec)
@@ -107,23 +116,53 @@ def _choose_folder(
     return file.parent
 
 
-def _extend(
-    name: str,
-    axes: Sequence[str],
-    *,
-    settings: Settings,
-    folder: Path,
-    is_agreed: bool,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extension:
+    """What is added to a sweep.
+
+    Attributes:
+        axes: Values of `--axis`.
+        include: Values of `--include`.
+        folder: What relative paths in the spec start from.
+    """
+
+    axes: Sequence[str] = ()
+    include: Sequence[str] = ()
+    folder: Path = Path()
+
+
+def expand_extended(sweep: Sweep, more: Extension, settings: Settings) -> Expansion:
+    """Return the jobs of a stored sweep with what is added to it; store nothing.
+
+    Raises:
+        SpecError: What is added has mistakes.
+        UsageError: The sweep would lose values, or means something else by now.
+    """
+    stored = stored_source(sweep.name, sweep.spec, folder=more.folder)
+    extended = with_included(stored, more.include)
+    expansion = expand_for(settings, extended, axes=more.axes)
+    _require_all(sweep, expansion, more.folder)
+    if expansion.spec.table_digests:
+        before = expand_for(settings, stored)
+        _require_same(sweep, before, more.folder)
+    return expansion
+
+
+def extend_sweep(
+    name: str, more: Extension, *, settings: Settings, is_agreed: bool
 ) -> Submitted:
+    """Add to a stored sweep and submit it again; see `expand_extended`.
+
+    Args:
+        name: The sweep.
+        more: What is added.
+        settings: Where it is stored.
+        is_agreed: Whether unmade images may leave without a question.
+    """
     while True:
         with opened_to_read(settings) as database:
             sweep = sweeps.require_sweeps(database, [name])[0]
-        stored = stored_source(sweep.name, sweep.spec, folder=folder)
-        expansion = expand_for(settings, stored, axes=axes)
-        _require_all(sweep, expansion, folder)
-        if expansion.spec.table_digests:
-            before = expand_for(settings, stored)
-            _require_same(sweep, before, folder)
+        expansion = expand_extended(sweep, more, settings)
         consent = Consent(is_given=is_agreed, read=sweep)
         with suppress(ChangedSweepError):
             # Try again, or what somebody else added meanwhile would be lost.
@@ -174,6 +213,17 @@ def _describe_file(file: Path | None) -> str:
         "The sweep file has none of this: give --write FILE too, or add the values "
         "there, or it will take them away again."
     )
+
+
+def _require_something(axes: Sequence[str], include: Sequence[str]) -> None:
+    if not axes and not include:
+        msg = (
+            "An extension must add values or combinations, got neither; give --axis "
+            "steps+=40, or --include '{scheduler: ddim, steps: 8}'."
+        )
+        raise UsageError(msg)
+    for axis in axes:
+        _require_plus(axis)
 
 
 def _require_plus(axis: str) -> None:

@@ -1,10 +1,10 @@
 """What `nightsweep view` hands to the gallery: the commands, as functions."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gallery.actions import Filled, Verb
+from gallery.actions import Added, Filled, Verb
 from producer.running.sweep_state import (
     Standing,
     describe,
@@ -51,6 +51,19 @@ class CommandActions:
         from producer.commands.filling import fill
 
         return fill(self.settings, query, keys)
+
+    def add(
+        self,
+        query: str,
+        combinations: Sequence[Mapping[str, Sequence[str]]],
+        *,
+        is_agreed: bool,
+    ) -> Added:
+        """Add combinations to the sweep of a query, or count them."""
+        # Imported here: to read a spec takes a while.
+        from producer.commands.adding import add_combinations
+
+        return add_combinations(self.settings, query, combinations, is_agreed=is_agreed)
 
     def script(self, key: str) -> str:
         """Return a Python script that makes an image with diffusers."""

@@ -5,6 +5,7 @@ import {test} from "node:test";
 
 import {LoadQueue, neededBitmap, PixelLru} from "./bitmaps.js";
 import {movePictures, NO_ZOOM, placePicture, zoomAround} from "./cell-zoom.js";
+import {combinationOf, emptyCells} from "./empty-cells.js";
 import {withAxesFixed} from "./fixed-axes.js";
 import {GridLayout} from "./grid-layout.js";
 import {moveAxis, PivotModel, settleRoles} from "./pivot-model.js";
@@ -57,6 +58,26 @@ test("moving an axis moves images and loses none", () => {
 test("several axes in one role are their combinations in order", () => {
   const model = modelOf(makePivot(SMALL), {rows: ["scheduler", "guidance"], cols: ["steps"]});
   assert.deepEqual(model.rows.labels, [["ddim", "3"], ["ddim", "7"], ["heun", "3"], ["heun", "7"]]);
+});
+
+// A pivot without some of its images, by index.
+function without(pivot, gone) {
+  const keep = (list) => list.filter((_, i) => !gone.includes(i));
+  const places = Object.fromEntries(Object.entries(pivot.places).map(([name, list]) => [name, keep(list)]));
+  const {keys, state, width, height} = pivot;
+  return {...pivot, places, keys: keep(keys), state: keep(state), width: keep(width), height: keep(height)};
+}
+
+test("an empty cell says which combination would stand there", () => {
+  const axes = {scheduler: ["ddim", "heun"], steps: ["8", "20"], seed: ["0", "1"]};
+  const pivot = {...without(makePivot(axes), [0, 1]), constant: {guidance: "4", "prompt.1": "cat"}};
+  const model = modelOf(pivot, {rows: ["scheduler"], cols: ["steps"], stack: ["seed"], slider: []});
+  assert.deepEqual(emptyCells(model, 0), [[0, 0]]);
+  assert.deepEqual(emptyCells(model, 0, [[1, 1]]), []);
+  const found = {guidance: ["4"], scheduler: ["ddim"], steps: ["8"], seed: ["0", "1"]};
+  assert.deepEqual(combinationOf(model, 0, [0, 0]), found);
+  const sliding = modelOf(pivot, {rows: ["scheduler"], cols: ["steps"], slider: ["seed"]});
+  assert.deepEqual(combinationOf(sliding, 1, [0, 0]).seed, ["1"]);
 });
 
 test("a slider has one axis, and gives its place to the next", () => {

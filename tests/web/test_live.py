@@ -170,6 +170,36 @@ def test_waiting_images_are_made_here_where_no_worker_is_alive(
         context.close()
 
 
+def test_an_empty_cell_is_added_once_one_agrees(
+    tmp_path: Path, browse: Callable[..., BrowserContext]
+) -> None:
+    file = tmp_path / "night.yaml"
+    file.write_text(f"{SPEC}exclude: [{{scheduler: euler, steps: 2}}]\n")
+    run("submit", str(file))
+    with viewing(read_settings().home) as gallery:
+        context = browse()
+        page = context.new_page()
+        GridSight(page).open(gallery, "night", **SIDES)
+        counts = page.locator(".grid-counts")
+        expect(counts).to_contain_text("10 images")
+        page.get_by_role("button", name="Make these").click()
+        page.get_by_role("menuitem", name="Empty cells: 1").press("Enter")
+        dialog = page.get_by_role("dialog", name="Add combinations")
+        expect(dialog).to_contain_text("This adds 1 image to night")
+        dialog.get_by_role("button", name="Add nothing").click()
+        expect(dialog).to_be_hidden()
+        assert len(Store().find("night")) == 10
+        page.get_by_role("button", name="Make these").click()
+        page.get_by_role("menuitem", name="Empty cells: 1").press("Enter")
+        dialog.get_by_role("button", name="Add 1 image").click()
+        waits = page.get_by_role("dialog", name="No worker is alive")
+        expect(waits).to_contain_text("night (revision 2): 11 images, 1 new")
+        waits.get_by_role("button", name="Later").click()
+        expect(counts).to_contain_text("11 images")
+        key_of(scheduler="euler", steps=2, seed=0)
+        context.close()
+
+
 def test_pages_say_that_the_server_is_away_until_it_is_back(
     tmp_path: Path, browse: Callable[..., BrowserContext], complaints: Complaints
 ) -> None:

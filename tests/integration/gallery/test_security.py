@@ -244,6 +244,8 @@ def test_nothing_changes_in_a_gallery_that_is_read_only(tmp_path: Path) -> None:
             ("/api/rate", rating),
             ("/api/vote", {}),
             ("/api/fill", {}),
+            ("/api/add", {"q": "shapes", "combinations": [{}]}),
+            (PAUSE.replace("pause", "start"), {}),
         ]
         for path, body in asked:
             answer = visitor.post(path, body)
