@@ -168,7 +168,7 @@ SUMMARIES: Mapping[str, str] = {
     "cancel": "Make no more of a sweep; its images stay.",
     "priority": "Make a sweep more or less urgent than others.",
     "retry": "Try a sweep's failed and quarantined jobs again.",
-    "extend": "Add values to the axes of a sweep, and submit it again.",
+    "extend": "Add values or combinations to a sweep, and submit it again.",
     "find": "List images that a QUERY describes.",
     "show": "Show all that is known of one image, or of a few.",
     "open": "Open an image, or a few, in the system's viewer.",
