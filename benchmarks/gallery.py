@@ -47,7 +47,8 @@ NOTES = """\
 Medians of five runs, each with none of the page's files in the browser's cache. The
 CPU's time is that of the server and of all of the browser's processes. The page itself
 notes, from the beginning of its navigation, when its canvas first shows a picture, and
-when the grid is on the screen and the page is free. Frames are those of
+when the grid is on the screen and the page is free. From the list of sweeps, the
+pointer rests on the link for 250 ms before the click. Frames are those of
 `window.nightsweepFrames` while the grid scrolls 14 pixels in each; the CPU's time of a
 frame is that of several processes, which work at once. An update goes from the commit
 in SQL to the event in the page. Client, server and browser share the machine."""
@@ -103,6 +104,8 @@ def measure(database: Database, settings: Settings, keys: Sequence[str]) -> Figu
             for name, query in (("a sweep of 104,166", SWEEP), ("10,000 cells", PIVOT)):
                 url = pages.grid_url(gallery, query)
                 pages.measure_opening(figures, browser, gallery, url=url, name=name)
+            sweep = SWEEP.removeprefix("sweep:")
+            pages.measure_from_list(figures, browser, gallery, sweep=sweep)
             pages.measure_scripts(figures, browser, cells)
             pages.measure_use(figures, browser, cells)
             pending = find_keys(database, f"{PIVOT} state:pending", limit=UPDATES)

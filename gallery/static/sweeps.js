@@ -1,6 +1,7 @@
 // The page of sweeps: what each is doing, live, and what can be done about it.
 import {data} from "./data.js";
 import {h, setChildren} from "./dom.js";
+import {beginGridsAhead} from "./grid-ahead.js";
 import {countText} from "./format.js";
 import {mountShell, readStored, say, sayError, writeStored} from "./shell.js";
 import {kindOf, SweepCard} from "./sweep-card.js";
@@ -103,4 +104,5 @@ class SweepsPage {
 }
 
 mountShell();
+beginGridsAhead(document.getElementById("main"));
 new SweepsPage(document.getElementById("main")).begin();

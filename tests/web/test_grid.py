@@ -60,6 +60,32 @@ def play_the_slider(page: Page, sight: GridSight) -> None:
     page.keyboard.up("f")
 
 
+def test_a_grid_is_begun_while_its_link_is_pointed_at(
+    page: Page, gallery: Gallery
+) -> None:
+    page.goto(gallery.url())
+    link = page.get_by_role("link", name="palette", exact=True)
+    with page.expect_request("**/grid?*") as ahead:
+        link.hover()
+    assert ahead.value.resource_type == "fetch"
+    link.click()
+    expect(page.locator(".grid-counts")).to_contain_text("95 images")
+
+
+def test_pictures_are_asked_for_before_news_and_completion(
+    page: Page, gallery: Gallery
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    with page.expect_request("**/api/events?*"), page.expect_request("**/complete?*"):
+        open_palette(page, gallery)
+    first = {
+        part: next(n for n, url in enumerate(asked) if part in url)
+        for part in ("/thumb/", "/api/events", "/api/complete")
+    }
+    assert min(first, key=lambda part: first[part]) == "/thumb/"
+
+
 def test_each_cell_shows_its_own_image(page: Page, gallery: Gallery) -> None:
     sight = open_palette(page, gallery)
     assert sight.labels("cols") == ["4", "8", "12", "20"]

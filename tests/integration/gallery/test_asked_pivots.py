@@ -28,7 +28,7 @@ def test_a_page_gets_the_pivot_that_was_begun_for_it_and_the_next_is_new(
     async def visit() -> list[Any]:
         asked.begin(SHAPES)
         (begun,) = asked._begun.values()
-        await begun
+        await begun.task
         key = next(one.job.key for one in planned if one.job.steps == 20)
         rate(database, [key], who="ada", stars=5)
         other = QueryParams("q=shapes")
@@ -38,6 +38,24 @@ def test_a_page_gets_the_pivot_that_was_begun_for_it_and_the_next_is_new(
         whole, early, late = asyncio.run(visit())
     assert [sum(one["stars"]) for one in (whole, early, late)] == [5, 0, 5]
     assert whole["count"] > early["count"] == late["count"]
+
+
+@pytest.mark.parametrize(("fresh_s", "count"), [(3600.0, 1), (0.0, 2)])
+def test_a_page_that_is_asked_for_again_keeps_what_was_just_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_s: float, count: int
+) -> None:
+    monkeypatch.setattr("gallery.asked_pivots.FRESH_S", fresh_s)
+    asked = AskedPivots(Reader(filled(tmp_path)[0]), who="ada")
+
+    async def visit() -> int:
+        seen = set()
+        for _ in range(2):
+            asked.begin(SHAPES)
+            seen |= {one.task for one in asked._begun.values()}
+        await asyncio.gather(*seen)
+        return len(seen)
+
+    assert asyncio.run(visit()) == count
 
 
 def test_what_is_wrong_with_a_query_is_said_to_the_page_that_asks(
