@@ -276,7 +276,11 @@ def test_failed_images_of_a_sweep_are_tried_again(visitor: Visitor) -> None:
     [
         ("/api/sweeps/shaeps/pause", 400, "did you mean 'shapes'?"),
         ("/api/sweeps/shaeps/retry", 400, "did you mean 'shapes'?"),
-        ("/api/sweeps/shapes/remove", 404, "takes pause, resume, cancel or retry"),
+        (
+            "/api/sweeps/shapes/remove",
+            404,
+            "takes pause, resume, cancel, retry or start",
+        ),
     ],
 )
 def test_a_change_of_nothing_is_refused(
