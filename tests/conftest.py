@@ -21,6 +21,7 @@ from storage.broker.queue import make_app
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database
 from tests.databases import open_new
+from tests.matrices import shorten
 from tests.processes import ROOT
 from workers.vitals import outages
 
@@ -212,10 +213,11 @@ def pytest_collection_modifyitems(
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test on each database that its mark `databases` names."""
+    """Run a test on each database that its mark `databases` names, quickly on one."""
     mark = metafunc.definition.get_closest_marker("databases")
     if mark and "database_url" in metafunc.fixturenames:
-        metafunc.parametrize("database_url", mark.args, indirect=True)
+        urls = shorten(mark.args, mark.args[:1])
+        metafunc.parametrize("database_url", urls, indirect=True)
 
 
 @pytest.fixture(autouse=True)

@@ -187,7 +187,6 @@ def test_a_lease_ends_by_the_clock_of_the_server(
     assert 60 < left <= 90
 
 
-@pytest.mark.long
 def test_those_who_change_the_same_jobs_never_lock_each_other_out(
     database: Database,
 ) -> None:

@@ -111,6 +111,7 @@ def test_with_nine_prompts_no_limit_is_named(opened: Open) -> None:
     assert told(found) == {"ddim": ("few_prompts", None)}
 
 
+@pytest.mark.long
 def test_what_was_not_measured_is_told(opened: Open) -> None:
     database = opened()
     asked = ComparisonRequest(query=parse("limits scheduler:heun"), by=BY)
@@ -155,6 +156,7 @@ def test_what_limits_have_not_is_refused(
     assert str(refused.value) == message
 
 
+@pytest.mark.long
 def test_a_metric_that_is_for_show_tells_no_limit(opened: Open) -> None:
     database = opened()
     with database.write() as connection:
@@ -167,6 +169,7 @@ def test_a_metric_that_is_for_show_tells_no_limit(opened: Open) -> None:
     )
 
 
+@pytest.mark.long
 def test_inputs_of_pipelines_that_are_compared_tell_series_apart(opened: Open) -> None:
     database = opened()
     with database.write() as connection:

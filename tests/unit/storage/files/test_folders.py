@@ -209,6 +209,7 @@ def test_nobody_works_in_the_folder_of_another_database(
     assert not (settings.images / "orphans").exists()
 
 
+@pytest.mark.long
 def test_a_worker_that_finds_itself_in_anothers_folder_is_not_started_again(
     settings: Settings, database: Database, app, other: Database, tmp_path: Path
 ) -> None:
