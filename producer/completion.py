@@ -8,13 +8,16 @@ silent, since there is nowhere to say it.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import wraps
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
 from storage.errors import NightsweepError
 from storage.settings import read_settings
-from storage.sql.database import Database, open_for_reading
+
+if TYPE_CHECKING:
+    from storage.sql.database import Database
 
 #: What a word may become, and what that is.
 Words = Iterable[tuple[str, str]]
@@ -43,8 +46,11 @@ def answering(find: Callable[[click.Context, str], Words]) -> Answer:
 
 
 @contextmanager
-def opened() -> Iterator[Database | None]:
+def opened() -> Iterator["Database | None"]:
     """Yield the database; None where there is none yet."""
+    # Imported only where a word is completed: all commands import this module.
+    from storage.sql.database import open_for_reading
+
     database = open_for_reading(read_settings().database_url)
     if database is None:
         yield None

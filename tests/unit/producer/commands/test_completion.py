@@ -99,6 +99,15 @@ def test_commands_are_offered_without_importing_them(
     assert [one.value for one in asked.get_completions([], "")] == list(COMMANDS)
 
 
+def test_a_shell_that_starts_waits_for_no_sqlalchemy() -> None:
+    code = (
+        "import sys; from producer.cli import cli; "
+        "cli(['completion', 'bash'], standalone_mode=False); "
+        "sys.exit(' '.join({'sqlalchemy', 'celery'} & set(sys.modules)) or None)"
+    )
+    subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=True)
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_has_a_script_which_asks_this_program(shell: str) -> None:
     said = CliRunner().invoke(cli, ["completion", shell])
