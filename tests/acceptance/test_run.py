@@ -187,6 +187,7 @@ def test_a_model_that_changed_since_it_was_planned_fails_no_job(
     assert len(rows) == JOBS
 
 
+@pytest.mark.long
 def test_one_ctrl_c_hands_back_and_leaves_nothing_in_hand(
     bench: Bench, long_file: Path
 ) -> None:

@@ -104,6 +104,7 @@ def test_a_model_is_fetched_by_its_id(tmp_path: Path) -> None:
     assert cached_files(home) == set(LOADED)
 
 
+@pytest.mark.long
 def test_a_control_net_is_planned_by_its_config_and_fetched_with_its_sweep(
     tmp_path: Path,
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_control_net_is_planned_by_its_config_and_fetched_with_its_sweep(
     assert (after["fetch_bytes"], after["new"]) == (0, 1)
 
 
+@pytest.mark.long
 def test_the_network_of_a_metric_is_fetched_with_its_sweep(tmp_path: Path) -> None:
     file, home = tmp_path / "sweep.yaml", tmp_path / "home"
     file.write_text(

@@ -185,6 +185,7 @@ def surroundings(model: str) -> dict[str, tuple[list[Job], list[Job], int]]:
         itertools.product(SURROUNDINGS, KINDS),
         {("failing ones", name) for name in KINDS}
         | {(around, HARDEST[0]) for around in SURROUNDINGS},
+        quick={(around, HARDEST[0]) for around in SURROUNDINGS},
     ),
 )
 def test_a_job_does_not_depend_on_its_neighbours(

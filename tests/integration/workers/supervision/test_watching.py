@@ -425,6 +425,7 @@ def log_of(settings: Settings) -> str:
     return (settings.logs / "cpu0.log").read_text()
 
 
+@pytest.mark.long
 def test_a_disk_with_less_free_than_a_sweep_wants_is_waited_for(
     serving: Callable[..., Supervisor], database: Database, settings: Settings
 ) -> None:

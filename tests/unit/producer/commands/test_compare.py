@@ -270,6 +270,7 @@ def test_a_page_of_limits_shows_images_before_at_and_beyond_them(
     assert pictures.count('src="data:image/webp;base64,') == 6
 
 
+@pytest.mark.long
 def test_what_has_no_distance_yet_is_told_in_every_form(tmp_path: Path) -> None:
     settings = make_measured(tmp_path)
     planned = plan({"prompt": ["a red circle number 0 on a blue one"]}, scheduler="lms")
@@ -292,6 +293,7 @@ def test_what_has_no_distance_yet_is_told_in_every_form(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.long
 def test_distances_to_two_references_have_a_chart_each(tmp_path: Path) -> None:
     settings = make_measured(tmp_path)
     with closing(sqlite3.connect(settings.home / "nightsweep.db")) as connection:

@@ -201,6 +201,7 @@ def test_a_prompt_of_another_world_is_an_error_of_its_image(judge: Metric) -> No
     )
 
 
+@pytest.mark.long
 def test_pictures_of_the_demo_model_are_right_when_they_are_finished(
     judge: Metric,
 ) -> None:
