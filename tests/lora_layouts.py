@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from storage.models.tensor_headers import read_shapes
-from tests.unit.lora_files import Sizes, Tensors, kohya, peft
+from tests.unit.lora_files import Sizes, Tensors, kohya, lokr, peft
 
 #: Makes a LoRA file for a model's folder.
 Layout = Callable[[Path], Tensors]
@@ -138,6 +138,26 @@ def of_original_flux2(model: Path) -> Tensors:
     return peft(_original_flux2(model), prefix="diffusion_model.")
 
 
+def _attention(model: Path) -> Sizes:
+    return sizes(model, "transformer", wanted=r"\.(attn|attention)\.")
+
+
+def of_lokr(model: Path) -> Tensors:
+    """Write a LoKr as peft names it."""
+    return lokr(_attention(model), prefix="transformer.")
+
+
+def of_comfy_lokr(model: Path) -> Tensors:
+    """Write a LoKr as ai-toolkit does."""
+    return lokr(_attention(model), prefix="diffusion_model.", alpha=True)
+
+
+def of_lycoris(model: Path) -> Tensors:
+    """Write a LoKr as LyCORIS does, with alphas."""
+    named = {name.replace(".", "_"): size for name, size in _attention(model).items()}
+    return lokr(named, prefix="lycoris_", alpha=True)
+
+
 SD3, QWEN, Z_IMAGE = "StableDiffusion3Pipeline", "QwenImagePipeline", "ZImagePipeline"
 KREA2, FLUX2, KLEIN = "Krea2Pipeline", "Flux2Pipeline", "Flux2KleinPipeline"
 #: Pipelines with transformers, each with a layout that it takes.
@@ -152,13 +172,18 @@ TRANSFORMERS: Sequence[tuple[str, Layout]] = (
     (Z_IMAGE, of_comfy),
     (Z_IMAGE, of_kohya),
     (Z_IMAGE, of_kohya_z_image),
+    (Z_IMAGE, of_lokr),
+    (Z_IMAGE, of_comfy_lokr),
     (KREA2, of_peft),
     (KREA2, of_krea),
     (FLUX2, of_peft),
     (FLUX2, of_kohya_flux2),
+    (FLUX2, of_lycoris),
     (KLEIN, of_peft),
     (KLEIN, of_kohya_flux2),
     (KLEIN, of_original_flux2),
+    (KLEIN, of_lokr),
+    (KLEIN, of_lycoris),
     ("ChromaPipeline", of_peft),
     ("SanaPipeline", of_peft),
     ("Lumina2Pipeline", of_peft),

@@ -11,6 +11,7 @@ from storage.errors import ModelError
 from storage.job import Model
 from storage.models.adapter_pipelines import EMBEDDING_PARTS, LORA_PARTS
 from storage.models.fingerprint import Digests
+from storage.models.lokr_layers import is_lokr
 from storage.models.lora_layers import find_misfit
 from storage.models.part_files import EMBEDDING, LORA, describe_part
 from storage.models.tensor_headers import Shape, read_shapes
@@ -83,17 +84,25 @@ def _plan(
     given: WeightFiles, card: ModelCard, row_of: Any, check: Any
 ) -> PlannedWeights:
     found, problems = [], []
+    methods = set()
     for file in given.files:
         try:
             part, path = describe_part(_place_of(file), card.digests or Digests())
-            problems += check(file, read_shapes(path), card)
+            shapes = read_shapes(path)
+            problems += check(file, shapes, card)
             found.append((part, file))
+            methods.add(is_lokr(shapes))
         except ModelError as error:
             problems.append(str(error))
     rows = tuple(row_of(part, file) for part, file in found)
     if len({row[0] for row in rows}) < len(rows):
         problems.append(
             f"each file must be named once in a job, got {given}; leave one of them out"
+        )
+    if len(methods) > 1:
+        problems.append(
+            "LoKrs must not be in a job with LoRAs, since the order of loading would"
+            f" count, got {given}; leave one of them out"
         )
     return PlannedWeights(
         rows=rows,

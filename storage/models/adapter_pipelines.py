@@ -46,6 +46,14 @@ LORA_BEGINNINGS: Mapping[str, tuple[str, ...]] = {
     "HiDreamImagePipeline": (*_PEFT, "diffusion_model."),
     "ErnieImagePipeline": (*_PEFT, "diffusion_model.", "base_model.model."),
 }
+_LYCORIS = (*_PEFT, "lycoris_")
+#: Pipelines that take LoKrs, and how their keys must begin. Keys of Flux 2's original
+#: code are left out: for them diffusers would join layers of the model for good.
+LOKR_BEGINNINGS: Mapping[str, tuple[str, ...]] = {
+    "Flux2Pipeline": _LYCORIS,
+    "Flux2KleinPipeline": _LYCORIS,
+    "ZImagePipeline": (*_PEFT, "diffusion_model."),
+}
 #: Pipeline to the text encoders that a textual inversion changes, each with the names
 #: that its vectors have in a file for several encoders.
 EMBEDDING_PARTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {

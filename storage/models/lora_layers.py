@@ -1,7 +1,8 @@
 """The layers that a LoRA changes, read from its keys, and whether a model has them.
 
 Keys come in two styles: `lora_unet_mid_block_attentions_0_proj_in.lora_down.weight` of
-kohya's trainer, and `unet.mid_block.attentions.0.proj_in.lora_A.weight` of peft.
+kohya's trainer, and `unet.mid_block.attentions.0.proj_in.lora_A.weight` of peft. LoKr
+files have keys of their own.
 """
 
 import re
@@ -9,12 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from storage.models.adapter_pipelines import (
+    LOKR_BEGINNINGS,
     LORA_BEGINNINGS,
     LORA_PARTS,
     NETWORK,
     NETWORKS,
 )
 from storage.models.located import Located
+from storage.models.lokr_layers import changes_of, is_lokr
 from storage.models.lora_names import FUSED, find_name, flat_name
 from storage.models.tensor_headers import Shape, read_shapes
 
@@ -35,6 +38,7 @@ _PARTS = (
     ("lora_te1_", "text_encoder"),
     ("lora_te_", "text_encoder"),
     ("lora_unet_", NETWORK),
+    ("lycoris_", NETWORK),
     ("base_model.model.", NETWORK),
     ("diffusion_model.", NETWORK),
     ("text_encoder_2.", "text_encoder_2"),
@@ -91,6 +95,9 @@ def layers_of(shapes: Mapping[str, Shape]) -> list[LoraLayer]:
                     part=part, name=name, inputs=shape[1], outputs=outputs.get(match[1])
                 )
             )
+    for stem, (rows, columns) in changes_of(shapes):
+        part, name = _split(stem)
+        found.append(LoraLayer(part=part, name=name, inputs=columns, outputs=rows))
     return found
 
 
@@ -133,7 +140,7 @@ def find_misfit(
         pipeline: The class of the model's pipeline.
     """
     layers = layers_of(shapes)
-    if not layers:
+    if not layers or (is_lokr(shapes) and pipeline not in LOKR_BEGINNINGS):
         other = next(filter(_OTHERS.search, shapes), None)
         if other:
             return f"has `{other}`, which is of another method than LoRA"
@@ -181,12 +188,13 @@ def _find_strange(
 
 def _find_unread(shapes: Mapping[str, Shape], pipeline: str) -> str | None:
     """Refuse a LoRA if diffusers would leave some of its keys out."""
-    read = LORA_BEGINNINGS.get(pipeline)
+    known = LOKR_BEGINNINGS if is_lokr(shapes) else LORA_BEGINNINGS
+    read = known.get(pipeline)
     other = next((key for key in shapes if read and not key.startswith(read)), None)
     if read is None or other is None:
         return None
     begin = " or ".join(f"`{each}`" for each in read)
-    return f"has `{other}`, where diffusers reads keys that begin with {begin}"
+    return f"has `{other}`, where keys are read that begin with {begin}"
 
 
 def _pairs(

@@ -55,6 +55,20 @@ def peft(sizes: Sizes, *, prefix: str, seed: int = 0, rank: int = 2) -> Tensors:
     return found
 
 
+def lokr(sizes: Sizes, *, prefix: str, alpha: bool = False, seed: int = 0) -> Tensors:
+    """Return tensors of a LoKr, for layers whose sides can be divided by 4."""
+    draw = np.random.default_rng(seed)
+    found: Tensors = {}
+    for layer, (outputs, inputs) in sizes.items():
+        stem = f"{prefix}{layer}"
+        found[f"{stem}.lokr_w1"] = draw.standard_normal((4, 4)) * 0.3
+        found[f"{stem}.lokr_w2_a"] = draw.standard_normal((outputs // 4, 2)) * 0.3
+        found[f"{stem}.lokr_w2_b"] = draw.standard_normal((2, inputs // 4)) * 0.3
+        if alpha:
+            found[f"{stem}.alpha"] = np.array(1.0)
+    return found
+
+
 def _weights(
     sizes: Sizes, seed: int, rank: int
 ) -> Iterable[tuple[str, tuple[np.ndarray, np.ndarray]]]:

@@ -25,9 +25,12 @@ from tests.lora_layouts import (
     SD3,
     TRANSFORMERS,
     Z_IMAGE,
+    of_comfy,
+    of_comfy_lokr,
     of_kohya_flux2,
     of_kohya_z_image,
     of_krea,
+    of_lokr,
     of_peft_with_texts,
     sizes,
 )
@@ -138,6 +141,7 @@ TRIED = (
     (FLUX, of_peft_flux),
     (SD3, of_peft_with_texts),
     (Z_IMAGE, of_kohya_z_image),
+    (Z_IMAGE, of_comfy_lokr),
     (KREA2, of_krea),
     (KLEIN, of_kohya_flux2),
 )
@@ -260,6 +264,18 @@ def test_loras_are_swapped_and_none_leaves_a_trace(shelf: Shelf) -> None:
             add(bench, *loras)
         made = alone(painter, with_loras(job, *loras, strict=True))
         assert np.array_equal(made, plain(bench, job)), loras
+
+
+def test_loras_and_lokrs_are_swapped_and_none_leaves_a_trace(shelf: Shelf) -> None:
+    model = shelf.model(Z_IMAGE)
+    ink, wash = shelf.part("ink", of_comfy(model)), shelf.part("wash", of_lokr(model))
+    job, painter = job_of(Z_IMAGE, model), shelf.painter()
+    for part in (ink, wash, ink, None, wash):
+        bench, loras = Bench(str(model)), [(part, 0.8)] if part else []
+        if loras:
+            add(bench, *loras)
+        made = alone(painter, with_loras(job, *loras, strict=True))
+        assert np.array_equal(made, plain(bench, job)), part
 
 
 def test_loras_beyond_their_share_of_memory_are_dropped(

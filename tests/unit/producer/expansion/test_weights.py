@@ -17,7 +17,7 @@ from storage.models.located import in_folder
 from storage.models.part_files import describe_part
 from tests.unit import cards
 from tests.unit.cards import CARD, describe_fake, write_spec
-from tests.unit.lora_files import kohya, peft, write_tensors
+from tests.unit.lora_files import kohya, lokr, peft, write_tensors
 
 LAYERS = {"mid_block.attentions.0.attn2.to_k": (8, 16)}
 
@@ -223,6 +223,16 @@ def test_a_wrong_lora_is_refused_at_its_line(
     tmp_path: Path, value: str, said: str
 ) -> None:
     assert said in refused(tmp_path, f"axes: {{loras: [{value}]}}")
+
+
+def test_a_lokr_beside_a_lora_is_refused(tmp_path: Path) -> None:
+    write_tensors(
+        tmp_path / "wash.safetensors", lokr({"layer": (8, 8)}, prefix="transformer.")
+    )
+    assert (
+        "LoKrs must not be in a job with LoRAs, since the order of loading would count,"
+        " got ink + wash; leave one of them out"
+    ) in refused(tmp_path, "axes: {loras: [[ink.safetensors, wash.safetensors]]}")
 
 
 def test_a_wrong_textual_inversion_is_refused(tmp_path: Path) -> None:

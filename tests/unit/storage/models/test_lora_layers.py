@@ -8,7 +8,7 @@ import pytest
 from storage.errors import ModelError
 from storage.models.lora_layers import base_layers, find_misfit, layers_of
 from storage.models.tensor_headers import read_shapes
-from tests.unit.lora_files import Sizes, kohya, peft, write_tensors
+from tests.unit.lora_files import Sizes, Tensors, kohya, lokr, peft, write_tensors
 
 #: Layers of a network with one residual block on each level.
 UNET = {
@@ -184,7 +184,7 @@ def test_keys_that_diffusers_would_leave_out_are_told() -> None:
     told = misfit(kohya(known, prefix="lora_unet_"), known, pipeline="SanaPipeline")
     assert told == (
         "has `lora_unet_transformer_blocks_0_attn_to_q.lora_down.weight`, where"
-        " diffusers reads keys that begin with `transformer.`"
+        " keys are read that begin with `transformer.`"
     )
     right = peft(known, prefix="transformer.")
     assert misfit(right, known, pipeline="SanaPipeline") is None
@@ -216,6 +216,40 @@ def test_a_file_of_another_method_is_told() -> None:
     tensors = {"lora_unet_mid.hada_w1_a": np.zeros((2, 2))}
     assert "is of another method" in str(misfit(tensors))
     assert misfit({"x": np.zeros((2, 2))}) == "has no layers of a LoRA"
+
+
+Z_IMAGE = {"layers.0.attention.to_q": (32, 16)}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "pipeline", "said"),
+    [
+        (lokr(Z_IMAGE, prefix="transformer."), "ZImagePipeline", None),
+        (lokr(Z_IMAGE, prefix="diffusion_model."), "ZImagePipeline", None),
+        (lokr(Z_IMAGE, prefix="lycoris_"), "ZImagePipeline", "where keys are read"),
+        (lokr(Z_IMAGE, prefix="transformer."), "Flux2Pipeline", None),
+        (
+            lokr(Z_IMAGE, prefix="diffusion_model."),
+            "Flux2Pipeline",
+            "keys are read that begin with `transformer.` or `lycoris_`",
+        ),
+        (
+            lokr(Z_IMAGE, prefix="transformer."),
+            "SanaPipeline",
+            "is of another method than LoRA",
+        ),
+        (
+            lokr({"layers.0.attention.to_q": (32, 20)}, prefix="transformer."),
+            "ZImagePipeline",
+            "has 20 inputs for layers_0_attention_to_q, where the model has 16",
+        ),
+    ],
+)
+def test_a_lokr_must_fit_its_model(
+    tensors: Tensors, pipeline: str, said: str | None
+) -> None:
+    found = misfit(tensors, Z_IMAGE, pipeline=pipeline)
+    assert found is None if said is None else said in str(found)
 
 
 def test_old_keys_of_diffusers_are_read() -> None:
