@@ -204,7 +204,12 @@ ARCHITECTURES = (
     *(SD1, SD2, SDXL, PLAYGROUND, REFINER, INPAINTING, PIX2PIX, UPSCALER),
     *_BY_MARK,
 )
-_LORA_ENDS = (".lora_down.weight", ".lora_A.weight", ".lora_A.default.weight")
+_LORA_ENDS = (
+    ".lora_down.weight",
+    ".lora_A.weight",
+    ".lora_A.default.weight",
+    ".lokr_w1",
+)
 _VAE_ONLY = ("decoder.conv_in.weight", "decoder.conv_in.conv.bias")
 
 

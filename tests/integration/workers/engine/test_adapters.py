@@ -266,6 +266,7 @@ def test_loras_are_swapped_and_none_leaves_a_trace(shelf: Shelf) -> None:
         assert np.array_equal(made, plain(bench, job)), loras
 
 
+@pytest.mark.long
 def test_loras_and_lokrs_are_swapped_and_none_leaves_a_trace(shelf: Shelf) -> None:
     model = shelf.model(Z_IMAGE)
     ink, wash = shelf.part("ink", of_comfy(model)), shelf.part("wash", of_lokr(model))

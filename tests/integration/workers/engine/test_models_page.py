@@ -6,7 +6,11 @@ from pathlib import Path
 
 from storage.catalogue.control_pipelines import CONTROL_PIPELINES
 from storage.catalogue.image_pipelines import IMAGE_PIPELINES
-from storage.models.adapter_pipelines import EMBEDDING_PARTS, LORA_PARTS
+from storage.models.adapter_pipelines import (
+    EMBEDDING_PARTS,
+    LOKR_BEGINNINGS,
+    LORA_PARTS,
+)
 from storage.models.architectures import ARCHITECTURES
 from tests.integration.workers.engine import test_adapters, test_single_files
 
@@ -52,6 +56,8 @@ def test_loras_and_textual_inversions_are_said_of_those_that_are_tried() -> None
     rows = list(rows_of("file | pipeline | changes"))
     loras = {p for what, of, _ in rows if "LoRA" in what for p in pipelines_in(of)}
     assert loras == {kind for kind, _ in test_adapters.CASES} == LORA_PARTS.keys()
+    lokrs = {p for what, of, _ in rows if "LoKr" in what for p in pipelines_in(of)}
+    assert lokrs == LOKR_BEGINNINGS.keys()
     inversions = {
         p for what, of, _ in rows if "inversion" in what for p in pipelines_in(of)
     }

@@ -138,6 +138,7 @@ NOISY = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "noisy"), sample(NOISY, NOISY[:1]))
 def test_sana_adds_the_noise_of_the_seed(
     name: str, noisy: dict[str, Any], tmp_path: Path

@@ -83,6 +83,7 @@ def test_the_folders_of_our_own_have_no_weights_and_all_files(tmp_path: Path) ->
         ({**SD1, IN: (320, 7, 3, 3)}, "an upscaler"),
         ({"lora_unet_mid_block.lora_down.weight": (4, 4)}, "a LoRA"),
         ({"unet.mid_block.attentions.0.to_q.lora_A.weight": (4, 4)}, "a LoRA"),
+        ({"transformer.layers.0.attention.to_q.lokr_w1": (4, 4)}, "a LoRA"),
         ({"emb_params": (1, 768)}, "a textual inversion"),
         ({"control_model.time_embed.0.weight": (4, 4)}, "a ControlNet"),
         ({"decoder.conv_in.weight": (4, 4)}, "a VAE"),
