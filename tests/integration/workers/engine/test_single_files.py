@@ -1,8 +1,6 @@
 """Single files make the images of diffusers' own `from_single_file`, bit for bit."""
 
 import gc
-import hashlib
-import runpy
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -11,17 +9,11 @@ from pathlib import Path
 import diffusers
 import pytest
 import torch
-import transformers
 from PIL import Image, ImageChops
 from safetensors.torch import load_file, save_file
 
-from producer.reproduction.script import write_script
 from storage.errors import ModelError
 from storage.job import Job
-from storage.jobs.records import Record
-from storage.models.components import read_components
-from storage.models.located import read_json
-from storage.models.single_files import OWN_CONFIGS
 from tests.batches import card_of, make_job
 from tests.matrices import sample, shorten
 from tests.single_files import (
@@ -49,6 +41,7 @@ from tests.transformer_files import (
     SANA,
     Z_IMAGE,
 )
+from tests.written_scripts import run_script
 from workers.engine.alone import paint_alone
 from workers.engine.environment import describe_environment
 from workers.engine.pipelines import Pipelines
@@ -104,36 +97,12 @@ Maker = Callable[[Path], Path]
 Writer = Callable[[Path, Path], Path]
 
 
-#: Parameters of the published networks.
-SIZES = {
-    "sd1": (859_520_964, 83_653_863, 123_060_480),
-    "sd2": (865_910_724, 83_653_863, 340_387_840),
-    "sd2-v": (865_910_724, 83_653_863, 340_387_840),
-    "sdxl": (2_567_463_684, 83_653_863, 123_060_480, 694_659_840),
-}
-
-
 def paint(job: Job, folder: Path) -> Image.Image:
     """Make an image as a strict job of a worker is made."""
     environment = describe_environment("cpu", torch.get_num_threads())
     gc.collect()  # networks may be large here
     with Pipelines("cpu", digests=folder / "digests.json").lend(job) as resident:
         return paint_alone(resident, job, environment).image
-
-
-def run_script(job: Job, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Image.Image:
-    record = Record(key=job.key, job=job, places=(job.model,), scheduler="", made=None)
-    folder.mkdir()
-    file = folder / "script.py"
-    file.write_text(write_script(record), encoding="utf-8")
-    gc.collect()
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    runpy.run_path(str(file), run_name="__main__")
-    (saved,) = folder.glob("*.png")
-    with Image.open(saved) as image:
-        image.load()
-    return image
 
 
 def differ_by(one: Image.Image, other: Image.Image) -> int:
@@ -182,7 +151,7 @@ def test_a_whole_file_makes_the_image_of_from_single_file(
     ).images[0]
     assert made.tobytes() == image.tobytes()
     assert differ_by(made, in_folder) <= 1
-    script = run_script(job, tmp_path / "script", monkeypatch)
+    script = run_script(job, tmp_path, monkeypatch)
     assert made.tobytes() == script.tobytes()
 
 
@@ -224,7 +193,8 @@ def check_file(
     del weights
     made = paint(job, beside)
     assert differ_by(made, in_folder) <= 1
-    script = run_script(job, beside / "script", patch)
+    gc.collect()
+    script = run_script(job, beside, patch)
     assert made.tobytes() == script.tobytes()
 
 
@@ -243,7 +213,7 @@ def test_a_file_without_its_vae_takes_it_from_the_config(
     assert other.key != job.key
     made = paint(other, tmp_path)
     assert made.tobytes() == paint(job, tmp_path).tobytes()
-    script = run_script(other, tmp_path / "script", monkeypatch)
+    script = run_script(other, tmp_path, monkeypatch)
     assert made.tobytes() == script.tobytes()
 
 
@@ -256,7 +226,7 @@ def test_a_file_that_predicts_v_makes_the_image_of_a_scheduler_that_is_told_so(
     marked = write_sdxl(folder, tmp_path / "v.safetensors", **marks)
     job = make_job("EulerDiscreteScheduler", model=named(marked, folder))
     made = paint(job, tmp_path)
-    script = run_script(job, tmp_path / "script", monkeypatch)
+    script = run_script(job, tmp_path, monkeypatch)
     assert made.tobytes() == script.tobytes()
     other = make_job("EulerDiscreteScheduler", model=named(plain, folder))
     told = {
@@ -267,39 +237,6 @@ def test_a_file_that_predicts_v_makes_the_image_of_a_scheduler_that_is_told_so(
     asked = replace(other, scheduler_options=told)
     assert made.tobytes() == paint(asked, tmp_path).tobytes()
     assert made.tobytes() != paint(other, tmp_path).tobytes()
-
-
-@pytest.mark.parametrize("config", SIZES)
-def test_our_own_configurations_are_of_the_published_networks(config: str) -> None:
-    folder = OWN_CONFIGS / config
-    with torch.device("meta"):
-        networks = [
-            diffusers.UNet2DConditionModel.from_config(folder / "unet"),
-            diffusers.AutoencoderKL.from_config(folder / "vae"),
-        ]
-        kinds = read_components(read_json(folder / "model_index.json"))
-        for part in sorted(kinds):
-            if part.startswith("text_encoder"):
-                kind = getattr(transformers, kinds[part][1])
-                own = transformers.CLIPTextConfig.from_pretrained(folder / part)
-                networks.append(kind(own))
-    sizes = tuple(sum(each.numel() for each in n.parameters()) for n in networks)
-    assert sizes == SIZES[config]
-
-
-def test_our_own_tokenizers_are_those_of_clip() -> None:
-    for file in OWN_CONFIGS.glob("*/tokenizer*"):
-        tokenizer = transformers.CLIPTokenizer.from_pretrained(file)
-        asked = tokenizer("a photo of a cat", padding="max_length", max_length=9)
-        end = tokenizer.convert_tokens_to_ids(tokenizer.pad_token)
-        assert end in (0, 49407)
-        assert asked.input_ids == [49406, 320, 1125, 539, 320, 2368, 49407, end, end]
-        assert tokenizer.model_max_length == 77
-    # The content that CLIP was published with.
-    merges = (OWN_CONFIGS / "clip/merges.txt").read_bytes()
-    assert hashlib.sha256(merges).hexdigest() == (
-        "9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a"
-    )
 
 
 def test_a_file_that_lacks_weights_is_refused(tmp_path: Path) -> None:
