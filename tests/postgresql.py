@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
@@ -46,6 +47,10 @@ EMPTY = """
         PERFORM setval(seqrelid, seqstart, false) FROM pg_sequence;
     END $$
 """
+#: Options of a server for tests. Without fsync, committed data survives the server's
+#: death all the same. Nor is there anything to clean up in tables that the next test
+#: empties.
+QUICK = ("-F", "-c", "autovacuum=off", "-c", "full_page_writes=off")
 END_OTHERS = """
     SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -56,14 +61,18 @@ END_OTHERS = """
 class Server:
     """A server that listens on a socket in its own folder, `folder`."""
 
-    def __init__(self, programs: Path, *, address: str = "") -> None:
+    def __init__(
+        self, programs: Path, *, address: str = "", options: Sequence[str] = QUICK
+    ) -> None:
         """Create the folder and start a new server; `close` removes both.
 
         Args:
             programs: Folder of `initdb` and `postgres`.
             address: Of the machine, if it listens there, too, for the same network.
+            options: Of `postgres`, beside those for its address.
         """
         self._address = address
+        self._options = options
         # Not in pytest's folder, which other users cannot read.
         self.folder = tempfile.mkdtemp(prefix="postgres-")
         self._user = _user()
@@ -83,10 +92,8 @@ class Server:
 
     def start(self) -> None:
         """Start the server, and wait until it takes connections."""
-        # Without fsync: committed data survives the server's death all the same. Nor is
-        # there anything to clean up in tables that the next test empties.
-        quick = ("-c", "autovacuum=off", "-c", "full_page_writes=off")
-        self._start("postgres", "-k", self.folder, "-h", self._address, "-F", *quick)
+        where = ("-k", self.folder, "-h", self._address)
+        self._start("postgres", *where, *self._options)
         wait_until(lambda: self._answers() or self._process.poll() is not None)
         assert self._process.poll() is None, self._said()
 
@@ -113,6 +120,11 @@ class Server:
     def url(self, name: str, *, host: str = "") -> str:
         """Return the URL of a database, by the socket unless a host is given."""
         return f"postgresql+psycopg://me@/{name}?host={host or self.folder}"
+
+    @property
+    def pid(self) -> int:
+        """The id of the server's first process, whose children serve clients."""
+        return self._process.pid
 
     def make_database(self, name: str | None = None) -> str:
         """Create an empty database, and return its URL."""

@@ -16,7 +16,6 @@ from storage.jobs.budgets import Allowances, stop_reached
 from storage.jobs.membership import rank
 from storage.jobs.sweeps import BEHIND
 from storage.sql import leases
-from storage.sql.clocks import clock
 from storage.sql.database import Database, utc_now
 from storage.sql.row_counts import count_rows
 from storage.sql.rows import job_columns, job_from_row
@@ -195,8 +194,7 @@ def free_expired(database: Database) -> int:
     A lost host says nothing about the job, so no attempt is counted.
     """
     with database.write() as connection:
-        is_over = jobs.c.lease_until < clock(connection)
-        return leases.free(connection, jobs, is_over)
+        return leases.free(connection, jobs, leases.is_expired(connection, jobs))
 
 
 def free_owner(database: Database, owner: str, *, died: bool) -> int:

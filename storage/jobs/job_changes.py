@@ -17,7 +17,7 @@ from storage.queries.parsing import parse
 from storage.queries.selection import compile_query
 from storage.queries.terms import Query
 from storage.sql.database import Database
-from storage.sql.schema import FAILED, LEASED, jobs, results, sweep_jobs, sweeps
+from storage.sql.schema import FAILED, HELD, jobs, results, sweep_jobs, sweeps
 from storage.sql.value_pages import in_pages
 
 #: Seconds before the newest result within which rows may still come: workers write
@@ -65,9 +65,7 @@ def look(database: Database) -> Moment:
     Raises:
         DatabaseError: The database cannot be read.
     """
-    # Every lease ends; asked so, SQLite takes the small index of leases, not a larger
-    # one that has the states of all jobs.
-    in_hand = sa.select(jobs.c.id).where(LEASED, jobs.c.lease_until.is_not(None))
+    in_hand = sa.select(jobs.c.id).where(HELD)
     with database.read() as connection:
         leased = dict.fromkeys(connection.execute(in_hand).scalars(), "leased")
         # Not unpacked one by one: there may be very many.

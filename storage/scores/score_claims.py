@@ -13,7 +13,6 @@ from sqlalchemy.engine import Connection
 
 from storage.scores.identities import block_key_of
 from storage.sql import leases
-from storage.sql.clocks import clock
 from storage.sql.database import Database, utc_now
 from storage.sql.schema import (
     SCORE_LEASED,
@@ -151,8 +150,7 @@ def record(
 def free_expired(database: Database) -> int:
     """Free the scores of workers that were silent for too long; return how many."""
     with database.write() as connection:
-        is_over = scores.c.lease_until < clock(connection)
-        return leases.free(connection, scores, is_over)
+        return leases.free(connection, scores, leases.is_expired(connection, scores))
 
 
 def free_owner(database: Database, owner: str, *, died: bool) -> int:

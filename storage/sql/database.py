@@ -18,7 +18,7 @@ from storage.sql.recognition import recognize
 from storage.sql.upgrading import upgrade
 
 #: The newest migration; a test compares it with `storage/sql/migrations/versions`.
-HEAD = "0022"
+HEAD = "0025"
 
 
 class Database:

@@ -38,6 +38,9 @@ LIVELINESS = {
     "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 }
+#: Executions after which psycopg has the server prepare a statement, in a URL; `none`
+#: for poolers, which give one connection's statements to another.
+PREPARE = "prepare_threshold"
 #: The same limits for the server, in its words: seconds, but for the last, which is
 #: milliseconds. A client that vanished in a transaction would else keep its locks for
 #: two hours. The server, the role or the URL may set others.
@@ -101,10 +104,25 @@ def _make_server_engine(url: sa.URL) -> Engine:
         raise sa.exc.ArgumentError(msg)
     # All other drivers have names of their own for these parameters.
     known = LIVELINESS if url.get_driver_name().startswith("psycopg") else {}
-    asked = {name: value for name, value in known.items() if name not in url.query}
+    asked: dict[str, Any] = {
+        name: value for name, value in known.items() if name not in url.query
+    }
+    asked |= _read_threshold(url)
+    url = url.difference_update_query([PREPARE])
     engine = sa.create_engine(url, pool_pre_ping=True, connect_args=asked)
     _limit_waits(engine)
     return engine
+
+
+def _read_threshold(url: sa.URL) -> dict[str, int | None]:
+    """Return what a URL says of prepared statements, as psycopg takes it."""
+    if PREPARE not in url.query:
+        return {}
+    text = str(url.query[PREPARE])
+    if text != "none" and not text.isdecimal():
+        msg = f"{PREPARE} can be `none` or a number, not {text}"
+        raise sa.exc.ArgumentError(msg)
+    return {PREPARE: None if text == "none" else int(text)}
 
 
 def _limit_waits(engine: Engine) -> None:

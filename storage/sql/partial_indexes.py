@@ -33,7 +33,8 @@ _index(
     jobs.c.position,
     where=RUNNABLE,
 )
-_index("ix_jobs_leased", jobs.c.lease_until, where=LEASED)
+# Not by `lease_until`: PostgreSQL then writes a heartbeat without touching any index.
+_index("ix_jobs_leased", jobs.c.owner, where=LEASED)
 _index(
     "ix_jobs_failed",
     jobs.c.state,
@@ -54,7 +55,7 @@ _index(
     scores.c.job_id,
     where=text("state = 'pending'"),
 )
-_index("ix_scores_leased", scores.c.lease_until, where=text("state = 'leased'"))
+_index("ix_scores_leased", scores.c.owner, where=text("state = 'leased'"))
 _index("ix_scores_waiting", scores.c.reference_id, where=text("state = 'waiting'"))
 _index(
     "ix_scores_compared",

@@ -278,7 +278,7 @@ job_settings = Table(
 RUNNABLE = text("state = 'pending' AND priority IS NOT NULL")
 LEASED = text("state = 'leased'")
 #: The same, with the column of the index: SQLite would look at all jobs to count them.
-HELD = and_(LEASED, jobs.c.lease_until > 0)
+HELD = and_(LEASED, jobs.c.owner > "")
 FAILED = text("state IN ('failed', 'quarantined')")
 EVICTED = text("state = 'evicted'")
 #: Those of scores name their table, since queries join them with jobs.
