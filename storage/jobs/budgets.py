@@ -186,14 +186,16 @@ class Allowances:
     of a budget together.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        """Read what is left of the budgets of active sweeps."""
+    def __init__(self, connection: Connection, *, wanted: int) -> None:
+        """Read what is left of the budgets of active sweeps, for so many jobs."""
         self._connection = connection
         # In the order of their ids, as all rows that are locked.
         query = _OPEN.order_by(budgets.c.sweep_id).with_for_update(of=budgets)
         rows = connection.execute(query).all()
         now = clock(connection) if rows else 0.0
-        self._left = {row.sweep_id: self._allow(row, now) for row in rows}
+        self._left = {
+            row.sweep_id: self._allow(row, now, wanted=wanted) for row in rows
+        }
 
     def choose(self, found: Sequence[Any]) -> Sequence[Any]:
         """Return those of the rows of jobs that may be claimed."""
@@ -202,14 +204,26 @@ class Allowances:
         payers = _payers(self._connection, [row.id for row in found])
         return [row for row in found if self._spend(payers.get(row.id))]
 
-    def _allow(self, row: Any, now: float) -> int | None:
+    def _allow(self, row: Any, now: float, *, wanted: int) -> int | None:
+        """Return how many jobs may be claimed; None for any number.
+
+        The answer may be too low as long as it is no lower than `wanted`.
+        """
+        budget = _budget(row)
+        # To find out whose jobs in hand are takes long, and workers wait meanwhile.
+        # While much is left, it is enough to count those of all sweeps.
+        held = sa.select(sa.func.count()).select_from(jobs).where(HELD)
+        if budget.allow(now, in_hand=0) is None:
+            return None
+        least = budget.allow(now, in_hand=self._connection.execute(held).scalar_one())
+        if least is None or least >= wanted:
+            return least
         mine = sa.select(sweeps.c.id).where(_is_led_by(row.sweep_id))
-        wanted = sa.exists().where(
+        is_mine = sa.exists().where(
             sweep_jobs.c.job_id == jobs.c.id, sweep_jobs.c.sweep_id.in_(mine)
         )
-        held = sa.select(sa.func.count()).select_from(jobs).where(HELD, wanted)
-        in_hand = self._connection.execute(held).scalar_one()
-        return _budget(row).allow(now, in_hand=in_hand)
+        in_hand = self._connection.execute(held.where(is_mine)).scalar_one()
+        return budget.allow(now, in_hand=in_hand)
 
     def _spend(self, sweep_id: int | None) -> bool:
         left = None if sweep_id is None else self._left.get(sweep_id)

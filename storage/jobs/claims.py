@@ -258,7 +258,7 @@ def _claim(
     # wants these jobs no more; otherwise it waits for this transaction. In the other
     # order, a sweep that is paused between the two steps would seem to want its jobs
     # and to have no budget.
-    allowances = Allowances(connection)
+    allowances = Allowances(connection, wanted=len(found))
     found = allowances.choose(_leave_unwanted(connection, found))
     if not found:
         return []

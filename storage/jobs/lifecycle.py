@@ -259,5 +259,6 @@ def _note(database: Database, sweep_id: int, values: Mapping[str, Any]) -> bool:
     with database.write() as connection:
         if not connection.execute(same.values(values)).rowcount:
             return False
-        rank(connection, LEASED)
+        if "state" in values:
+            rank(connection, LEASED)
     return True

@@ -300,11 +300,30 @@ def test_a_claim_finds_the_jobs_in_hand_by_the_index_of_leases(
             asked.append((statement, rest[0]))
 
     assert len(take(database)) == 1
-    ((statement, parameters),) = asked
-    with database.read() as connection:
-        query = f"EXPLAIN QUERY PLAN {statement}"
-        plan = connection.exec_driver_sql(query, parameters).all()
-    assert "ix_jobs_leased (owner>?" in "\n".join(row.detail for row in plan)
+    assert len(asked) == 2
+    for statement, parameters in list(asked):
+        with database.read() as connection:
+            query = f"EXPLAIN QUERY PLAN {statement}"
+            plan = connection.exec_driver_sql(query, parameters).all()
+        assert "ix_jobs_leased (owner>?" in "\n".join(row.detail for row in plan)
+
+
+@pytest.mark.parametrize(("images", "is_asked"), [(9, False), (4, True)])
+def test_a_claim_asks_whose_the_jobs_in_hand_are_only_near_the_limit(
+    database: Database, images: int, is_asked: bool
+) -> None:
+    sweep = submit(database, plan_seeds(*range(6)))
+    limit(database, sweep, images=images)
+    assert len(take(database, limit=2)) == 2
+    counts: list[str] = []
+
+    @sa.event.listens_for(database.engine, "before_cursor_execute")
+    def _note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if "count(*)" in statement:
+            counts.append(statement)
+
+    assert len(take(database, limit=3)) == min(images - 2, 3)
+    assert any("sweep_jobs" in each for each in counts) == is_asked
 
 
 @pytest.mark.databases("postgresql")
@@ -314,10 +333,10 @@ def test_a_claim_takes_nothing_of_a_sweep_that_is_stopped_meanwhile(
     sweep = submit(database, plan_seeds(1, 2))
     limit(database, sweep, until=now_of(database) + HOUR)
 
-    def stop_first(connection: sa.Connection) -> budgets.Allowances:
+    def stop_first(connection: sa.Connection, *, wanted: int) -> budgets.Allowances:
         expire(database)
         assert stop_reached(database) == ["night"]
-        return budgets.Allowances(connection)
+        return budgets.Allowances(connection, wanted=wanted)
 
     monkeypatch.setattr(claims, "Allowances", stop_first)
     assert take(database) == []

@@ -277,6 +277,23 @@ def test_one_failure_in_five_of_the_first_hundred_is_tolerated(
     assert state_of(database, sweep) == ("active", None)
 
 
+def test_a_sweep_that_goes_well_is_judged_without_a_change_to_its_jobs(
+    database: Database,
+) -> None:
+    submit(database, plan_seeds(*range(200)))
+    end(database, done=JUDGED)
+    take(database, limit=1)
+    changed: list[str] = []
+
+    @sa.event.listens_for(database.engine, "before_cursor_execute")
+    def _note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if statement.startswith("UPDATE"):
+            changed.append(statement.split()[1])
+
+    assert lifecycle.judge(database) == []
+    assert changed == ["sweeps"]
+
+
 def test_a_sweep_that_fails_pauses_itself_and_says_why(database: Database) -> None:
     sweep = submit(database, plan_seeds(*range(200)))
     end(database, done=10, failed=TOLERATED)
