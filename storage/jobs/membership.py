@@ -111,9 +111,10 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
         for member, one in zip(members, planned, strict=True):
             member["template_id"] = template_ids[one.template]
         _join_sweep(connection, [_led_to(known, member) for member in members])
-        _reorder(connection, planned, known, sweep_id=sweep.id)
         if known:
+            # First, since this locks the jobs in the order of their ids.
             rank(connection, jobs.c.key.in_([row.key for row in known.values()]))
+        _reorder(connection, planned, known, sweep_id=sweep.id)
     return Added(
         fresh=[one for one in planned if one.job.key not in known],
         existing=Counter(row.state for row in known.values()),

@@ -187,6 +187,23 @@ def test_a_lease_ends_by_the_clock_of_the_server(
     assert 60 < left <= 90
 
 
+def test_a_submission_locks_all_of_its_jobs_before_it_moves_some(
+    database: Database,
+) -> None:
+    submit(database, plan_seeds(1, 2, 3))
+    changing: list[str] = []
+
+    @sa.event.listens_for(database.engine, "before_cursor_execute")
+    def _note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if "FOR NO KEY UPDATE" in statement or statement.startswith("UPDATE jobs"):
+            changing.append(statement)
+
+    submit(database, plan_seeds(3, 2, 1), spec="another order")
+    of_jobs = [each for each in changing if "FROM jobs" in each or "UPDATE" in each[:6]]
+    assert "FOR NO KEY UPDATE" in of_jobs[0]
+    assert any("position" in each for each in of_jobs[1:])
+
+
 def test_those_who_change_the_same_jobs_never_lock_each_other_out(
     database: Database,
 ) -> None:
