@@ -45,7 +45,8 @@ def drop_thumbnails(folder: Path, keys: Iterable[str]) -> None:
 def _write(images: ImageFolder, key: str, picture: Image.Image) -> None:
     out = io.BytesIO()
     picture.save(out, "PNG", compress_level=1)
-    png = images.save(key, out.getvalue())
+    images.save(key, out.getvalue())
+    png = images.path(key)
     thumbnail = images.root / Path(relative_path(key)).with_suffix(".webp")
     thumbnail.write_bytes(encode_thumbnail(picture) or b"")
     written_ns = png.stat().st_mtime_ns

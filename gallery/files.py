@@ -11,7 +11,8 @@ from starlette.responses import Response
 from gallery.error_answers import NotThereError
 from gallery.request_fields import path_key
 from storage.errors import ImageStoreError
-from storage.files.images import ImageFolder
+from storage.files.images import relative_path
+from storage.files.places import find_local, place_at
 from storage.files.thumbnails import find_or_make
 
 _TYPES = {".png": "image/png", ".webp": "image/webp"}
@@ -34,7 +35,7 @@ def get_thumbnail(request: Request) -> Response:
     try:
         return send_file(request, find_or_make(images, key))
     except (ImageStoreError, FileNotFoundError):
-        if ImageFolder(images).path(key).exists():
+        if find_local(images, relative_path(key)):
             raise
         raise _no_image(key) from None
 
@@ -46,13 +47,13 @@ def get_image(request: Request) -> Response:
         UsageError: The key is none, or has no image here.
     """
     key = path_key(request)
-    path = ImageFolder(request.app.state.site.settings.images).path(key)
+    images = request.app.state.site.settings.images
     try:
-        answer = send_file(request, path)
+        answer = send_file(request, place_at(images).local(relative_path(key)))
     except FileNotFoundError:
         raise _no_image(key) from None
     if request.query_params.get("download") == "1":
-        answer.headers["content-disposition"] = f'attachment; filename="{path.name}"'
+        answer.headers["content-disposition"] = f'attachment; filename="{key}.png"'
     return answer
 
 

@@ -3,7 +3,8 @@
 | variable | meaning | default |
 |---|---|---|
 | `NIGHTSWEEP_HOME` | state: database, embedded Redis, logs | `~/nightsweep` |
-| `NIGHTSWEEP_IMAGES` | image files; for one database | `$NIGHTSWEEP_HOME/images` |
+| `NIGHTSWEEP_IMAGES` | folder or `s3://bucket/prefix` | `$NIGHTSWEEP_HOME/images` |
+| `NIGHTSWEEP_CACHE_GB` | most copies of images that are in a bucket | 10 |
 | `NIGHTSWEEP_DATABASE_URL` | SQLAlchemy URL | SQLite in the state folder |
 | `NIGHTSWEEP_REDIS_URL` | Celery broker URL | the embedded Redis |
 | `NIGHTSWEEP_LEASE_S` | seconds after which silence frees a job | 90 |
@@ -30,12 +31,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from storage.errors import UsageError
+from storage.image_address import ImageAddress, is_url, read_bucket_address
 from storage.texts import is_text, shown_bytes
 
 #: Every environment variable that nightsweep reads, with its meaning.
 VARIABLES: Mapping[str, str] = {
     "NIGHTSWEEP_HOME": "state: database, embedded Redis, logs (~/nightsweep)",
-    "NIGHTSWEEP_IMAGES": "image files; for one database ($NIGHTSWEEP_HOME/images)",
+    "NIGHTSWEEP_IMAGES": "image files: folder or s3://bucket/prefix; for one database "
+    "($NIGHTSWEEP_HOME/images)",
+    "NIGHTSWEEP_CACHE_GB": "most copies of images that are in a bucket (10)",
     "NIGHTSWEEP_DATABASE_URL": "SQLAlchemy URL (SQLite in the state folder)",
     "NIGHTSWEEP_REDIS_URL": "Celery broker URL (the embedded Redis)",
     "NIGHTSWEEP_LEASE_S": "seconds after which silence frees a job (90)",
@@ -68,6 +72,9 @@ _OPTIONS = re.compile(r"\?\w+=[^/]*$")
 #: Seconds for which a silent worker keeps a lease and a message.
 LEASE_S = 90.0
 
+#: Gigabytes of copies of images that are in a bucket, at the most.
+CACHE_GB = 10.0
+
 #: Most letters of a user's name.
 MOST_NAME = 64
 
@@ -87,7 +94,7 @@ class Settings:
 
     Attributes:
         home: Absolute state folder, on a local disk.
-        images: Absolute image folder.
+        images: Absolute image folder, or a bucket.
         database_url: SQLAlchemy URL.
         redis_url: Broker URL, or None for the embedded Redis.
         lease_s: Seconds after which silence frees a job.
@@ -99,7 +106,7 @@ class Settings:
     """
 
     home: Path
-    images: Path
+    images: ImageAddress
     database_url: str
     redis_url: str | None = None
     lease_s: float = LEASE_S
@@ -111,6 +118,11 @@ class Settings:
     def database_path(self) -> Path | None:
         """The SQLite file, or None for a database server."""
         return sqlite_path(self.database_url)
+
+    @property
+    def image_folder(self) -> Path | None:
+        """The folder of images, on a disk that may be full; None for a bucket."""
+        return self.images if isinstance(self.images, Path) else None
 
     @property
     def logs(self) -> Path:
@@ -133,7 +145,8 @@ class Settings:
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
             _refuse_public(self.home)
-            self.images.mkdir(parents=True, exist_ok=True)
+            if isinstance(self.images, Path):
+                self.images.mkdir(parents=True, exist_ok=True)
             self.logs.mkdir(mode=0o700, exist_ok=True)
             self.locks.mkdir(mode=0o700, exist_ok=True)
         except OSError as exc:
@@ -154,13 +167,12 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     for variable in VARIABLES:
         _require_text(variable, env.get(variable, ""))
     home = _folder("NIGHTSWEEP_HOME", env.get("NIGHTSWEEP_HOME") or "~/nightsweep")
-    images = _folder(
-        "NIGHTSWEEP_IMAGES", env.get("NIGHTSWEEP_IMAGES") or str(home / "images")
-    )
+    images = env.get("NIGHTSWEEP_IMAGES") or str(home / "images")
+    cache_bytes = _cache_bytes(env.get("NIGHTSWEEP_CACHE_GB"))
     default_url = f"sqlite:///{home / 'nightsweep.db'}"
     return Settings(
         home=home,
-        images=images,
+        images=_images(images, cache=home / "cache", cache_bytes=cache_bytes),
         database_url=_database_url(env.get("NIGHTSWEEP_DATABASE_URL")) or default_url,
         redis_url=_redis_url(env.get("NIGHTSWEEP_REDIS_URL")),
         lease_s=_lease_s(env.get("NIGHTSWEEP_LEASE_S")),
@@ -280,6 +292,23 @@ def _folder(variable: str, text: str) -> Path:
         msg = f"{variable} must be a folder, but {folder} is a file; name another."
         raise UsageError(msg)
     return folder
+
+
+def _images(text: str, *, cache: Path, cache_bytes: int) -> ImageAddress:
+    if is_url(text):
+        return read_bucket_address(text, cache=cache, cache_bytes=cache_bytes)
+    return _folder("NIGHTSWEEP_IMAGES", text)
+
+
+def _cache_bytes(text: str | None) -> int:
+    try:
+        value = float(text) if text else CACHE_GB
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        msg = f"NIGHTSWEEP_CACHE_GB must be gigabytes, more than 0, got {text!r}."
+        raise UsageError(msg)
+    return int(value * 1e9)
 
 
 def _redis_url(text: str | None) -> str | None:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 import sqlalchemy as sa
 
 from storage.errors import ImageStoreError, UsageError
-from storage.files.images import ImageFolder
+from storage.files.images import relative_path
+from storage.files.places import find_local
 from storage.jobs import sweep_counts, sweeps
 from storage.jobs.records import Record, read_records
 from storage.queries import answers
@@ -253,11 +254,11 @@ class Store:
         from storage.ratings.rating import read_ratings
 
         with self._one(key) as (database, row):
-            file = self.settings.images / row["path"] if row["path"] else None
+            file = f"{self.settings.images}/{row['path']}" if row["path"] else None
             ratings = read_ratings(database, [row["key"]])
             return {
                 **row,
-                "file": str(file) if file else None,
+                "file": file,
                 "folder": find_place(database, row["key"])[1],
                 "sweeps": _memberships(database, row["key"]),
                 "ratings": ratings.get(row["key"], []),
@@ -283,10 +284,11 @@ class Store:
             ImageStoreError: The image is in another image folder.
         """
         with self._one(key) as (database, row):
-            file = ImageFolder(self.settings.images).path(row["key"])
-            if row["path"] and not file.exists():
+            path = relative_path(row["key"])
+            file = find_local(self.settings.images, path)
+            if row["path"] and not file:
                 self._refuse_other_folder(database, row["key"])
-        return file
+        return file or Path(f"{self.settings.images}/{path}")
 
     def recognise(self, file: Path) -> "list[Copy]":
         """Return the images that a file holds, wherever it lies; none if it is no copy.
@@ -313,7 +315,8 @@ class Store:
         """
         with self._one(key) as (database, row):
             state, path, error = row["state"], row["path"], row["error"]
-            if path and not (self.settings.images / path).exists():
+            file = find_local(self.settings.images, path) if path else None
+            if path and not file:
                 self._refuse_other_folder(database, row["key"])
         if state != "done":
             reason = f" ({error})" if error else ""
@@ -325,7 +328,7 @@ class Store:
                 f"{way_out}."
             )
             raise UsageError(msg)
-        return open_image(self.settings.images / path)
+        return open_image(file or Path(f"{self.settings.images}/{path}"))
 
     def sweeps(self) -> list[dict[str, Any]]:
         """Return every sweep, oldest first: its spec, its axes, its jobs by state."""

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from storage.files.images import ImageFolder
 from storage.host.environment import Environment
 from storage.job import Job, Model, PlannedJob
 from storage.jobs import claims
@@ -178,3 +180,11 @@ def make_result(**changes: Any) -> Result:
         finished_at="2026-01-02T03:04:05.678901+00:00",
     )
     return replace(result, **changes)
+
+
+def save_image(
+    images: ImageFolder, key: str, content: bytes, thumbnail: bytes | None = None
+) -> Path:
+    """Save an image; return its file."""
+    images.save(key, content, thumbnail)
+    return images.path(key)

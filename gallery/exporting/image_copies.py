@@ -10,7 +10,9 @@ from pathlib import Path
 
 from storage.errors import ImageStoreError
 from storage.files.images import relative_path
+from storage.files.places import place_at
 from storage.files.thumbnails import find_or_make
+from storage.image_address import ImageAddress
 
 #: Folders of an export.
 THUMBS, IMAGES = "thumbs", "images"
@@ -36,12 +38,12 @@ class Copied:
 
 
 def copy_images(
-    images: Path, keys: Sequence[str], folder: Path, *, originals: bool
+    images: ImageAddress, keys: Sequence[str], folder: Path, *, originals: bool
 ) -> Iterator[Copied]:
     """Copy thumbnails, and the images themselves if they are wanted; yield what was.
 
     Args:
-        images: The image folder.
+        images: Where images are.
         keys: Of the images.
         folder: Where the copies go, in folders of their own.
         originals: Whether images are copied in full.
@@ -54,7 +56,7 @@ def copy_images(
         yield from pool.map(copy, keys)
 
 
-def _copy(images: Path, folder: Path, key: str, *, originals: bool) -> Copied:
+def _copy(images: ImageAddress, folder: Path, key: str, *, originals: bool) -> Copied:
     try:
         small = find_or_make(images, key)
     except ImageStoreError as exc:
@@ -65,6 +67,6 @@ def _copy(images: Path, folder: Path, key: str, *, originals: bool) -> Copied:
     if not originals:
         return Copied(key=key, thumb=thumb, size_bytes=size)
     file = f"{IMAGES}/{key}.png"
-    shutil.copyfile(images / relative_path(key), folder / file)
+    shutil.copyfile(place_at(images).local(relative_path(key)), folder / file)
     size += (folder / file).stat().st_size
     return Copied(key=key, thumb=thumb, file=file, size_bytes=size)

@@ -25,6 +25,8 @@ from producer.sheet.picture import FACTS, FILE_MISSING, Picture
 from producer.spec.problems import listed, shown
 from producer.submission.opening import opened_to_read
 from storage.errors import UsageError
+from storage.files.places import find_local
+from storage.image_address import ImageAddress
 from storage.jobs import sweep_counts, sweeps
 from storage.jobs.completeness import find_incomplete
 from storage.jobs.sweeps import Sweep
@@ -214,7 +216,7 @@ def _refuse_unmade(name: str, states: Mapping[str, int], *, where: str = "") -> 
     raise UsageError(msg)
 
 
-def _refuse_gone(name: str, states: Mapping[str, int], images: Path) -> None:
+def _refuse_gone(name: str, states: Mapping[str, int], images: ImageAddress) -> None:
     """Refuse a sheet without image files; it would replace one with pictures.
 
     Raises:
@@ -268,15 +270,15 @@ def _read_cell(text: str) -> Labelled:
     }
 
 
-def _picture(row: Mapping[str, Any], cell: Labelled, images: Path) -> Picture:
+def _picture(row: Mapping[str, Any], cell: Labelled, images: ImageAddress) -> Picture:
     name = row["scheduler_label"] or row["scheduler"]
-    path = images / row["path"] if row["path"] else None
-    is_gone = path is not None and not path.is_file()
+    path = find_local(images, row["path"]) if row["path"] else None
+    is_gone = bool(row["path"]) and path is None
     return Picture(
         key=row["key"],
         cell=cell,
         state=FILE_MISSING if is_gone else row["state"],
-        path=None if is_gone else path,
+        path=path,
         facts={fact: row[fact] for fact in FACTS} | {"scheduler": name},
     )
 

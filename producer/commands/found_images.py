@@ -86,7 +86,7 @@ def _write_paths(store: Store, query: Query, wanted: Wanted) -> int:
     count = 0
     # A finished image has a path; a row is read once the file is complete.
     for row in store.stream(refine(query, state="done"), wanted):
-        sys.stdout.write(f"{store.settings.images / row['path']}\n")
+        sys.stdout.write(f"{store.settings.images}/{row['path']}\n")
         count += 1
     sys.stdout.flush()
     return count

@@ -88,7 +88,7 @@ def _serve(settings: Settings, host: str, *, port: int, token: str | None) -> No
 
     with Address.bound(host, port) as address:
         _check_token(token, host=host, is_loopback=address.is_loopback)
-        scrapes = Scrapes(settings, Figures(settings.images))
+        scrapes = Scrapes(settings, Figures(settings.image_folder))
         server = MetricsServer(
             address.listening, scrapes.answer, hosts=address.hosts, token=token
         )
@@ -118,7 +118,7 @@ def _write(settings: Settings, path: Path, *, every_s: int | None) -> None:
     from producer.monitoring.scrapes import Scrapes
     from storage.host.atomic_writes import replacing
 
-    scrapes = Scrapes(settings, Figures(settings.images))
+    scrapes = Scrapes(settings, Figures(settings.image_folder))
     while True:
         text = scrapes.answer()
         try:

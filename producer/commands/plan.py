@@ -12,7 +12,7 @@ import click
 from producer.commands.plan_report import Plan, describe_plan
 from producer.display.amounts import size
 from producer.display.counting import counted
-from producer.display.disk_room import look_at_disk, too_few_inodes
+from producer.display.disk_room import DiskRoom, look_at_disk, too_few_inodes
 from producer.display.hashing import tell_hashing
 from producer.display.json_lines import open_axes, write_json
 from producer.display.messages import talk
@@ -22,6 +22,7 @@ from producer.options import limit_options, spec_options, with_name
 from producer.scoring.forecast import Forecast
 from producer.scoring.requested_metrics import ResolvedMetrics, read_metrics
 from producer.spec.yamltext import Source, read_once
+from producer.submission.min_free import warn_of_min_free
 from producer.submission.precision import settle_precision
 from producer.submission.sources import find_source
 from storage.files.thumbnails import estimate_thumbnail_bytes
@@ -124,7 +125,8 @@ class _Tally:
             self._count_unmade(one, state)
         new = self._states.pop("new", 0)
         new_references = self._count_references(forecast.references())
-        room = look_at_disk(self._settings.images)
+        folder = self._settings.image_folder
+        room = look_at_disk(folder) if folder else None
         return Plan(
             sweep=expansion.spec.name,
             total=expansion.count,
@@ -135,8 +137,8 @@ class _Tally:
             worker_s=self._worker_s if self._is_timed else None,
             disk_bytes=round(self._bytes),
             disk_files=self._images + self._thumbnails,
-            free_bytes=room.free_bytes,
-            free_inodes=room.free_inodes,
+            free_bytes=room.free_bytes if room else None,
+            free_inodes=room.free_inodes if room else None,
             fetch_bytes=fetch_bytes,
             cache_free_bytes=downloads.free_bytes() if fetch_bytes else None,
             stored=self._comparison.result() if self._comparison else None,
@@ -151,8 +153,7 @@ class _Tally:
             warnings=(
                 *expansion.duplicates,
                 *expansion.warnings,
-                *self._full(expansion, room.free_bytes),
-                *too_few_inodes(self._count_inodes(), room),
+                *self._full(expansion, room),
                 *downloads.too_large("the models", fetch_bytes),
             ),
         )
@@ -182,7 +183,11 @@ class _Tally:
         folders = sum(min(self._images, most) for most in FOLDERS)
         return self._images + self._thumbnails + folders
 
-    def _full(self, expansion: Expansion, free: int) -> Iterator[str]:
+    def _full(self, expansion: Expansion, room: DiskRoom | None) -> Iterator[str]:
+        if room is None:
+            yield from warn_of_min_free(expansion.spec, self._settings.images)
+            return
+        free = room.free_bytes
         kept = expansion.spec.min_free_bytes
         if self._bytes > free - kept:
             yield (
@@ -190,6 +195,7 @@ class _Tally:
                 f"where {size(kept)} should stay free (limits.min_free); make room, or "
                 "set NIGHTSWEEP_IMAGES to a larger disk"
             )
+        yield from too_few_inodes(self._count_inodes(), room)
 
     def _with_states(self, expansion: Expansion) -> Iterator[tuple[PlannedJob, str]]:
         for batch in expansion.batches():

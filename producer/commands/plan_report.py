@@ -36,7 +36,7 @@ class Plan:
         worker_s: Seconds of one worker, or None where nothing like it was timed.
         disk_bytes: Approximate size of the files to come.
         disk_files: Their number, thumbnails included.
-        free_bytes: Free space where they go.
+        free_bytes: Free space where they go; None for a bucket.
         free_inodes: Files and folders that can be made there; None where there is no
             limit, or it is unknown.
         fetch_bytes: Size of what the Hub still has of its models and networks.
@@ -65,7 +65,7 @@ class Plan:
     worker_s: float | None
     disk_bytes: int
     disk_files: int
-    free_bytes: int
+    free_bytes: int | None
     free_inodes: int | None
     fetch_bytes: int
     cache_free_bytes: int | None
@@ -160,11 +160,14 @@ def _listed(options: Mapping[str, Any]) -> str:
 
 
 def _describe_disk(plan: Plan) -> str:
-    free = f"{size(plan.free_bytes)} free"
-    if plan.free_inodes is not None:
-        free = f"{size(plan.free_bytes)} and {plan.free_inodes:,} inodes free"
     files = f"{plan.disk_files:,} file{'' if plan.disk_files == 1 else 's'}"
-    return f"{size(plan.disk_bytes)} in {files}, of {free}"
+    needed = f"{size(plan.disk_bytes)} in {files}"
+    if plan.free_bytes is None:
+        return f"{needed}, in a bucket"
+    if plan.free_inodes is None:
+        return f"{needed}, of {size(plan.free_bytes)} free"
+    free = f"{size(plan.free_bytes)} and {plan.free_inodes:,} inodes free"
+    return f"{needed}, of {free}"
 
 
 def _describe_time(plan: Plan) -> str:

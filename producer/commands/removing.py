@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -42,7 +43,7 @@ def opened_with_images(settings: Settings) -> Iterator[tuple[Database, Folder]]:
     """
     images = settings.images
     with opened_to_write(settings) as database:
-        if not images.is_dir():
+        if isinstance(images, Path) and not images.is_dir():
             msg = (
                 f"The image folder must be there, but {images} is not; mount it, or "
                 "set NIGHTSWEEP_IMAGES to the folder that the workers use."
@@ -75,13 +76,13 @@ def remove(
     unfinished = leftovers.count_unfinished(database, folder.id)
     for line in describe(found, unfinished=unfinished, inputs=inputs):
         talk(line)
-    if all(each.is_empty for each in found) and not (unfinished or inputs.files):
+    if all(each.is_empty for each in found) and not (unfinished or inputs.digests):
         return
     if not is_agreed:
         _ask()
     for line in _carry_out(database, folder, found):
         talk(line)
-    if inputs.files:
+    if inputs.digests:
         gone = sum(remove_unused_inputs(database, inputs))
         talk(f"Removed {_copies(gone)}.")
 
@@ -110,9 +111,9 @@ def describe(
         yield f"Goes: {_rows(rows)} of images that were never made."
     if unfinished:
         yield f"Goes: what is left of {count_images(unfinished)} removed earlier."
-    if inputs.files:
-        yield f"Goes: {_copies(len(inputs.files))} ({size(inputs.size_bytes)})."
-    if not (gone or rows or unfinished or inputs.files):
+    if inputs.digests:
+        yield f"Goes: {_copies(len(inputs.digests))} ({size(inputs.size_bytes)})."
+    if not (gone or rows or unfinished or inputs.digests):
         yield "There is no image to remove."
     if shared := sum(each.shared for each in found):
         yield f"Stays: {count_images(shared)} that other sweeps have, or archived ones."

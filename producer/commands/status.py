@@ -150,7 +150,8 @@ class _Question:
         if self._by:
             rows = [_axis_rows(database, sweep, self._by) for sweep in chosen]
             return Group(*(_axis_table(self._by, list(each)) for each in rows))
-        disk = list(describe_disk(read_settings().images))
+        folder = read_settings().image_folder
+        disk = list(describe_disk(folder)) if folder else []
         fit = status_screen.rows_for_workers(height, len(found))
         below = [workers_table(found[:fit], leased_owners(database), width=width)]
         if found[fit:]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import click
@@ -164,7 +165,7 @@ def _open_folder(
     database: Database, settings: Settings, *, is_repair: bool, is_forced: bool
 ) -> Folder:
     images = settings.images
-    if not images.is_dir():
+    if isinstance(images, Path) and not images.is_dir():
         msg = (
             f"The image folder must be there, but {images} is not; mount it, or set "
             "NIGHTSWEEP_IMAGES to the folder that the workers use."

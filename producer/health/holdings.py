@@ -11,11 +11,14 @@ import sqlalchemy as sa
 from producer.display.amounts import size
 from producer.display.hashing import tell_hashing
 from producer.health.check import Check, fail, fine, warn
+from producer.health.image_bucket import check_bucket
 from producer.health.missing_images import describe_missing
 from producer.running.backends import find_unserved, start_worker
 from storage.errors import FingerprintError, ImageStoreError, ModelError
 from storage.files.folders import Folder, count_missing, look_at_folder
 from storage.files.images import relative_path
+from storage.files.places import bucket_at, place_at
+from storage.image_address import ImageAddress
 from storage.job import Model
 from storage.jobs.claims import runnable_groups
 from storage.models.control_nets import FAMILY, locate_control_net
@@ -37,7 +40,7 @@ PROBES = ".hosts"
 def check_images(settings: Settings, database: Database | None) -> Iterator[Check]:
     """Check that images can be written, and other hosts' images read.
 
-    A small file with this host's name stays in the image folder, for the other hosts.
+    A small file with this host's name stays in an image folder, for the other hosts.
     """
     images, host = settings.images, socket.gethostname()
     # Before anything is written to the folder: it may be another database's, or the
@@ -46,14 +49,19 @@ def check_images(settings: Settings, database: Database | None) -> Iterator[Chec
     if database and folder and (missing := count_missing(database, folder)):
         yield fail("image folder", describe_missing(folder, missing))
         return
-    if not images.is_dir():
+    if not isinstance(images, Path):
+        yield from check_bucket(bucket_at(images))
+    elif not images.is_dir():
         detail = f"{images} is not there yet; the first sweep makes it"
         yield fine("image folder", detail)
         return
-    _write_probe(images, host)
-    yield fine("image folder", f"{images} can be written and read")
+    else:
+        _write_probe(images, host)
+        yield fine("image folder", f"{images} can be written and read")
     newest = _newest_elsewhere(database, folder, host) if database and folder else None
-    seen = [*_read_image(images, newest), *_read_probe(images, host)]
+    seen = [*_read_image(images, newest)]
+    if isinstance(images, Path):
+        seen += _read_probe(images, host)
     yield from seen or [
         fine("shared images", f"not checked: only this host, {host}, was here so far")
     ]
@@ -116,14 +124,14 @@ def _read_probe(images: Path, host: str) -> Iterator[Check]:
         yield fine("shared images", f"what {name} wrote at {when[:19]} can be read")
 
 
-def _read_image(images: Path, newest: Any) -> Iterator[Check]:
+def _read_image(images: ImageAddress, newest: Any) -> Iterator[Check]:
     """Read the newest image of another host, if there is one."""
     if newest is None:
         return
     path = relative_path(newest.key)
     try:
-        open_image(images / path)
-    except ImageStoreError as exc:
+        open_image(place_at(images).local(path))
+    except (ImageStoreError, FileNotFoundError) as exc:
         yield fail(
             "shared images",
             f"the newest image of {newest.host} cannot be read: {exc}",

@@ -113,8 +113,10 @@ def check_home(settings: Settings) -> Iterator[Check]:
 
 def check_disks(settings: Settings) -> Iterator[Check]:
     """Check the free space where images and state are."""
-    places = {"image disk": settings.images, "state disk": settings.home}
+    places = {"image disk": settings.image_folder, "state disk": settings.home}
     for name, folder in places.items():
+        if folder is None:
+            continue
         free = free_bytes(folder)
         detail = f"{size(free)} is free for {folder}"
         if free < MIN_FREE_BYTES:

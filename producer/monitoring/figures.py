@@ -40,8 +40,8 @@ class Figures:
     One thread may use it at a time.
     """
 
-    def __init__(self, images: Path, *, start: datetime | None = None) -> None:
-        """Take the folder of the images, and when counters begin; None for now."""
+    def __init__(self, images: Path | None, *, start: datetime | None = None) -> None:
+        """Take the folder of images, None for a bucket, and when counters begin."""
         self._images = images
         self._counts = LiveCounts()
         self._work = FinishedWork(start)
@@ -80,6 +80,8 @@ class Figures:
         yield from (images, seconds)
 
     def _of_disk(self, database: Database) -> Iterator[Family]:
+        if self._images is None:
+            return
         try:
             room = look_at_disk(self._images)
         except OSError:  # the other metrics do not need it

@@ -54,10 +54,11 @@ class Watched:
         self._teller.tell([stopped(now)])
 
     def _space(self, database: Database, now: Standing) -> str:
-        if not now.unmade or not self._teller.wants("disk"):
+        folder = self._settings.image_folder
+        if not folder or not now.unmade or not self._teller.wants("disk"):
             return ""
         return describe_space(
             now,
-            free_bytes=free_bytes(self._settings.images),
+            free_bytes=free_bytes(folder),
             image_bytes=mean_image_bytes(database, self._sweep),
         )

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from analysis.conclusion import EVALUATIONS, Cost, conclude
@@ -24,6 +23,7 @@ from producer.report.content import Chart, Content
 from producer.report.limit_pictures import picture_limits
 from producer.report.limit_points import chart_limits
 from producer.report.pictures import find_examples, picture_claim
+from storage.image_address import ImageAddress
 from storage.queries.scored import RATING
 
 #: How columns are asked for in the question.
@@ -56,7 +56,7 @@ class Source:
     rows: Sequence[Mapping[str, Any]]
     by: tuple[str, ...]
     cost: Cost = EVALUATIONS
-    images: Path | None
+    images: ImageAddress | None
     details: Sequence[str]
     spec: str | None
     commands: Sequence[str]

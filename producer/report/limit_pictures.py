@@ -1,19 +1,19 @@
 """Images that show limits: before it, at it, and at many steps."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from analysis.limits import Limits, Measured, SeriesLimit
 from producer.report.content import PictureGrid, PictureRow
 from producer.report.pictures import GRID_PX
 from producer.report.thumbnails import thumbnail
 from storage.files.images import relative_path
+from storage.image_address import ImageAddress
 
 #: Series in the grid.
 MOST_SERIES = 6
 
 
-def picture_limits(found: Limits, images: Path) -> PictureGrid | None:
+def picture_limits(found: Limits, images: ImageAddress) -> PictureGrid | None:
     """Return the images that speak most against each limit, beside their references.
 
     Args:
@@ -37,7 +37,7 @@ def picture_limits(found: Limits, images: Path) -> PictureGrid | None:
     )
 
 
-def _row(one: SeriesLimit, images: Path) -> PictureRow:
+def _row(one: SeriesLimit, images: ImageAddress) -> PictureRow:
     worst = max(_at(one, one.limit.steps), key=lambda row: row.value)
     fewer = [
         row
@@ -55,7 +55,7 @@ def _row(one: SeriesLimit, images: Path) -> PictureRow:
             f"{worst.prompt}, seed {worst.seed}"
         ),
         pictures=[
-            thumbnail(images / relative_path(key), longer_px=GRID_PX) if key else None
+            thumbnail(images, relative_path(key), longer_px=GRID_PX) if key else None
             for key in keys
         ],
     )

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from analysis.conclusion import cheaper_losses, rank_of
@@ -15,6 +14,7 @@ from analysis.settings import (
 from analysis.trade_off import Judged, TradeOff
 from producer.report.content import PictureGrid, PictureRow
 from producer.report.thumbnails import thumbnail
+from storage.image_address import ImageAddress
 
 #: Pixels of the longer side: of an example beside the pointer, and in the grid.
 EXAMPLE_PX = 128
@@ -28,7 +28,7 @@ Subject = tuple[str, Circumstances]
 
 
 def find_examples(
-    rows: Iterable[Row], *, by: Sequence[str], images: Path
+    rows: Iterable[Row], *, by: Sequence[str], images: ImageAddress
 ) -> dict[Setting, str | None]:
     """Return one image of each setting, of the same prompt and seed where there is one.
 
@@ -46,13 +46,13 @@ def find_examples(
         for setting, row in settings.items():
             found.setdefault(setting, row)
     return {
-        setting: thumbnail(images / row["path"], longer_px=EXAMPLE_PX)
+        setting: thumbnail(images, row["path"], longer_px=EXAMPLE_PX)
         for setting, row in found.items()
     }
 
 
 def picture_claim(
-    rows: Iterable[Row], found: TradeOff, *, by: Sequence[str], images: Path
+    rows: Iterable[Row], found: TradeOff, *, by: Sequence[str], images: ImageAddress
 ) -> PictureGrid | None:
     """Return images of the settings that the answer names, side by side.
 
@@ -75,7 +75,8 @@ def picture_claim(
             label=f"{prompt}, seed {where.seed}",
             pictures=[
                 thumbnail(
-                    images / by_subject[prompt, where][one.setting]["path"],
+                    images,
+                    by_subject[prompt, where][one.setting]["path"],
                     longer_px=GRID_PX,
                 )
                 for one, _ in columns

@@ -2,25 +2,27 @@
 
 import base64
 import io
-from pathlib import Path
 
 from storage.errors import ImageStoreError
+from storage.files.places import place_at
+from storage.image_address import ImageAddress
 from storage.store import open_image
 
 #: WebP quality: hardly a difference to the eye at this size.
 QUALITY = 82
 
 
-def thumbnail(path: Path, *, longer_px: int) -> str | None:
+def thumbnail(images: ImageAddress, path: str, *, longer_px: int) -> str | None:
     """Return an image as a `data:` URL, or None if its file is gone or damaged.
 
     Args:
-        path: The image file.
+        images: Where images are.
+        path: The image's, below it.
         longer_px: Pixels of the longer side; a smaller image stays as it is.
     """
     try:
-        image = open_image(path)
-    except ImageStoreError:
+        image = open_image(place_at(images).local(path))
+    except (FileNotFoundError, ImageStoreError):
         return None
     image.thumbnail((longer_px, longer_px))
     file = io.BytesIO()

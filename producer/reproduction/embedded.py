@@ -1,19 +1,19 @@
 """What an image's file itself says of how it was made."""
 
-from pathlib import Path
-
 from storage.errors import ImageStoreError
 from storage.files.images import relative_path
+from storage.files.places import place_at
+from storage.image_address import ImageAddress
 
 #: Name of the text in which A1111's web UI, and many tools after it, look.
 PARAMETERS = "parameters"
 
 
-def read_parameters(images: Path, key: str) -> str:
+def read_parameters(images: ImageAddress, key: str) -> str:
     """Return the parameters of an image in A1111's form; empty if there is no file.
 
     Args:
-        images: The image folder.
+        images: Where images are.
         key: The job's.
 
     Raises:
@@ -23,15 +23,15 @@ def read_parameters(images: Path, key: str) -> str:
     # Imported here: most commands open no image.
     from PIL import Image
 
-    path = images / relative_path(key)
+    path = relative_path(key)
     try:
-        with Image.open(path) as image:
+        with Image.open(place_at(images).local(path)) as image:
             return str(image.info.get(PARAMETERS, ""))
     except FileNotFoundError:
         return ""
     except (OSError, SyntaxError) as exc:  # Pillow raises it for a broken PNG
         msg = (
-            f"an image must be a readable file, but {path} gives: {exc}; `nightsweep "
-            "verify` finds damaged ones."
+            f"an image must be a readable file, but {images}/{path} gives: {exc}; "
+            "`nightsweep verify` finds damaged ones."
         )
         raise ImageStoreError(msg) from exc

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import islice
-from pathlib import Path
 from typing import IO, Any
 
 from producer.display.json_lines import open_row
@@ -17,6 +16,8 @@ from producer.sharing.destinations import Destination
 from producer.sharing.file_names import Names, Template
 from storage.files.images import relative_path
 from storage.files.inputs import InputFolder
+from storage.files.places import place_at
+from storage.image_address import ImageAddress
 from storage.queries.answers import Wanted, find, read_fields, read_meaning
 from storage.queries.columns import COLUMNS
 from storage.queries.terms import Query
@@ -55,7 +56,11 @@ class Exporter:
     """Writes the images of a query into a destination."""
 
     def __init__(
-        self, database: Database, images: Path, destination: Destination, query: Query
+        self,
+        database: Database,
+        images: ImageAddress,
+        destination: Destination,
+        query: Query,
     ) -> None:
         """Take where images are, where they go, and which of them.
 
@@ -133,8 +138,9 @@ class Exporter:
             is_evicted = image["state"] == "evicted"
             self._done.counts["evicted" if is_evicted else "unmade"] += 1
             return
-        path, made = self._images / relative_path(image["key"]), image["result"]
+        made = image["result"]
         try:
+            path = place_at(self._images).local(relative_path(image["key"]))
             if path.stat().st_size != made["size_bytes"]:
                 self._done.counts["cut short"] += 1
                 return

@@ -17,11 +17,13 @@ from producer.running.budget_text import describe_budget
 from producer.scoring.request_report import describe_requests
 from producer.scoring.requests import Requests
 from producer.spec.sweepfile import Spec
+from producer.submission.min_free import warn_of_min_free
 from producer.submission.opening import by_group
 from storage.broker.embedded import broker_url
 from storage.broker.queue import make_app, send, send_scores, waiting
 from storage.files.inputs import InputFolder
 from storage.host.worker_ids import my_host
+from storage.image_address import ImageAddress
 from storage.jobs import blocked_groups, lifecycle, membership, sweep_counts, sweeps
 from storage.jobs.budgets import Budget, find_budget
 from storage.jobs.completeness import find_incomplete, note_complete
@@ -110,7 +112,7 @@ class Submission:
         self,
         database: Database,
         app: "Celery",
-        images: Path,
+        images: ImageAddress,
         progress: Callable[[int, int], object] | None,
     ) -> None:
         """Store nothing yet; see `submission_to`."""
@@ -225,6 +227,9 @@ class Submission:
         )
 
     def _full(self, spec: Spec, new: int) -> Iterator[str]:
+        if not isinstance(self._images, Path):
+            yield from warn_of_min_free(spec, self._images)
+            return
         free = free_bytes(self._images)
         if free < spec.min_free_bytes:
             yield (

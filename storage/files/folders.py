@@ -1,8 +1,9 @@
 """Image folders as SQL knows them: which database owns one, which images are in it.
 
-All hosts share one folder, or each host has its own. A folder belongs to one database,
-as the marker in it says (`storage.files.markers`). A row of `results` notes the folder
-of its file; older rows note only the host. `storage.files.folder_places` has the paths.
+All hosts share one folder or bucket, or each host has its own folder. It belongs to one
+database, as the marker in it says (`storage.files.markers`). A row of `results` notes
+the folder of its file; older rows note only the host. `storage.files.folder_places` has
+the paths. Here, a bucket is a folder, too.
 """
 
 import secrets
@@ -18,8 +19,10 @@ from storage.errors import ImageStoreError, WrongFolderError
 from storage.files.folder_places import ids_at, note_place, place_names, place_of
 from storage.files.images import relative_path
 from storage.files.markers import NAME, Marker, leave_marker, read_marker
-from storage.files.verification import Condition, look_at
+from storage.files.places import place_at
+from storage.files.verification import Condition
 from storage.host.worker_ids import my_host
+from storage.image_address import ImageAddress
 from storage.jobs.sweeps import Sweep
 from storage.sql.database import Database
 from storage.sql.schema import (
@@ -44,14 +47,14 @@ class Folder:
     """An image folder, and what its database knows of it.
 
     Attributes:
-        path: Where it is here.
+        path: Where it is here; it may be a bucket.
         id: Its row in `folders`; None where there is none.
         since_ns: Older files were there before the folder was the database's.
             Nanoseconds since 1970, by the clock of the file system; 0 if the folder
             was empty then, and now if it has no marker.
     """
 
-    path: Path
+    path: ImageAddress
     id: int | None
     since_ns: int
 
@@ -61,7 +64,7 @@ class Folder:
         return place_of(self.path)
 
 
-def take_folder(database: Database, path: Path) -> Folder:
+def take_folder(database: Database, path: ImageAddress) -> Folder:
     """Open an image folder to write to it; one without a marker becomes the database's.
 
     Raises:
@@ -76,13 +79,13 @@ def take_folder(database: Database, path: Path) -> Folder:
         # Another process may have been first.
         marker = _read(database, path)
     if marker is None:
-        msg = f"An image folder must keep its marker, but {path / NAME} is gone again."
+        msg = f"An image folder must keep its marker, but {path}/{NAME} is gone again."
         raise ImageStoreError(msg)
     row_id = note_place(database, path, marker.folder)
     return Folder(path=path, id=row_id, since_ns=marker.since_ns)
 
 
-def look_at_folder(database: Database, path: Path) -> Folder:
+def look_at_folder(database: Database, path: ImageAddress) -> Folder:
     """Open an image folder to read from it; write nothing, here or in SQL.
 
     Raises:
@@ -122,7 +125,7 @@ def rows_here(database: Database, folder: Folder) -> Condition:
         here = [
             row_id
             for host, ids in by_host.items()
-            if host == my_host()
+            if (host == my_host() and isinstance(folder.path, Path))
             or _are_in(
                 connection,
                 folder.path,
@@ -197,14 +200,14 @@ def find_place(database: Database, key: str) -> tuple[int | None, str | None]:
         return row_id, place_names(connection).get(row_id) if row_id else None
 
 
-def _read(database: Database, path: Path) -> Marker | None:
+def _read(database: Database, path: ImageAddress) -> Marker | None:
     """Read the marker of a folder; refuse one of another database."""
     marker = read_marker(path)
     if marker and marker.database != _id_of(database):
         msg = (
             f"An image folder must belong to one database, but {path} belongs to "
             "another; set NIGHTSWEEP_IMAGES to a folder of this one's own, or, if the "
-            f"other is gone for good, remove {path / NAME}."
+            f"other is gone for good, remove {path}/{NAME}."
         )
         raise WrongFolderError(msg)
     return marker
@@ -215,7 +218,7 @@ def _id_of(database: Database) -> str:
         return str(connection.execute(sa.select(about.c.database_id)).scalar_one())
 
 
-def _find_again(database: Database, path: Path) -> str | None:
+def _find_again(database: Database, path: ImageAddress) -> str | None:
     """Recognize a folder that lost its marker by its images; return its mark."""
     query = sa.select(folders.c.id, folders.c.mark).order_by(folders.c.id.desc())
     with database.read() as connection:
@@ -238,7 +241,7 @@ def _earlier_folders(
     return there, gone
 
 
-def _are_in(connection: Connection, path: Path, which: Condition) -> bool:
+def _are_in(connection: Connection, path: ImageAddress, which: Condition) -> bool:
     """Return whether a folder holds most of the images that meet a condition."""
     query = (
         sa.select(jobs.c.key)
@@ -248,5 +251,6 @@ def _are_in(connection: Connection, path: Path, which: Condition) -> bool:
         .limit(SAMPLE)
     )
     keys = connection.execute(query).scalars().all()
-    there = sum(look_at(path, relative_path(key)) is not None for key in keys)
+    looks = place_at(path).look_at_each([relative_path(key) for key in keys])
+    there = sum(stamp is not None for stamp in looks)
     return 2 * there > len(keys)

@@ -2,24 +2,24 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import sqlalchemy as sa
 
 from storage.catalogue.control_pipelines import Control
-from storage.files.inputs import INPUTS, InputFolder
+from storage.files.inputs import InputFolder, path_of_input
 from storage.files.verification import Checked, Finding
+from storage.image_address import ImageAddress
 from storage.sql.database import Database
 from storage.sql.extras import value_of
 from storage.sql.schema import jobs
 
 
-def check_inputs(database: Database, images: Path) -> Iterator[Checked]:
+def check_inputs(database: Database, images: ImageAddress) -> Iterator[Checked]:
     """Look at the copy of each input image that a job names, one at a time.
 
     Args:
         database: Where the rows are.
-        images: The image folder.
+        images: Where images are.
 
     Raises:
         DatabaseError: SQL cannot be reached.
@@ -27,7 +27,7 @@ def check_inputs(database: Database, images: Path) -> Iterator[Checked]:
     folder = InputFolder(images)
     for digest in _list_named(database):
         if fault := folder.fault(digest):
-            path = f"{INPUTS}/{digest}.png"
+            path = path_of_input(digest)
             detail = f"{fault}; submit its sweep again from where the image is"
             found = Finding(problem="lost_input", path=path, detail=detail)
             yield Checked(images=0, findings=[found])

@@ -1,4 +1,4 @@
-"""Input images: a copy of each, by its content, in `inputs` of the image folder.
+"""Input images: a copy of each, by its content, in `inputs` beside the images.
 
 Workers read the copies, so the files that a sweep names may change or go. A copy is a
 PNG of the RGB pixels as diffusers' `load_image` gives them. Its name is the SHA-256 of
@@ -7,16 +7,16 @@ input, whatever its file format and wherever it lies.
 """
 
 import hashlib
-import os
-from contextlib import suppress
+import io
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from storage.errors import ImageStoreError, JobError, UsageError, in_words
 from storage.files.pictures import BROKEN
-from storage.host.atomic_writes import replacing
+from storage.files.places import place_at
+from storage.image_address import ImageAddress
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,8 +29,12 @@ _DEEP = ("I", "F")
 _KEPT = 8
 
 
-def read_image(file: Path) -> "Image":
+def read_image(file: Path | IO[bytes], *, name: str = "") -> "Image":
     """Read an image file as diffusers' `load_image` does: turned upright, in RGB.
+
+    Args:
+        file: Its path, or the opened file.
+        name: Its name in messages; by default its path.
 
     Raises:
         UsageError: It cannot be read, is no image, or has more than 8 bits a channel.
@@ -43,14 +47,14 @@ def read_image(file: Path) -> "Image":
             if opened.mode.startswith(_DEEP):
                 msg = (
                     "an input image must have 8 bits a channel, got mode"
-                    f" {opened.mode} in {file}; convert it to an 8-bit PNG"
+                    f" {opened.mode} in {name or file}; convert it to an 8-bit PNG"
                 )
                 raise UsageError(msg)
             return ImageOps.exif_transpose(opened).convert("RGB")
     except (*BROKEN, Image.DecompressionBombError) as exc:
         msg = (
-            f"an input image must be a picture that Pillow reads, but {file} gives:"
-            f" {in_words(exc)}; check the path and the file"
+            f"an input image must be a picture that Pillow reads, but {name or file}"
+            f" gives: {in_words(exc)}; check the path and the file"
         )
         raise UsageError(msg) from exc
 
@@ -95,14 +99,19 @@ class InputFolder:
     """The copies of input images.
 
     Attributes:
-        images: The image folder, which hosts may share.
+        images: The folder or bucket of images, which hosts may share.
     """
 
-    images: Path
+    images: ImageAddress
 
     def path(self, digest: str) -> Path:
-        """Return where the copy of an image is, or will be."""
-        return self.images / INPUTS / f"{digest}.png"
+        """Return the local file of a copy; of a bucket, it is fetched just now.
+
+        Raises:
+            FileNotFoundError: The bucket has none; in a folder, the file may be absent.
+            ImageStoreError: The bucket cannot be reached.
+        """
+        return place_at(self.images).local(path_of_input(digest))
 
     def save(self, image: "Image") -> str:
         """Copy an RGB image unless a whole copy is there; return its digest.
@@ -113,18 +122,17 @@ class InputFolder:
             ImageStoreError: It cannot be written.
         """
         digest = digest_of(image)
-        path = self.path(digest)
+        path = path_of_input(digest)
         try:
             if self.fault(digest):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with replacing(path) as fresh, fresh.open("wb") as file:
-                    image.save(file, format="PNG")
-                    file.flush()
-                    os.fsync(file.fileno())
+                png = io.BytesIO()
+                image.save(png, format="PNG")
+                place_at(self.images).save(path, png.getvalue())
         except OSError as exc:
             msg = (
-                f"Input images must be writable, but {path} gives: {exc.strerror}; "
-                "free some disk space or set NIGHTSWEEP_IMAGES to another folder."
+                f"Input images must be writable, but {self.images}/{path} gives: "
+                f"{exc.strerror}; free some disk space or set NIGHTSWEEP_IMAGES to "
+                "another folder."
             )
             raise ImageStoreError(msg) from exc
         return digest
@@ -134,10 +142,7 @@ class InputFolder:
 
         Returns whether it is there.
         """
-        path = self.path(digest)
-        with suppress(OSError):  # it may be another user's, or for reading only
-            os.utime(path)
-        return path.exists()
+        return place_at(self.images).touch(path_of_input(digest))
 
     def read(self, digest: str) -> "Image":
         """Return an input image, in RGB.
@@ -145,31 +150,39 @@ class InputFolder:
         Raises:
             JobError: Its copy is missing, or holds other pixels.
         """
-        return _read_copy(self.path(digest), digest)
+        return _read_copy(self.images, digest)
 
     def fault(self, digest: str) -> str | None:
         """Say in a phrase what is wrong with a copy; None if nothing is."""
-        found = _look(self.path(digest), digest)
+        found = _look(self.images, digest)
         return found if isinstance(found, str) else None
 
 
-def _look(path: Path, digest: str) -> "Image | str":
+def path_of_input(digest: str) -> str:
+    """Return the path of a copy below the place of images."""
+    return f"{INPUTS}/{digest}.png"
+
+
+def _look(images: ImageAddress, digest: str) -> "Image | str":
     """Return the image of a copy, or a phrase about what is wrong with it."""
-    if not path.exists():
-        return "there is no file"
+    path = path_of_input(digest)
     try:
-        image = read_image(path)
-    except UsageError:
+        content, _ = place_at(images).read(path)
+        image = read_image(io.BytesIO(content), name=path)
+    except FileNotFoundError:
+        return "there is no file"
+    except (OSError, UsageError):
         return "it cannot be decoded"
     return image if digest_of(image) == digest else "the pixels differ"
 
 
 @lru_cache(_KEPT)
-def _read_copy(path: Path, digest: str) -> "Image":
-    found = _look(path, digest)
+def _read_copy(images: ImageAddress, digest: str) -> "Image":
+    found = _look(images, digest)
     if isinstance(found, str):
         msg = (
-            f"the copy of an input image must be whole, but of {path} {found}; submit"
+            f"the copy of an input image must be whole, but of"
+            f" {images}/{path_of_input(digest)} {found}; submit"
             " the sweep again from where its images are, and retry the job"
         )
         raise JobError(msg)

@@ -1,8 +1,9 @@
 """The marker of an image folder: a small file that names the folder's database.
 
-The first process that writes to a folder leaves the marker. It needs nothing but "put
-if absent", which a bucket has too. A `kill -9` leaves a whole marker or none, and on a
-file system without hard links perhaps an empty one, which the next process fills.
+The first process that writes to a folder or bucket leaves the marker. It needs nothing
+but "put if absent", which a bucket has too. A `kill -9` leaves a whole marker or none,
+and on a file system without hard links perhaps an empty one, which the next process
+fills.
 """
 
 import errno
@@ -15,9 +16,15 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from storage.errors import ImageStoreError, WrongFolderError
 from storage.files.images import FOLDERS
+from storage.files.places import bucket_at
+from storage.image_address import BucketAddress, ImageAddress
+
+if TYPE_CHECKING:
+    from storage.files.bucket import Bucket
 
 #: The name of the file, at the top of the image folder.
 NAME = ".nightsweep.json"
@@ -47,7 +54,7 @@ class Marker:
     since_ns: int
 
 
-def read_marker(images: Path) -> Marker | None:
+def read_marker(images: ImageAddress) -> Marker | None:
     """Read the marker of an image folder; None where there is none.
 
     Raises:
@@ -55,7 +62,7 @@ def read_marker(images: Path) -> Marker | None:
         ImageStoreError: It cannot be read.
     """
     for _ in range(LOOKS):
-        text = _read(images)
+        text = _read(images) if isinstance(images, Path) else _get(images)
         if text != b"":
             break
         time.sleep(PAUSE_S)
@@ -68,7 +75,7 @@ def read_marker(images: Path) -> Marker | None:
     except (ValueError, TypeError, KeyError) as exc:
         msg = (
             f"The marker of an image folder must be as nightsweep wrote it, but "
-            f"{images / NAME} is not; remove it if the folder is this database's, and "
+            f"{images}/{NAME} is not; remove it if the folder is this database's, and "
             "the next worker writes a new one."
         )
         raise WrongFolderError(msg) from exc
@@ -79,24 +86,28 @@ def is_temporary(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
-def leave_marker(images: Path, *, database: str, folder: str) -> None:
+def leave_marker(images: ImageAddress, *, database: str, folder: str) -> None:
     """Write the marker of an image folder, unless there is one already.
 
     Args:
-        images: The folder.
+        images: The folder or bucket.
         database: The id of the database that the folder will belong to.
         folder: The folder's own id.
 
     Raises:
         ImageStoreError: It cannot be written.
     """
-    temporary = images / f"{NAME}.{secrets.token_hex(8)}.tmp"
+    name = f"{NAME}.{secrets.token_hex(8)}.tmp"
+    if not isinstance(images, Path):
+        _create(bucket_at(images), name, database=database, folder=folder)
+        return
+    temporary = images / name
     try:
         is_empty = not {each.name for each in images.iterdir()} & {*FOLDERS}
         with temporary.open("wb") as file:
             since_ns = 0 if is_empty else os.fstat(file.fileno()).st_mtime_ns
             marker = Marker(database=database, folder=folder, since_ns=since_ns)
-            file.write(json.dumps(asdict(marker)).encode() + b"\n")
+            file.write(_text(marker))
             file.flush()
             os.fsync(file.fileno())
         _put(temporary, images / NAME)
@@ -110,6 +121,29 @@ def leave_marker(images: Path, *, database: str, folder: str) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _create(bucket: "Bucket", name: str, *, database: str, folder: str) -> None:
+    """Write the marker of a bucket on condition that there is none."""
+    since_ns = 0
+    if {*bucket.names("")} & {*FOLDERS}:
+        bucket.save(name, b"")  # its time is by the clock of the store
+        stamp = bucket.look_at(name)
+        bucket.remove([name])
+        since_ns = stamp.written_ns if stamp else time.time_ns()
+    marker = Marker(database=database, folder=folder, since_ns=since_ns)
+    bucket.create(NAME, _text(marker))
+
+
+def _text(marker: Marker) -> bytes:
+    return json.dumps(asdict(marker)).encode() + b"\n"
+
+
+def _get(images: BucketAddress) -> bytes | None:
+    try:
+        return bucket_at(images).read(NAME)[0]
+    except FileNotFoundError:
+        return None
 
 
 def _put(temporary: Path, marker: Path) -> None:

@@ -5,20 +5,19 @@ Workers may go on meanwhile: a folder is listed before its rows are read, so tha
 finished in between are known.
 """
 
-import os
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import sqlalchemy as sa
 
 from storage.files.images import FOLDERS, relative_path
 from storage.files.markers import is_temporary
-from storage.files.thumbnails import is_whole
-from storage.files.verification import Checked, Finding, look_at, unreadable
+from storage.files.places import Place, place_at
+from storage.files.verification import Checked, Finding
 from storage.host.file_stamps import Stamp
+from storage.image_address import ImageAddress
 from storage.sql.database import Database
 from storage.sql.schema import jobs
 
@@ -31,7 +30,7 @@ _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.(?:png|webp)\.[0-9a-f]+\.tmp")
 
 
 def check_files(
-    database: Database, images: Path, *, since_ns: int = 0
+    database: Database, images: ImageAddress, *, since_ns: int = 0
 ) -> Iterator[Checked]:
     """Look for files that belong to no finished job, a folder at a time.
 
@@ -41,7 +40,7 @@ def check_files(
 
     Args:
         database: Where the rows are.
-        images: The image folder.
+        images: Where images are.
         since_ns: When the folder became the database's; see `storage.files.folders`.
             Older files may be another database's, and become `foreign`.
 
@@ -49,15 +48,16 @@ def check_files(
         ImageStoreError: A folder cannot be read.
         DatabaseError: SQL cannot be reached.
     """
+    place = place_at(images)
     for folder in FOLDERS:
-        paths = list(_paths(images, folder))
+        paths = place.list_shard(folder)
         states = _states(database, folder) if paths else {}
         there = set(paths)
-        unknown = (_look(images, path, states, there) for path in paths)
+        unknown = (_look(place, path, states, there) for path in paths)
         found = [_judged(each, since_ns) for each in unknown if each]
         yield Checked(images=0, findings=found)
-    names = filter(is_temporary, _names(str(images)))
-    left = (_leftover(images, name) for name in names)
+    names = filter(is_temporary, place.names(""))
+    left = (_leftover(place, name) for name in names)
     yield Checked(images=0, findings=[each for each in left if each])
 
 
@@ -96,23 +96,6 @@ def is_settled(stamp: Stamp) -> bool:
     return time.time() - stamp.written_ns / 1e9 > SETTLED_S
 
 
-def _paths(images: Path, folder: str) -> Iterator[str]:
-    """Yield the paths of all files two folders down, below the image folder."""
-    for inner in _names(f"{images}/{folder}"):
-        if len(inner) == len(folder):
-            for name in _names(f"{images}/{folder}/{inner}"):
-                yield f"{folder}/{inner}/{name}"
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208 - a tenth of the time of Paths
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as exc:
-        raise unreadable(exc) from exc
-
-
 def _states(database: Database, folder: str) -> dict[str, str]:
     begins = sa.and_(jobs.c.key >= folder, jobs.c.key < f"{folder}g")
     with database.read() as connection:
@@ -121,24 +104,24 @@ def _states(database: Database, folder: str) -> dict[str, str]:
 
 
 def _look(
-    images: Path, path: str, states: Mapping[str, str], there: Collection[str]
+    place: Place, path: str, states: Mapping[str, str], there: Collection[str]
 ) -> Finding | None:
     name = path.rpartition("/")[2]
     if _IMAGE.fullmatch(name):
-        return _orphan(images, path, states)
+        return _orphan(place, path, states)
     if _THUMBNAIL.fullmatch(name):
         has_image = image_at(path) in there
-        return _damaged(images, path) if has_image else _orphan(images, path, states)
+        return _damaged(place, path) if has_image else _orphan(place, path, states)
     if _TEMPORARY.fullmatch(name):
-        return _leftover(images, path)
+        return _leftover(place, path)
     return None
 
 
-def _orphan(images: Path, path: str, states: Mapping[str, str]) -> Finding | None:
+def _orphan(place: Place, path: str, states: Mapping[str, str]) -> Finding | None:
     key = key_at(path)
     state = states.get(key) if key else None
     # Most jobs are done: only the files of the others are looked at.
-    stamp = look_at(images, path) if state != "done" else None
+    stamp = place.look_at(path) if state != "done" else None
     if stamp and state == "evicted":
         detail = "it was removed, and its file is still there"
         return Finding(problem="evicted", path=path, detail=detail, stamp=stamp)
@@ -152,11 +135,11 @@ def _orphan(images: Path, path: str, states: Mapping[str, str]) -> Finding | Non
     return Finding(problem="orphaned", path=path, detail=detail, stamp=stamp)
 
 
-def _damaged(images: Path, path: str) -> Finding | None:
-    if is_whole(f"{images}/{path}"):
+def _damaged(place: Place, path: str) -> Finding | None:
+    if place.is_whole_thumbnail(path):
         return None
     detail = "a thumbnail that is cut short or no WebP file"
-    stamp = look_at(images, path)
+    stamp = place.look_at(path)
     return Finding(problem="damaged", path=path, detail=detail, stamp=stamp)
 
 
@@ -168,8 +151,8 @@ def _judged(finding: Finding, since_ns: int) -> Finding:
     return replace(finding, problem="foreign", detail=detail)
 
 
-def _leftover(images: Path, path: str) -> Finding | None:
-    stamp = look_at(images, path)
+def _leftover(place: Place, path: str) -> Finding | None:
+    stamp = place.look_at(path)
     if stamp is None or not is_settled(stamp):
         return None
     detail = "a worker was killed while it wrote this"

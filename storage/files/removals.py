@@ -8,14 +8,15 @@ new file goes. Workers wait for none of it, however slow the disk is.
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.errors import ImageStoreError
-from storage.files.images import relative_path, thumbnail_beside
+from storage.files.images import relative_path, thumbnail_of
+from storage.files.places import Place, place_at
+from storage.image_address import ImageAddress
 from storage.jobs.removal_lock import removal_lock
 from storage.sql.database import Database
 from storage.sql.schema import jobs, removals
@@ -27,7 +28,7 @@ THREADS = 8
 
 
 def remove_files(
-    database: Database, images: Path, *, folder_id: int | None
+    database: Database, images: ImageAddress, *, folder_id: int | None
 ) -> Iterator[int]:
     """Remove the files of evicted images; yield of how many, some at a time.
 
@@ -36,32 +37,33 @@ def remove_files(
 
     Args:
         database: Where the notes are.
-        images: The image folder.
+        images: Where they are.
         folder_id: Its row in `folders`.
 
     Raises:
         ImageStoreError: A file cannot be removed; the next call goes on there.
         DatabaseError: SQL cannot be reached.
     """
+    place = place_at(images)
     with removal_lock(database):
         with database.read() as connection:
             noted = connection.execute(_select_noted(folder_id)).all()
         for start in range(0, len(noted), REMOVAL_ROWS):
             some = noted[start : start + REMOVAL_ROWS]
             with _locked(database, some, folder_id) as page:
-                _remove_images([images / relative_path(row.key) for row in page])
+                _remove_in_threads(place, [relative_path(row.key) for row in page])
             yield len(page)
 
 
-def remove_image(image: Path) -> None:
-    """Remove an image file and its thumbnail, as far as they are there.
+def remove_images(place: Place, paths: Sequence[str]) -> None:
+    """Remove images and their thumbnails, as far as they are there.
 
     Raises:
         ImageStoreError: One of them cannot be removed.
     """
+    both = [each for path in paths for each in (thumbnail_of(path), path)]
     try:
-        thumbnail_beside(image).unlink(missing_ok=True)
-        image.unlink(missing_ok=True)
+        place.remove(both)
     except OSError as exc:
         msg = (
             f"Images must be removable, but {exc.filename} gives: {exc.strerror}; "
@@ -70,20 +72,15 @@ def remove_image(image: Path) -> None:
         raise ImageStoreError(msg) from exc
 
 
-def _remove_images(images: Sequence[Path]) -> None:
+def _remove_in_threads(place: Place, paths: Sequence[str]) -> None:
     """Remove images, several at once; no thread is still at work at the end.
 
     A disk that is waited for at each file is waited for fewer times.
     """
-    shares = [images[start::THREADS] for start in range(THREADS)]
+    shares = [paths[start::THREADS] for start in range(THREADS)]
     with ThreadPoolExecutor(THREADS, thread_name_prefix="remove") as pool:
-        for _ in pool.map(_remove_each, shares):
+        for _ in pool.map(lambda share: remove_images(place, share), shares):
             pass
-
-
-def _remove_each(images: Sequence[Path]) -> None:
-    for image in images:
-        remove_image(image)
 
 
 @contextmanager

@@ -10,16 +10,17 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.errors import ImageStoreError
-from storage.files.images import thumbnail_beside
+from storage.files.images import thumbnail_of
 from storage.files.orphans import is_orphan, is_thumbnail, key_at
+from storage.files.places import Place, place_at
 from storage.files.relabelling import relabel
-from storage.files.verification import Finding, Made, look_at, select_made
+from storage.files.verification import Finding, Made, select_made
+from storage.image_address import ImageAddress
 from storage.jobs.remaking import rank_again, unmake
 from storage.sql.database import Database
 from storage.sql.schema import jobs
@@ -38,7 +39,7 @@ REMOVED = "removed"
 
 
 def mend(
-    database: Database, images: Path, findings: Sequence[Finding]
+    database: Database, images: ImageAddress, findings: Sequence[Finding]
 ) -> Iterator[Finding]:
     """Repair what can be repaired; yield every finding with what was done about it.
 
@@ -49,16 +50,17 @@ def mend(
         ImageStoreError: A file cannot be moved.
         DatabaseError: SQL cannot be reached.
     """
+    place = place_at(images)
     lost = [finding for finding in findings if finding.made]
     for start in range(0, len(lost), REPAIR_ROWS):
-        yield from _requeue(database, images, lost[start : start + REPAIR_ROWS])
+        yield from _requeue(database, place, lost[start : start + REPAIR_ROWS])
     for finding in findings:
         if finding.problem == "orphaned":
-            yield _set_aside(database, images, finding)
+            yield _set_aside(database, place, finding)
         elif finding.problem == "evicted":
-            yield _finish_removal(database, images, finding)
+            yield _finish_removal(database, place, finding)
         elif finding.problem in ("leftover", "damaged"):
-            yield _remove(images, finding)
+            yield _remove(place, finding)
         elif finding.problem == "mislabelled":
             yield relabel(database, finding)
         elif finding.problem in ("foreign", "lost_input"):
@@ -66,21 +68,21 @@ def mend(
 
 
 def _requeue(
-    database: Database, images: Path, findings: Sequence[Finding]
+    database: Database, place: Place, findings: Sequence[Finding]
 ) -> list[Finding]:
     with database.write() as connection:
         made = _lock(connection, findings)
         again = {
             finding.made.job_id
             for finding in findings
-            if finding.made in made and _is_as_seen(images, finding)
+            if finding.made in made and _is_as_seen(place, finding)
         }
         for finding in findings:
             # Before the commit: afterwards, a new image may be there.
             if finding.made and finding.made.job_id in again:
                 if finding.stamp:
-                    _move_away(images, finding.path)
-                _drop_thumbnail(images, finding.path)
+                    _move_away(place, finding.path)
+                _drop_thumbnail(place, finding.path)
         unmake(connection, again)
     wanted = rank_again(database, again) if again else set()
     return [_told(finding, again, wanted) for finding in findings]
@@ -101,28 +103,28 @@ def _lock(connection: Connection, findings: Sequence[Finding]) -> set[Made]:
     return {Made(**row) for row in connection.execute(query).mappings()}
 
 
-def _set_aside(database: Database, images: Path, finding: Finding) -> Finding:
+def _set_aside(database: Database, place: Place, finding: Finding) -> Finding:
     # One transaction each: whoever holds only one row cannot deadlock.
     with database.write() as connection:
         state = _state(connection, finding.path)
         if (
             finding.stamp is None
             or not is_orphan(state, finding.stamp)
-            or not _is_as_seen(images, finding)
+            or not _is_as_seen(place, finding)
         ):
             return finding
         if is_thumbnail(finding.path):
-            return _remove(images, finding)
-        there = _move_away(images, finding.path)
-        _drop_thumbnail(images, finding.path)
+            return _remove(place, finding)
+        there = _move_away(place, finding.path)
+        _drop_thumbnail(place, finding.path)
     return replace(finding, repair=f"moved to {there}")
 
 
-def _finish_removal(database: Database, images: Path, finding: Finding) -> Finding:
+def _finish_removal(database: Database, place: Place, finding: Finding) -> Finding:
     with database.write() as connection:
         if _state(connection, finding.path) != "evicted":
             return finding
-        return _remove(images, finding)
+        return _remove(place, finding)
 
 
 def _state(connection: Connection, path: str) -> str | None:
@@ -132,32 +134,32 @@ def _state(connection: Connection, path: str) -> str | None:
     return state
 
 
-def _remove(images: Path, finding: Finding) -> Finding:
-    if not _is_as_seen(images, finding):
+def _remove(place: Place, finding: Finding) -> Finding:
+    if not _is_as_seen(place, finding):
         return finding
     with _translated():
-        (images / finding.path).unlink(missing_ok=True)
+        place.remove([finding.path])
     return replace(finding, repair=REMOVED)
 
 
-def _is_as_seen(images: Path, finding: Finding) -> bool:
-    return look_at(images, finding.path) == finding.stamp
+def _is_as_seen(place: Place, finding: Finding) -> bool:
+    return place.look_at(finding.path) == finding.stamp
 
 
-def _move_away(images: Path, path: str) -> str:
-    there = images / ORPHANS / path
+def _move_away(place: Place, path: str) -> str:
+    there = f"{ORPHANS}/{path}"
     with _translated():
-        there.parent.mkdir(parents=True, exist_ok=True)
-        if there.exists():  # an earlier picture of the same job
-            there = there.with_stem(f"{there.stem}.{secrets.token_hex(4)}")
-        (images / path).rename(there)
-    return str(there.relative_to(images))
+        if place.look_at(there):  # an earlier picture of the same job
+            stem, _, kind = there.rpartition(".")
+            there = f"{stem}.{secrets.token_hex(4)}.{kind}"
+        place.move(path, there)
+    return there
 
 
-def _drop_thumbnail(images: Path, path: str) -> None:
+def _drop_thumbnail(place: Place, path: str) -> None:
     """Remove the thumbnail of an image that is gone; nothing shows it any more."""
-    with suppress(OSError):
-        thumbnail_beside(images / path).unlink()
+    with suppress(OSError, ImageStoreError):
+        place.remove([thumbnail_of(path)])
 
 
 @contextmanager

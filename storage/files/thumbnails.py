@@ -4,16 +4,20 @@ Workers write them (`storage.files.images`). One that is missing, damaged or of 
 earlier image is made when somebody wants it: losing one loses nothing.
 """
 
+import errno
 import io
 import logging
 import os
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from storage.errors import ImageStoreError
-from storage.files.images import relative_path, thumbnail_beside, write_thumbnail
+from storage.files.disk import thumbnail_beside
+from storage.files.images import relative_path
 from storage.files.pictures import BROKEN
+from storage.files.places import Place, place_at
 from storage.host.log_rate import RateLimit
+from storage.image_address import ImageAddress
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,11 +39,9 @@ REDUCING_GAP = 1.0
 #: compress as photographs.
 PIXEL_BYTES = 0.2
 
-_HEADER = 12
-
 
 def thumbnail_path(images: Path, key: str) -> Path:
-    """Return where the thumbnail of a job's image is, or would be.
+    """Return where in a folder the thumbnail of a job's image is, or would be.
 
     Raises:
         ValueError: `key` is not 32 hex digits.
@@ -83,49 +85,30 @@ def estimate_thumbnail_bytes(width: int, height: int) -> float:
     return small[0] * small[1] * PIXEL_BYTES if small else 0.0
 
 
-def find_or_make(images: Path, key: str) -> Path:
-    """Return the file that shows an image in small: a WebP, or else the PNG itself.
+def find_or_make(images: ImageAddress, key: str) -> Path:
+    """Return a local file that shows an image in small: a WebP, or else the PNG itself.
 
     The PNG serves as its own thumbnail where both its sides are at most `SIDE_PX`, and
     where the thumbnail cannot be made or written. Threads and processes may call this
     at once.
 
     Args:
-        images: The image folder.
+        images: Where images are.
         key: The job's.
 
     Raises:
-        ImageStoreError: The image is gone or damaged.
+        ImageStoreError: The image is gone or damaged, or cannot be reached.
         ValueError: `key` is not 32 hex digits.
     """
-    png, thumbnail = images / relative_path(key), thumbnail_path(images, key)
+    place, path = place_at(images), relative_path(key)
+    stamp = place.look_at(path)
+    if stamp is None:
+        raise _unreadable(images, path, os.strerror(errno.ENOENT))
+    thumbnail = place.find_thumbnail(path, of=stamp) or _make(place, path)
     try:
-        written_ns = png.stat().st_mtime_ns
-    except OSError as exc:
-        raise _unreadable(png, exc.strerror) from exc
-    if is_whole(thumbnail, written_ns=written_ns):
-        return thumbnail
-    return thumbnail if _make(png) else png
-
-
-def is_whole(thumbnail: Path | str, *, written_ns: int | None = None) -> bool:
-    """Return whether a thumbnail is there and has all of its bytes.
-
-    Args:
-        thumbnail: The file.
-        written_ns: When the image was written; if given, the thumbnail must be the one
-            that was made from this very file.
-    """
-    try:
-        # Half the time of a Path's `open`.
-        with open(thumbnail, "rb", buffering=0) as file:  # noqa: PTH123
-            seen = os.fstat(file.fileno())
-            header = file.read(_HEADER)
-    except OSError:
-        return False
-    size = int.from_bytes(header[4:8], "little") + 8
-    is_webp = header[:4] == b"RIFF" and header[8:] == b"WEBP" and size == seen.st_size
-    return is_webp and written_ns in (None, seen.st_mtime_ns)
+        return thumbnail or place.local(path)
+    except FileNotFoundError as exc:  # gone since it was looked at
+        raise _unreadable(images, path, exc.strerror) from exc
 
 
 def _size(width: int, height: int) -> tuple[int, int] | None:
@@ -138,34 +121,31 @@ def _size(width: int, height: int) -> tuple[int, int] | None:
     return small_width, small_height
 
 
-def _make(png: Path) -> bool:
-    """Make the thumbnail of an image; return whether there is one now."""
+def _make(place: Place, path: str) -> Path | None:
+    """Make the thumbnail of an image; return a local file of it if there is one now."""
     from PIL.Image import DecompressionBombError
 
     try:
-        with png.open("rb") as file:
-            # Of the file that is read: a worker may replace it meanwhile.
-            written_ns = os.fstat(file.fileno()).st_mtime_ns
-            content = _encode_file(file)
+        content, stamp = place.read(path)
+        thumbnail = _encode_file(content)
     except (*BROKEN, DecompressionBombError) as exc:
-        raise _unreadable(png, str(exc)) from exc
-    if content is None:
-        return False
-    return write_thumbnail(png, content, written_ns=written_ns)
+        raise _unreadable(place.address, path, str(exc)) from exc
+    return place.save_thumbnail(path, thumbnail, of=stamp) if thumbnail else None
 
 
-def _encode_file(file: IO[bytes]) -> bytes | None:
+def _encode_file(content: bytes) -> bytes | None:
     from PIL import Image
 
-    with Image.open(file, formats=["PNG"]) as image:
+    with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
         # Before its pixels are read.
         return encode_thumbnail(image.convert("RGB")) if _size(*image.size) else None
 
 
-def _unreadable(png: Path, reason: str | None) -> ImageStoreError:
+def _unreadable(images: ImageAddress, path: str, reason: str | None) -> ImageStoreError:
     msg = (
-        f"An image must be a readable file, but {png} gives: {reason}; is "
-        "NIGHTSWEEP_IMAGES the folder that the workers write to? `nightsweep verify` "
+        f"An image must be a readable file, but {images}/{path} gives: "
+        f"{reason}; is "
+        "NIGHTSWEEP_IMAGES where the workers write? `nightsweep verify` "
         "finds what is lost."
     )
     return ImageStoreError(msg)

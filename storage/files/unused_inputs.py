@@ -14,8 +14,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.errors import ImageStoreError
-from storage.files.inputs import INPUTS
+from storage.files.inputs import INPUTS, path_of_input
 from storage.files.orphans import SETTLED_S
+from storage.files.places import place_at
+from storage.host.file_stamps import Stamp
+from storage.image_address import ImageAddress
 from storage.sql.database import Database
 from storage.sql.schema import jobs, sweeps
 
@@ -31,26 +34,28 @@ class UnusedInputs:
     """Copies that no job names.
 
     Attributes:
-        files: The copies.
+        images: Where they are.
+        digests: Of the copies.
         size_bytes: Their sizes together.
         last_id: Row of the newest job that was looked at.
         age_s: Seconds since a submission used them, at the least.
     """
 
-    files: Sequence[Path] = ()
+    images: ImageAddress = Path()
+    digests: Sequence[str] = ()
     size_bytes: int = 0
     last_id: int = 0
     age_s: float = SETTLED_S
 
 
 def find_unused_inputs(
-    database: Database, images: Path, *, age_s: float = 0.0
+    database: Database, images: ImageAddress, *, age_s: float = 0.0
 ) -> UnusedInputs:
     """Return the copies that no job names.
 
     Args:
         database: Where the jobs are.
-        images: The image folder.
+        images: Where images are.
         age_s: Seconds since a submission used them, at the least; an hour, if less.
 
     Raises:
@@ -58,16 +63,21 @@ def find_unused_inputs(
         DatabaseError: SQL cannot be reached.
     """
     age_s = max(age_s, SETTLED_S)
-    sizes = dict(_copies(images, age_s))
+    sizes = {
+        digest: stamp.size_bytes
+        for digest, stamp in _copies(images)
+        if _is_old(stamp, age_s)
+    }
     if not sizes:
         return UnusedInputs()
     with database.read() as connection:
         last_id = connection.execute(sa.select(sa.func.max(jobs.c.id))).scalar() or 0
         named = _named(connection, sa.true())
-    files = [file for file in sizes if file.stem not in named]
+    digests = [digest for digest in sizes if digest not in named]
     return UnusedInputs(
-        files=files,
-        size_bytes=sum(sizes[file] for file in files),
+        images=images,
+        digests=digests,
+        size_bytes=sum(sizes[digest] for digest in digests),
         last_id=last_id,
         age_s=age_s,
     )
@@ -80,14 +90,14 @@ def remove_unused_inputs(database: Database, found: UnusedInputs) -> Iterator[in
         ImageStoreError: One of them cannot be removed.
         DatabaseError: SQL cannot be reached.
     """
-    for start in range(0, len(found.files), COPIES):
-        page = found.files[start : start + COPIES]
+    for start in range(0, len(found.digests), COPIES):
+        page = found.digests[start : start + COPIES]
         with database.write() as connection:
             gone = _remove(connection, page, found)
         yield gone
 
 
-def _remove(connection: Connection, page: Sequence[Path], found: UnusedInputs) -> int:
+def _remove(connection: Connection, page: Sequence[str], found: UnusedInputs) -> int:
     if connection.dialect.name != "sqlite":
         # A submission waits here with its sweep, and then looks whether copies left.
         connection.execute(sa.text("LOCK TABLE sweeps IN SHARE MODE"))
@@ -95,10 +105,12 @@ def _remove(connection: Connection, page: Sequence[Path], found: UnusedInputs) -
     if connection.execute(sa.select(is_under_way)).scalar():
         return 0
     named = _named(connection, jobs.c.id > found.last_id)
-    gone = [file for file in page if file.stem not in named and _is_old(file, found)]
+    place = place_at(found.images)
+    paths = [path_of_input(digest) for digest in page if digest not in named]
+    stamps = zip(paths, place.look_at_each(paths), strict=True)
+    gone = [path for path, stamp in stamps if stamp and _is_old(stamp, found.age_s)]
     try:
-        for file in gone:
-            file.unlink(missing_ok=True)
+        place.remove(gone)
     except OSError as exc:
         raise _unusable(exc) from exc
     return len(gone)
@@ -111,20 +123,19 @@ def _named(connection: Connection, which: sa.ColumnElement[bool]) -> set[str]:
     return {digest for text in texts for digest in _DIGEST.findall(text)}
 
 
-def _copies(images: Path, age_s: float) -> Iterator[tuple[Path, int]]:
-    """Yield copies of that age, and their sizes."""
-    latest = time.time() - age_s
-    try:
-        for file in sorted((images / INPUTS).glob("*.png")):
-            facts = file.stat()
-            if _COPY.fullmatch(file.name) and facts.st_mtime < latest:
-                yield file, facts.st_size
-    except OSError as exc:
-        raise _unusable(exc) from exc
+def _copies(images: ImageAddress) -> Iterator[tuple[str, Stamp]]:
+    """Yield the digests of copies, and their stamps."""
+    place = place_at(images)
+    named = map(_COPY.fullmatch, sorted(place.names(INPUTS)))
+    digests = [found[1] for found in named if found]
+    stamps = place.look_at_each(map(path_of_input, digests))
+    for digest, stamp in zip(digests, stamps, strict=True):
+        if stamp:
+            yield digest, stamp
 
 
-def _is_old(file: Path, found: UnusedInputs) -> bool:
-    return file.exists() and file.stat().st_mtime < time.time() - found.age_s
+def _is_old(stamp: Stamp, age_s: float) -> bool:
+    return stamp.written_ns / 1e9 < time.time() - age_s
 
 
 def _unusable(exc: OSError) -> ImageStoreError:

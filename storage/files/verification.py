@@ -9,19 +9,19 @@ import errno
 import io
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from stat import S_ISREG
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from storage.errors import ImageStoreError
+from storage.files.disk import unreadable
 from storage.files.images import relative_path
 from storage.files.pictures import BROKEN, pixel_sha256
+from storage.files.places import Place, place_at
 from storage.host.file_stamps import Stamp
+from storage.image_address import ImageAddress
 from storage.jobs.sweeps import Sweep
 from storage.sql.database import Database
 from storage.sql.schema import jobs, results, sweep_jobs
@@ -147,7 +147,7 @@ def count_made(
 
 def check_images(
     database: Database,
-    images: Path,
+    images: ImageAddress,
     *,
     sweep: Sweep | None = None,
     here: Condition = EVERYWHERE,
@@ -157,7 +157,7 @@ def check_images(
 
     Args:
         database: Where the rows are.
-        images: The image folder.
+        images: Where images are.
         sweep: Check its images only; None for all.
         here: Which rows of `results` are looked for: `storage.files.folders.rows_here`.
         by_digest: Decode each file and compare its pixels too.
@@ -166,19 +166,22 @@ def check_images(
         ImageStoreError: A file cannot be read for a reason other than its content.
         DatabaseError: SQL cannot be reached.
     """
-    check = partial(_check, images, by_digest=by_digest)
+    place = place_at(images)
     # Threads, since decoding and hashing release Python's lock.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for page in _pages(database, sweep, here):
-            found = pool.map(check, page) if by_digest else map(check, page)
+            found = _check_page(place, pool, page, by_digest=by_digest)
             wrong = [finding for finding in found if finding]
             yield Checked(images=len(page), findings=wrong)
 
 
-def has_any(database: Database, images: Path, *, here: Condition = EVERYWHERE) -> bool:
+def has_any(
+    database: Database, images: ImageAddress, *, here: Condition = EVERYWHERE
+) -> bool:
     """Return whether at least one image of `here` is where its row says."""
+    place = place_at(images)
     return any(
-        look_at(images, relative_path(made.key))
+        place.look_at(relative_path(made.key))
         for page in _pages(database, None, here)
         for made in page
     )
@@ -200,32 +203,6 @@ def select_made() -> sa.Select[Any]:
     )
 
 
-def look_at(images: Path, path: str) -> Stamp | None:
-    """Return the stamp of a file below the image folder; None where there is none.
-
-    Raises:
-        ImageStoreError: It cannot be looked at.
-    """
-    try:
-        seen = os.stat(f"{images}/{path}")  # noqa: PTH116 - half the time of a Path
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as exc:
-        raise unreadable(exc) from exc
-    if not S_ISREG(seen.st_mode):
-        return None
-    return Stamp.of(seen)
-
-
-def unreadable(exc: OSError) -> ImageStoreError:
-    """Return the error for a file or folder that the disk refuses to read."""
-    msg = (
-        f"Images must be readable, but {exc.filename} gives: {exc.strerror}; check "
-        "NIGHTSWEEP_IMAGES, the folder's mode and the disk."
-    )
-    return ImageStoreError(msg)
-
-
 def _pages(
     database: Database, sweep: Sweep | None, here: Condition
 ) -> Iterator[list[Made]]:
@@ -245,22 +222,31 @@ def _pages(
         last = page[-1].job_id
 
 
-def _check(images: Path, made: Made, *, by_digest: bool) -> Finding | None:
+def _check_page(
+    place: Place, pool: Executor, page: Sequence[Made], *, by_digest: bool
+) -> Iterator[Finding | None]:
+    stamps = place.look_at_each([relative_path(made.key) for made in page])
+    check = partial(_check, place, by_digest=by_digest)
+    return pool.map(check, page, stamps) if by_digest else map(check, page, stamps)
+
+
+def _check(
+    place: Place, made: Made, stamp: Stamp | None, *, by_digest: bool
+) -> Finding | None:
     path = relative_path(made.key)
-    stamp = look_at(images, path)
     wrong = partial(Finding, path=path, stamp=stamp, made=made)
     if stamp is None:
         return wrong(problem="missing", detail="there is no file")
     if stamp.size_bytes != made.size_bytes:
         detail = f"{stamp.size_bytes:,} bytes instead of {made.size_bytes:,}"
         return wrong(problem="truncated", detail=detail)
-    if by_digest and (pixels := _pixel_sha256(images / path)) != made.pixel_sha256:
+    if by_digest and (pixels := _pixel_sha256(place, path)) != made.pixel_sha256:
         detail = "the pixels differ" if pixels else "it cannot be decoded"
         return wrong(problem="wrong_digest", detail=detail)
     return None
 
 
-def _pixel_sha256(file: Path) -> str | None:
+def _pixel_sha256(place: Place, path: str) -> str | None:
     """Hash the RGB bytes of a PNG, row by row; None where it cannot be decoded.
 
     Raises:
@@ -271,7 +257,7 @@ def _pixel_sha256(file: Path) -> str | None:
     from PIL import Image
 
     try:
-        content = file.read_bytes()
+        content, _ = place.read(path)
     except OSError as exc:
         if exc.errno not in (errno.EIO, errno.ENOENT):
             raise unreadable(exc) from exc

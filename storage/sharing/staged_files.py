@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import ImageStoreError
-from storage.files.images import ImageFolder, sync_folder
+from storage.files.disk import sync_folder
+from storage.files.images import ImageFolder
 from storage.files.pictures import BROKEN
+from storage.image_address import ImageAddress
 from storage.jobs.results import Result
 from storage.sharing.shared_items import SharedImage
 from storage.sharing.sources import UnreadableError
@@ -77,7 +79,7 @@ def rename_all(staged: Iterable[Staged], images: ImageFolder) -> None:
         raise _unwritable(images.root, exc) from exc
 
 
-def _unwritable(path: Path, exc: OSError) -> ImageStoreError:
+def _unwritable(path: ImageAddress, exc: OSError) -> ImageStoreError:
     msg = (
         f"Images must be writable, but {path} gives: {exc.strerror}; free some disk "
         "space or set NIGHTSWEEP_IMAGES to another folder, and import again."

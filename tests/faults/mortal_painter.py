@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from storage.files import images
+from storage.files import disk
 from storage.job import Job
 from storage.settings import read_settings
 from tests import stand_in
@@ -69,7 +69,7 @@ def _die_if(moment: str) -> None:
 
 def make_painter(_device: str, **options: Any) -> MortalPainter:
     """Make the painter, as `workers.process.main` asks for it."""
-    write = images.write_thumbnail
+    write = disk.write_thumbnail
 
     def write_or_die(*args: Any, **more: Any) -> bool:
         _die_if("before")
@@ -77,5 +77,5 @@ def make_painter(_device: str, **options: Any) -> MortalPainter:
         _die_if("after")
         return is_written
 
-    images.write_thumbnail = write_or_die
+    disk.write_thumbnail = write_or_die
     return MortalPainter(**options)

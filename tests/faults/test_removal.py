@@ -22,18 +22,24 @@ STUCK_RM = """
 import sys, time
 from producer.cli import cli
 from storage.files import removals
+from storage.files.disk import Disk
 
-remove, gone = removals.remove_image, []
-def stop_at_the_tenth(image):
-    remove(image)
-    gone.append(image)
+remove, gone = Disk.remove, []
+def stop_at_the_tenth(disk, paths):
+    for path in paths:
+        stop_after(disk, path)
+
+def stop_after(disk, path):
+    remove(disk, [path])
+    if path.endswith(".png"):
+        gone.append(path)
     if len(gone) == 10:
         print("stuck", flush=True)
         time.sleep(3600)
 
 removals.THREADS = 1
 
-removals.remove_image = stop_at_the_tenth
+Disk.remove = stop_at_the_tenth
 cli(sys.argv[1:])
 """
 

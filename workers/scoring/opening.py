@@ -1,11 +1,10 @@
 """Images and their references, opened for a metric."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storage.errors import ImageStoreError, MetricError, ScoreError
-from storage.files.images import ImageFolder
+from storage.files.images import ImageFolder, relative_path
 from storage.files.markers import read_marker
 from storage.scores.score_claims import ScoreClaim
 from workers.metrics.metric import Sample
@@ -52,9 +51,9 @@ def _open(images: ImageFolder, row: Mapping[str, Any]) -> "np.ndarray":
     import numpy as np
     from PIL import Image
 
-    path = images.path(row["key"])
+    path = f"{images.root}/{relative_path(row['key'])}"
     try:
-        with Image.open(path) as image:
+        with Image.open(images.path(row["key"])) as image:
             return np.asarray(image.convert("RGB"))
     except FileNotFoundError as exc:
         _require_folder(images, path)
@@ -72,7 +71,7 @@ def _open(images: ImageFolder, row: Mapping[str, Any]) -> "np.ndarray":
         raise ScoreError(msg) from exc
 
 
-def _require_folder(images: ImageFolder, path: Path) -> None:
+def _require_folder(images: ImageFolder, path: str) -> None:
     """Raise an error that is waited for if it is the folder that is away."""
     if images.id is not None and read_marker(images.root) is None:
         msg = (

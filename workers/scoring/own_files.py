@@ -9,14 +9,15 @@ import stat
 from pathlib import Path
 
 from storage.errors import MetricError
+from storage.image_address import ImageAddress
 
 
-def require_own_file(source: str, images: Path) -> None:
+def require_own_file(source: str, images: ImageAddress) -> None:
     """Refuse a file that somebody else may have written; a package is taken.
 
     Args:
         source: A name, `package:Class`, or `/folder/file.py:Class`.
-        images: The image folder, to which others may write.
+        images: Where images are, to which others may write.
 
     Raises:
         MetricError: The file is another user's, everybody may write to it, or it lies
@@ -32,7 +33,8 @@ def require_own_file(source: str, images: Path) -> None:
         return  # whoever loads it says so
     is_open = bool(found.st_mode & stat.S_IWOTH)
     is_foreign = found.st_uid not in (0, os.geteuid())
-    if is_open or is_foreign or file.is_relative_to(images.resolve()):
+    is_inside = isinstance(images, Path) and file.is_relative_to(images.resolve())
+    if is_open or is_foreign or is_inside:
         msg = (
             "the file of a metric must be the worker's own user's, not writable for "
             f"everybody, and outside the image folder, which {file} is not; move it, "

@@ -21,7 +21,7 @@ from storage.models.fingerprint import Digests, fingerprint
 from storage.models.model_files import locate
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database, open_database
-from tests.builders import SHAPES, make_result, plan_seeds, submit, take
+from tests.builders import SHAPES, make_result, plan_seeds, save_image, submit, take
 from tests.unit.fake_torch import install_torch
 from tests.unit.filled_store import filled
 from tests.unit.old_database import make_old
@@ -42,7 +42,7 @@ def made_by(host: str, settings: Settings, database: Database) -> Path:
     """Make an image on a host; give its file."""
     submit(database, plan_seeds(1))
     (claim,) = take(database)
-    file = ImageFolder(settings.images).save(claim.job.key, b"png")
+    file = save_image(ImageFolder(settings.images), claim.job.key, b"png")
     record_done(
         database,
         {claim.id: make_result()},

@@ -41,6 +41,7 @@ from tests.builders import (
     make_job,
     make_result,
     plan_seeds,
+    save_image,
     states,
     submit,
     take_these,
@@ -236,7 +237,7 @@ def test_what_was_there_before_is_left_alone(
     make(database, settings.images, 1, 2)
     make(other, settings.images, 3, 4)
     take_folder(database, settings.images)
-    ours = ImageFolder(settings.images).save("0" * 32, b"png")
+    ours = save_image(ImageFolder(settings.images), "0" * 32, b"png")
     said = verify("--repair")
     assert said.exit_code == 0
     found = [json.loads(line) for line in said.stdout.splitlines()]

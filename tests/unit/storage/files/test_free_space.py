@@ -12,7 +12,7 @@ from storage.files.free_space import WantedFreeSpace, most_wanted, wanted_for
 from storage.files.images import ImageFolder, Room
 from storage.sql.database import Database
 from storage.sql.schema import sweeps
-from tests.builders import make_job, make_planned, submit
+from tests.builders import make_job, make_planned, save_image, submit
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -100,7 +100,7 @@ def test_an_image_is_not_written_where_too_little_would_stay_free(
     assert caught.value.retryable
     assert list(tmp_path.iterdir()) == []
     wanted = Room(sweep="night", size_bytes=free // 2)
-    assert ImageFolder(tmp_path, missing).save(KEY, b"png").exists()
+    assert save_image(ImageFolder(tmp_path, missing), KEY, b"png").exists()
     assert asked == [KEY, KEY]
 
 

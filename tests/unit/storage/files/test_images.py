@@ -7,6 +7,7 @@ import pytest
 
 from storage.errors import ImageStoreError
 from storage.files.images import ImageFolder, relative_path
+from tests.builders import save_image
 
 KEY = "ab" + "cd" + "0" * 28
 
@@ -16,7 +17,7 @@ def files_below(folder: Path) -> list[str]:
 
 
 def test_an_image_is_where_its_key_says(tmp_path: Path) -> None:
-    path = ImageFolder(tmp_path).save(KEY, b"png")
+    path = save_image(ImageFolder(tmp_path), KEY, b"png")
     assert path == tmp_path / "ab" / "cd" / f"{KEY}.png"
     assert path == tmp_path / relative_path(KEY)
     assert path.read_bytes() == b"png"

@@ -1,7 +1,7 @@
 """Files that are removed while somebody asks for their images again."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from storage.errors import ImageStoreError
 from storage.files import removals
 from storage.files.folders import take_folder
 from storage.files.images import ImageFolder, relative_path
+from storage.files.places import Place
 from storage.jobs import leftovers
 from storage.jobs.eviction import evict, restore
 from storage.jobs.removal_lock import ENDING
@@ -93,16 +94,13 @@ def test_an_image_that_is_made_again_during_a_removal_keeps_its_file(
     evicted: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(removals, "THREADS", 1)
-    remove_image = removals.remove_image
-    begun: list[Path] = []
+    remove_images = removals.remove_images
 
-    def remove_late(image: Path) -> None:
-        if not begun:
-            begin()
-        begun.append(image)
-        remove_image(image)
+    def remove_late(place: Place, paths: Sequence[str]) -> None:
+        begin()
+        remove_images(place, paths)
 
-    monkeypatch.setattr(removals, "remove_image", remove_late)
+    monkeypatch.setattr(removals, "remove_images", remove_late)
     with asked_again(evicted, tmp_path) as begin:
         assert list(removals.remove_files(evicted, tmp_path, folder_id=FOLDER)) == [3]
     assert set(states(evicted).values()) == {"done"}

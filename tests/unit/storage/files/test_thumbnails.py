@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from storage.errors import ImageStoreError
-from storage.files import images, thumbnails
+from storage.files import disk, thumbnails
 from storage.files.images import ImageFolder, relative_path
 from storage.files.thumbnails import encode_thumbnail, find_or_make, thumbnail_path
 from storage.host.log_rate import RateLimit
+from tests.builders import save_image
 
 KEY = "ab" + "cd" + "0" * 28
 HOUR_NS = 3600 * 10**9
@@ -21,7 +22,7 @@ HOUR_NS = 3600 * 10**9
 
 @pytest.fixture(autouse=True)
 def _a_minute_without_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (images, thumbnails):
+    for module in (disk, thumbnails):
         monkeypatch.setattr(module.log, "filters", [RateLimit()])
 
 
@@ -41,12 +42,12 @@ def save(folder: Path, image: Image.Image) -> Path:
         if path.exists():
             written_ns = path.stat().st_mtime_ns - HOUR_NS
             os.utime(path, ns=(written_ns, written_ns))
-    return ImageFolder(folder).save(KEY, png(image), encode_thumbnail(image))
+    return save_image(ImageFolder(folder), KEY, png(image), encode_thumbnail(image))
 
 
 def save_without(folder: Path, image: Image.Image) -> Path:
     """Save as a worker of an earlier version did."""
-    return ImageFolder(folder).save(KEY, png(image))
+    return save_image(ImageFolder(folder), KEY, png(image))
 
 
 def colour_of(path: Path) -> str:
@@ -143,7 +144,7 @@ def test_a_thumbnail_that_was_made_while_its_image_was_replaced_is_not_shown(
     late = encode_thumbnail(picture("red"))
     path = save(tmp_path, picture("blue"))
     assert late
-    images.write_thumbnail(path, late, written_ns=earlier)
+    disk.write_thumbnail(path, late, written_ns=earlier)
     assert colour_of(find_or_make(tmp_path, KEY)) == "blue"
 
 
@@ -182,7 +183,7 @@ def test_an_image_that_is_gone_is_an_error_though_its_thumbnail_is_there(
         find_or_make(tmp_path, KEY)
     assert str(caught.value) == (
         f"An image must be a readable file, but {path} gives: No such file or "
-        "directory; is NIGHTSWEEP_IMAGES the folder that the workers write to? "
+        "directory; is NIGHTSWEEP_IMAGES where the workers write? "
         "`nightsweep verify` finds what is lost."
     )
 

@@ -44,7 +44,7 @@ def test_a_copy_that_a_job_names_stays_and_another_goes(
     used, unused = copy(tmp_path, "red"), copy(tmp_path, "blue")
     name(database, used)
     found = find_unused_inputs(database, tmp_path)
-    assert [file.stem for file in found.files] == [unused]
+    assert list(found.digests) == [unused]
     assert found.size_bytes == InputFolder(tmp_path).path(unused).stat().st_size
     assert sum(remove_unused_inputs(database, found)) == 1
     assert left(tmp_path) == {used}
@@ -55,8 +55,8 @@ def test_a_copy_stays_for_an_hour_after_its_use(
 ) -> None:
     copy(tmp_path, "red", age_s=0.9 * SETTLED_S)
     copy(tmp_path, "blue", age_s=YEAR_S / 2)
-    assert len(find_unused_inputs(database, tmp_path).files) == 1
-    assert not find_unused_inputs(database, tmp_path, age_s=YEAR_S).files
+    assert len(find_unused_inputs(database, tmp_path).digests) == 1
+    assert not find_unused_inputs(database, tmp_path, age_s=YEAR_S).digests
 
 
 def test_a_copy_that_a_submission_takes_meanwhile_stays(
@@ -93,4 +93,4 @@ def test_other_files_beside_the_copies_stay(database: Database, tmp_path: Path) 
 def test_a_folder_without_input_images_has_none_to_remove(
     database: Database, tmp_path: Path
 ) -> None:
-    assert not find_unused_inputs(database, tmp_path).files
+    assert not find_unused_inputs(database, tmp_path).digests

@@ -38,6 +38,7 @@ from tests.builders import (
     make_planned,
     make_result,
     plan_seeds,
+    save_image,
     states,
     submit,
     take,
@@ -145,7 +146,7 @@ def test_missing_truncated_and_orphaned_files_are_found(settings, database) -> N
     make_images(settings, database, 1, 2, 3)
     file_of(settings, 1).unlink()
     file_of(settings, 2).write_bytes(png("red")[:-20])
-    stranger = ImageFolder(settings.images).save("0" * 32, b"png")
+    stranger = save_image(ImageFolder(settings.images), "0" * 32, b"png")
     said = verify()
     assert said.exit_code == 1
     assert [json.loads(line) for line in said.stdout.splitlines()] == [
@@ -441,7 +442,7 @@ def test_a_folder_that_has_nothing_to_do_with_the_database_is_not_repaired(
     make_images(settings, database, 1, 2)
     elsewhere = settings.images.rename(settings.home / "elsewhere")
     settings.images.mkdir()
-    stranger = ImageFolder(settings.images).save("0" * 32, b"png")
+    stranger = save_image(ImageFolder(settings.images), "0" * 32, b"png")
     for options in ((), ("--repair",)):
         said = verify(*options)
         assert said.exit_code == 1

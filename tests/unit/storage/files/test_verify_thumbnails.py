@@ -12,7 +12,8 @@ from click.testing import Result
 from PIL import Image
 
 from storage.files import orphans, repairs
-from storage.files.images import ImageFolder, thumbnail_beside
+from storage.files.disk import thumbnail_beside
+from storage.files.images import ImageFolder
 from storage.settings import Settings
 from tests.builders import make_job, plan_seeds, submit
 from tests.unit.storage.files.test_verify import (

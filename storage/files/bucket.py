@@ -1,0 +1,359 @@
+"""Images in a bucket of an object store: `NIGHTSWEEP_IMAGES=s3://bucket/prefix`.
+
+Only `storage.files.places` imports this module, when a bucket is used: it needs the
+package obstore. Credentials are obstore's business; it takes them from the environment
+and from the role of the machine. They never come here, and neither does the text of an
+answer, which may name an access key: of an error, only status and code are told.
+"""
+
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+)
+from obstore.store import AzureStore, GCSStore, S3Store
+
+from storage.errors import ImageStoreError, UsageError
+from storage.files.bucket_cache import Cache
+from storage.host.file_stamps import Stamp
+from storage.host.log_rate import RateLimit
+from storage.image_address import BucketAddress
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+log = logging.getLogger(__name__)
+log.addFilter(RateLimit())
+
+#: Questions that are asked of a bucket at once.
+THREADS = 32
+#: Objects that are removed with one request; S3 takes no more.
+REMOVED_AT_ONCE = 1000
+#: Together less than half a lease: a worker whose put takes longer would lose its job.
+REQUEST_S, RETRY_S = 20.0, 20.0
+#: Metadata of a thumbnail: the tag of the image that it was made from.
+_IMAGE = "image"
+_TYPES = {"png": "image/png", "webp": "image/webp", "json": "application/json"}
+_OTHER = "application/octet-stream"
+_STORES = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
+#: Where the address of another store than the scheme's own is; it may be plain HTTP.
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+#: Any of them says which credentials are used; without, it is the machine's role.
+_CREDENTIALS = {
+    "s3": (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_SKIP_SIGNATURE",
+    ),
+    "gs": ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT"),
+    "az": ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_CLIENT_ID"),
+}
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_DENIED, _ABSENT = ("401", "403"), ("404",)
+
+
+class Bucket:
+    """Objects below a prefix; see `storage.files.places.Place`. Threads may share it.
+
+    Every method may raise `ImageStoreError`, which says what the store answered.
+    """
+
+    def __init__(self, address: BucketAddress, store: "ObjectStore") -> None:
+        """Ask nothing yet.
+
+        Args:
+            address: Of the bucket.
+            store: Has the prefix as its root.
+        """
+        self.address = address
+        self._store = store
+        folder = hashlib.sha256(str(address).encode()).hexdigest()[:16]
+        most = address.cache_bytes
+        self._cache = Cache(address.cache, folder, most_bytes=most)
+
+    def local(self, path: str) -> Path:
+        """Return a copy in the cache, fetched if need be."""
+        stamp = self.look_at(path)
+        if stamp is None:
+            raise self._absent(path)
+        size_bytes = stamp.size_bytes
+        if found := self._cache.find(path, _tag(stamp), size_bytes=size_bytes):
+            return found
+        content, stamp = self.read(path)
+        return self._cache.keep(path, _tag(stamp), content, written_ns=stamp.written_ns)
+
+    def look_at(self, path: str) -> Stamp | None:
+        """Return the stamp of an object; None where there is none."""
+        try:
+            with self._asking():
+                return _stamp(obstore.head(self._store, path))
+        except FileNotFoundError:
+            self.require()
+            return None
+
+    def look_at_each(self, paths: Iterable[str]) -> Iterator[Stamp | None]:
+        """Return the stamps of many, in their order."""
+        with ThreadPoolExecutor(THREADS, "look") as pool:
+            yield from pool.map(self.look_at, paths)
+
+    def read(self, path: str) -> tuple[bytes, Stamp]:
+        """Return a whole object, and its stamp."""
+        content, stamp, _ = self._get(path)
+        return content, stamp
+
+    def save(self, path: str, content: bytes, thumbnail: bytes | None = None) -> None:
+        """Write an object, then its thumbnail if that is possible."""
+        tag = self._put(path, content)
+        if thumbnail:
+            self._put_thumbnail(path, thumbnail, tag=tag)
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Write an object unless there is one; return whether it was written."""
+        try:
+            self._put(path, content, mode="create")
+        except AlreadyExistsError:
+            return False
+        return True
+
+    def save_thumbnail(self, image: str, content: bytes, *, of: Stamp) -> Path | None:
+        """Write a thumbnail; return its copy in the cache."""
+        self._put_thumbnail(image, content, tag=_tag(of))
+        path = _thumbnail_beside(image)
+        return self._cache.keep(path, _tag(of), content, written_ns=of.written_ns)
+
+    def find_thumbnail(self, image: str, *, of: Stamp) -> Path | None:
+        """Return a copy of the thumbnail of just this image, or None."""
+        path, tag = _thumbnail_beside(image), _tag(of)
+        if found := self._cache.find(path, tag):
+            return found
+        try:
+            content, _, metadata = self._get(path)
+        except FileNotFoundError:
+            return None
+        if metadata.get(_IMAGE) != tag:
+            return None
+        return self._cache.keep(path, tag, content, written_ns=of.written_ns)
+
+    def is_whole_thumbnail(self, path: str) -> bool:
+        """Return True: no object is ever cut short."""
+        del path
+        return True
+
+    def touch(self, path: str) -> bool:
+        """Write an object again as it is; return whether it is there."""
+        try:
+            content, _ = self.read(path)
+        except FileNotFoundError:
+            return False
+        self._put(path, content)
+        return True
+
+    def names(self, folder: str) -> Sequence[str]:
+        """Return the names of what is in a folder; empty for the place itself."""
+        with self._asking():
+            found = obstore.list_with_delimiter(self._store, folder or None)
+        paths = [*found["common_prefixes"], *(one["path"] for one in found["objects"])]
+        return [path.rpartition("/")[2] for path in paths]
+
+    def list_shard(self, folder: str) -> Sequence[str]:
+        """Return the paths of all objects two folders down."""
+        shape = re.compile(rf"{re.escape(folder)}/[^/]{{{len(folder)}}}/[^/]+")
+        with self._asking():
+            pages = obstore.list(self._store, folder, chunk_size=1000)
+            paths = [one["path"] for page in pages for one in page]
+        return [path for path in paths if shape.fullmatch(path)]
+
+    def move(self, path: str, to: str) -> None:
+        """Give an object another path: a copy, then the end of the first."""
+        with self._asking():
+            obstore.rename(self._store, path, to)
+
+    def remove(self, paths: Sequence[str]) -> None:
+        """Remove objects, as far as they are there."""
+        for start in range(0, len(paths), REMOVED_AT_ONCE):
+            some = paths[start : start + REMOVED_AT_ONCE]
+            try:
+                with self._asking():
+                    obstore.delete(self._store, some)
+            except FileNotFoundError:  # some stores say so, and perhaps stop there
+                self.require()
+                self._remove_each(some)
+
+    def require(self) -> None:
+        """Ask whether the bucket itself is there.
+
+        The answer about an absent object does not say so.
+
+        Raises:
+            ImageStoreError: It is not, or cannot be reached.
+        """
+        self.names("")
+
+    def _remove_each(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            with suppress(FileNotFoundError), self._asking():
+                obstore.delete(self._store, path)
+
+    def _get(self, path: str) -> tuple[bytes, Stamp, Mapping[str, str]]:
+        try:
+            with self._asking():
+                found = obstore.get(self._store, path)
+                return bytes(found.bytes()), _stamp(found.meta), found.attributes
+        except FileNotFoundError:
+            self.require()
+            raise self._absent(path) from None
+
+    def _put(self, path: str, content: bytes, **options: Any) -> str:
+        """Write an object; return the tag of its version."""
+        attributes = {"Content-Type": _TYPES.get(path.rpartition(".")[2], _OTHER)}
+        attributes |= options.pop("metadata", {})
+        try:
+            with self._asking():
+                put = obstore.put(
+                    self._store,
+                    path,
+                    content,
+                    attributes=attributes,
+                    use_multipart=False,
+                    **options,
+                )
+        except FileNotFoundError as exc:
+            raise self._error(exc) from None
+        return _tag_of(put["e_tag"] or "")
+
+    def _put_thumbnail(self, image: str, content: bytes, *, tag: str) -> None:
+        try:
+            self._put(_thumbnail_beside(image), content, metadata={_IMAGE: tag})
+        except ImageStoreError as exc:
+            log.warning(
+                "Thumbnails cannot be written: %s They are made again when somebody "
+                "looks at them.",
+                exc,
+                extra={"action": "thumbnail_failed"},
+            )
+
+    def _absent(self, path: str) -> FileNotFoundError:
+        return FileNotFoundError(2, "No such object", f"{self.address}/{path}")
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Translate the errors of the store, except those that callers expect."""
+        try:
+            yield
+        except AlreadyExistsError:
+            raise
+        except BaseError as exc:
+            # Not `from exc`: a traceback would show what the store answered.
+            raise self._error(exc) from None
+
+    def _error(self, exc: Exception) -> ImageStoreError:
+        status = _STATUS.search(str(exc))
+        code = _CODE.search(str(exc))
+        said = " ".join(found[1] for found in (status, code) if found) or "no answer"
+        number = status[1] if status else ""
+        if number in _DENIED:
+            rule, way_out = (
+                "allow its use",
+                "give its credentials the rights to list, get, put and delete objects",
+            )
+        elif number in _ABSENT:
+            rule, way_out = "be there", "create it, or correct NIGHTSWEEP_IMAGES"
+        else:
+            rule, way_out = (
+                "answer",
+                "check the network and the endpoint; the work goes on by itself",
+            )
+        msg = (
+            f"The bucket of the images must {rule}, but {self.address} gives: "
+            f"{said}{self._credentials_hint()}; {way_out}."
+        )
+        return ImageStoreError(msg)
+
+    def _credentials_hint(self) -> str:
+        names = _CREDENTIALS[self.address.scheme]
+        if any(os.environ.get(name) for name in names):
+            return ""
+        return f" ({names[0]} is not set, so the role of this machine is used)"
+
+
+@lru_cache(8)
+def open_bucket(address: BucketAddress) -> Bucket:
+    """Open a bucket; nothing is asked yet.
+
+    Raises:
+        UsageError: Settings in the environment that a store needs are missing.
+    """
+    endpoints = (os.environ.get(name, "") for name in _ENDPOINTS)
+    client: ClientConfig = {
+        "allow_http": any(each.startswith("http://") for each in endpoints),
+        "timeout": timedelta(seconds=REQUEST_S),
+    }
+    retry: RetryConfig = {
+        "max_retries": 6,
+        "retry_timeout": timedelta(seconds=RETRY_S),
+        "backoff": {
+            "init_backoff": timedelta(seconds=0.2),
+            "max_backoff": timedelta(seconds=4),
+            "base": 2,
+        },
+    }
+    try:
+        store = _STORES[address.scheme](
+            address.bucket,
+            prefix=address.prefix or None,
+            client_options=client,
+            retry_config=retry,
+        )
+    except BaseError as exc:
+        said = str(exc).partition("\n")[0]
+        msg = (
+            f"A bucket's settings must be complete, but for {address} obstore says: "
+            f"{said}; set them in the environment, as docs/buckets.md says."
+        )
+        raise UsageError(msg) from None
+    return Bucket(address, store)
+
+
+def _thumbnail_beside(image: str) -> str:
+    return f"{image.rpartition('.')[0]}.webp"
+
+
+def _stamp(meta: "ObjectMeta") -> Stamp:
+    written_ns = int(meta["last_modified"].timestamp()) * 10**9
+    return Stamp(
+        device=0,
+        inode=_number(meta["e_tag"] or str(meta["last_modified"])),
+        size_bytes=meta["size"],
+        written_ns=written_ns,
+        changed_ns=written_ns,
+    )
+
+
+def _number(e_tag: str) -> int:
+    """Return a number that stands for a version; some stores add quotes to its ETag."""
+    digest = hashlib.sha256(e_tag.strip('"').encode()).digest()
+    return int.from_bytes(digest[:8])
+
+
+def _tag_of(e_tag: str) -> str:
+    return f"{_number(e_tag):016x}"
+
+
+def _tag(stamp: Stamp) -> str:
+    return f"{stamp.inode:016x}"
