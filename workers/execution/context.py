@@ -52,6 +52,7 @@ class Context:
         should_stop: Whether the worker was asked to end.
         peers: Workers that its supervisor has, itself included.
         savers: Threads that turn what is painted into files.
+        puts: Files that may be on their way to a bucket beside them; 0 for a folder.
         backend: What it paints with; it leaves jobs of other back ends alone.
     """
 
@@ -64,6 +65,7 @@ class Context:
     should_stop: Callable[[], bool]
     peers: int = 1
     savers: int = 1
+    puts: int = 0
     backend: str = TORCH
     host: str = field(default_factory=my_host)
 

@@ -3,6 +3,9 @@
 A few threads turn what was painted into pictures and files. One more writes the rows,
 many in one transaction: those that gathered while it wrote the last ones. The file
 always comes first, then its thumbnail: a row that says "done" has its picture.
+
+A bucket takes a moment to answer, however fast it is. So more threads put files there
+at once; no more of them than before encode pictures.
 """
 
 import logging
@@ -80,11 +83,12 @@ class ResultWriter:
         self._recent = recent
         self._changed = threading.Condition()
         self._count = 0
-        self._most = LEAST_IN_HAND
+        self._most = LEAST_IN_HAND + context.puts
         self._rows: list[_Done | _Failed] = []
         self._abandoned: list[Claim] = []
         self._hurried = self._closed = False
-        self._savers = ThreadPoolExecutor(context.savers, "save")
+        self._savers = ThreadPoolExecutor(context.savers + context.puts, "save")
+        self._encoding = threading.Semaphore(context.savers)
         self._writer = threading.Thread(target=self._write, name="write", daemon=True)
 
     def __enter__(self) -> Self:
@@ -114,7 +118,8 @@ class ResultWriter:
     def expect(self, width: int) -> None:
         """Note how many jobs are painted at once."""
         with self._changed:
-            self._most = max(LEAST_IN_HAND, WIDTHS_IN_HAND * width)
+            least = max(LEAST_IN_HAND, WIDTHS_IN_HAND * width)
+            self._most = least + self._context.puts
 
     def keep(self, claim: Claim, fetch: Fetch) -> None:
         """Take over a painted job; wait while too many are in the making.
@@ -181,10 +186,13 @@ class ResultWriter:
     def _make(self, claim: Claim, fetch: Fetch) -> _Done | _Failed | None:
         """Make the file; return None if the job is somebody else's by now."""
         try:
-            with phases.during(phases.PAINTING):  # what is left of it
-                painting = fetch()
+            with self._encoding:
+                with phases.during(phases.PAINTING):  # what is left of it
+                    painting = fetch()
+                with phases.during(phases.STORING):
+                    encoded, encode_s = self._encode(claim, painting)
             with phases.during(phases.STORING):
-                done = self._save(claim, painting)
+                done = self._save(claim, painting, encoded, encode_s=encode_s)
         except (*ENDINGS, MemoryError):
             raise
         except JobError as exc:
@@ -198,15 +206,20 @@ class ResultWriter:
             self._recent.made_one()
         return done
 
-    def _save(self, claim: Claim, painting: Painting) -> _Done | None:
-        job = claim.job
+    def _encode(self, claim: Claim, painting: Painting) -> tuple[Encoded, float]:
+        """Return what is stored of a picture, and the seconds that it took."""
         # Once the work is to end, each remaining job has one attempt.
         until = time.perf_counter() + (0.0 if self.trouble else SHORTAGE_S)
-        image, place = painting.image, painting.place
+        job, place = claim.job, painting.place
         made = replace(job, model=job.model.at(place)) if place else job
-        encoded, encode_s = self._timed(
-            lambda: encode(image, made, scheduler=claim.scheduler, until=until)
+        return self._timed(
+            lambda: encode(painting.image, made, scheduler=claim.scheduler, until=until)
         )
+
+    def _save(
+        self, claim: Claim, painting: Painting, encoded: Encoded, *, encode_s: float
+    ) -> _Done | None:
+        job = claim.job
         is_stored, store_s = self._timed(lambda: self._store(claim, encoded))
         if not is_stored:
             return None
@@ -230,7 +243,7 @@ class ResultWriter:
             peak_bytes=painting.peak_bytes,
             warm_up=painting.warm_up,
             finished_at=utc_now(),
-            place=place,
+            place=painting.place,
         )
         return _Done(claim=claim, result=result, environment=painting.environment)
 

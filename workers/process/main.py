@@ -65,6 +65,8 @@ PAINTERS = {
 #: Saver threads beside the painter's thread. One on a CPU, where they share its cores.
 CPU_SAVERS = 1
 GPU_SAVERS = 2
+#: Files that are put into a bucket at once.
+BUCKET_PUTS = 16
 WORKER_LOG_BYTES = 10_000_000
 LOG_FILES = 3
 
@@ -136,6 +138,7 @@ def _prepare(
         should_stop=should_stop,
         peers=peers,
         savers=CPU_SAVERS if placement.device == "cpu" else GPU_SAVERS,
+        puts=0 if settings.image_folder else BUCKET_PUTS,
         backend=placement.backend,
     )
     make = _find_painter(placement.backend)
