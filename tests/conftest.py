@@ -36,6 +36,7 @@ PACKAGES = ("storage", "analysis", "gallery", "producer", "workers")
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 if TYPE_CHECKING:
+    from tests.buckets import Bucket, BucketServer
     from tests.postgresql import Server
 
 #: Files and folders that `--bare` leaves out: their tests import torch, or have workers
@@ -257,6 +258,31 @@ def server() -> Iterator["Server"]:
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture(scope="session")
+def bucket_server() -> Iterator["BucketServer"]:
+    """Yield a server of buckets; each process that runs tests has its own."""
+    # Imported here: other tests do not need moto.
+    from tests.buckets import bucket_server
+
+    with bucket_server() as made:
+        yield made
+
+
+@pytest.fixture
+def bucket(
+    bucket_server: "BucketServer", monkeypatch: pytest.MonkeyPatch
+) -> Iterator["Bucket"]:
+    """Yield an empty bucket that the settings name; processes of the test use it too.
+
+    Ask for it before `settings`, which reads the environment.
+    """
+    made = bucket_server.make_bucket()
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    yield made
+    bucket_server.faulty.mend()
 
 
 @pytest.fixture
