@@ -44,6 +44,8 @@ THREADS = 32
 REMOVED_AT_ONCE = 1000
 #: Together less than half a lease: a worker whose put takes longer would lose its job.
 REQUEST_S, RETRY_S = 20.0, 20.0
+#: With pauses of 0.2 s and then twice as long each time, up to 4 s.
+RETRIES = 6
 #: Metadata of a thumbnail: the tag of the image that it was made from.
 _IMAGE = "image"
 _TYPES = {"png": "image/png", "webp": "image/webp", "json": "application/json"}
@@ -65,7 +67,20 @@ _CREDENTIALS = {
 }
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
-_DENIED, _ABSENT = ("401", "403"), ("404",)
+_DENIED = (
+    "allow its use",
+    "give its credentials the rights to list, get, put and delete objects",
+)
+#: What a bucket must do, by the status of its answer, and the way out.
+_RULES = {
+    "401": _DENIED,
+    "403": _DENIED,
+    "404": ("be there", "create it, or correct NIGHTSWEEP_IMAGES"),
+}
+_OTHER_RULE = (
+    "answer",
+    "check the network and the endpoint; the work goes on by itself",
+)
 
 
 class Bucket:
@@ -181,8 +196,12 @@ class Bucket:
 
     def move(self, path: str, to: str) -> None:
         """Give an object another path: a copy, then the end of the first."""
-        with self._asking():
-            obstore.rename(self._store, path, to)
+        try:
+            with self._asking():
+                obstore.rename(self._store, path, to)
+        except FileNotFoundError:
+            self.require()
+            raise self._absent(path) from None
 
     def remove(self, paths: Sequence[str]) -> None:
         """Remove objects, as far as they are there."""
@@ -266,19 +285,7 @@ class Bucket:
         status = _STATUS.search(str(exc))
         code = _CODE.search(str(exc))
         said = " ".join(found[1] for found in (status, code) if found) or "no answer"
-        number = status[1] if status else ""
-        if number in _DENIED:
-            rule, way_out = (
-                "allow its use",
-                "give its credentials the rights to list, get, put and delete objects",
-            )
-        elif number in _ABSENT:
-            rule, way_out = "be there", "create it, or correct NIGHTSWEEP_IMAGES"
-        else:
-            rule, way_out = (
-                "answer",
-                "check the network and the endpoint; the work goes on by itself",
-            )
+        rule, way_out = _RULES.get(status[1] if status else "", _OTHER_RULE)
         msg = (
             f"The bucket of the images must {rule}, but {self.address} gives: "
             f"{said}{self._credentials_hint()}; {way_out}."
@@ -305,7 +312,7 @@ def open_bucket(address: BucketAddress) -> Bucket:
         "timeout": timedelta(seconds=REQUEST_S),
     }
     retry: RetryConfig = {
-        "max_retries": 6,
+        "max_retries": RETRIES,
         "retry_timeout": timedelta(seconds=RETRY_S),
         "backoff": {
             "init_backoff": timedelta(seconds=0.2),
