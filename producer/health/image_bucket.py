@@ -3,16 +3,19 @@
 import secrets
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from producer.health.check import Check, fine, warn
 from storage.errors import ImageStoreError
-from storage.files.bucket import Bucket
+
+if TYPE_CHECKING:
+    from storage.files.bucket import Bucket
 
 #: What the doctor puts into the bucket for a moment.
 PROBE = ".probes"
 
 
-def check_bucket(bucket: Bucket) -> Iterator[Check]:
+def check_bucket(bucket: "Bucket") -> Iterator[Check]:
     """Check the rights that workers need, and that a put can be conditional.
 
     Raises:

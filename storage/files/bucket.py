@@ -102,6 +102,11 @@ class Bucket:
         most = address.cache_bytes
         self._cache = Cache(address.cache, folder, most_bytes=most)
 
+    @property
+    def readers(self) -> int:
+        """How many objects are best read at once."""
+        return THREADS
+
     def local(self, path: str) -> Path:
         """Return a copy in the cache, fetched if need be."""
         stamp = self.look_at(path)
@@ -115,21 +120,26 @@ class Bucket:
 
     def look_at(self, path: str) -> Stamp | None:
         """Return the stamp of an object; None where there is none."""
-        try:
-            with self._asking():
-                return _stamp(obstore.head(self._store, path))
-        except FileNotFoundError:
+        stamp = self._head(path)
+        if stamp is None:
             self.require()
-            return None
+        return stamp
 
     def look_at_each(self, paths: Iterable[str]) -> Iterator[Stamp | None]:
-        """Return the stamps of many, in their order."""
+        """Return the stamps of many, in their order, when all were looked at."""
         with ThreadPoolExecutor(THREADS, "look") as pool:
-            yield from pool.map(self.look_at, paths)
+            stamps = [*pool.map(self._head, paths)]
+        if None in stamps:
+            self.require()
+        return iter(stamps)
 
     def read(self, path: str) -> tuple[bytes, Stamp]:
         """Return a whole object, and its stamp."""
-        content, stamp, _ = self._get(path)
+        try:
+            content, stamp, _ = self._get(path)
+        except FileNotFoundError:
+            self.require()
+            raise self._absent(path) from None
         return content, stamp
 
     def save(self, path: str, content: bytes, thumbnail: bytes | None = None) -> None:
@@ -229,14 +239,15 @@ class Bucket:
             with suppress(FileNotFoundError), self._asking():
                 obstore.delete(self._store, path)
 
+    def _head(self, path: str) -> Stamp | None:
+        with suppress(FileNotFoundError), self._asking():
+            return _stamp(obstore.head(self._store, path))
+        return None
+
     def _get(self, path: str) -> tuple[bytes, Stamp, Mapping[str, str]]:
-        try:
-            with self._asking():
-                found = obstore.get(self._store, path)
-                return bytes(found.bytes()), _stamp(found.meta), found.attributes
-        except FileNotFoundError:
-            self.require()
-            raise self._absent(path) from None
+        with self._asking():
+            found = obstore.get(self._store, path)
+            return bytes(found.bytes()), _stamp(found.meta), found.attributes
 
     def _put(self, path: str, content: bytes, **options: Any) -> str:
         """Write an object; return the tag of its version."""

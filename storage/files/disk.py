@@ -35,6 +35,11 @@ class Disk:
         """The folder."""
         return self.root
 
+    @property
+    def readers(self) -> int:
+        """How many files are best read at once."""
+        return os.cpu_count() or 1
+
     def local(self, path: str) -> Path:
         """Return the file itself, there or not."""
         return self.root / path

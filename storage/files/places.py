@@ -37,6 +37,10 @@ class Place(Protocol):
     def address(self) -> ImageAddress:
         """Its folder or bucket."""
 
+    @property
+    def readers(self) -> int:
+        """How many files are best read at once, where each is decoded, too."""
+
     def local(self, path: str) -> Path:
         """Return a local file with the content that a path has now.
 

@@ -7,7 +7,6 @@ before its row, so a row is read before its file is looked for.
 
 import errno
 import io
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -168,7 +167,7 @@ def check_images(
     """
     place = place_at(images)
     # Threads, since decoding and hashing release Python's lock.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(place.readers) as pool:
         for page in _pages(database, sweep, here):
             found = _check_page(place, pool, page, by_digest=by_digest)
             wrong = [finding for finding in found if finding]
@@ -181,9 +180,8 @@ def has_any(
     """Return whether at least one image of `here` is where its row says."""
     place = place_at(images)
     return any(
-        place.look_at(relative_path(made.key))
+        any(place.look_at_each([relative_path(made.key) for made in page]))
         for page in _pages(database, None, here)
-        for made in page
     )
 
 

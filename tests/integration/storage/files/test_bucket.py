@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from storage.errors import ImageStoreError
+from storage.errors import ImageStoreError, UsageError
 from storage.files import bucket as bucket_module
 from storage.files.bucket import Bucket
 from storage.files.images import ImageFolder, relative_path
@@ -21,6 +21,7 @@ from tests import buckets
 
 KEY = "ab" + "cd" + "0" * 28
 PATH = relative_path(KEY)
+TOO_MANY = buckets.Fault(status="429 Too Many Requests", code="TooManyRequests")
 THUMBNAIL = PATH.replace(".png", ".webp")
 
 
@@ -172,7 +173,8 @@ def test_a_folder_is_listed_as_on_a_disk(place: Bucket) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [buckets.BROKEN, buckets.BUSY, buckets.CUT, buckets.ANSWER_LOST]
+    "fault",
+    [buckets.BROKEN, buckets.BUSY, TOO_MANY, buckets.CUT, buckets.ANSWER_LOST],
 )
 def test_a_fault_that_passes_is_not_noticed(
     bucket: buckets.Bucket, place: Bucket, fault: buckets.Fault
@@ -277,3 +279,25 @@ def test_a_bucket_without_a_prefix_is_used_as_a_whole(
     whole.save(PATH, b"png")
     assert whole.names("") == ["ab"]
     assert bucket.names() == []
+
+
+@pytest.mark.parametrize(
+    ("scheme", "env"),
+    [("gs", {}), ("az", {"AZURE_STORAGE_ACCOUNT_NAME": "nights"})],
+)
+def test_buckets_of_other_stores_are_opened(
+    address: BucketAddress,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    env: dict[str, str],
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    other = replace(address, scheme=scheme)
+    assert bucket_at(other).address == other
+
+
+def test_a_bucket_of_azure_needs_an_account(address: BucketAddress) -> None:
+    said = "for az://.* obstore says: .*Account must be specified; set them in"
+    with pytest.raises(UsageError, match=said):
+        bucket_at(replace(address, scheme="az", prefix="without/account"))
