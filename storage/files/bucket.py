@@ -27,6 +27,7 @@ from obstore.store import AzureStore, GCSStore, S3Store
 
 from storage.errors import ImageStoreError, UsageError
 from storage.files.bucket_cache import Cache
+from storage.files.bucket_errors import error_of
 from storage.host.file_stamps import Stamp
 from storage.host.log_rate import RateLimit
 from storage.image_address import BucketAddress
@@ -53,34 +54,6 @@ _OTHER = "application/octet-stream"
 _STORES = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
 #: Where the address of another store than the scheme's own is; it may be plain HTTP.
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-#: Any of them says which credentials are used; without, it is the machine's role.
-_CREDENTIALS = {
-    "s3": (
-        "AWS_ACCESS_KEY_ID",
-        "AWS_WEB_IDENTITY_TOKEN_FILE",
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-        "AWS_SKIP_SIGNATURE",
-    ),
-    "gs": ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT"),
-    "az": ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_CLIENT_ID"),
-}
-_STATUS = re.compile(r"status code: (\d{3})")
-_CODE = re.compile(r"<Code>(\w+)</Code>")
-_DENIED = (
-    "allow its use",
-    "give its credentials the rights to list, get, put and delete objects",
-)
-#: What a bucket must do, by the status of its answer, and the way out.
-_RULES = {
-    "401": _DENIED,
-    "403": _DENIED,
-    "404": ("be there", "create it, or correct NIGHTSWEEP_IMAGES"),
-}
-_OTHER_RULE = (
-    "answer",
-    "check the network and the endpoint; the work goes on by itself",
-)
 
 
 class Bucket:
@@ -264,7 +237,7 @@ class Bucket:
                     **options,
                 )
         except FileNotFoundError as exc:
-            raise self._error(exc) from None
+            raise error_of(exc, self.address) from None
         return _tag_of(put["e_tag"] or "")
 
     def _put_thumbnail(self, image: str, content: bytes, *, tag: str) -> None:
@@ -290,24 +263,7 @@ class Bucket:
             raise
         except BaseError as exc:
             # Not `from exc`: a traceback would show what the store answered.
-            raise self._error(exc) from None
-
-    def _error(self, exc: Exception) -> ImageStoreError:
-        status = _STATUS.search(str(exc))
-        code = _CODE.search(str(exc))
-        said = " ".join(found[1] for found in (status, code) if found) or "no answer"
-        rule, way_out = _RULES.get(status[1] if status else "", _OTHER_RULE)
-        msg = (
-            f"The bucket of the images must {rule}, but {self.address} gives: "
-            f"{said}{self._credentials_hint()}; {way_out}."
-        )
-        return ImageStoreError(msg)
-
-    def _credentials_hint(self) -> str:
-        names = _CREDENTIALS[self.address.scheme]
-        if any(os.environ.get(name) for name in names):
-            return ""
-        return f" ({names[0]} is not set, so the role of this machine is used)"
+            raise error_of(exc, self.address) from None
 
 
 @lru_cache(8)
