@@ -117,9 +117,10 @@ def submit(
     spec: str = "one",
     priority: int = NORMAL_PRIORITY,
     axes: Mapping[str, Any] | None = None,
+    owner: str = "",
 ) -> Sweep:
     """Store a sweep and its jobs."""
-    sweep = save_sweep(database, name, spec=spec, axes=axes or {})
+    sweep = save_sweep(database, name, spec=spec, axes=axes or {}, owner=owner)
     if sweep.priority != priority:
         set_priority(database, sweep, priority)
     add_jobs(database, sweep, planned)

@@ -44,6 +44,7 @@ EMPTY = """
                 EXECUTE format('DELETE FROM %s', t);
             END IF;
         END LOOP;
+        INSERT INTO owners (id) VALUES (0);  -- the owner of no name
         PERFORM setval(seqrelid, seqstart, false) FROM pg_sequence;
     END $$
 """

@@ -23,7 +23,6 @@ from storage.broker.embedded import broker_url
 from storage.broker.queue import make_app, send, send_scores, waiting
 from storage.files.inputs import InputFolder
 from storage.host.worker_ids import my_host
-from storage.image_address import ImageAddress
 from storage.jobs import blocked_groups, lifecycle, membership, sweep_counts, sweeps
 from storage.jobs.budgets import Budget, find_budget
 from storage.jobs.completeness import find_incomplete, note_complete
@@ -102,7 +101,7 @@ def submission_to(
     """
     with closing(make_app(broker_url(where))) as app:
         waiting(app)  # fails before a row is written if Redis is away
-        yield Submission(database, app, where.images, progress)
+        yield Submission(database, app, where, progress)
 
 
 class Submission:
@@ -112,13 +111,14 @@ class Submission:
         self,
         database: Database,
         app: "Celery",
-        images: ImageAddress,
+        where: Settings,
         progress: Callable[[int, int], object] | None,
     ) -> None:
         """Store nothing yet; see `submission_to`."""
         self._database = database
         self._app = app
-        self._images = images
+        self._images = where.images
+        self._owner = where.user
         self._progress = progress or (lambda _done, _all: None)
         self._priority = NORMAL_PRIORITY
 
@@ -189,6 +189,7 @@ class Submission:
             seen=seen,
             submitting=expansion.count,
             limits=limits,
+            owner=self._owner,
         )
         for image in expansion.inputs:
             if not folder.note_use(image.digest):  # `prune` was faster than the sweep

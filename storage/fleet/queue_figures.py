@@ -61,7 +61,7 @@ def longest_wait_s(database: Database) -> float:
         query = (
             sa.select(jobs.c.created_at)
             .where(jobs.c.group_key == group.key, RUNNABLE)
-            .order_by(jobs.c.priority, jobs.c.position)
+            .order_by(jobs.c.priority, jobs.c.payer_id, jobs.c.position)
             .limit(1)
         )
         with database.read() as connection:

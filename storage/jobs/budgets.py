@@ -39,6 +39,8 @@ FINISHING = sa.and_(sweeps.c.state == "paused", _LEADER.in_(_STOPPED))
 _OPEN = sa.select(budgets).where(
     sa.exists().where(sweeps.c.id == budgets.c.sweep_id, _ACTIVE)
 )
+#: What `reached` says of a sweep whose owner has reached a quota.
+QUOTA = "quota"
 #: Why a sweep is paused, by the limit that it reached.
 _REASONS = {
     "gpu_s": "its GPU hours are used (limits.gpu_hours)",
@@ -75,7 +77,8 @@ class Budget:
         limits: The limits.
         used_s: Seconds of GPUs that its images took since the limits were set.
         made: Images that were made since then.
-        reached: The limit that stopped the sweep, by its name in `Limits`; else None.
+        reached: The limit that stopped the sweep, by its name in `Limits`, or `QUOTA`;
+            else None.
     """
 
     limits: Limits
@@ -117,14 +120,14 @@ def set_limits(connection: Connection, sweep_id: int, limits: Limits) -> None:
     """Set the limits of a sweep; they replace those that it had.
 
     What was used of its former limits still counts, unless one of them was reached:
-    then the sweep begins anew.
+    then the sweep begins anew. A quota of its owner stops it again if need be.
     """
     row = _lock(connection, sweep_id)
     if not limits.are_set:
         connection.execute(sa.delete(budgets).where(budgets.c.sweep_id == sweep_id))
         return
     used = {"used_s": 0.0, "made": 0}
-    if row and not _is_reached(connection, row):
+    if row and not (row.reached != QUOTA and _is_reached(connection, row)):
         used = {"used_s": row.used_s, "made": row.made}
     values = {
         "gpu_s": limits.gpu_s,
@@ -141,9 +144,22 @@ def set_limits(connection: Connection, sweep_id: int, limits: Limits) -> None:
 
 def lift_reached(connection: Connection, sweep_id: int) -> None:
     """Remove the limits of a sweep that has reached one of them."""
+    lift_quota(connection, sweep_id)
     row = _lock(connection, sweep_id)
     if row and _is_reached(connection, row):
         connection.execute(sa.delete(budgets).where(budgets.c.sweep_id == sweep_id))
+
+
+def lift_quota(connection: Connection, sweep_id: int) -> None:
+    """Note that no quota stops a sweep any more; its own limits stay."""
+    row = _lock(connection, sweep_id)
+    if row is None or row.reached != QUOTA:
+        return
+    mine = budgets.c.sweep_id == sweep_id
+    if _budget(row).limits.are_set:
+        connection.execute(sa.update(budgets).where(mine).values(reached=None))
+    else:
+        connection.execute(sa.delete(budgets).where(mine))
 
 
 def find_budget(database: Database, sweep_id: int) -> Budget | None:
@@ -246,25 +262,39 @@ def stop_reached(database: Database) -> list[str]:
 
 def _stop(database: Database, sweep_id: int) -> str | None:
     """Pause a sweep and its references, unless it was given more meanwhile."""
-    mine = sweeps.c.id == sweep_id
     with database.write() as connection:
-        sweep = connection.execute(
-            sa.select(sweeps.c.name).where(mine, _ACTIVE).with_for_update()
+        name = lock_active(connection, sweep_id)
+        row = connection.execute(
+            sa.select(budgets).where(budgets.c.sweep_id == sweep_id)
         ).first()
-        own = budgets.c.sweep_id == sweep_id
-        row = connection.execute(sa.select(budgets).where(own)).first()
         reached = _budget(row).find_reached(clock(connection)) if row else None
-        if not sweep or not reached:
+        if not name or not reached:
             return None
-        reason = _REASONS[reached]
-        connection.execute(
-            sa.update(sweeps)
-            .where(_is_led_by(sweep_id), _ACTIVE)
-            .values(state="paused", reason=reason, changes=sweeps.c.changes + 1)
-        )
-        connection.execute(sa.update(budgets).where(own).values(reached=reached))
-    log.warning("%s: %s", sweep.name, reason, extra={"action": "limit_reached"})
-    return str(sweep.name)
+        pause(connection, sweep_id, reached=reached, reason=_REASONS[reached])
+    log.warning("%s: %s", name, _REASONS[reached], extra={"action": "limit_reached"})
+    return name
+
+
+def lock_active(connection: Connection, sweep_id: int) -> str | None:
+    """Lock a sweep until the commit; return its name, or None if it is not active."""
+    query = sa.select(sweeps.c.name).where(sweeps.c.id == sweep_id, _ACTIVE)
+    name: str | None = connection.execute(query.with_for_update()).scalar()
+    return name
+
+
+def pause(connection: Connection, sweep_id: int, *, reached: str, reason: str) -> None:
+    """Pause a locked sweep and its references, and note what it has reached."""
+    connection.execute(
+        sa.update(sweeps)
+        .where(_is_led_by(sweep_id), _ACTIVE)
+        .values(state="paused", reason=reason, changes=sweeps.c.changes + 1)
+    )
+    new = {"sweep_id": sweep_id, "used_s": 0.0, "made": 0, "reached": reached}
+    connection.execute(
+        insert_into(connection, budgets)
+        .values(new)
+        .on_conflict_do_update(index_elements=["sweep_id"], set_={"reached": reached})
+    )
 
 
 def _lock(connection: Connection, sweep_id: int) -> Any:

@@ -4,15 +4,17 @@ SQL is the truth. A message from Redis is a hint; a job runs only after its row 
 from `pending` to `leased` here, and it is done only when its row says so.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.job import Job, backend_of
+from storage.jobs import quotas
 from storage.jobs.budgets import Allowances, stop_reached
+from storage.jobs.fair_shares import order_payers, read_shares, slices_ahead
 from storage.jobs.membership import rank
 from storage.jobs.sweeps import BEHIND
 from storage.sql import leases
@@ -68,11 +70,14 @@ class Group:
         key: Its name, `Job.group`.
         priority: The priority of its most urgent job, from 0, first, to 9, last.
         kind: Row of the model, and dtype: what stays resident from job to job.
+        slices: How far the owner of its next jobs is ahead of the owner that comes
+            first, in whole slices of GPU time; 0 unless `compare_owners` said so.
     """
 
     key: str
     priority: int
     kind: tuple[int, str]
+    slices: int = 0
 
     @property
     def backend(self) -> str:
@@ -92,9 +97,13 @@ def claim(  # noqa: PLR0913 - each is a rule of the choice
 ) -> list[Claim]:
     """Take up to `limit` runnable jobs of a group, in order of execution.
 
+    At equal priority, the jobs of the owner come first who has used the least of the
+    GPUs; those of one owner are in the order of their sweeps.
+
     A job that was claimed before and not finished is claimed alone: if the worker dies,
     that job is known to be the cause. Sweeps that have reached a limit are paused
-    before, and no sweep gets more jobs than its limits allow.
+    before, and no sweep gets more jobs than its limits, and the quota of its owner,
+    allow.
 
     Args:
         database: Where the jobs are.
@@ -103,15 +112,19 @@ def claim(  # noqa: PLR0913 - each is a rule of the choice
         group: The batch group.
         limit: Jobs at most.
         fresh: Whether to leave out jobs that were claimed before: others are in hand.
-        longest_first: Whether to take the jobs with the most evaluations first.
+        longest_first: Whether to take the jobs with the most evaluations first, of
+            whatever owner: for the end of a group.
     """
     wanted = jobs.c.group_key == group
     if fresh:
         wanted = sa.and_(wanted, jobs.c.attempts == 0)
-    order = _LONGEST_FIRST if longest_first else _IN_ORDER
     stop_reached(database)
+    quotas.hold_reached(database)
     with database.write() as connection:
-        found = _lock_runnable(connection, wanted, limit, order=order)
+        if longest_first:
+            found = _lock_runnable(connection, wanted, limit, order=_LONGEST_FIRST)
+        else:
+            found = _lock_by_owner(connection, wanted, limit)
         return _claim(connection, found, owner=owner, lease_s=lease_s)
 
 
@@ -135,6 +148,27 @@ def runnable_groups(database: Database, backend: str | None = None) -> list[Grou
             kind = (row.model_id, row.dtype)
             found.append(Group(key=row.group_key, priority=row.priority, kind=kind))
     return [group for group in found if backend in (None, group.backend)]
+
+
+def compare_owners(database: Database, groups: Sequence[Group]) -> list[Group]:
+    """Return groups with their slices; those of other priorities have none.
+
+    Args:
+        database: Where the jobs are.
+        groups: As `runnable_groups` returns them. Only the most urgent are compared.
+    """
+    first = min((group.priority for group in groups), default=0)
+    equal = [group.key for group in groups if group.priority == first]
+    if len(equal) < 2:
+        return list(groups)
+    with database.read() as connection:
+        # A group may have run out of jobs meanwhile.
+        payers = {key: _first_payers(connection, key) for key in equal}
+        payers = {key: some for key, some in payers.items() if some}
+        if len({each for some in payers.values() for each in some}) < 2:
+            return list(groups)
+        slices = slices_ahead(read_shares(connection), payers)
+    return [replace(group, slices=slices.get(group.key, 0)) for group in groups]
 
 
 def count_runnable(database: Database, group: str, *, up_to: int) -> int:
@@ -237,7 +271,7 @@ def leased_owners(database: Database) -> set[str]:
         return leases.leased_owners(connection, jobs)
 
 
-_IN_ORDER = (jobs.c.priority, jobs.c.position)
+_IN_ORDER = (jobs.c.priority, jobs.c.payer_id, jobs.c.position)
 #: Jobs that were claimed before stay behind.
 _LONGEST_FIRST = (
     jobs.c.priority,
@@ -260,12 +294,60 @@ def _claim(
     # and to have no budget.
     allowances = Allowances(connection, wanted=len(found))
     found = allowances.choose(_leave_unwanted(connection, found))
+    found = quotas.allow(connection, found)
     if not found:
         return []
     ids = [row.id for row in leases.choose_fresh(found)]
     which = jobs.c.id.in_(ids)
     leases.lease(connection, jobs, which, owner=owner, lease_s=lease_s)
     return _read_claims(connection, ids)
+
+
+def _lock_by_owner(
+    connection: Connection, wanted: sa.ColumnElement[bool], limit: int
+) -> Sequence[Any]:
+    """Lock runnable jobs, the most urgent first, of owners in the order of shares.
+
+    Each query reads the jobs of one owner in the order of the index.
+    """
+    found: list[Any] = []
+    for priority, payers in _levels(connection, wanted):
+        for payer in order_payers(connection, payers):
+            left = limit - len(found)
+            if not left:
+                break
+            its = sa.and_(wanted, jobs.c.priority == priority, jobs.c.payer_id == payer)
+            found += _lock_runnable(connection, its, left, order=[jobs.c.position])
+        if len(found) == limit:
+            break
+    # What waits behind waits behind the jobs of all owners.
+    return sorted(found, key=lambda row: row.position >= BEHIND)
+
+
+def _levels(
+    connection: Connection, wanted: sa.ColumnElement[bool]
+) -> Iterator[tuple[int, list[int]]]:
+    """Yield the priorities of runnable jobs, and whose jobs have each.
+
+    It takes a small query for each owner, which looks for the next one in the index.
+    """
+    pair = sa.tuple_(jobs.c.priority, jobs.c.payer_id)
+    query = sa.select(jobs.c.priority, jobs.c.payer_id).where(wanted, RUNNABLE)
+    query = query.order_by(*_IN_ORDER).limit(1)
+    row = connection.execute(query).first()
+    while row:
+        priority, payers = row.priority, list[int]()
+        while row and row.priority == priority:
+            payers.append(row.payer_id)
+            after = pair > (row.priority, row.payer_id)
+            row = connection.execute(query.where(after)).first()
+        yield priority, payers
+
+
+def _first_payers(connection: Connection, group: str) -> list[int]:
+    """Return whose jobs are the most urgent of a group."""
+    levels = _levels(connection, jobs.c.group_key == group)
+    return next(levels, (0, []))[1]
 
 
 def _lock_runnable(
@@ -276,7 +358,7 @@ def _lock_runnable(
     order: Sequence[sa.ColumnElement[Any]],
 ) -> Sequence[Any]:
     query = (
-        sa.select(jobs.c.id, jobs.c.attempts)
+        sa.select(jobs.c.id, jobs.c.attempts, jobs.c.position)
         .where(wanted, RUNNABLE)
         .order_by(*order)
         .limit(limit)

@@ -36,8 +36,9 @@ def companion_spec(name: str) -> str:
 def companion_of(database: Database, sweep: Sweep) -> Sweep:
     """Return the sweep that holds the references of `sweep`; make it if need be.
 
-    It has the state and the priority of `sweep`, and follows their changes; see
-    `storage.jobs.lifecycle`. The references of a companion are its own members.
+    It has the state, the priority and the owner of `sweep`, and follows changes of the
+    first two; see `storage.jobs.lifecycle`. The references of a companion are its own
+    members.
 
     Raises:
         UsageError: Somebody has given another sweep that name.
@@ -49,6 +50,7 @@ def companion_of(database: Database, sweep: Sweep) -> Sweep:
     with database.write() as connection:
         # Its name is read here, since it may have another one by now, and locked.
         query = sa.select(sweeps.c.name, sweeps.c.state, sweeps.c.priority)
+        query = query.add_columns(sweeps.c.owner_id)
         query = query.where(sweeps.c.id == sweep.id).with_for_update(key_share=True)
         row = connection.execute(query).one()
         name = companion_name(row.name)
@@ -60,6 +62,7 @@ def companion_of(database: Database, sweep: Sweep) -> Sweep:
             "axes": "{}",
             "state": row.state,
             "priority": row.priority,
+            "owner_id": row.owner_id,
             "created_at": utc_now(),
             "judged": True,
             "changes": 0,

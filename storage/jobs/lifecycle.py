@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.jobs.budgets import Limits, lift_reached, set_limits
+from storage.jobs.budgets import Limits, lift_quota, lift_reached, set_limits
 from storage.jobs.membership import ACTIVE, rank
 from storage.jobs.sweep_counts import count_states
 from storage.jobs.sweeps import FAILED, UNMADE, Sweep
@@ -104,14 +104,17 @@ def set_priority(database: Database, sweep: Sweep, priority: int) -> Told:
 def settle(database: Database, sweep: Sweep) -> Told:
     """Update all jobs of a sweep to what it wants; cheap if they are up to date.
 
-    The sweep of its references becomes what it is, too.
+    The sweep of its references gets its state and its owner, too.
     """
     leader = sweeps.alias()
-    state = sa.select(leader.c.state).where(leader.c.id == sweep.id).scalar_subquery()
-    follow = sa.update(sweeps).where(sweeps.c.reference_of == sweep.id)
+    its = {
+        name: sa.select(leader.c[name]).where(leader.c.id == sweep.id).scalar_subquery()
+        for name in ("state", "owner_id")
+    }
+    differs = sa.or_(*(sweeps.c[name] != value for name, value in its.items()))
+    follow = sa.update(sweeps).where(sweeps.c.reference_of == sweep.id, differs)
     with database.write() as connection:
-        follow = follow.where(sweeps.c.state != state)
-        connection.execute(follow.values(state=state, **CHANGED))
+        connection.execute(follow.values(**its, **CHANGED))
     return _told(database, _settle(database, _with_references(sweep.id)))
 
 
@@ -173,6 +176,8 @@ def _change(
             set_limits(connection, sweep.id, limits)
         elif values.get("state") == "active":
             lift_reached(connection, sweep.id)
+        elif "state" in values:  # a person's word: no quota makes it active again
+            lift_quota(connection, sweep.id)
     return held + sum(_tell(database, each) for each in ids)
 
 

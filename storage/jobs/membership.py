@@ -38,6 +38,19 @@ BEST = (
     .correlate(jobs)
     .scalar_subquery()
 )
+#: The owner of that sweep; of several, of the oldest. NULL if none wants the job.
+_PAYER = (
+    sa.select(sweeps.c.owner_id)
+    .join(sweep_jobs, sweep_jobs.c.sweep_id == sweeps.c.id)
+    .where(sweep_jobs.c.job_id == jobs.c.id, _WANTING)
+    .order_by(sweeps.c.priority, sweeps.c.id)
+    .limit(1)
+    .correlate(jobs)
+    .scalar_subquery()
+)
+#: The owner that a job counts for: as long as no sweep wants it, the last one.
+PAYER = sa.func.coalesce(_PAYER, jobs.c.payer_id)
+_IS_CHANGED = sa.or_(jobs.c.priority.is_distinct_from(BEST), jobs.c.payer_id != PAYER)
 #: Jobs that leave a sweep in one transaction, and keys that are looked up in one query.
 MEMBER_ROWS = 1000
 #: States of rows that have a job's former keys, in order of preference.
@@ -95,13 +108,18 @@ def add_jobs(database: Database, sweep: Sweep, planned: Sequence[PlannedJob]) ->
     dimensions = Dimensions(planned)
     with database.write() as connection:
         lock_producers(connection)
-        priority = _lock_priority(connection, sweep)
+        priority, payer_id = _lock_sweep(connection, sweep)
         known = find_known(connection, planned)
         keep_names(connection, _with_rows(planned, known), sweep_id=sweep.id)
         fresh = [key for key in rows if key not in known]
         ids = dimensions.store(connection, fresh)
         if fresh:
-            made = {"sweep_id": sweep.id, "priority": priority, "created_at": utc_now()}
+            made = {
+                "sweep_id": sweep.id,
+                "payer_id": payer_id,
+                "priority": priority,
+                "created_at": utc_now(),
+            }
             some = [{**rows[key], **ids[key], **made} for key in fresh]
             last = last_id(connection)
             insert_rows(connection, insert_into(connection, jobs), some)
@@ -145,14 +163,13 @@ def drop_absent(database: Database, sweep: Sweep) -> int:
 def rank(connection: Connection, which: sa.ColumnElement[bool] | sa.TextClause) -> int:
     """Set jobs to the most urgent priority of the active sweeps that want them.
 
-    Finished jobs keep theirs, which means nothing. Returns how many jobs changed.
+    The owner of that sweep pays for them. Finished jobs keep their priority, which
+    means nothing. Returns how many jobs changed.
     """
     # Locked first, so that the update sees what others change in sweeps meanwhile.
     unmade = lock_jobs(connection, sa.and_(which, jobs.c.state.not_in(MADE_STATES)))
     changed = connection.execute(
-        sa.update(jobs)
-        .where(unmade, jobs.c.priority.is_distinct_from(BEST))
-        .values(priority=BEST)
+        sa.update(jobs).where(unmade, _IS_CHANGED).values(priority=BEST, payer_id=PAYER)
     )
     return changed.rowcount
 
@@ -292,14 +309,16 @@ def _absent(connection: Connection, sweep: Sweep, *, after: int) -> list[int]:
     return list(connection.execute(query).scalars())
 
 
-def _lock_priority(connection: Connection, sweep: Sweep) -> int | None:
-    """Return the priority that a sweep gives its jobs; lock it until the commit.
+def _lock_sweep(connection: Connection, sweep: Sweep) -> tuple[int | None, int]:
+    """Return the priority that a sweep gives its jobs, and its owner.
 
-    So a command that changes it also updates the jobs that are added here.
+    It is locked until the commit, so a command that changes it also updates the jobs
+    that are added here.
     """
-    row = sa.select(sweeps.c.state, sweeps.c.priority).where(sweeps.c.id == sweep.id)
+    columns = (sweeps.c.state, sweeps.c.priority, sweeps.c.owner_id)
+    row = sa.select(*columns).where(sweeps.c.id == sweep.id)
     found = connection.execute(row.with_for_update(key_share=True)).one()
-    return found.priority if found.state == "active" else None
+    return found.priority if found.state == "active" else None, found.owner_id
 
 
 def _join_sweep(connection: Connection, members: Sequence[Mapping[str, Any]]) -> None:

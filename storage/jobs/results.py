@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 from storage.host.environment import Environment
 from storage.job import Model, canonical_json
 from storage.jobs.budgets import note_made
+from storage.jobs.owners import note_used
 from storage.scores.image_changes import note_images_done
 from storage.sql.database import Database, insert_into
 from storage.sql.model_places import ids_of
@@ -95,7 +96,7 @@ def record_done(
     """Mark jobs as done, each once, even if the lease ended meanwhile.
 
     In the same transaction, the scores that waited for them may be computed, and the
-    budgets of sweeps are charged.
+    budgets of sweeps and owners are charged.
 
     Any image of a job is as good as another; only the first to finish counts. But the
     row must describe the file that is there: so a job that another worker holds by now
@@ -123,7 +124,9 @@ def record_done(
             owner=owner,
             folder_id=folder_id,
         )
-        note_made(connection, {each: done[each].timings.total_s for each in first})
+        seconds = {each: done[each].timings.total_s for each in first}
+        note_made(connection, seconds)
+        note_used(connection, seconds)
         return first
 
 

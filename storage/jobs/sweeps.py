@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from storage.errors import ChangedSweepError, UsageError
 from storage.job import canonical_json
 from storage.jobs.budgets import Limits, set_limits
+from storage.jobs.owners import OWNER_NAME, keep_owner, read_name
 from storage.queries.answers import Wanted, find
 from storage.queries.columns import COLUMNS
 from storage.queries.names import no_such_sweep
@@ -18,7 +19,7 @@ from storage.queries.parsing import refine
 from storage.queries.terms import Query
 from storage.sql.database import Database, insert_into, utc_now
 from storage.sql.rows import lock_jobs
-from storage.sql.schema import HIDDEN_STATES, jobs, sweeps
+from storage.sql.schema import HIDDEN_STATES, NOBODY, jobs, sweeps
 
 #: Priorities run from 0, first, to 9, last.
 NORMAL_PRIORITY = 5
@@ -30,6 +31,8 @@ BEHIND = 10**12
 UNMADE = ("pending", "leased")
 #: States of jobs that have no image but are not made any more.
 FAILED = ("failed", "quarantined")
+#: The rows from which sweeps are read.
+_ROWS = sa.select(sweeps, OWNER_NAME.label("owner"))
 #: Jobs that are retried in one transaction.
 SWEEP_ROWS = 1000
 
@@ -52,6 +55,8 @@ class Sweep:
         submitting: Jobs that its submission is to store; None once it has.
         reference_of: Row of the sweep whose references it holds; None for people's own.
         created_at: When it was first submitted, as ISO 8601 in UTC.
+        owner: The person who submitted it first; None for a sweep from before
+            revision 0023 that nobody has submitted since.
     """
 
     id: int
@@ -66,6 +71,7 @@ class Sweep:
     submitting: int | None = None
     reference_of: int | None = None
     created_at: str = ""
+    owner: str | None = None
 
     def may_want(self, digest: str) -> bool:
         """Return whether it wants what has this digest, as far as is known."""
@@ -83,13 +89,15 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
     seen: int | None = None,
     submitting: int | None = None,
     limits: Limits | None = None,
+    owner: str = "",
 ) -> Sweep:
     """Create a sweep, or give a known one a new revision if what it wants changed.
 
     What it wants is the spec, the values of its axes (a file of prompts may have
     changed), and what these mean: the weights of a model, its defaults where the spec
     says nothing, and how many jobs the sweep makes. A cancelled or paused sweep becomes
-    active again; `storage.jobs.lifecycle.settle` updates its jobs. Its priority stays.
+    active again; `storage.jobs.lifecycle.settle` updates its jobs. Its priority stays,
+    and so does its owner, unless it has none.
 
     Args:
         database: Where sweeps are.
@@ -102,6 +110,7 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
         submitting: Jobs to store, for `storage.jobs.completeness`; None where none
             follow.
         limits: What stops it; None for nothing.
+        owner: Who submits it; empty for nobody.
 
     Raises:
         ChangedSweepError: Another spec was stored under that name since `seen`.
@@ -123,7 +132,9 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
     }
     is_same = sweeps.c.digest == values["digest"]
     changed = sa.case((is_same, 0), else_=1)
-    wants_other = sa.case((sweeps.c.state == "active", 0), else_=1)
+    is_ownerless = sweeps.c.owner_id == NOBODY
+    tells_nothing = sa.and_(sweeps.c.state == "active", ~is_ownerless)
+    wants_other = sa.case((tells_nothing, 0), else_=1)
     is_complete = sa.and_(is_same, sweeps.c.submitting.is_(None))
     # PostgreSQL takes an untyped NULL for text.
     asked = sa.literal(submitting, sweeps.c.submitting.type)
@@ -131,10 +142,13 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
     follows = None if seen is None else sa.or_(sweeps.c.revision == seen, is_same)
     columns = [column for column in sweeps.c if column.name != "axes"]
     with database.write() as connection:
+        owner_id = keep_owner(connection, owner)
         # One statement, so that two producers may submit the same sweep at once.
         stored = connection.execute(
             insert_into(connection, sweeps)
-            .values(name=name, **first, **values, submitting=submitting)
+            .values(
+                name=name, **first, **values, submitting=submitting, owner_id=owner_id
+            )
             .on_conflict_do_update(
                 index_elements=["name"],
                 set_={
@@ -142,6 +156,9 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
                     "revision": sweeps.c.revision + changed,
                     "submitting": left,
                     "changes": sweeps.c.changes + wants_other,
+                    "owner_id": sa.case(
+                        (is_ownerless, owner_id), else_=sweeps.c.owner_id
+                    ),
                 },
                 where=follows,
             )
@@ -149,9 +166,10 @@ def save_sweep(  # noqa: PLR0913 - a sweep has that many sides
         ).first()
         if stored is not None:
             set_limits(connection, stored.id, limits or Limits())
+            owner_name = read_name(connection, stored.owner_id)
     if stored is None:
         raise ChangedSweepError(name)
-    return _sweep(stored, axes)
+    return _sweep(stored, axes, owner=owner_name)
 
 
 def digest_of(
@@ -226,14 +244,14 @@ def list_sweeps(database: Database, *, with_hidden: bool = False) -> list[Sweep]
     """
     listed = sa.true() if with_hidden else sweeps.c.state.not_in(HIDDEN_STATES)
     with database.read() as connection:
-        rows = connection.execute(sa.select(sweeps).where(listed).order_by(sweeps.c.id))
-        return [_sweep(row, json.loads(row.axes)) for row in rows]
+        rows = connection.execute(_ROWS.where(listed).order_by(sweeps.c.id))
+        return [_sweep(row, json.loads(row.axes), owner=row.owner) for row in rows]
 
 
 def _find(database: Database, which: sa.ColumnElement[bool]) -> Sweep | None:
     with database.read() as connection:
-        row = connection.execute(sa.select(sweeps).where(which)).first()
-        return _sweep(row, json.loads(row.axes)) if row else None
+        row = connection.execute(_ROWS.where(which)).first()
+        return _sweep(row, json.loads(row.axes), owner=row.owner) if row else None
 
 
 def _begin_again(database: Database, keys: Sequence[str]) -> Sequence[Any]:
@@ -255,7 +273,7 @@ def _begin_again(database: Database, keys: Sequence[str]) -> Sequence[Any]:
         return again.all()
 
 
-def _sweep(row: Any, axes: Mapping[str, Any]) -> Sweep:
+def _sweep(row: Any, axes: Mapping[str, Any], *, owner: str | None) -> Sweep:
     return Sweep(
         id=row.id,
         name=row.name,
@@ -269,4 +287,5 @@ def _sweep(row: Any, axes: Mapping[str, Any]) -> Sweep:
         submitting=row.submitting,
         reference_of=row.reference_of,
         created_at=row.created_at,
+        owner=owner,
     )

@@ -36,11 +36,11 @@ def runnable_keys(database: Database) -> dict[str, list[str]]:
 
 def _first(connection: Connection, group: str, count: int) -> Sequence[Any]:
     """Return the first runnable jobs of a group: priority, position, group and key."""
-    order = (jobs.c.priority, jobs.c.position)
     query = (
-        sa.select(*order, jobs.c.group_key, jobs.c.key)
+        sa.select(jobs.c.priority, jobs.c.position, jobs.c.group_key, jobs.c.key)
         .where(jobs.c.group_key == group, RUNNABLE)
-        .order_by(*order)
+        # As in the index: the order of owners does not matter here.
+        .order_by(jobs.c.priority, jobs.c.payer_id, jobs.c.position)
         .limit(count)
     )
     return connection.execute(query).all()

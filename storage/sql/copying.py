@@ -9,8 +9,10 @@ from sqlalchemy.engine import Connection
 from storage.errors import UsageError
 from storage.sql.database import Database
 from storage.sql.faults import shown
-from storage.sql.schema import about, metadata, sweeps
+from storage.sql.schema import about, metadata, owners, sweeps
 
+#: A new database has one row in each of these: its id, and the owner of no name.
+_BORN = (about, owners)
 #: Rows that are read and written at a time.
 BATCH_ROWS = 5000
 
@@ -35,7 +37,8 @@ def copy_store(source: Database, target: Database) -> Mapping[str, int]:
     with source.read() as reading, target.write() as writing:
         _lock_tables(writing)
         _refuse_filled(target, writing)
-        writing.execute(sa.delete(about))
+        for table in _BORN:
+            writing.execute(sa.delete(table))
         counts = {
             table.name: _copy_rows(reading, writing, table)
             for table in metadata.sorted_tables
@@ -54,8 +57,7 @@ def _lock_tables(connection: Connection) -> None:
 
 def _refuse_filled(target: Database, connection: Connection) -> None:
     for table in metadata.sorted_tables:
-        # A new database has one row, its id.
-        if table is not about and _count(connection, table):
+        if _count(connection, table) > (table in _BORN):
             msg = (
                 f"A store must be copied to an empty database, but {table.name} of "
                 f"{shown(target.engine)} has rows; name another database, or empty "
@@ -93,7 +95,7 @@ def _set_sequences(connection: Connection) -> None:
         column = table.autoincrement_column
         name = sa.func.pg_get_serial_sequence(table.name, column.name)
         last = connection.execute(sa.select(sa.func.max(column))).scalar()
-        if last is not None:
+        if last:
             connection.execute(sa.select(sa.func.setval(name, last)))
 
 

@@ -30,6 +30,7 @@ _index(
     "ix_jobs_runnable",
     jobs.c.group_key,
     jobs.c.priority,
+    jobs.c.payer_id,
     jobs.c.position,
     where=RUNNABLE,
 )

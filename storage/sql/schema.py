@@ -53,6 +53,11 @@ WINNERS = ("a", "b", "tie")
 #: Why a batch has its width: memory ran out above it, or a calibration chose it.
 WIDTH_REASONS = ("memory", "calibrated")
 
+#: How often a quota begins anew, in UTC; a week begins on Monday.
+QUOTA_PERIODS = ("day", "week", "month")
+#: The row of `owners` for sweeps without one.
+NOBODY = 0
+
 #: What decides how long a job takes, besides its machine.
 SETTINGS = ("scheduler_id", "steps", "guidance", "model_id")
 
@@ -169,6 +174,30 @@ environments = Table(
     Column("details", Text, nullable=False),
 )
 
+#: Whose sweeps they are: a name that people give, or the system's. The row with the id
+#: `NOBODY` has no name, and stands for sweeps from before revision 0023.
+owners = Table(
+    "owners",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Text, unique=True),
+    # What their images took of GPUs since 0023, and how many there are.
+    Column("used_s", Float(53), nullable=False, server_default="0"),
+    Column("made", BigInteger, nullable=False, server_default="0"),
+    # The same as `used_s`, but raised after times without work; see
+    # `storage.jobs.fair_shares`.
+    Column("share_s", Float(53), nullable=False, server_default="0"),
+    # The quota, in seconds of GPUs; NULL for none. Its period begins anew at `ends_at`,
+    # in seconds since 1970; NULL for a quota in all.
+    Column("gpu_s", Float(53)),
+    Column("period", String(8)),
+    Column("ends_at", Float(53)),
+    # `used_s` and `made` when the period began.
+    Column("base_s", Float(53), nullable=False, server_default="0"),
+    Column("base_made", BigInteger, nullable=False, server_default="0"),
+    _one_of("period", QUOTA_PERIODS),
+)
+
 sweeps = Table(
     "sweeps",
     metadata,
@@ -194,6 +223,8 @@ sweeps = Table(
     Column("told", Integer, nullable=False, server_default="0"),
     # The sweep whose images are measured against this one's; NULL for people's own.
     Column("reference_of", Id, ForeignKey("sweeps.id")),
+    # Of `owners`. No foreign key here and in `jobs`: SQLite adds none with a default.
+    Column("owner_id", Id, nullable=False, server_default=str(NOBODY)),
     _one_of("state", SWEEP_STATES),
 )
 
@@ -212,7 +243,7 @@ budgets = Table(
     # What its images took, and how many there are, since the limits were set.
     Column("used_s", Float(53), nullable=False),
     Column("made", BigInteger, nullable=False),
-    # The limit that stopped the sweep: `gpu_s`, `until` or `images`.
+    # What stopped the sweep: its `gpu_s`, `until` or `images`, or its owner's `quota`.
     Column("reached", String(16)),
 )
 
@@ -247,6 +278,8 @@ jobs = Table(
     Column("created_at", String(32), nullable=False),
     # Where its model was when it was first submitted.
     Column("place_id", Id, ForeignKey("model_places.id")),
+    # Whose share and quota it counts for: an owner of a sweep that wants it, or did.
+    Column("payer_id", Id, nullable=False, server_default=str(NOBODY)),
     # Of its result, but here for the indexes; NULL unless it was made.
     Column("total_s", Float(53), index=True),
     _one_of("state", JOB_STATES),

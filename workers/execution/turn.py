@@ -68,12 +68,15 @@ class Turn:
     def _choose(self, named: Collection[str]) -> Group | None:
         """Return the most urgent group, as long as there is one that this turn is for.
 
-        Of equally urgent groups, those whose model was in use last come first, so that
-        models are switched as rarely as possible; then those that the message names.
+        Of equally urgent groups, those come first whose owners are less than a slice
+        of GPU time ahead of others. Of these, those whose model was in use last come
+        first, so that models are switched as rarely as possible; then those that the
+        message names.
         """
 
-        def place(group: Group) -> tuple[int, bool, bool]:
-            return (group.priority, group.kind != self._kind, group.key not in named)
+        def place(group: Group) -> tuple[int, int, bool, bool]:
+            is_other = group.kind != self._kind
+            return (group.priority, group.slices, is_other, group.key not in named)
 
         waiting = self.context.patiently(self._waiting)
         is_mine = any(g.key in named or g.kind == self._kind for g in waiting)
@@ -82,13 +85,14 @@ class Turn:
     def _waiting(self) -> list[Group]:
         """Return the groups that this worker could make now."""
         is_resting = self.context.is_resting()
-        context = self.context
-        found = claims.runnable_groups(context.database, context.backend)
-        return [group for group in found if not is_resting(group.key)]
+        database = self.context.database
+        found = claims.runnable_groups(database, self.context.backend)
+        able = [group for group in found if not is_resting(group.key)]
+        return claims.compare_owners(database, able)
 
     def _is_outranked(self, key: str) -> bool:
-        """Return whether something more urgent than this group waits."""
-        waiting = {group.key: group.priority for group in self._waiting()}
+        """Return whether another group is more urgent, or its owner's turn has come."""
+        waiting = {g.key: (g.priority, g.slices) for g in self._waiting()}
         return key in waiting and min(waiting.values()) < waiting[key]
 
     def _make(self, group: Group, ends: float) -> None:

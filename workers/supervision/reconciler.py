@@ -11,7 +11,7 @@ from storage.broker.queue import send, send_scores, waiting
 from storage.fleet.progress import able, list_workers
 from storage.host.worker_ids import is_dead, my_host
 from storage.job import BACKENDS, TORCH, backend_of
-from storage.jobs import blocked_groups, budgets, claims, lifecycle
+from storage.jobs import blocked_groups, budgets, claims, lifecycle, quotas
 from storage.jobs.claims import BEATS_PER_LEASE
 from storage.jobs.sweeps import NORMAL_PRIORITY
 from storage.jobs.wake_ups import runnable_keys
@@ -91,8 +91,8 @@ def reconcile(
 ) -> set[str]:
     """Free what dead workers held, and wake workers if work waits without a message.
 
-    Also finish what a command left half done, and pause a sweep that fails or that has
-    reached a limit.
+    Also finish what a command left half done, pause a sweep that fails or that has
+    reached a limit, and let sweeps go on whose owner's quota has room again.
 
     Args:
         database: Where the jobs are.
@@ -108,6 +108,8 @@ def reconcile(
     """
     free_the_dead(database, spare_the_silent=spare_the_silent)
     budgets.stop_reached(database)
+    quotas.hold_reached(database)
+    quotas.release(database)
     lifecycle.settle_all(database)
     lifecycle.judge(database)
     idle = {backend for backend in BACKENDS if not waiting(app, backend)}

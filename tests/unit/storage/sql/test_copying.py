@@ -142,7 +142,7 @@ def test_a_store_that_changes_meanwhile_leaves_the_copy_empty(
         " ".join(said.output.split())
     )
     filled = {name for name, rows in read_all(target).items() if rows}
-    assert filled == {"about"}
+    assert filled == {"about", "owners"}
 
 
 def test_a_copy_has_the_image_folders_of_its_source(
