@@ -74,6 +74,7 @@ def _overlay(
         "state": now.state,
         "reason": now.reason,
         "priority": now.priority,
+        "owner": now.owner,
     }
     rate, unmade = new["images_per_s"], new["pending"] + new["leased"]
     eta_s = round(unmade / rate, 1) if rate and new["leased"] else None

@@ -14,7 +14,7 @@
 | `NIGHTSWEEP_EXIT_WHEN_IDLE` | time without work after which `worker` ends | never |
 | `NIGHTSWEEP_STOP_AFTER` | time after which `worker` ends: `8h` | never |
 | `NIGHTSWEEP_LIMITS_S` | limits of the watchdog: `painting=3600` | 900 for a step |
-| `NIGHTSWEEP_USER` | whose ratings and votes these are | the system's user |
+| `NIGHTSWEEP_USER` | whose sweeps, ratings and votes these are | the system's user |
 | `NIGHTSWEEP_LOG` | `text` or `json`: how the lines of log files are written | text |
 | `NIGHTSWEEP_NOTIFY` | web hooks that tell a phone: `ntfy:URL slack:URL` | none |
 | `NIGHTSWEEP_TOKEN` | what people log in to the gallery with | made by `view` |
@@ -49,7 +49,7 @@ VARIABLES: Mapping[str, str] = {
     "NIGHTSWEEP_EXIT_WHEN_IDLE": "time without work after which `worker` ends (never)",
     "NIGHTSWEEP_STOP_AFTER": "time after which `worker` ends, as 8h (never)",
     "NIGHTSWEEP_LIMITS_S": "limits of the watchdog, as painting=3600 (900 for a step)",
-    "NIGHTSWEEP_USER": "whose ratings and votes these are (the system's user)",
+    "NIGHTSWEEP_USER": "whose sweeps, ratings and votes these are (the system's user)",
     "NIGHTSWEEP_LOG": "text or json: how the lines of log files are written (text)",
     "NIGHTSWEEP_NOTIFY": "web hooks that tell a phone: ntfy:URL slack:URL (none)",
     "NIGHTSWEEP_TOKEN": "what people log in to the gallery with (made by `view`)",
@@ -360,9 +360,14 @@ def _json_logs(text: str | None) -> bool:
     return text == "json"
 
 
+def is_owner_name(name: str) -> bool:
+    """Return whether a person may have that name."""
+    return 0 < len(name) <= MOST_NAME and name.isprintable()
+
+
 def _user(text: str | None) -> str:
     name = (text or "").strip()
-    if len(name) > MOST_NAME or not name.isprintable():
+    if name and not is_owner_name(name):
         msg = (
             f"NIGHTSWEEP_USER must be a name of at most {MOST_NAME} letters, got "
             f"{name[:MOST_NAME]!r}; shorten it."

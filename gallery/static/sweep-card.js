@@ -33,7 +33,7 @@ export class SweepCard {
     this.element.dataset.kind = kind;
     this.element.setAttribute("aria-label", name);
     const counts = Object.fromEntries(barStates.map((one) => [one, sweep[one] ?? 0]));
-    this.part("head", {name, kind, axes: sweep.axes, priority: sweep.priority, at: sweep.created_at, of: sweep.reference_of}, headOf);
+    this.part("head", {name, kind, axes: sweep.axes, priority: sweep.priority, owner: sweep.owner, at: sweep.created_at, of: sweep.reference_of}, headOf);
     this.part("bar", {counts, total: sweep.total}, barOf);
     this.part("counts", {name, counts, rate: sweep.images_per_s, eta: sweep.eta_s, kind}, countsOf);
     const {reason, incomplete, blocked, failures, scores} = sweep;
@@ -105,13 +105,13 @@ export class SweepCard {
   }
 }
 
-function headOf({name, kind, axes, priority, at, of}) {
+function headOf({name, kind, axes, priority, owner, at, of}) {
   const axesText = Object.entries(axes ?? {}).filter(([, count]) => count > 1).map(([axis, count]) => `${axis}\u00a0×${count}`).join(" · ");
   return [
     h("h2", {}, h("a", {href: gridLink(termOf("sweep", name))}, name)),
     h("span", {class: `badge kind-${kind}`}, T.sweeps.kinds[kind] ?? kind),
     h("span", {class: "sweep-axes"}, axesText),
-    h("span", {class: "muted"}, [of ? T.sweeps.referenceOf(of) : "", priority === usualPriority ? "" : T.sweeps.priority(priority), at ? T.sweeps.submitted(timeText(at)) : ""].filter(Boolean).join(" · ")),
+    h("span", {class: "muted"}, [of ? T.sweeps.referenceOf(of) : "", owner ? T.sweeps.owner(owner) : "", priority === usualPriority ? "" : T.sweeps.priority(priority), at ? T.sweeps.submitted(timeText(at)) : ""].filter(Boolean).join(" · ")),
   ];
 }
 

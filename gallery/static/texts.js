@@ -34,6 +34,7 @@ export const T = {
     progress: (done, total) => `${done} of ${total} images`,
     left: (text) => `${text} left`,
     referenceOf: (name) => `references of ${name}`,
+    owner: (name) => `of ${name}`,
     priority: (number) => `priority ${number}`,
     submitted: (text) => `submitted ${text}`,
     verbs: {pause: "Pause", resume: "Resume", cancel: "Cancel", retry: "Retry failed"},

@@ -14,6 +14,7 @@ from producer.display.amounts import images
 from producer.display.messages import talk
 from producer.options import program, stop_options, sweeps_argument
 from producer.running.budget_text import describe_budget
+from producer.running.quota_text import warn_of_quota
 from producer.running.sweep_state import describe_incomplete
 from producer.spec.stopping import (
     StopRules,
@@ -171,6 +172,9 @@ def change_state(
             budget = find_budget(database, sweep.id)
             if verb == "resume" and budget:
                 yield f"{sweep.name} stops {describe_budget(budget)}."
+            if verb == "resume":
+                for warning in warn_of_quota(database, sweep.owner, needed_s=None):
+                    yield f"Warning: {warning}."
             if _count_unmade(sweep_counts.count_states(database, sweep)):
                 unmade.append(sweep.name)
         if verb == "resume" and unmade:

@@ -25,6 +25,7 @@ from storage.settings import read_settings
 #: Words of `--sort`, each with the field that it means.
 ORDERS = {
     "name": "sweep",
+    "owner": "owner",
     "state": "state",
     "images": "done",
     "failed": "failed",
@@ -139,6 +140,7 @@ COLUMNS = (
     ),
     Column(name="failed", read=lambda row: f"{row['failed']:,}", is_number=True),
     Column(name="size", read=lambda row: size(row["size_bytes"]), is_number=True),
+    Column(name="owner", read=lambda row: row["owner"] or "", is_optional=True),
     Column(
         name="submitted",
         read=partial(_time, name="submitted_at"),

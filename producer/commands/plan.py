@@ -19,6 +19,7 @@ from producer.display.messages import talk
 from producer.expansion.expand import BATCH, Expansion, read_jobs
 from producer.models.cards import describe
 from producer.options import limit_options, spec_options, with_name
+from producer.running.quota_text import warn_of_quota
 from producer.scoring.forecast import Forecast
 from producer.scoring.requested_metrics import ResolvedMetrics, read_metrics
 from producer.spec.yamltext import Source, read_once
@@ -154,9 +155,16 @@ class _Tally:
                 *expansion.duplicates,
                 *expansion.warnings,
                 *self._full(expansion, room),
+                *self._warn_of_quota(stored),
                 *downloads.too_large("the models", fetch_bytes),
             ),
         )
+
+    def _warn_of_quota(self, stored: Sweep | None) -> Iterator[str]:
+        if self._database:
+            owner = (stored and stored.owner) or self._settings.user
+            needed_s = self._worker_s if self._is_timed else None
+            yield from warn_of_quota(self._database, owner, needed_s=needed_s)
 
     def _count_unmade(self, one: PlannedJob, state: str) -> None:
         if state in ("new", "pending", "leased"):

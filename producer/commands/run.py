@@ -357,17 +357,7 @@ def _conclude(
         words = f"run {after.sweep} --detach"
     again = f"{program()} {words}"
     if after.state != "active":
-        why = f": {after.reason}" if after.reason else ""
-        talk(f"{after.sweep} is {after.state}{why}.")
-        if after.is_at_limit:
-            talk(describe_limit(after))
-            talk(f"To go on here, with the same limits anew: {again}")
-            return INTERRUPTED if local.interrupted else AT_LIMIT
-        talk(
-            f"{_left(after)}; go on here with `{again}`, or let workers "
-            f"elsewhere go on with `{program()} resume {after.sweep}`."
-        )
-        return INTERRUPTED if local.interrupted else 1
+        return _conclude_stopped(after, again, interrupted=local.interrupted)
     for blocked in after.blocked:
         talk(describe(blocked))
     for backend in unserved:
@@ -377,6 +367,22 @@ def _conclude(
         click.echo(local.last_words(), err=True)
     click.echo(f"{_left(after)}; go on with: {again}", err=True)
     return INTERRUPTED if local.interrupted else 1
+
+
+def _conclude_stopped(after: Standing, again: str, *, interrupted: bool) -> int:
+    """Say why a sweep that is not active stopped; return the exit code."""
+    why = f": {after.reason}" if after.reason else ""
+    talk(f"{after.sweep} is {after.state}{why}.")
+    if after.is_at_limit:
+        talk(describe_limit(after))
+        if not after.is_at_quota:
+            talk(f"To go on here, with the same limits anew: {again}")
+        return INTERRUPTED if interrupted else AT_LIMIT
+    talk(
+        f"{_left(after)}; go on here with `{again}`, or let workers "
+        f"elsewhere go on with `{program()} resume {after.sweep}`."
+    )
+    return INTERRUPTED if interrupted else 1
 
 
 def _left(after: Standing) -> str:

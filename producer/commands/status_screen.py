@@ -88,6 +88,9 @@ def sweeps_table(
             for s in ("total", *states)
         ),
         Column(
+            name="owner", read=lambda row: plain(row["owner"] or ""), is_optional=True
+        ),
+        Column(
             name="images/s",
             read=lambda row: f"{row['images_per_s']:.2f}",
             is_number=True,

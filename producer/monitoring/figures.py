@@ -19,6 +19,7 @@ from storage.fleet.queue_figures import (
     list_sweep_rows,
     longest_wait_s,
 )
+from storage.jobs.quotas import Quota, list_quotas
 from storage.sql.database import Database
 from storage.sql.schema import JOB_STATES, SWEEP_STATES
 
@@ -26,6 +27,11 @@ from storage.sql.schema import JOB_STATES, SWEEP_STATES
 NAMED_SWEEPS = 100
 #: The label of all older sweeps together; no sweep can have this name.
 OTHERS = "(others)"
+
+#: Owners that have time series of their own: those who used most.
+NAMED_OWNERS = 50
+#: The label of sweeps without an owner.
+NO_OWNER = "(none)"
 
 
 def up(*, is_up: bool) -> Family:
@@ -56,6 +62,7 @@ class Figures:
         return [
             up(is_up=True),
             *_of_sweeps(rows, counts),
+            *_of_owners(list_quotas(database)),
             *_of_queue(database),
             *self._of_work(database),
             *_of_workers(list_workers(database)),
@@ -127,6 +134,26 @@ def _of_sweeps(rows: Sequence[SweepRow], counts: Counts) -> Iterator[Family]:
         if state != "removed":
             by_state.add(states[state], state=state)
     yield by_state
+
+
+def _of_owners(found: Sequence[Quota]) -> Iterator[Family]:
+    seconds = Family(
+        name="nightsweep_owner_gpu_seconds_total",
+        text="GPU seconds that the images of an owner took.",
+        kind="counter",
+    )
+    left = Family(
+        name="nightsweep_owner_quota_left_seconds",
+        text="GPU seconds that are left of an owner's quota.",
+    )
+    by_use = sorted(found, key=lambda one: one.total_s, reverse=True)
+    for one in by_use[:NAMED_OWNERS]:
+        seconds.add(one.total_s, owner=one.owner or NO_OWNER)
+        if one.left_s is not None:
+            left.add(one.left_s, owner=one.owner or NO_OWNER)
+    if others := by_use[NAMED_OWNERS:]:
+        seconds.add(sum(one.total_s for one in others), owner=OTHERS)
+    yield from (seconds, left)
 
 
 def _add_states(jobs: Family, sweep: str, counts: dict[str, int]) -> None:

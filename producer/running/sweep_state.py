@@ -8,7 +8,7 @@ from producer.options import program
 from producer.running.budget_text import describe_budget, describe_spent
 from storage.jobs import sweep_counts, sweeps
 from storage.jobs.blocked_groups import Blocked, blocked_jobs
-from storage.jobs.budgets import Budget, find_budget
+from storage.jobs.budgets import QUOTA, Budget, find_budget
 from storage.jobs.companions import find_companion
 from storage.jobs.completeness import Incomplete, find_incomplete
 from storage.jobs.sweeps import Sweep
@@ -42,6 +42,7 @@ class Standing:
         open_scores: Scores of its images that will be computed, if workers go on.
         scores: All scores of its images by state.
         budget: What stops it before all is made; None for nothing.
+        owner: The person who submitted it first; None if it has none.
     """
 
     sweep: str
@@ -63,6 +64,7 @@ class Standing:
     open_scores: int = 0
     scores: Mapping[str, int] = field(default_factory=dict)
     budget: Budget | None = None
+    owner: str | None = None
 
     @property
     def unmade(self) -> int:
@@ -74,6 +76,11 @@ class Standing:
         """Whether it is paused since a limit is reached."""
         reached = self.budget and self.budget.reached
         return self.state == "paused" and bool(reached)
+
+    @property
+    def is_at_quota(self) -> bool:
+        """Whether that limit is the quota of its owner."""
+        return bool(self.budget and self.budget.reached == QUOTA)
 
     @property
     def is_open(self) -> bool:
@@ -123,6 +130,7 @@ def standing(
         open_scores=count_open(database, sweep_id=sweep.id) if is_open else 0,
         scores=scores,
         budget=find_budget(database, sweep.id),
+        owner=now.owner,
     )
 
 
@@ -191,6 +199,11 @@ def describe_limits(now: Standing) -> str:
 
 def describe_limit(now: Standing) -> str:
     """Say how to go on with a sweep that has reached a limit."""
+    if now.is_at_quota:
+        return (
+            f"{now.sweep}: {images(now.unmade)} left. It goes on by itself when the "
+            f"quota begins anew or is raised; `{program()} quota` says when."
+        )
     spent = describe_spent(now.budget) if now.budget else ""
     return (
         f"{now.sweep}: {spent}{images(now.unmade)} left. `{program()} resume "

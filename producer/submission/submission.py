@@ -14,6 +14,7 @@ from producer.expansion.expand import Expansion
 from producer.expansion.ordering import ranked_batches
 from producer.options import program
 from producer.running.budget_text import describe_budget
+from producer.running.quota_text import warn_of_quota
 from producer.scoring.request_report import describe_requests
 from producer.scoring.requests import Requests
 from producer.spec.sweepfile import Spec
@@ -26,6 +27,7 @@ from storage.host.worker_ids import my_host
 from storage.jobs import blocked_groups, lifecycle, membership, sweep_counts, sweeps
 from storage.jobs.budgets import Budget, find_budget
 from storage.jobs.completeness import find_incomplete, note_complete
+from storage.jobs.quotas import find_quota
 from storage.jobs.sweeps import NORMAL_PRIORITY, Sweep
 from storage.scores.score_counts import count_open, pending_metrics
 from storage.settings import Settings
@@ -145,7 +147,11 @@ class Submission:
             dropped=0,
             retried=self._retry(sweep) if retry else 0,
             was=sweep.state,
-            warnings=(note, *self._cut_off(sweep)),
+            warnings=(
+                note,
+                *self._cut_off(sweep),
+                *self._warn_of_quota(sweep, stored.get("pending", 0)),
+            ),
             open_scores=count_open(self._database, sweep_id=sweep.id),
             budget=find_budget(self._database, sweep.id),
         )
@@ -220,6 +226,7 @@ class Submission:
                 *expansion.duplicates,
                 *expansion.warnings,
                 *self._full(spec, new),
+                *self._warn_of_quota(sweep, new + existing["pending"]),
             ),
             taken=expansion.taken,
             scores=tuple(describe_requests(requests)),
@@ -239,6 +246,13 @@ class Submission:
                 "room, or set NIGHTSWEEP_IMAGES to a larger disk"
             )
         yield from too_few_inodes(new, look_at_disk(self._images))
+
+    def _warn_of_quota(self, sweep: Sweep, unmade: int) -> Iterator[str]:
+        """Warn by what the images of the sweep's owner took so far."""
+        quota = find_quota(self._database, sweep.owner)
+        if quota:
+            needed_s = quota.total_s / quota.total * unmade if quota.total else None
+            yield from warn_of_quota(self._database, sweep.owner, needed_s=needed_s)
 
     def _cut_off(self, sweep: Sweep) -> Iterator[str]:
         incomplete = find_incomplete(self._database, sweep)

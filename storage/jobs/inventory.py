@@ -25,6 +25,7 @@ class Holding:
             that several sweeps have count for each.
         submitted_at: When it was first submitted, as ISO 8601 in UTC.
         last_image_at: When its newest image was made; None if there is none.
+        owner: The person who submitted it first; None if it has none.
     """
 
     sweep: str
@@ -35,6 +36,7 @@ class Holding:
     size_bytes: int
     submitted_at: str
     last_image_at: str | None
+    owner: str | None = None
 
 
 @dataclass(slots=True)
@@ -67,6 +69,7 @@ def take_inventory(database: Database, sweeps: list[Sweep]) -> Iterator[Holding]
             size_bytes=counts.size_bytes,
             submitted_at=sweep.created_at,
             last_image_at=counts.last_image_at,
+            owner=sweep.owner,
         )
 
 

@@ -23,6 +23,7 @@ from storage.sql.schema import (
     jobs,
     model_places,
     models,
+    owners,
     prompts,
     results,
     schedulers,
@@ -147,6 +148,14 @@ _TABLE = (
         where=names.in_sweep,
         raw=names.sweep_of,
         named=name_in(sweeps.c.name),
+    ),
+    Column(
+        name="owner",
+        about="the person who submitted a sweep that wants it",
+        form="all of it",
+        where=names.in_sweep_of,
+        raw=names.owner_of,
+        named=name_in(owners.c.name),
     ),
     Column(
         name="current",

@@ -20,6 +20,7 @@ from storage.sql.schema import (
     jobs,
     model_places,
     models,
+    owners,
     results,
     scheduler_names,
     schedulers,
@@ -108,6 +109,25 @@ def in_sweep(scope: Scope, values: Sequence[Value]) -> Condition:
     mine = sweep_jobs.c.sweep_id.in_(ids)
     members = sa.select(sweep_jobs.c.job_id).where(mine)
     return jobs.c.id.in_(members.correlate(None))
+
+
+def in_sweep_of(_scope: Scope, values: Sequence[Value]) -> Condition:
+    """Return the condition that a job is a member of a sweep of one of some owners."""
+    said = any_matches(owners.c.name, values, is_part=False)
+    members = (
+        sa.select(sweep_jobs.c.job_id)
+        .join(sweeps, sweeps.c.id == sweep_jobs.c.sweep_id)
+        .join(owners, owners.c.id == sweeps.c.owner_id)
+        .where(said)
+    )
+    return jobs.c.id.in_(members.correlate(None))
+
+
+def owner_of(scope: Scope) -> Expression:
+    """Return the id of the owner of the sweep that `sweep_of` returns."""
+    known = sweeps.alias()
+    query = sa.select(known.c.owner_id).where(known.c.id == sweep_of(scope))
+    return query.scalar_subquery()
 
 
 def sweep_of(scope: Scope) -> Expression:

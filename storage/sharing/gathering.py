@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 from storage.catalogue.control_pipelines import controls_of
 from storage.host.environment import Environment
 from storage.job import Model
+from storage.jobs.owners import OWNER_NAME
 from storage.jobs.records import job_where_made
 from storage.jobs.sweeps import BEHIND
 from storage.ratings.rating import read_ratings
@@ -132,7 +133,8 @@ class Gatherer:
         names = ("name", "digest", "spec", "axes", "state", "priority")
         columns = (*(sweeps.c[name] for name in names), sweeps.c.min_free_bytes)
         of = leader.c.name.label("reference_of")
-        query = sa.select(*columns, wanted.label("jobs"), of)
+        owner = OWNER_NAME.label("owner")
+        query = sa.select(*columns, wanted.label("jobs"), of, owner)
         query = query.outerjoin(leader, leader.c.id == sweeps.c.reference_of)
         leaders = sa.select(sweeps.c.reference_of).where(
             sweeps.c.id.in_(self._sweep_ids), sweeps.c.reference_of.is_not(None)

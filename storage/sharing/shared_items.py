@@ -9,6 +9,7 @@ from storage.host.environment import Environment
 from storage.job import Job, PlannedJob
 from storage.jobs.results import Result
 from storage.scores.identities import ResolvedMetric
+from storage.settings import MOST_NAME, is_owner_name
 from storage.sql.schema import SWEEP_STATES, WINNERS
 
 _SWEEP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -28,6 +29,7 @@ class SharedSweep:
         min_free_bytes: Disk space that must stay free.
         jobs: How many jobs its revision has, exported or not.
         reference_of: The sweep whose references it holds; None for people's own.
+        owner: The person who submitted it first; None if that is not known.
     """
 
     name: str
@@ -39,6 +41,7 @@ class SharedSweep:
     min_free_bytes: int
     jobs: int
     reference_of: str | None = None
+    owner: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that no sweep has.
@@ -52,6 +55,9 @@ class SharedSweep:
         # Other commands call files by it.
         if not _SWEEP.fullmatch(self.name):
             msg = f"a sweep cannot be called {self.name!r}"
+            raise ValueError(msg)
+        if self.owner is not None and not is_owner_name(self.owner):
+            msg = f"an owner cannot be called {self.owner[:MOST_NAME]!r}"
             raise ValueError(msg)
         if not all(isinstance(labels, list) for labels in self.axes.values()):
             msg = f"the axes of a sweep cannot be {self.axes!r:.60}"

@@ -11,6 +11,7 @@ from storage.jobs import lifecycle
 from storage.jobs.companions import companion_of
 from storage.jobs.completeness import find_incomplete, note_complete
 from storage.jobs.lifecycle import CHANGED
+from storage.jobs.owners import keep_owner
 from storage.jobs.sweep_counts import count_states
 from storage.jobs.sweeps import Sweep, find_sweep
 from storage.sharing.shared_items import SharedSweep
@@ -119,6 +120,7 @@ def _take(database: Database, shared: SharedSweep) -> Sweep:
     }
     again = {"state": values["state"], "reason": values["reason"], **CHANGED}
     with database.write() as connection:
+        values["owner_id"] = keep_owner(connection, shared.owner)
         statement = insert_into(connection, sweeps).values(values)
         # One that was removed comes back; any other stays as it is.
         statement = statement.on_conflict_do_update(

@@ -6,7 +6,7 @@ these queries.
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Join, Select, case, func, select
+from sqlalchemy import ColumnElement, FromClause, Join, Select, case, func, select
 from sqlalchemy.engine import Connection
 
 from storage.sql.schema import (
@@ -15,6 +15,7 @@ from storage.sql.schema import (
     metrics,
     model_places,
     models,
+    owners,
     prompts,
     ratings,
     results,
@@ -37,7 +38,8 @@ def select_images() -> Select[Any]:
         )
         .correlate(jobs)
     )
-    return select(*_flat_columns(first.c.name, template)).select_from(
+    named = (first.c.name, _owner_of(first))
+    return select(*_flat_columns(*named, template)).select_from(
         _facts().join(first, first.c.id == jobs.c.sweep_id)
     )
 
@@ -53,7 +55,8 @@ def select_sweep_images() -> Select[Any]:
         templates.c.id == sweep_jobs.c.template_id
     )
     template = template.correlate(sweep_jobs)
-    return select(*_flat_columns(sweeps.c.name, template), *membership).select_from(
+    named = (sweeps.c.name, _owner_of(sweeps))
+    return select(*_flat_columns(*named, template), *membership).select_from(
         _facts()
         .join(sweep_jobs, sweep_jobs.c.job_id == jobs.c.id)
         .join(sweeps, sweeps.c.id == sweep_jobs.c.sweep_id)
@@ -118,13 +121,21 @@ def _facts() -> Join:
     )
 
 
+def _owner_of(sweep: FromClause) -> ColumnElement[str]:
+    query = select(owners.c.name).where(owners.c.id == sweep.c.owner_id)
+    return query.correlate(sweep).scalar_subquery()
+
+
 def _flat_columns(
-    sweep_name: ColumnElement[str], template: Select[tuple[str]]
+    sweep_name: ColumnElement[str],
+    owner: ColumnElement[str],
+    template: Select[tuple[str]],
 ) -> list[ColumnElement[Any]]:
     # No join: most queries want no template, and the others look it up.
     return [
         jobs.c.key,
         sweep_name.label("sweep"),
+        owner.label("owner"),
         model_places.c.name.label("model"),
         model_places.c.commit_sha.label("model_revision"),
         models.c.fingerprint.label("model_fingerprint"),
