@@ -110,8 +110,9 @@ def _error(engine: Engine, exc: DBAPIError, fault: Fault) -> Exception:
         return WrongDatabaseError(msg)
     if fault == "rights":
         msg = (
-            f"The user of the database must have rights to all of it, but {said}; give "
-            "it those rights, or name another in NIGHTSWEEP_DATABASE_URL."
+            f"The user of the database must have the rights to do this, but {said}; "
+            "name a user who has them in NIGHTSWEEP_DATABASE_URL, or give them to this "
+            "one (docs/security.md)."
         )
         return WrongDatabaseError(msg)
     way_out = "check NIGHTSWEEP_DATABASE_URL, the disk and the server"
