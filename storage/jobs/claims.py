@@ -25,6 +25,8 @@ from storage.sql.schema import LEASED, RUNNABLE, jobs, sweeps
 
 #: How often a worker renews a lease within the time that the lease lasts.
 BEATS_PER_LEASE = 6
+#: Behind the positions of all jobs.
+_LAST_POSITION = 2**63 - 1
 #: Why a job is quarantined.
 QUARANTINED = (
     "its worker died {deaths} times with this job alone; see the worker's log, then "
@@ -102,7 +104,8 @@ def claim(  # noqa: PLR0913 - each is a rule of the choice
 
     A job that was claimed before and not finished is claimed alone: if the worker dies,
     that job is known to be the cause. Sweeps that have reached a limit are paused
-    before, and no sweep gets more jobs than its limits, and the quota of its owner,
+    before, sweeps whose owner has reached a quota at the first claim that the quota
+    refuses. No sweep gets more jobs than its limits, and the quota of its owner,
     allow.
 
     Args:
@@ -119,13 +122,15 @@ def claim(  # noqa: PLR0913 - each is a rule of the choice
     if fresh:
         wanted = sa.and_(wanted, jobs.c.attempts == 0)
     stop_reached(database)
-    quotas.hold_reached(database)
     with database.write() as connection:
         if longest_first:
             found = _lock_runnable(connection, wanted, limit, order=_LONGEST_FIRST)
         else:
             found = _lock_by_owner(connection, wanted, limit)
-        return _claim(connection, found, owner=owner, lease_s=lease_s)
+        taken = _claim(connection, found, owner=owner, lease_s=lease_s)
+    if len(taken) < len(found):  # perhaps since an owner is at the quota
+        quotas.hold_reached(database)
+    return taken
 
 
 def groups_of(database: Database, keys: Sequence[str]) -> set[str]:
@@ -331,7 +336,7 @@ def _levels(
 
     It takes a small query for each owner, which looks for the next one in the index.
     """
-    pair = sa.tuple_(jobs.c.priority, jobs.c.payer_id)
+    place = sa.tuple_(*_IN_ORDER)
     query = sa.select(jobs.c.priority, jobs.c.payer_id).where(wanted, RUNNABLE)
     query = query.order_by(*_IN_ORDER).limit(1)
     row = connection.execute(query).first()
@@ -339,7 +344,8 @@ def _levels(
         priority, payers = row.priority, list[int]()
         while row and row.priority == priority:
             payers.append(row.payer_id)
-            after = pair > (row.priority, row.payer_id)
+            # With the position, else SQLite would read all jobs of this owner.
+            after = place > (row.priority, row.payer_id, _LAST_POSITION)
             row = connection.execute(query.where(after)).first()
         yield priority, payers
 

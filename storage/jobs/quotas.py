@@ -154,17 +154,19 @@ def allow(connection: Connection, found: Sequence[Any]) -> Sequence[Any]:
     On PostgreSQL it locks the rows of their owners, so that two workers do not claim
     what is left of a quota twice.
     """
-    ids = [row.id for row in found]
-    of_jobs = sa.select(jobs.c.id, jobs.c.payer_id).where(jobs.c.id.in_(ids))
-    payers = {row.id: row.payer_id for row in connection.execute(of_jobs)}
-    which = sa.and_(_WITH_QUOTA, owners.c.id.in_(set(payers.values())))
-    query = sa.select(owners).where(which).order_by(owners.c.id).with_for_update()
-    rows = connection.execute(query).all()
+    if not found:
+        return found
+    mine = jobs.c.id.in_([row.id for row in found])
+    payers = sa.select(jobs.c.payer_id).where(mine)
+    query = sa.select(owners).where(_WITH_QUOTA, owners.c.id.in_(payers))
+    rows = connection.execute(query.order_by(owners.c.id).with_for_update()).all()
     if not rows:
         return found
+    of_jobs = connection.execute(sa.select(jobs.c.id, jobs.c.payer_id).where(mine))
+    payer_of = {row.id: row.payer_id for row in of_jobs}
     now = clock(connection)
     left = {row.id: _left(connection, row, now) for row in rows}
-    return [row for row in found if _spend(left, payers[row.id])]
+    return [row for row in found if _spend(left, payer_of[row.id])]
 
 
 def describe_reached(quota: Quota) -> str:

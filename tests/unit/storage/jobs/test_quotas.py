@@ -172,7 +172,8 @@ def test_a_shared_job_counts_for_the_sweep_that_asked_first(
     submit(database, plan_seeds(1, 2), name="b", owner="bob")
     set_quota(database, "alice", HOUR, period=None)
     make(database, take(database, limit=1), seconds=HOUR)
-    # Alice pauses at her quota; bob wants the other one still, and pays for it.
+    # Alice's sweep is paused at her quota; bob's wants the other image still.
+    assert take(database) == []
     (claim,) = take(database)
     make(database, [claim], seconds=5.0)
     with database.read() as connection:
