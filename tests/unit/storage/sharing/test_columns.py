@@ -11,6 +11,7 @@ from storage.sql import schema
 OF_THE_HOME = {"id", "job_id", "metric_id", "model_id", "prompt_id", "scheduler_id"}
 OF_THE_HOME |= {"sweep_id", "place_id", "folder_id", "environment_id", "reference_id"}
 OF_THE_HOME |= {"created_at", "priority", "attempts", "deaths", "owner", "lease_until"}
+OF_THE_HOME |= {"payer_id", "owner_id"}  # an export names the owner
 OF_THE_HOME |= {"error", "state", "told", "changes", "judged", "reason", "revision"}
 #: What other lines say, or what follows from the rest.
 TOLD_ELSEWHERE = {"key", "position", "evaluations", "group_key", "total_s", "path"}
