@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from storage.errors import ImageStoreError
+from storage.files.fetching import AT_ONCE
 from storage.files.images import relative_path
 from storage.files.places import place_at
 from storage.files.thumbnails import find_or_make
@@ -51,8 +52,9 @@ def copy_images(
     for name in (THUMBS, *([IMAGES] if originals else [])):
         (folder / name).mkdir()
     copy = partial(_copy, images, folder, originals=originals)
-    # Threads, since disks and Pillow's decoders do not hold the interpreter.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    # Threads, since disks, buckets and Pillow's decoders do not hold the interpreter.
+    threads = os.cpu_count() if isinstance(images, Path) else AT_ONCE
+    with ThreadPoolExecutor(threads) as pool:
         yield from pool.map(copy, keys)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from producer.display.amounts import size
 from producer.display.counting import counted
 from producer.display.messages import talk
 from producer.options import program
@@ -25,7 +26,7 @@ from producer.sheet.picture import FACTS, FILE_MISSING, Picture
 from producer.spec.problems import listed, shown
 from producer.submission.opening import opened_to_read
 from storage.errors import UsageError
-from storage.files.places import find_local
+from storage.files.fetching import local_each
 from storage.image_address import ImageAddress
 from storage.jobs import sweep_counts, sweeps
 from storage.jobs.completeness import find_incomplete
@@ -246,19 +247,40 @@ def _opened(store: Store, name: str) -> Iterator[tuple[Database, Sweep]]:
 
 
 def _read_pictures(store: Store, query: Query, *, labels: Labels) -> list[Picture]:
-    pictures = []
+    shown = []
     for row in counted(store.stream(query), "Reading images"):
         cell = _read_cell(row["cell"])
         if not _is_shown(cell, labels):
             continue
-        pictures.append(_picture(row, cell, store.settings.images))
-        if len(pictures) > MOST_IMAGES:
+        shown.append((row, cell))
+        if len(shown) > MOST_IMAGES:
             msg = (
                 f"a contact sheet must have at most {MOST_IMAGES:,} images, "
                 "the sweep has more; show less of it, such as seed:0."
             )
             raise UsageError(msg)
-    return pictures
+    images = store.settings.images
+    _refuse_larger_than_cache(images, sum(row["size_bytes"] or 0 for row, _ in shown))
+    files = local_each(images, [row["path"] for row, _ in shown if row["path"]])
+    return [
+        _picture(row, cell, next(files) if row["path"] else None) for row, cell in shown
+    ]
+
+
+def _refuse_larger_than_cache(images: ImageAddress, size_bytes: int) -> None:
+    """Refuse a sheet whose images are dropped from the cache before it is drawn.
+
+    Raises:
+        UsageError: They are in a bucket, and are more than the cache may hold.
+    """
+    if isinstance(images, Path) or size_bytes <= images.cache_bytes:
+        return
+    msg = (
+        "the images of a contact sheet must fit in the cache, of "
+        f"{size(images.cache_bytes)}, but they have {size(size_bytes)}; show less of "
+        "them, such as seed:0, or set NIGHTSWEEP_CACHE_GB to more."
+    )
+    raise UsageError(msg)
 
 
 def _read_cell(text: str) -> Labelled:
@@ -270,9 +292,8 @@ def _read_cell(text: str) -> Labelled:
     }
 
 
-def _picture(row: Mapping[str, Any], cell: Labelled, images: ImageAddress) -> Picture:
+def _picture(row: Mapping[str, Any], cell: Labelled, path: Path | None) -> Picture:
     name = row["scheduler_label"] or row["scheduler"]
-    path = find_local(images, row["path"]) if row["path"] else None
     is_gone = bool(row["path"]) and path is None
     return Picture(
         key=row["key"],

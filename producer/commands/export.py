@@ -76,6 +76,12 @@ def export(
     meanwhile; a zip file is written once.
     """
     settings = read_settings()
+    if link and not isinstance(settings.images, Path):
+        msg = (
+            f"--link must be for images in a folder, but they are in {settings.images};"
+            " leave it out."
+        )
+        raise UsageError(msg)
     with opened_to_read(settings) as database:
         total = count(database, query)
         if not total:

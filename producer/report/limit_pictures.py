@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from analysis.limits import Limits, Measured, SeriesLimit
 from producer.report.content import PictureGrid, PictureRow
 from producer.report.pictures import GRID_PX
-from producer.report.thumbnails import thumbnail
+from producer.report.thumbnails import thumbnails
 from storage.files.images import relative_path
 from storage.image_address import ImageAddress
 
@@ -54,10 +54,11 @@ def _row(one: SeriesLimit, images: ImageAddress) -> PictureRow:
             f"{one.series}, {listed} and {worst.reference_steps} steps: "
             f"{worst.prompt}, seed {worst.seed}"
         ),
-        pictures=[
-            thumbnail(images, relative_path(key), longer_px=GRID_PX) if key else None
-            for key in keys
-        ],
+        pictures=thumbnails(
+            images,
+            [relative_path(key) if key else None for key in keys],
+            longer_px=GRID_PX,
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from analysis.settings import (
 )
 from analysis.trade_off import Judged, TradeOff
 from producer.report.content import PictureGrid, PictureRow
-from producer.report.thumbnails import thumbnail
+from producer.report.thumbnails import thumbnails
 from storage.image_address import ImageAddress
 
 #: Pixels of the longer side: of an example beside the pointer, and in the grid.
@@ -45,10 +45,9 @@ def find_examples(
     for settings in ranked:
         for setting, row in settings.items():
             found.setdefault(setting, row)
-    return {
-        setting: thumbnail(images, row["path"], longer_px=EXAMPLE_PX)
-        for setting, row in found.items()
-    }
+    paths = [row["path"] for row in found.values()]
+    pictures = thumbnails(images, paths, longer_px=EXAMPLE_PX)
+    return dict(zip(found, pictures, strict=True))
 
 
 def picture_claim(
@@ -73,14 +72,11 @@ def picture_claim(
     shown = [
         PictureRow(
             label=f"{prompt}, seed {where.seed}",
-            pictures=[
-                thumbnail(
-                    images,
-                    by_subject[prompt, where][one.setting]["path"],
-                    longer_px=GRID_PX,
-                )
-                for one, _ in columns
-            ],
+            pictures=thumbnails(
+                images,
+                [by_subject[prompt, where][one.setting]["path"] for one, _ in columns],
+                longer_px=GRID_PX,
+            ),
         )
         for prompt, where in _worst(by_subject, found)
     ]

@@ -2,9 +2,11 @@
 
 import base64
 import io
+from collections.abc import Sequence
+from pathlib import Path
 
 from storage.errors import ImageStoreError
-from storage.files.places import place_at
+from storage.files.fetching import local_each
 from storage.image_address import ImageAddress
 from storage.store import open_image
 
@@ -12,19 +14,30 @@ from storage.store import open_image
 QUALITY = 82
 
 
-def thumbnail(images: ImageAddress, path: str, *, longer_px: int) -> str | None:
-    """Return an image as a `data:` URL, or None if its file is gone or damaged.
+def thumbnails(
+    images: ImageAddress, paths: Sequence[str | None], *, longer_px: int
+) -> list[str | None]:
+    """Return images as `data:` URLs, with None where a file is gone or damaged.
 
     Args:
         images: Where images are.
-        path: The image's, below it.
+        paths: The images', below it; None stays None.
         longer_px: Pixels of the longer side; a smaller image stays as it is.
+
+    Raises:
+        ImageStoreError: The place of images cannot be reached.
     """
+    files = local_each(images, filter(None, paths))
+    found = [next(files) if path else None for path in paths]
+    return [_small(file, longer_px) if file else None for file in found]
+
+
+def _small(file: Path, longer_px: int) -> str | None:
     try:
-        image = open_image(place_at(images).local(path))
-    except (FileNotFoundError, ImageStoreError):
+        image = open_image(file)
+    except ImageStoreError:
         return None
     image.thumbnail((longer_px, longer_px))
-    file = io.BytesIO()
-    image.save(file, "WEBP", quality=QUALITY)
-    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
+    content = io.BytesIO()
+    image.save(content, "WEBP", quality=QUALITY)
+    return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}"

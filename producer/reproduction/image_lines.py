@@ -1,9 +1,11 @@
 """The lines of a script that begins with an image."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from storage.catalogue.image_pipelines import IMAGE_PIPELINES, ImagePipeline
-from storage.files.inputs import InputFolder
+from storage.files.inputs import path_of_input
+from storage.files.places import find_local
 from storage.job import Job
 from storage.settings import read_settings
 
@@ -44,8 +46,10 @@ def reading_lines(job: Job, digest: str, name: str) -> Iterator[str]:
         digest: Of the image.
         name: The variable that holds it.
     """
-    file = InputFolder(read_settings().images).path(digest)
-    yield f'{name} = load_image("{file}")'
+    images, path = read_settings().images, path_of_input(digest)
+    if not isinstance(images, Path):
+        yield f"# A copy of {images}/{path}; the cache may drop it."
+    yield f'{name} = load_image("{find_local(images, path) or f"{images}/{path}"}")'
     if how := job.parameter("resize"):
         size = f"({job.width}, {job.height})"
         yield f"{name} = {_RESIZING[how].format(name=name, size=size)}"

@@ -9,14 +9,15 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import islice
+from pathlib import Path
 from typing import IO, Any
 
 from producer.display.json_lines import open_row
 from producer.sharing.destinations import Destination
 from producer.sharing.file_names import Names, Template
+from storage.files.fetching import local_each
 from storage.files.images import relative_path
 from storage.files.inputs import InputFolder
-from storage.files.places import place_at
 from storage.image_address import ImageAddress
 from storage.queries.answers import Wanted, find, read_fields, read_meaning
 from storage.queries.columns import COLUMNS
@@ -121,16 +122,27 @@ class Exporter:
 
     def _gather(self, names: Mapping[str, str]) -> Iterator[Line]:
         """Yield the lines of a page of images, once their pictures are added."""
-        for line in self._gatherer.read(list(names)):
+        for line, file in self._with_files(self._gatherer.read(list(names))):
             if line["kind"] == "image":
-                self._add(line["image"], f"{IMAGES}/{names[_key(line)]}")
+                self._add(line["image"], file, f"{IMAGES}/{names[_key(line)]}")
             yield line
 
-    def _add(self, image: Line, name: str, *, fate: str = "copied") -> None:
+    def _with_files(self, lines: Iterable[Line]) -> Iterator[tuple[Line, Path | None]]:
+        """Yield lines, each with the file of its image if that is made and there."""
+        lines = [*lines]
+        made = [_key(line) for line in lines if _is_made(line)]
+        files = local_each(self._images, map(relative_path, made))
+        for line in lines:
+            yield line, next(files) if _is_made(line) else None
+
+    def _add(
+        self, image: Line, source: Path | None, name: str, *, fate: str = "copied"
+    ) -> None:
         """Add the picture of an image, and note its file in the image's line.
 
         Args:
             image: What its line says.
+            source: The file; None without one.
             name: Its path in the export.
             fate: What it counts as once it is added.
         """
@@ -138,27 +150,31 @@ class Exporter:
             is_evicted = image["state"] == "evicted"
             self._done.counts["evicted" if is_evicted else "unmade"] += 1
             return
-        made = image["result"]
-        try:
-            path = place_at(self._images).local(relative_path(image["key"]))
-            if path.stat().st_size != made["size_bytes"]:
-                self._done.counts["cut short"] += 1
-                return
-            file = self._destination.add(path, name, made_at=made["finished_at"])
-        except FileNotFoundError:
-            self._done.counts["missing"] += 1
+        file = self._copy(source, name, image["result"])
+        if isinstance(file, str):
+            self._done.counts[file] += 1
             return
         image["file"] = asdict(file)
         self._done.counts[fate] += 1
         self._done.size_bytes += file.size_bytes
 
+    def _copy(self, source: Path | None, name: str, made: Line) -> File | str:
+        """Add a picture; return what it counts as if its file is not right."""
+        try:
+            if source and source.stat().st_size == made["size_bytes"]:
+                made_at = made["finished_at"]
+                return self._destination.add(source, name, made_at=made_at)
+        except FileNotFoundError:  # it has gone just now
+            return "missing"
+        return "cut short" if source else "missing"
+
     def _write_references(self, manifest: IO[str]) -> None:
         """Write the images that scores were compared with, under their keys."""
         for page in in_pages(self._gatherer.references):
-            for line in self._gatherer.read(page):
+            for line, file in self._with_files(self._gatherer.read(page)):
                 if line["kind"] == "image":
                     name = f"{REFERENCES}/{_key(line)}.png"
-                    self._add(line["image"], name, fate="references")
+                    self._add(line["image"], file, name, fate="references")
                 _write_line(manifest, line)
 
     def _finish(self, asked: Mapping[str, Any]) -> None:
@@ -205,6 +221,10 @@ def _pages(rows: Iterable[Line]) -> Iterator[list[Line]]:
 
 def _write_line(file: IO[str], line: Mapping[str, Any]) -> None:
     file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _is_made(line: Line) -> bool:
+    return bool(line["kind"] == "image" and line["image"]["state"] == "done")
 
 
 def _key(line: Line) -> str:

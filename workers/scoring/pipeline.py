@@ -15,7 +15,7 @@ from storage.scores.score_claims import Outcome, ScoreClaim
 from workers.execution.context import Context
 from workers.execution.heartbeat import Heartbeat
 from workers.metrics.metric import Sample
-from workers.scoring.opening import open_sample
+from workers.scoring.opening import open_samples
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,9 @@ class ScorePipeline:
         with self._lock:
             self._held.update(ids)
         return self._context.patiently(
-            lambda: [(one, open_sample(self._context.images, one)) for one in taken]
+            lambda: [
+                *zip(taken, open_samples(self._context.images, taken), strict=True)
+            ]
         )
 
     def _write(self, outcomes: Sequence[tuple[ScoreClaim, Outcome]]) -> None:
