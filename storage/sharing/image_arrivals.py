@@ -6,7 +6,6 @@ and run twice at once, beside workers, too.
 """
 
 import os
-import secrets
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,6 @@ from sqlalchemy.engine import Connection
 
 from storage.errors import UsageError
 from storage.files.folders import Folder
-from storage.files.images import ImageFolder
 from storage.files.inputs import InputFolder
 from storage.files.pictures import pixel_sha256
 from storage.host.environment import Environment
@@ -30,7 +28,7 @@ from storage.jobs.sweeps import Sweep
 from storage.scores.image_changes import note_images_removed
 from storage.sharing.shared_items import File, Member, SharedImage
 from storage.sharing.sources import Source, UnreadableError
-from storage.sharing.staged_files import Staged, decode, rename_all, write_whole
+from storage.sharing.staged_files import Staged, decode, put_in_place, stage
 from storage.sql.database import Database
 from storage.sql.rows import lock_jobs, model_columns, model_from_row
 from storage.sql.schema import MADE_STATES, jobs, model_places, models
@@ -73,7 +71,6 @@ class ImageArrivals:
         self.problems: list[str] = []
         self._database = database
         self._folder = folder
-        self._images = ImageFolder(folder.path)
         self._source = source
         self._sweeps = sweeps
 
@@ -172,7 +169,7 @@ class ImageArrivals:
             return {row.key: row for row in connection.execute(query)}
 
     def _stage(self, image: SharedImage) -> "Staged | str | None":
-        """Write an image's file under another name, if its pixels are as they should.
+        """Write an image's file, not in its place, if its pixels are as they should.
 
         Returns:
             The file; a phrase about what is wrong; or None if the export has no file.
@@ -189,11 +186,8 @@ class ImageArrivals:
             return str(exc)
         if pixel_sha256(picture) != image.result.pixel_sha256:
             return f"{image.file.name} has other pixels than were recorded"
-        path = self._images.path(image.job.key)
-        # As workers call such files, so that `verify` removes what a kill leaves.
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-        write_whole(temporary, content)
-        return Staged(image, temporary, replace(image.result, size_bytes=len(content)))
+        result = replace(image.result, size_bytes=len(content))
+        return stage(image, result, content, images=self._folder.path)
 
     def _read(self, file: File, *, most_pixels: int) -> tuple[bytes, Any]:
         """Return the content of a PNG, and its picture in RGB.
@@ -208,7 +202,7 @@ class ImageArrivals:
 
     def _file(self, staged: Sequence[Staged]) -> None:
         """Give files their names and their rows, where the images are still unmade."""
-        by_key = {each.image.job.key: each for each in staged}
+        by_key = {each.key: each for each in staged}
         is_free = jobs.c.state.not_in((*MADE_STATES, "leased"))
         free = sa.and_(jobs.c.key.in_(by_key), is_free)
         try:
@@ -216,18 +210,18 @@ class ImageArrivals:
                 locked = lock_jobs(connection, free)
                 query = sa.select(jobs.c.id, jobs.c.key).where(locked)
                 found = {row.id: by_key[row.key] for row in connection.execute(query)}
-                rename_all(found.values(), self._images)
+                put_in_place(found.values(), self._folder.path)
                 self._record(connection, found)
         finally:
             for each in staged:
-                each.path.unlink(missing_ok=True)
+                each.discard()
         self.counts["new"] += len(found)
         self.counts["here"] += len(staged) - len(found)
 
     def _evict(self, images: Iterable[SharedImage]) -> None:
         """Take in images without files, which nothing makes again by itself."""
         evicted = {
-            each.job.key: Staged(each, Path(), each.result)
+            each.job.key: Staged(image=each, result=each.result)
             for each in images
             if each.result
         }

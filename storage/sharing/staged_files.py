@@ -1,29 +1,74 @@
-"""Files of images that are imported, before they have their names."""
+"""Files of images that are imported, before they are in their places.
+
+On a disk, a file is written under another name beside its place. An object of a bucket
+is whole or absent by itself: it is put at once where there is none; one that is there
+is replaced at the end, if it is still nobody's.
+"""
 
 import io
 import os
-from collections.abc import Iterable
+import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from storage.errors import ImageStoreError
 from storage.files.disk import sync_folder
-from storage.files.images import ImageFolder
+from storage.files.images import relative_path
 from storage.files.pictures import BROKEN
+from storage.files.places import bucket_at
 from storage.image_address import ImageAddress
 from storage.jobs.results import Result
 from storage.sharing.shared_items import SharedImage
 from storage.sharing.sources import UnreadableError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
-    """An image's file under a name of its own, and the result that describes it."""
+    """An image's file that waits for its place, and the result that describes it.
+
+    Attributes:
+        image: What the export says of it.
+        result: Its row to be.
+        file: On a disk, the file under a name of its own.
+        content: For a bucket that has an object in its place, what is to replace it.
+    """
 
     image: SharedImage
-    path: Path
     result: Result
+    file: Path | None = None
+    content: bytes | None = None
+
+    @property
+    def key(self) -> str:
+        """The job's."""
+        return self.image.job.key
+
+    def discard(self) -> None:
+        """Remove a file that did not get its place."""
+        if self.file:
+            self.file.unlink(missing_ok=True)
+
+
+def stage(
+    image: SharedImage, result: Result, content: bytes, *, images: ImageAddress
+) -> Staged:
+    """Write an image's file, so that it only has to be put in its place.
+
+    Raises:
+        ImageStoreError: It cannot be written.
+    """
+    path = relative_path(image.job.key)
+    if not isinstance(images, Path):
+        is_put = bucket_at(images).create(path, content)
+        kept = None if is_put else content
+        return Staged(image=image, result=result, content=kept)
+    place = images / path
+    # As workers call such files, so that `verify` removes what a kill leaves.
+    file = place.with_name(f".{place.name}.{secrets.token_hex(8)}.tmp")
+    _write_whole(file, content)
+    return Staged(image=image, result=result, file=file)
 
 
 def decode(content: bytes, name: str, *, most_pixels: int) -> Any:
@@ -45,7 +90,7 @@ def decode(content: bytes, name: str, *, most_pixels: int) -> Any:
         raise UnreadableError(msg) from exc
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def _write_whole(path: Path, content: bytes) -> None:
     """Write a file, and have it survive a power failure.
 
     Raises:
@@ -62,21 +107,32 @@ def write_whole(path: Path, content: bytes) -> None:
         raise _unwritable(path, exc) from exc
 
 
-def rename_all(staged: Iterable[Staged], images: ImageFolder) -> None:
-    """Give files the names of their images, in place of what has them.
+def put_in_place(staged: Collection[Staged], images: ImageAddress) -> None:
+    """Put files in the places of their images, instead of what is there.
 
     Raises:
-        ImageStoreError: The image folder cannot be written.
+        ImageStoreError: The place of images cannot be written.
     """
+    if isinstance(images, Path):
+        _rename_all(staged, images)
+        return
+    bucket = bucket_at(images)
+    for each in staged:
+        if each.content is not None:
+            bucket.save(relative_path(each.key), each.content)
+
+
+def _rename_all(staged: Collection[Staged], images: Path) -> None:
     try:
         paths = []
         for each in staged:
-            paths.append(images.path(each.image.job.key))
-            each.path.replace(paths[-1])
+            assert each.file  # noqa: S101 - on a disk each has one
+            paths.append(images / relative_path(each.key))
+            each.file.replace(paths[-1])
         for folder in {path.parent for path in paths}:
             sync_folder(folder)
     except OSError as exc:
-        raise _unwritable(images.root, exc) from exc
+        raise _unwritable(images, exc) from exc
 
 
 def _unwritable(path: ImageAddress, exc: OSError) -> ImageStoreError:
