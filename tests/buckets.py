@@ -8,6 +8,7 @@ import logging
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -95,7 +96,7 @@ class FaultyServer:
 
     app: Callable[[Request, Start], Answer]
     latency_s: float = 0.0
-    requests: dict[str, int] = field(default_factory=dict)
+    requests: Counter[str] = field(default_factory=Counter)
     most_at_once: int = 0
     _in_hand: int = 0
     _live: list[_Live] = field(default_factory=list)
@@ -119,7 +120,7 @@ class FaultyServer:
     def reset(self) -> None:
         """Be as at first."""
         self.mend()
-        self.latency_s, self.requests, self.most_at_once = 0.0, {}, 0
+        self.latency_s, self.requests, self.most_at_once = 0.0, Counter(), 0
 
     def __call__(self, request: Request, start: Start) -> Answer:
         """Answer a request, or have a fault happen to it."""
@@ -135,7 +136,7 @@ class FaultyServer:
         with self._lock:
             self._in_hand += 1
             self.most_at_once = max(self.most_at_once, self._in_hand)
-            self.requests[method] = self.requests.get(method, 0) + 1
+            self.requests[method] += 1
             return next((o.fault for o in self._live if o.happens(method)), None)
 
     def _answer(self, fault: Fault | None, request: Request, start: Start) -> Answer:

@@ -22,6 +22,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from producer.cli import cli
+from storage.files.images import FOLDERS
+from storage.files.places import place_at
 from storage.settings import Settings
 from storage.sql.database import Database
 from storage.sql.schema import jobs, results
@@ -291,14 +293,18 @@ class Night:
             rows = connection.execute(query).all()
         keys = {row.path: row.key for row in rows}
         assert {row.folder_id for row in rows} == {1}
+        place = place_at(self.settings.images)
         files = {
-            str(path.relative_to(self.settings.images)): path
-            for path in self.settings.images.glob("??/??/*.png")
+            path
+            for shard in place.names("")
+            if shard in FOLDERS
+            for path in place.list_shard(shard)
+            if path.endswith(".png")
         }
-        assert set(keys) == set(files)
+        assert set(keys) == files
         assert len(keys) == done
         if os.environ["NIGHTSWEEP_PAINTER"] != STAND_IN:
             return
         for name, key in keys.items():
-            with Image.open(files[name]) as image:
+            with Image.open(place.local(name)) as image:
                 assert image.getpixel((0, 0)) == tuple(bytes.fromhex(key[:6]))
