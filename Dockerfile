@@ -20,7 +20,7 @@ COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; \
 project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
 extras = project['optional-dependencies']; \
-print(*project['dependencies'], *extras['torch'], *extras['postgres'], sep='\n')" \
+print(*project['dependencies'], *extras['torch'], *extras['postgres'], *extras['s3'], sep='\n')" \
     > requirements.txt \
  && pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
     -c constraints.txt -r requirements.txt
