@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from storage.image_address import SCHEMES
 from storage.scores.identities import BLOCK_KEY_LENGTH, block_key_of
 from storage.sql.database import Database
 from storage.sql.row_counts import count_rows
@@ -240,7 +241,9 @@ def _awaits(which: sa.ColumnElement[bool]) -> sa.Exists:
 
 
 def _count_pending(connection: Connection, metric_id: int, host: str) -> int:
-    here = sa.select(folder_places.c.folder_id).where(folder_places.c.host == host)
+    # Every host can read a bucket, whose scheme stands for the host.
+    hosts = (host, *SCHEMES)
+    here = sa.select(folder_places.c.folder_id).where(folder_places.c.host.in_(hosts))
     rows = (
         sa.select(scores.c.job_id)
         .join(results, results.c.job_id == scores.c.job_id)

@@ -82,6 +82,21 @@ def test_every_command_works_on_images_in_a_bucket(
     assert bucket.names() == [".nightsweep.json"]
 
 
+@pytest.mark.torch
+def test_images_in_a_bucket_are_scored_and_reported(
+    made: Bench, tmp_path: Path
+) -> None:
+    metric = ("--metric", "tests.own_metrics:Brightness")
+    with working(made):
+        made.cli("score", "in-a-bucket", *metric, "--wait")
+
+    page = tmp_path / "report.html"
+    words = ("--by", "steps", "--metric", "brightness", "--out", str(page))
+    made.cli("report", "in-a-bucket", *words)
+
+    assert page.read_text().count("data:image/webp") >= 2
+
+
 def test_an_export_is_imported_into_a_bucket(
     made: Bench, bucket: Bucket, tmp_path: Path
 ) -> None:
