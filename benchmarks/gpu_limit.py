@@ -28,7 +28,7 @@ from storage.job import Job, PlannedJob
 from storage.models.located import read_json
 from storage.models.model_files import locate
 from workers.engine.pipelines import DTYPES
-from workers.engine.tally import Tally
+from workers.vitals.tally import Tally
 
 HEADER = (
     *("model", "width", "images/s", "TFLOP an image", "useful TFLOP/s"),

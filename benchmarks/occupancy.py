@@ -23,10 +23,10 @@ from storage.files.images import ImageFolder
 from storage.host.worker_ids import my_name
 from storage.settings import Settings
 from storage.sql.database import open_database
-from workers.engine.tally import Tally
 from workers.execution.context import Context
 from workers.execution.heartbeat import Heartbeat
 from workers.execution.turn import Turn
+from workers.vitals.tally import Tally
 
 HEADER = ("width", "jobs", "calls", "rows", "useful rows", "occupancy", "images/s")
 NOTES = """\

@@ -23,7 +23,7 @@ from workers.engine.hub import Hub
 from workers.engine.loading import load_pipeline
 from workers.engine.runs import Run
 from workers.engine.starter import Starter
-from workers.engine.tally import Tally
+from workers.vitals.tally import Tally
 
 WIDTH = 4
 NAMES = (

@@ -29,7 +29,7 @@ from workers.engine.pipelines import DTYPES
 from workers.engine.runs import Run
 from workers.engine.stand_ins import StandIn
 from workers.engine.starter import Starter
-from workers.engine.tally import Tally
+from workers.vitals.tally import Tally
 
 PROMPTS = ("a cat", "two dogs", "a green square", "red", "a blue circle")
 #: First those that float16 and bfloat16 cannot hold exactly.

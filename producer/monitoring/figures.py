@@ -202,13 +202,25 @@ def _of_workers(found: Iterable[Worker]) -> Iterator[Family]:
     pace = Family(
         name="nightsweep_worker_images_per_second", text="A worker's recent pace."
     )
+    run = Family(
+        name="nightsweep_worker_rows_total",
+        text="Rows of a worker's batches since it was started, call by call.",
+        kind="counter",
+    )
+    used = Family(
+        name="nightsweep_worker_used_rows_total",
+        text="Those of these rows that served a job.",
+        kind="counter",
+    )
     for worker in _newest(found):
         labels = {"host": worker.host, "worker": worker.name}
         heartbeat.add(worker.silent_s, **labels, gpu=worker.gpu)
         phase.add(1, **labels, phase=worker.phase)
         rows.add(worker.batch_rows, **labels)
         pace.add(worker.images_per_s or 0, **labels)
-    yield from (heartbeat, phase, rows, pace)
+        run.add(worker.rows_run, **labels)
+        used.add(worker.rows_used, **labels)
+    yield from (heartbeat, phase, rows, pace, run, used)
 
 
 def _newest(found: Iterable[Worker]) -> Iterable[Worker]:

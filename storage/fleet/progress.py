@@ -41,6 +41,8 @@ class Worker:
         images_per_s: Its recent rate; None where that is unknown.
         in_hand: Steps done for the images that it is painting, as a count of images:
             0.5 is half of one.
+        rows_run: Rows of its batches since it was started, call by call.
+        rows_used: Those of them with a job.
         silent_s: Seconds since its last sign of life.
         seen_at: When that was, as ISO 8601 in UTC.
     """
@@ -54,6 +56,8 @@ class Worker:
     images: int
     images_per_s: float | None
     in_hand: float = 0.0
+    rows_run: int = 0
+    rows_used: int = 0
     silent_s: float
     seen_at: str = ""
 
@@ -82,7 +86,7 @@ class Worker:
 def list_workers(database: Database) -> list[Worker]:
     """Return the workers that gave a sign of life within the last hour."""
     shown = [*("name", "host", "gpu", "backend", "phase", "detail")]
-    shown += ["images", "images_per_s", "in_hand"]
+    shown += ["images", "images_per_s", "in_hand", "rows_run", "rows_used"]
     columns = [workers.c[name] for name in shown]
     query = sa.select(*columns, workers.c.seen_at).order_by(
         workers.c.host, workers.c.name, workers.c.started_at

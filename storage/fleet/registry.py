@@ -40,6 +40,8 @@ class Entry:
         images_per_s: Its recent rate; None where it made none.
         in_hand: Steps done for the images that it is painting, as a count of images:
             0.5 is half of one.
+        rows_run: Rows of its batches since it was started, call by call.
+        rows_used: Those of them with a job.
         started_at: When its process began; ISO 8601, UTC.
         phase_at: When the phase began; likewise.
     """
@@ -54,6 +56,8 @@ class Entry:
     images: int = 0
     images_per_s: float | None = None
     in_hand: float = 0.0
+    rows_run: int = 0
+    rows_used: int = 0
     started_at: str
     phase_at: str
 

@@ -388,6 +388,9 @@ workers = Table(
     Column("in_hand", Float(53), nullable=False, server_default="0"),
     # What it paints with: it takes only jobs of this back end.
     Column("backend", String(16), nullable=False, server_default="torch"),
+    # Rows of its batches since it was started, and those of them with a job.
+    Column("rows_run", BigInteger, nullable=False, server_default="0"),
+    Column("rows_used", BigInteger, nullable=False, server_default="0"),
 )
 
 #: What can be measured of an image: one row per metric, version, model and reference.

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 from storage.models.model_files import BUILTIN_FOLDERS
 from tests.acceptance.conftest import Bench
 from tests.hub_server import COMMIT, NAME, hub_variables, serve
+from tests.processes import wait_until
 
 SWEEP = """
 name: {name}
@@ -50,6 +52,25 @@ def test_an_image_says_how_it_was_made(warm: Bench, tmp_path: Path) -> None:
     record = json.loads(said["nightsweep"])
     assert record["key"] == row["key"]
     assert record["scheduler_options"] == {"use_karras_sigmas": True}
+
+
+def test_metrics_tell_how_full_the_batches_were(warm: Bench, tmp_path: Path) -> None:
+    warm.make(sweep("full", "ddim, unipc", "5, 6"), tmp_path)
+    file = tmp_path / "nightsweep.prom"
+
+    def rows(name: str) -> float:
+        found = re.findall(rf"^nightsweep_worker_{name}_total{{.+}} (.+)$", text, re.M)
+        return sum(map(float, found))
+
+    def are_told() -> bool:
+        nonlocal text
+        warm.cli("metrics", "--once", "--file", str(file))
+        text = file.read_text()
+        return rows("used_rows") >= 2 * (5 + 6)  # each step of each image
+
+    text = ""
+    wait_until(are_told)
+    assert rows("rows") >= rows("used_rows")
 
 
 def test_sweeps_that_overlap_make_only_what_is_new(warm: Bench, tmp_path: Path) -> None:

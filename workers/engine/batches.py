@@ -20,8 +20,8 @@ from workers.engine.pipelines import Pipelines, Resident
 from workers.engine.row_allocator import least_power
 from workers.engine.runs import Run
 from workers.engine.starter import Starter
-from workers.engine.tally import Tally
 from workers.painting import Widths, Work
+from workers.vitals.tally import Tally
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from workers.engine.compiling import Compiled
 from workers.engine.hub import Hub
 from workers.engine.runs import Run
 from workers.engine.starter import Starter
-from workers.engine.tally import Tally
+from workers.vitals.tally import Tally
 
 
 def paint_all(

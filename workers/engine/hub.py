@@ -25,8 +25,8 @@ from workers.engine.network_calls import Call, split
 from workers.engine.row_allocator import RowAllocator, least_power
 from workers.engine.runs import Run
 from workers.engine.starter import Starter
-from workers.engine.tally import Tally
 from workers.vitals import phases
+from workers.vitals.tally import Tally
 
 
 class Source(Protocol):

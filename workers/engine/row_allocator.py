@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from workers.engine.lanes import Lane
 from workers.engine.network_calls import PAIRED
 from workers.engine.runs import Run
-from workers.engine.tally import Tally
+from workers.vitals.tally import Tally
 
 #: Calls of the network after which a run that waits is served, even in a lane that is
 #: not full.

@@ -18,7 +18,7 @@ from workers.engine.decoding import Fetched, fetch
 from workers.engine.hub import Hub
 from workers.engine.runs import Run
 from workers.engine.starter import Starter
-from workers.engine.tally import Tally
+from workers.vitals.tally import Tally
 
 log = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ from workers.engine.network_calls import UnshareableError
 from workers.engine.pipelines import DTYPES, Pipelines, Resident
 from workers.engine.quantised_weights import packages_of
 from workers.engine.sharing_check import find_fault
-from workers.engine.tally import Tally
 from workers.painting import Compilations, Places, Widths, Work
+from workers.vitals.tally import OF_PROCESS, Tally
 
 log = logging.getLogger(__name__)
 
@@ -245,4 +245,6 @@ def make_painter(device: str, *, threads: int, **others: Any) -> TorchPainter:
     """Make the default painter of `workers.process.main`."""
     # Otherwise tokenizers warn, or hang, when a process that used them forks.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    return TorchPainter(device, threads=threads, **others)
+    painter = TorchPainter(device, threads=threads, **others)
+    painter.tally = OF_PROCESS
+    return painter

@@ -24,6 +24,7 @@ from workers.flax.sharded_calls import Painted, Programs, kind_of
 from workers.model_lookup import find_model
 from workers.painting import NON_FINITE, Painting, Places, Work
 from workers.vitals import phases
+from workers.vitals.tally import OF_PROCESS
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,7 @@ class FlaxPainter:
             for job in called:
                 work.fail(job, exc)
         else:
+            _count_rows(self.width, useful=len(called))
             load_s, resident.load_s = resident.load_s + painted.compile_s, 0.0
             for row, job in enumerate(called):
                 finished = _Finished(
@@ -240,6 +242,13 @@ def _device_errors() -> Iterator[None]:
             raise UnfitError(msg) from exc
         msg = f"the devices must answer, but say: {exc}; the worker starts again"
         raise DeviceError(msg) from exc
+
+
+def _count_rows(width: int, *, useful: int) -> None:
+    """Count a call of all devices, some of which may have repeated another's job."""
+    OF_PROCESS.calls += 1
+    OF_PROCESS.rows += width
+    OF_PROCESS.useful += useful
 
 
 def _describe(devices: Sequence[Any]) -> Environment:

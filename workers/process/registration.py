@@ -15,6 +15,7 @@ from workers.vitals import phases
 from workers.vitals.condition import describe_batch, describe_device
 from workers.vitals.phases import Activity
 from workers.vitals.recent import Recent
+from workers.vitals.tally import OF_PROCESS
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,8 @@ class Registration:
             images=self._recent.images,
             images_per_s=self._recent.rate(),
             in_hand=round(sum(one.part for one in activities), 3),
+            rows_run=OF_PROCESS.rows,
+            rows_used=OF_PROCESS.useful,
         )
 
 

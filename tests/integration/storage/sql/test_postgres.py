@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, ItemsView, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import yaml
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
@@ -22,7 +24,7 @@ from storage.jobs import claims, lifecycle, membership
 from storage.jobs.batch_sizes import DatabaseWidths
 from storage.jobs.membership import ADD_LOCK, add_jobs, drop_absent
 from storage.jobs.results import record_done, record_failure
-from storage.jobs.sweeps import retry, save_sweep
+from storage.jobs.sweeps import require_sweeps, retry, save_sweep
 from storage.sql import engines
 from storage.sql.clocks import clock
 from storage.sql.database import (
@@ -472,6 +474,19 @@ def test_a_migration_of_another_is_waited_for_whatever_it_takes(
     with closing(open_database(url)) as database:
         assert current_revision(database) == HEAD
         assert wait_limit(database) == "50ms"
+
+
+def test_the_trigger_of_kubernetes_counts_jobs_that_wait(database: Database) -> None:
+    text = Path("deploy/kubernetes/scaled-workers.yaml").read_text()
+    (trigger,) = yaml.safe_load(text)["spec"]["triggers"]
+    submit(database, plan_seeds(0, 1, 2))
+    submit(database, plan_seeds(2, 3), name="paused")
+    (paused,) = require_sweeps(database, ["paused"])
+    lifecycle.set_state(database, paused, "paused")
+    take(database, limit=1)
+    with database.read() as connection:
+        query = trigger["metadata"]["query"]
+        assert connection.exec_driver_sql(query).scalar_one() == 2
 
 
 def test_a_limit_that_the_url_names_is_kept(database_url: str) -> None:

@@ -17,9 +17,9 @@ from storage.sql.database import Database
 from tests.builders import make_job, submit
 from tests.contexts import make_context
 from tests.work import Unhurried
-from workers.engine.tally import Tally
 from workers.engine.torch_painter import TorchPainter
 from workers.execution.turn import Turn
+from workers.vitals.tally import Tally
 
 NAMES = (
     *("ddim", "ddim_eta", "ddpm", "pndm", "euler", "euler_karras", "euler_a"),

@@ -8,7 +8,7 @@ from workers.engine.lanes import Lane
 from workers.engine.network_calls import Call, Rows
 from workers.engine.row_allocator import PATIENCE, RowAllocator, least_power
 from workers.engine.runs import Run
-from workers.engine.tally import Tally
+from workers.vitals.tally import Tally
 
 CLOCK = Clock("cpu")
 

@@ -58,6 +58,7 @@ from workers.vitals import reports as reports_module
 from workers.vitals.exits import EXIT_UNFIT
 from workers.vitals.recent import MOST_SURPRISES, Recent
 from workers.vitals.reports import Listener, Report, Reporter
+from workers.vitals.tally import Tally
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -533,6 +534,19 @@ def test_no_error_ends_the_presence(
     with database.read() as connection:
         query = sa.select(workers.c.owner, workers.c.images)
         assert connection.execute(query).one() == (ENTRY.owner, 7)
+
+
+@pytest.mark.databases("sqlite")
+def test_a_worker_tells_how_many_rows_served_a_job(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tally = Tally(calls=3, rows=48, useful=36)
+    monkeypatch.setattr(registration_module, "OF_PROCESS", tally)
+    recent = Recent()
+    registration = Registration(database, ENTRY, recent, every_s=3600, device="cpu")
+    registration._write_news()
+    (worker,) = list_workers(database)
+    assert (worker.rows_run, worker.rows_used) == (48, 36)
 
 
 @pytest.mark.databases("sqlite")

@@ -24,6 +24,8 @@ ENTRY = Entry(
     phase="painting",
     detail="builtin:shapes · 12 rows, 48 % · 61.2 of 151 GB · 71 °C",
     images_per_s=1.5,
+    rows_run=48,
+    rows_used=36,
     started_at="2026-01-02T03:04:05.678901+00:00",
     phase_at="2026-01-02T03:05:05.678901+00:00",
 )
@@ -90,6 +92,8 @@ def test_a_worker_that_was_restarted_is_told_once(
         f'nightsweep_worker_phase{worker},phase="painting"}} 1.0',
         f"nightsweep_worker_batch_rows{worker}}} 12.0",
         f"nightsweep_worker_images_per_second{worker}}} 1.5",
+        f"nightsweep_worker_rows_total{worker}}} 48.0",
+        f"nightsweep_worker_used_rows_total{worker}}} 36.0",
         'nightsweep_blocked_groups{host="night3"} 1.0',
     }
     ages = [line for line in found if "heartbeat_age" in line]

@@ -1,4 +1,4 @@
-"""Counts of the rows that a painter ran."""
+"""Counts of the rows of batches, and of those that served a job."""
 
 from dataclasses import dataclass
 
@@ -21,3 +21,7 @@ class Tally:
     def occupancy(self) -> float:
         """Share of the rows that served a job."""
         return self.useful / self.rows if self.rows else 0.0
+
+
+#: Of all that the painter of this process shared between jobs. One per process.
+OF_PROCESS = Tally()

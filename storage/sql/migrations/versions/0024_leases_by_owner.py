@@ -3,13 +3,13 @@
 Nothing finds them by `lease_until` any more, so PostgreSQL need not touch an index when
 a worker renews its leases.
 
-Revision: 0025.
+Revision: 0024.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0025"
+revision = "0024"
 down_revision = "0023"
 branch_labels = None
 depends_on = None
