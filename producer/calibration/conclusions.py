@@ -5,9 +5,11 @@ from statistics import median
 from typing import Any
 
 from producer.expansion.resolution import (
-    PlannedScheduler,
     defaults,
     make_job,
+)
+from producer.expansion.scheduler_planning import (
+    PlannedScheduler,
     plan_scheduler,
     spell_out,
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 from producer.expansion.cells import Cell, combinations
 from producer.expansion.grid import Grid
-from producer.expansion.resolution import PlannedScheduler
+from producer.expansion.scheduler_planning import PlannedScheduler
 from producer.models.cards import ModelCard
 from producer.spec.parameters import shown_as
 from producer.spec.problems import shown

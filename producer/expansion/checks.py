@@ -13,7 +13,7 @@ from producer.expansion.control_checks import find_control_problems
 from producer.expansion.grid import Grid
 from producer.expansion.image_checks import find_image_problems
 from producer.expansion.quantisation_checks import find_quantisation_problems
-from producer.expansion.resolution import PlannedScheduler
+from producer.expansion.scheduler_planning import PlannedScheduler
 from producer.models.cards import ModelCard
 from producer.spec.parameters import WEIGHTS, shown_as
 from producer.spec.problems import Place, Problems, listed, shown

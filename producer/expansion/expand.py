@@ -17,8 +17,8 @@ from producer.expansion.grid import Grid
 from producer.expansion.grids import Describe, build_grids
 from producer.expansion.merges import find_merges, name_merges
 from producer.expansion.planning import JobPlanner
-from producer.expansion.resolution import PlannedScheduler
 from producer.expansion.sampling import draw_cells
+from producer.expansion.scheduler_planning import PlannedScheduler
 from producer.expansion.step_checks import check_steps
 from producer.models.cards import ModelCard
 from producer.spec.input_images import InputImage

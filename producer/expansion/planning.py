@@ -11,11 +11,11 @@ from producer.expansion.resolution import (
     LIKE_SIZE,
     SETTLED,
     SIZE,
-    PlannedScheduler,
     combine,
     settled,
     word_job,
 )
+from producer.expansion.scheduler_planning import PlannedScheduler
 from producer.spec.parameters import Prompt
 from storage.catalogue import schedulers
 from storage.catalogue.control_pipelines import networks_called

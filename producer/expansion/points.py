@@ -6,11 +6,13 @@ from typing import Any
 
 from producer.expansion.resolution import (
     TEXTS,
+    resolve,
+    token_of,
+)
+from producer.expansion.scheduler_planning import (
     PlannedScheduler,
     plan_scheduler,
-    resolve,
     spell_out,
-    token_of,
 )
 from producer.models.cards import ModelCard
 from producer.spec.axes import Axis, RangeValues, Value, is_set

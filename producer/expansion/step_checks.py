@@ -12,7 +12,7 @@ from producer.expansion.backend_checks import refuse_for_flax
 from producer.expansion.cells import Cell, choose_points, make_cell
 from producer.expansion.exclusions import Exclusion
 from producer.expansion.grid import Grid
-from producer.expansion.resolution import PlannedScheduler
+from producer.expansion.scheduler_planning import PlannedScheduler
 from producer.spec.problems import Place, Problems
 from producer.spec.remarks import Remark
 from storage.job import FLAX

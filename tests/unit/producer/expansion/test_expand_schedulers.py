@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from producer.expansion.expand import Expansion, expand, read_jobs
-from producer.expansion.resolution import plan_scheduler
+from producer.expansion.scheduler_planning import plan_scheduler
 from producer.spec.parameters import SchedulerChoice
 from producer.spec.sweepfile import read_spec
 from storage.errors import SpecError
