@@ -14,6 +14,7 @@ from sqlalchemy.exc import (
     NotSupportedError,
     ProgrammingError,
 )
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from storage.errors import DatabaseError, WrongDatabaseError
 from storage.settings import without_password
@@ -72,10 +73,10 @@ def fault_of(exc: DBAPIError) -> Fault:
 
 @contextmanager
 def translated(engine: Engine) -> Iterator[None]:
-    """Turn errors of the driver in this block into nightsweep's own.
+    """Turn errors of the driver and its pool in this block into nightsweep's own.
 
     Raises:
-        DatabaseError: The database is unavailable.
+        DatabaseError: The database is unavailable, or all connections are in use.
         WrongDatabaseError: It is damaged, or its user lacks rights to its tables.
         DBAPIError: Anything else, which is a mistake.
     """
@@ -86,6 +87,13 @@ def translated(engine: Engine) -> Iterator[None]:
         if fault == "mistake":
             raise
         raise _error(engine, exc, fault) from exc
+    except PoolTimeoutError as exc:
+        msg = (
+            "A transaction must have a connection of its own, but this process has no "
+            f"more to {shown(engine)} ({exc.args[0]}); wait until its other "
+            "transactions end, and ask for less at once."
+        )
+        raise DatabaseError(msg) from exc
 
 
 def shown(engine: Engine) -> str:

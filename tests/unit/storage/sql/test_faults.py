@@ -134,6 +134,30 @@ def test_a_locked_or_missing_file_is_an_outage(
         pass
 
 
+@BOTH
+def test_a_process_without_a_free_connection_waits_as_in_an_outage(
+    database: Database,
+) -> None:
+    engine = sa.create_engine(
+        database.engine.url,
+        poolclass=sa.QueuePool,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=0,
+    )
+    with (
+        closing(Database(engine)) as full,
+        full.read(),
+        pytest.raises(
+            DatabaseError,
+            match=r"must have a connection of its own, but .* \(QueuePool limit of "
+            r"size 1 .*\); wait until",
+        ),
+        full.write(),
+    ):
+        pass
+
+
 @pytest.mark.databases("postgresql")
 @pytest.mark.parametrize(
     ("statements", "fault"),
