@@ -60,11 +60,13 @@ def _find_wrong_images(grid: Grid) -> Iterator[tuple[Cell, str, str]]:
         size = (given["width"], given["height"])
         for image in control_images(given):
             if image is None:
-                message = (
-                    f"control_image must name what {given[CONTROLNET]} follows, got"
-                    " none; add `control_image: FILE`"
-                )
-                yield cell, CONTROLNET, message
+                # A wrong ControlNet is told of without that.
+                if not given[CONTROLNET].problems:
+                    message = (
+                        f"control_image must name what {given[CONTROLNET]} follows, got"
+                        " none; add `control_image: FILE`"
+                    )
+                    yield cell, CONTROLNET, message
             elif image.size != size and not given["resize"]:
                 message = (
                     f"a control image must have the {size[0]}x{size[1]} pixels of the"

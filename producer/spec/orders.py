@@ -1,6 +1,6 @@
 """The orders in which a sweep may be made."""
 
-from producer.spec.problems import nearest, shown
+from producer.spec.problems import closest, shown
 from storage.errors import UsageError
 
 BREADTH_FIRST = "breadth-first"
@@ -17,9 +17,8 @@ def read_order(text: str) -> str:
         UsageError: It is none.
     """
     if text not in ORDERS:
-        msg = (
-            f"order must be one of {', '.join(ORDERS)}, got {shown(text)}; "
-            f"{nearest(text, ORDERS)}"
-        )
+        close = closest(text, ORDERS)
+        way_out = f"did you mean `{close}`?" if close else "write one of them"
+        msg = f"order must be one of {', '.join(ORDERS)}, got {shown(text)}; {way_out}"
         raise UsageError(msg)
     return text

@@ -155,8 +155,7 @@ def choice(name: str, *words: str, otherwise: str = "") -> Parser:
         way_out = way_out_of_list(name, text) if name in PARSERS else None
         others = f"did you mean `{meant}`?" if meant else otherwise
         rule = f"{name} must be one of {listed(words)}, got {shown(text)}"
-        known = f"known are {listed(words)}"
-        raise WrongValueError(rule, way_out or others or known)
+        raise WrongValueError(rule, way_out or others or "write one of them")
 
     return parse
 

@@ -90,6 +90,10 @@ class Problems:
         """Note that `message` is wrong at `place`; a repetition counts once."""
         self._found[place, message] = None
 
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._found)
+
     def once(self, hint: str) -> str:
         """Return a hint the first time, and an empty text after that."""
         is_new = hint not in self._said

@@ -72,6 +72,7 @@ class TableReader:
         known = ("file", "columns", "sample", "sample_seed")
         entry = fields(node, self.problems, what="a table", known=known)
         file = find_path(self.folder, text_of(entry["file"], what="file"))
+        known_before = len(self.problems)
         columns = self._read_columns(entry)
         rows: Iterable[Row] = read_rows(file, self.problems, columns=columns)
         if "sample" in entry:
@@ -89,7 +90,8 @@ class TableReader:
                 digest.update(_shown(bundle.sets.get("prompt")).encode(errors=_SPLIT))
             count += max(1, len(bundles) - before)
             check_count(count, file, self.limit)
-        if not count:
+        # A row that cannot be read is told of already.
+        if not count and len(self.problems) == known_before:
             msg = (
                 f"a table must have at least one row, got none in {file}; write one "
                 "below the line that names the columns"

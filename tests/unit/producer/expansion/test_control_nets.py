@@ -219,6 +219,15 @@ def test_a_net_without_an_image_and_an_image_without_a_net_are_refused(
     assert "control_scale must stand beside a ControlNet, got 0.5 without one" in said
 
 
+@pytest.mark.parametrize("value", ["./union", "[./canny, ./pickle]"])
+def test_a_wrong_net_is_told_of_without_the_image_that_it_lacks(
+    tmp_path: Path, value: str
+) -> None:
+    said = refused(tmp_path, f", controlnet: {value}}}")
+    assert len(said.splitlines()) == 1
+    assert "control_image" not in said
+
+
 def test_a_model_from_which_all_nets_are_excluded_has_no_use_for_an_image(
     tmp_path: Path,
 ) -> None:

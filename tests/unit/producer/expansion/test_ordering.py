@@ -80,6 +80,8 @@ def test_a_random_order_is_that_of_the_name(tmp_path: Path) -> None:
 def test_an_order_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"order must be one of .*did you mean `coarse"):
         expand_in(tmp_path, "coarse")
+    with pytest.raises(SpecError, match=r"random, got bottom; write one of them$"):
+        expand_in(tmp_path, "bottom")
 
 
 @pytest.mark.parametrize(

@@ -417,8 +417,8 @@ def test_a_binary_file_gets_one_sentence(tmp_path: Path) -> None:
         ),
         (
             "{dtype: int8}",
-            "dtype must be one of float32, float16 and bfloat16, got int8; known are "
-            "float32, float16 and bfloat16",
+            "dtype must be one of float32, float16 and bfloat16, got int8; write one "
+            "of them",
         ),
         (
             "{backend: jax}",

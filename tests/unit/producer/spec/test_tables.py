@@ -278,6 +278,20 @@ def test_a_wrong_line_of_jsonl_is_told(tmp_path: Path, line: str, message: str) 
 
 
 @pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("p.jsonl", "{\n", "p.jsonl line 1: a line of a JSONL file must be"),
+        ("p.csv", "prompt\na,b\n", "p.csv line 2: a row must have at most 1 cells"),
+    ],
+)
+def test_a_table_of_wrong_rows_alone_is_not_called_empty(
+    tmp_path: Path, file: str, text: str, message: str
+) -> None:
+    [problem] = problems_of(tmp_path, text, file=file)
+    assert problem.startswith(message)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"more": ", columns: {prompt: Promt}"}, "columns must name columns of p.csv, "
