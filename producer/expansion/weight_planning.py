@@ -101,8 +101,8 @@ def _plan(
         )
     if len(methods) > 1:
         problems.append(
-            "LoKrs must not be in a job with LoRAs, since the order of loading would"
-            f" count, got {given}; leave one of them out"
+            "LoKrs and LoRAs must not be in one job, whose image would depend on the"
+            f" order of loading, got {given}; leave out the ones or the others"
         )
     return PlannedWeights(
         rows=rows,

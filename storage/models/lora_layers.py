@@ -194,7 +194,7 @@ def _find_unread(shapes: Mapping[str, Shape], pipeline: str) -> str | None:
     if read is None or other is None:
         return None
     begin = " or ".join(f"`{each}`" for each in read)
-    return f"has `{other}`, where keys are read that begin with {begin}"
+    return f"has `{other}`, and only keys that begin with {begin} are read"
 
 
 def _pairs(

@@ -230,8 +230,8 @@ def test_a_lokr_beside_a_lora_is_refused(tmp_path: Path) -> None:
         tmp_path / "wash.safetensors", lokr({"layer": (8, 8)}, prefix="transformer.")
     )
     assert (
-        "LoKrs must not be in a job with LoRAs, since the order of loading would count,"
-        " got ink + wash; leave one of them out"
+        "LoKrs and LoRAs must not be in one job, whose image would depend on the order"
+        " of loading, got ink + wash; leave out the ones or the others"
     ) in refused(tmp_path, "axes: {loras: [[ink.safetensors, wash.safetensors]]}")
 
 

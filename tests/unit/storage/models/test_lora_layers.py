@@ -183,8 +183,8 @@ def test_keys_that_diffusers_would_leave_out_are_told() -> None:
     known = {"transformer_blocks.0.attn.to_q": (8, 8)}
     told = misfit(kohya(known, prefix="lora_unet_"), known, pipeline="SanaPipeline")
     assert told == (
-        "has `lora_unet_transformer_blocks_0_attn_to_q.lora_down.weight`, where"
-        " keys are read that begin with `transformer.`"
+        "has `lora_unet_transformer_blocks_0_attn_to_q.lora_down.weight`, and"
+        " only keys that begin with `transformer.` are read"
     )
     right = peft(known, prefix="transformer.")
     assert misfit(right, known, pipeline="SanaPipeline") is None
@@ -226,12 +226,12 @@ Z_IMAGE = {"layers.0.attention.to_q": (32, 16)}
     [
         (lokr(Z_IMAGE, prefix="transformer."), "ZImagePipeline", None),
         (lokr(Z_IMAGE, prefix="diffusion_model."), "ZImagePipeline", None),
-        (lokr(Z_IMAGE, prefix="lycoris_"), "ZImagePipeline", "where keys are read"),
+        (lokr(Z_IMAGE, prefix="lycoris_"), "ZImagePipeline", "are read"),
         (lokr(Z_IMAGE, prefix="transformer."), "Flux2Pipeline", None),
         (
             lokr(Z_IMAGE, prefix="diffusion_model."),
             "Flux2Pipeline",
-            "keys are read that begin with `transformer.` or `lycoris_`",
+            "and only keys that begin with `transformer.` or `lycoris_` are read",
         ),
         (
             lokr(Z_IMAGE, prefix="transformer."),
