@@ -4,9 +4,9 @@ import multiprocessing
 import os
 import resource
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from scale_server import INDEXES, SIZES, Observer, Work
 
@@ -90,24 +90,26 @@ def describe(part: Part, stored: int) -> list[str]:
     ]
 
 
-def produce(settings: Settings, spec: Path, answers: Any) -> None:
-    """Submit a sweep; put what its parts took on a queue, and the peak of memory."""
+def produce(settings: Settings, spec: Path) -> tuple[list[Part], int]:
+    """Submit a sweep; return what its parts took, and the peak of memory."""
     marks = Marks(settings.database_url)
     submit(str(spec), settings=settings, progress=marks.note)
     peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    answers.put((marks.parts, peak_bytes))
+    return marks.parts, peak_bytes
 
 
 def measure(settings: Settings, count: int) -> tuple[list[list[str]], int]:
-    """Submit a sweep of `count` jobs; return the table and the peak of memory."""
+    """Submit a sweep of `count` jobs; return the table and the peak of memory.
+
+    The sweep has a whole number of seeds, and so at least `CELLS` jobs.
+    """
     spec = settings.home / "large.yaml"
     seeds = max(1, count // CELLS)
-    spec.write_text(SPEC % {"name": NAME, "jobs": count, "first": 0, "seeds": seeds})
-    answers = spawn.Queue()
-    process = spawn.Process(target=produce, args=(settings, spec, answers))
-    process.start()
-    parts, peak_bytes = answers.get()
-    process.join()
+    jobs = seeds * CELLS
+    spec.write_text(SPEC % {"name": NAME, "jobs": jobs, "first": 0, "seeds": seeds})
+    # A process of its own, for its CPU time and its memory.
+    with ProcessPoolExecutor(1, spawn) as producer:
+        parts, peak_bytes = producer.submit(produce, settings, spec).result()
     stored, rows = 0, []
     for part in parts:
         stored += part.jobs
