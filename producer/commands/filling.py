@@ -36,7 +36,7 @@ def fill(settings: Settings, query: str, keys: Sequence[str]) -> Filled:
         now = find_holes(database, query, keys)
         said += _describe(now)
         idle = _idle(database, now)
-        if now.waiting and not idle:
+        if now.waiting and not (idle or now.stopped):  # to resume says it, too
             said += say_who_works(database, None)
     if now.stopped:
         said += change_state(settings, now.stopped, verb="resume")

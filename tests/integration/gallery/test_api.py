@@ -1,16 +1,18 @@
 """Questions and changes in JSON, on a real store."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
+from storage.fleet.registry import Entry, note
 from storage.job import PlannedJob
 from storage.jobs.lifecycle import set_state
 from storage.jobs.sweeps import require_sweeps
 from storage.settings import Settings
-from storage.sql.database import open_database
+from storage.sql.database import open_database, utc_now
 from tests.galleries import Visitor, served
 from tests.unit.filled_store import AXES, PROMPTS, finish, make_settings, plan, submit
 from tests.unit.producer.report.scored_store import make_scored
@@ -297,6 +299,22 @@ def test_a_failed_hole_is_tried_again(visitor: Visitor, store: Store) -> None:
     said = "shapes: 1 image that failed is tried again. 1 image waits for a worker."
     assert answer == {"said": said, "idle": ["shapes"]}
     assert states_of(visitor)[failed] == states_of(visitor)[pending] == "pending"
+
+
+def test_a_missing_back_end_is_told_of_once(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    submit(settings, "active", plan({"seed": (0,)}, backend="flax"))
+    submit(settings, "paused", plan({"seed": (1,)}, backend="flax"))
+    began = {"phase": "idle", "started_at": utc_now(), "phase_at": utc_now()}
+    worker = Entry(owner="w:1:1", name="cpu0", host="w", gpu="CPU", **began)
+    with closing(open_database(settings.database_url)) as database:
+        note(database, worker)
+        (paused,) = require_sweeps(database, ["paused"])
+        set_state(database, paused, "paused")
+    with served(settings) as visitor:
+        answer = visitor.post("/api/fill", {"q": "state:pending", "keys": []}).json
+    assert answer["said"].count("Jobs of `backend: flax` wait") == 1
+    assert answer["idle"] == []
 
 
 def test_a_sweep_can_be_started_only_if_there_is_one(visitor: Visitor) -> None:
