@@ -120,8 +120,11 @@ def _read_threshold(url: sa.URL) -> dict[str, int | None]:
         return {}
     text = str(url.query[PREPARE])
     if text != "none" and not text.isdecimal():
-        msg = f"{PREPARE} can be `none` or a number, not {text}"
-        raise sa.exc.ArgumentError(msg)
+        msg = (
+            f"{PREPARE} in NIGHTSWEEP_DATABASE_URL must be `none` or a number, got "
+            f"{text}; end the URL with `?{PREPARE}=none` for a pooler."
+        )
+        raise UsageError(msg)
     return {PREPARE: None if text == "none" else int(text)}
 
 

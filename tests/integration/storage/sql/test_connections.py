@@ -34,7 +34,7 @@ def test_a_url_may_switch_prepared_statements_off(
 
 
 def test_a_threshold_must_be_none_or_a_number() -> None:
-    with pytest.raises(UsageError, match="can be `none` or a number, not soon"):
+    with pytest.raises(UsageError, match="must be `none` or a number, got soon; end"):
         make_engine("postgresql+psycopg://me@/any?prepare_threshold=soon")
 
 
