@@ -8,33 +8,28 @@ answer, which may name an access key: of an error, only status and code are told
 
 import hashlib
 import logging
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import obstore
-from obstore.exceptions import (
-    AlreadyExistsError,
-    BaseError,
-)
-from obstore.store import AzureStore, GCSStore, S3Store
+from obstore.exceptions import AlreadyExistsError, BaseError
 
-from storage.errors import ImageStoreError, UsageError
+from storage.errors import ImageStoreError
 from storage.files.bucket_cache import Cache
 from storage.files.bucket_errors import error_of
+from storage.files.bucket_opening import open_store
 from storage.host.file_stamps import Stamp
 from storage.host.log_rate import RateLimit
 from storage.image_address import BucketAddress
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
-    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+    from obstore.store import ObjectStore
 
 log = logging.getLogger(__name__)
 log.addFilter(RateLimit())
@@ -43,17 +38,10 @@ log.addFilter(RateLimit())
 THREADS = 32
 #: Objects that are removed with one request; S3 takes no more.
 REMOVED_AT_ONCE = 1000
-#: Together less than half a lease: a worker whose put takes longer would lose its job.
-REQUEST_S, RETRY_S = 20.0, 20.0
-#: With pauses of 0.2 s and then twice as long each time, up to 4 s.
-RETRIES = 6
 #: Metadata of a thumbnail: the tag of the image that it was made from.
 _IMAGE = "image"
 _TYPES = {"png": "image/png", "webp": "image/webp", "json": "application/json"}
 _OTHER = "application/octet-stream"
-_STORES = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
-#: Where the address of another store than the scheme's own is; it may be plain HTTP.
-_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
 class Bucket:
@@ -273,35 +261,7 @@ def open_bucket(address: BucketAddress) -> Bucket:
     Raises:
         UsageError: Settings in the environment that a store needs are missing.
     """
-    endpoints = (os.environ.get(name, "") for name in _ENDPOINTS)
-    client: ClientConfig = {
-        "allow_http": any(each.startswith("http://") for each in endpoints),
-        "timeout": timedelta(seconds=REQUEST_S),
-    }
-    retry: RetryConfig = {
-        "max_retries": RETRIES,
-        "retry_timeout": timedelta(seconds=RETRY_S),
-        "backoff": {
-            "init_backoff": timedelta(seconds=0.2),
-            "max_backoff": timedelta(seconds=4),
-            "base": 2,
-        },
-    }
-    try:
-        store = _STORES[address.scheme](
-            address.bucket,
-            prefix=address.prefix or None,
-            client_options=client,
-            retry_config=retry,
-        )
-    except BaseError as exc:
-        said = str(exc).partition("\n")[0]
-        msg = (
-            f"A bucket's settings must be complete, but for {address} obstore says: "
-            f"{said}; set them in the environment, as docs/buckets.md says."
-        )
-        raise UsageError(msg) from None
-    return Bucket(address, store)
+    return Bucket(address, open_store(address))
 
 
 def _thumbnail_beside(image: str) -> str:

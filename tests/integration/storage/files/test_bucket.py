@@ -11,6 +11,7 @@ from PIL import Image
 
 from storage.errors import ImageStoreError, UsageError
 from storage.files import bucket as bucket_module
+from storage.files import bucket_opening
 from storage.files.bucket import Bucket
 from storage.files.images import ImageFolder, relative_path
 from storage.files.places import bucket_at, find_local, place_at
@@ -229,7 +230,7 @@ def test_a_bucket_that_is_gone_or_closed_is_told_of_in_one_sentence(
 def test_a_store_that_is_away_is_told_of(
     bucket: buckets.Bucket, place: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket_module, "RETRIES", 0)
+    monkeypatch.setattr(bucket_opening, "RETRIES", 0)
     bucket_module.open_bucket.cache_clear()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     away = bucket_module.open_bucket(place.address)
