@@ -33,7 +33,7 @@ def check_bucket(bucket: "Bucket") -> Iterator[Check]:
                 f"{path} is not; try again."
             )
             raise ImageStoreError(msg)
-        is_conditional = not bucket.create(path, text)
+        is_conditional = _refuses_the_second(bucket, path)
     finally:
         bucket.remove([path])
     detail = f"{bucket.address} can be read and written; a put takes {put_s:.3f} s"
@@ -41,7 +41,25 @@ def check_bucket(bucket: "Bucket") -> Iterator[Check]:
     if not is_conditional:
         yield warn(
             "image bucket",
-            "the store ignores If-None-Match, so two databases may take the bucket at "
-            "the same moment without noticing",
-            advice="let no other database use this bucket and prefix",
+            "the store ignores If-None-Match or If-Match, so two databases may take "
+            "the bucket at the same moment, and a worker that was cut off may replace "
+            "the image of the next one",
+            advice="let no other database use this bucket and prefix, and run `verify "
+            "--full` now and then",
         )
+
+
+def _refuses_the_second(bucket: "Bucket", path: str) -> bool:
+    """Return whether of two puts of an object the later one is refused."""
+    looks = 0
+
+    def come_between() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            bucket.save(path, b"first")
+        return looks == 1
+
+    return not bucket.create(path, b"second") and not bucket.save(
+        path, b"second", is_mine=come_between
+    )

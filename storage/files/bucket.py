@@ -9,7 +9,7 @@ answer, which may name an access key: of an error, only status and code are told
 import hashlib
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -17,18 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
 from storage.errors import ImageStoreError
 from storage.files.bucket_cache import Cache
 from storage.files.bucket_errors import error_of
 from storage.files.bucket_opening import open_store
+from storage.files.disk import always
 from storage.host.file_stamps import Stamp
 from storage.host.log_rate import RateLimit
 from storage.image_address import BucketAddress
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta
+    from obstore import ObjectMeta, PutMode, UpdateVersion
     from obstore.store import ObjectStore
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ log.addFilter(RateLimit())
 THREADS = 32
 #: Objects that are removed with one request; S3 takes no more.
 REMOVED_AT_ONCE = 1000
+#: How often a put that another one preceded is repeated.
+REPLACEMENTS = 4
 #: Metadata of a thumbnail: the tag of the image that it was made from.
 _IMAGE = "image"
 _TYPES = {"png": "image/png", "webp": "image/webp", "json": "application/json"}
@@ -103,11 +106,19 @@ class Bucket:
             raise self._absent(path) from None
         return content, stamp
 
-    def save(self, path: str, content: bytes, thumbnail: bytes | None = None) -> None:
+    def save(
+        self,
+        path: str,
+        content: bytes,
+        thumbnail: bytes | None = None,
+        *,
+        is_mine: Callable[[], bool] = always,
+    ) -> bool:
         """Write an object, then its thumbnail if that is possible."""
-        tag = self._put(path, content)
-        if thumbnail:
+        tag = self._replace(path, content, is_mine)
+        if tag and thumbnail:
             self._put_thumbnail(path, thumbnail, tag=tag)
+        return tag is not None
 
     def create(self, path: str, content: bytes) -> bool:
         """Write an object unless there is one; return whether it was written."""
@@ -210,6 +221,44 @@ class Bucket:
             found = obstore.get(self._store, path)
             return bytes(found.bytes()), _stamp(found.meta), found.attributes
 
+    def _replace(
+        self, path: str, content: bytes, is_mine: Callable[[], bool]
+    ) -> str | None:
+        """Write an object where none is, or instead of one that was looked at.
+
+        A put may arrive late, when another worker has the job and has put its image.
+        The store then refuses it, and `is_mine` says the rest.
+
+        Returns:
+            The tag of its version; None if `is_mine` says no.
+        """
+        mode: PutMode = "create"
+        for _ in range(REPLACEMENTS):
+            with suppress(AlreadyExistsError, PreconditionError):
+                return self._put(path, content, mode=mode)
+            mode = self._seen(path)
+            # After the look: whoever has the job later is not replaced.
+            if not is_mine():
+                return None
+        msg = (
+            f"An image must be written by one worker at a time, but {self.address}/"
+            f"{path} was replaced {REPLACEMENTS} times meanwhile; the work goes on by "
+            "itself."
+        )
+        raise ImageStoreError(msg)
+
+    def _seen(self, path: str) -> "PutMode":
+        """Return the condition that an object is as it is now, there or not."""
+        with suppress(FileNotFoundError), self._asking():
+            meta = obstore.head(self._store, path)
+            version: UpdateVersion = {}
+            if meta["e_tag"]:
+                version["e_tag"] = meta["e_tag"]
+            if meta["version"]:
+                version["version"] = meta["version"]
+            return version or "overwrite"  # a store without versions
+        return "create"
+
     def _put(self, path: str, content: bytes, **options: Any) -> str:
         """Write an object; return the tag of its version."""
         attributes = {"Content-Type": _TYPES.get(path.rpartition(".")[2], _OTHER)}
@@ -247,7 +296,7 @@ class Bucket:
         """Translate the errors of the store, except those that callers expect."""
         try:
             yield
-        except AlreadyExistsError:
+        except (AlreadyExistsError, PreconditionError):
             raise
         except BaseError as exc:
             # Not `from exc`: a traceback would show what the store answered.

@@ -16,7 +16,7 @@ from storage.image_address import BucketAddress
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
-#: Together less than half a lease: a worker whose put takes longer would lose its job.
+#: For each request, and for all attempts together.
 REQUEST_S, RETRY_S = 20.0, 20.0
 #: With pauses of 0.2 s and then twice as long each time, up to 4 s.
 RETRIES = 6

@@ -3,7 +3,7 @@
 import logging
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,11 @@ log = logging.getLogger(__name__)
 log.addFilter(RateLimit())
 
 _WEBP_HEADER = 12
+
+
+def always() -> bool:
+    """Return True: nobody else writes this file."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +69,16 @@ class Disk:
             # Of the file that is read: a worker may replace it meanwhile.
             return file.read(), Stamp.of(os.fstat(file.fileno()))
 
-    def save(self, path: str, content: bytes, thumbnail: bytes | None = None) -> None:
+    def save(
+        self,
+        path: str,
+        content: bytes,
+        thumbnail: bytes | None = None,
+        *,
+        is_mine: Callable[[], bool] = always,
+    ) -> bool:
         """Write an image so that a crash leaves all of it or nothing."""
+        del is_mine  # a disk cannot replace one certain file only
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         with _replacing(file) as opened:
@@ -76,6 +89,7 @@ class Disk:
         sync_folder(file.parent)
         if thumbnail:
             write_thumbnail(file, thumbnail, written_ns=written_ns)
+        return True
 
     def save_thumbnail(self, image: str, content: bytes, *, of: Stamp) -> Path | None:
         """Write a thumbnail; return it, None if that failed."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.errors import ImageStoreError
+from storage.files.disk import always
 from storage.files.places import Place, place_at
 from storage.image_address import ImageAddress
 
@@ -80,7 +81,14 @@ class ImageFolder:
         """
         return self.place.local(relative_path(key))
 
-    def save(self, key: str, content: bytes, thumbnail: bytes | None = None) -> None:
+    def save(
+        self,
+        key: str,
+        content: bytes,
+        thumbnail: bytes | None = None,
+        *,
+        is_mine: Callable[[], bool] = always,
+    ) -> bool:
         """Write an image so that a crash leaves all of it or nothing.
 
         Writing the same key again replaces the file, and outdates its thumbnail.
@@ -89,15 +97,22 @@ class ImageFolder:
             key: The job's.
             content: The PNG.
             thumbnail: Written beside the image if that is possible; None for none.
+            is_mine: Whether the job is still the caller's; asked first, and by a bucket
+                again before it replaces an object.
+
+        Returns:
+            Whether it was written; False only if `is_mine` said no.
 
         Raises:
             ImageStoreError: The image cannot be written, or too little of the disk
                 is free.
         """
+        if not is_mine():
+            return False
         path = relative_path(key)
         self._check_room(key, len(content) + len(thumbnail or b""))
         try:
-            self.place.save(path, content, thumbnail)
+            return self.place.save(path, content, thumbnail, is_mine=is_mine)
         except OSError as exc:
             msg = (
                 f"Images must be writable, but {self.root}/{path} gives: "

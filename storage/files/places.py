@@ -5,7 +5,7 @@ input images below `inputs/`. A write is whole or absent.
 
 | | `Disk` | `Bucket` |
 |---|---|---|
-| write | temporary file, `fsync`, rename | one put |
+| write | temporary file, `fsync`, rename | one put; of two at once, one is refused |
 | a thumbnail belongs to its image | same time, to the nanosecond | metadata: its ETag |
 | `local` | the file itself | a copy in a cache of bounded size |
 | what fails raises | `OSError`; the caller says what for | `ImageStoreError` |
@@ -13,13 +13,13 @@ input images below `inputs/`. A write is whole or absent.
 What is not there raises `FileNotFoundError` in both.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from storage.errors import UsageError
-from storage.files.disk import Disk
+from storage.files.disk import Disk, always
 from storage.host.file_stamps import Stamp
 from storage.image_address import BucketAddress, ImageAddress
 
@@ -68,10 +68,27 @@ class Place(Protocol):
             FileNotFoundError: There is none.
         """
 
-    def save(self, path: str, content: bytes, thumbnail: bytes | None = None) -> None:
+    def save(
+        self,
+        path: str,
+        content: bytes,
+        thumbnail: bytes | None = None,
+        *,
+        is_mine: Callable[[], bool] = always,
+    ) -> bool:
         """Write a file, whole and durable, then its thumbnail if that is possible.
 
         A second write replaces the first and outdates its thumbnail.
+
+        Args:
+            path: Below the place.
+            content: All of it.
+            thumbnail: None for none.
+            is_mine: Whether the file is still the caller's to write; a bucket asks
+                before it replaces an object.
+
+        Returns:
+            Whether it was written; False only if `is_mine` said no.
         """
 
     def save_thumbnail(self, image: str, content: bytes, *, of: Stamp) -> Path | None:

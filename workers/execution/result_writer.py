@@ -259,14 +259,16 @@ class ResultWriter:
     def _store(self, claim: Claim, encoded: Encoded) -> bool:
         """Write the files unless somebody else makes the job by now; return if written.
 
-        It would replace theirs, and their row would describe another file. That still
-        happens if the worker stands still, or the disk hangs, for half a lease in here.
+        It would replace theirs, and their row would describe another file. In a folder,
+        that still happens if the worker stands still, or the disk hangs, for half a
+        lease in here.
         """
-        if not self._context.heartbeat.is_sure_of(claim.id):
-            return False
-        key = claim.job.key
-        self._context.images.save(key, encoded.png, encoded.thumbnail)
-        return True
+        return self._context.images.save(
+            claim.job.key,
+            encoded.png,
+            encoded.thumbnail,
+            is_mine=lambda: self._context.heartbeat.is_sure_of(claim.id),
+        )
 
     def _write(self) -> None:
         while rows := self._next_rows():

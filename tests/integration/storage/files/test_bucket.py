@@ -302,3 +302,56 @@ def test_a_bucket_of_azure_needs_an_account(address: BucketAddress) -> None:
     said = "for az://.* obstore says: .*Account must be specified; set them in"
     with pytest.raises(UsageError, match=said):
         bucket_at(replace(address, scheme="az", prefix="without/account"))
+
+
+def test_an_image_of_whoever_has_the_job_now_is_not_replaced(
+    bucket: buckets.Bucket, address: BucketAddress
+) -> None:
+    answers = iter([True, False])
+    bucket.write(PATH, b"theirs")
+    images = ImageFolder(address)
+    assert not images.save(KEY, b"mine", b"small", is_mine=lambda: next(answers))
+    assert bucket.read(PATH) == b"theirs"
+    assert bucket.names() == [PATH]
+
+
+def test_an_image_that_is_put_after_the_look_is_not_replaced(
+    bucket: buckets.Bucket, place: Bucket
+) -> None:
+    asked = 0
+
+    def is_mine() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 1:  # the job is lost between this answer and the put
+            bucket.write(PATH, b"theirs")
+        return asked == 1
+
+    place.save(PATH, b"of a killed worker")
+    assert not place.save(PATH, b"mine", is_mine=is_mine)
+    assert bucket.read(PATH) == b"theirs"
+
+
+def test_an_image_that_a_killed_worker_left_is_replaced(
+    bucket: buckets.Bucket, place: Bucket
+) -> None:
+    place.save(PATH, b"left")
+    bucket.server.requests.clear()
+    assert place.save(PATH, b"mine")
+    assert bucket.read(PATH) == b"mine"
+    assert bucket.server.requests == {"PUT": 2, "HEAD": 1}
+
+
+def test_an_image_that_others_go_on_replacing_is_told_of(
+    bucket: buckets.Bucket, place: Bucket
+) -> None:
+    contents = iter(range(9))
+
+    def is_mine() -> bool:
+        bucket.write(PATH, b"%d" % next(contents))
+        return True
+
+    bucket.write(PATH, b"theirs")
+    said = "written by one worker at a time, but s3://.*png was replaced 4 times"
+    with pytest.raises(ImageStoreError, match=said):
+        place.save(PATH, b"mine", is_mine=is_mine)

@@ -173,6 +173,27 @@ def test_the_doctor_checks_a_bucket(
         list(check_images(settings, database))
 
 
+@pytest.mark.parametrize("ignored", ["HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH"])
+def test_the_doctor_tells_of_a_store_that_ignores_conditions_of_puts(
+    bucket: buckets.Bucket,
+    settings: Settings,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    ignored: str,
+) -> None:
+    make_images(settings, database, 1)
+    serve = bucket.server.app
+
+    def ignore(request: buckets.Request, start: buckets.Start) -> buckets.Answer:
+        request.pop(ignored, None)
+        return serve(request, start)
+
+    monkeypatch.setattr(bucket.server, "app", ignore)
+    _, check, _ = check_images(settings, database)
+    assert (check.name, check.verdict) == ("image bucket", "warn")
+    assert "ignores If-None-Match or If-Match" in check.detail
+
+
 def test_a_wish_for_free_space_needs_a_disk(
     bucket: buckets.Bucket, settings: Settings
 ) -> None:

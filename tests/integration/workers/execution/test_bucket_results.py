@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from storage.files.folders import take_folder
-from storage.files.images import ImageFolder
+from storage.files.images import ImageFolder, relative_path
 from storage.files.verification import check_images
 from storage.jobs.claims import Claim
 from storage.settings import Settings
@@ -135,3 +135,25 @@ def test_a_worker_that_is_to_stop_hands_back_what_a_bucket_does_not_take(
     stopper.join()
     assert set(states(database).values()) == {"pending"}
     assert bucket.names(".png") == []
+
+
+def test_a_put_that_comes_late_does_not_replace_the_image_of_the_next_worker(
+    bucket: buckets.Bucket,
+    settings: Settings,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    context, (claim,) = hold(database, settings, 1)
+    path, serve = relative_path(claim.job.key), bucket.server.app
+
+    def delay(request: buckets.Request, start: buckets.Start) -> buckets.Answer:
+        """Have a put arrive when the job is another worker's, who has made it."""
+        if request["REQUEST_METHOD"] == "PUT" and not bucket.names(".png"):
+            bucket.write(path, b"theirs")
+            context.heartbeat.let_go(claim.id)
+        return serve(request, start)
+
+    monkeypatch.setattr(bucket.server, "app", delay)
+    keep_all(context, [claim])
+    assert bucket.read(path) == b"theirs"
+    assert set(states(database).values()) == {"leased"}

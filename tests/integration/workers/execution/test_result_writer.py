@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -476,12 +475,12 @@ def test_waiting_for_the_disk_is_no_time_of_the_image(
     ahead_s = [0.0]
     save, now = ImageFolder.save, time.perf_counter
 
-    def save_late(folder: ImageFolder, key: str, *contents: bytes | None) -> Path:
+    def save_late(*words: Any, **more: Any) -> bool:
         if not ahead_s[0]:
             ahead_s[0] = 100.0
             msg = "no space left on device"
             raise ImageStoreError(msg)
-        return save(folder, key, *contents)
+        return save(*words, **more)
 
     monkeypatch.setattr(context_module, "OUTAGE_PAUSE_S", 0.01)
     monkeypatch.setattr(ImageFolder, "save", save_late)
