@@ -23,13 +23,14 @@ from storage.errors import ImageStoreError
 from storage.files.bucket_cache import Cache
 from storage.files.bucket_errors import error_of
 from storage.files.bucket_opening import open_store
+from storage.files.bucket_versions import condition_of, stamp_of, tag_in, tag_of
 from storage.files.disk import always
 from storage.host.file_stamps import Stamp
 from storage.host.log_rate import RateLimit
 from storage.image_address import BucketAddress
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta, PutMode, UpdateVersion
+    from obstore import PutMode
     from obstore.store import ObjectStore
 
 log = logging.getLogger(__name__)
@@ -77,10 +78,12 @@ class Bucket:
         if stamp is None:
             raise self._absent(path)
         size_bytes = stamp.size_bytes
-        if found := self._cache.find(path, _tag(stamp), size_bytes=size_bytes):
+        if found := self._cache.find(path, tag_in(stamp), size_bytes=size_bytes):
             return found
         content, stamp = self.read(path)
-        return self._cache.keep(path, _tag(stamp), content, written_ns=stamp.written_ns)
+        return self._cache.keep(
+            path, tag_in(stamp), content, written_ns=stamp.written_ns
+        )
 
     def look_at(self, path: str) -> Stamp | None:
         """Return the stamp of an object; None where there is none."""
@@ -130,13 +133,13 @@ class Bucket:
 
     def save_thumbnail(self, image: str, content: bytes, *, of: Stamp) -> Path | None:
         """Write a thumbnail; return its copy in the cache."""
-        self._put_thumbnail(image, content, tag=_tag(of))
+        self._put_thumbnail(image, content, tag=tag_in(of))
         path = _thumbnail_beside(image)
-        return self._cache.keep(path, _tag(of), content, written_ns=of.written_ns)
+        return self._cache.keep(path, tag_in(of), content, written_ns=of.written_ns)
 
     def find_thumbnail(self, image: str, *, of: Stamp) -> Path | None:
         """Return a copy of the thumbnail of just this image, or None."""
-        path, tag = _thumbnail_beside(image), _tag(of)
+        path, tag = _thumbnail_beside(image), tag_in(of)
         if found := self._cache.find(path, tag):
             return found
         try:
@@ -213,13 +216,13 @@ class Bucket:
 
     def _head(self, path: str) -> Stamp | None:
         with suppress(FileNotFoundError), self._asking():
-            return _stamp(obstore.head(self._store, path))
+            return stamp_of(obstore.head(self._store, path))
         return None
 
     def _get(self, path: str) -> tuple[bytes, Stamp, Mapping[str, str]]:
         with self._asking():
             found = obstore.get(self._store, path)
-            return bytes(found.bytes()), _stamp(found.meta), found.attributes
+            return bytes(found.bytes()), stamp_of(found.meta), found.attributes
 
     def _replace(
         self, path: str, content: bytes, is_mine: Callable[[], bool]
@@ -250,13 +253,7 @@ class Bucket:
     def _seen(self, path: str) -> "PutMode":
         """Return the condition that an object is as it is now, there or not."""
         with suppress(FileNotFoundError), self._asking():
-            meta = obstore.head(self._store, path)
-            version: UpdateVersion = {}
-            if meta["e_tag"]:
-                version["e_tag"] = meta["e_tag"]
-            if meta["version"]:
-                version["version"] = meta["version"]
-            return version or "overwrite"  # a store without versions
+            return condition_of(obstore.head(self._store, path))
         return "create"
 
     def _put(self, path: str, content: bytes, **options: Any) -> str:
@@ -275,7 +272,7 @@ class Bucket:
                 )
         except FileNotFoundError as exc:
             raise error_of(exc, self.address) from None
-        return _tag_of(put["e_tag"] or "")
+        return tag_of(put["e_tag"] or "")
 
     def _put_thumbnail(self, image: str, content: bytes, *, tag: str) -> None:
         try:
@@ -315,28 +312,3 @@ def open_bucket(address: BucketAddress) -> Bucket:
 
 def _thumbnail_beside(image: str) -> str:
     return f"{image.rpartition('.')[0]}.webp"
-
-
-def _stamp(meta: "ObjectMeta") -> Stamp:
-    written_ns = int(meta["last_modified"].timestamp()) * 10**9
-    return Stamp(
-        device=0,
-        inode=_number(meta["e_tag"] or str(meta["last_modified"])),
-        size_bytes=meta["size"],
-        written_ns=written_ns,
-        changed_ns=written_ns,
-    )
-
-
-def _number(e_tag: str) -> int:
-    """Return a number that stands for a version; some stores add quotes to its ETag."""
-    digest = hashlib.sha256(e_tag.strip('"').encode()).digest()
-    return int.from_bytes(digest[:8])
-
-
-def _tag_of(e_tag: str) -> str:
-    return f"{_number(e_tag):016x}"
-
-
-def _tag(stamp: Stamp) -> str:
-    return f"{stamp.inode:016x}"
