@@ -123,13 +123,14 @@ class Bucket:
             self._put_thumbnail(path, thumbnail, tag=tag)
         return tag is not None
 
-    def create(self, path: str, content: bytes) -> bool:
-        """Write an object unless there is one; return whether it was written."""
-        try:
-            self._put(path, content, mode="create")
-        except AlreadyExistsError:
-            return False
-        return True
+    def create(self, path: str, content: bytes) -> str | None:
+        """Write an object; return the tag of its version, None if there was one.
+
+        None, too, if the answer was lost: the second attempt finds the object.
+        """
+        with suppress(AlreadyExistsError):
+            return self._put(path, content, mode="create")
+        return None
 
     def save_thumbnail(self, image: str, content: bytes, *, of: Stamp) -> Path | None:
         """Write a thumbnail; return its copy in the cache."""

@@ -1,8 +1,8 @@
 """Files of images that are imported, before they are in their places.
 
 On a disk, a file is written under another name beside its place. An object of a bucket
-is whole or absent by itself: it is put at once where there is none; one that is there
-is replaced at the end, if it is still nobody's.
+is whole or absent by itself: it is put at once where there is none; any other that is
+there at the end is replaced, if the image is still nobody's.
 """
 
 import io
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import ImageStoreError
+from storage.files.bucket_versions import tag_in
 from storage.files.disk import sync_folder
 from storage.files.images import relative_path
 from storage.files.pictures import BROKEN
@@ -32,13 +33,15 @@ class Staged:
         image: What the export says of it.
         result: Its row to be.
         file: On a disk, the file under a name of its own.
-        content: For a bucket that has an object in its place, what is to replace it.
+        content: For a bucket, what its object is to hold.
+        tag: Of the version that was put already; None where another one was there.
     """
 
     image: SharedImage
     result: Result
     file: Path | None = None
-    content: bytes | None = None
+    content: bytes = b""
+    tag: str | None = None
 
     @property
     def key(self) -> str:
@@ -61,9 +64,8 @@ def stage(
     """
     path = relative_path(image.job.key)
     if not isinstance(images, Path):
-        is_put = bucket_at(images).create(path, content)
-        kept = None if is_put else content
-        return Staged(image=image, result=result, content=kept)
+        tag = bucket_at(images).create(path, content)
+        return Staged(image=image, result=result, content=content, tag=tag)
     place = images / path
     # As workers call such files, so that `verify` removes what a kill leaves.
     file = place.with_name(f".{place.name}.{secrets.token_hex(8)}.tmp")
@@ -117,9 +119,12 @@ def put_in_place(staged: Collection[Staged], images: ImageAddress) -> None:
         _rename_all(staged, images)
         return
     bucket = bucket_at(images)
-    for each in staged:
-        if each.content is not None:
-            bucket.save(relative_path(each.key), each.content)
+    paths = [relative_path(each.key) for each in staged]
+    stamps = bucket.look_at_each(paths)
+    for each, path, stamp in zip(staged, paths, stamps, strict=True):
+        # A worker that was killed since then may have put another picture there.
+        if stamp is None or tag_in(stamp) != each.tag:
+            bucket.save(path, each.content)
 
 
 def _rename_all(staged: Collection[Staged], images: Path) -> None:
