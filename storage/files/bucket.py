@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
@@ -72,18 +72,17 @@ class Bucket:
         """How many objects are best read at once."""
         return THREADS
 
-    def local(self, path: str) -> Path:
+    def local(self, path: str, *, seen: Stamp | None = None) -> Path:
         """Return a copy in the cache, fetched if need be."""
-        stamp = self.look_at(path)
+        stamp = seen or self.look_at(path)
         if stamp is None:
             raise self._absent(path)
-        size_bytes = stamp.size_bytes
-        if found := self._cache.find(path, tag_in(stamp), size_bytes=size_bytes):
-            return found
-        content, stamp = self.read(path)
-        return self._cache.keep(
-            path, tag_in(stamp), content, written_ns=stamp.written_ns
-        )
+        return self._fetch(path, stamp)[0]
+
+    def open(self, path: str, *, seen: Stamp) -> tuple[IO[bytes], Stamp]:
+        """Open a copy in the cache, fetched if need be; return its stamp, too."""
+        file, stamp = self._fetch(path, seen)
+        return file.open("rb"), stamp
 
     def look_at(self, path: str) -> Stamp | None:
         """Return the stamp of an object; None where there is none."""
@@ -214,6 +213,16 @@ class Bucket:
         for path in paths:
             with suppress(FileNotFoundError), self._asking():
                 obstore.delete(self._store, path)
+
+    def _fetch(self, path: str, seen: Stamp) -> tuple[Path, Stamp]:
+        """Return a copy of this version, or of a later one if the cache has none."""
+        size_bytes = seen.size_bytes
+        if found := self._cache.find(path, tag_in(seen), size_bytes=size_bytes):
+            return found, seen
+        content, stamp = self.read(path)
+        tag = tag_in(stamp)
+        copy = self._cache.keep(path, tag, content, written_ns=stamp.written_ns)
+        return copy, stamp
 
     def _head(self, path: str) -> Stamp | None:
         with suppress(FileNotFoundError), self._asking():

@@ -16,7 +16,7 @@ What is not there raises `FileNotFoundError` in both.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from storage.errors import UsageError
 from storage.files.disk import Disk, always
@@ -41,14 +41,27 @@ class Place(Protocol):
     def readers(self) -> int:
         """How many files are best read at once, where each is decoded, too."""
 
-    def local(self, path: str) -> Path:
+    def local(self, path: str, *, seen: Stamp | None = None) -> Path:
         """Return a local file with the content that a path has now.
 
         Of a disk it is the file itself, there or not. Of a bucket it is a copy in the
         cache, fetched if need be. Open it soon: the cache removes what is old.
 
+        Args:
+            path: Below the place.
+            seen: Its stamp, if it was just looked at; a bucket is not asked again.
+
         Raises:
             FileNotFoundError: The bucket has no such object.
+        """
+
+    def open(self, path: str, *, seen: Stamp) -> tuple[IO[bytes], Stamp]:
+        """Open a file that was just looked at; return the stamp of what was opened.
+
+        Of a bucket it is a copy in the cache, fetched if need be.
+
+        Raises:
+            FileNotFoundError: There is none.
         """
 
     def look_at(self, path: str) -> Stamp | None:

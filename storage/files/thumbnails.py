@@ -9,13 +9,14 @@ import io
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from storage.errors import ImageStoreError
 from storage.files.disk import thumbnail_beside
 from storage.files.images import relative_path
 from storage.files.pictures import BROKEN
 from storage.files.places import Place, place_at
+from storage.host.file_stamps import Stamp
 from storage.host.log_rate import RateLimit
 from storage.image_address import ImageAddress
 
@@ -104,9 +105,9 @@ def find_or_make(images: ImageAddress, key: str) -> Path:
     stamp = place.look_at(path)
     if stamp is None:
         raise _unreadable(images, path, os.strerror(errno.ENOENT))
-    thumbnail = place.find_thumbnail(path, of=stamp) or _make(place, path)
+    thumbnail = place.find_thumbnail(path, of=stamp) or _make(place, path, stamp)
     try:
-        return thumbnail or place.local(path)
+        return thumbnail or place.local(path, seen=stamp)
     except FileNotFoundError as exc:  # gone since it was looked at
         raise _unreadable(images, path, exc.strerror) from exc
 
@@ -121,22 +122,24 @@ def _size(width: int, height: int) -> tuple[int, int] | None:
     return small_width, small_height
 
 
-def _make(place: Place, path: str) -> Path | None:
+def _make(place: Place, path: str, seen: Stamp) -> Path | None:
     """Make the thumbnail of an image; return a local file of it if there is one now."""
     from PIL.Image import DecompressionBombError
 
     try:
-        content, stamp = place.read(path)
-        thumbnail = _encode_file(content)
+        # Another version may be there by now.
+        file, stamp = place.open(path, seen=seen)
+        with file:
+            thumbnail = _encode_file(file)
     except (*BROKEN, DecompressionBombError) as exc:
         raise _unreadable(place.address, path, str(exc)) from exc
     return place.save_thumbnail(path, thumbnail, of=stamp) if thumbnail else None
 
 
-def _encode_file(content: bytes) -> bytes | None:
+def _encode_file(file: IO[bytes]) -> bytes | None:
     from PIL import Image
 
-    with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+    with Image.open(file, formats=["PNG"]) as image:
         # Before its pixels are read.
         return encode_thumbnail(image.convert("RGB")) if _size(*image.size) else None
 

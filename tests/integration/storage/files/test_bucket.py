@@ -122,9 +122,14 @@ def test_a_lost_thumbnail_is_made_and_put_again(
     assert bucket.names() == [PATH, THUMBNAIL]
 
 
-def test_a_small_image_shows_itself(address: BucketAddress) -> None:
+def test_a_small_image_shows_itself_and_is_fetched_once(
+    bucket: buckets.Bucket, address: BucketAddress
+) -> None:
     ImageFolder(address).save(KEY, *picture("red", side_px=64))
-    assert find_or_make(address, KEY).suffix == ".png"
+    for gets in (2, 1):  # one of them looks for a thumbnail
+        bucket.server.requests.clear()
+        assert find_or_make(address, KEY).suffix == ".png"
+        assert bucket.server.requests == {"HEAD": 1, "GET": gets}
 
 
 def test_an_absent_object_is_no_file(address: BucketAddress, place: Bucket) -> None:
