@@ -11,21 +11,19 @@ at once; no more of them than before encode pictures.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import groupby
+from dataclasses import replace
 from typing import Self
 
 from storage.errors import DeviceError, JobError, in_words
 from storage.files.images import relative_path
-from storage.host.environment import Environment
 from storage.jobs.claims import Claim
-from storage.jobs.results import Result, Timings, record_done, record_failure
+from storage.jobs.results import Result, Timings
 from storage.sql.database import seconds_between, utc_now
 from workers.execution.context import ENDINGS, Answer, Context, ending
 from workers.execution.encode import Encoded, encode
+from workers.execution.recording import Done, Failed, Recorder, fields_of
 from workers.painting import Painting
 from workers.vitals import phases
 from workers.vitals.recent import Recent
@@ -45,19 +43,6 @@ WRITER_TICK_S = 0.1
 SHORTAGE_S = 120.0
 
 Fetch = Callable[[], Painting]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Done:
-    claim: Claim
-    result: Result
-    environment: Environment
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Failed:
-    claim: Claim
-    error: str
 
 
 class ResultWriter:
@@ -81,10 +66,11 @@ class ResultWriter:
         self.trouble: Exception | None = None
         self._context = context
         self._recent = recent
+        self._recorder = Recorder(context, recent)
         self._changed = threading.Condition()
         self._count = 0
         self._most = LEAST_IN_HAND + context.puts
-        self._rows: list[_Done | _Failed] = []
+        self._rows: list[Done | Failed] = []
         self._abandoned: list[Claim] = []
         self._hurried = self._closed = False
         self._savers = ThreadPoolExecutor(context.savers + context.puts, "save")
@@ -133,7 +119,7 @@ class ResultWriter:
     def fail(self, claim: Claim, error: str) -> None:
         """Take over a failed job; wait and raise as `keep` does."""
         self._begin()
-        self._add(_Failed(claim=claim, error=error))
+        self._add(Failed(claim=claim, error=error))
 
     def settle(self, check: Callable[[], None]) -> None:
         """Wait until all is written; `check` raises an error to give up."""
@@ -154,7 +140,7 @@ class ResultWriter:
             self._count += 1
             self._hurried = False
 
-    def _add(self, row: _Done | _Failed) -> None:
+    def _add(self, row: Done | Failed) -> None:
         with self._changed:
             self._rows.append(row)
             self._changed.notify_all()
@@ -183,7 +169,7 @@ class ResultWriter:
             self._context.heartbeat.let_go(claim.id)
             self._end(1)
 
-    def _make(self, claim: Claim, fetch: Fetch) -> _Done | _Failed | None:
+    def _make(self, claim: Claim, fetch: Fetch) -> Done | Failed | None:
         """Make the file; return None if the job is somebody else's by now."""
         try:
             with self._encoding:
@@ -196,12 +182,12 @@ class ResultWriter:
         except (*ENDINGS, MemoryError):
             raise
         except JobError as exc:
-            return _Failed(claim=claim, error=str(exc))
+            return Failed(claim=claim, error=str(exc))
         except Exception as exc:
-            log.exception("Failed.", extra={"action": "job_failed", **_about(claim)})
+            log.exception("Failed.", extra={"action": "job_failed", **fields_of(claim)})
             error = in_words(exc)
             self._recent.surprised_by(error)
-            return _Failed(claim=claim, error=error)
+            return Failed(claim=claim, error=error)
         if done:
             self._recent.made_one()
         return done
@@ -218,7 +204,7 @@ class ResultWriter:
 
     def _save(
         self, claim: Claim, painting: Painting, encoded: Encoded, *, encode_s: float
-    ) -> _Done | None:
+    ) -> Done | None:
         job = claim.job
         is_stored, store_s = self._timed(lambda: self._store(claim, encoded))
         if not is_stored:
@@ -245,7 +231,7 @@ class ResultWriter:
             finished_at=utc_now(),
             place=painting.place,
         )
-        return _Done(claim=claim, result=result, environment=painting.environment)
+        return Done(claim=claim, result=result, environment=painting.environment)
 
     def _timed(self, act: Callable[[], Answer]) -> tuple[Answer, float]:
         """Call `act` patiently; return its answer, and the seconds of its last call."""
@@ -273,12 +259,12 @@ class ResultWriter:
     def _write(self) -> None:
         while rows := self._next_rows():
             try:
-                self._record(rows)
+                self._recorder.record(rows)
             except Exception as exc:  # noqa: BLE001 - the painter's thread raises it
                 self._abandon([row.claim for row in rows], exc)
             self._end(len(rows))
 
-    def _next_rows(self) -> list[_Done | _Failed]:
+    def _next_rows(self) -> list[Done | Failed]:
         """Wait for rows, and a moment for more; return none after the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._rows or self._closed)
@@ -288,56 +274,3 @@ class ResultWriter:
 
     def _is_in_a_hurry(self) -> bool:
         return self._closed or self._hurried or len(self._rows) >= self._most
-
-    def _record(self, rows: Sequence[_Done | _Failed]) -> None:
-        group = rows[0].claim.job.group
-        done = [row for row in rows if isinstance(row, _Done)]
-        for environment, results in _by_environment(done):
-            record = partial(
-                record_done,
-                self._context.database,
-                results,
-                worker=self._context.worker,
-                environment=environment,
-                owner=self._context.owner,
-                folder_id=self._context.images.id,
-            )
-            self._context.patiently(record)
-        for row in rows:
-            if isinstance(row, _Failed):
-                self._record_failure(row)
-        self._context.heartbeat.let_go(*(row.claim.id for row in rows))
-        for row in done:
-            log.info("Stored.", extra={"action": "job_stored", **_about(row.claim)})
-        if done:
-            self._context.patiently(lambda: self._context.lift(group))
-
-    def _record_failure(self, row: _Failed) -> None:
-        error, about = row.error, _about(row.claim)
-        self._recent.failed_one()
-        log.warning("Failed: %s", error, extra={"action": "job_failed", **about})
-        self._context.patiently(
-            lambda: record_failure(
-                self._context.database,
-                row.claim.id,
-                owner=self._context.owner,
-                error=error,
-            )
-        )
-
-
-def _about(claim: Claim) -> dict[str, str]:
-    """Return the fields of a log line about a job."""
-    return {"key": claim.job.key, "sweep": claim.sweep}
-
-
-def _by_environment(
-    done: Sequence[_Done],
-) -> Iterator[tuple[Environment, dict[int, Result]]]:
-    # Usually there is one environment; a strict job beside others makes two.
-    def text(row: _Done) -> str:
-        return repr(row.environment)
-
-    for _, rows in groupby(sorted(done, key=text), key=text):
-        same = list(rows)
-        yield same[0].environment, {row.claim.id: row.result for row in same}

@@ -10,6 +10,7 @@ from PIL import Image
 from storage.files.folders import take_folder
 from storage.files.images import ImageFolder, relative_path
 from storage.files.verification import check_images
+from storage.host.environment import Environment
 from storage.jobs.claims import Claim
 from storage.settings import Settings
 from storage.sql.database import Database
@@ -18,7 +19,6 @@ from tests.builders import make_job, plan_seeds, states, submit, take
 from tests.contexts import OWNER, make_context
 from tests.processes import wait_until
 from workers.execution import context as context_module
-from workers.execution import result_writer as writer_module
 from workers.execution.context import Context
 from workers.execution.result_writer import ResultWriter
 from workers.painting import Painting, StoppedError
@@ -46,7 +46,7 @@ def hold(
 def painting(claim: Claim) -> Painting:
     return Painting(
         image=Image.new("RGB", (8, 8), "red"),
-        environment=writer_module.Environment(gpu="none", host="test"),
+        environment=Environment(gpu="none", host="test"),
         evaluations=claim.job.steps,
     )
 

@@ -33,6 +33,7 @@ from tests.contexts import OWNER, make_context
 from tests.processes import PATIENCE_S, wait_until
 from workers.execution import cancellation as cancellation_module
 from workers.execution import prefetch as prefetch_module
+from workers.execution import recording
 from workers.execution import result_writer as writer_module
 from workers.execution.prefetch import Prefetch
 from workers.execution.result_writer import ResultWriter
@@ -353,7 +354,7 @@ def test_rows_are_written_together(
         written.append(len(done))
         return record_done(_database, done, **others)
 
-    monkeypatch.setattr(writer_module, "record_done", note)
+    monkeypatch.setattr(recording, "record_done", note)
     submit(database, plan_seeds(*range(6), **SMALL))
     with opened() as prefetch:
         prefetch.expect(6)
@@ -423,7 +424,7 @@ def test_a_thread_that_fails_ends_the_work_and_leaves_nothing_leased(
     def fail(*_args: object, **_others: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(writer_module, "record_done", fail)
+    monkeypatch.setattr(recording, "record_done", fail)
     with ExitStack() as stack:
         stack.enter_context(pytest.raises(DeviceError, match="ZeroDivisionError"))
         prefetch = stack.enter_context(opened())

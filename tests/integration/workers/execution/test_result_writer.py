@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 from storage.errors import DatabaseError, DeviceError, ImageStoreError
 from storage.files.images import ImageFolder
 from storage.files.verification import check_images
+from storage.host.environment import Environment
 from storage.jobs import claims
 from storage.jobs.claims import Claim
 from storage.queries.answers import find_one
@@ -110,7 +111,7 @@ def hold(database: Database, context: Context, *, lease_s: float = 90) -> Claim:
 def picture(claim: Claim, colour: str) -> Painting:
     return Painting(
         image=Image.new("RGB", (claim.job.width, claim.job.height), colour),
-        environment=writer_module.Environment(gpu="none", host="test"),
+        environment=Environment(gpu="none", host="test"),
         evaluations=claim.job.steps,
     )
 

@@ -10,6 +10,7 @@ from PIL import Image
 from storage.files import images
 from storage.files.images import ImageFolder
 from storage.files.thumbnails import find_or_make, thumbnail_path
+from storage.host.environment import Environment
 from storage.jobs.claims import Claim
 from storage.jobs.results import record_done
 from storage.settings import Settings
@@ -17,7 +18,7 @@ from storage.sql.database import Database
 from tests.builders import make_job, plan_seeds, states, submit, take
 from tests.contexts import make_context
 from tests.unit.storage.files.test_verify import verify
-from workers.execution import result_writer as writer_module
+from workers.execution import recording
 from workers.execution.encode import encode
 from workers.execution.result_writer import ResultWriter
 from workers.painting import Painting
@@ -29,7 +30,7 @@ LARGE = {"width": 320, "height": 512}
 def picture(claim: Claim) -> Painting:
     return Painting(
         image=Image.new("RGB", (claim.job.width, claim.job.height), "blue"),
-        environment=writer_module.Environment(gpu="none", host="test"),
+        environment=Environment(gpu="none", host="test"),
         evaluations=claim.job.steps,
     )
 
@@ -54,7 +55,7 @@ def test_a_thumbnail_is_there_before_the_row_of_its_image(
         was_there.append(path.exists())
         record_done(*args, **options)
 
-    monkeypatch.setattr(writer_module, "record_done", record)
+    monkeypatch.setattr(recording, "record_done", record)
     finish(database, settings)
     assert was_there == [True]
     assert states(database) == {0: "done"}
