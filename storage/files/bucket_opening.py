@@ -4,6 +4,7 @@ Only `storage.files.bucket` imports this module; both need the package obstore.
 """
 
 import os
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -23,15 +24,16 @@ RETRIES = 6
 _STORES = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
 #: Where the address of another store than the scheme's own is; it may be plain HTTP.
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_URL = re.compile(r"https?://[\w.:\[\]-]+(/[\w./~-]*)?")
 
 
 def open_store(address: BucketAddress) -> "ObjectStore":
     """Open a bucket's store with the prefix as its root; nothing is asked yet.
 
     Raises:
-        UsageError: Settings in the environment that a store needs are missing.
+        UsageError: Settings in the environment that a store needs are missing or wrong.
     """
-    endpoints = (os.environ.get(name, "") for name in _ENDPOINTS)
+    endpoints = [_read_endpoint(name) for name in _ENDPOINTS]
     client: ClientConfig = {
         "allow_http": any(each.startswith("http://") for each in endpoints),
         "timeout": timedelta(seconds=REQUEST_S),
@@ -60,3 +62,17 @@ def open_store(address: BucketAddress) -> "ObjectStore":
         )
         raise UsageError(msg) from None
     return store
+
+
+def _read_endpoint(name: str) -> str:
+    """Return a setting; refuse what obstore panics at, or what has a login."""
+    text = os.environ.get(name, "")
+    if text and not _URL.fullmatch(text):
+        msg = (
+            f"{name} must be the URL of a store, without a login, but is not, and is "
+            "not shown here, since a part of it may be a password; write "
+            "https://store.example.org, and give credentials as AWS_ACCESS_KEY_ID and "
+            "the like."
+        )
+        raise UsageError(msg)
+    return text

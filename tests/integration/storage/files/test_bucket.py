@@ -360,3 +360,15 @@ def test_an_image_that_others_go_on_replacing_is_told_of(
     said = "written by one worker at a time, but s3://.*png was replaced 4 times"
     with pytest.raises(ImageStoreError, match=said):
         place.save(PATH, b"mine", is_mine=is_mine)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["store.example.org:9000", "https://a:secret@store", "https://store x"]
+)
+def test_an_endpoint_must_be_a_plain_url_and_is_not_shown(
+    address: BucketAddress, monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(UsageError, match="AWS_ENDPOINT_URL must be the URL") as caught:
+        bucket_at(replace(address, prefix="other"))
+    assert endpoint not in str(caught.value)
