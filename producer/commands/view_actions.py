@@ -112,6 +112,7 @@ def _describe(database: Database, sweep: Sweep, now: Standing) -> dict[str, Any]
         "state": now.state,
         "reason": now.reason,
         "priority": now.priority,
+        "owner": sweep.owner,
         "total": now.total,
         "pending": now.pending,
         "leased": now.leased,

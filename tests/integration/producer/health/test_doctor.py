@@ -173,4 +173,4 @@ def test_a_user_without_rights_is_told(settings, server, url) -> None:
     (check,) = guarded("SQL", services.check_sql(there))
     assert check.verdict == "fail"
     assert "permission denied" in check.detail
-    assert "give it those rights" in check.detail
+    assert "or give them to this one (docs/security.md)" in check.detail

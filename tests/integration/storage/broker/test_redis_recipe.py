@@ -43,7 +43,8 @@ class Recipe:
         }
         self.port = free_port()
         page = self._filled_in((ROOT / "docs" / "security.md").read_text())
-        blocks = re.findall(r"^```\w*\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+        (recipe,) = re.findall(r"^## Redis on (.*?)(?=^## )", page, re.M | re.S)
+        blocks = re.findall(r"^```\w*\n(.*?)^```", recipe, re.M | re.S)
         self.certify, config, users, exports = blocks
         self._urls = re.findall(r"NIGHTSWEEP_REDIS_URL='(.*)'", exports)
         self._port_behind = 0 if find_tls() else free_port()
