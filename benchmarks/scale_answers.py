@@ -9,7 +9,8 @@ from scale_server import Observer
 from scale_submit import NAME
 
 from storage.fleet.live_counts import LiveCounts
-from storage.jobs import claims, lifecycle
+from storage.jobs import lifecycle
+from storage.jobs.runnable_groups import runnable_groups
 from storage.jobs.sweep_counts import count_all_states, failures, recent_rate
 from storage.jobs.sweeps import Sweep, require_sweeps
 from storage.jobs.wake_ups import runnable_keys
@@ -51,7 +52,7 @@ def questions(
     yield "status: what changed since", lambda: live.look(database)
     yield "status: recent rate", lambda: recent_rate(database, sweep)
     yield "status: reasons of failures", lambda: failures(database, sweep)
-    yield "groups with work", lambda: claims.runnable_groups(database)
+    yield "groups with work", lambda: runnable_groups(database)
     yield "keys for a wake-up", lambda: runnable_keys(database)
     for query in ("", "scheduler:ddim steps:..8", "seed:7", "state:failed", "cat"):
         yield f"find {query}".strip(), lambda q=query: _page(database, q)

@@ -10,6 +10,7 @@ from scale_fleet import LEASE_S
 from scale_server import Observer
 
 from storage.jobs import claims
+from storage.jobs.runnable_groups import runnable_groups
 from storage.settings import Settings
 from storage.sql.database import Database, open_database
 
@@ -87,7 +88,7 @@ def _snapshot(address: str) -> Iterator[None]:
 
 
 def _claims(stage: str, database: Database, observer: Observer) -> Iterator[list[str]]:
-    group = claims.runnable_groups(database)[0].key
+    group = runnable_groups(database)[0].key
     for limit in LIMITS:
         took, before = [], observer.look()
         for _ in range(CLAIMS):

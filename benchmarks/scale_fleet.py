@@ -26,6 +26,7 @@ from storage.host.environment import Environment
 from storage.jobs import blocked_groups, budgets, claims, lifecycle
 from storage.jobs.claims import Claim
 from storage.jobs.results import Result, Timings, record_done
+from storage.jobs.runnable_groups import runnable_groups
 from storage.scores import score_claims
 from storage.sql.database import Database, open_database, utc_now
 
@@ -122,7 +123,7 @@ class SimulatedWorker:
     def _look(self) -> None:
         """Look around and claim, as prefetch does when half of its jobs are taken."""
         blocked_groups.resting(self._database)
-        claims.runnable_groups(self._database, "torch")
+        runnable_groups(self._database, "torch")
         workers = len(claims.leased_owners(self._database))
         horizon = 2 * WIDTH * workers + 1
         claims.count_runnable(self._database, self._group, up_to=horizon)

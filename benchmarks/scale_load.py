@@ -16,6 +16,7 @@ from scale_server import Observer, Work
 from storage.broker.embedded import broker_url
 from storage.broker.queue import make_app
 from storage.jobs import claims
+from storage.jobs.runnable_groups import runnable_groups
 from storage.settings import Settings
 from storage.sql.database import Database, open_database
 
@@ -43,7 +44,7 @@ spawn = multiprocessing.get_context("spawn")
 
 def the_group(database: Database) -> str:
     """Return the group of the benchmark's jobs."""
-    return claims.runnable_groups(database)[0].key
+    return runnable_groups(database)[0].key
 
 
 def costs(settings: Settings, workers: int) -> list[list[str]]:

@@ -34,7 +34,8 @@ from storage.broker.embedded import broker_url, stop
 from storage.broker.queue import QUEUE, make_app, redis_client
 from storage.errors import DatabaseError
 from storage.host.worker_ids import my_name
-from storage.jobs.claims import Claim, claim, groups_of
+from storage.jobs.claims import Claim, claim
+from storage.jobs.runnable_groups import groups_of
 from storage.settings import Settings, read_settings
 from storage.sql.database import Database, open_database
 from storage.sql.schema import jobs

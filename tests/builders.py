@@ -15,6 +15,7 @@ from storage.jobs.claims import Claim
 from storage.jobs.lifecycle import set_priority
 from storage.jobs.membership import BEST, add_jobs
 from storage.jobs.results import Result, Timings
+from storage.jobs.runnable_groups import IN_ORDER
 from storage.jobs.sweeps import NORMAL_PRIORITY, Sweep, save_sweep
 from storage.sql.database import Database
 from storage.sql.schema import jobs
@@ -139,9 +140,7 @@ def take_these(
     """Claim those of these jobs that are runnable."""
     named = jobs.c.key.in_(keys)
     with database.write() as connection:
-        found = claims._lock_runnable(
-            connection, named, len(keys), order=claims._IN_ORDER
-        )
+        found = claims._lock_runnable(connection, named, len(keys), order=IN_ORDER)
         return claims._claim(connection, found, owner=owner, lease_s=90.0)
 
 

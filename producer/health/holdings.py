@@ -20,7 +20,7 @@ from storage.files.images import relative_path
 from storage.files.places import bucket_at, place_at
 from storage.image_address import ImageAddress
 from storage.job import Model
-from storage.jobs.claims import runnable_groups
+from storage.jobs.runnable_groups import runnable_groups
 from storage.models.control_nets import FAMILY, locate_control_net
 from storage.models.fingerprint import Digests, verify
 from storage.models.located import Located

@@ -13,8 +13,8 @@ from storage.fleet.registry import (
 from storage.host.worker_ids import my_host
 from storage.job import FLAX, TORCH
 from storage.jobs import sweep_counts
-from storage.jobs.claims import runnable_groups
 from storage.jobs.companions import find_companion
+from storage.jobs.runnable_groups import runnable_groups
 from storage.jobs.sweeps import Sweep
 from storage.sql.database import Database
 

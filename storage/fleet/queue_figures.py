@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from storage.jobs.claims import runnable_groups
+from storage.jobs.runnable_groups import runnable_groups
 from storage.sql.clocks import clock
 from storage.sql.database import Database, seconds_between, utc_now
 from storage.sql.schema import HELD, RUNNABLE, blocks, jobs, results, sweeps

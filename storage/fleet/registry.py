@@ -13,7 +13,7 @@ from storage.fleet.progress import able, list_workers
 from storage.host.worker_ids import is_dead
 from storage.job import BACKENDS, TORCH, backend_of
 from storage.jobs import blocked_groups
-from storage.jobs.claims import runnable_groups
+from storage.jobs.runnable_groups import runnable_groups
 from storage.scores.score_counts import pending_metrics
 from storage.sql.clocks import ago
 from storage.sql.database import Database, insert_into

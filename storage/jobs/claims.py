@@ -4,18 +4,19 @@ SQL is the truth. A message from Redis is a hint; a job runs only after its row 
 from `pending` to `leased` here, and it is done only when its row says so.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.job import Job, backend_of
+from storage.job import Job
 from storage.jobs import quotas
 from storage.jobs.budgets import Allowances, stop_reached
-from storage.jobs.fair_shares import order_payers, read_shares, slices_ahead
+from storage.jobs.fair_shares import order_payers
 from storage.jobs.membership import rank
+from storage.jobs.runnable_groups import levels
 from storage.jobs.sweeps import BEHIND
 from storage.sql import leases
 from storage.sql.database import Database, utc_now
@@ -25,8 +26,6 @@ from storage.sql.schema import LEASED, RUNNABLE, jobs, sweeps
 
 #: How often a worker renews a lease within the time that the lease lasts.
 BEATS_PER_LEASE = 6
-#: Behind the positions of all jobs.
-_LAST_POSITION = 2**63 - 1
 #: Why a job is quarantined.
 QUARANTINED = (
     "its worker died {deaths} times with this job alone; see the worker's log, then "
@@ -62,29 +61,6 @@ class Claim:
     def is_suspect(self) -> bool:
         """Whether it was claimed before and not finished: it may kill a worker."""
         return self.attempts > 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """A batch group with runnable jobs.
-
-    Attributes:
-        key: Its name, `Job.group`.
-        priority: The priority of its most urgent job, from 0, first, to 9, last.
-        kind: Row of the model, and dtype: what stays resident from job to job.
-        slices: How far the owner of its next jobs is ahead of the owner that comes
-            first, in whole slices of GPU time; 0 unless `compare_owners` said so.
-    """
-
-    key: str
-    priority: int
-    kind: tuple[int, str]
-    slices: int = 0
-
-    @property
-    def backend(self) -> str:
-        """What its workers paint with."""
-        return backend_of(self.key)
 
 
 def claim(  # noqa: PLR0913 - each is a rule of the choice
@@ -131,49 +107,6 @@ def claim(  # noqa: PLR0913 - each is a rule of the choice
     if len(taken) < len(found):  # perhaps since an owner is at the quota
         quotas.hold_reached(database)
     return taken
-
-
-def groups_of(database: Database, keys: Sequence[str]) -> set[str]:
-    """Return the batch groups of the jobs among `keys` that have a row."""
-    query = sa.select(jobs.c.group_key).where(jobs.c.key.in_(keys)).distinct()
-    with database.read() as connection:
-        return set(connection.execute(query).scalars())
-
-
-def runnable_groups(database: Database, backend: str | None = None) -> list[Group]:
-    """Return every group with runnable jobs, by one small query for each group.
-
-    Args:
-        database: Where the jobs are.
-        backend: The back end whose groups are meant; None for all.
-    """
-    found: list[Group] = []
-    with database.read() as connection:
-        while row := _next_group(connection, found[-1].key if found else ""):
-            kind = (row.model_id, row.dtype)
-            found.append(Group(key=row.group_key, priority=row.priority, kind=kind))
-    return [group for group in found if backend in (None, group.backend)]
-
-
-def compare_owners(database: Database, groups: Sequence[Group]) -> list[Group]:
-    """Return groups with their slices; those of other priorities have none.
-
-    Args:
-        database: Where the jobs are.
-        groups: As `runnable_groups` returns them. Only the most urgent are compared.
-    """
-    first = min((group.priority for group in groups), default=0)
-    equal = [group.key for group in groups if group.priority == first]
-    if len(equal) < 2:
-        return list(groups)
-    with database.read() as connection:
-        # A group may have run out of jobs meanwhile.
-        payers = {key: _first_payers(connection, key) for key in equal}
-        payers = {key: some for key, some in payers.items() if some}
-        if len({each for some in payers.values() for each in some}) < 2:
-            return list(groups)
-        slices = slices_ahead(read_shares(connection), payers)
-    return [replace(group, slices=slices.get(group.key, 0)) for group in groups]
 
 
 def count_runnable(database: Database, group: str, *, up_to: int) -> int:
@@ -276,7 +209,6 @@ def leased_owners(database: Database) -> set[str]:
         return leases.leased_owners(connection, jobs)
 
 
-_IN_ORDER = (jobs.c.priority, jobs.c.payer_id, jobs.c.position)
 #: Jobs that were claimed before stay behind.
 _LONGEST_FIRST = (
     jobs.c.priority,
@@ -316,7 +248,7 @@ def _lock_by_owner(
     Each query reads the jobs of one owner in the order of the index.
     """
     found: list[Any] = []
-    for priority, payers in _levels(connection, wanted):
+    for priority, payers in levels(connection, wanted):
         for payer in order_payers(connection, payers):
             left = limit - len(found)
             if not left:
@@ -327,33 +259,6 @@ def _lock_by_owner(
             break
     # What waits behind waits behind the jobs of all owners.
     return sorted(found, key=lambda row: row.position >= BEHIND)
-
-
-def _levels(
-    connection: Connection, wanted: sa.ColumnElement[bool]
-) -> Iterator[tuple[int, list[int]]]:
-    """Yield the priorities of runnable jobs, and whose jobs have each.
-
-    It takes a small query for each owner, which looks for the next one in the index.
-    """
-    place = sa.tuple_(*_IN_ORDER)
-    query = sa.select(jobs.c.priority, jobs.c.payer_id).where(wanted, RUNNABLE)
-    query = query.order_by(*_IN_ORDER).limit(1)
-    row = connection.execute(query).first()
-    while row:
-        priority, payers = row.priority, list[int]()
-        while row and row.priority == priority:
-            payers.append(row.payer_id)
-            # With the position, else SQLite would read all jobs of this owner.
-            after = place > (row.priority, row.payer_id, _LAST_POSITION)
-            row = connection.execute(query.where(after)).first()
-        yield priority, payers
-
-
-def _first_payers(connection: Connection, group: str) -> list[int]:
-    """Return whose jobs are the most urgent of a group."""
-    levels = _levels(connection, jobs.c.group_key == group)
-    return next(levels, (0, []))[1]
 
 
 def _lock_runnable(
@@ -385,17 +290,6 @@ def _leave_unwanted(connection: Connection, found: Sequence[Any]) -> Sequence[An
     query = sa.select(jobs.c.id).where(ids, jobs.c.priority.is_not(None))
     wanted = set(connection.execute(query).scalars())
     return [row for row in found if row.id in wanted]
-
-
-def _next_group(connection: Connection, last: str) -> Any:
-    # The index is sorted by group, and within a group the most urgent comes first.
-    query = (
-        sa.select(jobs.c.group_key, jobs.c.priority, jobs.c.model_id, jobs.c.dtype)
-        .where(jobs.c.group_key > last, RUNNABLE)
-        .order_by(jobs.c.group_key, *_IN_ORDER)
-        .limit(1)
-    )
-    return connection.execute(query).first()
 
 
 def _read_claims(connection: Connection, ids: Sequence[int]) -> list[Claim]:

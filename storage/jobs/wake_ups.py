@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.jobs.claims import runnable_groups
+from storage.jobs.runnable_groups import runnable_groups
 from storage.sql.database import Database
 from storage.sql.schema import RUNNABLE, jobs
 

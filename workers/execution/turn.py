@@ -12,8 +12,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from storage.errors import NightsweepError, UnfitError, in_words
-from storage.jobs import claims
-from storage.jobs.claims import Group
+from storage.jobs.runnable_groups import (
+    Group,
+    compare_owners,
+    groups_of,
+    runnable_groups,
+)
 from workers.execution.context import ENDINGS, Context
 from workers.execution.prefetch import Prefetch
 from workers.execution.result_writer import ResultWriter
@@ -55,7 +59,7 @@ class Turn:
             DeviceError: The device is of no more use; unmade jobs went back.
         """
         database = self.context.database
-        named = self.context.patiently(lambda: claims.groups_of(database, keys))
+        named = self.context.patiently(lambda: groups_of(database, keys))
         began = time.monotonic()
         ends = began + TURN_S
         self.recent.begin()
@@ -86,9 +90,9 @@ class Turn:
         """Return the groups that this worker could make now."""
         is_resting = self.context.is_resting()
         database = self.context.database
-        found = claims.runnable_groups(database, self.context.backend)
+        found = runnable_groups(database, self.context.backend)
         able = [group for group in found if not is_resting(group.key)]
-        return claims.compare_owners(database, able)
+        return compare_owners(database, able)
 
     def _is_outranked(self, key: str) -> bool:
         """Return whether another group is more urgent, or its owner's turn has come."""

@@ -11,7 +11,7 @@ from storage.errors import (
     ScoreError,
     UnfitError,
 )
-from storage.jobs import claims
+from storage.jobs.runnable_groups import runnable_groups
 from storage.models.fingerprint import Digests
 from storage.scores.identities import ResolvedMetric, find_metric
 from storage.scores.score_claims import Outcome
@@ -105,7 +105,7 @@ class ScoreTurn:
         def look() -> bool:
             is_resting = self.context.is_resting()
             context = self.context
-            waiting = claims.runnable_groups(context.database, context.backend)
+            waiting = runnable_groups(context.database, context.backend)
             return not is_resting(asked.block_key) and all(
                 is_resting(group.key) for group in waiting
             )

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from storage.jobs import claims
 from storage.jobs.claims import Claim
+from storage.jobs.runnable_groups import groups_of, runnable_groups
 from storage.settings import Settings
 from storage.sql.database import Database, open_database
 from storage.sql.leases import MAX_DEATHS
@@ -80,8 +81,8 @@ def test_the_groups_of_keys_are_those_of_jobs_that_exist(database: Database) -> 
     submit(database, [*plan_seeds(1), wide, *plan_seeds(3, height=768)])
     keys = ["0" * 32, make_job(seed=1).key, wide.job.key]
     groups = {make_job().group, wide.job.group}
-    assert claims.groups_of(database, keys) == groups
-    assert claims.groups_of(database, ["0" * 32]) == set()
+    assert groups_of(database, keys) == groups
+    assert groups_of(database, ["0" * 32]) == set()
 
 
 def test_the_longest_come_first_where_that_is_asked(database: Database) -> None:
@@ -138,7 +139,7 @@ def test_groups_with_runnable_jobs_are_listed_with_their_most_urgent(
     urgent = [make_planned(seed=5), planned[3, 3]]
     submit(database, urgent, name="urgent", priority=3)
     take(database, group=planned[5, 2].job.group)
-    found = {group.key: group for group in claims.runnable_groups(database)}
+    found = {group.key: group for group in runnable_groups(database)}
     same, wide, gone, unlike = (one.job.group for one in planned.values())
     assert gone not in found
     assert {key: group.priority for key, group in found.items()} == {
@@ -329,7 +330,7 @@ def test_everybody_who_holds_a_job_is_named_once(database: Database) -> None:
             lambda database: claims.count_runnable(database, "a", up_to=9),
             "ix_jobs_runnable (group_key=?",
         ),
-        (claims.runnable_groups, "ix_jobs_runnable (group_key>?"),
+        (runnable_groups, "ix_jobs_runnable (group_key>?"),
         (claims.free_expired, "ix_jobs_leased (owner>?)"),
         (claims.leased_owners, "ix_jobs_leased"),
         (

@@ -10,6 +10,7 @@ from storage.jobs import claims, lifecycle
 from storage.jobs.claims import Claim
 from storage.jobs.fair_shares import SLICE_S, order_payers, read_shares
 from storage.jobs.results import Timings, record_done
+from storage.jobs.runnable_groups import compare_owners, runnable_groups
 from storage.jobs.sweeps import save_sweep
 from storage.sql.database import Database
 from storage.sql.schema import NOBODY, jobs, owners
@@ -166,7 +167,7 @@ def test_sweeps_of_nobody_share_as_one_owner(database: Database) -> None:
 
 
 def groups_of(database: Database) -> dict[str, int]:
-    found = claims.compare_owners(database, claims.runnable_groups(database))
+    found = compare_owners(database, runnable_groups(database))
     return {group.key: group.slices for group in found}
 
 
