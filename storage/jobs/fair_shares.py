@@ -1,11 +1,12 @@
 """Fair shares: which of several owners comes next, at equal priority.
 
-Each owner has a count of the GPU seconds that images took, `owners.share_s`, to which
-jobs in hand are added with the owner's mean. The owner with the least comes next.
+Each owner's share is the GPU seconds that images took, to which jobs in hand are added
+with the owner's mean. The owner with the least comes next.
 
-The counts of owners who have work stay close together. An owner without work falls
-behind, but counts as one slice behind the highest count at most. So a newcomer comes
-first at once, for about a slice, and nobody saves up credit that makes others wait.
+The shares of owners who have work stay close together. An owner without work falls
+behind, but counts as one slice behind the highest share at most: the first image lifts
+the share there, by `owners.lift_s`. So a newcomer comes first at once, for about a
+slice, and nobody saves up credit that makes others wait.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -13,7 +14,8 @@ from collections.abc import Collection, Iterable, Mapping
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.sql.schema import HELD, jobs, owners
+from storage.jobs.owner_uses import select_owners, sum_of
+from storage.sql.schema import HELD, jobs, owner_uses, owners
 
 #: GPU seconds by which an owner may be ahead of another one before a worker changes to
 #: the other's model: loading it takes time.
@@ -22,12 +24,22 @@ SLICE_S = 300.0
 _UNKNOWN_S = 1.0
 
 
-def add_to_share(seconds: float) -> sa.ColumnElement[float]:
-    """Return the new value of `owners.share_s` after some GPU seconds."""
+def lift(connection: Connection, payer: int) -> None:
+    """Lift the share of an owner who is more than a slice behind; mostly, nobody is.
+
+    Call it before what the owner used is counted. It locks the row only if it is
+    changed.
+    """
     others = owners.alias()
-    least = sa.select(sa.func.max(others.c.share_s) - SLICE_S).scalar_subquery()
-    is_near = owners.c.share_s > least
-    return sa.case((is_near, owners.c.share_s), else_=least) + seconds
+    shares = sa.select(others.c.lift_s + sum_of(owner_uses.c.used_s, others))
+    top = shares.subquery()
+    least = sa.select(sa.func.max(top.c[0]) - SLICE_S).scalar_subquery()
+    used_s = sum_of(owner_uses.c.used_s)
+    connection.execute(
+        sa.update(owners)
+        .where(owners.c.id == payer, owners.c.lift_s + used_s < least)
+        .values(lift_s=least - used_s)
+    )
 
 
 def order_payers(connection: Connection, payers: Collection[int]) -> list[int]:
@@ -43,15 +55,14 @@ def read_shares(connection: Connection) -> dict[int, float]:
 
     It reads the rows of owners and of jobs in hand, however many jobs wait.
     """
-    columns = (owners.c.id, owners.c.share_s, owners.c.used_s, owners.c.made)
-    rows = connection.execute(sa.select(*columns)).all()
+    rows = connection.execute(select_owners()).all()
     held = sa.select(jobs.c.payer_id, sa.func.count()).where(HELD)
     held = held.group_by(jobs.c.payer_id)
     in_hand = {payer: int(count) for payer, count in connection.execute(held)}
-    least = max((row.share_s for row in rows), default=0.0) - SLICE_S
+    least = max((row.lift_s + row.used_s for row in rows), default=0.0) - SLICE_S
     usual_s = _mean_s(sum(r.used_s for r in rows), sum(r.made for r in rows))
     return {
-        row.id: max(row.share_s, least)
+        row.id: max(row.lift_s + row.used_s, least)
         + in_hand.get(row.id, 0) * _mean_s(row.used_s, row.made, usual_s)
         for row in rows
     }

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.jobs.fair_shares import add_to_share
+from storage.jobs.fair_shares import lift
+from storage.jobs.owner_uses import add_use
 from storage.sql.database import insert_into
 from storage.sql.schema import NOBODY, jobs, owners, sweeps
 
@@ -48,15 +49,18 @@ def read_name(connection: Connection, owner_id: int) -> str | None:
     return name
 
 
-def note_used(connection: Connection, seconds: Mapping[int, float]) -> None:
+def note_used(
+    connection: Connection, seconds: Mapping[int, float], *, worker: str
+) -> None:
     """Count images for their owners.
 
     Call it last in the transaction that marks them as done: each image counts once, and
-    the row of the owner is locked for no longer than the commit takes.
+    rows are locked for no longer than the commit takes.
 
     Args:
         connection: That transaction.
         seconds: What each image took of a GPU, by the id of its job.
+        worker: Who made them.
     """
     used: dict[int, list[float]] = {}
     query = sa.select(jobs.c.id, jobs.c.payer_id).where(jobs.c.id.in_(seconds))
@@ -64,12 +68,5 @@ def note_used(connection: Connection, seconds: Mapping[int, float]) -> None:
         used.setdefault(payer_id, []).append(seconds[job_id])
     # In the order of their ids, as all rows that are locked.
     for payer_id, each in sorted(used.items()):
-        connection.execute(
-            sa.update(owners)
-            .where(owners.c.id == payer_id)
-            .values(
-                used_s=owners.c.used_s + sum(each),
-                made=owners.c.made + len(each),
-                share_s=add_to_share(sum(each)),
-            )
-        )
+        lift(connection, payer_id)
+        add_use(connection, payer_id, used_s=sum(each), made=len(each), worker=worker)

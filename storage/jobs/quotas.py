@@ -20,10 +20,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.jobs.budgets import QUOTA, Budget, Limits, lift_quota, lock_active, pause
+from storage.jobs.owner_uses import select_owners, sum_of
 from storage.jobs.owners import keep_owner
 from storage.sql.clocks import clock
 from storage.sql.database import Database
-from storage.sql.schema import HELD, budgets, jobs, owners, sweeps
+from storage.sql.schema import HELD, budgets, jobs, owner_uses, owners, sweeps
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,10 @@ _HOUR_S = 3600.0
 _WITH_QUOTA = owners.c.gpu_s.is_not(None)
 #: Sweeps that a quota stopped.
 _IS_HELD = budgets.c.reached == QUOTA
-_OWNERS_OF = sa.select(sweeps.c.id.label("sweep_id"), owners).join_from(
-    sweeps, owners, owners.c.id == sweeps.c.owner_id
+_OWNERS_OF = (
+    select_owners()
+    .join(sweeps, sweeps.c.owner_id == owners.c.id)
+    .add_columns(sweeps.c.id.label("sweep_id"))
 )
 
 
@@ -109,8 +112,9 @@ def remove_quota(database: Database, owner: str) -> bool:
 
 def list_quotas(database: Database) -> list[Quota]:
     """Return every owner with a quota or with images, by name."""
-    is_known = sa.or_(owners.c.name.is_not(None), owners.c.made > 0)
-    query = sa.select(owners).where(is_known).order_by(owners.c.name)
+    has_used = owners.c.id.in_(sa.select(owner_uses.c.owner_id))
+    is_known = sa.or_(owners.c.name.is_not(None), has_used)
+    query = select_owners().where(is_known).order_by(owners.c.name)
     with database.read() as connection:
         now = clock(connection)
         return [_quota(row, now) for row in connection.execute(query)]
@@ -118,7 +122,7 @@ def list_quotas(database: Database) -> list[Quota]:
 
 def find_quota(database: Database, owner: str | None) -> Quota | None:
     """Return the quota of an owner; None if there is none."""
-    query = sa.select(owners).where(owners.c.name == owner, _WITH_QUOTA)
+    query = select_owners().where(owners.c.name == owner, _WITH_QUOTA)
     with database.read() as connection:
         row = connection.execute(query).first() if owner else None
         return _quota(row, clock(connection)) if row else None
@@ -130,7 +134,7 @@ def hold_reached(database: Database) -> list[str]:
     Their jobs follow as with any change; see `storage.jobs.lifecycle`.
     """
     with database.read() as connection:
-        rows = connection.execute(sa.select(owners).where(_WITH_QUOTA)).all()
+        rows = connection.execute(select_owners().where(_WITH_QUOTA)).all()
         now = clock(connection) if rows else 0.0
         reached = [row.id for row in rows if _quota(row, now).is_reached]
         found = _led_sweeps(connection, reached, sweeps.c.state == "active")
@@ -158,14 +162,14 @@ def allow(connection: Connection, found: Sequence[Any]) -> Sequence[Any]:
         return found
     mine = jobs.c.id.in_([row.id for row in found])
     payers = sa.select(jobs.c.payer_id).where(mine)
-    query = sa.select(owners).where(_WITH_QUOTA, owners.c.id.in_(payers))
-    rows = connection.execute(query.order_by(owners.c.id).with_for_update()).all()
-    if not rows:
+    query = sa.select(owners.c.id).where(_WITH_QUOTA, owners.c.id.in_(payers))
+    query = query.order_by(owners.c.id).with_for_update()
+    limited = connection.execute(query).scalars().all()
+    if not limited:
         return found
+    left = _read_left(connection, limited)
     of_jobs = connection.execute(sa.select(jobs.c.id, jobs.c.payer_id).where(mine))
     payer_of = {row.id: row.payer_id for row in of_jobs}
-    now = clock(connection)
-    left = {row.id: _left(connection, row, now) for row in rows}
     return [row for row in found if _spend(left, payer_of[row.id])]
 
 
@@ -259,16 +263,26 @@ def _begin(period: str | None, now: float) -> dict[str, Any]:
     """Return the values with which a quota begins to count."""
     ends_at = end_of_period(period, now) if period else None
     return {
-        "base_s": owners.c.used_s,
-        "base_made": owners.c.made,
+        "base_s": sum_of(owner_uses.c.used_s),
+        "base_made": sum_of(owner_uses.c.made),
         "ends_at": ends_at,
     }
 
 
-def _left(connection: Connection, row: Any, now: float) -> int | None:
-    held = sa.select(sa.func.count()).where(HELD, jobs.c.payer_id == row.id)
-    in_hand = connection.execute(held).scalar_one()
-    return _quota(row, now).budget.allow(now, in_hand=in_hand)
+def _read_left(
+    connection: Connection, owner_ids: Sequence[int]
+) -> dict[int, int | None]:
+    """Return how many jobs owners may claim; None for any number."""
+    # First: a job that is finished meanwhile then counts twice, and not never.
+    held = sa.select(jobs.c.payer_id, sa.func.count()).where(HELD)
+    held = held.where(jobs.c.payer_id.in_(owner_ids)).group_by(jobs.c.payer_id)
+    in_hand = {payer: int(count) for payer, count in connection.execute(held)}
+    now = clock(connection)
+    rows = connection.execute(select_owners().where(owners.c.id.in_(owner_ids)))
+    return {
+        row.id: _quota(row, now).budget.allow(now, in_hand=in_hand.get(row.id, 0))
+        for row in rows
+    }
 
 
 def _spend(left: dict[int, int | None], payer: int) -> bool:

@@ -126,7 +126,7 @@ def record_done(
         )
         seconds = {each: done[each].timings.total_s for each in first}
         note_made(connection, seconds)
-        note_used(connection, seconds)
+        note_used(connection, seconds, worker=worker)
         return first
 
 

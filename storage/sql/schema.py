@@ -181,21 +181,33 @@ owners = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("name", Text, unique=True),
-    # What their images took of GPUs since 0023, and how many there are.
-    Column("used_s", Float(53), nullable=False, server_default="0"),
-    Column("made", BigInteger, nullable=False, server_default="0"),
-    # The same as `used_s`, but raised after times without work; see
+    # What was added to the owner's share after times without work; see
     # `storage.jobs.fair_shares`.
-    Column("share_s", Float(53), nullable=False, server_default="0"),
+    Column("lift_s", Float(53), nullable=False, server_default="0"),
     # The quota, in seconds of GPUs; NULL for none. Its period begins anew at `ends_at`,
     # in seconds since 1970; NULL for a quota in all.
     Column("gpu_s", Float(53)),
     Column("period", String(8)),
     Column("ends_at", Float(53)),
-    # `used_s` and `made` when the period began.
+    # The owner's `used_s` and `made` when the period began.
     Column("base_s", Float(53), nullable=False, server_default="0"),
     Column("base_made", BigInteger, nullable=False, server_default="0"),
     _one_of("period", QUOTA_PERIODS),
+)
+
+#: What the images of owners took of GPUs since 0023, and how many there are. These are
+#: the sums of a few rows for each owner, so that workers seldom wait for each other's
+#: commits.
+owner_uses = Table(
+    "owner_uses",
+    metadata,
+    Column(
+        "owner_id", Id, ForeignKey("owners.id"), primary_key=True, autoincrement=False
+    ),
+    # From the name of the worker, below `storage.jobs.owner_uses.SLOTS`.
+    Column("slot", Integer, primary_key=True, autoincrement=False),
+    Column("used_s", Float(53), nullable=False),
+    Column("made", BigInteger, nullable=False),
 )
 
 sweeps = Table(

@@ -97,7 +97,7 @@ REFUSED = {
     ),
     PRODUCER: (
         "UPDATE owners SET gpu_s = NULL",
-        "UPDATE owners SET used_s = 0",
+        "UPDATE owner_uses SET used_s = 0",
         "INSERT INTO owners (name, gpu_s) VALUES ('zoe', 9)",
         "DELETE FROM sweeps",
         "DELETE FROM jobs",

@@ -16,14 +16,12 @@ RUNNABLE = sa.text("state = 'pending' AND priority IS NOT NULL")
 
 
 def upgrade() -> None:
-    """Make the table; sweeps from before, and their jobs, belong to nobody."""
+    """Make the tables; sweeps from before, and their jobs, belong to nobody."""
     op.create_table(
         "owners",
         sa.Column("id", ID, nullable=False),
         sa.Column("name", sa.Text, nullable=True),
-        sa.Column("used_s", sa.Float(53), nullable=False, server_default="0"),
-        sa.Column("made", sa.BigInteger, nullable=False, server_default="0"),
-        sa.Column("share_s", sa.Float(53), nullable=False, server_default="0"),
+        sa.Column("lift_s", sa.Float(53), nullable=False, server_default="0"),
         sa.Column("gpu_s", sa.Float(53), nullable=True),
         sa.Column("period", sa.String(8), nullable=True),
         sa.Column("ends_at", sa.Float(53), nullable=True),
@@ -36,6 +34,17 @@ def upgrade() -> None:
         ),
     )
     op.execute("INSERT INTO owners (id) VALUES (0)")
+    op.create_table(
+        "owner_uses",
+        sa.Column("owner_id", ID, nullable=False, autoincrement=False),
+        sa.Column("slot", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("used_s", sa.Float(53), nullable=False),
+        sa.Column("made", sa.BigInteger, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["owner_id"], ["owners.id"], name="fk_owner_uses_owner_id"
+        ),
+        sa.PrimaryKeyConstraint("owner_id", "slot", name="pk_owner_uses"),
+    )
     op.add_column(
         "sweeps", sa.Column("owner_id", ID, nullable=False, server_default="0")
     )

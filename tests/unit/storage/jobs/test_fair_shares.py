@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from storage.jobs import claims, lifecycle
 from storage.jobs.claims import Claim
 from storage.jobs.fair_shares import SLICE_S, order_payers, read_shares
+from storage.jobs.owner_uses import select_owners, slot_of
+from storage.jobs.owners import note_used
 from storage.jobs.results import Timings, record_done
 from storage.jobs.runnable_groups import compare_owners, runnable_groups
 from storage.jobs.sweeps import save_sweep
@@ -49,7 +51,7 @@ def whose(database: Database, taken: list[Claim]) -> Counter[str | None]:
 
 def used(database: Database) -> dict[str | None, float]:
     with database.read() as connection:
-        rows = connection.execute(sa.select(owners.c.name, owners.c.used_s))
+        rows = connection.execute(select_owners())
         return {row.name: row.used_s for row in rows if row.used_s}
 
 
@@ -191,3 +193,19 @@ def test_a_group_whose_owner_had_a_slice_more_comes_later(database: Database) ->
 def test_groups_of_one_owner_are_not_compared(database: Database) -> None:
     submit(database, [*plan_seeds(1), make_planned(seed=2, width=768)], owner="alice")
     assert set(groups_of(database).values()) == {0}
+
+
+@pytest.mark.databases("postgresql")
+def test_workers_of_one_owner_do_not_wait_for_each_others_commits(
+    database: Database,
+) -> None:
+    sweep = submit(database, plan_seeds(1, 2), name="a", owner="alice")
+    slots = {slot_of(f"cpu{number}"): f"cpu{number}" for number in range(9)}
+    one, other, *_ = slots.values()
+    first, second = (claim.id for claim in take(database))
+    with database.write() as open_still:
+        note_used(open_still, {first: 1.0}, worker=one)
+        with database.write() as connection:
+            connection.execute(sa.text("SET LOCAL lock_timeout = '5s'"))
+            note_used(connection, {second: 2.0}, worker=other)
+    assert used(database) == {sweep.owner: 3.0}

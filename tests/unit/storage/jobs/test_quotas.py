@@ -9,6 +9,7 @@ from storage.jobs import lifecycle, quotas
 from storage.jobs.budgets import Limits, find_budget
 from storage.jobs.claims import Claim
 from storage.jobs.companions import companion_of
+from storage.jobs.owner_uses import select_owners
 from storage.jobs.quotas import end_of_period, find_quota, set_quota
 from storage.jobs.results import Timings, record_done, record_failure
 from storage.jobs.sweeps import find_sweep, save_sweep
@@ -177,7 +178,7 @@ def test_a_shared_job_counts_for_the_sweep_that_asked_first(
     (claim,) = take(database)
     make(database, [claim], seconds=5.0)
     with database.read() as connection:
-        rows = connection.execute(sa.select(owners.c.name, owners.c.used_s))
+        rows = connection.execute(select_owners())
         used = {row.name: row.used_s for row in rows if row.name}
     assert used == {"alice": HOUR, "bob": 5.0}
 
