@@ -14,7 +14,7 @@ from producer.running.quota_text import describe_end, hours
 from producer.spec.stopping import read_gpu_hours
 from producer.submission.opening import opened_to_read, opened_to_write, wake
 from storage.errors import UsageError
-from storage.jobs import lifecycle, quotas
+from storage.jobs import lifecycle, quota_holds, quotas
 from storage.jobs.quotas import Quota
 from storage.jobs.sweeps import NORMAL_PRIORITY
 from storage.jobs.wake_ups import runnable_keys
@@ -143,7 +143,7 @@ def _remove(database: Database, owner: str) -> None:
 
 def _apply(settings: Settings, database: Database) -> None:
     """Pause what is beyond a quota, let go on what is not, and tell workers."""
-    held, freed = quotas.hold_reached(database), quotas.release(database)
+    held, freed = quota_holds.hold_reached(database), quota_holds.release(database)
     lifecycle.settle_all(database)
     for names, what in ((held, "paused: the quota is used"), (freed, "active again")):
         if names:

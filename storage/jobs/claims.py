@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage.job import Job
-from storage.jobs import quotas
+from storage.jobs import quota_holds, quotas
 from storage.jobs.budgets import Allowances, stop_reached
 from storage.jobs.fair_shares import order_payers
 from storage.jobs.membership import rank
@@ -105,7 +105,7 @@ def claim(  # noqa: PLR0913 - each is a rule of the choice
             found = _lock_by_owner(connection, wanted, limit)
         taken = _claim(connection, found, owner=owner, lease_s=lease_s)
     if len(taken) < len(found):  # perhaps since an owner is at the quota
-        quotas.hold_reached(database)
+        quota_holds.hold_reached(database)
     return taken
 
 

@@ -1,16 +1,9 @@
 """Quotas: how many GPU-hours the sweeps of one owner may take, in all or in a period.
 
-It is the mechanism of budgets, for an owner in place of a sweep: `owners` counts what
-images took, and an owner at the quota has all of his sweeps paused, with `QUOTA` as
-what they reached. Workers finish their jobs in hand. The sweeps are active again when
-the quota is raised, removed or begins anew, unless somebody paused or cancelled them
-meanwhile.
-
 An image counts when it is made, with the seconds of its result, as in budgets. Attempts
 that failed, or whose worker died, do not count.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,24 +12,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.jobs.budgets import QUOTA, Budget, Limits, lift_quota, lock_active, pause
+from storage.jobs.budgets import Budget, Limits
 from storage.jobs.owner_uses import select_owners, sum_of
 from storage.jobs.owners import keep_owner
 from storage.sql.clocks import clock
 from storage.sql.database import Database
-from storage.sql.schema import HELD, budgets, jobs, owner_uses, owners, sweeps
-
-log = logging.getLogger(__name__)
+from storage.sql.schema import HELD, jobs, owner_uses, owners
 
 _HOUR_S = 3600.0
-_WITH_QUOTA = owners.c.gpu_s.is_not(None)
-#: Sweeps that a quota stopped.
-_IS_HELD = budgets.c.reached == QUOTA
-_OWNERS_OF = (
-    select_owners()
-    .join(sweeps, sweeps.c.owner_id == owners.c.id)
-    .add_columns(sweeps.c.id.label("sweep_id"))
-)
+WITH_QUOTA = owners.c.gpu_s.is_not(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +79,7 @@ def set_quota(
         row = connection.execute(query).one()
         values: dict[str, Any] = {"gpu_s": gpu_s, "period": period}
         if row.gpu_s is None or row.period != period:
-            values |= _begin(period, clock(connection))
+            values |= begin(period, clock(connection))
         connection.execute(
             sa.update(owners).where(owners.c.id == owner_id).values(values)
         )
@@ -104,7 +88,7 @@ def set_quota(
 def remove_quota(database: Database, owner: str) -> bool:
     """Take an owner's quota away; return whether there was one."""
     nothing = {"gpu_s": None, "period": None, "ends_at": None}
-    mine = sa.and_(owners.c.name == owner, _WITH_QUOTA)
+    mine = sa.and_(owners.c.name == owner, WITH_QUOTA)
     with database.write() as connection:
         found = connection.execute(sa.update(owners).where(mine).values(nothing))
     return bool(found.rowcount)
@@ -117,39 +101,15 @@ def list_quotas(database: Database) -> list[Quota]:
     query = select_owners().where(is_known).order_by(owners.c.name)
     with database.read() as connection:
         now = clock(connection)
-        return [_quota(row, now) for row in connection.execute(query)]
+        return [quota_of(row, now) for row in connection.execute(query)]
 
 
 def find_quota(database: Database, owner: str | None) -> Quota | None:
     """Return the quota of an owner; None if there is none."""
-    query = select_owners().where(owners.c.name == owner, _WITH_QUOTA)
+    query = select_owners().where(owners.c.name == owner, WITH_QUOTA)
     with database.read() as connection:
         row = connection.execute(query).first() if owner else None
-        return _quota(row, clock(connection)) if row else None
-
-
-def hold_reached(database: Database) -> list[str]:
-    """Pause the active sweeps of owners at their quota; return their names.
-
-    Their jobs follow as with any change; see `storage.jobs.lifecycle`.
-    """
-    with database.read() as connection:
-        rows = connection.execute(select_owners().where(_WITH_QUOTA)).all()
-        now = clock(connection) if rows else 0.0
-        reached = [row.id for row in rows if _quota(row, now).is_reached]
-        found = _led_sweeps(connection, reached, sweeps.c.state == "active")
-    return [name for each in found if (name := _hold(database, each))]
-
-
-def release(database: Database) -> list[str]:
-    """Begin periods anew, and let sweeps go on whose owner's quota leaves room."""
-    _begin_periods(database)
-    is_held = sweeps.c.id.in_(sa.select(budgets.c.sweep_id).where(_IS_HELD))
-    with database.read() as connection:
-        held = connection.execute(_OWNERS_OF.where(is_held)).all()
-        now = clock(connection) if held else 0.0
-        free = {row.sweep_id for row in held if not _quota(row, now).is_reached}
-    return [name for each in sorted(free) if (name := _let_go(database, each))]
+        return quota_of(row, clock(connection)) if row else None
 
 
 def allow(connection: Connection, found: Sequence[Any]) -> Sequence[Any]:
@@ -162,7 +122,7 @@ def allow(connection: Connection, found: Sequence[Any]) -> Sequence[Any]:
         return found
     mine = jobs.c.id.in_([row.id for row in found])
     payers = sa.select(jobs.c.payer_id).where(mine)
-    query = sa.select(owners.c.id).where(_WITH_QUOTA, owners.c.id.in_(payers))
+    query = sa.select(owners.c.id).where(WITH_QUOTA, owners.c.id.in_(payers))
     query = query.order_by(owners.c.id).with_for_update()
     limited = connection.execute(query).scalars().all()
     if not limited:
@@ -171,11 +131,6 @@ def allow(connection: Connection, found: Sequence[Any]) -> Sequence[Any]:
     of_jobs = connection.execute(sa.select(jobs.c.id, jobs.c.payer_id).where(mine))
     payer_of = {row.id: row.payer_id for row in of_jobs}
     return [row for row in found if _spend(left, payer_of[row.id])]
-
-
-def describe_reached(quota: Quota) -> str:
-    """Say why the sweeps of an owner are paused."""
-    return f"the quota of {quota.owner}, {describe(quota)}, is used"
 
 
 def describe(quota: Quota) -> str:
@@ -200,66 +155,7 @@ def end_of_period(period: str, now: float) -> float:
     return end.timestamp()
 
 
-def _led_sweeps(
-    connection: Connection, owner_ids: Sequence[int], which: sa.ColumnElement[bool]
-) -> list[int]:
-    if not owner_ids:
-        return []
-    query = sa.select(sweeps.c.id).where(
-        sweeps.c.owner_id.in_(owner_ids), sweeps.c.reference_of.is_(None), which
-    )
-    return list(connection.execute(query.order_by(sweeps.c.id)).scalars())
-
-
-def _hold(database: Database, sweep_id: int) -> str | None:
-    """Pause a sweep, unless its owner was given more meanwhile."""
-    with database.write() as connection:
-        name = lock_active(connection, sweep_id)
-        quota = _quota_of(connection, sweep_id)
-        if not name or not quota.is_reached:
-            return None
-        reason = describe_reached(quota)
-        pause(connection, sweep_id, reached=QUOTA, reason=reason)
-    log.warning("%s: %s", name, reason, extra={"action": "quota_reached"})
-    return name
-
-
-def _let_go(database: Database, sweep_id: int) -> str | None:
-    """Make a held sweep and its references active, unless somebody changed it."""
-    query = sa.select(sweeps.c.name, sweeps.c.state).where(sweeps.c.id == sweep_id)
-    mine = sa.or_(sweeps.c.id == sweep_id, sweeps.c.reference_of == sweep_id)
-    active = {"state": "active", "reason": None, "changes": sweeps.c.changes + 1}
-    with database.write() as connection:
-        row = connection.execute(query.with_for_update()).one()
-        held = sa.select(budgets.c.sweep_id).where(budgets.c.sweep_id == sweep_id)
-        is_held = connection.execute(held.where(_IS_HELD)).first()
-        lift_quota(connection, sweep_id)
-        if row.state != "paused" or not is_held:
-            return None
-        paused = sa.and_(mine, sweeps.c.state == "paused")
-        connection.execute(sa.update(sweeps).where(paused).values(active))
-    log.info("%s goes on.", row.name, extra={"action": "quota_released"})
-    return str(row.name)
-
-
-def _quota_of(connection: Connection, sweep_id: int) -> Quota:
-    row = connection.execute(_OWNERS_OF.where(sweeps.c.id == sweep_id)).one()
-    return _quota(row, clock(connection))
-
-
-def _begin_periods(database: Database) -> None:
-    with database.read() as connection:
-        now = clock(connection)
-        is_over = owners.c.ends_at <= now
-        over = connection.execute(sa.select(owners).where(is_over)).all()
-    for row in over:
-        with database.write() as connection:
-            mine = sa.and_(owners.c.id == row.id, is_over)
-            values = _begin(row.period, now)
-            connection.execute(sa.update(owners).where(mine).values(values))
-
-
-def _begin(period: str | None, now: float) -> dict[str, Any]:
+def begin(period: str | None, now: float) -> dict[str, Any]:
     """Return the values with which a quota begins to count."""
     ends_at = end_of_period(period, now) if period else None
     return {
@@ -280,7 +176,7 @@ def _read_left(
     now = clock(connection)
     rows = connection.execute(select_owners().where(owners.c.id.in_(owner_ids)))
     return {
-        row.id: _quota(row, now).budget.allow(now, in_hand=in_hand.get(row.id, 0))
+        row.id: quota_of(row, now).budget.allow(now, in_hand=in_hand.get(row.id, 0))
         for row in rows
     }
 
@@ -294,7 +190,7 @@ def _spend(left: dict[int, int | None], payer: int) -> bool:
     return count > 0
 
 
-def _quota(row: Any, now: float) -> Quota:
+def quota_of(row: Any, now: float) -> Quota:
     """Return the quota of a row of `owners`; a period that is over counts nothing."""
     is_over = row.ends_at is not None and row.ends_at <= now
     has_quota = row.gpu_s is not None

@@ -11,7 +11,7 @@ from storage.broker.queue import send, send_scores, waiting
 from storage.fleet.progress import able, list_workers
 from storage.host.worker_ids import is_dead, my_host
 from storage.job import BACKENDS, TORCH, backend_of
-from storage.jobs import blocked_groups, budgets, claims, lifecycle, quotas
+from storage.jobs import blocked_groups, budgets, claims, lifecycle, quota_holds
 from storage.jobs.claims import BEATS_PER_LEASE
 from storage.jobs.sweeps import NORMAL_PRIORITY
 from storage.jobs.wake_ups import runnable_keys
@@ -108,8 +108,8 @@ def reconcile(
     """
     free_the_dead(database, spare_the_silent=spare_the_silent)
     budgets.stop_reached(database)
-    quotas.hold_reached(database)
-    quotas.release(database)
+    quota_holds.hold_reached(database)
+    quota_holds.release(database)
     lifecycle.settle_all(database)
     lifecycle.judge(database)
     idle = {backend for backend in BACKENDS if not waiting(app, backend)}

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 import sqlalchemy as sa
 
-from storage.jobs import lifecycle, quotas
+from storage.jobs import lifecycle, quota_holds, quotas
 from storage.jobs.budgets import Limits, find_budget
 from storage.jobs.claims import Claim
 from storage.jobs.companions import companion_of
@@ -75,9 +75,9 @@ def test_a_sweep_that_is_submitted_at_the_quota_waits(database: Database) -> Non
 def test_more_hours_let_the_sweeps_go_on(database: Database) -> None:
     use_up(database)
     assert take(database) == []
-    assert quotas.release(database) == []
+    assert quota_holds.release(database) == []
     set_quota(database, "alice", 2 * HOUR, period=None)
-    assert quotas.release(database) == ["a"]
+    assert quota_holds.release(database) == ["a"]
     lifecycle.settle_all(database)
     assert state_of(database, "a") == ("active", None)
     assert len(take(database)) == 1  # of 59 minutes, with images of an hour
@@ -91,7 +91,7 @@ def test_without_a_quota_the_sweeps_go_on(database: Database) -> None:
     take(database)
     assert quotas.remove_quota(database, "alice")
     assert not quotas.remove_quota(database, "alice")
-    assert quotas.release(database) == ["a"]
+    assert quota_holds.release(database) == ["a"]
     lifecycle.settle_all(database)
     assert len(take(database)) == 4
 
@@ -105,7 +105,7 @@ def test_a_sweep_that_somebody_paused_meanwhile_stays_paused(
     assert sweep
     lifecycle.set_state(database, sweep, "paused")
     quotas.remove_quota(database, "alice")
-    assert quotas.release(database) == []
+    assert quota_holds.release(database) == []
     assert state_of(database, "a")[0] == "paused"
 
 
@@ -126,7 +126,7 @@ def test_a_held_sweep_keeps_its_own_limits(database: Database) -> None:
     lifecycle.set_state(database, sweep, "active", limits=Limits(images=3))
     assert take(database) == []
     set_quota(database, "alice", 100 * HOUR, period=None)
-    quotas.release(database)
+    quota_holds.release(database)
     lifecycle.settle_all(database)
     assert len(take(database)) == 3
     budget = find_budget(database, sweep.id)
@@ -190,7 +190,7 @@ def test_a_period_begins_anew(database: Database) -> None:
     assert take(database) == []
     with database.write() as connection:
         connection.execute(sa.update(owners).values(ends_at=1.0))
-    assert quotas.release(database) == ["a"]
+    assert quota_holds.release(database) == ["a"]
     lifecycle.settle_all(database)
     assert len(take(database)) == 4
     quota = find_quota(database, "alice")
