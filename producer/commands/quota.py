@@ -51,10 +51,10 @@ def quota(
 
     The owner of a sweep is the person who submitted it first: NIGHTSWEEP_USER, or else
     the system's user. An owner's images count with the seconds that each took, without
-    loading; failed attempts do not count. At the quota all sweeps of the owner are
-    paused, and jobs in hand are finished, so it may be passed by these. The sweeps go
-    on by themselves when the quota begins anew, is raised or removed. It is an
-    agreement, and no protection: anybody may give another name.
+    loading; failed attempts do not count. At the quota the owner's sweeps that have
+    images left to make are paused, and jobs in hand are finished, so it may be passed
+    by these. The sweeps go on by themselves when the quota begins anew, is raised or
+    removed. It is an agreement, and no protection: anybody may give another name.
     """
     settings = read_settings()
     if gpu_hours is None and not removes:
@@ -143,12 +143,17 @@ def _remove(database: Database, owner: str) -> None:
 
 def _apply(settings: Settings, database: Database) -> None:
     """Pause what is beyond a quota, let go on what is not, and tell workers."""
-    held, freed = quota_holds.hold_reached(database), quota_holds.release(database)
     lifecycle.settle_all(database)
-    for names, what in ((held, "paused: the quota is used"), (freed, "active again")):
-        if names:
-            talk(f"{', '.join(names)}: {what}.")
+    held = list[str]()
+    while names := quota_holds.hold_reached(database):
+        lifecycle.settle_all(database)
+        held += names
+    freed = quota_holds.release(database)
+    lifecycle.settle_all(database)
+    if held:
+        talk(f"{', '.join(sorted(held))}: paused: the quota is used.")
     if freed:
+        talk(f"{', '.join(freed)}: active again.")
         wake(settings, runnable_keys(database), priority=NORMAL_PRIORITY)
 
 

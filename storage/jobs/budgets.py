@@ -31,10 +31,10 @@ log = logging.getLogger(__name__)
 
 _ACTIVE = sweeps.c.state == "active"
 #: The sweep itself, or the one whose references it holds.
-_LEADER = sa.func.coalesce(sweeps.c.reference_of, sweeps.c.id)
+LEADER = sa.func.coalesce(sweeps.c.reference_of, sweeps.c.id)
 _STOPPED = sa.select(budgets.c.sweep_id).where(budgets.c.reached.is_not(None))
 #: Sweeps whose jobs in hand are finished though they are paused.
-FINISHING = sa.and_(sweeps.c.state == "paused", _LEADER.in_(_STOPPED))
+FINISHING = sa.and_(sweeps.c.state == "paused", LEADER.in_(_STOPPED))
 #: The budgets of active sweeps: few, however many sweeps there are.
 _OPEN = sa.select(budgets).where(
     sa.exists().where(sweeps.c.id == budgets.c.sweep_id, _ACTIVE)
@@ -310,7 +310,7 @@ def _is_reached(connection: Connection, row: Any) -> bool:
 def _payers(connection: Connection, ids: Iterable[int]) -> dict[int, int]:
     """Return the sweep that each job counts for, by the id of the job."""
     query = (
-        sa.select(sweep_jobs.c.job_id, _LEADER)
+        sa.select(sweep_jobs.c.job_id, LEADER)
         .join(sweeps, sweeps.c.id == sweep_jobs.c.sweep_id)
         .where(sweep_jobs.c.job_id.in_(list(ids)), sa.or_(_ACTIVE, FINISHING))
         # A sweep at its limit must not pay for what another has claimed: that one would

@@ -1,24 +1,28 @@
 """Sweeps that wait since their owner has reached a quota.
 
-It is the mechanism of budgets, for an owner in place of a sweep: an owner at the quota
-has all sweeps paused, with `QUOTA` as what they reached. Workers finish their jobs in
-hand. The sweeps are active again when the quota is raised, removed or begins anew,
-unless somebody paused or cancelled them meanwhile.
+It is the mechanism of budgets, for an owner in place of a sweep: of an owner at the
+quota, the sweeps with waiting jobs are paused, with `QUOTA` as what they reached.
+Workers finish their jobs in hand. The sweeps are active again when the quota is raised,
+removed or begins anew, unless somebody paused or cancelled them meanwhile.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from storage.jobs.budgets import QUOTA, lift_quota, lock_active, pause
+from storage.jobs.budgets import LEADER, QUOTA, lift_quota, lock_active, pause
+from storage.jobs.membership import ACTIVE
 from storage.jobs.owner_uses import select_owners
 from storage.jobs.quotas import WITH_QUOTA, Quota, begin, describe, quota_of
+from storage.jobs.runnable_groups import levels, runnable_groups
 from storage.sql.clocks import clock
 from storage.sql.database import Database
-from storage.sql.schema import budgets, owners, sweeps
+from storage.sql.schema import RUNNABLE, budgets, jobs, owners, sweep_jobs, sweeps
 
+#: Jobs of an owner, of one group and priority, whose sweeps are looked up at a time.
+_FIRST_JOBS = 500
 log = logging.getLogger(__name__)
 
 #: Sweeps that a quota stopped.
@@ -31,15 +35,17 @@ _OWNERS_OF = (
 
 
 def hold_reached(database: Database) -> list[str]:
-    """Pause the active sweeps of owners at their quota; return their names.
+    """Pause sweeps that wait, of owners at their quota; return the names of these.
 
-    Their jobs follow as with any change; see `storage.jobs.lifecycle`.
+    A sweep with nothing left to claim stays as it is. It looks at the first jobs of
+    each owner, so it may have to be called again once the jobs know that their sweeps
+    are paused; see `storage.jobs.lifecycle`.
     """
     with database.read() as connection:
         rows = connection.execute(select_owners().where(WITH_QUOTA)).all()
         now = clock(connection) if rows else 0.0
-        reached = [row.id for row in rows if quota_of(row, now).is_reached]
-        found = _led_sweeps(connection, reached, sweeps.c.state == "active")
+    reached = {row.id for row in rows if quota_of(row, now).is_reached}
+    found = _waiting_sweeps(database, reached) if reached else []
     return [name for each in found if (name := _hold(database, each))]
 
 
@@ -59,15 +65,35 @@ def describe_reached(quota: Quota) -> str:
     return f"the quota of {quota.owner}, {describe(quota)}, is used"
 
 
-def _led_sweeps(
-    connection: Connection, owner_ids: Sequence[int], which: sa.ColumnElement[bool]
-) -> list[int]:
-    if not owner_ids:
-        return []
-    query = sa.select(sweeps.c.id).where(
-        sweeps.c.owner_id.in_(owner_ids), sweeps.c.reference_of.is_(None), which
+def _waiting_sweeps(database: Database, owner_ids: Collection[int]) -> list[int]:
+    """Return active sweeps of owners that want the first of their runnable jobs."""
+    found: set[int] = set()
+    groups = runnable_groups(database)
+    with database.read() as connection:
+        for group in groups:
+            wanted = jobs.c.group_key == group.key
+            for priority, payers in levels(connection, wanted):
+                level = sa.and_(wanted, jobs.c.priority == priority)
+                for payer in sorted(set(payers) & set(owner_ids)):
+                    found |= _first_sweeps(connection, level, payer)
+    return sorted(found)
+
+
+def _first_sweeps(
+    connection: Connection, which: sa.ColumnElement[bool], payer: int
+) -> set[int]:
+    first = (
+        sa.select(jobs.c.id)
+        .where(which, RUNNABLE, jobs.c.payer_id == payer)
+        .order_by(jobs.c.position)
+        .limit(_FIRST_JOBS)
     )
-    return list(connection.execute(query.order_by(sweeps.c.id)).scalars())
+    query = (
+        sa.select(LEADER)
+        .join(sweep_jobs, sweep_jobs.c.sweep_id == sweeps.c.id)
+        .where(sweep_jobs.c.job_id.in_(first), sweeps.c.owner_id == payer, ACTIVE)
+    )
+    return set(connection.execute(query.distinct()).scalars())
 
 
 def _hold(database: Database, sweep_id: int) -> str | None:

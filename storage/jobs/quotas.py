@@ -135,7 +135,8 @@ def allow(connection: Connection, found: Sequence[Any]) -> Sequence[Any]:
 
 def describe(quota: Quota) -> str:
     """Say how much a quota is: `100 GPU-hours a week`."""
-    hours = f"{(quota.gpu_s or 0.0) / _HOUR_S:,.4g} GPU-hours"
+    number = f"{(quota.gpu_s or 0.0) / _HOUR_S:,.4g}"
+    hours = f"{number} GPU-hour{'' if number == '1' else 's'}"
     return f"{hours} a {quota.period}" if quota.period else f"{hours} in all"
 
 

@@ -72,7 +72,7 @@ def test_a_quota_is_set_raised_and_removed(used: Database) -> None:
 
 def test_a_lower_quota_pauses_and_a_higher_one_goes_on(used: Database) -> None:
     set_quota(used, "alice", 9 * HOUR, period=None)
-    submit(used, plan_seeds(7), name="c", owner="alice", priority=0)
+    submit(used, plan_seeds(7, 8), name="c", owner="alice", priority=0)
     timings = Timings(encode_s=0.0, denoise_s=HOUR, decode_s=0.0, save_s=0.0)
     made = {each.id: make_result(timings=timings) for each in take(used, limit=1)}
     record_done(used, made, worker="cpu0", environment=ENVIRONMENT)
@@ -81,7 +81,7 @@ def test_a_lower_quota_pauses_and_a_higher_one_goes_on(used: Database) -> None:
     assert "1.00 used, 0.00 left" in said.stderr
     assert "a, c: paused: the quota is used." in said.stderr
     shown = " ".join(call("status", "a").stdout.split())
-    assert "a is paused: the quota of alice, 1 GPU-hours in all, is used" in shown
+    assert "a is paused: the quota of alice, 1 GPU-hour in all, is used" in shown
     assert "1 image left. It goes on by itself when the quota begins anew" in shown
     again = call("quota", "alice", "--gpu-hours", "99")
     assert "a, c: active again." in again.stderr
@@ -115,7 +115,7 @@ def test_a_warning_says_what_is_left_and_what_is_needed(used: Database) -> None:
     set_quota(used, "alice", HOUR, period=None)
     (warning,) = warn_of_quota(used, "alice", needed_s=2 * HOUR)
     assert warning.startswith(
-        "alice has 1.00 GPU-hours left of 1 GPU-hours in all, and the images need "
+        "alice has 1.00 GPU-hours left of 1 GPU-hour in all, and the images need "
         "about 2.00; at the quota the sweep waits until it is raised"
     )
     assert list(warn_of_quota(used, "alice", needed_s=HOUR)) == []

@@ -9,10 +9,11 @@ from storage.jobs import lifecycle, quota_holds, quotas
 from storage.jobs.budgets import Limits, find_budget
 from storage.jobs.claims import Claim
 from storage.jobs.companions import companion_of
+from storage.jobs.inventory import take_inventory
 from storage.jobs.owner_uses import select_owners
 from storage.jobs.quotas import end_of_period, find_quota, set_quota
 from storage.jobs.results import Timings, record_done, record_failure
-from storage.jobs.sweeps import find_sweep, save_sweep
+from storage.jobs.sweeps import find_sweep, list_sweeps, save_sweep
 from storage.sql.database import Database
 from storage.sql.schema import jobs, owners
 from tests.builders import (
@@ -28,7 +29,7 @@ from tests.builders import (
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 HOUR = 3600.0
-REASON = "the quota of alice, 1 GPU-hours in all, is used"
+REASON = "the quota of alice, 1 GPU-hour in all, is used"
 
 
 def make(database: Database, taken: list[Claim], *, seconds: float = 1.0) -> None:
@@ -62,6 +63,26 @@ def test_at_the_quota_all_sweeps_of_the_owner_wait_and_others_go_on(
     assert state_of(database, "b") == ("active", None)
     lifecycle.settle_all(database)
     assert untold(database) == []
+
+
+def test_a_sweep_with_nothing_left_to_make_is_not_paused_at_the_quota(
+    database: Database,
+) -> None:
+    submit(database, plan_seeds(20), name="made", owner="alice")
+    make(database, take(database))
+    submit(database, plan_seeds(30), name="in hand", owner="alice", priority=0)
+    (last,) = take(database)
+    use_up(database)
+    assert quota_holds.hold_reached(database) == ["a"]
+    make(database, [last])
+    lifecycle.settle_all(database)
+    assert quota_holds.hold_reached(database) == []
+    found = take_inventory(database, list_sweeps(database))
+    assert {one.sweep: one.state for one in found} == {
+        "made": "finished",
+        "in hand": "finished",
+        "a": "paused",
+    }
 
 
 def test_a_sweep_that_is_submitted_at_the_quota_waits(database: Database) -> None:
