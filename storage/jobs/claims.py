@@ -4,7 +4,7 @@ SQL is the truth. A message from Redis is a hint; a job runs only after its row 
 from `pending` to `leased` here, and it is done only when its row says so.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,9 +80,8 @@ def claim(  # noqa: PLR0913 - each is a rule of the choice
 
     A job that was claimed before and not finished is claimed alone: if the worker dies,
     that job is known to be the cause. Sweeps that have reached a limit are paused
-    before, sweeps whose owner has reached a quota at the first claim that the quota
-    refuses. No sweep gets more jobs than its limits, and the quota of its owner,
-    allow.
+    before, sweeps whose owner has reached a quota afterwards. No sweep gets more jobs
+    than its limits, and the quota of its owner, allow.
 
     Args:
         database: Where the jobs are.
@@ -99,12 +98,14 @@ def claim(  # noqa: PLR0913 - each is a rule of the choice
         wanted = sa.and_(wanted, jobs.c.attempts == 0)
     stop_reached(database)
     with database.write() as connection:
+        spent = quotas.find_spent(connection)
         if longest_first:
-            found = _lock_runnable(connection, wanted, limit, order=_LONGEST_FIRST)
+            able = sa.and_(wanted, jobs.c.payer_id.not_in(spent))
+            found = _lock_runnable(connection, able, limit, order=_LONGEST_FIRST)
         else:
-            found = _lock_by_owner(connection, wanted, limit)
+            found = _lock_by_owner(connection, wanted, limit, spent=spent)
         taken = _claim(connection, found, owner=owner, lease_s=lease_s)
-    if len(taken) < len(found):  # perhaps since an owner is at the quota
+    if spent:
         quota_holds.hold_reached(database)
     return taken
 
@@ -241,15 +242,21 @@ def _claim(
 
 
 def _lock_by_owner(
-    connection: Connection, wanted: sa.ColumnElement[bool], limit: int
+    connection: Connection,
+    wanted: sa.ColumnElement[bool],
+    limit: int,
+    *,
+    spent: Collection[int],
 ) -> Sequence[Any]:
     """Lock runnable jobs, the most urgent first, of owners in the order of shares.
 
-    Each query reads the jobs of one owner in the order of the index.
+    Each query reads the jobs of one owner in the order of the index. Owners who have
+    `spent` their quota are passed over.
     """
     found: list[Any] = []
     for priority, payers in levels(connection, wanted):
-        for payer in order_payers(connection, payers):
+        able = [each for each in payers if each not in spent]
+        for payer in order_payers(connection, able):
             left = limit - len(found)
             if not left:
                 break

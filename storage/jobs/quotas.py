@@ -112,6 +112,16 @@ def find_quota(database: Database, owner: str | None) -> Quota | None:
         return quota_of(row, clock(connection)) if row else None
 
 
+def find_spent(connection: Connection) -> set[int]:
+    """Return the owners whose quota has no room for a job beside those in hand.
+
+    Nothing is locked; `allow` has the last word.
+    """
+    limited = connection.execute(sa.select(owners.c.id).where(WITH_QUOTA))
+    left = _read_left(connection, limited.scalars().all())
+    return {owner_id for owner_id, count in left.items() if count == 0}
+
+
 def allow(connection: Connection, found: Sequence[Any]) -> Sequence[Any]:
     """Return those of the locked rows of jobs that quotas allow to claim.
 
@@ -170,6 +180,8 @@ def _read_left(
     connection: Connection, owner_ids: Sequence[int]
 ) -> dict[int, int | None]:
     """Return how many jobs owners may claim; None for any number."""
+    if not owner_ids:
+        return {}
     # First: a job that is finished meanwhile then counts twice, and not never.
     held = sa.select(jobs.c.payer_id, sa.func.count()).where(HELD)
     held = held.where(jobs.c.payer_id.in_(owner_ids)).group_by(jobs.c.payer_id)

@@ -13,11 +13,14 @@ from sqlalchemy.engine import Connection
 
 from storage.job import backend_of
 from storage.jobs.fair_shares import read_shares, slices_ahead
+from storage.jobs.quotas import find_spent
 from storage.sql.database import Database
 from storage.sql.schema import RUNNABLE, jobs
 
 #: Behind the positions of all jobs.
 _LAST_POSITION = 2**63 - 1
+#: Behind the slices of all groups that quotas allow to make.
+_LAST_SLICE = 2**31
 #: The order in which the index of runnable jobs has the jobs of a group.
 IN_ORDER = (jobs.c.priority, jobs.c.payer_id, jobs.c.position)
 
@@ -31,7 +34,8 @@ class Group:
         priority: The priority of its most urgent job, from 0, first, to 9, last.
         kind: Row of the model, and dtype: what stays resident from job to job.
         slices: How far the owner of its next jobs is ahead of the owner that comes
-            first, in whole slices of GPU time; 0 unless `compare_owners` said so.
+            first, in whole slices of GPU time; 0 unless `compare_owners` said so. A
+            group comes last if the quotas of all its owners are spent.
     """
 
     key: str
@@ -84,7 +88,11 @@ def compare_owners(database: Database, groups: Sequence[Group]) -> list[Group]:
         payers = {key: some for key, some in payers.items() if some}
         if len({each for some in payers.values() for each in some}) < 2:
             return list(groups)
-        slices = slices_ahead(read_shares(connection), payers)
+        spent = find_spent(connection)
+        able = {key: set(some) - spent for key, some in payers.items()}
+        able = {key: some for key, some in able.items() if some}
+        slices = slices_ahead(read_shares(connection), able)
+    slices |= {key: _LAST_SLICE for key in payers if key not in able}
     return [replace(group, slices=slices.get(group.key, 0)) for group in groups]
 
 

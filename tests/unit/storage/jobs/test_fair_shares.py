@@ -11,6 +11,7 @@ from storage.jobs.claims import Claim
 from storage.jobs.fair_shares import SLICE_S, order_payers, read_shares
 from storage.jobs.owner_uses import select_owners, slot_of
 from storage.jobs.owners import note_used
+from storage.jobs.quotas import set_quota
 from storage.jobs.results import Timings, record_done
 from storage.jobs.runnable_groups import compare_owners, runnable_groups
 from storage.jobs.sweeps import save_sweep
@@ -188,6 +189,22 @@ def test_a_group_whose_owner_had_a_slice_more_comes_later(database: Database) ->
     assert groups_of(database) == {make_job().group: 0, other: 0}
     make(database, take(database, limit=1, group=other), seconds=2 * SLICE_S)
     assert groups_of(database) == {make_job().group: 0, other: 1}
+
+
+def test_a_group_whose_owner_may_claim_nothing_more_comes_last(
+    database: Database,
+) -> None:
+    others = [make_planned(seed=seed, model=OTHER) for seed in range(500, 520)]
+    submit(database, others, name="b", owner="bob")
+    other = others[0].job.group
+    make(database, take(database, limit=1, group=other), seconds=9 * SLICE_S)
+    submit(database, plan_seeds(*range(4)), name="a", owner="alice")
+    set_quota(database, "alice", 20.0, period=None)
+    make(database, take(database, limit=1), seconds=10.0)
+    take(database, limit=1)  # the rest of her quota
+    slices = groups_of(database)
+    assert slices[other] == 0
+    assert slices[make_job().group] > 0
 
 
 def test_groups_of_one_owner_are_not_compared(database: Database) -> None:

@@ -85,6 +85,22 @@ def test_a_sweep_with_nothing_left_to_make_is_not_paused_at_the_quota(
     }
 
 
+def test_others_go_on_while_jobs_in_hand_take_the_rest_of_a_quota(
+    database: Database,
+) -> None:
+    submit(database, plan_seeds(*range(50, 56)), name="b", owner="bob")
+    make(database, take(database, limit=1), seconds=3 * HOUR)
+    submit(database, plan_seeds(*range(20)), name="a", owner="alice")
+    set_quota(database, "alice", 60.0, period=None)
+    make(database, take(database, limit=2), seconds=10.0)
+    assert {claim.job.seed for claim in take(database, limit=4)} == {2, 3, 4, 5}
+    # Alice used less than bob, so her jobs come first, but her quota allows no more.
+    assert {claim.job.seed for claim in take(database, limit=2)} == {51, 52}
+    last = take(database, limit=2, longest_first=True)
+    assert {claim.job.seed for claim in last} == {53, 54}
+    assert state_of(database, "a") == ("active", None)
+
+
 def test_a_sweep_that_is_submitted_at_the_quota_waits(database: Database) -> None:
     use_up(database)
     assert take(database) == []
@@ -196,6 +212,7 @@ def test_a_shared_job_counts_for_the_sweep_that_asked_first(
     make(database, take(database, limit=1), seconds=HOUR)
     # Alice's sweep is paused at her quota; bob's wants the other image still.
     assert take(database) == []
+    lifecycle.settle_all(database)
     (claim,) = take(database)
     make(database, [claim], seconds=5.0)
     with database.read() as connection:
