@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -226,3 +227,33 @@ def test_workers_of_one_owner_do_not_wait_for_each_others_commits(
             connection.execute(sa.text("SET LOCAL lock_timeout = '5s'"))
             note_used(connection, {second: 2.0}, worker=other)
     assert used(database) == {sweep.owner: 3.0}
+
+
+@pytest.mark.databases("sqlite")
+def test_a_claim_costs_the_same_however_many_jobs_an_owner_has(
+    database: Database,
+) -> None:
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    def submit_and_claim(seeds: range) -> int:
+        nonlocal steps
+        for owner, first in (("alice", 0), ("bob", 10_000)):
+            planned = plan_seeds(*range(first + seeds.start, first + seeds.stop))
+            submit(database, planned, name=f"{owner}{seeds.start}", owner=owner)
+        steps = 0
+        compare_owners(database, runnable_groups(database))
+        assert len(take(database, limit=4)) == 4
+        return steps
+
+    @sa.event.listens_for(database.engine, "checkout")
+    def _watch(connection: Any, *_rest: Any) -> None:
+        connection.set_progress_handler(count, 10)
+
+    set_quota(database, "alice", 1e6, period=None)
+    few = submit_and_claim(range(20))
+    assert submit_and_claim(range(100, 1100)) < 1.5 * few
