@@ -45,9 +45,9 @@ def warn_of_quota(
     if needed_s is None and not quota.is_reached:
         return
     end = describe_end(quota)
-    begins = f"it begins anew {end}, or " if end else ""
+    anew = f" begins anew {end}, or" if end else ""
     yield (
         f"{owner} has {hours(quota.left_s)} GPU-hours left of {describe(quota)}, and "
-        f"{needs}; at the quota the sweep waits until {begins}it is raised, as "
-        f"`{program()} quota` says"
+        f"{needs}; at the quota the sweep waits until the quota{anew} is raised with "
+        f"`{program()} quota {owner} --gpu-hours N`"
     )

@@ -116,7 +116,7 @@ def test_a_warning_says_what_is_left_and_what_is_needed(used: Database) -> None:
     (warning,) = warn_of_quota(used, "alice", needed_s=2 * HOUR)
     assert warning.startswith(
         "alice has 1.00 GPU-hours left of 1 GPU-hour in all, and the images need "
-        "about 2.00; at the quota the sweep waits until it is raised"
+        "about 2.00; at the quota the sweep waits until the quota is raised with "
     )
     assert list(warn_of_quota(used, "alice", needed_s=HOUR)) == []
     assert list(warn_of_quota(used, "alice", needed_s=None)) == []
