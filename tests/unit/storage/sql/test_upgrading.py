@@ -19,11 +19,16 @@ import sqlalchemy as sa
 
 from storage.errors import DatabaseError, WrongDatabaseError
 from storage.host.worker_ids import my_name
+from storage.jobs import claims
+from storage.jobs.quotas import list_quotas
+from storage.jobs.results import record_done
+from storage.jobs.runnable_groups import runnable_groups
 from storage.settings import Settings
 from storage.sql import database as module
 from storage.sql.backups import KEPT
 from storage.sql.database import HEAD, current_revision, open_database
 from storage.sql.living_workers import SILENT_S
+from tests.builders import ENVIRONMENT, make_result
 from tests.unit.old_database import make_old, read_old
 
 #: The first schema whose workers have a row, and one before they named a back end.
@@ -258,3 +263,25 @@ def test_workers_that_are_gone_hold_up_no_upgrade(url: str) -> None:
     add_worker(url, "gpu1", owner="far.12345678:7:9", silent_s=SILENT_S + 1)
     with closing(open_database(url)) as database:
         assert current_revision(database) == HEAD
+
+
+def test_jobs_that_waited_before_owners_are_made_and_count_for_nobody(
+    url: str,
+) -> None:
+    make_old(url, "0022")
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        waiting = "UPDATE jobs SET state = 'pending', priority = 5, total_s = NULL"
+        connection.execute(sa.text(waiting))
+        for statement in ("DELETE FROM results", "DELETE FROM environments"):
+            connection.execute(sa.text(statement))
+    engine.dispose()
+    with closing(open_database(url)) as database:
+        (group,) = runnable_groups(database)
+        (claim,) = claims.claim(
+            database, owner="host:1:1", lease_s=90.0, group=group.key, limit=4
+        )
+        made = {claim.id: make_result()}
+        record_done(database, made, worker="cpu0", environment=ENVIRONMENT)
+        (nobody,) = list_quotas(database)
+        assert (nobody.owner, nobody.total) == (None, 1)
