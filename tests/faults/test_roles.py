@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from storage.settings import read_settings
 from storage.sql.schema import metadata
 from storage.sql.views import VIEWS
 from tests.faults.night import Night
@@ -60,6 +61,7 @@ def connect(role: str, server: Server, name: str) -> psycopg.Connection:
 def test_each_role_does_its_work(
     night: Night, server: Server, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    night.run("quota", read_settings().user, "--gpu-hours", "9", "--per", "day")
     become(PRODUCER, server, name, monkeypatch)
     night.submit(count=40)
     night.run("pause", "night")
