@@ -16,7 +16,7 @@ All code locks rows of sweeps first, then those of jobs, then budgets.
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from sqlalchemy.engine import Connection
 
 from storage.sql.clocks import clock
 from storage.sql.database import Database, insert_into
-from storage.sql.schema import HELD, budgets, jobs, sweep_jobs, sweeps
+from storage.sql.schema import budgets, sweep_jobs, sweeps
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _STOPPED = sa.select(budgets.c.sweep_id).where(budgets.c.reached.is_not(None))
 #: Sweeps whose jobs in hand are finished though they are paused.
 FINISHING = sa.and_(sweeps.c.state == "paused", LEADER.in_(_STOPPED))
 #: The budgets of active sweeps: few, however many sweeps there are.
-_OPEN = sa.select(budgets).where(
+OPEN = sa.select(budgets).where(
     sa.exists().where(sweeps.c.id == budgets.c.sweep_id, _ACTIVE)
 )
 #: What `reached` says of a sweep whose owner has reached a quota.
@@ -156,7 +156,7 @@ def lift_quota(connection: Connection, sweep_id: int) -> None:
     if row is None or row.reached != QUOTA:
         return
     mine = budgets.c.sweep_id == sweep_id
-    if _budget(row).limits.are_set:
+    if budget_of(row).limits.are_set:
         connection.execute(sa.update(budgets).where(mine).values(reached=None))
     else:
         connection.execute(sa.delete(budgets).where(mine))
@@ -167,7 +167,7 @@ def find_budget(database: Database, sweep_id: int) -> Budget | None:
     query = sa.select(budgets).where(budgets.c.sweep_id == sweep_id)
     with database.read() as connection:
         row = connection.execute(query).first()
-    return _budget(row) if row else None
+    return budget_of(row) if row else None
 
 
 def note_made(connection: Connection, seconds: Mapping[int, float]) -> None:
@@ -182,7 +182,7 @@ def note_made(connection: Connection, seconds: Mapping[int, float]) -> None:
     if not seconds or not connection.execute(sa.select(budgets).limit(1)).first():
         return
     used: dict[int, list[float]] = {}
-    for job_id, sweep_id in _payers(connection, seconds).items():
+    for job_id, sweep_id in find_payers(connection, seconds).items():
         used.setdefault(sweep_id, []).append(seconds[job_id])
     # In the order of their ids, as all rows that are locked.
     for sweep_id, each in sorted(used.items()):
@@ -195,68 +195,15 @@ def note_made(connection: Connection, seconds: Mapping[int, float]) -> None:
         )
 
 
-class Allowances:
-    """How many jobs of each sweep with limits may be claimed; for one transaction.
-
-    On PostgreSQL it locks the budgets, so that two workers do not claim the last job
-    of a budget together.
-    """
-
-    def __init__(self, connection: Connection, *, wanted: int) -> None:
-        """Read what is left of the budgets of active sweeps, for so many jobs."""
-        self._connection = connection
-        # In the order of their ids, as all rows that are locked.
-        query = _OPEN.order_by(budgets.c.sweep_id).with_for_update(of=budgets)
-        rows = connection.execute(query).all()
-        now = clock(connection) if rows else 0.0
-        self._left = {
-            row.sweep_id: self._allow(row, now, wanted=wanted) for row in rows
-        }
-
-    def choose(self, found: Sequence[Any]) -> Sequence[Any]:
-        """Return those of the rows of jobs that may be claimed."""
-        if not self._left:
-            return found
-        payers = _payers(self._connection, [row.id for row in found])
-        return [row for row in found if self._spend(payers.get(row.id))]
-
-    def _allow(self, row: Any, now: float, *, wanted: int) -> int | None:
-        """Return how many jobs may be claimed; None for any number.
-
-        The answer may be too low as long as it is no lower than `wanted`.
-        """
-        budget = _budget(row)
-        # To find out whose jobs in hand are takes long, and workers wait meanwhile.
-        # While much is left, it is enough to count those of all sweeps.
-        held = sa.select(sa.func.count()).select_from(jobs).where(HELD)
-        if budget.allow(now, in_hand=0) is None:
-            return None
-        least = budget.allow(now, in_hand=self._connection.execute(held).scalar_one())
-        if least is None or least >= wanted:
-            return least
-        mine = sa.select(sweeps.c.id).where(_is_led_by(row.sweep_id))
-        is_mine = sa.exists().where(
-            sweep_jobs.c.job_id == jobs.c.id, sweep_jobs.c.sweep_id.in_(mine)
-        )
-        in_hand = self._connection.execute(held.where(is_mine)).scalar_one()
-        return budget.allow(now, in_hand=in_hand)
-
-    def _spend(self, sweep_id: int | None) -> bool:
-        left = None if sweep_id is None else self._left.get(sweep_id)
-        if sweep_id is not None and left:
-            self._left[sweep_id] = left - 1
-        return left is None or left > 0
-
-
 def stop_reached(database: Database) -> list[str]:
     """Pause the active sweeps that have reached a limit; return their names.
 
     Their jobs follow as with any change; see `storage.jobs.lifecycle`.
     """
     with database.read() as connection:
-        rows = connection.execute(_OPEN).all()
+        rows = connection.execute(OPEN).all()
         now = clock(connection) if rows else 0.0
-    reached = [row.sweep_id for row in rows if _budget(row).find_reached(now)]
+    reached = [row.sweep_id for row in rows if budget_of(row).find_reached(now)]
     return [name for each in reached if (name := _stop(database, each))]
 
 
@@ -267,7 +214,7 @@ def _stop(database: Database, sweep_id: int) -> str | None:
         row = connection.execute(
             sa.select(budgets).where(budgets.c.sweep_id == sweep_id)
         ).first()
-        reached = _budget(row).find_reached(clock(connection)) if row else None
+        reached = budget_of(row).find_reached(clock(connection)) if row else None
         if not name or not reached:
             return None
         pause(connection, sweep_id, reached=reached, reason=_REASONS[reached])
@@ -286,7 +233,7 @@ def pause(connection: Connection, sweep_id: int, *, reached: str, reason: str) -
     """Pause a locked sweep and its references, and note what it has reached."""
     connection.execute(
         sa.update(sweeps)
-        .where(_is_led_by(sweep_id), _ACTIVE)
+        .where(is_led_by(sweep_id), _ACTIVE)
         .values(state="paused", reason=reason, changes=sweeps.c.changes + 1)
     )
     new = {"sweep_id": sweep_id, "used_s": 0.0, "made": 0, "reached": reached}
@@ -304,10 +251,10 @@ def _lock(connection: Connection, sweep_id: int) -> Any:
 
 def _is_reached(connection: Connection, row: Any) -> bool:
     """Return whether a limit is reached, even if nobody has stopped the sweep yet."""
-    return bool(row.reached or _budget(row).find_reached(clock(connection)))
+    return bool(row.reached or budget_of(row).find_reached(clock(connection)))
 
 
-def _payers(connection: Connection, ids: Iterable[int]) -> dict[int, int]:
+def find_payers(connection: Connection, ids: Iterable[int]) -> dict[int, int]:
     """Return the sweep that each job counts for, by the id of the job."""
     query = (
         sa.select(sweep_jobs.c.job_id, LEADER)
@@ -323,11 +270,13 @@ def _payers(connection: Connection, ids: Iterable[int]) -> dict[int, int]:
     return payers
 
 
-def _is_led_by(sweep_id: int) -> sa.ColumnElement[bool]:
+def is_led_by(sweep_id: int) -> sa.ColumnElement[bool]:
+    """Return whether a sweep is this one or holds its references."""
     return sa.or_(sweeps.c.id == sweep_id, sweeps.c.reference_of == sweep_id)
 
 
-def _budget(row: Any) -> Budget:
+def budget_of(row: Any) -> Budget:
+    """Return the budget of a row of `budgets`."""
     return Budget(
         limits=Limits(gpu_s=row.gpu_s, until=row.until, images=row.images),
         used_s=row.used_s,

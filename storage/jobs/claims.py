@@ -13,7 +13,8 @@ from sqlalchemy.engine import Connection
 
 from storage.job import Job
 from storage.jobs import quota_holds, quotas
-from storage.jobs.budgets import Allowances, stop_reached
+from storage.jobs.allowances import Allowances
+from storage.jobs.budgets import stop_reached
 from storage.jobs.fair_shares import order_payers
 from storage.jobs.membership import rank
 from storage.jobs.runnable_groups import levels
