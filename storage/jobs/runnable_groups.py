@@ -35,7 +35,7 @@ class Group:
         kind: Row of the model, and dtype: what stays resident from job to job.
         slices: How far the owner of its next jobs is ahead of the owner that comes
             first, in whole slices of GPU time; 0 unless `compare_owners` said so. A
-            group comes last if the quotas of all its owners are spent.
+            group comes last if its next jobs wait for quotas.
     """
 
     key: str
@@ -74,10 +74,16 @@ def runnable_groups(database: Database, backend: str | None = None) -> list[Grou
 def compare_owners(database: Database, groups: Sequence[Group]) -> list[Group]:
     """Return groups with their slices; those of other priorities have none.
 
+    A group is left out as long as the quotas of all its owners are spent.
+
     Args:
         database: Where the jobs are.
         groups: As `runnable_groups` returns them. Only the most urgent are compared.
     """
+    with database.read() as connection:
+        spent = find_spent(connection)
+        if spent:
+            groups = [each for each in groups if _has_other(connection, each, spent)]
     first = min((group.priority for group in groups), default=0)
     equal = [group.key for group in groups if group.priority == first]
     if len(equal) < 2:
@@ -88,7 +94,6 @@ def compare_owners(database: Database, groups: Sequence[Group]) -> list[Group]:
         payers = {key: some for key, some in payers.items() if some}
         if len({each for some in payers.values() for each in some}) < 2:
             return list(groups)
-        spent = find_spent(connection)
         able = {key: set(some) - spent for key, some in payers.items()}
         able = {key: some for key, some in able.items() if some}
         slices = slices_ahead(read_shares(connection), able)
@@ -115,6 +120,12 @@ def levels(
             after = place > (row.priority, row.payer_id, _LAST_POSITION)
             row = connection.execute(query.where(after)).first()
         yield priority, payers
+
+
+def _has_other(connection: Connection, group: Group, spent: set[int]) -> bool:
+    """Return whether a group has jobs of owners whose quota is not spent."""
+    found = levels(connection, jobs.c.group_key == group.key)
+    return any(set(payers) - spent for _, payers in found)
 
 
 def _first_payers(connection: Connection, group: str) -> list[int]:

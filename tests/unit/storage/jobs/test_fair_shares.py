@@ -192,7 +192,7 @@ def test_a_group_whose_owner_had_a_slice_more_comes_later(database: Database) ->
     assert groups_of(database) == {make_job().group: 0, other: 1}
 
 
-def test_a_group_whose_owner_may_claim_nothing_more_comes_last(
+def test_a_group_is_left_out_while_no_owner_may_claim_more_of_it(
     database: Database,
 ) -> None:
     others = [make_planned(seed=seed, model=OTHER) for seed in range(500, 520)]
@@ -203,9 +203,9 @@ def test_a_group_whose_owner_may_claim_nothing_more_comes_last(
     set_quota(database, "alice", 20.0, period=None)
     make(database, take(database, limit=1), seconds=10.0)
     take(database, limit=1)  # the rest of her quota
-    slices = groups_of(database)
-    assert slices[other] == 0
-    assert slices[make_job().group] > 0
+    assert set(groups_of(database)) == {other}
+    submit(database, plan_seeds(70), name="late", owner="bob", priority=9)
+    assert groups_of(database)[make_job().group] > groups_of(database)[other]
 
 
 def test_groups_of_one_owner_are_not_compared(database: Database) -> None:
