@@ -50,8 +50,12 @@ ImageAddress = Path | BucketAddress
 
 
 def is_url(text: str) -> bool:
-    """Return whether a text has the form of a URL, and so names no folder."""
-    return re.match(r"[A-Za-z][\w+.-]*://", text) is not None
+    """Return whether a text has the form of a URL, and so names no folder.
+
+    So has `s3:/bucket`, which lacks a slash.
+    """
+    is_bucket = text.partition(":")[0] in SCHEMES and ":" in text
+    return is_bucket or re.match(r"[A-Za-z][\w+.-]*://", text) is not None
 
 
 def read_bucket_address(text: str, *, cache: Path, cache_bytes: int) -> BucketAddress:

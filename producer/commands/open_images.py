@@ -37,6 +37,12 @@ def _file_of(store: Store, key: str) -> Path:
     row = store.show(key)
     if row["file"] and Path(row["file"]).is_file():
         return Path(row["file"])
-    gone = f"{row['file']} is not there" if row["file"] else f"it is {row['state']}"
-    msg = f"an image must be made to be opened, but {row['key']}: {gone}."
+    gone = f"it is {row['state']}"
+    way_out = f"`{program()} status` says how far its sweep is"
+    if row["file"]:
+        gone = f"{row['file']} is not there"
+        way_out = f"`{program()} verify --repair` makes lost images again"
+    elif row["state"] == "evicted":
+        way_out = f"`{program()} retry {key} --evicted` makes it again"
+    msg = f"an image must be made to be opened, but {row['key']}: {gone}; {way_out}."
     raise UsageError(msg)

@@ -102,10 +102,10 @@ def describe(
     files = f"{count:,} file" if count == 1 else f"{count:,} files"
     if gone:
         taken = size(sum(each.size_bytes for each in found))
+        rows_stay = "Their rows stay" if len(gone) > 1 else "Its row stays"
         yield (
-            f"Goes: {count_images(len(gone))} ({files}, {taken}). Their rows stay as "
-            "evicted, with their scores and ratings, and nothing makes them again by "
-            "itself."
+            f"Goes: {count_images(len(gone))} ({files}, {taken}). {rows_stay} as "
+            "evicted, with all scores and ratings, and nothing is made again by itself."
         )
     if rows := sum(len(each.rows) for each in found):
         yield f"Goes: {_rows(rows)} of images that were never made."

@@ -60,6 +60,7 @@ def retry_jobs(
     """
     begin, say = (restore, say_restored) if evicted else (sweeps.retry, say_retried)
     waiting: list[str] = []
+    found = 0
     with opened_to_write(settings) as database:
         named, others = _sweeps(database, query)
         for sweep in [*named, *others]:
@@ -67,12 +68,16 @@ def retry_jobs(
             if sweep.state == "active":
                 wake(settings, groups, priority=sweep.priority)
             count = sum(map(len, groups.values()))
+            found += count
             if count or sweep in named:
                 yield say(sweep, count)
             if count and sweep.state == "active":
                 waiting.append(sweep.name)
         if waiting:
             yield from say_who_works(database, waiting[0])
+        elif not (named or found):
+            state = "evicted image" if evicted else "failed job"
+            yield f"No {state} matches; `{program()} find QUERY` shows what does."
 
 
 def _check(query: Query, states: Sequence[str]) -> None:
@@ -120,7 +125,8 @@ def say_restored(sweep: Sweep, count: int) -> str:
             f"{sweep.name} --state evicted` lists them."
         )
     made = "is made" if count == 1 else "are made"
-    return f"{sweep.name}: {images(count)} that went {made} again{_waits(sweep)}."
+    removed = "1 removed image" if count == 1 else f"{count:,} removed images"
+    return f"{sweep.name}: {removed} {made} again{_waits(sweep)}."
 
 
 def _waits(sweep: Sweep) -> str:

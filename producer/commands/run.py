@@ -152,7 +152,8 @@ def run(
             sys.exit(detach(settings, database, done.sweep.name, worker_options, on))
     others = sweep_counts.count_unmade(database) - before.unmade - before.references
     if before.unmade and others > 0:
-        talk(f"{images(others)} of other sweeps wait too, in turn.")
+        wait = "waits" if others == 1 else "wait"
+        talk(f"{images(others)} of other sweeps {wait} too, in turn.")
     backends = choose_backends(database, done.sweep, has_scores=before.open_scores > 0)
     local = LocalWorkers(settings, worker_options, backends)
     started = time.monotonic()

@@ -97,8 +97,12 @@ def find_keys(store: Store, query: Query, *, most: int) -> list[str]:
     keys = [row["key"] for row in rows] if query.terms else []
     if 0 < len(keys) <= most:
         return keys
-    got = f"more than {most}" if keys else "none" if query.terms else "no query"
-    msg = f"an image must be named by its key or a query, got {got}; see `find`."
+    got = "no query" if not query.terms else f"{query.text!r}, which finds "
+    got += (f"more than {most}" if keys else "none") if query.terms else ""
+    msg = (
+        f"1 to {most} images must be named, by a key or a query, got {got}; "
+        "`nightsweep find` lists images with their keys."
+    )
     raise UsageError(msg)
 
 

@@ -1,9 +1,8 @@
 """A query compiled for one database: which rows of `jobs` it means."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,27 +11,24 @@ from sqlalchemy.sql import visitors
 
 from storage.queries.column_kinds import says
 from storage.queries.columns import find_column
+from storage.queries.leading_words import read_keys, read_sweeps
 from storage.queries.names import (
     find_sweeps,
-    no_such_sweep,
     select_references,
-    sweep_names,
 )
 from storage.queries.parsing import parse
 from storage.queries.scope import Condition, Scope
-from storage.queries.terms import Query, RefusedError, Term, Value
+from storage.queries.terms import Query, RefusedError, Term
 from storage.queries.values import ANYTHING, Span
 from storage.sql.schema import (
     FAILED,
     FAILED_STATES,
     MADE_STATES,
     jobs,
-    prompts,
     ratings,
     results,
     sweep_jobs,
 )
-from storage.sql.searching import contains
 from storage.sql.views import select_images, select_sweep_images
 
 #: The query of the ids of all images that somebody rated.
@@ -153,8 +149,9 @@ class Selection:
 def compile_query(connection: Connection, query: Query | str) -> Selection:
     """Look up the names of a query, and return what it means.
 
-    Words at its beginning that are exactly names of sweeps mean these sweeps. Images
-    that are references and nothing else are left out, unless a sweep or a key is named.
+    Words at its beginning that are exactly names of sweeps mean these sweeps, and keys
+    of images that follow, or their first 8 digits, mean these images. Images that are
+    references and nothing else are left out, unless a sweep or a key is named.
 
     Raises:
         UsageError: The query cannot be read; a sweep, a scheduler or a metric does not
@@ -162,13 +159,15 @@ def compile_query(connection: Connection, query: Query | str) -> Selection:
     """
     query = parse(query) if isinstance(query, str) else query
     try:
-        words = _sweep_words(connection, query)
-        found = _compile(connection, query.terms[len(words) :], words=words)
+        words = read_sweeps(connection, query.terms)
+        terms = read_keys(connection, query.terms[len(words) :])
+        found = _compile(connection, terms, words=words)
     except RefusedError as exc:
         value = exc.value
         where = {"start": value.start, "end": value.end}
         raise query.refuse(str(exc), **where) from exc
-    if query.has_references or found.sweeps or any(query.of("key")):
+    has_key = any(term.name == "key" for term in terms)
+    if query.has_references or found.sweeps or has_key:
         return found
     return replace(found, left_out=select_references(connection))
 
@@ -209,30 +208,6 @@ def _compile(
         sweeps=tuple(named),
         sweep_words=tuple(word.values[0].text for word in words),
     )
-
-
-def _sweep_words(connection: Connection, query: Query) -> list[Term]:
-    if not query.terms or not query.terms[0].is_bare_word:
-        return []
-    known = sweep_names(connection)
-    found = list[Term]()
-    for term in query.terms:
-        if not term.is_bare_word or term.values[0].text not in known:
-            break
-        found.append(term)
-    if not found:
-        _refuse_misspelt(connection, query.terms[0].values[0], known)
-    return found
-
-
-def _refuse_misspelt(
-    connection: Connection, word: Value, known: Collection[str]
-) -> None:
-    if not get_close_matches(word.text, known, n=1):
-        return
-    said = sa.select(prompts.c.id).where(contains(prompts.c.text, word.text)).limit(1)
-    if connection.execute(said).first() is None:
-        raise RefusedError(no_such_sweep(word.text, known), word)
 
 
 def _is_exact(term: Term) -> bool:

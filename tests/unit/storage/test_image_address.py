@@ -42,6 +42,8 @@ def test_what_is_no_url_is_a_folder(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("ftp://pictures/x", "a URL that begins with s3://, gs://, az://, got 'ftp:"),
+        ("s3:/pictures", "a URL that begins with s3://, gs://, az://, got 's3:/pict"),
+        ("s3:pictures", "a URL that begins with s3://, gs://, az://, got 's3:pict"),
         ("s3://", "must name a bucket in small letters"),
         ("s3:///x", "must name a bucket in small letters"),
         ("s3://Pictures", "must name a bucket in small letters"),

@@ -206,6 +206,7 @@ def test_failed_jobs_that_match_are_tried_again(
     assert states(database) == {1: "failed", 2: "pending"}
     assert drain(app) == [[make_job(seed=2, steps=30).key]]
     assert "night: no failed job matches; `" in say("retry", "night", "--steps", "30")
+    assert "No failed job matches; `" in say("retry", "steps:30")
 
 
 def test_quarantined_jobs_can_be_left_alone(database: Database) -> None:

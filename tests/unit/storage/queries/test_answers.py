@@ -164,6 +164,32 @@ def test_a_key_is_found_by_its_beginning_in_either_case(store):
     assert find_one(database, f" {key[:12].upper()}")["key"] == key
 
 
+def test_words_that_begin_keys_mean_these_images(store):
+    _, planned, database = store
+    one, other = planned[3].job.key, planned[5].job.key
+
+    assert keys(find(database, one)) == [one]
+    assert keys(find(database, f"{one[:8].upper()} {other}")) == [one, other]
+    assert keys(find(database, f"shapes {one[:8]} seed:*")) == [one]
+    assert count(database, f"{one} -seed:*") == 0
+
+
+def test_a_sweep_with_a_name_of_hex_digits_is_no_key(store):
+    settings, planned, database = store
+    name = planned[3].job.key[:8]
+    submit(settings, name, planned[:2])
+
+    assert count(database, name) == 2
+
+
+def test_hex_digits_that_begin_no_key_are_searched_in_prompts(store):
+    settings, _, database = store
+    submit(settings, "dates", plan({"prompt": ["a calendar of 20261128"]}))
+
+    assert count(database, "20261128") == 1
+    assert count(database, f"20261128 {'0' * 32}") == 0
+
+
 def test_a_beginning_that_several_keys_share_is_refused_with_all_of_them(store):
     settings, _, database = store
     submit(settings, "many", plan({"seed": range(100, 140)}))

@@ -49,6 +49,7 @@ def test_references_are_found_by_their_sweep_and_by_their_key(
     key = make_planned(seed=0, steps=200).job.key
     assert find_one(with_references, key[:8])["steps"] == 200
     assert steps_of(with_references, f"key:{key}") == [200]
+    assert steps_of(with_references, key) == [200]
 
 
 def test_a_glob_means_references_only_if_it_fits_nothing_else(
