@@ -210,8 +210,8 @@ def _describe_file(file: Path | None) -> str:
     if file:
         return f"{file} says the same now."
     return (
-        "The sweep file has none of this: give --write FILE too, or add the values "
-        "there, or it will take them away again."
+        "The sweep file is as before, and submitting it takes away what was added: add "
+        "it there, too, or give this command with --write FILE."
     )
 
 

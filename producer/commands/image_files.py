@@ -7,6 +7,7 @@ import click
 from producer.display.messages import talk
 from producer.query_options import QueryCommand
 from storage.errors import UsageError
+from storage.image_address import is_url
 from storage.store import Store
 
 #: Endings of files that may be a copy of an image.
@@ -27,8 +28,13 @@ def _as_key(word: str) -> str:
     if not word.lower().endswith(_ENDINGS):
         return word
     file = Path(word)
+    if is_url(word):  # as `find --paths` has it, where images are in a bucket
+        return file.stem
     if not file.is_file():
-        msg = f"an image file must be there to be looked up, got {word}."
+        msg = (
+            f"an image file must be there to be looked up, got {word}; correct the "
+            "path, or give the image's key."
+        )
         raise UsageError(msg)
     with Store() as store:
         copies = store.recognise(file)

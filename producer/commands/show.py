@@ -99,8 +99,9 @@ def find_keys(store: Store, query: Query, *, most: int) -> list[str]:
         return keys
     got = "no query" if not query.terms else f"{query.text!r}, which finds "
     got += (f"more than {most}" if keys else "none") if query.terms else ""
+    number = "one image" if most == 1 else f"1 to {most} images"
     msg = (
-        f"1 to {most} images must be named, by a key or a query, got {got}; "
+        f"{number} must be named, by a key or a query, got {got}; "
         "`nightsweep find` lists images with their keys."
     )
     raise UsageError(msg)

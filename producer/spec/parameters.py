@@ -120,10 +120,12 @@ def integer(name: str, low: int, high: int) -> Parser:
 
 def number(name: str, low: float | Decimal, high: float) -> Parser:
     """Make the parser of numbers from `low` to `high`."""
+    # As they are written: the float 0.001 is a little more than that.
+    least, most = Decimal(str(low)), Decimal(str(high))
 
     def parse(text: str) -> float:
         is_number = bool(_NUMBER.fullmatch(text))
-        if is_number and low <= Decimal(text) <= high:
+        if is_number and least <= Decimal(text) <= most:
             return float(text)
         rule = f"{name} must be a number from {low:g} to {high:g}, got {shown(text)}"
         way_out = _way_out(name, text, is_whole=False, is_number=is_number)

@@ -261,7 +261,7 @@ def test_an_extension_says_what_to_do_next_and_writes_the_file(
     file: Path, database: Database
 ) -> None:
     said = say("extend", "night", "--axis", "steps+=40")
-    assert "The sweep file has none of this: give --write FILE too, or add" in said
+    assert "The sweep file is as before, and submitting it takes away" in said
     assert "make it here with `" in said
     said = say("extend", "night", "--axis", "steps+=50", "--write", file)
     assert f"{file} says the same now." in said

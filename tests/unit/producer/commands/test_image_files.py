@@ -71,6 +71,14 @@ def test_a_changed_copy_is_found_by_its_name_and_said_to_be_changed(
     assert result.stderr.startswith(f"The pixels of {copy}"[:40])
 
 
+def test_an_object_of_a_bucket_is_found_by_its_name(
+    tmp_path: Path, planned: list[PlannedJob], stored: Path
+) -> None:
+    key = planned[0].job.key
+    result = call(tmp_path, "show", f"s3://pictures/sweeps/ab/cd/{key}.png")
+    assert result.stdout.startswith(f"key  {key}\n")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [

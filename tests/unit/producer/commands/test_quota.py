@@ -39,6 +39,12 @@ def used(database: Database) -> Database:
     return database
 
 
+def test_the_least_quota_is_a_thousandth_of_an_hour(used: Database) -> None:
+    call("quota", "bob", "--gpu-hours", "0.001")
+    _, bob = rows("quota")
+    assert bob["quota_gpu_hours"] == 0.001
+
+
 def test_what_owners_used_is_shown(used: Database) -> None:
     set_quota(used, "bob", 5 * HOUR, period="week")
     alice, bob = rows("quota")
