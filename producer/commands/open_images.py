@@ -37,6 +37,8 @@ def _file_of(store: Store, key: str) -> Path:
     row = store.show(key)
     if row["file"] and Path(row["file"]).is_file():
         return Path(row["file"])
+    if row["file"] and (copy := store.path(row["key"])).is_file():  # from a bucket
+        return copy
     gone = f"it is {row['state']}"
     way_out = f"`{program()} status` says how far its sweep is"
     if row["file"]:
