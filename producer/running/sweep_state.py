@@ -202,7 +202,7 @@ def describe_limit(now: Standing) -> str:
     if now.is_at_quota:
         return (
             f"{now.sweep}: {images(now.unmade)} left. It goes on by itself when the "
-            f"quota begins anew or is raised; `{program()} quota` says when."
+            f"quota is raised or its next period begins; see `{program()} quota`."
         )
     spent = describe_spent(now.budget) if now.budget else ""
     return (

@@ -64,7 +64,7 @@ def test_a_list_is_sorted_and_chosen_by_pattern() -> None:
     assert said.exit_code == 2
     assert "sweep must be one that was submitted, got 'tiny*'" in said.output
     said = give("list", "--sort", "age")
-    assert "--sort must be one of name, state, images, failed" in said.output
+    assert "--sort must be one of name, owner, state, images, failed" in said.output
 
 
 def test_a_sweep_without_images_can_be_sorted_by_its_last_one(home: Settings) -> None:
@@ -78,7 +78,9 @@ def test_a_list_is_csv_and_json_with_the_same_values() -> None:
     (row,) = (
         json.loads(line) for line in give("list", "small", "--json").stdout.splitlines()
     )
-    assert rows == [{name: str(value) for name, value in row.items()}]
+    assert rows == [
+        {name: "" if value is None else str(value) for name, value in row.items()}
+    ]
     assert (row["done"], row["total"], row["failed"]) == (2, 2, 0)
     assert row["size_bytes"] == sum(
         each["size_bytes"] for each in Store().find("small")

@@ -88,7 +88,7 @@ def test_a_lower_quota_pauses_and_a_higher_one_goes_on(used: Database) -> None:
     assert "a, c: paused: the quota is used." in said.stderr
     shown = " ".join(call("status", "a").stdout.split())
     assert "a is paused: the quota of alice, 1 GPU-hour in all, is used" in shown
-    assert "1 image left. It goes on by itself when the quota begins anew" in shown
+    assert "1 image left. It goes on by itself when the quota is raised" in shown
     again = call("quota", "alice", "--gpu-hours", "99")
     assert "a, c: active again." in again.stderr
     sweep = find_sweep(used, "a")

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from storage.jobs import budgets, claims, lifecycle
+from storage.jobs.allowances import Allowances
 from storage.jobs.budgets import Budget, Limits, find_budget, stop_reached
 from storage.jobs.claims import Claim
 from storage.jobs.companions import companion_of
@@ -333,10 +334,10 @@ def test_a_claim_takes_nothing_of_a_sweep_that_is_stopped_meanwhile(
     sweep = submit(database, plan_seeds(1, 2))
     limit(database, sweep, until=now_of(database) + HOUR)
 
-    def stop_first(connection: sa.Connection, *, wanted: int) -> budgets.Allowances:
+    def stop_first(connection: sa.Connection, *, wanted: int) -> Allowances:
         expire(database)
         assert stop_reached(database) == ["night"]
-        return budgets.Allowances(connection, wanted=wanted)
+        return Allowances(connection, wanted=wanted)
 
     monkeypatch.setattr(claims, "Allowances", stop_first)
     assert take(database) == []
